@@ -1,0 +1,166 @@
+//! The checked shape of the configuration: durations are durations, addresses are addresses, every target is complete.
+//!
+//! Values of this module have passed every check; the rest of the program relies on the ranges given here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::Secret;
+use crate::target::{ApiVersion, TargetKey};
+
+/// Everything the daemon is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Where it listens.
+    pub server: Server,
+    /// Where it keeps its state.
+    pub storage: Storage,
+    /// How it polls.
+    pub polling: Polling,
+    /// What it exposes.
+    pub metrics: Metrics,
+    /// What it polls: at least one, one per project, region and client environment, keys unique, sorted by key.
+    pub targets: Vec<Target>,
+}
+
+/// Section `server`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// `listen`; default `0.0.0.0:9890`. Port 0 takes a free port.
+    pub listen: SocketAddr,
+}
+
+/// Section `storage`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    /// `path`, a directory; default `./data`.
+    Directory(PathBuf),
+    /// `ephemeral: true`: all in memory, gone with the process.
+    Ephemeral,
+}
+
+/// Section `polling`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Polling {
+    /// How often each target is polled; 1 s to 1 h, default 30 s.
+    pub interval: Duration,
+    /// How long a conversation is seen finished before it counts; 0 s to 1 h, default 10 s.
+    pub settle: Duration,
+    /// Ages at which each stretch of time is read again, ascending, 1 min to 30 days each; default 5 min, 1 h, 24 h.
+    /// May be empty.
+    pub recheck: Vec<Duration>,
+    /// How far before the very first start conversations count; default 0 s, at most 90 days.
+    pub initial_lookback: Duration,
+    /// A fixed anchor instead of the first start: conversations that ended since then count.
+    pub anchor: Option<DateTime<Utc>>,
+    /// Conversations per page, 1 to 1000; default 200.
+    pub page_size: NonZeroU16,
+    /// For a whole request with its body; 1 s to 10 min, default 60 s.
+    pub timeout: Duration,
+    /// Budget per API key; default 30.
+    pub requests_per_minute: NonZeroU32,
+    /// Over all targets; default 8.
+    pub max_concurrent_requests: NonZeroUsize,
+}
+
+/// Section `metrics`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metrics {
+    /// The optional dimensions, without repeats, in the order of [`Dimension::ALL`]; default `[channel]`.
+    pub labels: Vec<Dimension>,
+    /// Distinct values per label and target, beyond which values fold into `other`; at least 1, default 50.
+    pub max_label_values: NonZeroUsize,
+    /// The window of the `polyai_recent_*` gauges; 1 min to 24 h, default 15 min.
+    pub recent_window: Duration,
+    /// `latency_buckets`: upper bounds in seconds, finite, positive, ascending, at most 50.
+    pub latency_buckets: Vec<f64>,
+    /// `duration_buckets`: upper bounds in seconds, finite, positive, ascending, at most 50.
+    pub duration_buckets: Vec<f64>,
+}
+
+/// An optional label of conversation series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dimension {
+    /// `channel`, from the field of that name.
+    Channel,
+    /// `variant`, from `variant_name`, else `variant_id`.
+    Variant,
+}
+
+impl Dimension {
+    /// All dimensions, in the order in which they stand on a series.
+    pub const ALL: [Self; 2] = [Self::Channel, Self::Variant];
+
+    /// The label name and configuration value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Channel => "channel",
+            Self::Variant => "variant",
+        }
+    }
+}
+
+/// One entry of `targets`, for one of its client environments.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Its identity: name (default: project id), region, client environment.
+    pub key: TargetKey,
+    /// `account_id` (workspace).
+    pub account_id: String,
+    /// `project_id` (agent).
+    pub project_id: String,
+    /// `api_version`; default v3.
+    pub api_version: ApiVersion,
+    /// `api_key_env`, `api_key_file` or `api_key`.
+    pub api_key: Secret,
+    /// `base_url`, or the region's host; without a trailing slash.
+    pub base_url: String,
+    /// `ca_file`: a PEM bundle to trust besides the system's roots.
+    pub ca_file: Option<PathBuf>,
+    /// `channels`: label sets that exist at 0 from the first scrape; default `[VOICE-SIP]`.
+    pub channels: Vec<String>,
+}
+
+impl Settings {
+    /// How many targets share each API key: what a key's request budget must carry.
+    pub fn targets_per_key(&self) -> BTreeMap<&str, usize> {
+        let mut shared = BTreeMap::new();
+        for target in &self.targets {
+            *shared.entry(target.api_key.reveal()).or_insert(0) += 1;
+        }
+        shared
+    }
+}
+
+impl Default for Polling {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(30),
+            settle: Duration::from_secs(10),
+            recheck: [5 * 60, 3600, 24 * 3600].map(Duration::from_secs).to_vec(),
+            initial_lookback: Duration::ZERO,
+            anchor: None,
+            page_size: const { NonZeroU16::new(200).expect("not zero") },
+            timeout: Duration::from_secs(60),
+            requests_per_minute: const { NonZeroU32::new(30).expect("not zero") },
+            max_concurrent_requests: const { NonZeroUsize::new(8).expect("not zero") },
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            labels: vec![Dimension::Channel],
+            max_label_values: const { NonZeroUsize::new(50).expect("not zero") },
+            recent_window: Duration::from_secs(15 * 60),
+            latency_buckets: vec![0.25, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 5.0, 8.0, 10.0, 15.0],
+            duration_buckets: vec![5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 900.0, 1800.0, 3600.0],
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The `polyai-exporter` command.
+
+fn main() {}
