@@ -4,7 +4,14 @@
 //! The flow, in one line:
 //! **Tick → Window → Page → Conversation → Verdict → Contribution → Series → Family → bytes**.
 
+pub mod aggregate;
+pub mod api;
 pub mod clock;
 pub mod config;
+pub mod conversation;
+pub mod ledger;
+pub mod moment;
 pub mod problem;
+pub mod recorder;
+pub mod schedule;
 pub mod target;

@@ -1,0 +1,110 @@
+//! A histogram with explicit bounds.
+//!
+//! Owns: the buckets. Whole numbers throughout, so that two instances that saw the same conversations in another order hold
+//! the same value to the last digit.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::conversation::Micros;
+
+/// Upper bounds, inclusive, ascending, without `+Inf`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds(Arc<[Micros]>);
+
+impl Bounds {
+    /// From bounds in units; those that are no amount are left out.
+    pub fn new(units: &[f64]) -> Self {
+        Self(units.iter().filter_map(|&bound| Micros::from_units(bound)).collect())
+    }
+
+    /// The bounds in units.
+    pub fn units(&self) -> impl Iterator<Item = f64> + '_ {
+        self.0.iter().map(|bound| bound.units())
+    }
+
+    /// The index of the bucket that `amount` falls into; the last one is `+Inf`.
+    fn bucket(&self, amount: Micros) -> usize {
+        self.0.partition_point(|&bound| bound < amount)
+    }
+}
+
+/// Observations, by bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    bounds: Bounds,
+    counts: Vec<u64>,
+    sum: u64,
+}
+
+impl Histogram {
+    /// Without observations.
+    pub fn new(bounds: Bounds) -> Self {
+        let counts = vec![0; bounds.0.len() + 1];
+        Self { bounds, counts, sum: 0 }
+    }
+
+    /// Adds one observation.
+    pub fn observe(&mut self, amount: Micros) {
+        if let Some(count) = self.counts.get_mut(self.bounds.bucket(amount)) {
+            *count += 1;
+        }
+        self.sum = self.sum.saturating_add(amount.0);
+    }
+
+    /// Its bounds.
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// Observations per bucket, not cumulative; the last is `+Inf`.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// All observations.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The sum of all observations, in units.
+    pub fn sum(&self) -> f64 {
+        Micros(self.sum).units()
+    }
+
+    /// Whether a stored histogram is one that this program could have written.
+    pub fn is_sound(&self) -> bool {
+        self.counts.len() == self.bounds.0.len() + 1 && self.bounds.0.is_sorted()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_value_on_a_bound_belongs_below_it() {
+        let mut histogram = Histogram::new(Bounds::new(&[1.0, 2.5]));
+        for amount in [0.0, 1.0, 1.000_001, 2.5, 2.6] {
+            histogram.observe(Micros::from_units(amount).unwrap());
+        }
+        assert_eq!(histogram.counts(), [2, 2, 1]);
+        assert!((histogram.sum() - 7.100_001).abs() < 1e-12);
+    }
+
+    proptest! {
+        #[test]
+        fn every_observation_is_in_exactly_one_bucket(amounts in proptest::collection::vec(0.0f64..30.0, 0..200)) {
+            let mut histogram = Histogram::new(Bounds::new(&[0.25, 0.5, 1.0, 8.0]));
+            for &amount in &amounts {
+                histogram.observe(Micros::from_units(amount).unwrap());
+            }
+            prop_assert_eq!(histogram.count(), amounts.len() as u64);
+            let below_one = amounts.iter().filter(|&&amount| (amount * 1e6).round() <= 1e6).count() as u64;
+            prop_assert_eq!(histogram.counts()[..3].iter().sum::<u64>(), below_one);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The label values of a conversation, and the cap on how many there may be.
+//!
+//! Owns: normalising and folding. Never: ids, numbers, or free text as a value; only `channel`, the variant, and the
+//! handoff's reason and destination ever become labels.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use crate::config::Dimension;
+use crate::conversation::Facts;
+
+/// What folded values are called.
+pub const OTHER: &str = "other";
+
+/// Values longer than this are cut: a label is a name, not a text.
+const MOST_CHARS: usize = 128;
+
+/// The values of the optional dimensions, in their configured order.
+pub type Dimensions = Box<[Arc<str>]>;
+
+/// The values of a conversation under `dimensions`, before folding.
+pub(super) fn raw_values<'a>(dimensions: &[Dimension], facts: &'a Facts) -> Vec<(Dimension, &'a str)> {
+    dimensions
+        .iter()
+        .map(|&dimension| {
+            let value = match dimension {
+                Dimension::Channel => facts.channel.as_deref().unwrap_or("unknown"),
+                Dimension::Variant => facts.variant.as_deref().unwrap_or("none"),
+            };
+            (dimension, value)
+        })
+        .collect()
+}
+
+/// The values that each label of one target has taken, up to a cap.
+#[derive(Debug, Clone)]
+pub struct LabelCap {
+    most: NonZeroUsize,
+    known: BTreeMap<&'static str, BTreeSet<Arc<str>>>,
+}
+
+impl LabelCap {
+    /// Admits up to `most` values per label.
+    pub fn new(most: NonZeroUsize) -> Self {
+        Self { most, known: BTreeMap::new() }
+    }
+
+    /// The value to use for `value`: itself if it is known or there is room, else [`OTHER`].
+    pub fn admit(&mut self, label: &'static str, value: &str) -> Admitted {
+        let value = cut(value);
+        let known = self.known.entry(label).or_default();
+        if let Some(value) = known.get(value) {
+            return Admitted { value: value.clone(), folded: false };
+        }
+        if known.len() >= self.most.get() {
+            return Admitted { value: Arc::from(OTHER), folded: value != OTHER };
+        }
+        let value: Arc<str> = Arc::from(value);
+        if &*value != OTHER {
+            known.insert(value.clone());
+        }
+        Admitted { value, folded: false }
+    }
+
+    /// The dimension values that `facts` would count under; makes no room for new ones.
+    pub fn values(&self, dimensions: &[Dimension], facts: &Facts) -> Dimensions {
+        let known = |label: &'static str, value: &str| {
+            let values = self.known.get(label);
+            match values.and_then(|values| values.get(value)) {
+                Some(value) => value.clone(),
+                None if values.map_or(0, BTreeSet::len) < self.most.get() => Arc::from(cut(value)),
+                None => Arc::from(OTHER),
+            }
+        };
+        raw_values(dimensions, facts)
+            .into_iter()
+            .map(|(dimension, value)| known(dimension.as_str(), value))
+            .collect()
+    }
+}
+
+fn cut(value: &str) -> &str {
+    match value.char_indices().nth(MOST_CHARS) {
+        Some((end, _)) => value.get(..end).unwrap_or(value),
+        None => value,
+    }
+}
+
+/// The outcome of [`LabelCap::admit`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    /// The value to use.
+    pub value: Arc<str>,
+    /// Whether the true value was folded.
+    pub folded: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_cap_new_values_fold_and_known_ones_stay() {
+        let mut cap = LabelCap::new(NonZeroUsize::new(2).unwrap());
+        let admit = |cap: &mut LabelCap, value: &str| {
+            let admitted = cap.admit("channel", value);
+            (admitted.value.to_string(), admitted.folded)
+        };
+        assert_eq!(admit(&mut cap, "VOICE-SIP"), ("VOICE-SIP".into(), false));
+        assert_eq!(admit(&mut cap, "CHAT"), ("CHAT".into(), false));
+        assert_eq!(admit(&mut cap, "FAX"), ("other".into(), true));
+        assert_eq!(admit(&mut cap, "CHAT"), ("CHAT".into(), false));
+        assert_eq!(admit(&mut cap, "other"), ("other".into(), false));
+    }
+
+    #[test]
+    fn each_label_has_its_own_cap() {
+        let mut cap = LabelCap::new(NonZeroUsize::new(1).unwrap());
+        assert!(!cap.admit("channel", "CHAT").folded);
+        assert!(!cap.admit("reason", "billing").folded);
+        assert!(cap.admit("reason", "refund").folded);
+    }
+
+    #[test]
+    fn an_essay_is_cut_to_a_name() {
+        let mut cap = LabelCap::new(NonZeroUsize::new(9).unwrap());
+        assert_eq!(cap.admit("reason", &"é".repeat(500)).value.chars().count(), MOST_CHARS);
+    }
+}

@@ -1,0 +1,175 @@
+//! The series of one target: every value that its conversations have added up to.
+//!
+//! Owns: values and their start times. Never: which conversation adds what (`rules.rs`), or how a value is written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::catalogue::{Buckets, Kind, Metric};
+use super::histogram::{Bounds, Histogram};
+use super::rules::{Change, Contribution};
+use crate::config::{Dimension, Metrics};
+use crate::moment::Moment;
+
+/// Which series of a target: the metric, and the values of its labels after the target's own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesKey {
+    /// The metric.
+    pub metric: Metric,
+    /// Label values, in the order of the metric's label names.
+    pub values: Box<[Arc<str>]>,
+}
+
+/// A value and since when it counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// When counting started: a value that falls back has a new start.
+    pub start: Moment,
+    /// The value.
+    pub value: Value,
+}
+
+/// The value of a series.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Value {
+    /// Of a counter.
+    Counter(u64),
+    /// Of a gauge.
+    Gauge(f64),
+    /// Of a histogram.
+    Histogram(Histogram),
+}
+
+/// What the configuration decides about the shape of series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layout {
+    /// The optional dimensions.
+    pub dimensions: Vec<Dimension>,
+    latency: Bounds,
+    duration: Bounds,
+    turns: Bounds,
+    lag: Bounds,
+}
+
+impl Layout {
+    /// The shape under these settings.
+    pub fn new(settings: &Metrics) -> Self {
+        Self {
+            dimensions: settings.labels.clone(),
+            latency: Bounds::new(&settings.latency_buckets),
+            duration: Bounds::new(&settings.duration_buckets),
+            turns: Bounds::new(&[1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0]),
+            lag: Bounds::new(&[
+                5.0, 10.0, 15.0, 30.0, 45.0, 60.0, 90.0, 120.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0,
+            ]),
+        }
+    }
+
+    /// The names of the labels of `metric` after the target's.
+    pub fn label_names(&self, metric: Metric) -> Vec<&'static str> {
+        let dimensions: Vec<_> = self.dimensions.iter().map(|dimension| dimension.as_str()).collect();
+        metric.definition().labels.names(&dimensions)
+    }
+
+    fn bounds(&self, buckets: Buckets) -> &Bounds {
+        match buckets {
+            Buckets::Latency => &self.latency,
+            Buckets::Duration => &self.duration,
+            Buckets::Turns => &self.turns,
+            Buckets::Lag => &self.lag,
+        }
+    }
+
+    fn empty(&self, metric: Metric) -> Value {
+        match metric.definition().kind {
+            Kind::Counter => Value::Counter(0),
+            Kind::Gauge => Value::Gauge(0.0),
+            Kind::Histogram(buckets) => Value::Histogram(Histogram::new(self.bounds(buckets).clone())),
+        }
+    }
+
+    /// Whether a stored series has the shape that these settings give it: the same type, labels and bounds.
+    pub fn admits(&self, key: &SeriesKey, value: &Value) -> bool {
+        let same_labels = self.label_names(key.metric).len() == key.values.len();
+        let same_shape = match (key.metric.definition().kind, value) {
+            (Kind::Counter, Value::Counter(_)) | (Kind::Gauge, Value::Gauge(_)) => true,
+            (Kind::Histogram(buckets), Value::Histogram(histogram)) => {
+                histogram.is_sound() && histogram.bounds() == self.bounds(buckets)
+            }
+            (Kind::Counter | Kind::Gauge | Kind::Histogram(_), _) => false,
+        };
+        same_labels && same_shape
+    }
+}
+
+/// All series of one target.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TargetSeries {
+    series: BTreeMap<SeriesKey, Series>,
+}
+
+impl TargetSeries {
+    /// Applies `contribution`; a series that does not exist yet starts at `start`.
+    pub fn apply(&mut self, contribution: &Contribution, layout: &Layout, start: Moment) -> SeriesKey {
+        let key = SeriesKey { metric: contribution.metric, values: contribution.values.clone() };
+        let series = self.entry(key.clone(), layout, start);
+        match (&mut series.value, contribution.change) {
+            (Value::Counter(value), Change::Add(amount)) => *value = value.saturating_add(amount),
+            (Value::Histogram(histogram), Change::Observe(amount)) => histogram.observe(amount),
+            (Value::Counter(_) | Value::Gauge(_) | Value::Histogram(_), _) => {
+                debug_assert!(false, "{:?} does not fit {:?}", contribution.change, contribution.metric);
+            }
+        }
+        key
+    }
+
+    /// Makes the series of `key` exist, at its empty value; answers whether it is new.
+    pub fn ensure(&mut self, key: SeriesKey, layout: &Layout, start: Moment) -> bool {
+        let before = self.series.len();
+        self.entry(key, layout, start);
+        self.series.len() > before
+    }
+
+    fn entry(&mut self, key: SeriesKey, layout: &Layout, start: Moment) -> &mut Series {
+        let metric = key.metric;
+        self.series.entry(key).or_insert_with(|| Series { start, value: layout.empty(metric) })
+    }
+
+    /// Puts a series in place, as it was stored.
+    pub fn restore(&mut self, key: SeriesKey, series: Series) {
+        self.series.insert(key, series);
+    }
+
+    /// Sets a gauge.
+    pub fn set(&mut self, metric: Metric, values: &[Arc<str>], value: f64, start: Moment) {
+        let key = SeriesKey { metric, values: values.into() };
+        self.series.insert(key, Series { start, value: Value::Gauge(value) });
+    }
+
+    /// Removes every series of `metric`, before it is set anew.
+    pub fn clear(&mut self, metric: Metric) {
+        self.series.retain(|key, _| key.metric != metric);
+    }
+
+    /// The series of `key`.
+    pub fn get(&self, key: &SeriesKey) -> Option<&Series> {
+        self.series.get(key)
+    }
+
+    /// All series, by metric and then by label values.
+    pub fn iter(&self) -> impl Iterator<Item = (&SeriesKey, &Series)> {
+        self.series.iter()
+    }
+
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+}

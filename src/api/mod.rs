@@ -1,0 +1,3 @@
+//! Everything that knows the PolyAI wire.
+
+pub mod wire;

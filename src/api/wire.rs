@@ -1,0 +1,463 @@
+//! The Conversations API as it is on the wire: what the service sends, read typed and borrowed from the bytes of a page.
+//!
+//! Owns: the tolerance for every shape that was documented or recorded (`research`: number or object, string or list, null
+//! or ""). A field in an unknown shape counts as absent; only a record without an id or a start is refused, later, by the
+//! domain. Never: meaning. What the fields amount to is decided in `conversation.rs`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// One page of `GET /v{1,2,3}/{account}/{project}/conversations`.
+#[derive(Debug, Deserialize)]
+pub struct Page<'a> {
+    /// The records; the only required key.
+    #[serde(borrow, deserialize_with = "nullable_list")]
+    pub conversations: Vec<Conversation<'a>>,
+    /// Where the next page starts; null, absent or "" on the last one.
+    #[serde(borrow, default)]
+    pub cursor: Text<'a>,
+    /// The legacy way to the next page.
+    #[serde(default)]
+    pub next_offset: Number,
+}
+
+/// One record, `ConversationSummaryResponse` in the vendor's OpenAPI file. Texts that could hold personal data are never
+/// kept, only skipped.
+#[derive(Debug, Deserialize)]
+pub struct Conversation<'a> {
+    /// `id`
+    #[serde(borrow, default)]
+    pub id: Text<'a>,
+    /// `started_at`
+    #[serde(borrow, default)]
+    pub started_at: Text<'a>,
+    /// `in_progress`
+    #[serde(default)]
+    pub in_progress: Flag,
+    /// `channel`
+    #[serde(borrow, default)]
+    pub channel: Text<'a>,
+    /// `variant_id`
+    #[serde(borrow, default)]
+    pub variant_id: Text<'a>,
+    /// `variant_name`
+    #[serde(borrow, default)]
+    pub variant_name: Text<'a>,
+    /// `total_duration`, seconds
+    #[serde(default)]
+    pub total_duration: Number,
+    /// `polyai_duration`, seconds
+    #[serde(default)]
+    pub polyai_duration: Number,
+    /// `num_turns`
+    #[serde(default)]
+    pub num_turns: Number,
+    /// `num_silences`
+    #[serde(default)]
+    pub num_silences: Number,
+    /// `num_ood`
+    #[serde(default)]
+    pub num_ood: Number,
+    /// `handoff`
+    #[serde(borrow, default)]
+    pub handoff: Handoff<'a>,
+    /// `handoff_reason`
+    #[serde(borrow, default)]
+    pub handoff_reason: Text<'a>,
+    /// `handoff_destination`
+    #[serde(borrow, default)]
+    pub handoff_destination: Text<'a>,
+    /// `turns`
+    #[serde(borrow, default)]
+    pub turns: Turns<'a>,
+}
+
+/// One turn. Of what was said only its presence is read.
+#[derive(Debug, Default, Deserialize)]
+pub struct Turn<'a> {
+    /// `user_input`
+    #[serde(default)]
+    pub user_input: Presence,
+    /// `agent_response_datetime`: when the agent started to speak
+    #[serde(borrow, default)]
+    pub agent_response_datetime: Text<'a>,
+    /// `user_input_datetime`
+    #[serde(borrow, default)]
+    pub user_input_datetime: Text<'a>,
+    /// `latency`, seconds
+    #[serde(default)]
+    pub latency: Latency,
+    /// `is_ood`
+    #[serde(default)]
+    pub is_ood: Flag,
+    /// `is_silence`
+    #[serde(default)]
+    pub is_silence: Flag,
+    /// `barge_in`
+    #[serde(default)]
+    pub barge_in: Flag,
+}
+
+/// Only the name of a record, for naming one that could not be read.
+#[derive(Debug, Deserialize)]
+pub struct Named<'a> {
+    /// `id`
+    #[serde(borrow, default)]
+    pub id: Text<'a>,
+}
+
+fn nullable_list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A text; null, absent and any other shape are the empty text, a number or boolean its spelling.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Text<'a>(pub Cow<'a, str>);
+
+/// A number; also one in a string. Anything else is absent.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub struct Number(pub Option<f64>);
+
+/// A boolean; also `"true"`, `"True"`, `"1"`, 1 and their opposites. Anything else is absent.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Flag(pub Option<bool>);
+
+/// Whether a text is there at all and not empty; the text itself is skipped.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Presence(pub bool);
+
+/// `latency`: a number of seconds, or an object with `perceived_latency` in seconds.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub struct Latency(pub Option<f64>);
+
+/// `handoff`: a boolean, or an object (then it happened) with a reason and a destination of its own.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Handoff<'a> {
+    /// Whether there was one; absent when the field is.
+    pub happened: Option<bool>,
+    /// From the object form.
+    pub reason: Cow<'a, str>,
+    /// From the object form.
+    pub destination: Cow<'a, str>,
+}
+
+/// `turns`: a list; null is no turns. A null within it is an empty turn, since it happened.
+#[derive(Debug, Default)]
+pub struct Turns<'a>(pub Vec<Turn<'a>>);
+
+/// What any JSON value can be, with containers skipped unless asked for. All lenient types above are made from it, so
+/// that the tolerance is written once.
+enum Scalar<'a> {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(Cow<'a, str>),
+    Container,
+}
+
+struct ScalarVisitor;
+
+impl<'de> Visitor<'de> for ScalarVisitor {
+    type Value = Scalar<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Scalar::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Scalar::Bool(value))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts and seconds are far below 2^53")]
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Scalar::Number(value as f64))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts and seconds are far below 2^53")]
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Scalar::Number(value as f64))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Scalar::Number(value))
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(Scalar::Text(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Scalar::Text(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Container)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Container)
+    }
+}
+
+fn number_in(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|value: &f64| value.is_finite())
+}
+
+fn flag_in(text: &str) -> Option<bool> {
+    let text = text.trim();
+    if text.eq_ignore_ascii_case("true") || text == "1" {
+        Some(true)
+    } else if text.eq_ignore_ascii_case("false") || text == "0" {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(match deserializer.deserialize_any(ScalarVisitor)? {
+            Scalar::Text(text) => text,
+            Scalar::Number(number) => Cow::Owned(number.to_string()),
+            Scalar::Bool(value) => Cow::Borrowed(if value { "true" } else { "false" }),
+            Scalar::Null | Scalar::Container => Cow::Borrowed(""),
+        }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(match deserializer.deserialize_any(ScalarVisitor)? {
+            Scalar::Number(number) => Some(number),
+            Scalar::Text(text) => number_in(&text),
+            Scalar::Null | Scalar::Bool(_) | Scalar::Container => None,
+        }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(match deserializer.deserialize_any(ScalarVisitor)? {
+            Scalar::Bool(value) => Some(value),
+            Scalar::Number(number) => Some(number != 0.0),
+            Scalar::Text(text) => flag_in(&text),
+            Scalar::Null | Scalar::Container => None,
+        }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Presence {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PresenceVisitor;
+
+        impl<'de> Visitor<'de> for PresenceVisitor {
+            type Value = bool;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any JSON value")
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<bool, E> {
+                Ok(!value.trim().is_empty())
+            }
+
+            fn visit_unit<E>(self) -> Result<bool, E> {
+                Ok(false)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<bool, E> {
+                Ok(true)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<bool, E> {
+                Ok(true)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<bool, E> {
+                Ok(true)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<bool, E> {
+                Ok(true)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(true)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
+                while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(true)
+            }
+        }
+
+        deserializer.deserialize_any(PresenceVisitor).map(Self)
+    }
+}
+
+/// A value that is either a scalar or an object of which some keys matter.
+struct ObjectOr<T>(std::marker::PhantomData<T>);
+
+/// What the object form of a field offers, key by key.
+trait FromObject<'a>: Default {
+    fn from_scalar(scalar: Scalar<'a>) -> Self;
+    fn take(&mut self, key: &str, value: Scalar<'a>);
+    fn complete(self) -> Self;
+}
+
+impl<'de, T: FromObject<'de>> Visitor<'de> for ObjectOr<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<T, E> {
+        Ok(T::from_scalar(Scalar::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<T, E> {
+        Ok(T::from_scalar(Scalar::Bool(value)))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<T, E> {
+        ScalarVisitor.visit_u64(value).map(T::from_scalar)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<T, E> {
+        ScalarVisitor.visit_i64(value).map(T::from_scalar)
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<T, E> {
+        Ok(T::from_scalar(Scalar::Number(value)))
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<T, E> {
+        Ok(T::from_scalar(Scalar::Text(Cow::Borrowed(value))))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<T, E> {
+        Ok(T::from_scalar(Scalar::Text(Cow::Owned(value.to_owned()))))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<T, A::Error> {
+        ScalarVisitor.visit_seq(list).map(T::from_scalar)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<T, A::Error> {
+        let mut found = T::default();
+        while let Some(Text(key)) = object.next_key::<Text<'de>>()? {
+            found.take(&key, object.next_value::<AnyScalar<'de>>()?.0);
+        }
+        Ok(found.complete())
+    }
+}
+
+struct AnyScalar<'a>(Scalar<'a>);
+
+impl<'de> Deserialize<'de> for AnyScalar<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor).map(Self)
+    }
+}
+
+impl<'a> FromObject<'a> for Latency {
+    fn from_scalar(scalar: Scalar<'a>) -> Self {
+        Self(match scalar {
+            Scalar::Number(number) => Some(number),
+            Scalar::Text(text) => number_in(&text),
+            Scalar::Null | Scalar::Bool(_) | Scalar::Container => None,
+        })
+    }
+
+    fn take(&mut self, key: &str, value: Scalar<'a>) {
+        if key == "perceived_latency" {
+            *self = Self::from_scalar(value);
+        }
+    }
+
+    fn complete(self) -> Self {
+        self
+    }
+}
+
+impl<'a> FromObject<'a> for Handoff<'a> {
+    fn from_scalar(scalar: Scalar<'a>) -> Self {
+        let happened = match scalar {
+            Scalar::Bool(value) => Some(value),
+            Scalar::Number(number) => Some(number != 0.0),
+            Scalar::Text(text) => flag_in(&text),
+            Scalar::Null | Scalar::Container => None,
+        };
+        Self { happened, ..Self::default() }
+    }
+
+    fn take(&mut self, key: &str, value: Scalar<'a>) {
+        if let Scalar::Text(text) = value {
+            match key {
+                "reason" | "handoff_reason" => self.reason = text,
+                "destination" | "handoff_destination" => self.destination = text,
+                _ => {}
+            }
+        }
+    }
+
+    fn complete(self) -> Self {
+        Self { happened: Some(true), ..self }
+    }
+}
+
+impl<'de> Deserialize<'de> for Latency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ObjectOr(std::marker::PhantomData))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Handoff<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let handoff: Handoff<'de> = deserializer.deserialize_any(ObjectOr(std::marker::PhantomData))?;
+        Ok(handoff)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Turns<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TurnsVisitor;
+
+        impl<'de> Visitor<'de> for TurnsVisitor {
+            type Value = Vec<Turn<'de>>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of turns")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Vec::new())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut turns = Vec::with_capacity(list.size_hint().unwrap_or(12).min(64));
+                while let Some(turn) = list.next_element::<Option<Turn<'de>>>()? {
+                    turns.push(turn.unwrap_or_default());
+                }
+                Ok(turns)
+            }
+        }
+
+        deserializer.deserialize_any(TurnsVisitor).map(Self)
+    }
+}

@@ -1,0 +1,293 @@
+//! A conversation as the program counts it: typed times, amounts and outcome, made from a record of the API.
+//!
+//! Owns: what the fields of a record amount to (the larger of two turn counts, which turn is the greeting, when a
+//! conversation ended). Never: JSON, and never what was said or who said it. Times come from the record alone.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::wire;
+use crate::moment::Moment;
+
+/// The full id of a conversation (`id`), opaque. Identity is a target and this.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ConversationId(Arc<str>);
+
+impl ConversationId {
+    /// Longer ids than any known form are taken for broken records.
+    const MAX_BYTES: usize = 256;
+
+    /// An id as the API sent it: not empty, at most 256 bytes, no control characters.
+    pub fn new(text: &str) -> Option<Self> {
+        let plausible =
+            !text.is_empty() && text.len() <= Self::MAX_BYTES && !text.chars().any(char::is_control);
+        plausible.then(|| Self(Arc::from(text)))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConversationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A conversation: its identity and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversation {
+    /// `id`
+    pub id: ConversationId,
+    /// Everything else.
+    pub facts: Facts,
+}
+
+/// What is known of a conversation at one sight of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// `started_at`
+    pub started_at: Moment,
+    /// `in_progress`; a record without it is finished.
+    pub phase: Phase,
+    /// `channel`; none when absent or empty.
+    pub channel: Option<Box<str>>,
+    /// `variant_name`, else `variant_id`; none when both are absent or empty.
+    pub variant: Option<Box<str>>,
+    /// `total_duration`
+    pub duration: Option<Micros>,
+    /// `polyai_duration`
+    pub agent_duration: Option<Micros>,
+    /// The latest time on any turn.
+    pub last_turn_at: Option<Moment>,
+    /// The larger of `num_turns` and the length of `turns`; none when the record has neither.
+    pub turns: Option<u32>,
+    /// The larger of `num_ood` and the flags on the turns.
+    pub ood_turns: u32,
+    /// The larger of `num_silences` and the flags on the turns.
+    pub silence_turns: u32,
+    /// Turns with `barge_in`.
+    pub barge_in_turns: u32,
+    /// `handoff`, with its reason and destination.
+    pub handoff: Option<Handoff>,
+    /// `latency` of the first turn, if nothing was said to the agent before it.
+    pub greeting: Option<Reply>,
+    /// `latency` of every other turn that has one.
+    pub replies: Box<[Reply]>,
+    /// Whether the turns that are counted can be seen.
+    pub transcript: Transcript,
+    /// Whether the record carried more than the four fields of a restricted key.
+    pub complete: bool,
+}
+
+/// Whether a conversation may still change in every way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// `in_progress: true`
+    Running,
+    /// `in_progress: false`, or no such field.
+    Finished,
+}
+
+/// A transfer to a human.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handoff {
+    /// `handoff_reason`; may be empty.
+    pub reason: Box<str>,
+    /// `handoff_destination`; may be empty.
+    pub destination: Box<str>,
+}
+
+/// The latency of one turn and when the agent spoke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// `latency`
+    pub latency: Micros,
+    /// `agent_response_datetime`, else `user_input_datetime`.
+    pub at: Option<Moment>,
+}
+
+/// What is visible of the turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Transcript {
+    /// There are turns, and they can be seen.
+    Shown,
+    /// `num_turns` > 0 and `turns` empty: transcript access is off for the project.
+    Hidden,
+    /// No turns were recorded.
+    Empty,
+}
+
+/// An amount in millionths of its unit (seconds, or one). Whole numbers, so that sums are exact and do not depend on the
+/// order of addition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Micros(pub u64);
+
+impl Micros {
+    /// A year and a bit of seconds: no amount of a conversation is larger.
+    const MOST: f64 = 400.0 * 86_400.0;
+
+    /// From a number of seconds (or of ones); none if it is negative, not finite, or beyond all reason.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked against both ends first"
+    )]
+    pub fn from_units(units: f64) -> Option<Self> {
+        (0.0..=Self::MOST).contains(&units).then(|| Self((units * 1e6).round() as u64))
+    }
+
+    /// From a count.
+    pub const fn from_count(count: u32) -> Self {
+        Self(count as u64 * 1_000_000)
+    }
+
+    /// In its unit.
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 285 years")]
+    pub fn units(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+
+    /// As a length of time, where the unit is seconds.
+    pub const fn duration(self) -> Duration {
+        Duration::from_micros(self.0)
+    }
+}
+
+/// A record that cannot be counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its id, where one could be read; cut to a printable length.
+    pub id: Option<String>,
+    /// Why.
+    pub kind: RejectedKind,
+}
+
+/// Why a record cannot be counted; bounded, for use as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RejectedKind {
+    /// No `id`, or one that no API would send.
+    BadId,
+    /// No `started_at`, or one that is no time.
+    BadStart,
+    /// The record is not an object, or a field of it has a shape that no document knows.
+    BadShape,
+}
+
+impl RejectedKind {
+    /// The value of the `kind` label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadId => "bad_id",
+            Self::BadStart => "bad_start",
+            Self::BadShape => "bad_shape",
+        }
+    }
+}
+
+impl Facts {
+    /// When it ended by its own account: `started_at` + `total_duration`, or its last turn.
+    pub fn ended_at(&self) -> Option<Moment> {
+        match self.duration {
+            Some(duration) => Some(self.started_at + duration.duration()),
+            None => self.last_turn_at,
+        }
+    }
+}
+
+impl TryFrom<&wire::Conversation<'_>> for Conversation {
+    type Error = Rejected;
+
+    fn try_from(record: &wire::Conversation<'_>) -> Result<Self, Rejected> {
+        let rejected = |kind| Rejected { id: printable(&record.id.0), kind };
+        let id = ConversationId::new(&record.id.0).ok_or_else(|| rejected(RejectedKind::BadId))?;
+        let started_at =
+            Moment::parse(&record.started_at.0).ok_or_else(|| rejected(RejectedKind::BadStart))?;
+        Ok(Self { id, facts: facts(record, started_at) })
+    }
+}
+
+/// The id of a broken record, fit for a log line.
+pub(crate) fn printable(id: &str) -> Option<String> {
+    (!id.is_empty()).then(|| id.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect())
+}
+
+fn facts(record: &wire::Conversation<'_>, started_at: Moment) -> Facts {
+    let turns = &record.turns.0;
+    let counted = count(record.num_turns);
+    let flagged = |flag: fn(&wire::Turn<'_>) -> wire::Flag| {
+        saturating(turns.iter().filter(|turn| flag(turn).0 == Some(true)).count())
+    };
+    let spoke_first = turns.first().is_some_and(|turn| !turn.user_input.0);
+    let (greeting, replies) = if spoke_first { turns.split_at(1) } else { turns.split_at(0) };
+    Facts {
+        started_at,
+        phase: if record.in_progress.0 == Some(true) { Phase::Running } else { Phase::Finished },
+        channel: named(&record.channel.0),
+        variant: named(&record.variant_name.0).or_else(|| named(&record.variant_id.0)),
+        duration: record.total_duration.0.and_then(Micros::from_units),
+        agent_duration: record.polyai_duration.0.and_then(Micros::from_units),
+        last_turn_at: turns.iter().rev().find_map(spoken_at),
+        turns: match (counted, turns.len()) {
+            (None, 0) => None,
+            (counted, seen) => Some(counted.unwrap_or(0).max(saturating(seen))),
+        },
+        ood_turns: count(record.num_ood).unwrap_or(0).max(flagged(|turn| turn.is_ood)),
+        silence_turns: count(record.num_silences).unwrap_or(0).max(flagged(|turn| turn.is_silence)),
+        barge_in_turns: flagged(|turn| turn.barge_in),
+        handoff: handoff(record),
+        greeting: greeting.first().and_then(reply),
+        replies: replies.iter().filter_map(reply).collect(),
+        transcript: match (counted.unwrap_or(0), turns.len()) {
+            (0, 0) => Transcript::Empty,
+            (_, 0) => Transcript::Hidden,
+            (_, _) => Transcript::Shown,
+        },
+        complete: record.in_progress.0.is_some()
+            || record.total_duration.0.is_some()
+            || record.num_turns.0.is_some()
+            || !turns.is_empty(),
+    }
+}
+
+fn named(text: &str) -> Option<Box<str>> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.into())
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked against both ends first"
+)]
+fn count(number: wire::Number) -> Option<u32> {
+    number.0.filter(|n| (0.0..=f64::from(u32::MAX)).contains(n)).map(|n| n as u32)
+}
+
+fn saturating(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+fn spoken_at(turn: &wire::Turn<'_>) -> Option<Moment> {
+    Moment::parse(&turn.agent_response_datetime.0).or_else(|| Moment::parse(&turn.user_input_datetime.0))
+}
+
+fn reply(turn: &wire::Turn<'_>) -> Option<Reply> {
+    let latency = turn.latency.0.and_then(Micros::from_units)?;
+    Some(Reply { latency, at: spoken_at(turn) })
+}
+
+fn handoff(record: &wire::Conversation<'_>) -> Option<Handoff> {
+    let first_of = |flat: &str, nested: &str| -> Box<str> {
+        [flat.trim(), nested.trim()].into_iter().find(|text| !text.is_empty()).unwrap_or("").into()
+    };
+    (record.handoff.happened == Some(true)).then(|| Handoff {
+        reason: first_of(&record.handoff_reason.0, &record.handoff.reason),
+        destination: first_of(&record.handoff_destination.0, &record.handoff.destination),
+    })
+}

@@ -1,0 +1,13 @@
+//! The ledger: which conversation has been seen, followed and counted.
+//!
+//! Owns: rows, the verdict on each sight of a conversation, what may be forgotten, and the store that keeps rows and series
+//! in one transaction. Never: the network or the clock; `now` is always an argument.
+
+mod marks;
+pub mod retention;
+mod row;
+pub mod store;
+pub mod verdict;
+
+pub use marks::{Marks, RecheckMark, widest_overlap};
+pub use row::{Counted, Row, Tally};

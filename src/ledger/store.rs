@@ -1,0 +1,444 @@
+//! The store: rows, series and marks in one embedded database, written in one transaction.
+//!
+//! Owns: the file and its format version. Never: what a row means. Series are opaque bytes here; their owner encodes them.
+//!
+//! A file that is damaged, or that a newer version wrote, is refused with a sentence and left as it is.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend, TableDefinition,
+    TableError,
+};
+
+use super::{Marks, Row};
+use crate::config::Storage;
+use crate::conversation::ConversationId;
+
+/// The number that a target has within one store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetId(u32);
+
+/// The format that this program reads and writes. Raised by every change that an older program would misread.
+const FORMAT: u32 = 1;
+const FILE: &str = "state.redb";
+
+/// Rows are found by look-ups in random order; beyond this the system's page cache serves as well.
+const CACHE_BYTES: usize = 16 << 20;
+
+const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
+const TARGETS: TableDefinition<'_, &str, u32> = TableDefinition::new("targets");
+const MARKS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("marks");
+const ROWS: TableDefinition<'_, (u32, &str), &[u8]> = TableDefinition::new("rows");
+const SERIES: TableDefinition<'_, (u32, &[u8]), &[u8]> = TableDefinition::new("series");
+
+/// Everything that one transaction writes.
+#[derive(Debug, Default, Clone)]
+pub struct Changes {
+    /// New rows; none deletes. In key order, which is the cheapest order to write in.
+    pub rows: BTreeMap<(TargetId, ConversationId), Option<Row>>,
+    /// New values of series, by target and encoded key.
+    pub series: BTreeMap<(TargetId, Vec<u8>), Vec<u8>>,
+    /// New marks.
+    pub marks: BTreeMap<TargetId, Marks>,
+}
+
+impl Changes {
+    /// Whether there is anything that must be durable. Marks alone need not be: losing them means reading again.
+    pub fn is_urgent(&self) -> bool {
+        !self.rows.is_empty() || !self.series.is_empty()
+    }
+}
+
+/// Why the state cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it.
+    #[error(
+        "the state in {} is in use by another instance; stop it, or give this one a storage.path of its own",
+        path.display()
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "the state in {} has format {found}, but this version knows formats up to {FORMAT}; it was left as it is. Use the newer version, or another storage.path",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// It cannot be read.
+    #[error(
+        "the state in {} cannot be read ({detail}); it was left as it is. Restore a copy, or move it away to start anew (counters then begin at a new start time)",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// The directory or file cannot be made or opened.
+    #[error("the state in {} cannot be opened: {source}", path.display())]
+    Inaccessible {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A read or write failed; nothing of the transaction took effect.
+    #[error("the state cannot be read or written: {0}")]
+    Transaction(#[source] Box<redb::Error>),
+    /// A stored value is not one that this program writes.
+    #[error("the state holds a {what} that cannot be read; restore a copy, or move it away to start anew")]
+    Unreadable {
+        /// Which kind of value.
+        what: &'static str,
+    },
+}
+
+impl StoreError {
+    fn transaction(error: impl Into<redb::Error>) -> Self {
+        Self::Transaction(Box::new(error.into()))
+    }
+}
+
+/// The open store. Closing is dropping.
+#[derive(Debug)]
+pub struct Store {
+    database: Option<Database>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    File(PathBuf),
+    Backend,
+}
+
+impl Store {
+    /// Opens or makes the store that the settings name.
+    ///
+    /// # Errors
+    /// When the state is in use, newer than this program, damaged or inaccessible.
+    pub fn open(storage: &Storage) -> Result<Self, StoreError> {
+        match storage {
+            Storage::Directory(directory) => Self::in_directory(directory),
+            Storage::Ephemeral => Self::on(redb::backends::InMemoryBackend::new()),
+        }
+    }
+
+    /// Opens or makes the store in `directory`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn in_directory(directory: &Path) -> Result<Self, StoreError> {
+        let inaccessible = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StoreError::Inaccessible { path, source }
+        };
+        std::fs::create_dir_all(directory).map_err(inaccessible(directory))?;
+        let path = directory.join(FILE);
+        if !path.try_exists().map_err(inaccessible(&path))? {
+            // Made beside its place and moved there when it is whole, so that being killed in between leaves no torso.
+            let unfinished = directory.join(format!("{FILE}.new"));
+            match std::fs::remove_file(&unfinished) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(inaccessible(&unfinished)(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+            let database = builder().create(&unfinished).map_err(|error| refusal(&unfinished, error))?;
+            initialise(&database)?;
+            drop(database);
+            std::fs::rename(&unfinished, &path).map_err(inaccessible(&path))?;
+        }
+        let database = open_file(&path)?;
+        let store = Self { database: Some(database), place: Place::File(path) };
+        store.check_format()?;
+        Ok(store)
+    }
+
+    /// Opens or makes a store on a backend of the caller's, for state in memory.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn on(backend: impl StorageBackend) -> Result<Self, StoreError> {
+        let database =
+            builder().create_with_backend(backend).map_err(|error| refusal(Path::new("memory"), error))?;
+        let store = Self { database: Some(database), place: Place::Backend };
+        if store.format()?.is_none() {
+            initialise(store.database()?)?;
+        }
+        store.check_format()?;
+        Ok(store)
+    }
+
+    fn database(&self) -> Result<&Database, StoreError> {
+        self.database.as_ref().ok_or_else(|| StoreError::transaction(redb::Error::DatabaseClosed))
+    }
+
+    fn format(&self) -> Result<Option<u32>, StoreError> {
+        let transaction = self.database()?.begin_read().map_err(StoreError::transaction)?;
+        match transaction.open_table(META) {
+            Ok(meta) => Ok(meta.get("format").map_err(StoreError::transaction)?.map(|format| format.value())),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(StoreError::transaction(error)),
+        }
+    }
+
+    fn check_format(&self) -> Result<(), StoreError> {
+        let path = match &self.place {
+            Place::File(path) => path.clone(),
+            Place::Backend => PathBuf::from("memory"),
+        };
+        match self.format() {
+            Ok(Some(FORMAT)) => Ok(()),
+            Ok(Some(found)) => Err(StoreError::Newer { path, found }),
+            Ok(None) => Err(StoreError::Damaged { path, detail: "it is not a state of this program".into() }),
+            Err(error) => Err(StoreError::Damaged { path, detail: error.to_string() }),
+        }
+    }
+
+    /// The number of the target whose key reads `name`, given out on first use.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn target_id(&self, name: &str) -> Result<TargetId, StoreError> {
+        let transaction = self.database()?.begin_write().map_err(StoreError::transaction)?;
+        let (id, is_new) = {
+            let mut targets = transaction.open_table(TARGETS).map_err(StoreError::transaction)?;
+            let known = targets.get(name).map_err(StoreError::transaction)?.map(|id| id.value());
+            match known {
+                Some(id) => (id, false),
+                None => {
+                    let next =
+                        u32::try_from(targets.len().map_err(StoreError::transaction)?).unwrap_or(u32::MAX);
+                    targets.insert(name, next).map_err(StoreError::transaction)?;
+                    (next, true)
+                }
+            }
+        };
+        if is_new {
+            transaction.commit().map_err(StoreError::transaction)?;
+        } else {
+            transaction.abort().map_err(StoreError::transaction)?;
+        }
+        Ok(TargetId(id))
+    }
+
+    /// The marks of a target.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or holds what this program does not write.
+    pub fn marks(&self, target: TargetId) -> Result<Option<Marks>, StoreError> {
+        let transaction = self.database()?.begin_read().map_err(StoreError::transaction)?;
+        let table = transaction.open_table(MARKS).map_err(StoreError::transaction)?;
+        let stored = table.get(target.0).map_err(StoreError::transaction)?;
+        stored.map(|bytes| decode(bytes.value(), "watermark")).transpose()
+    }
+
+    /// The stored series of a target, as encoded by their owner.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn series(&self, target: TargetId) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let transaction = self.database()?.begin_read().map_err(StoreError::transaction)?;
+        let table = transaction.open_table(SERIES).map_err(StoreError::transaction)?;
+        let mut all = Vec::new();
+        for entry in table
+            .range((target.0, &[][..])..(target.0.saturating_add(1), &[][..]))
+            .map_err(StoreError::transaction)?
+        {
+            let (key, value) = entry.map_err(StoreError::transaction)?;
+            all.push((key.value().1.to_vec(), value.value().to_vec()));
+        }
+        Ok(all)
+    }
+
+    /// Shows every row of a target to `visit`, in the order of ids.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or holds what this program does not write.
+    pub fn for_each_row(&self, target: TargetId, mut visit: impl FnMut(&str, Row)) -> Result<(), StoreError> {
+        let transaction = self.database()?.begin_read().map_err(StoreError::transaction)?;
+        let table = transaction.open_table(ROWS).map_err(StoreError::transaction)?;
+        for entry in
+            table.range((target.0, "")..(target.0.saturating_add(1), "")).map_err(StoreError::transaction)?
+        {
+            let (key, value) = entry.map_err(StoreError::transaction)?;
+            visit(key.value().1, decode(value.value(), "row")?);
+        }
+        Ok(())
+    }
+
+    /// A view of the rows as they are committed now.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn rows(&self) -> Result<Rows, StoreError> {
+        let transaction = self.database()?.begin_read().map_err(StoreError::transaction)?;
+        Ok(Rows(transaction.open_table(ROWS).map_err(StoreError::transaction)?))
+    }
+
+    /// Opens the file anew after a failure: redb refuses further work on a handle that has seen an I/O error. If it cannot be
+    /// opened now, the next use tries again.
+    pub fn reopen(&mut self) {
+        if let Place::File(path) = &self.place {
+            self.database = None;
+            self.database = open_file(path).ok();
+        }
+    }
+
+    /// Writes all of `changes`, or nothing. Durable when it returns.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing has changed.
+    pub fn commit(&self, changes: &Changes) -> Result<(), StoreError> {
+        let transaction = self.database()?.begin_write().map_err(StoreError::transaction)?;
+        {
+            let mut rows = transaction.open_table(ROWS).map_err(StoreError::transaction)?;
+            let mut buffer = Vec::with_capacity(256);
+            for ((target, id), row) in &changes.rows {
+                let key = (target.0, id.as_str());
+                match row {
+                    Some(row) => {
+                        buffer.clear();
+                        buffer = encode(row, buffer, "row")?;
+                        rows.insert(key, buffer.as_slice()).map_err(StoreError::transaction)?;
+                    }
+                    None => {
+                        rows.remove(key).map_err(StoreError::transaction)?;
+                    }
+                }
+            }
+            let mut series = transaction.open_table(SERIES).map_err(StoreError::transaction)?;
+            for ((target, key), value) in &changes.series {
+                series
+                    .insert((target.0, key.as_slice()), value.as_slice())
+                    .map_err(StoreError::transaction)?;
+            }
+            let mut marks = transaction.open_table(MARKS).map_err(StoreError::transaction)?;
+            for (target, mark) in &changes.marks {
+                let bytes = encode(mark, Vec::new(), "watermark")?;
+                marks.insert(target.0, bytes.as_slice()).map_err(StoreError::transaction)?;
+            }
+        }
+        transaction.commit().map_err(StoreError::transaction)
+    }
+
+    /// Gives unused pages of the file back, if that is worth the time; for the start, when nothing else uses the store.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn compact(&mut self) -> Result<(), StoreError> {
+        let Some(database) = &mut self.database else { return Ok(()) };
+        let stats = {
+            let transaction = database.begin_write().map_err(StoreError::transaction)?;
+            let stats = transaction.stats().map_err(StoreError::transaction)?;
+            transaction.abort().map_err(StoreError::transaction)?;
+            stats
+        };
+        let used = stats.stored_bytes() + stats.metadata_bytes();
+        let allocated = stats.allocated_pages() * u64::try_from(stats.page_size()).unwrap_or(4096);
+        if allocated > COMPACT_ABOVE_BYTES && used * 3 < allocated {
+            database.compact().map_err(StoreError::transaction)?;
+        }
+        Ok(())
+    }
+
+    /// The size of the file; zero in memory.
+    pub fn bytes(&self) -> u64 {
+        match &self.place {
+            Place::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+            Place::Backend => 0,
+        }
+    }
+}
+
+/// Below this a file is not worth compacting.
+const COMPACT_ABOVE_BYTES: u64 = 32 << 20;
+
+/// The committed rows at one moment.
+pub struct Rows(redb::ReadOnlyTable<(u32, &'static str), &'static [u8]>);
+
+impl Rows {
+    /// The row of a conversation.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or holds what this program does not write.
+    pub fn get(&self, target: TargetId, id: &ConversationId) -> Result<Option<Row>, StoreError> {
+        let stored = self.0.get((target.0, id.as_str())).map_err(StoreError::transaction)?;
+        stored.map(|bytes| decode(bytes.value(), "row")).transpose()
+    }
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+fn open_file(path: &Path) -> Result<Database, StoreError> {
+    // The database trusts its file; a torn one can make it stop in the middle of a check.
+    let opened = std::panic::catch_unwind(|| builder().open(path));
+    match opened {
+        Ok(Ok(database)) => Ok(database),
+        Ok(Err(error)) => Err(refusal(path, error)),
+        Err(_) => {
+            Err(StoreError::Damaged { path: path.to_owned(), detail: "its structure is broken".into() })
+        }
+    }
+}
+
+fn refusal(path: &Path, error: redb::DatabaseError) -> StoreError {
+    use redb::{DatabaseError, StorageError};
+    let path = path.to_owned();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path },
+        DatabaseError::Storage(StorageError::Io(source))
+            if !matches!(
+                source.kind(),
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            StoreError::Inaccessible { path, source }
+        }
+        other => StoreError::Damaged { path, detail: other.to_string() },
+    }
+}
+
+fn initialise(database: &Database) -> Result<(), StoreError> {
+    let transaction = database.begin_write().map_err(StoreError::transaction)?;
+    {
+        transaction
+            .open_table(META)
+            .map_err(StoreError::transaction)?
+            .insert("format", FORMAT)
+            .map_err(StoreError::transaction)?;
+        transaction.open_table(TARGETS).map_err(StoreError::transaction)?;
+        transaction.open_table(MARKS).map_err(StoreError::transaction)?;
+        transaction.open_table(ROWS).map_err(StoreError::transaction)?;
+        transaction.open_table(SERIES).map_err(StoreError::transaction)?;
+    }
+    transaction.commit().map_err(StoreError::transaction)
+}
+
+fn encode<T: serde::Serialize>(
+    value: &T,
+    buffer: Vec<u8>,
+    what: &'static str,
+) -> Result<Vec<u8>, StoreError> {
+    postcard::to_extend(value, buffer).map_err(|_| StoreError::Unreadable { what })
+}
+
+fn decode<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8], what: &'static str) -> Result<T, StoreError> {
+    postcard::from_bytes(bytes).map_err(|_| StoreError::Unreadable { what })
+}

@@ -1,0 +1,205 @@
+//! A point in time as the program counts with it: milliseconds of UTC, in the API's time.
+//!
+//! Owns: the arithmetic, and reading every spelling of a timestamp that the API is known to use. Never: asking what time
+//! it is.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch. Arithmetic saturates: a broken record must not end the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Moment(i64);
+
+impl Moment {
+    /// From milliseconds since the epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Seconds since the epoch, as Prometheus wants them.
+    #[expect(clippy::cast_precision_loss, reason = "exact until the year 280,000")]
+    pub fn seconds(self) -> f64 {
+        self.0 as f64 / 1000.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Reads a timestamp of the API: ISO 8601 with `T` or a space, 0 to 9 fraction digits, `Z`, an offset or no zone
+    /// (then UTC), or RFC 1123. Fractions below a millisecond are cut off.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        iso_utc(text.as_bytes()).or_else(|| by_chrono(text))
+    }
+}
+
+/// The spelling nearly every record has, read without the general parser, because a page holds tens of thousands:
+/// `2026-08-20T09:15:02[.370000][Z|+00:00]`.
+fn iso_utc(text: &[u8]) -> Option<Moment> {
+    let number = |range: std::ops::Range<usize>| -> Option<i64> {
+        text.get(range)?
+            .iter()
+            .try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    };
+    let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
+    if separators.iter().any(|&(at, byte)| text.get(at) != Some(&byte))
+        || !matches!(text.get(10), Some(b'T' | b' '))
+    {
+        return None;
+    }
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    if !(1..=12).contains(&month)
+        || !(1..=days_in(year, month)).contains(&day)
+        || hour > 23
+        || minute > 59
+        || second > 59
+    {
+        return None;
+    }
+    let mut rest = text.get(19..)?;
+    let mut millis = 0;
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 || digits > 9 {
+            return None;
+        }
+        for place in 0..3 {
+            let digit = if place < digits { i64::from(fraction.get(place)? - b'0') } else { 0 };
+            millis = millis * 10 + digit;
+        }
+        rest = fraction.get(digits..)?;
+    }
+    if !matches!(rest, b"" | b"Z" | b"z" | b"+00:00" | b"+0000" | b"+00" | b"-00:00") {
+        return None;
+    }
+    let seconds = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
+    Some(Moment(seconds * 1000 + millis))
+}
+
+fn days_in(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days since 1970-01-01 in the proleptic Gregorian calendar, counting years from March so that leap days come last.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+fn by_chrono(text: &str) -> Option<Moment> {
+    let zoned = DateTime::parse_from_rfc3339(text)
+        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z"))
+        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%z"))
+        .or_else(|_| DateTime::parse_from_rfc2822(text));
+    match zoned {
+        Ok(time) => Some(Moment(time.timestamp_millis())),
+        Err(_) => ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
+            .iter()
+            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+            .map(|time| Moment(time.and_utc().timestamp_millis())),
+    }
+}
+
+impl From<DateTime<Utc>> for Moment {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self(time.timestamp_millis())
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, length: Duration) -> Self {
+        Self(self.0.saturating_add(whole_millis(length)))
+    }
+}
+
+impl Sub<Duration> for Moment {
+    type Output = Self;
+
+    fn sub(self, length: Duration) -> Self {
+        Self(self.0.saturating_sub(whole_millis(length)))
+    }
+}
+
+fn whole_millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// As the API's query parameters want it: `2026-08-20T09:15:02.370Z`.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match DateTime::from_timestamp_millis(self.0) {
+            Some(time) => f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true)),
+            None => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_one_moment_is_the_same_moment() {
+        let expected = Moment::from_millis(1_787_217_302_370);
+        for text in [
+            "2026-08-20T09:15:02.370000+00:00",
+            "2026-08-20T09:15:02.37Z",
+            "2026-08-20 09:15:02.37",
+            "2026-08-20T09:15:02.370999999",
+            "2026-08-20T10:15:02.370+01:00",
+            "2026-08-20T11:15:02.370+0200",
+        ] {
+            assert_eq!(Moment::parse(text), Some(expected), "{text}");
+        }
+        let whole_second = Moment::from_millis(1_787_217_302_000);
+        assert_eq!(Moment::parse("Thu, 20 Aug 2026 09:15:02 GMT"), Some(whole_second));
+        assert_eq!(expected.to_string(), "2026-08-20T09:15:02.370Z");
+    }
+
+    #[test]
+    fn nonsense_is_no_moment() {
+        for text in
+            ["", "yesterday", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-08-20", "1787217302"]
+        {
+            assert_eq!(Moment::parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_quick_reader_agrees_with_the_general_one(millis in -2_000_000_000_000i64..4_000_000_000_000) {
+            let text = Moment::from_millis(millis).to_string();
+            prop_assert_eq!(iso_utc(text.as_bytes()), by_chrono(&text));
+            prop_assert_eq!(Moment::parse(&text), Some(Moment::from_millis(millis)));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,40}") {
+            let _ = Moment::parse(&text);
+        }
+    }
+}

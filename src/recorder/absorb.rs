@@ -1,0 +1,258 @@
+//! One batch: verdicts on every sighting, and what they add to the series.
+//!
+//! Taking the same batch again changes nothing, because the rows already say so; that is what makes it safe to retry.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Batch, FirstFinish, Recorded, Recorder, Sighting, Status, TargetIndex, gauges};
+use crate::aggregate::{
+    Change, Contribution, Dimensions, Metric, RecentConversation, SeriesKey, amendment, conversation,
+};
+use crate::conversation::{ConversationId, Facts, Micros, Phase};
+use crate::ledger::store::{Rows, StoreError};
+use crate::ledger::verdict::{Amendment, Rules, Verdict, judge, ripe};
+use crate::ledger::{Counted, Row, Tally};
+use crate::moment::Moment;
+
+impl Recorder {
+    /// Takes a batch into the working state, for the next commit.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read; the batch may then be taken again.
+    pub fn absorb(&mut self, batch: &Batch) -> Result<Recorded, StoreError> {
+        let rows = self.store.rows()?;
+        let mut recorded = Recorded::default();
+        if let Some(marks) = &batch.marks {
+            self.move_marks(batch, marks.clone());
+        }
+        let Some(rules) = self.rules(batch.target) else { return Ok(recorded) };
+        for sighting in &batch.sightings {
+            self.see(batch, sighting, &rows, &rules, &mut recorded)?;
+        }
+        for id in &batch.abandoned {
+            if let Some(Row::Open { .. }) = self.row(batch.target, id, &rows)? {
+                self.put(batch.target, id, None);
+            }
+        }
+        self.count_settled(batch, &rows, &rules, &mut recorded)?;
+        if batch.is_listing {
+            self.show_open(batch);
+        }
+        Ok(recorded)
+    }
+
+    /// Takes the outcome of a poll.
+    pub fn note(&mut self, status: &Status) {
+        let window = self.counting.recent_window;
+        let Some(state) = self.targets.get_mut(status.target.0) else { return };
+        gauges::show_status(state, status);
+        if status.up {
+            state.recent.trim(status.now, window);
+            gauges::show_recent(Arc::make_mut(&mut state.series), &state.recent, status.now);
+        }
+    }
+
+    fn rules(&self, target: TargetIndex) -> Option<Rules> {
+        let marks = self.targets.get(target.0)?.marks.as_ref()?;
+        Some(Rules {
+            anchor: marks.anchor,
+            settle: self.counting.settle,
+            settled_age: self.counting.settled_age,
+            forgotten: marks.forgotten,
+        })
+    }
+
+    fn move_marks(&mut self, batch: &Batch, mut marks: crate::ledger::Marks) {
+        let Some(state) = self.targets.get_mut(batch.target.0) else { return };
+        // What may be forgotten is decided here, not by the poller.
+        marks.forgotten = state.marks.as_ref().and_then(|marks| marks.forgotten);
+        gauges::show_marks(Arc::make_mut(&mut state.series), &marks, batch.now);
+        self.changes.marks.insert(state.id, marks.clone());
+        state.marks = Some(marks);
+    }
+
+    fn see(
+        &mut self,
+        batch: &Batch,
+        sighting: &Sighting,
+        rows: &Rows,
+        rules: &Rules,
+        recorded: &mut Recorded,
+    ) -> Result<(), StoreError> {
+        let (id, facts) = (&sighting.conversation.id, &sighting.conversation.facts);
+        let row = self.row(batch.target, id, rows)?;
+        if facts.phase == Phase::Finished && matches!(row, None | Some(Row::Open { .. })) {
+            recorded.finished.push(FirstFinish {
+                started_at: facts.started_at,
+                ended_at: facts.ended_at(),
+                was_open: row.is_some(),
+                sight: sighting.sight,
+            });
+        }
+        match judge(row.as_ref(), facts, sighting.sight, batch.now, rules) {
+            Verdict::Unchanged => {}
+            Verdict::Ignore => {
+                if row.is_some() {
+                    self.put(batch.target, id, None);
+                }
+            }
+            Verdict::Follow(row) | Verdict::Settle(row) => self.put(batch.target, id, Some(row)),
+            Verdict::Count { late, ended_at } => {
+                self.count(batch, id, facts, late, ended_at, recorded);
+            }
+            Verdict::Amend(amendment) => self.amend(batch, id, facts, amendment, recorded),
+        }
+        Ok(())
+    }
+
+    /// Counts what was seen finished before and has settled since.
+    fn count_settled(
+        &mut self,
+        batch: &Batch,
+        rows: &Rows,
+        rules: &Rules,
+        recorded: &mut Recorded,
+    ) -> Result<(), StoreError> {
+        let Some(state) = self.targets.get(batch.target.0) else { return Ok(()) };
+        // A first sight that lies in the future means that the clock was stepped back: its row waits anew.
+        let due: Vec<ConversationId> = state
+            .settling
+            .iter()
+            .filter(|&(_, &since)| ripe(since, batch.now, rules) || since > batch.now)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in due {
+            match self.row(batch.target, &id, rows)? {
+                Some(Row::Settling { since, facts, late }) if ripe(since, batch.now, rules) => {
+                    let ended_at = facts.ended_at().unwrap_or(since);
+                    self.count(batch, &id, &facts, late, ended_at, recorded);
+                }
+                Some(Row::Settling { facts, late, .. }) => {
+                    self.put(batch.target, &id, Some(Row::Settling { since: batch.now, facts, late }));
+                }
+                Some(Row::Open { .. } | Row::Counted(_)) | None => {
+                    if let Some(state) = self.targets.get_mut(batch.target.0) {
+                        state.settling.remove(&id);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count(
+        &mut self,
+        batch: &Batch,
+        id: &ConversationId,
+        facts: &Facts,
+        late: bool,
+        ended_at: Moment,
+        recorded: &mut Recorded,
+    ) {
+        let Some(state) = self.targets.get_mut(batch.target.0) else { return };
+        let (dimensions, mut list) = conversation(facts, &self.counting.layout.dimensions, &mut state.cap);
+        let lag = Micros::from_units(batch.now.since(ended_at).as_secs_f64()).unwrap_or_default();
+        list.push(of_target(Metric::IngestLag, [], Change::Observe(lag)));
+        if late {
+            list.push(of_target(Metric::Late, [], Change::Add(1)));
+        }
+        let tally = Tally::of(facts);
+        state.recent.push(RecentConversation { ended_at, dimensions: dimensions.clone(), tally });
+        let newest = SeriesKey { metric: Metric::LastConversation, values: Box::from([]) };
+        let is_newest = state.series.get(&newest).is_none_or(|series| match series.value {
+            crate::aggregate::Value::Gauge(before) => before < ended_at.seconds(),
+            crate::aggregate::Value::Counter(_) | crate::aggregate::Value::Histogram(_) => true,
+        });
+        if is_newest {
+            let series = Arc::make_mut(&mut state.series);
+            series.set(Metric::LastConversation, &[], ended_at.seconds(), batch.now);
+            self.dirty.insert((batch.target, newest));
+        }
+        let row = Counted {
+            started_at: facts.started_at,
+            ended_at,
+            added: tally,
+            shown: tally,
+            dimensions: dimensions.iter().map(|value| Box::from(&**value)).collect(),
+        };
+        recorded.counted += 1;
+        self.apply(batch, &list, recorded);
+        self.put(batch.target, id, Some(Row::Counted(row)));
+    }
+
+    fn amend(
+        &mut self,
+        batch: &Batch,
+        id: &ConversationId,
+        facts: &Facts,
+        change: Amendment,
+        recorded: &mut Recorded,
+    ) {
+        let Some(state) = self.targets.get_mut(batch.target.0) else { return };
+        let mut values: Dimensions = change.row.dimensions.iter().map(|value| Arc::from(&**value)).collect();
+        if values.len() != self.counting.layout.dimensions.len() {
+            // It counted under other dimensions than are configured now.
+            values = conversation(facts, &self.counting.layout.dimensions, &mut state.cap).0;
+        }
+        let mut list = amendment(&change.added_before, &change.row.added, facts, &values, &mut state.cap);
+        for (happened, direction) in [(change.up, "up"), (change.down, "down")] {
+            if happened {
+                list.push(of_target(Metric::Amendments, [direction], Change::Add(1)));
+            }
+        }
+        self.apply(batch, &list, recorded);
+        self.put(batch.target, id, Some(Row::Counted(change.row)));
+    }
+
+    fn apply(&mut self, batch: &Batch, list: &[Contribution], recorded: &mut Recorded) {
+        let Some(state) = self.targets.get_mut(batch.target.0) else { return };
+        let series = Arc::make_mut(&mut state.series);
+        for contribution in list {
+            let key = series.apply(contribution, &self.layout, batch.now);
+            if key.metric == Metric::LabelValuesFolded {
+                recorded.folded.extend(key.values.first().map(ToString::to_string));
+            }
+            self.dirty.insert((batch.target, key));
+        }
+    }
+
+    fn show_open(&mut self, batch: &Batch) {
+        let Some(state) = self.targets.get_mut(batch.target.0) else { return };
+        let mut open: BTreeMap<Dimensions, u32> = BTreeMap::new();
+        let mut oldest: Option<Moment> = None;
+        let running = batch.sightings.iter().map(|sighting| &sighting.conversation.facts);
+        for facts in running.filter(|facts| facts.phase == Phase::Running) {
+            let values = state.cap.values(&self.counting.layout.dimensions, facts);
+            *open.entry(values).or_default() += 1;
+            oldest = Some(oldest.map_or(facts.started_at, |oldest| oldest.min(facts.started_at)));
+        }
+        gauges::show_open(Arc::make_mut(&mut state.series), &open, oldest, batch.now);
+    }
+
+    /// The row of a conversation as the working state has it.
+    fn row(&self, target: TargetIndex, id: &ConversationId, rows: &Rows) -> Result<Option<Row>, StoreError> {
+        let Some(state) = self.targets.get(target.0) else { return Ok(None) };
+        match self.changes.rows.get(&(state.id, id.clone())) {
+            Some(row) => Ok(row.clone()),
+            None => rows.get(state.id, id),
+        }
+    }
+
+    fn put(&mut self, target: TargetIndex, id: &ConversationId, row: Option<Row>) {
+        let Some(state) = self.targets.get_mut(target.0) else { return };
+        match &row {
+            Some(Row::Settling { since, .. }) => {
+                state.settling.insert(id.clone(), *since);
+            }
+            Some(Row::Open { .. } | Row::Counted(_)) | None => {
+                state.settling.remove(id);
+            }
+        }
+        self.changes.rows.insert((state.id, id.clone()), row);
+    }
+}
+
+fn of_target<const N: usize>(metric: Metric, values: [&str; N], change: Change) -> Contribution {
+    Contribution { metric, values: values.iter().map(|&value| Arc::from(value)).collect(), change }
+}
