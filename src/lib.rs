@@ -6,5 +6,6 @@
 
 pub mod clock;
 pub mod config;
+pub mod exposition;
 pub mod problem;
 pub mod target;
