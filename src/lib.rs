@@ -6,6 +6,9 @@
 
 pub mod clock;
 pub mod config;
+pub mod events;
 pub mod exposition;
+pub mod logging;
 pub mod problem;
+pub mod selfstats;
 pub mod target;
