@@ -1,0 +1,178 @@
+//! What was said already: streaks of the same failure, and allowances of lines.
+//!
+//! Owns: the memory that keeps one lasting failure from filling the log. Never: the words, or what is counted.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Event;
+use crate::target::TargetKey;
+
+/// Which failures are "the same": of one target (or of none), of one event, and of one detail from a closed set.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) target: Option<TargetKey>,
+    pub(super) event: Event,
+    pub(super) detail: [&'static str; 2],
+}
+
+/// How many lines an event may have in a stretch of time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Allowance {
+    pub(super) lines: u32,
+    pub(super) per: Duration,
+}
+
+/// What became of a streak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// Failures in it, at least 1.
+    pub(super) failures: u64,
+    /// From the first failure to the end.
+    pub(super) lasted: Duration,
+}
+
+#[derive(Debug)]
+struct Streak {
+    failures: u64,
+    first: Instant,
+    last: Instant,
+}
+
+#[derive(Debug)]
+struct Spent {
+    since: Instant,
+    lines: u32,
+    unsaid: u64,
+}
+
+/// The memory of all targets. Its size is bounded by targets times events times details.
+#[derive(Debug, Default)]
+pub(super) struct Repeats(Mutex<Memory>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    streaks: HashMap<Key, Streak>,
+    spent: HashMap<Key, Spent>,
+}
+
+impl Repeats {
+    /// Adds a failure to its streak; the number of failures in it, 1 for the first.
+    pub(super) fn failed(&self, key: Key) -> u64 {
+        let now = Instant::now();
+        let mut memory = self.lock();
+        let streak = memory.streaks.entry(key).or_insert(Streak { failures: 0, first: now, last: now });
+        streak.failures += 1;
+        streak.last = now;
+        streak.failures
+    }
+
+    /// Ends the streaks of `event` and `target`, whatever their detail, if the last failure is at least `quiet` ago;
+    /// none if there were none.
+    pub(super) fn ended(&self, target: Option<&TargetKey>, event: Event, quiet: Duration) -> Option<Ended> {
+        let now = Instant::now();
+        let mut memory = self.lock();
+        if memory.streaks.is_empty() {
+            return None;
+        }
+        let over = |key: &Key, streak: &mut Streak| {
+            key.event == event && key.target.as_ref() == target && now.duration_since(streak.last) >= quiet
+        };
+        let ended: Vec<_> = memory.streaks.extract_if(over).map(|(_, streak)| streak).collect();
+        let first = ended.iter().map(|streak| streak.first).min()?;
+        let failures = ended.iter().map(|streak| streak.failures).sum();
+        Some(Ended { failures, lasted: now.duration_since(first) })
+    }
+
+    /// Ends the one streak of `key`.
+    pub(super) fn ended_one(&self, key: &Key) -> Option<Ended> {
+        let streak = self.lock().streaks.remove(key)?;
+        Some(Ended { failures: streak.failures, lasted: Instant::now().duration_since(streak.first) })
+    }
+
+    /// Whether a line may be said: then how many went unsaid since the last one that was.
+    pub(super) fn may_say(&self, key: Key, allowance: Allowance) -> Option<u64> {
+        let now = Instant::now();
+        let mut memory = self.lock();
+        let spent = memory.spent.entry(key).or_insert(Spent { since: now, lines: 0, unsaid: 0 });
+        if now.duration_since(spent.since) >= allowance.per {
+            spent.since = now;
+            spent.lines = 0;
+        }
+        if spent.lines < allowance.lines {
+            spent.lines += 1;
+            Some(std::mem::take(&mut spent.unsaid))
+        } else {
+            spent.unsaid += 1;
+            None
+        }
+    }
+
+    /// Forgets all about `target`.
+    pub(super) fn forget(&self, target: &TargetKey) {
+        let mut memory = self.lock();
+        memory.streaks.retain(|key, _| key.target.as_ref() != Some(target));
+        memory.spent.retain(|key, _| key.target.as_ref() != Some(target));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        // Nothing under this lock leaves it half-done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::{ClientEnv, Region};
+
+    fn key(project: &str, detail: &'static str) -> Key {
+        let target =
+            TargetKey { project: project.to_owned(), region: Region::Us1, client_env: ClientEnv::Live };
+        Key { target: Some(target), event: Event::PollFailed, detail: [detail, ""] }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_streak_counts_until_it_ends() {
+        let repeats = Repeats::default();
+        let failure = key("a", "timeout");
+        assert_eq!(repeats.failed(failure.clone()), 1);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(repeats.failed(failure.clone()), 2);
+        assert_eq!(repeats.failed(key("a", "connect")), 1, "another detail is another streak");
+        assert_eq!(repeats.failed(key("b", "timeout")), 1, "so is another target");
+        tokio::time::advance(Duration::from_secs(10)).await;
+
+        let target = failure.target.as_ref();
+        let event = Event::PollFailed;
+        assert_eq!(repeats.ended(target, event, Duration::from_secs(11)), None, "not quiet for long enough");
+        let ended = Ended { failures: 3, lasted: Duration::from_secs(40) };
+        assert_eq!(repeats.ended(target, event, Duration::from_secs(10)), Some(ended));
+        assert_eq!(repeats.ended(target, event, Duration::ZERO), None, "it ends once");
+        assert_eq!(repeats.failed(failure), 1, "and begins anew");
+        assert_eq!(repeats.failed(key("b", "timeout")), 2, "the other target's goes on");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_allowance_renews_and_tells_what_went_unsaid() {
+        let repeats = Repeats::default();
+        let allowance = Allowance { lines: 2, per: Duration::from_secs(600) };
+        let ask = || repeats.may_say(key("a", "no_id"), allowance);
+        assert_eq!([ask(), ask(), ask(), ask()], [Some(0), Some(0), None, None]);
+        tokio::time::advance(Duration::from_secs(600)).await;
+        assert_eq!([ask(), ask(), ask()], [Some(2), Some(0), None]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_forgotten_target_begins_anew() {
+        let repeats = Repeats::default();
+        let failure = key("a", "timeout");
+        assert_eq!(repeats.failed(failure.clone()), 1);
+        assert_eq!(repeats.failed(failure.clone()), 2);
+        repeats.forget(failure.target.as_ref().unwrap());
+        assert_eq!(repeats.failed(failure), 1);
+    }
+}

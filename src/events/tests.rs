@@ -1,0 +1,229 @@
+//! What the log and the counters say, in stories.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use tokio::time::advance;
+
+use super::*;
+use crate::exposition::{Labels, Value};
+use crate::logging::{Captured, Filter, Format, subscriber};
+use crate::selfstats::BuildInfo;
+use crate::target::{ClientEnv, Region};
+
+struct Story {
+    events: Events,
+    stats: SelfStats,
+    log: Captured,
+    _guard: tracing::subscriber::DefaultGuard,
+}
+
+impl Story {
+    fn new() -> Self {
+        let log = Captured::default();
+        let filter = Filter::parse("debug").unwrap();
+        let guard = tracing::subscriber::set_default(subscriber(Format::Json, &filter, false, log.clone()));
+        let stats = SelfStats::new(BuildInfo::CURRENT);
+        Self { events: Events::new(stats.clone()), stats, log, _guard: guard }
+    }
+
+    /// Level and message of each line since the last call.
+    fn said(&self) -> Vec<String> {
+        self.lines().iter().map(|line| format!("{} {}", text(line, "level"), text(line, "message"))).collect()
+    }
+
+    fn lines(&self) -> Vec<Json> {
+        self.log.take().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn counted(&self, event: Event) -> Value {
+        self.value("polyai_exporter_events_total", &Labels::new([("event", event.as_str())]))
+    }
+
+    fn value(&self, name: &str, labels: &Labels) -> Value {
+        let families = self.stats.gather();
+        let family = families.iter().find(|family| family.name == name).unwrap();
+        family.series.iter().find(|series| series.labels == *labels).unwrap().value.clone()
+    }
+}
+
+fn text<'a>(line: &'a Json, key: &str) -> &'a str {
+    line[key].as_str().unwrap_or_default()
+}
+
+fn target(project: &str) -> TargetKey {
+    TargetKey { project: project.to_owned(), region: Region::Us1, client_env: ClientEnv::Live }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lasting_failure_is_said_once_and_its_end_with_how_long() {
+    let story = Story::new();
+    let target = target("reservations");
+    for _ in 0..3 {
+        story.events.poll_failed(&target, "timeout", &"no answer within 60s");
+        advance(Duration::from_secs(30)).await;
+    }
+    story.events.poll_recovered(&target);
+    story.events.poll_recovered(&target);
+
+    let lines = story.lines();
+    let levels: Vec<_> = lines.iter().map(|line| text(line, "level")).collect();
+    assert_eq!(levels, ["WARN", "DEBUG", "DEBUG", "INFO"]);
+    assert_eq!(text(&lines[0], "reason"), "no answer within 60s");
+    assert_eq!(text(&lines[0], "project"), "reservations");
+    assert_eq!(lines[2]["failures"], 3);
+    assert_eq!(lines[3]["failures"], 3);
+    assert_eq!(lines[3]["lasted_seconds"], 90.0);
+    assert_eq!(story.counted(Event::PollFailed), Value::total(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_another_kind_or_target_is_news() {
+    let story = Story::new();
+    story.events.poll_failed(&target("a"), "timeout", &"slow");
+    story.events.poll_failed(&target("a"), "connect", &"refused");
+    story.events.poll_failed(&target("b"), "timeout", &"slow");
+    assert!(story.lines().iter().all(|line| text(line, "level") == "WARN"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn single_requests_that_fail_between_good_polls_do_not_fill_the_log() {
+    let story = Story::new();
+    let target = target("a");
+    let failure = RequestFailure {
+        endpoint: "conversations",
+        kind: "server_error",
+        status: Some(502),
+        correlation_id: Some("c-1"),
+        message: "bad gateway",
+    };
+    for _ in 0..20 {
+        story.events.request_failed(&target, failure);
+        story.events.poll_recovered(&target);
+        advance(Duration::from_secs(30)).await;
+    }
+    let lines = story.lines();
+    assert_eq!(lines.iter().filter(|line| text(line, "level") != "DEBUG").count(), 1);
+    assert_eq!((&lines[0]["status"], text(&lines[0], "correlation_id")), (&Json::from(502), "c-1"));
+
+    advance(QUIET).await;
+    story.events.poll_recovered(&target);
+    assert_eq!(story.said(), ["INFO this has not happened for a while"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_problem_is_said_once_per_change_with_its_advice() {
+    let story = Story::new();
+    let target = target("a");
+    for _ in 0..3 {
+        story.events.problem_started(&target, Problem::Unauthorized);
+    }
+    story.events.problem_started(&target, Problem::TranscriptOff);
+    story.events.problem_ended(&target, Problem::Unauthorized);
+    story.events.problem_ended(&target, Problem::Unauthorized);
+    story.events.problem_ended(&target, Problem::Timeout);
+
+    let lines = story.lines();
+    let said: Vec<_> = lines.iter().map(|line| (text(line, "level"), text(line, "problem"))).collect();
+    assert_eq!(said, [("ERROR", "unauthorized"), ("WARN", "transcript_off"), ("INFO", "unauthorized")]);
+    assert_eq!(text(&lines[0], "advice"), Problem::Unauthorized.advice());
+    assert_eq!(story.counted(Event::ProblemStarted), Value::total(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_bad_records_gives_ten_lines_and_all_are_counted() {
+    let story = Story::new();
+    for _ in 0..200 {
+        story.events.record_rejected(&target("a"), Some("conv-1"), "no_start", &"started_at is missing");
+    }
+    let lines = story.lines();
+    assert_eq!(lines.iter().filter(|line| text(line, "level") == "ERROR").count(), 10);
+    assert_eq!(text(&lines[0], "conversation_id"), "conv-1");
+    assert_eq!(story.counted(Event::RecordRejected), Value::total(200));
+    let by_kind = story.value("polyai_exporter_records_rejected_total", &Labels::new([("kind", "no_start")]));
+    assert_eq!(by_kind, Value::total(200));
+
+    advance(Duration::from_secs(600)).await;
+    story.events.record_rejected(&target("a"), None, "no_start", &"started_at is missing");
+    assert_eq!(story.lines()[0]["unsaid"], 190);
+}
+
+#[tokio::test(start_paused = true)]
+async fn storage_that_fails_needs_a_person() {
+    let story = Story::new();
+    story.events.commit_recovered();
+    for _ in 0..2 {
+        story.events.commit_failed(&"no space left on device", Duration::from_secs(5));
+    }
+    story.events.commit_recovered();
+    let expected = [
+        "ERROR state not written; the last committed numbers are served",
+        "DEBUG state not written",
+        "INFO state written again",
+    ];
+    assert_eq!(story.said(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folded_label_is_said_once_per_label_and_target() {
+    let story = Story::new();
+    for _ in 0..5 {
+        story.events.label_folded(&target("a"), "variant");
+    }
+    story.events.label_folded(&target("a"), "reason");
+    assert_eq!(story.lines().len(), 2);
+    assert_eq!(story.counted(Event::LabelFolded), Value::total(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_catch_up_reports_now_and_then_and_at_its_end() {
+    let story = Story::new();
+    let at = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+    for step in 0..=100 {
+        story.events.catching_up(&target("a"), at, at, f64::from(step) / 100.0, 7);
+        advance(Duration::from_secs(1)).await;
+    }
+    let ratios: Vec<_> = story.lines().iter().map(|line| line["done_ratio"].as_f64().unwrap()).collect();
+    assert_eq!(ratios, [0.0, 0.3, 0.6, 0.9, 1.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_ticks_count_as_skipped_polls() {
+    let story = Story::new();
+    for _ in 0..2 {
+        story.events.tick_refused(&target("a"));
+    }
+    assert_eq!(story.value("polyai_exporter_polls_skipped_total", &Labels::none()), Value::total(2));
+    assert_eq!(story.lines().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_other_events_say_and_count_too() {
+    let story = Story::new();
+    let target = target("a");
+    story.events.conversation_vanished(&target, "conv-9");
+    story.events.walk_abandoned(&target, &"the cursor repeats");
+    story.events.live_list_capped(&target);
+    story.events.clock_skew(&target, -12.5);
+    story.events.clocks_agree(&target);
+    story.events.accept_failed(&std::io::Error::other("too many open files"));
+    story.events.connection_refused(512);
+
+    let levels: Vec<_> = story.lines().iter().map(|line| text(line, "level").to_owned()).collect();
+    assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "INFO", "ERROR", "WARN"]);
+    for event in [
+        Event::ConversationVanished,
+        Event::WalkAbandoned,
+        Event::LiveListCapped,
+        Event::ClockSkew,
+        Event::AcceptFailed,
+        Event::ConnectionRefused,
+    ] {
+        assert_eq!(story.counted(event), Value::total(1), "{}", event.as_str());
+    }
+}
+
+#[test]
+fn event_names_are_distinct_and_sorted() {
+    assert!(Event::ALL.is_sorted_by(|a, b| a.as_str() < b.as_str()));
+}

@@ -1,0 +1,133 @@
+//! The exporter's own metrics, each declared once: name, type, labels, help.
+//!
+//! Owns: the words. Never: values.
+
+use std::borrow::Cow;
+
+use crate::exposition::Kind;
+
+/// What the documentation says of one metric.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The full name.
+    pub name: Cow<'static, str>,
+    /// The type.
+    pub kind: Kind,
+    /// The label names.
+    pub labels: &'static [&'static str],
+    /// The help text.
+    pub help: Cow<'static, str>,
+}
+
+/// A metric as the code declares it.
+#[derive(Debug)]
+pub(super) struct Declared {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) labels: &'static [&'static str],
+    pub(super) help: &'static str,
+    /// Upper bounds of a histogram, in the unit of the name; empty for the others.
+    pub(super) bounds: &'static [f64],
+}
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Declared {
+    Declared { name, kind: Kind::Counter, labels, help, bounds: &[] }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Declared {
+    Declared { name, kind: Kind::Gauge, labels, help, bounds: &[] }
+}
+
+const fn histogram(
+    name: &'static str,
+    labels: &'static [&'static str],
+    bounds: &'static [f64],
+    help: &'static str,
+) -> Declared {
+    Declared { name, kind: Kind::Histogram, labels, help, bounds }
+}
+
+pub(super) const API_REQUESTS: Declared = counter(
+    "polyai_exporter_api_requests_total",
+    &["endpoint", "code"],
+    "Requests sent to the PolyAI API, by endpoint and HTTP status; a request without an answer has the kind of failure as code.",
+);
+pub(super) const API_REQUEST_DURATION: Declared = histogram(
+    "polyai_exporter_api_request_duration_seconds",
+    &["endpoint"],
+    &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0],
+    "Time from sending a request to the PolyAI API to the end of the answer's body, or to the failure.",
+);
+pub(super) const API_RESPONSE_BYTES: Declared = counter(
+    "polyai_exporter_api_response_bytes_total",
+    &[],
+    "Bytes of answer bodies received from the PolyAI API, after decompression.",
+);
+pub(super) const POLL_DURATION: Declared = histogram(
+    "polyai_exporter_poll_duration_seconds",
+    &[],
+    &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0],
+    "Time that one poll of one target took, with all its requests.",
+);
+pub(super) const POLLS_SKIPPED: Declared = counter(
+    "polyai_exporter_polls_skipped_total",
+    &[],
+    "Polls that were due while the previous one of the same target was still running, and therefore left out.",
+);
+pub(super) const SERIES: Declared =
+    gauge("polyai_exporter_series", &[], "Conversation series held, over all targets; a histogram is one.");
+pub(super) const STATE_BYTES: Declared = gauge("polyai_exporter_state_bytes", &[], "Size of the state file.");
+pub(super) const CONFIG_LAST_RELOAD_SUCCESSFUL: Declared = gauge(
+    "polyai_exporter_config_last_reload_successful",
+    &[],
+    "1 if the last attempt to read the configuration succeeded, 0 if it failed and the one before is still in force.",
+);
+pub(super) const CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP: Declared = gauge(
+    "polyai_exporter_config_last_reload_success_timestamp_seconds",
+    &[],
+    "When the configuration in force was read.",
+);
+pub(super) const BUILD_INFO: Declared = gauge(
+    "polyai_exporter_build_info",
+    &["version", "revision", "rustversion"],
+    "1, labelled with the version of the exporter and, where the build knew them, its revision and compiler.",
+);
+pub(super) const COMMITS: Declared = counter(
+    "polyai_exporter_commits_total",
+    &["outcome"],
+    "Transactions on the state, committed or failed; what failed is tried again.",
+);
+pub(super) const COMMIT_DURATION: Declared = histogram(
+    "polyai_exporter_commit_duration_seconds",
+    &[],
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5],
+    "Time that a transaction on the state took, failed or not.",
+);
+pub(super) const RECORDS_REJECTED: Declared = counter(
+    "polyai_exporter_records_rejected_total",
+    &["kind"],
+    "Conversations of an API answer that could not be understood and were not counted, by what was wrong.",
+);
+pub(super) const EVENTS: Declared = counter(
+    "polyai_exporter_events_total",
+    &["event"],
+    "Things out of the ordinary, by name; each also stands in the log, where repeats are below the level info.",
+);
+
+/// All of the above, sorted by name.
+pub(super) const ALL: [&Declared; 14] = [
+    &API_REQUEST_DURATION,
+    &API_REQUESTS,
+    &API_RESPONSE_BYTES,
+    &BUILD_INFO,
+    &COMMIT_DURATION,
+    &COMMITS,
+    &CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP,
+    &CONFIG_LAST_RELOAD_SUCCESSFUL,
+    &EVENTS,
+    &POLL_DURATION,
+    &POLLS_SKIPPED,
+    &RECORDS_REJECTED,
+    &SERIES,
+    &STATE_BYTES,
+];
