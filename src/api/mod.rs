@@ -1,3 +1,18 @@
-//! Everything that knows the PolyAI wire.
+//! Everything that knows the PolyAI wire: types, requests, pages, retry, pace.
+//!
+//! Owns: one method per endpoint, errors with a bounded kind, the budget of each key. Never: metrics or the ledger; what a
+//! failure means for a target is decided by its poller.
 
+pub mod client;
+pub mod error;
+pub mod pace;
+pub mod page;
+pub mod pages;
+pub mod request;
+pub mod server_clock;
+pub mod window;
 pub mod wire;
+
+pub use client::Client;
+pub use error::{FetchError, FetchErrorKind};
+pub use window::{Filter, Window};

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::load::capped_label;
 use super::{Batch, FirstFinish, Recorded, Recorder, Sighting, Status, TargetIndex, gauges};
 use crate::aggregate::{
     Change, Contribution, Dimensions, Metric, RecentConversation, SeriesKey, amendment, conversation,
@@ -211,7 +212,8 @@ impl Recorder {
         for contribution in list {
             let key = series.apply(contribution, &self.layout, batch.now);
             if key.metric == Metric::LabelValuesFolded {
-                recorded.folded.extend(key.values.first().map(ToString::to_string));
+                let label = key.values.first().and_then(|label| capped_label(label));
+                recorded.folded.extend(label);
             }
             self.dirty.insert((batch.target, key));
         }

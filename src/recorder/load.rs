@@ -82,7 +82,7 @@ impl Recorder {
         for (key, value) in self.store.series(id)? {
             if let Some((key, value)) = persist::decode(&key, &value, &self.layout)? {
                 for (name, value) in self.layout.label_names(key.metric).into_iter().zip(&*key.values) {
-                    if is_capped(name) {
+                    if capped_label(name).is_some() {
                         state.cap.admit(name, value);
                     }
                 }
@@ -177,7 +177,7 @@ impl Recorder {
     }
 }
 
-/// Labels whose values come from the API.
-fn is_capped(label: &str) -> bool {
-    matches!(label, "channel" | "variant" | "reason" | "destination")
+/// The label of this name, if its values come from the API.
+pub(super) fn capped_label(name: &str) -> Option<&'static str> {
+    ["channel", "variant", "reason", "destination"].into_iter().find(|&label| label == name)
 }

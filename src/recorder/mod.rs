@@ -76,7 +76,7 @@ pub struct Recorded {
     /// How many counted with this batch.
     pub counted: u64,
     /// Values folded by the label cap, by label.
-    pub folded: BTreeSet<String>,
+    pub folded: BTreeSet<&'static str>,
 }
 
 /// A conversation that was seen finished for the first time.

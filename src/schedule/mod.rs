@@ -3,11 +3,16 @@
 //! Owns: targets, timers with a random phase, the passes and their windows (pure), back-off, one task per target. Never: the
 //! ledger or metrics; batches go to the recorder, failures to `events`.
 
+pub mod backoff;
 pub mod crowd;
+pub mod health;
 pub mod narrow;
 pub mod overlap;
 pub mod passes;
-pub mod window;
+pub mod poller;
+pub mod timer;
+mod walk;
 
 pub use passes::{Passes, Policy};
-pub use window::{Filter, Purpose, Walk, Window};
+pub use poller::Poller;
+pub use walk::{Purpose, Stretch, Walk};

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::window::Window;
+use crate::api::Window;
 use crate::conversation::ConversationId;
 use crate::moment::Moment;
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 use super::crowd::Crowd;
 use super::narrow;
 use super::overlap::{self, Overlap};
-use super::window::{Filter, Purpose, Stretch, Walk, Window};
+use super::walk::{Purpose, Stretch, Walk};
+use crate::api::{Filter, Window};
 use crate::conversation::{Conversation, ConversationId, Phase};
 use crate::ledger::verdict::Sight;
 use crate::ledger::{Marks, widest_overlap};
@@ -80,6 +81,13 @@ pub struct Tick {
     until: Moment,
     narrow: Option<Vec<(Window, Vec<ConversationId>)>>,
     rechecks_done: bool,
+}
+
+impl Tick {
+    /// The time up to which this tick reads.
+    pub fn until(&self) -> Moment {
+        self.until
+    }
 }
 
 /// What the passes conclude from a finished walk.

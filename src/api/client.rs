@@ -1,0 +1,306 @@
+//! The HTTP client of the Conversations API: one request, one answer.
+//!
+//! Owns: the connection, the key's header, the limits on time and size. Follows no redirects, because the key would go along
+//! to wherever they point. Never: retries, or what an answer means for a target.
+
+use std::error::Error as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use tokio::time::Instant;
+
+use super::error::{FetchError, FetchErrorKind};
+use super::pace::{Concurrency, Pace};
+use super::page::Page;
+use super::request::{Endpoint, PageRequest};
+use crate::clock::Clock;
+use crate::config::Secret;
+use crate::selfstats::{Code, SelfStats};
+
+/// The `endpoint` label of the list of conversations.
+pub const LIST: &str = "conversations";
+
+/// No page that the settings allow comes near it; a larger answer is not worth the memory.
+const MOST_BYTES: usize = 128 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CORRELATION_ID: &str = "x-polyai-correlation-id";
+
+/// What a target's requests need besides their parameters.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Where its conversations are listed.
+    pub endpoint: Endpoint,
+    /// Its key.
+    pub key: Secret,
+    /// The budget of that key.
+    pub pace: Pace,
+}
+
+/// The client. Clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    concurrency: Concurrency,
+    stats: SelfStats,
+    clock: Clock,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The time at the API, if it answered at all.
+    pub date: Option<DateTime<Utc>>,
+    /// The page.
+    pub outcome: Result<Page, FetchError>,
+}
+
+/// Why there can be no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The bundle of `ca_file` cannot be used.
+    #[error("ca_file {path}: {reason}")]
+    Roots {
+        /// The file.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
+    /// TLS cannot be set up.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Setup(String),
+}
+
+impl Client {
+    /// A client that trusts the system's roots, and those in `ca_file` besides.
+    ///
+    /// # Errors
+    /// When `ca_file` cannot be read as PEM, or TLS cannot be set up.
+    pub fn new(
+        timeout: Duration,
+        ca_file: Option<&Path>,
+        concurrency: Concurrency,
+        stats: SelfStats,
+        clock: Clock,
+    ) -> Result<Self, ClientError> {
+        // Fails only if a provider is installed already, which then serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(timeout)
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+            .pool_max_idle_per_host(8)
+            .user_agent(concat!("polyai-exporter/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = ca_file {
+            let unusable = |reason: String| ClientError::Roots { path: path.display().to_string(), reason };
+            let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+            let roots =
+                reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(chain(&error)))?;
+            if roots.is_empty() {
+                return Err(unusable("holds no certificate; expected PEM".into()));
+            }
+            builder = builder.tls_certs_merge(roots);
+        }
+        let http = builder.build().map_err(|error| ClientError::Setup(chain(&error)))?;
+        Ok(Self { http, concurrency, stats, clock })
+    }
+
+    /// Asks for one page, in its turn.
+    pub async fn page(&self, access: &Access, request: &PageRequest<'_>) -> Exchange {
+        access.pace.turn().await;
+        let _place = self.concurrency.place().await;
+        let started = Instant::now();
+        let mut bytes = 0;
+        let mut status = None;
+        let mut date = None;
+        let outcome = self.exchange(access, request, &mut status, &mut date, &mut bytes).await;
+        let code = match (&outcome, status) {
+            (Err(error), None) => Code::Failure(error.kind.as_str()),
+            (_, Some(status)) => Code::Status(status),
+            (Ok(_), None) => Code::Status(200),
+        };
+        self.stats.request(LIST, code, started.elapsed(), bytes);
+        if let Err(FetchError { kind: FetchErrorKind::RateLimited, retry_after, .. }) = &outcome {
+            access.pace.slow_down(*retry_after);
+        }
+        Exchange { date, outcome }
+    }
+
+    async fn exchange(
+        &self,
+        access: &Access,
+        request: &PageRequest<'_>,
+        status: &mut Option<u16>,
+        date: &mut Option<DateTime<Utc>>,
+        bytes: &mut u64,
+    ) -> Result<Page, FetchError> {
+        let correlation_id = correlation_id();
+        let named = |error: FetchError| FetchError {
+            correlation_id: error.correlation_id.or_else(|| Some(correlation_id.clone())),
+            ..error
+        };
+        let mut key = HeaderValue::from_str(access.key.reveal()).map_err(|_| {
+            let message = "the API key has characters that no HTTP header can carry";
+            named(FetchError { kind: FetchErrorKind::Unauthorized, ..FetchError::bad_payload(message) })
+        })?;
+        key.set_sensitive(true);
+        let sent = self
+            .http
+            .get(access.endpoint.page(request))
+            .header("x-api-key", key)
+            .header(CORRELATION_ID, &correlation_id)
+            .send()
+            .await;
+        let mut response = sent.map_err(|error| named(transport(error)))?;
+        *status = Some(response.status().as_u16());
+        let headers = response.headers().clone();
+        *date = http_date(headers.get(DATE));
+        let most = if response.status().is_success() { MOST_BYTES } else { 64 << 10 };
+        let mut body = Vec::with_capacity(most.min(capacity(&response)));
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
+                Ok(Some(_)) if response.status().is_success() => {
+                    let message =
+                        format!("the page is larger than {} MiB; lower polling.page_size", most >> 20);
+                    return Err(named(FetchError::bad_payload(message)));
+                }
+                Ok(Some(_) | None) => break,
+                Err(error) => {
+                    *bytes = body.len() as u64;
+                    return Err(named(transport(error)));
+                }
+            }
+        }
+        *bytes = body.len() as u64;
+        if response.status() == reqwest::StatusCode::OK {
+            Page::read(&body).map_err(named)
+        } else {
+            Err(named(self.refusal(response.status().as_u16(), &headers, &body)))
+        }
+    }
+
+    /// What an answer other than 200 says.
+    fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> FetchError {
+        let envelope: Envelope<'_> = serde_json::from_slice(body).unwrap_or_default();
+        let error_code = envelope.error_code();
+        let kind = match status {
+            401 => FetchErrorKind::Unauthorized,
+            403 => FetchErrorKind::Forbidden,
+            404 if envelope.is_of_the_api() => FetchErrorKind::NotFound,
+            404 => FetchErrorKind::WrongHost,
+            408 => FetchErrorKind::Timeout,
+            429 => FetchErrorKind::RateLimited,
+            400..=499 => FetchErrorKind::Refused,
+            _ => FetchErrorKind::ServerError,
+        };
+        let said = error_code.map(|code| format!(" ({code})")).unwrap_or_default();
+        let message = match status {
+            300..=399 => format!("HTTP {status}: a redirect, which is not followed; check base_url"),
+            _ => format!("HTTP {status}{said}"),
+        };
+        FetchError {
+            kind,
+            status: Some(status),
+            retry_after: headers.get(RETRY_AFTER).and_then(|value| retry_after(value, self.clock.now())),
+            correlation_id: headers
+                .get(CORRELATION_ID)
+                .and_then(|value| value.to_str().ok())
+                .map(|id| id.chars().take(64).collect()),
+            message,
+        }
+    }
+}
+
+/// The error bodies of the API: six keys today, fewer in older services.
+#[derive(Default, serde::Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    error_code: super::wire::Text<'a>,
+    #[serde(borrow, default)]
+    error_message: super::wire::Text<'a>,
+    #[serde(borrow, default)]
+    error_id: super::wire::Text<'a>,
+}
+
+impl Envelope<'_> {
+    fn is_of_the_api(&self) -> bool {
+        [&self.error_code, &self.error_message, &self.error_id].iter().any(|text| !text.0.is_empty())
+    }
+
+    /// The code, if it has the form of one; anything else could be free text.
+    fn error_code(&self) -> Option<&str> {
+        let code = &*self.error_code.0;
+        let is_code = code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        (is_code && (1..=64).contains(&code.len())).then_some(code)
+    }
+}
+
+/// An id per request, unique within this process and unlikely to repeat across processes.
+fn correlation_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static PROCESS: std::sync::LazyLock<u32> = std::sync::LazyLock::new(rand::random);
+    format!("polyai-exporter-{:08x}-{}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn capacity(response: &reqwest::Response) -> usize {
+    response
+        .content_length()
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(64 << 10)
+        .min(32 << 20)
+}
+
+fn http_date(header: Option<&HeaderValue>) -> Option<DateTime<Utc>> {
+    let text = header?.to_str().ok()?;
+    DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
+}
+
+/// `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date.
+fn retry_after(header: &HeaderValue, now: DateTime<Utc>) -> Option<Duration> {
+    let text = header.to_str().ok()?.trim();
+    match text.parse::<u32>() {
+        Ok(seconds) => Some(Duration::from_secs(u64::from(seconds))),
+        Err(_) => http_date(Some(header)).map(|date| (date - now).to_std().unwrap_or_default()),
+    }
+}
+
+fn transport(error: reqwest::Error) -> FetchError {
+    let error = error.without_url();
+    let kind = if error.is_timeout() { FetchErrorKind::Timeout } else { FetchErrorKind::Unreachable };
+    FetchError { kind, ..FetchError::bad_payload(chain(&error)) }
+}
+
+/// An error with its causes, which is where the reason stands.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = DateTime::parse_from_rfc2822("Fri, 20 Nov 2026 10:00:00 GMT").unwrap().to_utc();
+        let seconds = |text: &str| {
+            retry_after(&HeaderValue::from_str(text).unwrap(), now).map(|duration| duration.as_secs())
+        };
+        assert_eq!(seconds("17"), Some(17));
+        assert_eq!(seconds("Fri, 20 Nov 2026 10:01:30 GMT"), Some(90));
+        assert_eq!(seconds("Fri, 20 Nov 2026 09:00:00 GMT"), Some(0));
+        assert_eq!(seconds("-5"), None);
+        assert_eq!(seconds("soon"), None);
+    }
+}

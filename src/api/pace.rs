@@ -1,0 +1,171 @@
+//! The pace of requests: a budget per API key, and a limit on how many run at once.
+//!
+//! Owns: one token bucket per key on the runtime's clock, so that tests can pause it, and the pause after a 429. The budget is
+//! spread over the minute rather than spent at its start. Never: which request goes next; waiting is first come, first served.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+/// What the field reports to be enough after a 429 that names no time.
+const AFTER_UNTIMED_429: Duration = Duration::from_secs(65);
+/// The longest pause that an answer can ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// Each 429 lowers the pace to this share, down to a tenth of the budget.
+const SLOWER: f64 = 0.7;
+const SLOWEST: f64 = 0.1;
+/// In this time without a 429 the pace recovers fully from its slowest.
+const RECOVERY: Duration = Duration::from_secs(30 * 60);
+/// How many requests may follow each other at once: a tick's worth.
+const BURST: f64 = 6.0;
+
+/// The pace of one API key, shared by all targets that use it.
+#[derive(Debug, Clone)]
+pub struct Pace(Arc<Mutex<Bucket>>);
+
+#[derive(Debug)]
+struct Bucket {
+    /// Tokens per second when nothing slows it down.
+    full: f64,
+    /// Share of it at `updated`, from [`SLOWEST`] to 1.
+    share: f64,
+    tokens: f64,
+    updated: Instant,
+    /// No request starts before this.
+    held_until: Instant,
+}
+
+impl Pace {
+    /// With a budget of `per_minute` requests.
+    pub fn new(per_minute: NonZeroU32) -> Self {
+        let now = Instant::now();
+        let full = f64::from(per_minute.get()) / 60.0;
+        let burst = BURST.max(full);
+        Self(Arc::new(Mutex::new(Bucket { full, share: 1.0, tokens: burst, updated: now, held_until: now })))
+    }
+
+    /// Waits for the next free place in the budget and takes it.
+    pub async fn turn(&self) {
+        loop {
+            let ready_at = match self.bucket().take(Instant::now()) {
+                Ok(()) => return,
+                Err(ready_at) => ready_at,
+            };
+            tokio::time::sleep_until(ready_at).await;
+        }
+    }
+
+    /// The API answered 429: pause for what it asks for, then go slower than before.
+    pub fn slow_down(&self, retry_after: Option<Duration>) {
+        let mut bucket = self.bucket();
+        let now = Instant::now();
+        bucket.refill(now);
+        bucket.share = (bucket.share * SLOWER).max(SLOWEST);
+        bucket.tokens = bucket.tokens.min(1.0);
+        let pause = retry_after.unwrap_or(AFTER_UNTIMED_429).min(LONGEST_PAUSE);
+        bucket.held_until = bucket.held_until.max(now + pause);
+    }
+
+    fn bucket(&self) -> std::sync::MutexGuard<'_, Bucket> {
+        // The bucket is consistent between any two statements.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bucket {
+    fn refill(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.updated).as_secs_f64();
+        self.updated = now;
+        self.tokens = (self.tokens + elapsed * self.full * self.share).min(BURST.max(self.full));
+        self.share = (self.share + elapsed / RECOVERY.as_secs_f64()).min(1.0);
+    }
+
+    /// Takes a token, or says when there will be one.
+    fn take(&mut self, now: Instant) -> Result<(), Instant> {
+        self.refill(now);
+        if now < self.held_until {
+            return Err(self.held_until);
+        }
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return Ok(());
+        }
+        let missing = (1.0 - self.tokens) / (self.full * self.share);
+        // A little more than needed, so that rounding does not wake it too early.
+        Err(now + Duration::from_secs_f64(missing.clamp(0.001, 3600.0)) + Duration::from_millis(1))
+    }
+}
+
+/// How many requests may run at once, over all targets.
+#[derive(Debug, Clone)]
+pub struct Concurrency(Arc<Semaphore>);
+
+impl Concurrency {
+    /// At most `most`.
+    pub fn new(most: NonZeroUsize) -> Self {
+        Self(Arc::new(Semaphore::new(most.get())))
+    }
+
+    /// Waits for a place, which is free again when the permit is dropped.
+    pub async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.clone().acquire_owned().await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn seconds_for(pace: &Pace, requests: usize) -> f64 {
+        let started = Instant::now();
+        for _ in 0..requests {
+            pace.turn().await;
+        }
+        started.elapsed().as_secs_f64()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tick_goes_at_once_and_the_rest_at_the_pace_of_the_budget() {
+        let pace = Pace::new(NonZeroU32::new(30).unwrap());
+        assert!(seconds_for(&pace, 6).await < 0.001);
+        let next_ten = seconds_for(&pace, 10).await;
+        assert!((19.9..20.3).contains(&next_ten), "{next_ten}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_429_is_waited_out_and_then_it_goes_slower() {
+        let pace = Pace::new(NonZeroU32::new(60).unwrap());
+        pace.slow_down(Some(Duration::from_secs(7)));
+        let first = seconds_for(&pace, 1).await;
+        assert!((7.0..7.1).contains(&first), "{first}");
+        let rest = {
+            pace.bucket().tokens = 0.0;
+            seconds_for(&pace, 10).await
+        };
+        assert!((12.0..14.5).contains(&rest), "{rest}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_429_without_a_time_waits_65_seconds() {
+        let pace = Pace::new(NonZeroU32::new(60).unwrap());
+        pace.slow_down(None);
+        let first = seconds_for(&pace, 1).await;
+        assert!((65.0..65.1).contains(&first), "{first}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_half_an_hour_the_pace_is_as_before() {
+        let pace = Pace::new(NonZeroU32::new(60).unwrap());
+        for _ in 0..20 {
+            pace.slow_down(Some(Duration::ZERO));
+        }
+        tokio::time::sleep(RECOVERY).await;
+        pace.turn().await;
+        pace.bucket().tokens = 0.0;
+        let ten = seconds_for(&pace, 10).await;
+        assert!((9.9..10.2).contains(&ten), "{ten}");
+    }
+}

@@ -1,0 +1,239 @@
+//! A walk over all pages of a window.
+//!
+//! Owns: the way from page to page (cursor first, offset only where nothing better is offered, never both), the guards
+//! against going round in circles, and a second try for failures that pass. The result is whole or an error: a half-read
+//! walk is never handed on.
+
+use std::collections::HashSet;
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+
+use super::client::{Access, Client, LIST};
+use super::error::FetchError;
+use super::page::Page;
+use super::request::{PageRequest, Position};
+use super::server_clock::ServerClock;
+use super::window::{Filter, Window};
+use crate::clock::Clock;
+use crate::conversation::{Conversation, Rejected};
+use crate::events::{Events, RequestFailure};
+use crate::target::TargetKey;
+
+/// Pages without records may come between others; this many in a row are the end.
+const MOST_EMPTY_PAGES: u32 = 10;
+const RETRIES: usize = 2;
+
+/// A target's list, ready to be walked.
+#[derive(Debug)]
+pub struct List {
+    /// The HTTP client.
+    pub client: Client,
+    /// Where and with which key.
+    pub access: Access,
+    /// `polling.page_size`
+    pub page_size: NonZeroU16,
+    /// Whose list it is, for the log.
+    pub target: TargetKey,
+    /// Where failures are told.
+    pub events: Events,
+    /// This machine's clock.
+    pub clock: Clock,
+    /// The API's, learned from every answer.
+    pub server_clock: ServerClock,
+}
+
+/// Everything that a walk saw.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// Conversations, in no order, possibly more than once.
+    pub conversations: Vec<Conversation>,
+    /// Records that cannot be counted.
+    pub rejected: Vec<Rejected>,
+    /// Whether the last page was reached.
+    pub complete: bool,
+}
+
+/// What to do when there is more than a walk may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Stop there; what was read is of use.
+    StopAt(usize),
+    /// Give it up; a smaller window is read instead.
+    RefuseAt(usize),
+    /// Read to the end.
+    None,
+}
+
+/// Why a walk came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum WalkError {
+    /// A request failed.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// There was more than [`Limit::RefuseAt`].
+    #[error("the stretch holds more than {0} conversations")]
+    TooLarge(usize),
+}
+
+impl List {
+    /// Reads every page of a window.
+    ///
+    /// # Errors
+    /// When a page cannot be had, the pages go round in circles, or there is more than `limit` allows.
+    pub async fn walk(&mut self, window: Window, filter: Filter, limit: Limit) -> Result<Walked, WalkError> {
+        let mut walked = Walked::default();
+        let mut way = Way::default();
+        loop {
+            let request = PageRequest { window, filter, limit: self.page_size, position: &way.position };
+            let page = self.page_with_retries(&request).await?;
+            let next = way.after(&page)?;
+            walked.conversations.extend(page.conversations);
+            walked.rejected.extend(page.rejected);
+            let Some(next) = next else {
+                walked.complete = true;
+                return Ok(walked);
+            };
+            way.position = next;
+            match limit {
+                Limit::StopAt(most) if walked.conversations.len() >= most => return Ok(walked),
+                Limit::RefuseAt(most) if walked.conversations.len() > most => {
+                    return Err(WalkError::TooLarge(most));
+                }
+                Limit::StopAt(_) | Limit::RefuseAt(_) | Limit::None => {}
+            }
+        }
+    }
+
+    async fn page_with_retries(&mut self, request: &PageRequest<'_>) -> Result<Page, FetchError> {
+        let mut waits = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(300))
+            .with_factor(3.0)
+            .with_jitter()
+            .with_max_times(RETRIES)
+            .build();
+        loop {
+            let exchange = self.client.page(&self.access, request).await;
+            if let Some(date) = exchange.date {
+                self.server_clock.observe(date, self.clock.now());
+            }
+            let error = match exchange.outcome {
+                Ok(page) => return Ok(page),
+                Err(error) => error,
+            };
+            self.events.request_failed(
+                &self.target,
+                RequestFailure {
+                    endpoint: LIST,
+                    kind: error.kind.as_str(),
+                    status: error.status,
+                    correlation_id: error.correlation_id.as_deref(),
+                    message: &error.message,
+                },
+            );
+            match waits.next() {
+                Some(wait) if error.kind.is_passing() => tokio::time::sleep(wait).await,
+                Some(_) | None => return Err(error),
+            }
+        }
+    }
+}
+
+/// The way through the pages so far.
+#[derive(Debug, Default)]
+struct Way {
+    position: Position,
+    cursors: HashSet<String>,
+    empty_pages: u32,
+}
+
+impl Way {
+    /// Where the next page is; none after the last.
+    fn after(&mut self, page: &Page) -> Result<Option<Position>, FetchError> {
+        self.empty_pages = if page.is_empty() { self.empty_pages + 1 } else { 0 };
+        match (&self.position, &page.cursor, page.next_offset) {
+            (Position::First | Position::Cursor(_), Some(cursor), _) => {
+                if !self.cursors.insert(cursor.clone()) {
+                    return Err(FetchError::bad_payload(
+                        "the API repeated a page cursor: the walk would never end; the stretch is read again later",
+                    ));
+                }
+                // The documents call an empty page the last one, but what follows it would then be lost.
+                Ok((self.empty_pages < MOST_EMPTY_PAGES).then(|| Position::Cursor(cursor.clone())))
+            }
+            (Position::Cursor(_), None, _) | (Position::First | Position::Offset(_), _, None) => Ok(None),
+            (Position::First, None, Some(offset)) => {
+                Ok((self.empty_pages == 0).then_some(Position::Offset(offset)))
+            }
+            (Position::Offset(before), _, Some(offset)) if offset > *before => {
+                Ok((self.empty_pages == 0).then_some(Position::Offset(offset)))
+            }
+            (Position::Offset(_), _, Some(_)) => Err(FetchError::bad_payload(
+                "the API's next_offset does not move on: the walk would never end; the stretch is read again later",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(records: usize, cursor: Option<&str>, next_offset: Option<u64>) -> Page {
+        let rejected = Rejected { id: None, kind: crate::conversation::RejectedKind::BadId };
+        Page {
+            rejected: vec![rejected; records],
+            cursor: cursor.map(str::to_owned),
+            next_offset,
+            ..Page::default()
+        }
+    }
+
+    fn follow(pages: &[Page]) -> Result<Vec<Position>, String> {
+        let mut way = Way::default();
+        let mut positions = Vec::new();
+        for page in pages {
+            match way.after(page).map_err(|error| error.message)? {
+                Some(position) => {
+                    way.position = position.clone();
+                    positions.push(position);
+                }
+                None => break,
+            }
+        }
+        Ok(positions)
+    }
+
+    fn cursor(text: &str) -> Position {
+        Position::Cursor(text.into())
+    }
+
+    #[test]
+    fn cursors_are_followed_to_the_end_and_offsets_then_ignored() {
+        let pages = [page(2, Some("a"), Some(2)), page(2, Some("b"), Some(4)), page(1, None, Some(6))];
+        assert_eq!(follow(&pages), Ok(vec![cursor("a"), cursor("b")]));
+    }
+
+    #[test]
+    fn offsets_are_followed_only_where_there_is_no_cursor() {
+        let pages = [page(2, None, Some(2)), page(2, Some("a"), Some(4)), page(1, None, None)];
+        assert_eq!(follow(&pages), Ok(vec![Position::Offset(2), Position::Offset(4)]));
+    }
+
+    #[test]
+    fn a_repeated_cursor_or_offset_is_an_error() {
+        let circle = [page(2, Some("a"), None), page(2, Some("b"), None), page(2, Some("a"), None)];
+        assert!(follow(&circle).unwrap_err().contains("repeated a page cursor"));
+        let stuck = [page(2, None, Some(2)), page(2, None, Some(2))];
+        assert!(follow(&stuck).unwrap_err().contains("does not move on"));
+    }
+
+    #[test]
+    fn an_empty_page_in_between_does_not_end_the_walk_but_many_do() {
+        let gap = [page(2, Some("a"), None), page(0, Some("b"), None), page(1, None, None)];
+        assert_eq!(follow(&gap), Ok(vec![cursor("a"), cursor("b")]));
+        let endless: Vec<_> = (0..50).map(|n| page(0, Some(&n.to_string()), None)).collect();
+        assert_eq!(follow(&endless).unwrap().len(), 9);
+    }
+}

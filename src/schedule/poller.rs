@@ -1,0 +1,316 @@
+//! The task of one target: tick, walk, hand over, say how it went.
+//!
+//! Owns: the order of requests of its target, and nothing that another target could wait for. Never: what counts.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
+use super::health::Health;
+use super::passes::{Passes, Progress, SLICE_MOST, Tick};
+use super::timer::Timer;
+use super::walk::{Purpose, Stretch, Walk};
+use crate::api::pages::{Limit, List, WalkError, Walked};
+use crate::api::{FetchError, FetchErrorKind};
+use crate::conversation::Phase;
+use crate::moment::Moment;
+use crate::problem::Problem;
+use crate::recorder::task::{Handle, Stopped, Underway};
+use crate::recorder::{Batch, Sighting, Status, TargetIndex};
+use crate::selfstats::SelfStats;
+
+/// More open conversations than any project has; beyond it the gauge falls short, and says so.
+const MOST_OPEN: usize = 10_000;
+/// Behind by this many intervals, progress is told.
+const TOLD_FROM_INTERVALS: u32 = 10;
+
+/// Targets that have not been tried yet; the daemon is ready when it is zero.
+#[derive(Debug, Clone)]
+pub struct Untried(Arc<AtomicUsize>);
+
+impl Untried {
+    /// None of so many has been tried.
+    pub fn new(targets: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(targets)))
+    }
+
+    /// How many are left.
+    pub fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn tried_one(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One target's poller.
+#[derive(Debug)]
+pub struct Poller {
+    /// Which target.
+    pub index: TargetIndex,
+    /// Its list at the API.
+    pub list: List,
+    /// Where its passes stand.
+    pub passes: Passes,
+    /// `polling.interval`
+    pub interval: Duration,
+    /// When its first tick comes.
+    pub phase: Duration,
+    /// Where batches go.
+    pub recorder: Handle,
+    /// The exporter's own metrics.
+    pub stats: SelfStats,
+    /// Told after the first poll.
+    pub untried: Untried,
+}
+
+/// Why a poll ended early.
+enum Ended {
+    Failed(FetchError),
+    Stopped,
+}
+
+impl From<Stopped> for Ended {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl Poller {
+    /// Polls until `stop`. A poll that is under way then is given up; what it has not committed is read again.
+    pub async fn run(self, stop: CancellationToken) {
+        let timer = Timer::new(self.interval, self.phase);
+        let run = Run {
+            poller: self,
+            timer,
+            backoff: Backoff::default(),
+            health: Health::default(),
+            underway: None,
+            caught_up: 0,
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = run.forever() => {}
+        }
+    }
+}
+
+/// A poller at work.
+struct Run {
+    poller: Poller,
+    timer: Timer,
+    backoff: Backoff,
+    health: Health,
+    /// The batch that is being committed while the next walk is read, and where the fresh watermark stood before its walk.
+    underway: Option<(Underway, Moment)>,
+    /// Conversations read since the target fell behind.
+    caught_up: u64,
+}
+
+impl Run {
+    async fn forever(mut self) {
+        let mut is_first = true;
+        loop {
+            for _ in 0..self.timer.tick().await {
+                self.poller.list.events.tick_refused(&self.poller.list.target);
+            }
+            let started = Instant::now();
+            let outcome = self.poll(started).await;
+            self.poller.stats.poll(started.elapsed());
+            let failure = match outcome {
+                Ok(()) => None,
+                Err(Ended::Failed(error)) => Some(error),
+                Err(Ended::Stopped) => return,
+            };
+            if self.report(failure).await.is_err() {
+                return;
+            }
+            if std::mem::take(&mut is_first) {
+                self.poller.untried.tried_one();
+            }
+        }
+    }
+
+    /// One tick's worth of walks.
+    async fn poll(&mut self, started: Instant) -> Result<(), Ended> {
+        let asked_at = self.poller.list.clock.now();
+        let live = self.poller.passes.live(self.server_time(asked_at));
+        let mut walked = self.walk(&live, Limit::StopAt(MOST_OPEN)).await?;
+        if !walked.complete {
+            self.poller.list.events.live_list_capped(&self.poller.list.target);
+        }
+        // The API's clock is known only now; what started after the question was asked belongs to the next tick.
+        let now = self.server_time(asked_at);
+        let (mut tick, progress) = self.poller.passes.listed(&walked.conversations, now);
+        // A finished record here means that the filter was ignored; the fresh pass reads those.
+        walked.conversations.retain(|conversation| conversation.facts.phase == Phase::Running);
+        self.hand_over(&live, walked, progress, now).await?;
+
+        let fell_behind = self.poller.passes.behind(now);
+        let behind_from = self.poller.passes.fresh_mark().unwrap_or(now);
+        while let Some(walk) = self.poller.passes.next(&mut tick, self.now()) {
+            self.read(&walk, &tick).await?;
+            if fell_behind > self.poller.interval * TOLD_FROM_INTERVALS {
+                self.tell_progress(&walk, behind_from, now);
+            }
+            let is_fresh = matches!(walk.purpose, Purpose::Stretch(Stretch { fresh: Some(_), .. }));
+            if is_fresh
+                && self.poller.passes.behind(now) > Duration::ZERO
+                && started.elapsed() >= self.poller.interval
+            {
+                // Catching up takes longer than an interval: look at what is open now in between.
+                break;
+            }
+        }
+        self.finish_underway().await
+    }
+
+    async fn read(&mut self, walk: &Walk, tick: &Tick) -> Result<(), Ended> {
+        let fresh_before = self.poller.passes.fresh_mark().unwrap_or(tick.until());
+        let mut limit = Limit::RefuseAt(SLICE_MOST);
+        let walked = loop {
+            match self.poller.list.walk(walk.window, walk.filter, limit).await {
+                Ok(walked) => break walked,
+                Err(WalkError::Fetch(error)) => return Err(Ended::Failed(error)),
+                Err(error @ WalkError::TooLarge(_)) => {
+                    if self.poller.passes.too_large(walk) {
+                        self.poller.list.events.walk_abandoned(&self.poller.list.target, &error);
+                        return Ok(());
+                    }
+                    limit = Limit::None;
+                }
+            }
+        };
+        let now = self.now();
+        let progress = self.poller.passes.read(walk, &walked.conversations, now);
+        for id in &progress.abandoned {
+            self.poller.list.events.conversation_vanished(&self.poller.list.target, id.as_str());
+        }
+        self.hand_over(walk, walked, progress, fresh_before).await
+    }
+
+    async fn walk(&mut self, walk: &Walk, limit: Limit) -> Result<Walked, Ended> {
+        let walked = self.poller.list.walk(walk.window, walk.filter, limit).await;
+        walked.map_err(|error| match error {
+            WalkError::Fetch(error) => Ended::Failed(error),
+            WalkError::TooLarge(_) => Ended::Failed(FetchError::bad_payload(error.to_string())),
+        })
+    }
+
+    /// Sends what a walk saw to the recorder. The next walk is read while it is committed.
+    async fn hand_over(
+        &mut self,
+        walk: &Walk,
+        walked: Walked,
+        progress: Progress,
+        fresh_before: Moment,
+    ) -> Result<(), Ended> {
+        let Poller { list, .. } = &self.poller;
+        for rejected in &walked.rejected {
+            let detail = "the record could not be read; its page was otherwise counted";
+            list.events.record_rejected(
+                &list.target,
+                rejected.id.as_deref(),
+                rejected.kind.as_str(),
+                &detail,
+            );
+        }
+        self.health.judge(&walked.conversations, walked.rejected.len());
+        let sighting = |conversation: crate::conversation::Conversation| Sighting {
+            sight: Passes::sight(walk, conversation.facts.started_at),
+            conversation,
+        };
+        let batch = Batch {
+            target: self.poller.index,
+            now: self.now(),
+            sightings: walked.conversations.into_iter().map(sighting).collect(),
+            is_listing: walk.purpose == Purpose::Live,
+            abandoned: progress.abandoned,
+            marks: progress.marks,
+        };
+        self.finish_underway().await?;
+        let underway = self.poller.recorder.record(batch).await?;
+        self.underway = Some((underway, fresh_before));
+        Ok(())
+    }
+
+    async fn finish_underway(&mut self) -> Result<(), Ended> {
+        if let Some((underway, fresh_before)) = self.underway.take() {
+            let recorded = underway.committed().await?;
+            self.caught_up += recorded.counted;
+            let now = self.now();
+            self.poller.passes.learn(&recorded.finished, fresh_before, now);
+        }
+        Ok(())
+    }
+
+    async fn report(&mut self, failure: Option<FetchError>) -> Result<(), Stopped> {
+        let Poller { list, passes, .. } = &self.poller;
+        let now = Moment::from(list.server_clock.at(list.clock.now()));
+        let mut problems: BTreeSet<Problem> = self.health.problems().clone();
+        match list.server_clock.skew_seconds() {
+            Some(seconds) => {
+                problems.insert(Problem::ClockSkew);
+                list.events.clock_skew(&list.target, seconds);
+            }
+            None => list.events.clocks_agree(&list.target),
+        }
+        if passes.is_stuck(now) {
+            problems.insert(Problem::StuckConversations);
+        }
+        match &failure {
+            None => {
+                self.backoff.succeeded();
+                list.events.poll_recovered(&list.target);
+            }
+            Some(error) => {
+                problems.insert(error.kind.problem());
+                list.events.poll_failed(&list.target, error.kind.as_str(), error);
+                let wait = self.backoff.failed(error.kind, self.poller.interval, rand::random());
+                // After a 429 the budget itself makes the target wait.
+                if error.kind != FetchErrorKind::RateLimited {
+                    self.timer.pause(wait);
+                }
+            }
+        }
+        for problem in Problem::ALL {
+            if problems.contains(&problem) {
+                list.events.problem_started(&list.target, problem);
+            } else if problem != Problem::Storage {
+                list.events.problem_ended(&list.target, problem);
+            }
+        }
+        let status = Status { target: self.poller.index, now, up: failure.is_none(), problems };
+        self.poller.recorder.note(status).await
+    }
+
+    fn tell_progress(&mut self, walk: &Walk, from: Moment, to: Moment) {
+        let Purpose::Stretch(Stretch { fresh: Some((_, reached)), .. }) = walk.purpose else { return };
+        let list = &self.poller.list;
+        let times = (
+            chrono::DateTime::from_timestamp_millis(from.millis()),
+            chrono::DateTime::from_timestamp_millis(to.millis()),
+        );
+        if let (Some(from_time), Some(to_time)) = times {
+            let done = reached.since(from).as_secs_f64() / to.since(from).as_secs_f64().max(1.0);
+            list.events.catching_up(&list.target, from_time, to_time, done, self.caught_up);
+        }
+        if reached >= to {
+            self.caught_up = 0;
+        }
+    }
+
+    fn now(&self) -> Moment {
+        self.server_time(self.poller.list.clock.now())
+    }
+
+    fn server_time(&self, here: chrono::DateTime<chrono::Utc>) -> Moment {
+        Moment::from(self.poller.list.server_clock.at(here))
+    }
+}
