@@ -11,4 +11,6 @@ pub mod exposition;
 pub mod logging;
 pub mod problem;
 pub mod selfstats;
+pub mod server;
+pub mod shutdown;
 pub mod target;
