@@ -18,4 +18,6 @@ pub mod problem;
 pub mod recorder;
 pub mod schedule;
 pub mod selfstats;
+pub mod server;
+pub mod shutdown;
 pub mod target;

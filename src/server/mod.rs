@@ -1,0 +1,17 @@
+//! The exporter's own HTTP port.
+//!
+//! Owns: the listener, its limits, the routes and their answers. Never: what the numbers mean; it is handed finished bytes
+//! and a yes or no.
+
+mod landing;
+mod listen;
+mod metrics;
+mod patience;
+mod routes;
+
+pub use listen::{BindError, Limits, Server};
+pub use metrics::Exposition;
+pub use routes::{Readiness, Routes};
+
+#[cfg(test)]
+mod tests;

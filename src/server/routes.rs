@@ -1,0 +1,114 @@
+//! From a path and a method to an answer.
+//!
+//! Owns: the table of routes and the answers that need no other module. Never: sockets; it reads no request body.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Body;
+use hyper::header::{
+    ALLOW, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::landing;
+use super::metrics::{Exposition, MetricsPage};
+
+/// Scrapes rendered at once. Each may hold the whole exposition in memory; two Prometheus replicas and a person are usual.
+const CONCURRENT_SCRAPES: usize = 4;
+
+/// How long a scrape waits for its turn; Prometheus gives up after 10 s by default.
+const SCRAPE_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Whether the exporter can be relied on yet.
+pub trait Readiness: Send + Sync {
+    /// # Errors
+    ///
+    /// A sentence for people: what is missing.
+    fn ready(&self) -> Result<(), String>;
+}
+
+/// All routes. Clones share.
+#[derive(Clone)]
+pub struct Routes(Arc<Table>);
+
+struct Table {
+    metrics: MetricsPage,
+    readiness: Arc<dyn Readiness>,
+    landing: Bytes,
+}
+
+enum Route {
+    Landing,
+    Metrics,
+    Healthy,
+    Ready,
+}
+
+impl Route {
+    fn find(path: &str) -> Option<Self> {
+        match path {
+            "/" => Some(Self::Landing),
+            "/metrics" => Some(Self::Metrics),
+            "/-/healthy" => Some(Self::Healthy),
+            "/-/ready" => Some(Self::Ready),
+            _ => None,
+        }
+    }
+}
+
+impl Routes {
+    /// Routes that answer from `exposition` and `readiness`.
+    pub fn new(exposition: Arc<dyn Exposition>, readiness: Arc<dyn Readiness>) -> Self {
+        let page = landing::page(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), &landing::LINKS);
+        Self(Arc::new(Table {
+            metrics: MetricsPage::new(exposition, CONCURRENT_SCRAPES, SCRAPE_PATIENCE),
+            readiness,
+            landing: page.into(),
+        }))
+    }
+
+    /// The answer to `request`. A request with a body closes its connection, because nobody reads the body.
+    pub async fn answer<B: Body>(&self, request: Request<B>) -> Response<Full<Bytes>> {
+        let mut response = match Route::find(request.uri().path()) {
+            None => plain(StatusCode::NOT_FOUND, "not found; / lists what there is\n"),
+            Some(_) if !matches!(*request.method(), Method::GET | Method::HEAD) => {
+                let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "use GET or HEAD\n");
+                refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+                refusal
+            }
+            Some(Route::Landing) => self.landing(),
+            Some(Route::Metrics) => self.0.metrics.answer(request.headers()).await,
+            Some(Route::Healthy) => plain(StatusCode::OK, "healthy\n"),
+            Some(Route::Ready) => match self.0.readiness.ready() {
+                Ok(()) => plain(StatusCode::OK, "ready\n"),
+                Err(missing) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {missing}\n")),
+            },
+        };
+        if !request.body().is_end_stream() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    fn landing(&self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(self.0.landing.clone()));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+}
+
+/// A line of text.
+pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

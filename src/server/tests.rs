@@ -1,0 +1,339 @@
+//! The port as peers meet it: real sockets, the real clock.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::read::GzDecoder;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::events::Events;
+use crate::selfstats::{BuildInfo, SelfStats};
+use crate::shutdown::Drained;
+
+const EXPOSITION: &str = "# HELP polyai_conversations_total Conversations.\n";
+
+/// Longer than anything here takes, so that a test that hangs fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Fixed(Bytes);
+
+impl Exposition for Fixed {
+    fn text(&self) -> Bytes {
+        self.0.clone()
+    }
+}
+
+/// Takes until the other end of the channel speaks or is dropped.
+struct Slow(Mutex<Receiver<()>>);
+
+impl Exposition for Slow {
+    fn text(&self) -> Bytes {
+        let _ = self.0.lock().unwrap().recv();
+        Bytes::from_static(EXPOSITION.as_bytes())
+    }
+}
+
+struct Missing(Option<&'static str>);
+
+impl Readiness for Missing {
+    fn ready(&self) -> Result<(), String> {
+        self.0.map_or(Ok(()), |sentence| Err(sentence.to_owned()))
+    }
+}
+
+struct Running {
+    address: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<Drained>,
+}
+
+impl Running {
+    async fn start() -> Self {
+        Self::with(Limits::default(), Fixed(Bytes::from_static(EXPOSITION.as_bytes())), Missing(None)).await
+    }
+
+    async fn with(limits: Limits, exposition: impl Exposition + 'static, readiness: Missing) -> Self {
+        let events = Events::new(SelfStats::new(BuildInfo::CURRENT));
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits, events).await.unwrap();
+        let address = server.address();
+        let stop = CancellationToken::new();
+        let routes = Routes::new(Arc::new(exposition), Arc::new(readiness));
+        let server = tokio::spawn(server.run(routes, stop.clone()));
+        Self { address, stop, server }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends `head` as it is, with "Connection: close" added, and reads all of the answer.
+    async fn ask(&self, head: &str) -> Answer {
+        let mut stream = self.connect().await;
+        let request = format!("{head}\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        Answer::whole(stream).await
+    }
+
+    async fn stopped(self) -> Drained {
+        self.stop.cancel();
+        timeout(PATIENCE, self.server).await.unwrap().unwrap()
+    }
+}
+
+#[derive(Debug)]
+struct Answer {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads until the server closes.
+    async fn whole(mut stream: TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        Self { head, body: bytes[end + 4..].to_vec() }
+    }
+
+    fn status(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    fn text(&self) -> &str {
+        str::from_utf8(&self.body).unwrap()
+    }
+}
+
+/// Reads one answer with a short body from a connection that stays open.
+async fn read_some(stream: &mut TcpStream) -> String {
+    let mut bytes = vec![0; 4096];
+    let length = timeout(PATIENCE, stream.read(&mut bytes)).await.unwrap().unwrap();
+    String::from_utf8(bytes[..length].to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_scrape_gets_the_exposition_with_its_exact_content_type() {
+    let running = Running::start().await;
+    let answer = running.ask("GET /metrics?debug=1 HTTP/1.1").await;
+    assert_eq!((answer.status(), answer.text()), ("200", EXPOSITION));
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert_eq!(answer.header("content-encoding"), None);
+    assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
+}
+
+#[tokio::test]
+async fn gzip_is_sent_to_those_who_take_it_and_refused_with_a_weight_of_zero() {
+    let running = Running::start().await;
+    let answer = running.ask("GET /metrics HTTP/1.1\r\nAccept-Encoding: gzip").await;
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    let mut text = String::new();
+    GzDecoder::new(answer.body.as_slice()).read_to_string(&mut text).unwrap();
+    assert_eq!(text, EXPOSITION);
+
+    let answer = running.ask("GET /metrics HTTP/1.1\r\nAccept-Encoding: gzip;q=0, identity").await;
+    assert_eq!((answer.header("content-encoding"), answer.text()), (None, EXPOSITION));
+}
+
+#[tokio::test]
+async fn head_gives_the_head_alone() {
+    let running = Running::start().await;
+    for path in ["/metrics", "/", "/-/healthy", "/-/ready"] {
+        let get = running.ask(&format!("GET {path} HTTP/1.1")).await;
+        let head = running.ask(&format!("HEAD {path} HTTP/1.1")).await;
+        assert_eq!((head.status(), head.text()), ("200", ""), "{path}");
+        assert_eq!(head.header("content-length"), Some(get.body.len().to_string().as_str()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn other_methods_and_paths_are_told_what_would_be_right() {
+    let running = Running::start().await;
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "BREW"] {
+        let answer = running.ask(&format!("{method} /metrics HTTP/1.1")).await;
+        assert_eq!((answer.status(), answer.header("allow")), ("405", Some("GET, HEAD")), "{method}");
+    }
+    for path in ["/metric", "/metrics/", "/-/reload", "//", "/%2e%2e/etc/passwd"] {
+        let answer = running.ask(&format!("GET {path} HTTP/1.1")).await;
+        assert_eq!((answer.status(), answer.text()), ("404", "not found; / lists what there is\n"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_landing_page_names_the_version_and_every_route_it_links_to_exists() {
+    let running = Running::start().await;
+    let page = running.ask("GET / HTTP/1.1").await;
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.text().contains(concat!("Version ", env!("CARGO_PKG_VERSION"))), "{}", page.text());
+    for (path, _) in landing::LINKS {
+        assert!(page.text().contains(&format!("href=\"{path}\"")));
+        assert_eq!(running.ask(&format!("GET {path} HTTP/1.1")).await.status(), "200", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn readiness_says_what_is_missing_and_health_does_not_depend_on_it() {
+    let missing = Missing(Some("reservations/us-1/live has not been polled yet"));
+    let running = Running::with(Limits::default(), Fixed(Bytes::new()), missing).await;
+    let ready = running.ask("GET /-/ready HTTP/1.1").await;
+    assert_eq!(ready.status(), "503");
+    assert_eq!(ready.text(), "not ready: reservations/us-1/live has not been polled yet\n");
+    assert_eq!(running.ask("GET /-/healthy HTTP/1.1").await.status(), "200");
+}
+
+#[tokio::test]
+async fn a_body_is_never_read() {
+    let running = Running::start().await;
+    let mut stream = running.connect().await;
+    stream
+        .write_all(b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
+        .await
+        .unwrap();
+    let answer = Answer::whole(stream).await;
+    assert_eq!((answer.status(), answer.header("connection")), ("405", Some("close")));
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let running = Running::start().await;
+    let mut stream = running.connect().await;
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nX-Padding: {}", "a".repeat(64 * 1024));
+    // The server may answer and close before it has taken all of it.
+    let _ = stream.write_all(request.as_bytes()).await;
+    assert!(read_some(&mut stream).await.starts_with("HTTP/1.1 431 "));
+
+    let many: String = (0..200).map(|number| format!("\r\nX-{number}: a")).collect();
+    assert_eq!(running.ask(&format!("GET /metrics HTTP/1.1{many}")).await.status(), "431");
+}
+
+#[tokio::test]
+async fn half_a_request_is_cut_off_however_slowly_it_drips() {
+    let limits = Limits { head_timeout: Duration::from_millis(300), ..Limits::default() };
+    let running = Running::with(limits, Fixed(Bytes::new()), Missing(None)).await;
+    let started = Instant::now();
+    let mut stream = running.connect().await;
+    let dripping = async {
+        for byte in b"GET /metrics HTTP/1.1\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+            .iter()
+            .cycle()
+        {
+            if stream.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, dripping).await.expect("the server closes");
+    assert!(started.elapsed() >= Duration::from_millis(300));
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed() {
+    let limits = Limits { head_timeout: Duration::from_millis(100), ..Limits::default() };
+    let running = Running::with(limits, Fixed(Bytes::new()), Missing(None)).await;
+    let mut stream = running.connect().await;
+    assert_eq!(timeout(PATIENCE, stream.read(&mut [0; 16])).await.unwrap().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_peer_that_asks_and_does_not_read_loses_its_connection() {
+    let limits = Limits { connections: 1, write_timeout: Duration::from_millis(200), ..Limits::default() };
+    // More than the buffers of both sockets hold.
+    let running = Running::with(limits, Fixed(Bytes::from(vec![b'a'; 64 << 20])), Missing(None)).await;
+    let mut stream = running.connect().await;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let freed = async {
+        while running.ask("GET /-/healthy HTTP/1.1").await.status() != "200" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, freed).await.expect("the only slot becomes free");
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_cap_is_turned_away_with_a_word() {
+    let running =
+        Running::with(Limits { connections: 1, ..Limits::default() }, Fixed(Bytes::new()), Missing(None))
+            .await;
+    let mut kept = running.connect().await;
+    kept.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    assert!(read_some(&mut kept).await.starts_with("HTTP/1.1 200 "));
+
+    let refused = running.ask("GET /metrics HTTP/1.1").await;
+    assert_eq!((refused.status(), refused.text()), ("503", "too many connections\n"));
+
+    kept.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    assert!(read_some(&mut kept).await.starts_with("HTTP/1.1 200 "), "the connection within it lives on");
+}
+
+#[tokio::test]
+async fn a_stop_lets_a_running_answer_end_and_closes_idle_connections() {
+    let (go_on, wait) = channel();
+    let running = Running::with(Limits::default(), Slow(Mutex::new(wait)), Missing(None)).await;
+    let mut idle = running.connect().await;
+    idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    assert!(read_some(&mut idle).await.starts_with("HTTP/1.1 200 "));
+    let mut busy = running.connect().await;
+    busy.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    settle(&running).await;
+
+    let address = running.address;
+    let stopping = tokio::spawn(running.stopped());
+    assert_eq!(timeout(PATIENCE, idle.read(&mut [0; 16])).await.unwrap().unwrap(), 0, "idle: closed at once");
+    let deaf = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, deaf).await.expect("nobody listens any more");
+    go_on.send(()).unwrap();
+    let answer = Answer::whole(busy).await;
+    assert_eq!((answer.status(), answer.text()), ("200", EXPOSITION));
+    assert_eq!(stopping.await.unwrap().left, 0);
+}
+
+#[tokio::test]
+async fn a_stop_waits_no_longer_than_its_deadline_and_says_what_was_left() {
+    let (go_on, wait) = channel();
+    let limits = Limits { drain: Duration::from_millis(200), ..Limits::default() };
+    let running = Running::with(limits, Slow(Mutex::new(wait)), Missing(None)).await;
+    let mut busy = running.connect().await;
+    busy.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    settle(&running).await;
+
+    let drained = running.stopped().await;
+    assert_eq!(drained.left, 1);
+    assert!(drained.took >= Duration::from_millis(200) && drained.took < PATIENCE);
+    assert_eq!(busy.read(&mut [0; 16]).await.unwrap_or(0), 0, "the rest is cut off");
+    drop(go_on);
+}
+
+/// Connections are accepted in order: once a later one is answered, the earlier ones are being served.
+async fn settle(running: &Running) {
+    assert_eq!(running.ask("GET /-/healthy HTTP/1.1").await.status(), "200");
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_refused_with_advice() {
+    let running = Running::start().await;
+    let events = Events::new(SelfStats::new(BuildInfo::CURRENT));
+    let error = Server::bind(running.address, Limits::default(), events).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot listen on {}: ", running.address)), "{error}");
+    assert!(error.ends_with("set server.listen to another port"), "{error}");
+}
