@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use crate::config::{Budget, Loaded, Problems, Settings, Storage, Target, budgets};
+use crate::config::{Budget, Loaded, Problems, Settings, Storage, Target, budgets, span};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,16 +61,19 @@ fn settings(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
         Storage::Directory(path) => path.display().to_string(),
         Storage::Ephemeral => "in memory, gone with the process".to_owned(),
     };
-    let ages: Vec<String> =
-        polling.recheck.iter().map(|age| humantime::format_duration(*age).to_string()).collect();
+    let ages: Vec<String> = polling.recheck.iter().map(|age| span(*age)).collect();
     writeln!(out, "listen      {}", settings.server.listen)?;
     writeln!(out, "state       {state}")?;
     writeln!(
         out,
-        "polling     every {}, counted {} after the end, read again after {}",
-        humantime::format_duration(polling.interval),
-        humantime::format_duration(polling.settle),
-        if ages.is_empty() { "nothing".to_owned() } else { ages.join(", ") },
+        "polling     every {}; a conversation counts once seen finished for {}; {}",
+        span(polling.interval),
+        span(polling.settle),
+        if ages.is_empty() {
+            "never read again".to_owned()
+        } else {
+            format!("read again after {}", ages.join(", "))
+        },
     )?;
     writeln!(
         out,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::complaint::{Complaint, Place, listed, plain};
 use super::settings::{Polling, Settings, Target};
+use super::shape::span;
 
 /// Requests that an idle target needs at each poll.
 const IDLE: f64 = 2.0;
@@ -48,7 +49,8 @@ pub fn budgets(settings: &Settings) -> Vec<Budget<'_>> {
         }
         shared.entry(key).or_default().push(target);
     }
-    let polls = polls_per_minute(&settings.polling);
+    let interval = settings.polling.interval.as_secs_f64();
+    let polls = 60.0 / interval;
     let allowed = f64::from(settings.polling.requests_per_minute.get());
     order
         .into_iter()
@@ -58,7 +60,7 @@ pub fn budgets(settings: &Settings) -> Vec<Budget<'_>> {
             Budget {
                 idle_per_minute: all * IDLE * polls,
                 busy_per_minute: all * BUSY * polls,
-                carried: (allowed / (BUSY * polls)).floor(),
+                carried: (allowed * interval / (60.0 * BUSY)).floor(),
                 targets,
             }
         })
@@ -81,9 +83,11 @@ pub(super) fn warnings(settings: &Settings) -> Vec<Complaint> {
     let allowed = settings.polling.max_concurrent_requests.get();
     if under_way >= count(allowed) {
         let sentence = format!(
-            "{all} targets polled every {} keep about {} requests under way, if each takes 1s, but {allowed} are \
-             allowed at once; raise it above that, or polling.interval above {}s",
-            humantime::format_duration(settings.polling.interval),
+            "{all} target{} polled every {} keep{} about {} requests under way, if each takes 1s, but no more than \
+             {allowed} may be at once; raise it above that, or polling.interval above {}s",
+            plural(all),
+            span(settings.polling.interval),
+            if all == 1 { "s" } else { "" },
             under_way.ceil(),
             (interval * under_way / count(allowed)).ceil(),
         );
@@ -100,23 +104,26 @@ fn overdrawn(budget: &Budget<'_>, polling: &Polling) -> String {
     }
     let allowed = polling.requests_per_minute;
     let interval = polling.interval.as_secs_f64() * budget.busy_per_minute / f64::from(allowed.get());
+    let alone = budget.targets.len() == 1;
     format!(
-        "{} target{} with one API key ({}) need about {:.0} requests per minute when idle and {:.0} when busy, but \
-         {allowed} are allowed, which carries {}. Raise polling.interval to {}s, or give targets keys of their own, \
-         or raise this to {:.0}: PolyAI publishes no limit, and 429 has been met at about 60 to 100 per minute",
+        "{} target{} with one API key ({}) need{} about {:.0} requests per minute when idle and {:.0} when busy, but \
+         {allowed} are allowed, which carries {}. Raise polling.interval to {}s{}, or raise this to {:.0}: PolyAI \
+         publishes no limit, and 429 has been met at about 60 to 100 per minute",
         budget.targets.len(),
-        if budget.targets.len() == 1 { "" } else { "s" },
+        plural(budget.targets.len()),
         listed(names.iter().map(String::as_str), "and"),
+        if alone { "s" } else { "" },
         budget.idle_per_minute,
         budget.busy_per_minute.ceil(),
         budget.carried,
         interval.ceil(),
+        if alone { "" } else { ", or give targets keys of their own" },
         budget.busy_per_minute.ceil(),
     )
 }
 
-fn polls_per_minute(polling: &Polling) -> f64 {
-    60.0 / polling.interval.as_secs_f64()
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 /// Exact: a list has fewer than 2^32 entries.

@@ -122,6 +122,17 @@ pub(super) fn plain(text: &str) -> String {
     shown
 }
 
+/// The name of a key that is not known. A value that slipped into it (`{api_key:abc}` has no blank after the colon) is not
+/// repeated: names have a form.
+pub(super) fn name_shown(name: &str) -> String {
+    let formed = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(letter));
+    if formed && (1..=32).contains(&name.len()) {
+        name.to_owned()
+    } else {
+        "(a name that is not shown)".to_owned()
+    }
+}
+
 /// Whether values of `key` may be secret, so that they are never repeated: its name says so.
 pub(super) fn is_sensitive(key: &str) -> bool {
     let name = key.rsplit('.').next().unwrap_or(key).to_ascii_lowercase();

@@ -47,7 +47,7 @@ pub(super) fn api_key(
         }
         [(name, entry)] => {
             let Some(text) = text_of(entry.node) else {
-                reader.wrong(entry, "write text that is not empty; a number needs quotes");
+                reader.misfit(entry);
                 return None;
             };
             let key = match *name {

@@ -135,7 +135,7 @@ fn path_of(name: &str, rest: &str) -> Result<KeyPath, (String, String)> {
     }
     let example = KEYS.iter().find(|key| key.path.starts_with(pattern.trim_end_matches("[]")));
     let example = example.map(|key| variable_of(key.path)).unwrap_or_default();
-    Err((pattern, format!("this is a section; set one of its keys, such as {example}")))
+    Err((path.section(), format!("this is a section; set one of its keys, such as {example}")))
 }
 
 /// Fills the first target from the quickstart's variables, where this program's own do not. For a start without a file

@@ -4,12 +4,12 @@
 //! Owns: paths, formats, ranges, defaults and descriptions, and the list of keys that this version refuses because it
 //! cannot do what they ask. Never: the reading of values.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::target::{ApiVersion, ClientEnv, Region};
 
 use super::settings::Dimension;
+use super::shape::Shape;
 
 /// One key.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,56 +24,6 @@ pub struct Key {
     pub about: &'static str,
 }
 
-/// The format and range of a value.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Shape {
-    /// IP address and port.
-    Address,
-    /// `true` or `false`.
-    Switch,
-    /// A path of the file system.
-    Path,
-    /// Text that is not empty and has no control characters.
-    Text,
-    /// Text that becomes a segment of a URL: no slash either.
-    Id,
-    /// A URL of scheme http or https.
-    Url,
-    /// A point in time, RFC 3339.
-    Time,
-    /// Text that is never shown.
-    Credential,
-    /// A span of time with its unit.
-    Duration {
-        /// The shortest.
-        min: Duration,
-        /// The longest.
-        max: Duration,
-    },
-    /// An ascending list of spans of time.
-    Durations {
-        /// The shortest.
-        min: Duration,
-        /// The longest.
-        max: Duration,
-    },
-    /// A whole number.
-    Count {
-        /// The smallest.
-        min: u32,
-        /// The largest.
-        max: u32,
-    },
-    /// Upper bounds of a histogram: ascending positive numbers.
-    Bounds,
-    /// One of a closed set.
-    OneOf(&'static [&'static str]),
-    /// A list of members of a closed set.
-    SomeOf(&'static [&'static str]),
-    /// A list of text.
-    Texts,
-}
-
 /// What holds if a key is absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
@@ -84,9 +34,6 @@ pub enum Preset {
     /// Nothing: the key must be given.
     Required,
 }
-
-/// The most upper bounds of a histogram.
-pub(super) const MOST_BOUNDS: usize = 50;
 
 const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -356,36 +303,4 @@ pub(super) fn names_in(pattern: &str) -> Vec<&'static str> {
 /// `section.name`, or the name alone at the top.
 pub(super) fn join(section: &str, name: &str) -> String {
     if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
-}
-
-impl fmt::Display for Shape {
-    /// What would be right, as it ends a message: "write ...".
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let span = |span: &Duration| humantime::format_duration(*span).to_string();
-        match self {
-            Self::Address => f.write_str("an IP address and port, such as \"0.0.0.0:9890\""),
-            Self::Switch => f.write_str("true or false"),
-            Self::Path => f.write_str("a path"),
-            Self::Text => f.write_str("text that is not empty, without control characters"),
-            Self::Id => f.write_str("text that is not empty, without slashes and control characters"),
-            Self::Url => f.write_str("a URL such as \"https://proxy.example.com/polyai\""),
-            Self::Time => f.write_str("a time with its zone, such as \"2026-01-31T00:00:00Z\""),
-            Self::Credential => f.write_str("text that is not empty"),
-            Self::Duration { min, max } => {
-                write!(f, "a duration from {} to {}, such as \"30s\" or \"5m\"", span(min), span(max))
-            }
-            Self::Durations { min, max } => {
-                write!(f, "ascending durations from {} to {}, such as [5m, 1h]", span(min), span(max))
-            }
-            Self::Count { min, max } => write!(f, "a whole number from {min} to {max}"),
-            Self::Bounds => {
-                write!(f, "1 to {MOST_BOUNDS} ascending numbers greater than 0, such as [0.5, 1, 2.5]")
-            }
-            Self::OneOf(names) => f.write_str(&super::complaint::listed(names.iter().copied(), "or")),
-            Self::SomeOf(names) => {
-                write!(f, "a list of {}", super::complaint::listed(names.iter().copied(), "or"))
-            }
-            Self::Texts => f.write_str("a list of text, such as [VOICE-SIP]"),
-        }
-    }
 }

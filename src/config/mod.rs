@@ -3,9 +3,9 @@
 //! Owns: the raw shape, its sources, the checks and the secrets. Never: anything at run time, and never the process: the
 //! environment is handed in.
 //!
-//! The way of a value: file ([`file`]) and variables ([`environment`]) become one raw tree ([`tree`]), in which every value
-//! knows where it was written; whatever the table of keys ([`keys`]) does not have is refused ([`strict`]); the rest is read
-//! by its format and range ([`reader`]) into [`settings`]. Nothing stops at the first problem.
+//! The way of a value: file (`file`) and variables (`environment`) become one raw tree (`tree`), in which every value
+//! knows where it was written; whatever the table of keys (`keys`) does not have is refused (`strict`); the rest is read
+//! by its format and range (`reader`) into `settings`. Nothing stops at the first problem.
 
 mod address;
 mod budget;
@@ -20,6 +20,7 @@ mod reference;
 mod secret;
 mod sections;
 mod settings;
+mod shape;
 mod strict;
 mod targets;
 mod tree;
@@ -30,10 +31,11 @@ use std::path::Path;
 
 pub use budget::{Budget, budgets};
 pub use complaint::{Complaint, Place, Problems};
-pub use keys::{Key, Preset, Shape};
+pub use keys::{Key, Preset};
 pub use reference::{reference, reference_markdown, variable};
 pub use secret::Secret;
 pub use settings::{Dimension, Metrics, Polling, Server, Settings, Storage, Target};
+pub use shape::{Shape, span};
 
 use credential::Surroundings;
 use reader::Reader;

@@ -4,7 +4,7 @@
 
 use super::complaint::listed;
 use super::environment::variable_of;
-use super::keys::{KEYS, join, names_in};
+use super::keys::{KEYS, names_in};
 
 /// Advice about the unknown `name` in the section at `pattern` (empty for the top).
 pub(super) fn advice(pattern: &str, name: &str) -> String {
@@ -96,11 +96,6 @@ fn distance(left: &str, right: &str) -> usize {
         previous = Some(a);
     }
     row.last().copied().unwrap_or_default()
-}
-
-/// The full path of a key below `section`, as written by people.
-pub(super) fn path_in(section: &str, name: &str) -> String {
-    join(section, &super::complaint::plain(name))
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::complaint::{Complaint, Place, quoted};
-use super::keys::{Key, MOST_BOUNDS, NOT_YET, Preset, Shape, find, join};
+use super::keys::{Key, NOT_YET, Preset, find, join};
+use super::shape::{MOST_BOUNDS, Shape};
 use super::tree::{Node, Value};
 
 /// Collects what is wrong while values are read.
@@ -90,6 +91,12 @@ impl Reader {
         self.warnings.push(Complaint::new(place, path, sentence));
     }
 
+    /// Found this, write what the table says.
+    pub(super) fn misfit(&mut self, entry: &Entry<'_>) {
+        let right = advice(entry.node, entry.key.shape);
+        self.wrong(entry, &right);
+    }
+
     /// Found this, write that.
     pub(super) fn wrong(&mut self, entry: &Entry<'_>, right: &str) {
         self.wrong_at(entry.node, &entry.path, right);
@@ -108,8 +115,7 @@ impl Reader {
         let entry = section.entry(name)?;
         let value = parse(entry.node, entry.key.shape);
         if value.is_none() {
-            let right = advice(entry.node, entry.key.shape);
-            self.wrong(&entry, &right);
+            self.misfit(&entry);
         }
         value
     }
@@ -123,7 +129,9 @@ impl Reader {
     ) -> Option<Vec<(Node, String, T)>> {
         let entry = section.entry(name)?;
         let Some(items) = entry.list() else {
-            self.wrong(&entry, &format!("write {}", entry.key.shape));
+            let or_not = if entry.node.value == Value::Nothing { ", or remove the key" } else { "" };
+            let right = format!("write {}{or_not}", entry.key.shape);
+            self.wrong(&entry, &right);
             return None;
         };
         let count = items.len();
@@ -289,6 +297,7 @@ fn advice(node: &Node, shape: Shape) -> String {
             format!("write {shape}, without quotes")
         }
         (Value::Nothing, _) => format!("write {shape}, or remove the key"),
+        _ if shape == Shape::Bounds => "write a finite number greater than 0".to_owned(),
         _ => format!("write {}", shape_of_entry(shape)),
     }
 }

@@ -10,7 +10,7 @@ pub fn reference() -> &'static [Key] {
     KEYS
 }
 
-/// [`reference`] as a Markdown table: key, what may be written, default, meaning.
+/// [`reference()`] as a Markdown table: key, what may be written, default, meaning.
 pub fn reference_markdown() -> String {
     let mut text = "| key | value | default | meaning |\n| --- | --- | --- | --- |\n".to_owned();
     for key in KEYS {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::reader::{Reader, Section};
 use super::settings::{Dimension, Metrics, Polling, Server, Storage};
+use super::shape::span;
 use super::tree::Node;
 
 pub(super) fn server(reader: &mut Reader, root: &Node) -> Server {
@@ -66,8 +67,8 @@ fn settle_before_recheck(reader: &mut Reader, section: &Section<'_>, polling: &P
     );
     let sentence = format!(
         "found a recheck age of {}, which is not longer than polling.settle ({}); raise the one or lower the other",
-        humantime::format_duration(*first),
-        humantime::format_duration(polling.settle),
+        span(*first),
+        span(polling.settle),
     );
     reader.complain(&place, &path, sentence);
 }

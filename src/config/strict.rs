@@ -2,9 +2,9 @@
 //!
 //! Owns: unknown keys, keys of later versions, and sections that are no sections. Never: values of known keys.
 
-use super::complaint::Complaint;
+use super::complaint::{Complaint, name_shown};
 use super::keys::{Standing, join, standing};
-use super::nearest::{advice, path_in};
+use super::nearest::advice;
 use super::tree::{Node, Value};
 
 /// Complains about whatever in `root` is not in the table of keys.
@@ -17,7 +17,7 @@ pub(super) fn unread(root: &Node) -> Vec<Complaint> {
 fn section(node: &Node, path: &str, pattern: &str, complaints: &mut Vec<Complaint>) {
     let Some(entries) = node.entries() else { return };
     for (name, entry) in entries {
-        let here = path_in(path, name);
+        let here = join(path, &name_shown(name));
         let inner = join(pattern, name);
         // A name with a dot in it is not the path that it looks like.
         let standing = if name.contains(['.', '[']) { Standing::Unknown } else { standing(&inner) };

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::complaint::plain;
+use super::super::complaint::name_shown;
 use super::super::keys::join;
 
 /// Line and column of each path such as `targets[0].region`, both from 1.
@@ -75,10 +75,11 @@ impl Walk {
 
     pub(super) fn key(&mut self, name: &str, line: usize, column: usize) {
         let Some(Open::Table { path, lines, key }) = self.open.last_mut() else { return };
+        let shown = join(path, &name_shown(name));
         let path = join(path, name);
         if let Some(first) = lines.insert(name.to_owned(), line) {
             let text = format!("given twice, first on line {first}; keep one");
-            self.slips.push(Slip { line, column, key: plain(&path), text });
+            self.slips.push(Slip { line, column, key: shown, text });
         }
         self.marks.put(path.clone(), line, column);
         *key = Some(path);

@@ -17,14 +17,15 @@ pub(super) fn marks(text: &str) -> Result<Marks, Vec<Slip>> {
         let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
         vec![Slip::new(line, column, format!("not valid TOML: {}", error.message().replace('\n', ", ")))]
     })?;
-    let mut found = Found { lines: Lines::of(text), marks: Marks::default() };
+    let mut found = Found { lines: Lines::of(text), marks: Marks::default(), slips: Vec::new() };
     found.table("", table.get_ref());
-    Ok(found.marks)
+    if found.slips.is_empty() { Ok(found.marks) } else { Err(found.slips) }
 }
 
 struct Found<'a> {
     lines: Lines<'a>,
     marks: Marks,
+    slips: Vec<Slip>,
 }
 
 impl Found<'_> {
@@ -47,8 +48,21 @@ impl Found<'_> {
                 self.marks.put(path.clone(), line, column);
                 self.value(&path, item.get_ref());
             }
+        } else if is_beyond_numbers(value)
+            && let Some((line, column)) = self.marks.at(path)
+        {
+            self.slips.push(Slip::new(line, column, "not valid TOML: this number is too large"));
         }
     }
+}
+
+/// Numbers that TOML can write and no type here can hold.
+fn is_beyond_numbers(value: &DeValue<'_>) -> bool {
+    if let DeValue::Integer(number) = value {
+        return i64::from_str_radix(number.as_str(), number.radix()).is_err();
+    }
+    let DeValue::Float(number) = value else { return false };
+    !number.as_str().contains("inf") && number.as_str().parse::<f64>().is_ok_and(f64::is_infinite)
 }
 
 /// Where lines begin, so that each of many places is found quickly.
