@@ -6,6 +6,8 @@
 
 pub mod aggregate;
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod conversation;

@@ -5,6 +5,7 @@
 pub mod family;
 pub mod lift;
 pub mod lint;
+pub mod snapshot;
 mod number;
 pub mod text;
 

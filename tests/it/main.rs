@@ -1,0 +1,5 @@
+//! Stories that run through the public interface of the library.
+
+#![expect(clippy::unwrap_used, reason = "a story whose scene cannot be set has failed")]
+
+mod config;
