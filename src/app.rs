@@ -84,7 +84,8 @@ impl App {
         let server = Server::bind(settings.server.listen, Limits::default(), events.clone()).await?;
         let (task, handle, published) = Task::new(recorder, events.clone(), stats.clone());
         let untried = Untried::new(settings.targets.len());
-        let parts = Parts { settings, stats: &stats, events: &events, clock: &clock, handle, untried: &untried };
+        let parts =
+            Parts { settings, stats: &stats, events: &events, clock: &clock, handle, untried: &untried };
         let pollers = parts.pollers(resumes)?;
         stats.config_loaded(clock.now());
         let scrape = Scrape { published: published.clone(), stats: stats.clone() };
@@ -216,7 +217,8 @@ impl Parts<'_> {
         let targets_per_key = self.settings.targets_per_key();
         let mut paces: HashMap<&str, Pace> = HashMap::new();
         let mut clients: HashMap<Option<&std::path::Path>, Client> = HashMap::new();
-        let spread = polling.interval.min(FIRST_TICK_SPREAD.saturating_mul(count(self.settings.targets.len())));
+        let spread =
+            polling.interval.min(FIRST_TICK_SPREAD.saturating_mul(count(self.settings.targets.len())));
         let mut pollers = Vec::with_capacity(self.settings.targets.len());
         for (index, (target, resume)) in self.settings.targets.iter().zip(resumes).enumerate() {
             let ca_file = target.ca_file.as_deref();

@@ -55,7 +55,9 @@ fn run(flags: &Flags) -> Result<ExitCode, Failure> {
         let stop = stop_on_signals()?;
         match &flags.command {
             Command::Serve(flags) => cli::serve::run(flags, &env, stop).await.map(|()| ExitCode::SUCCESS),
-            Command::Check(flags) => cli::check::run(flags, &env, &mut std::io::stdout()).await.map(ExitCode::from),
+            Command::Check(flags) => {
+                cli::check::run(flags, &env, &mut std::io::stdout()).await.map(ExitCode::from)
+            }
         }
     })
 }
@@ -63,7 +65,9 @@ fn run(flags: &Flags) -> Result<ExitCode, Failure> {
 /// The environment, read once. A variable that is no text cannot be one of ours.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
 fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// A token that the first signal cancels; the second ends the process.

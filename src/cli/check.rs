@@ -1,10 +1,40 @@
-//! `check` without `--live`: what the configuration says, in words, and whether it can be used.
+//! `check`: what the configuration says, in words, and whether it can be used.
 //!
 //! Owns: the printed form of settings, warnings and problems. Never: a connection, and never a secret.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
-use crate::config::{Budget, Loaded, Problems, Settings, Storage, Target, budgets, span};
+use super::{Failure, live};
+use crate::config::{self, Budget, Input, Loaded, Problems, Settings, Storage, Target, budgets, span};
+
+/// The flags of `check`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Check {
+    /// Configuration file: YAML, or TOML or JSON by extension. Without it, the environment alone is checked.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Also ask each target for one conversation, and say in words what the answer means.
+    #[arg(long)]
+    pub live: bool,
+}
+
+/// Checks the configuration and, if asked to, the targets; answers the exit code: 0 only if all is well.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub async fn run(flags: &Check, env: &BTreeMap<String, String>, out: &mut impl Write) -> Result<u8, Failure> {
+    let outcome = config::load(&Input { file: flags.config.as_deref(), env, listen: None });
+    let verdict = offline(&outcome, out).map_err(|error| Failure::run_time(&error))?;
+    match (outcome, flags.live) {
+        (Ok(loaded), true) => {
+            let all_well = live::check(&loaded.settings, out).await?;
+            Ok(u8::from(!all_well))
+        }
+        (Ok(_) | Err(_), _) => Ok(verdict.exit_code()),
+    }
+}
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

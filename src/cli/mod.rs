@@ -1,6 +1,7 @@
 //! The commands: flags, assembly and printing. No logic of their own.
 
 pub mod check;
+pub mod live;
 pub mod serve;
 
 use std::fmt::Display;

@@ -28,13 +28,18 @@ pub struct Serve {
 ///
 /// # Errors
 /// When the configuration or the state cannot be used, or the port is taken.
-pub async fn run(flags: &Serve, env: &BTreeMap<String, String>, stop: CancellationToken) -> Result<(), Failure> {
+pub async fn run(
+    flags: &Serve,
+    env: &BTreeMap<String, String>,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
     let input = Input { file: flags.config.as_deref(), env, listen: flags.listen };
     let loaded = config::load(&input).map_err(|problems| Failure::configuration(&problems))?;
     for warning in &loaded.warnings {
         warn!(%warning, "configuration");
     }
-    let app = App::build(&loaded.settings, Clock::system()).await.map_err(|error| Failure::run_time(&error))?;
+    let app =
+        App::build(&loaded.settings, Clock::system()).await.map_err(|error| Failure::run_time(&error))?;
     match app.run(stop).await {
         Ended::Orderly => Ok(()),
         Ended::Cut => Err(Failure::run_time(&"the daemon did not stop in order; see the log")),

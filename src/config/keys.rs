@@ -119,7 +119,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "polling.requests_per_minute",
-        Shape::Count { min: 1, max: 6000 },
+        Shape::Count { min: 1, max: 60_000 },
         Value("30"),
         "The request budget of each API key. PolyAI publishes no limit; 429 has been met at about 60 to 100 per minute.",
     ),

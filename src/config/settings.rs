@@ -62,7 +62,7 @@ pub struct Polling {
     pub page_size: NonZeroU16,
     /// For a whole request with its body; 1 s to 10 min, default 60 s.
     pub timeout: Duration,
-    /// Budget per API key, 1 to 6000; default 30.
+    /// Budget per API key, 1 to 60,000; default 30.
     pub requests_per_minute: NonZeroU32,
     /// Over all targets, 1 to 1000; default 8.
     pub max_concurrent_requests: NonZeroUsize,

@@ -5,8 +5,8 @@
 pub mod family;
 pub mod lift;
 pub mod lint;
-pub mod snapshot;
 mod number;
+pub mod snapshot;
 pub mod text;
 
 pub use family::{Exemplar, Family, Histogram, Kind, Labels, Series, Unit, Value};

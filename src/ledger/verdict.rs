@@ -94,7 +94,11 @@ pub fn judge(row: Option<&Row>, facts: &Facts, sight: Sight, now: Moment, rules:
             let waiting_since = (*since).min(now);
             let verdict = finished(facts, waiting_since, *late, now, rules);
             let still_waits = matches!(verdict, Verdict::Settle(_));
-            if still_waits && before == facts && waiting_since == *since { Verdict::Unchanged } else { verdict }
+            if still_waits && before == facts && waiting_since == *since {
+                Verdict::Unchanged
+            } else {
+                verdict
+            }
         }
     }
 }
