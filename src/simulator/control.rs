@@ -9,13 +9,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::call::Call;
 use super::faults::{Fault, RetryAfter, Scope};
 use super::gate::Limit;
+use super::incidents::{Incident, Local};
 use super::project::Project;
 use super::quirks::Quirks;
 use super::requests::{RequestLine, Traffic};
 use super::state::Shared;
 use super::truth::{self, Truth};
 use super::world::Calls;
-use crate::target::TargetKey;
+use crate::target::{ClientEnv, TargetKey};
 
 /// Changes what a simulator does and tells what it did. Clones steer the same one.
 #[derive(Debug, Clone)]
@@ -102,6 +103,62 @@ impl Control {
     /// Switches all faults off.
     pub fn clear_faults(&self) {
         self.0.lock().faults.0.clear();
+    }
+
+    /// Begins an incident in the generated projects it concerns. It never changes calls that have started already: a
+    /// beginning in the past is moved to now.
+    pub fn incident(&self, incident: &Incident) {
+        let mut state = self.0.lock();
+        let from = incident.from.max(state.now());
+        for project in &mut state.world.projects {
+            let concerned: Vec<ClientEnv> = project
+                .client_envs
+                .iter()
+                .copied()
+                .filter(|env| incident.scope.covers(&project.target(*env)))
+                .collect();
+            if let Calls::Generated(generated) = &mut project.calls {
+                let local = |env: ClientEnv| Local { kind: incident.kind, env, from, until: incident.until };
+                generated.incidents.extend(concerned.into_iter().map(local));
+            }
+        }
+    }
+
+    /// The incidents that last now or are still to come, with the targets they concern.
+    pub fn incidents(&self) -> Vec<Incident> {
+        let state = self.0.lock();
+        let now = state.now();
+        let mut found = Vec::new();
+        for project in &state.world.projects {
+            if let Calls::Generated(generated) = &project.calls {
+                for local in
+                    generated.incidents.iter().filter(|local| local.until.is_none_or(|until| now < until))
+                {
+                    let scope = Scope::Target(project.target(local.env));
+                    found.push(Incident { kind: local.kind, scope, from: local.from, until: local.until });
+                }
+            }
+        }
+        found
+    }
+
+    /// Ends all incidents in `scope` now; what they did to calls stays.
+    pub fn end_incidents(&self, scope: impl Into<Scope>) {
+        let scope = scope.into();
+        let mut state = self.0.lock();
+        let now = state.now();
+        for project in &mut state.world.projects {
+            let targets: Vec<TargetKey> = project.targets().collect();
+            if let Calls::Generated(generated) = &mut project.calls {
+                let meant = |local: &Local| {
+                    targets.iter().any(|target| target.client_env == local.env && scope.covers(target))
+                };
+                generated.incidents.retain(|local| !(meant(local) && local.from > now));
+                for local in generated.incidents.iter_mut().filter(|local| meant(local)) {
+                    local.until = Some(local.until.map_or(now, |until| until.min(now)));
+                }
+            }
+        }
     }
 
     /// Refuses `key` from `moment` on (401), as a key whose expiry date has come.

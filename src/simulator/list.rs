@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::bulk::Bulk;
 use super::call::Call;
 use super::cursor::{Cursor, Position};
 use super::dice::mix_text;
@@ -15,14 +16,14 @@ use super::query::{Query, Retrieval, cursors};
 use super::quirks::{EndBound, LastCursor, Order, Paging};
 use super::render;
 use super::shown::Shown;
-use super::world::Ask;
+use super::world::{Ask, Calls};
 use crate::target::ApiVersion;
 
 /// An answered list request.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) body: Vec<u8>,
-    pub(crate) rows: u64,
+    pub(crate) rows: usize,
     /// Ids of the rows that were not shown as running.
     pub(crate) finished: Vec<String>,
 }
@@ -93,8 +94,7 @@ impl Listing<'_> {
             from: self.query.start_time,
             to: Some(end.map_or(self.now, |end| end.min(self.now))),
             newest_first,
-            running_only: self.filter() == Some(true),
-            now: self.now,
+            open_at: (self.filter() == Some(true)).then_some(self.now),
         }
     }
 
@@ -103,6 +103,11 @@ impl Listing<'_> {
     }
 
     fn ordered(&self, rows: &mut Rows, newest_first: bool) {
+        if let Calls::Bulk(bulk) = &self.project.calls
+            && self.takes_all()
+        {
+            return self.copied(rows, bulk, newest_first);
+        }
         let after = self.query.cursor.as_ref().map(|cursor| &cursor.position);
         let mut ask = self.ask(newest_first);
         if let Some(start) =
@@ -129,13 +134,55 @@ impl Listing<'_> {
                 skip -= 1;
                 return ControlFlow::Continue(());
             }
-            if rows.page.rows as usize == self.query.limit {
+            if rows.page.rows == self.query.limit {
                 rows.more = true;
                 return ControlFlow::Break(());
             }
             self.push(rows, &shown, rank);
             ControlFlow::Continue(())
         });
+    }
+
+    /// Whether nothing but time and state chooses rows.
+    fn takes_all(&self) -> bool {
+        let query = self.query;
+        query.channels.is_empty()
+            && query.variant_id.is_none()
+            && query.variant_name.is_none()
+            && query.retrieval.is_none()
+    }
+
+    /// As `ordered`, from records that are rendered already.
+    fn copied(&self, rows: &mut Rows, bulk: &Bulk, newest_first: bool) {
+        if self.filter() == Some(true) {
+            return;
+        }
+        let ask = self.ask(newest_first);
+        let mut range = bulk.range(ask.from, ask.to);
+        if let Some(cursor) = &self.query.cursor {
+            let rank =
+                i64::try_from(cursor.position.rank).unwrap_or(if newest_first { i64::MAX } else { i64::MIN });
+            if newest_first {
+                range.end = range.end.min(bulk.first_at(rank));
+            } else {
+                range.start = range.start.max(bulk.first_at(rank.saturating_add(1)));
+            }
+        }
+        let skip = u64::try_from(self.query.offset).unwrap_or(u64::MAX);
+        let left = range.end.saturating_sub(range.start).saturating_sub(skip);
+        let records = bulk.records(self.project, self.version, self.query.include_latency);
+        for step in 0..left.min(self.query.limit as u64) {
+            let index = if newest_first { range.end - 1 - skip - step } else { range.start + skip + step };
+            if rows.page.rows > 0 {
+                rows.page.body.push(b',');
+            }
+            rows.page.rows += 1;
+            records.write(&mut rows.page.body, bulk, index);
+            let id = bulk.id(index);
+            rows.last = Some(Position::of(bulk.start(index), &id));
+            rows.page.finished.push(id);
+        }
+        rows.more = left > self.query.limit as u64;
     }
 
     fn shuffled(&self, rows: &mut Rows) {
@@ -153,7 +200,7 @@ impl Listing<'_> {
             ControlFlow::Continue(())
         });
         for (position, call) in kept.into_iter().skip(self.query.offset) {
-            if rows.page.rows as usize == self.query.limit {
+            if rows.page.rows == self.query.limit {
                 rows.more = true;
                 return;
             }
@@ -198,7 +245,7 @@ impl Listing<'_> {
         let offsets = quirks.paging != Paging::CursorOnly || !with_cursor;
         let body = &mut rows.page.body;
         if going_on && offsets && self.query.cursor.is_none() {
-            let next = (self.query.offset as u64).saturating_add(rows.page.rows);
+            let next = self.query.offset.saturating_add(rows.page.rows);
             body.extend_from_slice(br#","next_offset":"#);
             body.extend_from_slice(itoa::Buffer::new().format(next).as_bytes());
         }

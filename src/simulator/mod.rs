@@ -7,13 +7,21 @@
 
 mod answer;
 mod body;
+mod bulk;
 mod call;
 mod control;
 mod cursor;
+mod demo;
 mod dice;
 mod faults;
 mod gate;
+mod generated;
+mod incidents;
+mod invent;
+mod levers;
 mod list;
+mod phrases;
+mod profile;
 mod project;
 mod query;
 mod quirks;
@@ -30,7 +38,10 @@ mod world;
 
 pub use call::{Call, Handoff, MetricValue, Turn};
 pub use control::Control;
+pub use demo::Demo;
 pub use faults::{Cut, Fault, FaultKind, RetryAfter, Scope};
+pub use incidents::{Incident, IncidentKind};
+pub use profile::{Mishaps, Profile};
 pub use project::Project;
 pub use quirks::{
     EmptyText, EndBound, HandoffShape, LastCursor, LatencyShape, MetricShape, NumberShape, Order, Paging,

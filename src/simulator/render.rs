@@ -200,16 +200,18 @@ impl Writer<'_> {
         if let [value @ (MetricValue::Number(_) | MetricValue::Flag(_))] = values
             && self.quirks.metrics == MetricShape::Scalars
         {
-            return match value {
-                MetricValue::Flag(flag) => self.raw(if *flag { "true" } else { "false" }),
-                other => self.raw(&plain(other)),
-            };
+            return self.raw(&plain(value));
         }
         let texts: Vec<Text> = values
             .iter()
             .flat_map(|value| match value {
                 MetricValue::Many(texts) => texts.clone(),
-                other => vec![plain(other)],
+                MetricValue::Text(_)
+                | MetricValue::Number(_)
+                | MetricValue::Flag(_)
+                | MetricValue::Raw(_) => {
+                    vec![plain(value)]
+                }
             })
             .collect();
         let single =

@@ -83,8 +83,8 @@ impl Traffic {
     }
 
     /// Counts a served page.
-    pub(crate) fn served(&mut self, rows: u64, bytes: usize, finished: Vec<String>) {
-        self.rows += rows;
+    pub(crate) fn served(&mut self, rows: usize, bytes: usize, finished: Vec<String>) {
+        self.rows += rows as u64;
         self.bytes += bytes as u64;
         for id in finished {
             if self.downloads.len() < IDS || self.downloads.contains_key(&id) {

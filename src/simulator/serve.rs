@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::answer::{Answer, CORRELATION_ID};
 use super::body::Body;
 use super::control::Control;
+use super::levers;
 use super::state::{self, Shared};
 use super::world::World;
 use crate::clock::Clock;
@@ -123,6 +124,11 @@ async fn respond(
         key: header("x-api-key"),
         correlation_id: header(CORRELATION_ID),
     };
+    if let Some(lever) = asked.path.strip_prefix("/_sim/") {
+        let answer = levers::pull(&Control::new(shared.clone()), request.method(), lever, asked.query);
+        let date = shared.lock().now();
+        return Ok(answer.into_response(asked.correlation_id.unwrap_or("sim"), date));
+    }
     if request.method() != Method::GET {
         let (date, id) = (shared.lock().now(), asked.correlation_id.unwrap_or("sim"));
         let body = br#"{"message":"Method not allowed"}"#.to_vec();

@@ -65,9 +65,8 @@ pub struct Truth {
 /// Recounts `env` of `project`, as a reader of version 3 with latencies would, at `now`.
 pub(crate) fn recount(project: &Project, env: ClientEnv, anchor: DateTime<Utc>, now: DateTime<Utc>) -> Truth {
     let mut truth = Truth::default();
-    // A call that ended since the anchor may have begun long before it.
-    let from = project.calls.reach().map(|reach| anchor - reach);
-    let ask = Ask { env, from, to: Some(now), newest_first: false, running_only: false, now };
+    let open_at = Some(anchor - TimeDelta::seconds(1));
+    let ask = Ask { env, from: None, to: Some(now), newest_first: false, open_at };
     project.calls.visit(&ask, &mut |call| {
         truth.add(call, project, anchor, now);
         ControlFlow::Continue(())

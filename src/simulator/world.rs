@@ -4,9 +4,11 @@
 
 use std::ops::ControlFlow;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
+use super::bulk::Bulk;
 use super::call::Call;
+use super::generated::Generated;
 use super::project::Project;
 use super::script::Script;
 use crate::target::{ClientEnv, TargetKey};
@@ -23,6 +25,10 @@ pub struct World {
 pub(crate) enum Calls {
     /// A test wrote them down.
     Scripted(Script),
+    /// Chance, from a seed.
+    Generated(Box<Generated>),
+    /// Many of a few kinds, for measurements.
+    Bulk(Bulk),
 }
 
 /// Which calls are wanted, by start.
@@ -34,9 +40,8 @@ pub(crate) struct Ask {
     /// Inclusive.
     pub(crate) to: Option<DateTime<Utc>>,
     pub(crate) newest_first: bool,
-    /// Calls that cannot be running at `now` may be left out.
-    pub(crate) running_only: bool,
-    pub(crate) now: DateTime<Utc>,
+    /// Calls that were over, and shown as such, before this moment may be left out.
+    pub(crate) open_at: Option<DateTime<Utc>>,
 }
 
 impl World {
@@ -63,13 +68,8 @@ impl Calls {
     pub(crate) fn visit(&self, ask: &Ask, see: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
         match self {
             Self::Scripted(script) => script.visit(ask, see),
-        }
-    }
-
-    /// How long after its start a call may end at most; None where there is no such limit.
-    pub(crate) fn reach(&self) -> Option<TimeDelta> {
-        match self {
-            Self::Scripted(_) => None,
+            Self::Generated(generated) => generated.visit(ask, see),
+            Self::Bulk(bulk) => bulk.visit(ask, see),
         }
     }
 
@@ -77,6 +77,7 @@ impl Calls {
     pub(crate) fn find(&self, id: &str) -> Option<Call> {
         match self {
             Self::Scripted(script) => script.find(id).cloned(),
+            Self::Generated(_) | Self::Bulk(_) => None,
         }
     }
 }

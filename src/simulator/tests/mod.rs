@@ -1,7 +1,10 @@
 //! The simulator over its socket, as a client sees it.
 
+mod bulk;
 mod client;
 mod faults;
+mod generated;
+mod levers;
 mod paging;
 
 use chrono::{DateTime, TimeDelta, Utc};
