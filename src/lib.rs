@@ -4,6 +4,7 @@
 //! The flow, in one line:
 //! **Tick → Window → Page → Conversation → Verdict → Contribution → Series → Family → bytes**.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod problem;

@@ -47,7 +47,8 @@ pub struct Quirks {
     pub bare_array: bool,
     /// The body is sent in chunks without a length.
     pub chunked: bool,
-    /// `GET .../conversations/{id}` finds conversations; in the field it mostly answers 404.
+    /// `GET .../conversations/{id}` finds scripted conversations; in the field it mostly answers 404, as generated ones
+    /// always do.
     pub by_id: bool,
 }
 

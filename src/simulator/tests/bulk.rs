@@ -50,7 +50,7 @@ async fn a_walk_over_bulk_finds_each_conversation_once_at_the_size_that_was_aske
             next = match &body[name] {
                 Value::String(cursor) => format!("&cursor={cursor}"),
                 Value::Number(offset) => format!("&offset={offset}"),
-                _ => break,
+                Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => break,
             };
         }
         ids.sort();

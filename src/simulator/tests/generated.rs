@@ -141,7 +141,8 @@ async fn calls_are_listed_as_they_happen_and_history_stays() {
 #[tokio::test(start_paused = true)]
 async fn an_incident_changes_what_starts_while_it_lasts_and_nothing_else() {
     let ask = |truth: &Truth| truth.reply_latency_seconds / truth.reply_latencies as f64;
-    let cases: [(IncidentKind, fn(&Truth, &Truth, f64, f64) -> bool); 6] = [
+    type Differs = fn(&Truth, &Truth, f64, f64) -> bool;
+    let cases: [(IncidentKind, Differs); 6] = [
         (IncidentKind::Latency(4.0), |_, _, calm, hit| hit > calm + 3.5),
         (IncidentKind::Handoffs(0.8), |calm, hit, _, _| hit.handoffs > 2 * calm.handoffs),
         (IncidentKind::Silence(0.6), |calm, hit, _, _| hit.silence_turns > 8 * calm.silence_turns),
