@@ -22,4 +22,5 @@ pub mod schedule;
 pub mod selfstats;
 pub mod server;
 pub mod shutdown;
+pub mod simulator;
 pub mod target;

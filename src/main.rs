@@ -29,6 +29,10 @@ enum Command {
     Serve(cli::serve::Serve),
     /// Read the configuration and print every problem; with --live, also ask each target and diagnose the answer.
     Check(cli::check::Check),
+    /// Show all of it on simulated calls: no account, nothing left behind.
+    Demo(cli::demo::Flags),
+    /// Run the simulated Conversations API alone.
+    Simulate(cli::simulate::Simulate),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +59,13 @@ fn run(flags: &Flags) -> Result<ExitCode, Failure> {
         let stop = stop_on_signals()?;
         match &flags.command {
             Command::Serve(flags) => cli::serve::run(flags, &env, stop).await.map(|()| ExitCode::SUCCESS),
+            Command::Demo(flags) => {
+                cli::demo::run(flags, stop, &mut std::io::stdout()).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Simulate(flags) => cli::simulate::run(flags.clone(), stop, std::io::stdout())
+                .await
+                .map(|()| ExitCode::SUCCESS)
+                .map_err(|error| Failure::run_time(&error)),
             Command::Check(flags) => {
                 cli::check::run(flags, &env, &mut std::io::stdout()).await.map(ExitCode::from)
             }

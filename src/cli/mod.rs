@@ -1,8 +1,10 @@
 //! The commands: flags, assembly and printing. No logic of their own.
 
 pub mod check;
+pub mod demo;
 pub mod live;
 pub mod serve;
+pub mod simulate;
 
 use std::fmt::Display;
 
