@@ -25,7 +25,7 @@ const FORMAT: u32 = 1;
 const FILE: &str = "state.redb";
 
 /// Rows are found by look-ups in random order; beyond this the system's page cache serves as well.
-const CACHE_BYTES: usize = 16 << 20;
+const CACHE_BYTES: usize = 8 << 20;
 
 const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
 const TARGETS: TableDefinition<'_, &str, u32> = TableDefinition::new("targets");

@@ -3,3 +3,4 @@
 #![expect(clippy::unwrap_used, reason = "a story whose scene cannot be set has failed")]
 
 mod config;
+mod contract;
