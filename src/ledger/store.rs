@@ -43,12 +43,14 @@ pub struct Changes {
     pub series: BTreeMap<(TargetId, Vec<u8>), Vec<u8>>,
     /// New marks.
     pub marks: BTreeMap<TargetId, Marks>,
+    /// Whether marks are among them that must not be lost.
+    pub marks_are_urgent: bool,
 }
 
 impl Changes {
     /// Whether there is anything that must be durable. Marks alone need not be: losing them means reading again.
     pub fn is_urgent(&self) -> bool {
-        !self.rows.is_empty() || !self.series.is_empty()
+        self.marks_are_urgent || !self.rows.is_empty() || !self.series.is_empty()
     }
 }
 

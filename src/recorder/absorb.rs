@@ -70,6 +70,8 @@ impl Recorder {
         marks.forgotten = state.marks.as_ref().and_then(|marks| marks.forgotten);
         gauges::show_marks(Arc::make_mut(&mut state.series), &marks, batch.now);
         self.changes.marks.insert(state.id, marks.clone());
+        // The first marks hold the anchor: without them, another start would count from later on.
+        self.changes.marks_are_urgent |= state.marks.is_none();
         state.marks = Some(marks);
     }
 
