@@ -442,3 +442,6 @@ fn encode<T: serde::Serialize>(
 fn decode<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8], what: &'static str) -> Result<T, StoreError> {
     postcard::from_bytes(bytes).map_err(|_| StoreError::Unreadable { what })
 }
+
+#[cfg(test)]
+mod tests;
