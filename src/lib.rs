@@ -6,6 +6,8 @@
 
 pub mod aggregate;
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod conversation;
@@ -20,4 +22,5 @@ pub mod schedule;
 pub mod selfstats;
 pub mod server;
 pub mod shutdown;
+pub mod simulator;
 pub mod target;

@@ -1,3 +1,95 @@
 //! The `polyai-exporter` command.
 
-fn main() {}
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use polyai_exporter::cli::{self, Failure};
+use polyai_exporter::{logging, shutdown};
+use tokio_util::sync::CancellationToken;
+
+/// Prometheus exporter and monitoring daemon for voice agents on PolyAI.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Flags {
+    #[command(subcommand)]
+    command: Command,
+    /// Least severe log lines to write: error, warn, info, debug, trace.
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true, value_parser = logging::Filter::parse)]
+    log_level: logging::Filter,
+    /// Form of log lines: auto, text, json.
+    #[arg(long = "log.format", value_name = "FORMAT", default_value = "auto", global = true)]
+    log_format: logging::Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Serve(cli::serve::Serve),
+    /// Read the configuration and print every problem; with --live, also ask each target and diagnose the answer.
+    Check(cli::check::Check),
+    /// Show all of it on simulated calls: no account, nothing left behind.
+    Demo(cli::demo::Flags),
+    /// Run the simulated Conversations API alone.
+    Simulate(cli::simulate::Simulate),
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    match run(&flags) {
+        Ok(code) => code,
+        Err(failure) => {
+            // Nothing can be done if standard error is closed.
+            let _ = writeln!(std::io::stderr(), "polyai-exporter: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(flags: &Flags) -> Result<ExitCode, Failure> {
+    logging::install(flags.log_format, &flags.log_level).map_err(|error| Failure::run_time(&error))?;
+    let env = environment();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::run_time(&format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(async {
+        let stop = stop_on_signals()?;
+        match &flags.command {
+            Command::Serve(flags) => cli::serve::run(flags, &env, stop).await.map(|()| ExitCode::SUCCESS),
+            Command::Demo(flags) => {
+                cli::demo::run(flags, stop, &mut std::io::stdout()).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Simulate(flags) => cli::simulate::run(flags.clone(), stop, std::io::stdout())
+                .await
+                .map(|()| ExitCode::SUCCESS)
+                .map_err(|error| Failure::run_time(&error)),
+            Command::Check(flags) => {
+                cli::check::run(flags, &env, &mut std::io::stdout()).await.map(ExitCode::from)
+            }
+        }
+    })
+}
+
+/// The environment, read once. A variable that is no text cannot be one of ours.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// A token that the first signal cancels; the second ends the process.
+fn stop_on_signals() -> Result<CancellationToken, Failure> {
+    let signals = shutdown::Signals::catch()
+        .map_err(|error| Failure::run_time(&format!("cannot listen for signals: {error}")))?;
+    let stop = CancellationToken::new();
+    let watched = stop.clone();
+    tokio::spawn(async move {
+        signals.watch(watched).await;
+        std::process::exit(1);
+    });
+    Ok(stop)
+}

@@ -1,9 +1,118 @@
-//! The configuration: from files and environment to checked [`Settings`].
+//! The configuration: from a file and the environment to checked [`Settings`].
 //!
-//! Owns: the raw shape, its sources, the checks and the secrets. Never: anything at run time.
+//! Owns: the raw shape, its sources, the checks and the secrets. Never: anything at run time, and never the process: the
+//! environment is handed in.
+//!
+//! The way of a value: file (`file`) and variables (`environment`) become one raw tree (`tree`), in which every value
+//! knows where it was written; whatever the table of keys (`keys`) does not have is refused (`strict`); the rest is read
+//! by its format and range (`reader`) into `settings`. Nothing stops at the first problem.
 
+mod address;
+mod budget;
+mod complaint;
+mod credential;
+mod environment;
+mod file;
+mod keys;
+mod nearest;
+mod reader;
+mod reference;
 mod secret;
+mod sections;
 mod settings;
+mod shape;
+mod strict;
+mod targets;
+mod tree;
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+pub use budget::{Budget, budgets};
+pub use complaint::{Complaint, Place, Problems};
+pub use keys::{Key, Preset};
+pub use reference::{reference, reference_markdown, variable};
 pub use secret::Secret;
 pub use settings::{Dimension, Metrics, Polling, Server, Settings, Storage, Target};
+pub use shape::{Shape, span};
+
+use credential::Surroundings;
+use reader::Reader;
+use tree::Node;
+
+/// What a configuration is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// `--config`: YAML, or TOML or JSON by extension.
+    pub file: Option<&'a Path>,
+    /// The environment variables.
+    pub env: &'a BTreeMap<String, String>,
+    /// `--web.listen-address`, which wins over file and environment.
+    pub listen: Option<SocketAddr>,
+}
+
+/// A configuration that can be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// What works and still deserves a look.
+    pub warnings: Vec<Complaint>,
+    /// Where it came from, for people: `polyai.yaml and 2 environment variables`.
+    pub origin: String,
+}
+
+/// Reads and checks a configuration.
+///
+/// # Errors
+/// All that is wrong at once, each with its place and what would be right. No message repeats a secret.
+pub fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
+    let (mut root, mut complaints) = match input.file.map(file::read) {
+        None => (Node::table(Place::Environment), Vec::new()),
+        Some(Ok(root)) => (root, Vec::new()),
+        // What the environment says on top of a file that cannot be read means little.
+        Some(Err(complaints)) => (Node::table(Place::Program), complaints),
+    };
+    let unreadable = !complaints.is_empty();
+    complaints.extend(environment::overlay(&mut root, input.env));
+    let mut reader = Reader { complaints, warnings: Vec::new() };
+    let mut has_targets = !unreadable;
+    if input.file.is_none()
+        && let Err(complaint) = environment::quickstart(&mut root, input.env)
+    {
+        reader.complaints.push(complaint);
+        has_targets = false;
+    }
+    reader.complaints.extend(strict::unread(&root));
+    let around = Surroundings {
+        env: input.env,
+        folder: input.file.map(file::folder_of).unwrap_or_default(),
+        without_file: input.file.is_none(),
+    };
+    let mut settings = Settings {
+        server: sections::server(&mut reader, &root),
+        storage: sections::storage(&mut reader, &root),
+        polling: sections::polling(&mut reader, &root),
+        metrics: sections::metrics(&mut reader, &root),
+        targets: if has_targets { targets::targets(&mut reader, &root, &around) } else { Vec::new() },
+    };
+    if let Some(listen) = input.listen {
+        settings.server.listen = listen;
+    }
+    if let Some(problems) = Problems::from_complaints(reader.complaints) {
+        return Err(problems);
+    }
+    let mut warnings = reader.warnings;
+    warnings.extend(budget::warnings(&settings));
+    Ok(Loaded { settings, warnings, origin: origin(input) })
+}
+
+fn origin(input: &Input<'_>) -> String {
+    let Some(path) = input.file else { return "the environment".to_owned() };
+    match environment::count(input.env) {
+        0 => path.display().to_string(),
+        1 => format!("{} and 1 environment variable", path.display()),
+        count => format!("{} and {count} environment variables", path.display()),
+    }
+}

@@ -51,8 +51,8 @@ pub struct Polling {
     pub interval: Duration,
     /// How long a conversation is seen finished before it counts; 0 s to 1 h, default 10 s.
     pub settle: Duration,
-    /// Ages at which each stretch of time is read again, ascending, 1 min to 30 days each; default 5 min, 1 h, 24 h.
-    /// May be empty.
+    /// Ages at which each stretch of time is read again, ascending, 1 min to 30 days each and longer than `settle`;
+    /// default 5 min, 1 h, 24 h. May be empty.
     pub recheck: Vec<Duration>,
     /// How far before the very first start conversations count; default 0 s, at most 90 days.
     pub initial_lookback: Duration,
@@ -62,9 +62,9 @@ pub struct Polling {
     pub page_size: NonZeroU16,
     /// For a whole request with its body; 1 s to 10 min, default 60 s.
     pub timeout: Duration,
-    /// Budget per API key; default 30.
+    /// Budget per API key, 1 to 60,000; default 30.
     pub requests_per_minute: NonZeroU32,
-    /// Over all targets; default 8.
+    /// Over all targets, 1 to 1000; default 8.
     pub max_concurrent_requests: NonZeroUsize,
 }
 
@@ -73,13 +73,13 @@ pub struct Polling {
 pub struct Metrics {
     /// The optional dimensions, without repeats, in the order of [`Dimension::ALL`]; default `[channel]`.
     pub labels: Vec<Dimension>,
-    /// Distinct values per label and target, beyond which values fold into `other`; at least 1, default 50.
+    /// Distinct values per label and target, beyond which values fold into `other`; 1 to 10000, default 50.
     pub max_label_values: NonZeroUsize,
     /// The window of the `polyai_recent_*` gauges; 1 min to 24 h, default 15 min.
     pub recent_window: Duration,
-    /// `latency_buckets`: upper bounds in seconds, finite, positive, ascending, at most 50.
+    /// `latency_buckets`: upper bounds in seconds, finite, positive, ascending, 1 to 50 of them.
     pub latency_buckets: Vec<f64>,
-    /// `duration_buckets`: upper bounds in seconds, finite, positive, ascending, at most 50.
+    /// `duration_buckets`: upper bounds in seconds, finite, positive, ascending, 1 to 50 of them.
     pub duration_buckets: Vec<f64>,
 }
 
@@ -134,6 +134,18 @@ impl Settings {
             *shared.entry(target.api_key.reveal()).or_insert(0) += 1;
         }
         shared
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([0, 0, 0, 0], 9890)) }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self::Directory(PathBuf::from("./data"))
     }
 }
 

@@ -6,6 +6,7 @@ pub mod family;
 pub mod lift;
 pub mod lint;
 mod number;
+pub mod snapshot;
 pub mod text;
 
 pub use family::{Exemplar, Family, Histogram, Kind, Labels, Series, Unit, Value};

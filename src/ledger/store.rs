@@ -33,6 +33,9 @@ const MARKS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("marks");
 const ROWS: TableDefinition<'_, (u32, &str), &[u8]> = TableDefinition::new("rows");
 const SERIES: TableDefinition<'_, (u32, &[u8]), &[u8]> = TableDefinition::new("series");
 
+/// The key and the value of a stored series.
+pub type EncodedSeries = (Vec<u8>, Vec<u8>);
+
 /// Everything that one transaction writes.
 #[derive(Debug, Default, Clone)]
 pub struct Changes {
@@ -249,7 +252,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn series(&self, target: TargetId) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn series(&self, target: TargetId) -> Result<Vec<EncodedSeries>, StoreError> {
         let transaction = self.database()?.begin_read().map_err(StoreError::transaction)?;
         let table = transaction.open_table(SERIES).map_err(StoreError::transaction)?;
         let mut all = Vec::new();
@@ -411,7 +414,11 @@ fn refusal(path: &Path, error: redb::DatabaseError) -> StoreError {
         {
             StoreError::Inaccessible { path, source }
         }
-        other => StoreError::Damaged { path, detail: other.to_string() },
+        DatabaseError::Storage(_)
+        | DatabaseError::RepairAborted
+        | DatabaseError::UpgradeRequired(_)
+        | DatabaseError::TransactionInProgress
+        | _ => StoreError::Damaged { path, detail: error.to_string() },
     }
 }
 

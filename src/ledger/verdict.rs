@@ -91,9 +91,12 @@ pub fn judge(row: Option<&Row>, facts: &Facts, sight: Sight, now: Moment, rules:
         (Some(Row::Settling { since, facts: before, late }), Phase::Finished) => {
             // A first sight that lies in the future means that the clock was stepped back: wait anew.
             let waiting_since = (*since).min(now);
-            match finished(facts, waiting_since, *late, now, rules) {
-                Verdict::Settle(_) if before == facts && waiting_since == *since => Verdict::Unchanged,
-                verdict => verdict,
+            let verdict = finished(facts, waiting_since, *late, now, rules);
+            let still_waits = matches!(verdict, Verdict::Settle(_));
+            if still_waits && before == facts && waiting_since == *since {
+                Verdict::Unchanged
+            } else {
+                verdict
             }
         }
     }

@@ -1,3 +1,6 @@
-//! Tests of the library from outside.
+//! Stories that run through the public interface of the library.
 
+#![expect(clippy::unwrap_used, reason = "a story whose scene cannot be set has failed")]
+
+mod config;
 mod records;

@@ -1,0 +1,329 @@
+//! The daemon put together: the only place that knows all its parts.
+//!
+//! Owns: the order of building (state first, then the port, then the pollers) and of stopping (pollers, recorder, port).
+//! Building tells every address and refuses every problem before anything runs.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::aggregate::Layout;
+use crate::api::Client;
+use crate::api::client::{Access, ClientError};
+use crate::api::pace::{Concurrency, Pace};
+use crate::api::pages::List;
+use crate::api::request::Endpoint;
+use crate::api::server_clock::ServerClock;
+use crate::clock::Clock;
+use crate::config::{Settings, Target};
+use crate::events::Events;
+use crate::exposition::{snapshot, text};
+use crate::ledger::store::{Store, StoreError};
+use crate::moment::Moment;
+use crate::recorder::task::{Handle, Published, Task};
+use crate::recorder::{Counting, Recorder, Resume, TargetIndex, TargetSetup};
+use crate::schedule::poller::Untried;
+use crate::schedule::{Passes, Policy, Poller};
+use crate::selfstats::{BuildInfo, SelfStats};
+use crate::server::{BindError, Exposition, Limits, Readiness, Routes, Server};
+use crate::shutdown::drain;
+
+/// How long pollers and the last commit may take to stop.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// First ticks of targets are spread by this much each, up to an interval.
+const FIRST_TICK_SPREAD: Duration = Duration::from_millis(30);
+
+/// The daemon, built and bound, not yet running.
+pub struct App {
+    server: Server,
+    routes: Routes,
+    recorder: Task,
+    pollers: Vec<Poller>,
+    published: Published,
+    stats: SelfStats,
+}
+
+/// Why the daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The state.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The port.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The HTTP client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything stopped in order, and the state holds all that was counted.
+    Orderly,
+    /// Something did not stop in time, or the last commit failed; what it held is read again at the next start.
+    Cut,
+}
+
+impl App {
+    /// Opens the state, binds the port, prepares a poller per target.
+    ///
+    /// # Errors
+    /// With a sentence for people: state in use, newer or damaged, port taken, a `ca_file` that is no bundle.
+    pub async fn build(settings: &Settings, clock: Clock) -> Result<Self, BuildError> {
+        let stats = SelfStats::new(BuildInfo::CURRENT);
+        let events = Events::new(stats.clone());
+        let (recorder, resumes) = load(settings, &clock).await?;
+        let server = Server::bind(settings.server.listen, Limits::default(), events.clone()).await?;
+        let (task, handle, published) = Task::new(recorder, events.clone(), stats.clone());
+        let untried = Untried::new(settings.targets.len());
+        let parts =
+            Parts { settings, stats: &stats, events: &events, clock: &clock, handle, untried: &untried };
+        let pollers = parts.pollers(resumes)?;
+        stats.config_loaded(clock.now());
+        let scrape = Scrape { published: published.clone(), stats: stats.clone() };
+        let routes = Routes::new(Arc::new(scrape), Arc::new(Tried(untried)));
+        Ok(Self { server, routes, recorder: task, pollers, published, stats })
+    }
+
+    /// Where it serves.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// What it serves, for those in the same process.
+    pub fn published(&self) -> Published {
+        self.published.clone()
+    }
+
+    /// The exporter's own numbers.
+    pub fn stats(&self) -> SelfStats {
+        self.stats.clone()
+    }
+
+    /// Runs until `stop`; then pollers stop, what they handed over is committed, and open scrapes are answered.
+    pub async fn run(self, stop: CancellationToken) -> Ended {
+        let Self { server, routes, recorder, pollers, .. } = self;
+        info!(address = %server.address(), targets = pollers.len(), "serving");
+        let (stop_pollers, give_up, stop_server) =
+            (stop.child_token(), CancellationToken::new(), CancellationToken::new());
+        let tracker = TaskTracker::new();
+        for poller in pollers {
+            tracker.spawn(poller.run(stop_pollers.clone()));
+        }
+        tracker.close();
+        let mut recorder = tokio::spawn(recorder.run(give_up.clone()));
+        let serving = tokio::spawn(server.run(routes, stop_server.clone()));
+
+        let early = tokio::select! {
+            () = stop.cancelled() => None,
+            // It ends by itself only when it cannot go on.
+            outcome = &mut recorder => Some(outcome),
+        };
+        stop_pollers.cancel();
+        let left = drain(&tracker, STOP_DEADLINE).await.left;
+        let committed = match early {
+            Some(outcome) => Some(outcome),
+            None => tokio::time::timeout(STOP_DEADLINE, async {
+                // Without pollers the recorder commits what it has and ends; on a broken disk it must be told.
+                tokio::select! {
+                    outcome = &mut recorder => outcome,
+                    () = tokio::time::sleep(STOP_DEADLINE / 2) => {
+                        give_up.cancel();
+                        recorder.await
+                    }
+                }
+            })
+            .await
+            .ok(),
+        };
+        stop_server.cancel();
+        let connections_left = serving.await.map_or(0, |drained| drained.left);
+        match committed {
+            Some(Ok(Ok(()))) if left == 0 => {
+                info!(connections_left, "stopped; all that was counted is in the state");
+                Ended::Orderly
+            }
+            Some(Ok(Err(error))) => {
+                warn!(%error, "stopped without the last commit; its stretch is read again at the next start");
+                Ended::Cut
+            }
+            Some(Ok(Ok(())) | Err(_)) | None => {
+                warn!(tasks_left = left, "stopped with work left; it is read again at the next start");
+                Ended::Cut
+            }
+        }
+    }
+}
+
+async fn load(settings: &Settings, clock: &Clock) -> Result<(Recorder, Vec<Resume>), StoreError> {
+    let polling = &settings.polling;
+    let counting = Counting {
+        layout: Layout::new(&settings.metrics),
+        settle: polling.settle,
+        settled_age: polling.recheck.first().copied().unwrap_or(Duration::from_secs(300)),
+        recent_window: settings.metrics.recent_window,
+        max_label_values: settings.metrics.max_label_values,
+    };
+    let setups: Vec<TargetSetup> = settings.targets.iter().map(setup).collect();
+    let storage = settings.storage.clone();
+    let now = Moment::from(clock.now());
+    let loading = tokio::task::spawn_blocking(move || {
+        let store = Store::open(&storage)?;
+        Recorder::load(store, &setups, counting, now)
+    });
+    match loading.await {
+        Ok(outcome) => outcome,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+fn setup(target: &Target) -> TargetSetup {
+    let host = target.base_url.split("://").nth(1).unwrap_or(&target.base_url);
+    let host = host.split('/').next().unwrap_or(host);
+    TargetSetup {
+        key: target.key.clone(),
+        channels: target.channels.clone(),
+        info: [
+            target.account_id.clone(),
+            target.project_id.clone(),
+            host.to_owned(),
+            target.api_version.to_string(),
+        ],
+    }
+}
+
+/// What every poller is made from.
+struct Parts<'a> {
+    settings: &'a Settings,
+    stats: &'a SelfStats,
+    events: &'a Events,
+    clock: &'a Clock,
+    handle: Handle,
+    untried: &'a Untried,
+}
+
+impl Parts<'_> {
+    fn pollers(&self, resumes: Vec<Resume>) -> Result<Vec<Poller>, ClientError> {
+        let polling = &self.settings.polling;
+        let concurrency = Concurrency::new(polling.max_concurrent_requests);
+        let targets_per_key = self.settings.targets_per_key();
+        let mut paces: HashMap<&str, Pace> = HashMap::new();
+        let mut clients: HashMap<Option<&std::path::Path>, Client> = HashMap::new();
+        let spread =
+            polling.interval.min(FIRST_TICK_SPREAD.saturating_mul(count(self.settings.targets.len())));
+        let mut pollers = Vec::with_capacity(self.settings.targets.len());
+        for (index, (target, resume)) in self.settings.targets.iter().zip(resumes).enumerate() {
+            let ca_file = target.ca_file.as_deref();
+            let client = match clients.get(&ca_file) {
+                Some(client) => client.clone(),
+                None => {
+                    let (stats, clock) = (self.stats.clone(), self.clock.clone());
+                    let client = Client::new(polling.timeout, ca_file, concurrency.clone(), stats, clock)?;
+                    clients.insert(ca_file, client.clone());
+                    client
+                }
+            };
+            let key = target.api_key.reveal();
+            let pace = paces.entry(key).or_insert_with(|| Pace::new(polling.requests_per_minute)).clone();
+            let sharing = targets_per_key.get(key).copied().unwrap_or(1);
+            if let (Some(anchor), Some(marks)) = (polling.anchor, &resume.marks)
+                && Moment::from(anchor) != marks.anchor
+            {
+                warn!(target = %target.key, configured = %Moment::from(anchor), state = %marks.anchor,
+                    "polling.anchor differs from the state's, which was kept: what has counted cannot be taken back. For another anchor use another storage.path");
+            }
+            pollers.push(Poller {
+                index: TargetIndex(index),
+                passes: Passes::resume(self.policy(sharing), resume),
+                list: self.list(target, client, pace),
+                interval: polling.interval,
+                phase: spread.mul_f64(rand::random()),
+                recorder: self.handle.clone(),
+                stats: self.stats.clone(),
+                untried: self.untried.clone(),
+            });
+        }
+        Ok(pollers)
+    }
+
+    fn policy(&self, targets_sharing_key: usize) -> Policy {
+        let polling = &self.settings.polling;
+        // Of a target's share of the budget per tick, two requests go to the live and the fresh pass, one to rechecks.
+        let per_tick = f64::from(polling.requests_per_minute.get()) * polling.interval.as_secs_f64()
+            / 60.0
+            / f64::from(count(targets_sharing_key));
+        Policy {
+            interval: polling.interval,
+            ages: polling.recheck.clone(),
+            initial_lookback: polling.initial_lookback,
+            anchor: polling.anchor.map(Moment::from),
+            narrow_requests: whole(per_tick - 3.0).max(1),
+        }
+    }
+
+    fn list(&self, target: &Target, client: Client, pace: Pace) -> List {
+        let endpoint = Endpoint::new(
+            &target.base_url,
+            target.api_version,
+            &target.account_id,
+            &target.project_id,
+            target.key.client_env,
+        );
+        List {
+            client,
+            access: Access { endpoint, key: target.api_key.clone(), pace },
+            page_size: self.settings.polling.page_size,
+            target: target.key.clone(),
+            events: self.events.clone(),
+            clock: self.clock.clone(),
+            server_clock: ServerClock::default(),
+        }
+    }
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX).max(1)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
+fn whole(number: f64) -> usize {
+    number.clamp(0.0, 1000.0) as usize
+}
+
+/// The bytes of a scrape.
+struct Scrape {
+    published: Published,
+    stats: SelfStats,
+}
+
+impl Exposition for Scrape {
+    fn text(&self) -> Bytes {
+        let generation = self.published.load_full();
+        self.stats.set_series(generation.targets.iter().map(|(_, series)| series.len()).sum());
+        self.stats.set_state_bytes(generation.state_bytes);
+        let mut out = Vec::with_capacity(64 << 10);
+        text::encode(&snapshot::families(&generation), &mut out);
+        text::encode(&self.stats.gather(), &mut out);
+        Bytes::from(out)
+    }
+}
+
+struct Tried(Untried);
+
+impl Readiness for Tried {
+    fn ready(&self) -> Result<(), String> {
+        match self.0.left() {
+            0 => Ok(()),
+            1 => Err("1 target has not been tried yet".to_owned()),
+            left => Err(format!("{left} targets have not been tried yet")),
+        }
+    }
+}

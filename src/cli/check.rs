@@ -1,0 +1,153 @@
+//! `check`: what the configuration says, in words, and whether it can be used.
+//!
+//! Owns: the printed form of settings, warnings and problems. Never: a connection, and never a secret.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::{Failure, live};
+use crate::config::{self, Budget, Input, Loaded, Problems, Settings, Storage, Target, budgets, span};
+
+/// The flags of `check`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Check {
+    /// Configuration file: YAML, or TOML or JSON by extension. Without it, the environment alone is checked.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Also ask each target for one conversation, and say in words what the answer means.
+    #[arg(long)]
+    pub live: bool,
+}
+
+/// Checks the configuration and, if asked to, the targets; answers the exit code: 0 only if all is well.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub async fn run(flags: &Check, env: &BTreeMap<String, String>, out: &mut impl Write) -> Result<u8, Failure> {
+    let outcome = config::load(&Input { file: flags.config.as_deref(), env, listen: None });
+    let verdict = offline(&outcome, out).map_err(|error| Failure::run_time(&error))?;
+    match (outcome, flags.live) {
+        (Ok(loaded), true) => {
+            let all_well = live::check(&loaded.settings, out).await?;
+            Ok(u8::from(!all_well))
+        }
+        (Ok(_) | Err(_), _) => Ok(verdict.exit_code()),
+    }
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It can be used; there may be warnings.
+    Usable,
+    /// It cannot be used.
+    Refused,
+}
+
+impl Verdict {
+    /// The exit code of the process.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Usable => 0,
+            Self::Refused => 2,
+        }
+    }
+}
+
+/// Prints what was loaded, or all that is wrong, and ends with the verdict in one line.
+///
+/// # Errors
+/// If `out` cannot be written.
+pub fn offline(outcome: &Result<Loaded, Problems>, out: &mut impl Write) -> io::Result<Verdict> {
+    match outcome {
+        Ok(loaded) => {
+            settings(&loaded.settings, out)?;
+            for warning in &loaded.warnings {
+                writeln!(out, "warning: {warning}\n")?;
+            }
+            let targets = counted(loaded.settings.targets.len(), "target");
+            let warnings = match loaded.warnings.len() {
+                0 => String::new(),
+                count => format!(", with {}", counted(count, "warning")),
+            };
+            writeln!(out, "OK: {} from {}{warnings}.", targets, loaded.origin)?;
+            Ok(Verdict::Usable)
+        }
+        Err(problems) => {
+            for complaint in problems.complaints() {
+                writeln!(out, "problem: {complaint}\n")?;
+            }
+            let count = counted(problems.complaints().len(), "problem");
+            writeln!(out, "NOT OK: {count}; nothing was started.")?;
+            Ok(Verdict::Refused)
+        }
+    }
+}
+
+fn settings(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+    let polling = &settings.polling;
+    let state = match &settings.storage {
+        Storage::Directory(path) => path.display().to_string(),
+        Storage::Ephemeral => "in memory, gone with the process".to_owned(),
+    };
+    let ages: Vec<String> = polling.recheck.iter().map(|age| span(*age)).collect();
+    writeln!(out, "listen      {}", settings.server.listen)?;
+    writeln!(out, "state       {state}")?;
+    writeln!(
+        out,
+        "polling     every {}; a conversation counts once seen finished for {}; {}",
+        span(polling.interval),
+        span(polling.settle),
+        if ages.is_empty() {
+            "never read again".to_owned()
+        } else {
+            format!("read again after {}", ages.join(", "))
+        },
+    )?;
+    writeln!(
+        out,
+        "allowance   {} requests per minute and API key, {} at once\n",
+        polling.requests_per_minute, polling.max_concurrent_requests
+    )?;
+    for budget in budgets(settings) {
+        for target in &budget.targets {
+            describe(target, out)?;
+        }
+        allowance(&budget, settings, out)?;
+    }
+    Ok(())
+}
+
+fn describe(target: &Target, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "target {}", target.key)?;
+    writeln!(out, "  account   {}", target.account_id)?;
+    writeln!(out, "  project   {}", target.project_id)?;
+    writeln!(out, "  API       {} at {}", target.api_version, target.base_url)?;
+    writeln!(out, "  API key   set (never shown)")?;
+    if let Some(path) = &target.ca_file {
+        writeln!(out, "  CA file   {}", path.display())?;
+    }
+    writeln!(
+        out,
+        "  channels  {}",
+        if target.channels.is_empty() { "as they come".to_owned() } else { target.channels.join(", ") }
+    )
+}
+
+fn allowance(budget: &Budget<'_>, settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "  budget    {} on this API key: about {:.0} requests per minute when idle, {:.0} when busy, of {}; that \
+         carries {:.0}\n",
+        counted(budget.targets.len(), "target"),
+        budget.idle_per_minute,
+        budget.busy_per_minute,
+        settings.polling.requests_per_minute,
+        budget.carried,
+    )
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

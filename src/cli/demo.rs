@@ -1,0 +1,179 @@
+//! `demo`: the simulator and the exporter in one process, on loopback, without an account and without a file left behind.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use crate::aggregate::{Metric, TargetSeries, Value};
+use crate::app::{App, Ended};
+use crate::clock::Clock;
+use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
+use crate::recorder::Generation;
+use crate::recorder::task::Published;
+use crate::simulator::{Demo, Project, Simulator, World};
+use crate::target::{ApiVersion, TargetKey};
+
+/// The flags of `demo`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Flags {
+    /// Where the exporter serves /metrics.
+    #[arg(long = "web.listen-address", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9890")]
+    pub listen: SocketAddr,
+    /// Where the simulated API listens.
+    #[arg(long = "simulator.listen-address", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9891")]
+    pub simulator: SocketAddr,
+    /// How often the simulated API is polled.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = interval)]
+    pub interval: Duration,
+    /// How far back calls are counted, so that there is something to see at once.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+    pub lookback: Duration,
+    /// The same seed gives the same calls.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Multiplies the number of calls.
+    #[arg(long, value_name = "FACTOR", default_value_t = 3.0)]
+    pub volume: f64,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(interval) if (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&interval) => {
+            Ok(interval)
+        }
+        Ok(_) => Err("must be between 1s and 1h".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Runs both until `stop`.
+///
+/// # Errors
+/// When a port is taken, or `out` is gone.
+pub async fn run(flags: &Flags, stop: CancellationToken, out: &mut impl Write) -> Result<(), Failure> {
+    let listener = TcpListener::bind(flags.simulator).await.map_err(|error| {
+        Failure::run_time(&format!("--simulator.listen-address {}: {error}", flags.simulator))
+    })?;
+    let demo = Demo { seed: flags.seed, volume: flags.volume, ..Demo::default() };
+    let simulator = Simulator::start(World::demo(&demo), listener, Clock::system())
+        .map_err(|error| Failure::run_time(&error))?;
+    let settings = settings(flags, simulator.addr, &simulator.control.projects());
+    let app = App::build(&settings, Clock::system()).await.map_err(|error| Failure::run_time(&error))?;
+    let (address, published) = (app.address(), app.published());
+    introduce(out, address, simulator.addr).map_err(|error| Failure::run_time(&error))?;
+    let running = tokio::spawn(app.run(stop.clone()));
+    if let Some(generation) = first_numbers(&published, &stop).await {
+        sample(out, &generation, address).map_err(|error| Failure::run_time(&error))?;
+    }
+    let ended = running.await;
+    simulator.stop().await;
+    match ended {
+        Ok(Ended::Orderly) => Ok(()),
+        Ok(Ended::Cut) | Err(_) => Err(Failure::run_time(&"the demo did not stop in order; see the log")),
+    }
+}
+
+fn settings(flags: &Flags, simulator: SocketAddr, projects: &[Project]) -> Settings {
+    let polling = Polling {
+        interval: flags.interval,
+        settle: Duration::from_secs(2),
+        initial_lookback: flags.lookback,
+        requests_per_minute: const { NonZeroU32::new(6000).expect("not zero") },
+        max_concurrent_requests: const { NonZeroUsize::new(4).expect("not zero") },
+        ..Polling::default()
+    };
+    let mut targets: Vec<Target> = projects
+        .iter()
+        .flat_map(|project| project.client_envs.iter().map(move |&client_env| (project, client_env)))
+        .map(|(project, client_env)| Target {
+            key: TargetKey { project: project.name.clone(), region: project.region, client_env },
+            account_id: project.account_id.clone(),
+            project_id: project.project_id.clone(),
+            api_version: ApiVersion::V3,
+            api_key: Secret::new(project.keys.first().map_or("", String::as_str)),
+            base_url: format!("http://{simulator}/{}", project.region),
+            ca_file: None,
+            channels: project.channels.clone(),
+        })
+        .collect();
+    targets.sort_by(|a, b| a.key.cmp(&b.key));
+    Settings {
+        server: Server { listen: flags.listen },
+        storage: Storage::Ephemeral,
+        polling,
+        metrics: Metrics::default(),
+        targets,
+    }
+}
+
+fn introduce(out: &mut impl Write, exporter: SocketAddr, simulator: SocketAddr) -> io::Result<()> {
+    writeln!(out, "metrics          http://{exporter}/metrics")?;
+    writeln!(
+        out,
+        "simulated API    http://{simulator}  (incidents and faults: http://{simulator}/_sim/state)"
+    )?;
+    writeln!(out, "try an incident  curl -X POST 'http://{simulator}/_sim/incidents?kind=handoff&for=10m'")?;
+    writeln!(out, "stop             Ctrl-C; nothing is left behind\n")?;
+    out.flush()
+}
+
+/// The first generation in which every target has been polled.
+async fn first_numbers(published: &Published, stop: &CancellationToken) -> Option<Arc<Generation>> {
+    let up = |(_, series): &(_, Arc<TargetSeries>)| gauge(series, Metric::TargetUp) == 1.0;
+    for _ in 0..300 {
+        let generation = published.load_full();
+        if generation.targets.iter().all(up) {
+            return Some(generation);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            () = stop.cancelled() => return None,
+        }
+    }
+    None
+}
+
+fn sample(out: &mut impl Write, generation: &Generation, address: SocketAddr) -> io::Result<()> {
+    writeln!(out, "{:34} {:>9} {:>8} {:>7} {:>12}", "target", "counted", "handoffs", "turns", "in progress")?;
+    for (key, series) in &generation.targets {
+        writeln!(
+            out,
+            "{:34} {:>9} {:>8} {:>7} {:>12}",
+            key.to_string(),
+            total(series, Metric::Conversations),
+            total(series, Metric::Handoffs),
+            total(series, Metric::Turns),
+            gauge(series, Metric::InProgress),
+        )?;
+    }
+    writeln!(out, "\nand so on: curl -s http://{address}/metrics | grep ^polyai_")?;
+    out.flush()
+}
+
+/// The sum of a counter over the label sets of a target.
+fn total(series: &TargetSeries, metric: Metric) -> u64 {
+    let values = series.iter().filter(|(key, _)| key.metric == metric);
+    values
+        .map(|(_, series)| match series.value {
+            Value::Counter(value) => value,
+            Value::Gauge(_) | Value::Histogram(_) => 0,
+        })
+        .sum()
+}
+
+/// The sum of a gauge over the label sets of a target.
+fn gauge(series: &TargetSeries, metric: Metric) -> f64 {
+    let values = series.iter().filter(|(key, _)| key.metric == metric);
+    values
+        .map(|(_, series)| match series.value {
+            Value::Gauge(value) => value,
+            Value::Counter(_) | Value::Histogram(_) => 0.0,
+        })
+        .sum()
+}

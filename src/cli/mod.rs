@@ -1,0 +1,31 @@
+//! The commands: flags, assembly and printing. No logic of their own.
+
+pub mod check;
+pub mod demo;
+pub mod live;
+pub mod serve;
+pub mod simulate;
+
+use std::fmt::Display;
+
+/// Why a command failed, and the exit code that says so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// 1 for a run-time failure, 2 for bad usage or configuration.
+    pub code: u8,
+    /// For people; may have several lines.
+    pub message: String,
+}
+
+impl Failure {
+    /// The configuration cannot be used.
+    pub fn configuration(problem: &dyn Display) -> Self {
+        Self { code: 2, message: problem.to_string() }
+    }
+
+    /// Something failed at run time.
+    pub fn run_time(problem: &dyn Display) -> Self {
+        Self { code: 1, message: problem.to_string() }
+    }
+}

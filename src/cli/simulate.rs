@@ -1,0 +1,168 @@
+//! `polyai-exporter simulate`: the simulator alone, as a stand-in for the API.
+//!
+//! Owns: the options and what is printed at the start. Never: the simulation.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::simulator::{Demo, Project, Simulator, World};
+
+/// Serve a simulated PolyAI Conversations API with a believable, generated contact centre.
+#[derive(Debug, Clone, PartialEq, clap::Args)]
+pub struct Simulate {
+    /// Where to listen; port 0 takes a free port.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9891")]
+    pub listen: SocketAddr,
+    /// The same seed gives the same calls.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Multiplies the number of calls; 1 is some ten calls a minute over all projects at peak time.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = volume)]
+    pub volume: f64,
+    /// The key that reads all projects.
+    #[arg(long, value_name = "KEY", default_value = "demo-key")]
+    pub api_key: String,
+}
+
+fn volume(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(factor) if (0.0..=1000.0).contains(&factor) => Ok(factor),
+        _ => Err("a number from 0 to 1000 is wanted".to_owned()),
+    }
+}
+
+/// Serves until `stop`; says on `out` where, and how an exporter is pointed at it.
+///
+/// # Errors
+/// If the address is taken, or `out` is gone.
+pub async fn run(options: Simulate, stop: CancellationToken, mut out: impl io::Write) -> io::Result<()> {
+    let Simulate { listen, seed, volume, api_key } = options;
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("--listen {listen}: {error}")))?;
+    let demo = Demo { seed, volume, api_key, ..Demo::default() };
+    let running = Simulator::start(World::demo(&demo), listener, Clock::system())?;
+    let projects = running.control.projects();
+    introduce(&mut out, running.addr, &projects)?;
+    stop.cancelled().await;
+    running.stop().await;
+    Ok(())
+}
+
+fn introduce(out: &mut impl io::Write, addr: SocketAddr, projects: &[Project]) -> io::Result<()> {
+    writeln!(
+        out,
+        "The simulated Conversations API listens on http://{addr}, with one path prefix per region:\n"
+    )?;
+    for project in projects {
+        let Project { name, region, account_id, project_id, .. } = project;
+        writeln!(out, "  {name:13} http://{addr}/{region}/v3/{account_id}/{project_id}/conversations")?;
+    }
+    writeln!(out, "\nA configuration for polyai-exporter to paste:\n")?;
+    out.write_all(targets_yaml(addr, projects).as_bytes())?;
+    writeln!(
+        out,
+        "\nLevers, for example:\n\
+         \n  curl -X POST 'http://{addr}/_sim/incidents?kind=latency&project=reservations&for=10m'\
+         \n  curl -X POST 'http://{addr}/_sim/faults?kind=status&status=503&for=2m'\
+         \n  curl -X DELETE 'http://{addr}/_sim/incidents'\
+         \n  curl 'http://{addr}/_sim/truth'"
+    )?;
+    out.flush()
+}
+
+/// The section `targets` of a configuration that reads `projects` from a simulator at `addr`.
+pub fn targets_yaml(addr: SocketAddr, projects: &[Project]) -> String {
+    // A JSON string is a YAML string too, whatever a key contains.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let mut yaml = String::from("targets:\n");
+    for project in projects {
+        let envs: Vec<&str> = project.client_envs.iter().map(|env| env.as_str()).collect();
+        let lines = [
+            format!("  - name: {}", project.name),
+            format!("    region: {}", project.region),
+            format!("    account_id: {}", project.account_id),
+            format!("    project_id: {}", project.project_id),
+            format!("    client_env: [{}]", envs.join(", ")),
+            format!("    api_key: {}", quoted(project.keys.first().map_or("", String::as_str))),
+            format!("    base_url: {}", quoted(&format!("http://{addr}/{}", project.region))),
+            format!("    channels: [{}]\n", project.channels.join(", ")),
+        ];
+        yaml.push_str(&lines.join("\n"));
+    }
+    yaml
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use clap::Parser;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        simulate: Simulate,
+    }
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_options_have_their_defaults_and_limits() {
+        let options = Line::parse_from(["simulate"]).simulate;
+        assert_eq!((options.listen.port(), options.seed, options.api_key.as_str()), (9891, 1, "demo-key"));
+        assert!(Line::try_parse_from(["simulate", "--volume", "-1"]).is_err());
+        assert!(Line::try_parse_from(["simulate", "--volume", "NaN"]).is_err());
+    }
+
+    #[tokio::test]
+    async fn it_says_where_it_is_and_stops_when_told() {
+        let options =
+            Line::parse_from(["simulate", "--listen", "127.0.0.1:0", "--api-key", "a: \"b\""]).simulate;
+        let (stop, paper) = (CancellationToken::new(), Paper::default());
+        let task = tokio::spawn(run(options, stop.clone(), paper.clone()));
+        let printed = loop {
+            let printed = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+            if printed.contains("_sim/truth") {
+                break printed;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert!(
+            printed.contains("    client_env: [live, sandbox]\n    api_key: \"a: \\\"b\\\"\"\n"),
+            "{printed}"
+        );
+        let addr = printed.split("http://").nth(1).unwrap().split(',').next().unwrap();
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream
+            .write_all(b"GET /_sim/state HTTP/1.1\r\nhost: sim\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        stop.cancel();
+        task.await.unwrap().unwrap();
+        assert!(TcpStream::connect(addr).await.is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! The address of the API: which URLs can be one, and what the vendor's hosts tell about the region.
+//!
+//! Owns: the check of `base_url`. Never: a connection, and never user names, passwords or queries in a message.
+
+use std::net::IpAddr;
+
+use reqwest::Url;
+
+use super::complaint::quoted;
+use crate::target::Region;
+
+/// A checked address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BaseUrl {
+    /// Without a trailing slash.
+    pub(super) text: String,
+    /// The region whose host it is.
+    pub(super) region: Option<Region>,
+    /// Whether an API key would cross a network unencrypted.
+    pub(super) is_exposed: bool,
+}
+
+/// Checks `text`; an error says what was found, as far as it may be shown, and what would be right.
+pub(super) fn base_url(text: &str) -> Result<BaseUrl, String> {
+    const RIGHT: &str = "write a URL such as \"https://proxy.example.com/polyai\"";
+    if text.contains(['@', '?', '#']) {
+        return Err(format!(
+            "found a URL with a user name, password, query or fragment (not shown); {RIGHT}"
+        ));
+    }
+    let found = quoted(text);
+    let url = Url::parse(text.trim()).map_err(|error| format!("found {found} ({error}); {RIGHT}"))?;
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.').to_owned();
+    if !matches!(url.scheme(), "http" | "https") || host.is_empty() {
+        return Err(format!("found {found}; {RIGHT}"));
+    }
+    if let Some(right) = right_family(&host) {
+        return Err(format!(
+            "found {found}: the Conversations API is not served by this family of hosts; write {}",
+            quoted(right)
+        ));
+    }
+    let region = Region::ALL.into_iter().find(|region| {
+        region.conversations_base_url().and_then(|known| known.strip_prefix("https://"))
+            == Some(host.as_str())
+    });
+    if let Some(known) = region.and_then(Region::conversations_base_url)
+        && url.path() != "/"
+    {
+        return Err(format!("found {found}; write {} without a path, which is added", quoted(known)));
+    }
+    let is_exposed = url.scheme() == "http" && !is_loopback(&host);
+    Ok(BaseUrl { text: url.as_str().trim_end_matches('/').to_owned(), region, is_exposed })
+}
+
+/// The host of the Conversations API, for a host of the other family or of the website.
+fn right_family(host: &str) -> Option<&'static str> {
+    let region = match host {
+        "api.us.poly.ai" | "studio.us.poly.ai" => Region::Us1,
+        "api.uk.poly.ai" | "studio.uk.poly.ai" => Region::Uk1,
+        "api.eu.poly.ai" | "studio.eu.poly.ai" => Region::Euw1,
+        _ => return None,
+    };
+    region.conversations_base_url()
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_made_uniform_and_tell_their_region() {
+        for (given, text, region, exposed) in [
+            (
+                "https://api.us-1.platform.polyai.app/",
+                "https://api.us-1.platform.polyai.app",
+                Some(Region::Us1),
+                false,
+            ),
+            (
+                "https://API.euw-1.platform.polyai.app",
+                "https://api.euw-1.platform.polyai.app",
+                Some(Region::Euw1),
+                false,
+            ),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080", None, false),
+            ("http://[::1]:8080/", "http://[::1]:8080", None, false),
+            ("http://localhost/p/", "http://localhost/p", None, false),
+            ("http://proxy.internal", "http://proxy.internal", None, true),
+            ("https://proxy.internal/polyai/v3", "https://proxy.internal/polyai/v3", None, false),
+        ] {
+            let checked = BaseUrl { text: text.to_owned(), region, is_exposed: exposed };
+            assert_eq!(base_url(given), Ok(checked), "{given}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_what_would_be_right() {
+        for (given, said) in [
+            ("https://api.us.poly.ai", "https://api.us-1.platform.polyai.app"),
+            ("https://api.uk.poly.ai/v3", "https://api.uk-1.platform.polyai.app"),
+            ("https://studio.eu.poly.ai", "https://api.euw-1.platform.polyai.app"),
+            ("https://api.uk-1.platform.polyai.app/v3", "without a path"),
+            ("api.us-1.platform.polyai.app", "relative URL"),
+            ("ftp://host", "https://proxy.example.com"),
+            ("https://", "empty host"),
+            ("file:///etc/passwd", "https://proxy.example.com"),
+        ] {
+            let sentence = base_url(given).unwrap_err();
+            assert!(sentence.contains(said), "{given}: {sentence}");
+        }
+    }
+
+    #[test]
+    fn what_may_hide_a_secret_in_an_address_is_not_repeated() {
+        for given in
+            ["https://me:marker@host", "https://host/?key=marker", "https://host/#marker", "marker@:::"]
+        {
+            let sentence = base_url(given).unwrap_err();
+            assert!(!sentence.contains("marker"), "{sentence}");
+        }
+    }
+}

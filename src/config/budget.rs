@@ -1,0 +1,132 @@
+//! Whether the requests that the targets need fit into what the configuration allows.
+//!
+//! Owns: the estimate. A poll of an idle target takes two requests (running and fresh conversations), of a busy one
+//! about three. Never: the pace itself.
+
+use std::collections::BTreeMap;
+
+use super::complaint::{Complaint, Place, listed, plain};
+use super::settings::{Polling, Settings, Target};
+use super::shape::span;
+
+/// Requests that an idle target needs at each poll.
+const IDLE: f64 = 2.0;
+/// Requests that a busy target needs at each poll.
+const BUSY: f64 = 3.0;
+/// How long one request is assumed to take, in seconds.
+const REQUEST_SECONDS: f64 = 1.0;
+/// The names that a message lists before it only counts.
+const NAMED: usize = 5;
+
+/// What the targets that share one API key need.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Budget<'a> {
+    /// The targets that share the key, in order.
+    pub targets: Vec<&'a Target>,
+    /// Requests per minute while nothing goes on.
+    pub idle_per_minute: f64,
+    /// Requests per minute while all of them are busy.
+    pub busy_per_minute: f64,
+    /// How many busy targets the key's allowance carries.
+    pub carried: f64,
+}
+
+impl Budget<'_> {
+    /// Whether the key's allowance carries its targets while all are busy.
+    pub fn fits(&self) -> bool {
+        count(self.targets.len()) <= self.carried
+    }
+}
+
+/// The budget of each API key, in the order of their first targets.
+pub fn budgets(settings: &Settings) -> Vec<Budget<'_>> {
+    let mut order = Vec::new();
+    let mut shared: BTreeMap<&str, Vec<&Target>> = BTreeMap::new();
+    for target in &settings.targets {
+        let key = target.api_key.reveal();
+        if !shared.contains_key(key) {
+            order.push(key);
+        }
+        shared.entry(key).or_default().push(target);
+    }
+    let interval = settings.polling.interval.as_secs_f64();
+    let polls = 60.0 / interval;
+    let allowed = f64::from(settings.polling.requests_per_minute.get());
+    order
+        .into_iter()
+        .filter_map(|key| shared.remove(key))
+        .map(|targets| {
+            let all = count(targets.len());
+            Budget {
+                idle_per_minute: all * IDLE * polls,
+                busy_per_minute: all * BUSY * polls,
+                carried: (allowed * interval / (60.0 * BUSY)).floor(),
+                targets,
+            }
+        })
+        .collect()
+}
+
+/// What does not fit, with the ways out.
+pub(super) fn warnings(settings: &Settings) -> Vec<Complaint> {
+    let mut warnings = Vec::new();
+    for budget in budgets(settings).into_iter().filter(|budget| !budget.fits()) {
+        warnings.push(Complaint::new(
+            &Place::Program,
+            "polling.requests_per_minute",
+            overdrawn(&budget, &settings.polling),
+        ));
+    }
+    let interval = settings.polling.interval.as_secs_f64();
+    let all = settings.targets.len();
+    let under_way = count(all) * IDLE * REQUEST_SECONDS / interval;
+    let allowed = settings.polling.max_concurrent_requests.get();
+    if under_way >= count(allowed) {
+        let sentence = format!(
+            "{all} target{} polled every {} keep{} about {} requests under way, if each takes 1s, but no more than \
+             {allowed} may be at once; raise it above that, or polling.interval above {}s",
+            plural(all),
+            span(settings.polling.interval),
+            if all == 1 { "s" } else { "" },
+            under_way.ceil(),
+            (interval * under_way / count(allowed)).ceil(),
+        );
+        warnings.push(Complaint::new(&Place::Program, "polling.max_concurrent_requests", sentence));
+    }
+    warnings
+}
+
+fn overdrawn(budget: &Budget<'_>, polling: &Polling) -> String {
+    let names = budget.targets.iter().take(NAMED).map(|target| plain(&target.key.to_string()));
+    let mut names: Vec<String> = names.collect();
+    if budget.targets.len() > NAMED {
+        names.push(format!("{} more", budget.targets.len() - NAMED));
+    }
+    let allowed = polling.requests_per_minute;
+    let interval = polling.interval.as_secs_f64() * budget.busy_per_minute / f64::from(allowed.get());
+    let alone = budget.targets.len() == 1;
+    format!(
+        "{} target{} with one API key ({}) need{} about {:.0} requests per minute when idle and {:.0} when busy, but \
+         {allowed} are allowed, which carries {}. Raise polling.interval to {}s{}, or raise this to {:.0}: PolyAI \
+         publishes no limit, and 429 has been met at about 60 to 100 per minute",
+        budget.targets.len(),
+        plural(budget.targets.len()),
+        listed(names.iter().map(String::as_str), "and"),
+        if alone { "s" } else { "" },
+        budget.idle_per_minute,
+        budget.busy_per_minute.ceil(),
+        budget.carried,
+        interval.ceil(),
+        if alone { "" } else { ", or give targets keys of their own" },
+        budget.busy_per_minute.ceil(),
+    )
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// Exact: a list has fewer than 2^32 entries.
+fn count(entries: usize) -> f64 {
+    u32::try_from(entries).map_or(f64::MAX, f64::from)
+}

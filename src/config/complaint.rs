@@ -1,0 +1,175 @@
+//! What is wrong with a configuration, in words: where it stands, which key, what was found and what would be right.
+//!
+//! Owns: the list of complaints and how values are quoted in them. Never: the checks, and never the value of a secret.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A place in the file that cannot be told more closely.
+    File(Arc<str>),
+    /// Line and column (in characters), both from 1.
+    Line(Arc<str>, usize, usize),
+    /// The environment variable of this name.
+    Variable(String),
+    /// Several environment variables together.
+    Environment,
+    /// The program itself: a default, or a value derived from others.
+    Program,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.write_str(path),
+            Self::Line(path, line, column) => write!(f, "{path}:{line}:{column}"),
+            Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::Environment => f.write_str("environment"),
+            Self::Program => f.write_str("configuration"),
+        }
+    }
+}
+
+/// One thing that is wrong, or worth a warning. Reads as `file:line:column: key: found ...; what would be right`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    place: Place,
+    key: String,
+    text: String,
+}
+
+impl Complaint {
+    pub(super) fn new(place: &Place, key: &str, text: impl Into<String>) -> Self {
+        Self { place: place.clone(), key: key.to_owned(), text: text.into() }
+    }
+
+    /// Where the offending value stands.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The full path of the key, such as `targets[0].region`; empty if it is about the file as a whole.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.place)?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.text)
+    }
+}
+
+/// Everything that is wrong with a configuration: at least one complaint, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(Vec<Complaint>);
+
+impl Problems {
+    /// None if there is nothing to complain about.
+    pub(super) fn from_complaints(mut complaints: Vec<Complaint>) -> Option<Self> {
+        complaints.sort_by(|a, b| a.place.cmp(&b.place));
+        (!complaints.is_empty()).then_some(Self(complaints))
+    }
+
+    /// The complaints, at least one.
+    pub fn complaints(&self) -> &[Complaint] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, complaint) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            complaint.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// The most characters of a value or key that a message repeats.
+const QUOTED: usize = 60;
+
+/// `text` in quotes, cut to 60 characters, with whatever a terminal would not print plainly escaped.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{}\"", plain(text))
+}
+
+/// `text` without quotes, cut and escaped in the same way.
+pub(super) fn plain(text: &str) -> String {
+    let mut shown = String::new();
+    for (count, letter) in text.chars().enumerate() {
+        if count == QUOTED {
+            shown.push_str("...");
+            break;
+        }
+        if letter == '\'' {
+            shown.push(letter);
+        } else {
+            shown.extend(letter.escape_debug());
+        }
+    }
+    shown
+}
+
+/// The name of a key that is not known. A value that slipped into it (`{api_key:abc}` has no blank after the colon) is not
+/// repeated: names have a form.
+pub(super) fn name_shown(name: &str) -> String {
+    let formed = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(letter));
+    if formed && (1..=32).contains(&name.len()) {
+        name.to_owned()
+    } else {
+        "(a name that is not shown)".to_owned()
+    }
+}
+
+/// Whether values of `key` may be secret, so that they are never repeated: its name says so.
+pub(super) fn is_sensitive(key: &str) -> bool {
+    let name = key.rsplit('.').next().unwrap_or(key).to_ascii_lowercase();
+    ["key", "secret", "password", "token"].iter().any(|word| name.contains(word))
+}
+
+/// `first`, `second` and `third`.
+pub(super) fn listed<'a>(items: impl IntoIterator<Item = &'a str>, last: &str) -> String {
+    let items: Vec<_> = items.into_iter().collect();
+    match items.as_slice() {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [head @ .., tail] => format!("{} {last} {tail}", head.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_value_is_short_and_plain() {
+        assert_eq!(quoted("us-1"), "\"us-1\"");
+        assert_eq!(quoted("a\u{1b}[31m\n\"'"), "\"a\\u{1b}[31m\\n\\\"'\"");
+        assert_eq!(quoted("\u{202e}"), "\"\\u{202e}\"", "no direction override reaches the terminal");
+        assert_eq!(quoted(&"x".repeat(1000)), format!("\"{}...\"", "x".repeat(60)));
+    }
+
+    #[test]
+    fn the_name_of_a_key_tells_whether_its_value_is_secret() {
+        for key in
+            ["targets[0].api_key", "targets[12].api_key_file", "webhook.secret_env", "a.Password", "token"]
+        {
+            assert!(is_sensitive(key), "{key}");
+        }
+        for key in ["targets[0].region", "polling.interval", "keys.region"] {
+            assert!(!is_sensitive(key), "{key}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The API key of a target, from the environment, a file or the configuration itself.
+//!
+//! Owns: where the key comes from and whether a request could carry it. Never: anything printed of its value, nor of the
+//! value of the keys that lead to it, where a key is easily pasted by mistake.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::Secret;
+use super::environment::CREDENTIALS;
+use super::reader::{Entry, Reader, Section, text_of};
+
+/// Far more than any key; a file beyond it is the wrong file.
+const MOST_BYTES: u64 = 64 * 1024;
+
+/// What surrounds the configuration.
+#[derive(Debug)]
+pub(super) struct Surroundings<'a> {
+    /// The environment variables.
+    pub(super) env: &'a BTreeMap<String, String>,
+    /// Where relative paths in the configuration start.
+    pub(super) folder: PathBuf,
+    /// Whether there is no file, only the environment.
+    pub(super) without_file: bool,
+}
+
+/// Reads the key of the target at `section`; exactly one source must be given. Sources in the environment replace those
+/// of the file.
+pub(super) fn api_key(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    around: &Surroundings<'_>,
+) -> Option<Secret> {
+    let mut given: Vec<(&str, Entry<'_>)> =
+        CREDENTIALS.into_iter().filter_map(|name| section.entry(name).map(|entry| (name, entry))).collect();
+    if given.iter().any(|(_, entry)| entry.node.is_from_environment()) {
+        given.retain(|(_, entry)| entry.node.is_from_environment());
+    }
+    let path = format!("{}.api_key", section.path);
+    match given.as_slice() {
+        [] => {
+            let sentence = "is missing; give one of api_key_env, api_key_file or api_key";
+            reader.complain(&section.place(), &path, sentence);
+            None
+        }
+        [(name, entry)] => {
+            let Some(text) = text_of(entry.node) else {
+                reader.misfit(entry);
+                return None;
+            };
+            let key = match *name {
+                "api_key_env" => from_environment(text, around.env),
+                "api_key_file" => from_file(text, &around.folder),
+                _ => sendable(text),
+            };
+            key.map_err(|sentence| reader.complain(&entry.node.place, &entry.path, sentence)).ok()
+        }
+        [.., (_, last)] => {
+            let names: Vec<&str> = given.iter().map(|(name, _)| *name).collect();
+            let sentence = format!("found {} together; keep one of them", names.join(" and "));
+            reader.complain(&last.node.place, &path, sentence);
+            None
+        }
+    }
+}
+
+fn from_environment(name: &str, env: &BTreeMap<String, String>) -> Result<Secret, String> {
+    let value = env.get(name.trim()).ok_or(
+        "the environment variable that it names is not set; export it (this key holds the variable's name, not the API key)",
+    )?;
+    sendable(value).map_err(|sentence| format!("the environment variable that it names: {sentence}"))
+}
+
+fn from_file(text: &str, folder: &Path) -> Result<Secret, String> {
+    let path = folder.join(text);
+    let shown = if looks_like_path(text, folder) {
+        path.display().to_string()
+    } else {
+        "the file (a bare name, not shown: if it is the API key itself, use api_key)".to_owned()
+    };
+    let cannot = |error: io::Error| format!("cannot read {shown}: {error}");
+    let file = File::open(&path).map_err(cannot)?;
+    if file.metadata().map_err(cannot)?.is_dir() {
+        return Err(format!("cannot read {shown}: it is a directory; name the file in it"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("{shown} is larger than 64 KiB; a key file holds the key and nothing else"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| format!("{shown} is not text"))?;
+    sendable(&text).map_err(|sentence| format!("{shown}: {sentence}"))
+}
+
+/// Whether `text` can only be a path: a key that was pasted here by mistake must not be repeated.
+fn looks_like_path(text: &str, folder: &Path) -> bool {
+    let path = Path::new(text);
+    let nested = path.parent().is_some_and(|parent| parent != Path::new(""));
+    (path.is_absolute() || text.starts_with('.') || nested)
+        && path.parent().is_some_and(|parent| folder.join(parent).is_dir())
+}
+
+/// The key in `text`, if an HTTP header can carry it (RFC 9110, section 5.5: visible ASCII and inner blanks).
+fn sendable(text: &str) -> Result<Secret, String> {
+    let key = text.trim();
+    if key.is_empty() {
+        return Err("the API key is empty".to_owned());
+    }
+    match key.chars().position(|letter| !(' '..='~').contains(&letter)) {
+        None => Ok(Secret::new(key)),
+        Some(index) => Err(format!(
+            "the API key has a character that no HTTP header can carry, at position {}; copy it again",
+            index + 1
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_must_fit_into_a_header() {
+        assert_eq!(sendable(" abc\r\n").unwrap().reveal(), "abc");
+        for (key, said) in
+            [("  \n", "empty"), ("ab\ncd", "position 3"), ("ключ", "position 1"), ("a\0", "position 2")]
+        {
+            let sentence = sendable(key).unwrap_err();
+            assert!(sentence.contains(said), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_pasted_key_does_not_look_like_a_path() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("keys")).unwrap();
+        for path in ["/run/key", "./key", "../key", "keys/prod"] {
+            assert!(
+                looks_like_path(path, folder.path()) || path == "/run/key" && !Path::new("/run").is_dir()
+            );
+        }
+        for pasted in ["sk-1234", "c2VjcmV0/a2V5+", "/9j/4AAQSkZJRg"] {
+            assert!(!looks_like_path(pasted, folder.path()), "{pasted}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What somebody meant who wrote a key that does not exist.
+//!
+//! Owns: the distance between names and the choice of the nearest known key. Never: values.
+
+use super::complaint::listed;
+use super::environment::variable_of;
+use super::keys::{KEYS, names_in};
+
+/// Advice about the unknown `name` in the section at `pattern` (empty for the top).
+pub(super) fn advice(pattern: &str, name: &str) -> String {
+    let wanted = normal(name);
+    let here = names_in(pattern);
+    if let Some(same) = here.iter().find(|known| **known == wanted) {
+        return format!("unknown key; write `{same}`");
+    }
+    if let Some(key) = KEYS.iter().find(|key| last_name(key.path) == wanted) {
+        return format!("unknown key here; `{wanted}` belongs under {}", home_of(key.path));
+    }
+    if let Some(near) = closest(&wanted, here.iter().copied(), |known| known) {
+        return format!("unknown key; did you mean `{near}`?");
+    }
+    if let Some(near) = closest(&wanted, KEYS.iter().map(|key| key.path), last_name) {
+        return format!(
+            "unknown key here; did you mean `{}`, which belongs under {}?",
+            last_name(near),
+            home_of(near)
+        );
+    }
+    format!("unknown key; {} has {}", place_of(pattern), listed(here.iter().copied(), "and"))
+}
+
+/// The variable that somebody meant who set `name`, which starts with the prefix of this program.
+pub(super) fn variable(name: &str) -> String {
+    let pieces: Vec<&str> = name.split("__").collect();
+    let last = normal(pieces.last().copied().unwrap_or_default());
+    let exact = KEYS.iter().find(|key| last_name(key.path) == last);
+    let near = KEYS.iter().min_by_key(|key| distance(&variable_of(key.path), name));
+    exact.or(near).map(|key| variable_of(key.path)).unwrap_or_default()
+}
+
+/// Where a key belongs, for people.
+fn home_of(path: &str) -> String {
+    place_of(path.rsplit_once('.').map_or("", |(section, _)| section))
+}
+
+fn place_of(pattern: &str) -> String {
+    match pattern.strip_suffix("[]") {
+        Some(list) => format!("an entry of `{list}`"),
+        None if pattern.is_empty() => "the top level".to_owned(),
+        None => format!("`{pattern}`"),
+    }
+}
+
+fn last_name(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
+}
+
+/// Case and hyphens aside, which other tools write differently.
+fn normal(name: &str) -> String {
+    name.chars()
+        .take(60)
+        .map(|letter| if letter == '-' { '_' } else { letter.to_ascii_lowercase() })
+        .collect()
+}
+
+/// The candidate nearest to `wanted`, if it is near enough to be a slip of the pen.
+fn closest<'a>(
+    wanted: &str,
+    candidates: impl Iterator<Item = &'a str>,
+    name: impl Fn(&str) -> &str,
+) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (distance(wanted, name(candidate)), candidate))
+        .filter(|(away, candidate)| *away <= 1 + name(candidate).chars().count() / 5)
+        .min_by_key(|(away, _)| *away)
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters to insert, delete, replace or swap with a neighbour.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut before: Vec<usize> = Vec::new();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    let mut previous = None;
+    for (i, a) in left.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, b) in right.iter().enumerate() {
+            let replaced = row[j] + usize::from(a != *b);
+            let mut best = replaced.min(row[j + 1] + 1).min(next[j] + 1);
+            if j > 0 && previous == Some(*b) && right[j - 1] == a {
+                best = best.min(before[j - 1] + 1);
+            }
+            next.push(best);
+        }
+        before = std::mem::replace(&mut row, next);
+        previous = Some(a);
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_slips_of_the_pen() {
+        for (left, right, slips) in [
+            ("interval", "interval", 0),
+            ("interval", "intervall", 1),
+            ("interval", "intreval", 1),
+            ("", "abc", 3),
+            ("settel", "settle", 1),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(distance(left, right), slips, "{left} {right}");
+            assert_eq!(distance(right, left), slips, "{right} {left}");
+        }
+    }
+
+    #[test]
+    fn advice_names_the_nearest_key_or_the_right_place() {
+        for (section, name, said) in [
+            ("polling", "intervall", "unknown key; did you mean `interval`?"),
+            ("polling", "Page-Size", "unknown key; write `page_size`"),
+            ("", "interval", "unknown key here; `interval` belongs under `polling`"),
+            (
+                "polling",
+                "regoin",
+                "unknown key here; did you mean `region`, which belongs under an entry of `targets`?",
+            ),
+            ("polling", "account_id", "unknown key here; `account_id` belongs under an entry of `targets`"),
+            ("", "target", "unknown key; did you mean `targets`?"),
+            ("storage", "zebra", "unknown key; `storage` has path and ephemeral"),
+            ("", "zebra", "unknown key; the top level has server, storage, polling, metrics and targets"),
+        ] {
+            assert_eq!(advice(section, name), said, "{section} {name}");
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! Typed values from the raw tree: each is checked against the format and range of the table of keys.
+//!
+//! Owns: the one way in which a value is read and complained about. Never: rules over several keys, and no generous
+//! conversion: only values from the environment, which are text by nature, are parsed from text.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::complaint::{Complaint, Place, quoted};
+use super::keys::{Key, NOT_YET, Preset, find, join};
+use super::shape::{MOST_BOUNDS, Shape};
+use super::tree::{Node, Value};
+
+/// Collects what is wrong while values are read.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    pub(super) complaints: Vec<Complaint>,
+    pub(super) warnings: Vec<Complaint>,
+}
+
+/// A section of the tree; absent ones read as empty.
+#[derive(Debug)]
+pub(super) struct Section<'n> {
+    node: Option<&'n Node>,
+    /// As people write it: `targets[0]`.
+    pub(super) path: String,
+    /// As the table of keys writes it: `targets[]`.
+    pattern: &'static str,
+}
+
+/// A key that is present.
+#[derive(Debug)]
+pub(super) struct Entry<'n> {
+    pub(super) node: &'n Node,
+    pub(super) path: String,
+    key: &'static Key,
+}
+
+impl<'n> Section<'n> {
+    pub(super) fn top(root: &'n Node, name: &'static str) -> Self {
+        Self { node: root.get(name), path: name.to_owned(), pattern: name }
+    }
+
+    pub(super) fn target(node: &'n Node, index: usize) -> Self {
+        Self { node: Some(node), path: format!("targets[{index}]"), pattern: "targets[]" }
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.node.map_or(Place::Program, |node| node.place.clone())
+    }
+
+    /// The key `name`, if it is present.
+    pub(super) fn entry(&self, name: &str) -> Option<Entry<'n>> {
+        let key = find(&join(self.pattern, name)).expect("only keys of the table are asked for");
+        let node = self.node?.get(name)?;
+        // `anchor: null` says the same as no anchor at all.
+        let said_nothing = node.value == Value::Nothing && key.default == Preset::Value("null");
+        (!said_nothing).then(|| Entry { node, path: join(&self.path, name), key })
+    }
+}
+
+impl Entry<'_> {
+    fn list(&self) -> Option<Vec<Node>> {
+        match &self.node.value {
+            Value::List(items) => Some(items.clone()),
+            Value::Text(text) if self.node.is_from_environment() => {
+                let pieces = text.split(',').filter(|_| !text.trim().is_empty());
+                Some(pieces.map(|piece| Node::text(self.node.place.clone(), piece.trim())).collect())
+            }
+            // A list of one may be written as that one.
+            Value::Text(_) | Value::Whole(_) | Value::Fraction(_) => Some(vec![self.node.clone()]),
+            Value::Nothing | Value::Switch(_) | Value::Table(_) => None,
+        }
+    }
+
+    fn item_path(&self, index: usize) -> String {
+        // Several values of one variable, or a single one instead of a list, have no index to be found by.
+        if self.node.items().is_some() { format!("{}[{index}]", self.path) } else { self.path.clone() }
+    }
+}
+
+impl Reader {
+    pub(super) fn complain(&mut self, place: &Place, path: &str, sentence: impl Into<String>) {
+        self.complaints.push(Complaint::new(place, path, sentence));
+    }
+
+    pub(super) fn warn(&mut self, place: &Place, path: &str, sentence: impl Into<String>) {
+        self.warnings.push(Complaint::new(place, path, sentence));
+    }
+
+    /// Found this, write what the table says.
+    pub(super) fn misfit(&mut self, entry: &Entry<'_>) {
+        let right = advice(entry.node, entry.key.shape);
+        self.wrong(entry, &right);
+    }
+
+    /// Found this, write that.
+    pub(super) fn wrong(&mut self, entry: &Entry<'_>, right: &str) {
+        self.wrong_at(entry.node, &entry.path, right);
+    }
+
+    fn wrong_at(&mut self, node: &Node, path: &str, right: &str) {
+        self.complain(&node.place, path, format!("found {}; {right}", node.found(path)));
+    }
+
+    fn read<T>(
+        &mut self,
+        section: &Section<'_>,
+        name: &str,
+        parse: impl Fn(&Node, Shape) -> Option<T>,
+    ) -> Option<T> {
+        let entry = section.entry(name)?;
+        let value = parse(entry.node, entry.key.shape);
+        if value.is_none() {
+            self.misfit(&entry);
+        }
+        value
+    }
+
+    /// Reads each entry of a list; none if the key is absent or any entry is wrong.
+    fn read_list<T>(
+        &mut self,
+        section: &Section<'_>,
+        name: &str,
+        parse: impl Fn(&Node, Shape) -> Option<T>,
+    ) -> Option<Vec<(Node, String, T)>> {
+        let entry = section.entry(name)?;
+        let Some(items) = entry.list() else {
+            let or_not = if entry.node.value == Value::Nothing { ", or remove the key" } else { "" };
+            let right = format!("write {}{or_not}", entry.key.shape);
+            self.wrong(&entry, &right);
+            return None;
+        };
+        let count = items.len();
+        let mut values = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            let path = entry.item_path(index);
+            match parse(&item, entry.key.shape) {
+                Some(value) => values.push((item, path, value)),
+                None => self.wrong_at(&item, &path, &advice(&item, entry.key.shape)),
+            }
+        }
+        (values.len() == count).then_some(values)
+    }
+
+    pub(super) fn switch(&mut self, section: &Section<'_>, name: &str) -> Option<bool> {
+        self.read(section, name, |node, _| {
+            if let Value::Switch(on) = node.value { Some(on) } else { node.variable_text()?.parse().ok() }
+        })
+    }
+
+    pub(super) fn text(&mut self, section: &Section<'_>, name: &str) -> Option<String> {
+        self.read(section, name, |node, shape| {
+            text_of(node).filter(|text| shape != Shape::Id || !text.contains('/')).map(str::to_owned)
+        })
+    }
+
+    pub(super) fn texts(&mut self, section: &Section<'_>, name: &str) -> Option<Vec<String>> {
+        let items = self.read_list(section, name, |node, _| text_of(node).map(str::to_owned))?;
+        self.distinct(items)
+    }
+
+    pub(super) fn address(&mut self, section: &Section<'_>, name: &str) -> Option<SocketAddr> {
+        self.read(section, name, |node, _| text_of(node)?.parse().ok())
+    }
+
+    pub(super) fn time(&mut self, section: &Section<'_>, name: &str) -> Option<DateTime<Utc>> {
+        self.read(section, name, |node, _| {
+            DateTime::parse_from_rfc3339(text_of(node)?).ok().map(|time| time.with_timezone(&Utc))
+        })
+    }
+
+    pub(super) fn duration(&mut self, section: &Section<'_>, name: &str) -> Option<Duration> {
+        self.read(section, name, duration_of)
+    }
+
+    /// Ascending and without repeats.
+    pub(super) fn durations(&mut self, section: &Section<'_>, name: &str) -> Option<Vec<Duration>> {
+        let items = self.read_list(section, name, duration_of)?;
+        self.ascending(items, "durations")
+    }
+
+    /// Ascending and without repeats, 1 to 50 of them.
+    pub(super) fn bounds(&mut self, section: &Section<'_>, name: &str) -> Option<Vec<f64>> {
+        let items = self.read_list(section, name, |node, _| {
+            number_of(node).filter(|number| number.is_finite() && *number > 0.0)
+        })?;
+        let count = items.len();
+        if !(1..=MOST_BOUNDS).contains(&count)
+            && let Some(entry) = section.entry(name)
+        {
+            let sentence = format!("found {count} numbers; write {}", entry.key.shape);
+            self.complain(&entry.node.place, &entry.path, sentence);
+            return None;
+        }
+        self.ascending(items, "numbers")
+    }
+
+    pub(super) fn count(&mut self, section: &Section<'_>, name: &str) -> Option<u32> {
+        self.read(section, name, |node, shape| {
+            let Shape::Count { min, max } = shape else { return None };
+            let number = if let Value::Whole(number) = node.value {
+                u32::try_from(number).ok()
+            } else {
+                node.variable_text()?.parse().ok()
+            };
+            number.filter(|number| (min..=max).contains(number))
+        })
+    }
+
+    pub(super) fn one_of<T>(
+        &mut self,
+        section: &Section<'_>,
+        name: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        self.read(section, name, |node, _| parse(text_of(node)?))
+    }
+
+    /// Without repeats.
+    pub(super) fn some_of<T: Ord + Clone>(
+        &mut self,
+        section: &Section<'_>,
+        name: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let full = join(section.pattern, name);
+        let later = |text: &str| NOT_YET.iter().any(|key| key.split_once('=') == Some((&full, text)));
+        if let Some(entry) = section.entry(name)
+            && let Some(item) =
+                entry.list().unwrap_or_default().iter().find(|item| text_of(item).is_some_and(later))
+        {
+            let sentence = format!("{} is not in this version yet; remove it", item.found(&entry.path));
+            self.complain(&item.place, &entry.path, sentence);
+            return None;
+        }
+        let items = self.read_list(section, name, |node, _| parse(text_of(node)?))?;
+        self.distinct(items)
+    }
+
+    fn distinct<T: Ord + Clone>(&mut self, items: Vec<(Node, String, T)>) -> Option<Vec<T>> {
+        let mut seen = BTreeSet::new();
+        let before = self.complaints.len();
+        for (node, path, value) in &items {
+            if !seen.insert(value.clone()) {
+                self.wrong_at(node, path, "it is in the list already; remove it");
+            }
+        }
+        (self.complaints.len() == before).then(|| items.into_iter().map(|(.., value)| value).collect())
+    }
+
+    fn ascending<T: PartialOrd + Copy>(
+        &mut self,
+        items: Vec<(Node, String, T)>,
+        what: &str,
+    ) -> Option<Vec<T>> {
+        let before = self.complaints.len();
+        for pair in items.windows(2) {
+            if let [(.., low), (node, path, high)] = pair
+                && high <= low
+            {
+                self.wrong_at(
+                    node,
+                    path,
+                    &format!("the {what} must ascend, each greater than the one before"),
+                );
+            }
+        }
+        (self.complaints.len() == before).then(|| items.into_iter().map(|(.., value)| value).collect())
+    }
+}
+
+/// What would be right, with the nearest cure where the mistake is a common one.
+fn advice(node: &Node, shape: Shape) -> String {
+    let textual = matches!(
+        shape,
+        Shape::Text | Shape::Id | Shape::Credential | Shape::Path | Shape::Url | Shape::Texts
+    );
+    let spanning = matches!(shape, Shape::Duration { .. } | Shape::Durations { .. });
+    let bare = match &node.value {
+        Value::Whole(number) => Some(number.to_string()),
+        Value::Fraction(number) => Some(number.to_string()),
+        Value::Text(text) => Some(text.trim().to_owned()).filter(|text| text.parse::<f64>().is_ok()),
+        Value::Nothing | Value::Switch(_) | Value::List(_) | Value::Table(_) => None,
+    };
+    match (&node.value, bare) {
+        (_, Some(number)) if spanning && !number.starts_with('-') => {
+            format!("a duration needs a unit: write {}", quoted(&format!("{number}s")))
+        }
+        (Value::Switch(_) | Value::Whole(_) | Value::Fraction(_), _) if textual => {
+            "this is read as text: put it in quotes".to_owned()
+        }
+        (Value::Text(_), Some(_)) if matches!(shape, Shape::Count { .. }) && !node.is_from_environment() => {
+            format!("write {shape}, without quotes")
+        }
+        (Value::Nothing, _) => format!("write {shape}, or remove the key"),
+        _ if shape == Shape::Bounds => "write a finite number greater than 0".to_owned(),
+        _ => format!("write {}", shape_of_entry(shape)),
+    }
+}
+
+/// What one entry of a list must be.
+fn shape_of_entry(shape: Shape) -> Shape {
+    if let Shape::Durations { min, max } = shape {
+        Shape::Duration { min, max }
+    } else if let Shape::SomeOf(names) = shape {
+        Shape::OneOf(names)
+    } else if shape == Shape::Texts {
+        Shape::Text
+    } else {
+        shape
+    }
+}
+
+/// Text that says something and could stand in a log line.
+pub(super) fn text_of(node: &Node) -> Option<&str> {
+    let Value::Text(text) = &node.value else { return None };
+    (!text.trim().is_empty() && !text.contains(char::is_control)).then_some(text)
+}
+
+fn number_of(node: &Node) -> Option<f64> {
+    if let Value::Fraction(number) = node.value {
+        Some(number)
+    } else if let Value::Whole(number) = node.value {
+        // Through text, because there is no exact conversion; a bucket bound beyond 2^53 is not one anybody means.
+        number.to_string().parse().ok()
+    } else {
+        node.variable_text()?.parse().ok()
+    }
+}
+
+fn duration_of(node: &Node, shape: Shape) -> Option<Duration> {
+    let (Shape::Duration { min, max } | Shape::Durations { min, max }) = shape else { return None };
+    let text = text_of(node)?;
+    // `humantime` takes a bare 0.
+    if text.trim().parse::<f64>().is_ok() {
+        return None;
+    }
+    humantime::parse_duration(text.trim()).ok().filter(|span| (min..=max).contains(span))
+}

@@ -1,0 +1,108 @@
+//! The sections `server`, `storage`, `polling` and `metrics`: from the raw tree to checked settings.
+//!
+//! Owns: defaults where a key is absent, and rules over several keys. Never: targets.
+
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+use super::reader::{Reader, Section};
+use super::settings::{Dimension, Metrics, Polling, Server, Storage};
+use super::shape::span;
+use super::tree::Node;
+
+pub(super) fn server(reader: &mut Reader, root: &Node) -> Server {
+    let section = Section::top(root, "server");
+    let listen = reader.address(&section, "listen");
+    listen.map_or_else(Server::default, |listen| Server { listen })
+}
+
+pub(super) fn storage(reader: &mut Reader, root: &Node) -> Storage {
+    let section = Section::top(root, "storage");
+    let path = reader.text(&section, "path").map(PathBuf::from);
+    if reader.switch(&section, "ephemeral").unwrap_or(false) {
+        return Storage::Ephemeral;
+    }
+    path.map_or_else(Storage::default, Storage::Directory)
+}
+
+pub(super) fn polling(reader: &mut Reader, root: &Node) -> Polling {
+    let section = Section::top(root, "polling");
+    let before = reader.complaints.len();
+    let preset = Polling::default();
+    let polling = Polling {
+        interval: reader.duration(&section, "interval").unwrap_or(preset.interval),
+        settle: reader.duration(&section, "settle").unwrap_or(preset.settle),
+        recheck: reader.durations(&section, "recheck").unwrap_or(preset.recheck),
+        initial_lookback: reader.duration(&section, "initial_lookback").unwrap_or(preset.initial_lookback),
+        anchor: reader.time(&section, "anchor"),
+        page_size: reader
+            .count(&section, "page_size")
+            .and_then(|count| NonZeroU16::new(u16::try_from(count).ok()?))
+            .unwrap_or(preset.page_size),
+        timeout: reader.duration(&section, "timeout").unwrap_or(preset.timeout),
+        requests_per_minute: reader
+            .count(&section, "requests_per_minute")
+            .and_then(NonZeroU32::new)
+            .unwrap_or(preset.requests_per_minute),
+        max_concurrent_requests: reader
+            .count(&section, "max_concurrent_requests")
+            .and_then(|count| NonZeroUsize::new(usize::try_from(count).ok()?))
+            .unwrap_or(preset.max_concurrent_requests),
+    };
+    // Only where each value is right by itself: a rule that is broken by a default would be told of a wrong value.
+    if reader.complaints.len() == before {
+        settle_before_recheck(reader, &section, &polling);
+        one_beginning(reader, &section, &polling);
+    }
+    polling
+}
+
+/// A conversation that settles after its recheck would be counted late for no reason.
+fn settle_before_recheck(reader: &mut Reader, section: &Section<'_>, polling: &Polling) {
+    let Some(first) = polling.recheck.first().filter(|age| **age <= polling.settle) else { return };
+    let entry = section.entry("recheck").or_else(|| section.entry("settle"));
+    let (place, path) = entry.map_or_else(
+        || (section.place(), section.path.clone()),
+        |entry| (entry.node.place.clone(), entry.path),
+    );
+    let sentence = format!(
+        "found a recheck age of {}, which is not longer than polling.settle ({}); raise the one or lower the other",
+        span(*first),
+        span(polling.settle),
+    );
+    reader.complain(&place, &path, sentence);
+}
+
+fn one_beginning(reader: &mut Reader, section: &Section<'_>, polling: &Polling) {
+    if polling.anchor.is_some()
+        && !polling.initial_lookback.is_zero()
+        && let Some(entry) = section.entry("initial_lookback")
+    {
+        reader.warn(
+            &entry.node.place,
+            &entry.path,
+            "has no effect beside polling.anchor; remove one of the two",
+        );
+    }
+}
+
+pub(super) fn metrics(reader: &mut Reader, root: &Node) -> Metrics {
+    let section = Section::top(root, "metrics");
+    let preset = Metrics::default();
+    let labels = reader
+        .some_of(&section, "labels", |text| Dimension::ALL.into_iter().find(|label| label.as_str() == text))
+        .map(|mut labels| {
+            labels.sort_unstable();
+            labels
+        });
+    Metrics {
+        labels: labels.unwrap_or(preset.labels),
+        max_label_values: reader
+            .count(&section, "max_label_values")
+            .and_then(|count| NonZeroUsize::new(usize::try_from(count).ok()?))
+            .unwrap_or(preset.max_label_values),
+        recent_window: reader.duration(&section, "recent_window").unwrap_or(preset.recent_window),
+        latency_buckets: reader.bounds(&section, "latency_buckets").unwrap_or(preset.latency_buckets),
+        duration_buckets: reader.bounds(&section, "duration_buckets").unwrap_or(preset.duration_buckets),
+    }
+}

@@ -1,0 +1,85 @@
+//! The raw shape of a configuration: values as they were written, each with its place.
+//!
+//! Owns: the tree that file and environment are merged into. Never: what a value means, and no conversion: a number
+//! stays a number and text stays text.
+
+use std::collections::BTreeMap;
+
+use super::complaint::{Place, is_sensitive, quoted};
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    pub(super) place: Place,
+    pub(super) value: Value,
+}
+
+/// The value of a key, as written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    Nothing,
+    Switch(bool),
+    Whole(i128),
+    Fraction(f64),
+    Text(String),
+    List(Vec<Node>),
+    Table(BTreeMap<String, Node>),
+}
+
+impl Node {
+    pub(super) fn text(place: Place, text: &str) -> Self {
+        Self { place, value: Value::Text(text.to_owned()) }
+    }
+
+    pub(super) fn table(place: Place) -> Self {
+        Self { place, value: Value::Table(BTreeMap::new()) }
+    }
+
+    /// Values from the environment are text, whatever they mean; those of files have types.
+    pub(super) fn is_from_environment(&self) -> bool {
+        matches!(self.place, Place::Variable(_))
+    }
+
+    /// The text of an environment variable, from which numbers are parsed; text of a file stays text.
+    pub(super) fn variable_text(&self) -> Option<&str> {
+        let Value::Text(text) = &self.value else { return None };
+        self.is_from_environment().then_some(text.trim())
+    }
+
+    /// Nothing, or a list of nothing.
+    pub(super) fn is_blank(&self) -> bool {
+        self.value == Value::Nothing || self.items().is_some_and(<[Node]>::is_empty)
+    }
+
+    pub(super) fn entries(&self) -> Option<&BTreeMap<String, Node>> {
+        if let Value::Table(entries) = &self.value { Some(entries) } else { None }
+    }
+
+    pub(super) fn items(&self) -> Option<&[Node]> {
+        if let Value::List(items) = &self.value { Some(items) } else { None }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Node> {
+        self.entries()?.get(name)
+    }
+
+    /// What was found, for a message about `key`; only the kind of it where the value may be secret.
+    pub(super) fn found(&self, key: &str) -> String {
+        let secret = is_sensitive(key);
+        match &self.value {
+            Value::Nothing => "nothing".to_owned(),
+            Value::List(_) => "a list".to_owned(),
+            Value::Table(_) => "a section".to_owned(),
+            Value::Switch(_) | Value::Whole(_) | Value::Fraction(_) if secret => {
+                "something that is not text".to_owned()
+            }
+            Value::Text(text) if secret => {
+                if text.trim().is_empty() { "empty text" } else { "text (not shown)" }.to_owned()
+            }
+            Value::Switch(on) => on.to_string(),
+            Value::Whole(number) => number.to_string(),
+            Value::Fraction(number) => number.to_string(),
+            Value::Text(text) => quoted(text),
+        }
+    }
+}

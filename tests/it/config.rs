@@ -1,0 +1,390 @@
+//! The configuration as its users meet it: what is refused, in which words, and what is never said.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use polyai_exporter::cli::check::{Verdict, offline};
+use polyai_exporter::config::{
+    Dimension, Input, Loaded, Problems, Storage, load, reference, reference_markdown,
+};
+use polyai_exporter::config::{Metrics, Polling, Preset, Server, Shape};
+use polyai_exporter::target::Region;
+
+mod properties;
+
+const FIXTURES: &str = "tests/fixtures/config";
+
+type Env<'a> = [(&'a str, &'a str)];
+
+fn variables(env: &Env<'_>) -> BTreeMap<String, String> {
+    env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn load_file(file: &Path, env: &Env<'_>) -> Result<Loaded, Problems> {
+    load(&Input { file: Some(file), env: &variables(env), listen: None })
+}
+
+/// Loads `text` as a file of this extension in a folder of its own; messages then call it by its name alone.
+fn load_text(extension: &str, text: &str, env: &Env<'_>) -> Result<Loaded, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(format!("polyai.{extension}"));
+    fs::write(&file, text).unwrap();
+    let prefix = format!("{}/", folder.path().display());
+    load_file(&file, env).map_err(|problems| problems.to_string().replace(&prefix, ""))
+}
+
+fn load_environment(env: &Env<'_>) -> Result<Loaded, String> {
+    load(&Input { file: None, env: &variables(env), listen: None }).map_err(|problems| problems.to_string())
+}
+
+const TARGET: &str = "targets:\n  - {region: us-1, account_id: ws-1, project_id: P-1, api_key: k}\n";
+
+const QUICKSTART: [(&str, &str); 4] = [
+    ("POLYAI_API_KEY", "key"),
+    ("POLYAI_BASE_URL", "https://api.uk-1.platform.polyai.app"),
+    ("POLYAI_ACCOUNT_ID", "ws-1"),
+    ("POLYAI_PROJECT_ID", "P-1"),
+];
+
+fn fixtures(mark: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(FIXTURES)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.contains(mark) && !name.ends_with(".snap")
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+/// Compares with the file `NAME.snap` beside the fixture.
+fn matches_its_snapshot(file: &Path, text: &str) {
+    let name = file.file_name().unwrap().to_string_lossy().into_owned();
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../fixtures/config");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| assert_snapshot!(name, text.replace(&format!("{FIXTURES}/"), "")));
+}
+
+fn checked(outcome: &Result<Loaded, Problems>) -> (Verdict, String) {
+    let mut printed = Vec::new();
+    let verdict = offline(outcome, &mut printed).unwrap();
+    (verdict, String::from_utf8(printed).unwrap())
+}
+
+#[test]
+fn every_bad_file_is_refused_in_plain_words() {
+    let files = fixtures(".bad.");
+    assert!(files.len() > 30, "found the fixtures");
+    for file in files {
+        let problems = load_file(&file, &[("KEY", "k")]).expect_err(&file.display().to_string());
+        let text = problems.to_string();
+        for secret in ["marker", "markér", "271828"] {
+            assert!(!text.contains(secret), "{}: {text}", file.display());
+        }
+        matches_its_snapshot(&file, &text);
+    }
+}
+
+#[test]
+fn every_good_file_is_shown_by_check() {
+    let files = fixtures(".good.");
+    assert!(files.len() >= 5, "found the fixtures");
+    for file in files {
+        let (verdict, printed) = checked(&load_file(&file, &[("KEY_OF_TESTS", "key-of-tests")]));
+        assert_eq!(verdict.exit_code(), 0, "{printed}");
+        assert!(!printed.contains("key-of-tests"), "{printed}");
+        matches_its_snapshot(&file, &printed);
+    }
+}
+
+#[test]
+fn a_refused_configuration_ends_with_a_verdict_and_exit_code_2() {
+    let (verdict, printed) = checked(&load_file(Path::new("no-such.yaml"), &[]));
+    assert_eq!(verdict.exit_code(), 2);
+    assert_snapshot!(printed, @r"
+    problem: no-such.yaml: there is no such file; check the path given with --config
+
+    NOT OK: 1 problem; nothing was started.
+    ");
+}
+
+#[test]
+fn a_file_that_is_no_file_is_named_for_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = load_file(folder.path(), &[]).unwrap_err().to_string();
+    assert!(text.ends_with(": this is a directory; name the configuration file in it"), "{text}");
+    let text = load_text("yaml", &" ".repeat(10_000_000), &[]).unwrap_err();
+    assert_eq!(text, "polyai.yaml: the file is larger than 1 MiB, which no configuration is; check the path");
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_lines_are_read() {
+    let text = format!("\u{feff}{}", TARGET.replace('\n', "\r\n"));
+    assert_eq!(load_text("yml", &text, &[]).unwrap().settings.targets.len(), 1);
+    assert_eq!(load_text("conf", TARGET, &[]).unwrap().settings.targets.len(), 1, "YAML is the default");
+}
+
+#[test]
+fn the_example_file_shows_every_key_with_its_default() {
+    let file = Path::new("config.example.yaml");
+    let loaded = load_file(file, &[("POLYAI_API_KEY", "k")]).unwrap();
+    let settings = &loaded.settings;
+    assert_eq!(settings.server, Server::default());
+    assert_eq!(settings.storage, Storage::default());
+    assert_eq!(settings.polling, Polling::default());
+    assert_eq!(settings.metrics, Metrics::default());
+    assert_eq!(loaded.warnings, []);
+    let text = fs::read_to_string(file).unwrap();
+    for key in reference() {
+        let name = key.path.rsplit('.').next().unwrap();
+        let line = match key.default {
+            Preset::Value(value) => format!(" {name}: {value}\n"),
+            Preset::Derived(_) | Preset::Required => format!(" {name}: "),
+        };
+        assert!(text.contains(&line), "config.example.yaml lacks {line:?}");
+    }
+}
+
+#[test]
+fn the_defaults_of_the_reference_are_those_of_the_program() {
+    let mut text = String::new();
+    for section in ["server", "storage", "polling", "metrics"] {
+        text.push_str(&format!("{section}:\n"));
+        for key in reference().iter().filter(|key| key.path.starts_with(&format!("{section}."))) {
+            let Preset::Value(value) = key.default else { panic!("{} has no default", key.path) };
+            text.push_str(&format!("  {}: {value}\n", key.path.rsplit('.').next().unwrap()));
+        }
+    }
+    text.push_str(TARGET);
+    let mut written = TARGET.trim_end().trim_end_matches('}').to_owned();
+    for key in reference().iter().filter(|key| key.path.starts_with("targets[].")) {
+        if let Preset::Value(value) = key.default {
+            written.push_str(&format!(", {}: {value}", key.path.rsplit('.').next().unwrap()));
+        }
+    }
+    written.push_str("}\n");
+    let text = text.replace(TARGET, &written);
+    assert_eq!(
+        load_text("yaml", &text, &[]).unwrap().settings,
+        load_text("yaml", TARGET, &[]).unwrap().settings
+    );
+}
+
+#[test]
+fn the_reference_is_a_table_with_a_line_for_each_key() {
+    let text = reference_markdown();
+    assert_eq!(text.lines().count(), 2 + reference().len());
+    assert!(text.lines().all(|line| line.split('|').count() == 6), "{text}");
+    let line = text.lines().find(|line| line.contains("`polling.interval`")).unwrap();
+    assert_snapshot!(line, @r#"| `polling.interval` | a duration from 1s to 1h | `30s` | How often open and newly started conversations are asked for. |"#);
+}
+
+#[test]
+fn every_key_can_be_set_by_its_variable() {
+    for key in reference() {
+        let value = match key.shape {
+            Shape::Address => "127.0.0.1:1",
+            Shape::Switch => "true",
+            Shape::Text | Shape::Id => "text",
+            Shape::Url => "https://api.us-1.platform.polyai.app",
+            Shape::Time => "2026-01-31T00:00:00Z",
+            Shape::Duration { .. } => "20s",
+            Shape::Durations { .. } => "2m, 2h",
+            Shape::Count { .. } => "17",
+            Shape::Bounds => "0.5,1,20",
+            Shape::OneOf(names) | Shape::SomeOf(names) => names[0],
+            Shape::Texts => "CHAT,WEBCHAT",
+            Shape::Path => {
+                if key.path.ends_with("ca_file") {
+                    "ca.pem"
+                } else {
+                    "/var/lib/polyai"
+                }
+            }
+            Shape::Credential => {
+                if key.path.ends_with("_file") {
+                    "key"
+                } else {
+                    "POLYAI_API_KEY"
+                }
+            }
+        };
+        let value = if key.path == "metrics.recent_window" { "20m" } else { value };
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+        fs::write(folder.path().join("key"), "from a file").unwrap();
+        let file = folder.path().join("polyai.yaml");
+        fs::write(&file, TARGET).unwrap();
+        let variable = polyai_exporter::config::variable(key);
+        let plain = load_file(&file, &[("POLYAI_API_KEY", "from the environment")]).unwrap();
+        let set =
+            load_file(&file, &[("POLYAI_API_KEY", "from the environment"), (&variable, value)]).unwrap();
+        let says_the_default = ["labels", "client_env", "region", "api_version", "base_url", "collectors"];
+        if says_the_default.iter().any(|name| key.path.ends_with(name)) {
+            assert_eq!(set.settings, plain.settings, "{variable}={value}");
+        } else {
+            assert_ne!(set.settings, plain.settings, "{variable}={value}");
+        }
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_extends_its_targets() {
+    let loaded = load_text(
+        "yaml",
+        "polling: {interval: 1m}\ntargets:\n  - {name: b, region: us-1, account_id: ws-1, project_id: P-1, api_key: k}\n",
+        &[
+            ("POLYAI_EXPORTER__POLLING__INTERVAL", "15s"),
+            ("POLYAI_EXPORTER__METRICS__LABELS", "variant, channel"),
+            ("POLYAI_EXPORTER__POLLING__RECHECK", ""),
+            ("POLYAI_EXPORTER__TARGETS__0__API_KEY_ENV", "OTHER"),
+            ("POLYAI_EXPORTER__TARGETS__1__NAME", "a"),
+            ("POLYAI_EXPORTER__TARGETS__1__REGION", "euw-1"),
+            ("POLYAI_EXPORTER__TARGETS__1__ACCOUNT_ID", "123"),
+            ("POLYAI_EXPORTER__TARGETS__1__PROJECT_ID", "1e5"),
+            ("POLYAI_EXPORTER__TARGETS__1__API_KEY", "0123"),
+            ("OTHER", "other"),
+        ],
+    )
+    .unwrap();
+    let settings = loaded.settings;
+    assert_eq!(settings.polling.interval, Duration::from_secs(15));
+    assert_eq!(settings.polling.recheck, []);
+    assert_eq!(settings.metrics.labels, [Dimension::Channel, Dimension::Variant]);
+    let [a, b] = settings.targets.as_slice() else { panic!("{settings:?}") };
+    assert_eq!((a.key.project.as_str(), a.account_id.as_str(), a.project_id.as_str()), ("a", "123", "1e5"));
+    assert_eq!(a.api_key.reveal(), "0123", "text of the environment stays as it is");
+    assert_eq!(b.api_key.reveal(), "other", "a source in the environment replaces that of the file");
+    assert!(loaded.origin.ends_with("polyai.yaml and 9 environment variables"), "{}", loaded.origin);
+}
+
+#[test]
+fn more_than_ten_targets_come_from_the_environment_in_numeric_order() {
+    let mut env = Vec::new();
+    for index in 0..12 {
+        for (key, value) in [("REGION", "us-1"), ("ACCOUNT_ID", "ws"), ("API_KEY", "k")] {
+            env.push((format!("POLYAI_EXPORTER__TARGETS__{index}__{key}"), value.to_owned()));
+        }
+        env.push((format!("POLYAI_EXPORTER__TARGETS__{index}__PROJECT_ID"), format!("P-{index}")));
+    }
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(load_environment(&env).unwrap().settings.targets.len(), 12);
+}
+
+#[test]
+fn a_variable_that_cannot_be_used_is_named() {
+    let env = [
+        ("POLYAI_EXPORTER_PORT_9890_TCP", "tcp://10.0.0.1:9890"),
+        ("POLYAI_EXPORTER_SERVICE_HOST", "10.0.0.1"),
+        ("POLYAI_EXPORTER__POLLING__INTERVALL", "marker"),
+        ("POLYAI_EXPORTER__POLLING__PAGE_SIZE", "90.9"),
+        ("POLYAI_EXPORTER__POLLING__SETTLE", "10"),
+        ("POLYAI_EXPORTER__POLLING__TIMEOUT", ""),
+        ("POLYAI_EXPORTER__STORAGE__EPHEMERAL", "1"),
+        ("POLYAI_EXPORTER__RECENT_WINDOW", "marker"),
+        ("POLYAI_EXPORTER__polling__interval", "30s"),
+        ("POLYAI_EXPORTER__POLLING", "marker"),
+        ("POLYAI_EXPORTER__TARGETS", "marker"),
+        ("POLYAI_EXPORTER__TARGETS__0", "marker"),
+        ("POLYAI_EXPORTER__TARGETS__01__REGION", "marker"),
+        ("POLYAI_EXPORTER__TARGETS__3__REGION", "us-1"),
+        ("POLYAI_EXPORTER__TARGETS__99999999999999999999__REGION", "us-1"),
+        ("POLYAI_EXPORTER__METRICS__LABELS__0", "channel"),
+        ("POLYAI_EXPORTER__METRICS__LATENCY_BUCKETS", "1,x"),
+        ("POLYAI_EXPORTER__SERVER__WEB_CONFIG_FILE", "web.yml"),
+        ("POLYAI_EXPORTER__WEBHOOK__SECRET", "marker"),
+        ("POLYAI_EXPORTER__", "marker"),
+    ];
+    let text = load_text("yaml", TARGET, &env).unwrap_err();
+    assert!(!text.contains("marker"), "{text}");
+    assert_snapshot!(text);
+}
+
+#[test]
+fn without_a_file_the_quickstart_variables_give_one_target() {
+    let loaded = load_environment(&QUICKSTART).unwrap();
+    let [target] = loaded.settings.targets.as_slice() else { panic!("{loaded:?}") };
+    assert_eq!(target.key.to_string(), "P-1/uk-1/live");
+    assert_eq!(target.base_url, "https://api.uk-1.platform.polyai.app");
+    assert_eq!(target.api_key.reveal(), "key");
+    assert_eq!(loaded.origin, "the environment");
+}
+
+#[test]
+fn the_region_of_a_quickstart_follows_from_its_address() {
+    for (url, region, expected) in [
+        ("https://api.us-1.platform.polyai.app", None, Region::Us1),
+        ("https://api.euw-1.platform.polyai.app/", None, Region::Euw1),
+        ("http://127.0.0.1:8080", None, Region::Us1),
+        ("http://127.0.0.1:8080", Some("uk-1"), Region::Uk1),
+    ] {
+        let mut env = QUICKSTART.to_vec();
+        env[1].1 = url;
+        env.extend(region.map(|region| ("POLYAI_EXPORTER__TARGETS__0__REGION", region)));
+        assert_eq!(load_environment(&env).unwrap().settings.targets[0].key.region, expected, "{url}");
+    }
+    let env = [QUICKSTART[0], QUICKSTART[2], QUICKSTART[3], ("POLYAI_EXPORTER__TARGETS__0__REGION", "us-1")];
+    let target = load_environment(&env).unwrap().settings.targets.remove(0);
+    assert_eq!(target.base_url, "https://api.us-1.platform.polyai.app", "the region tells the host");
+}
+
+#[test]
+fn an_incomplete_quickstart_says_what_is_missing_and_what_else_there_is() {
+    assert_snapshot!(load_environment(&[]).unwrap_err(), @r#"environment: targets: POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID are not set or empty; without a file, POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID give the one target. Or name a file with --config FILE"#);
+    assert_snapshot!(load_environment(&[QUICKSTART[0], QUICKSTART[2], ("POLYAI_PROJECT_ID", " ")]).unwrap_err(), @r#"environment: targets: POLYAI_BASE_URL and POLYAI_PROJECT_ID are not set or empty; without a file, POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID give the one target. Or name a file with --config FILE"#);
+    let mut env = QUICKSTART;
+    env[1].1 = "https://api.us.poly.ai";
+    assert_snapshot!(load_environment(&env).unwrap_err(), @r#"environment variable POLYAI_BASE_URL: targets[0].base_url: found "https://api.us.poly.ai": the Conversations API is not served by this family of hosts; write "https://api.us-1.platform.polyai.app""#);
+    env[1].1 = "https://proxy";
+    env[0].1 = "markér";
+    assert_snapshot!(load_environment(&env).unwrap_err(), @r#"environment variable POLYAI_API_KEY: targets[0].api_key: the API key has a character that no HTTP header can carry, at position 5; copy it again"#);
+}
+
+#[test]
+fn beside_a_file_the_quickstart_variables_are_not_used_in_silence() {
+    assert_snapshot!(load_text("yaml", "polling: {interval: 1m}\n", &QUICKSTART).unwrap_err(), @r#"polyai.yaml: targets: there are none; list at least one, with region, account_id, project_id and api_key_env. The variables POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID give a target only where there is no file: start without --config, or write a target with api_key_env: POLYAI_API_KEY"#);
+}
+
+#[test]
+fn the_listen_address_of_the_command_line_wins() {
+    let env = variables(&[("POLYAI_EXPORTER__SERVER__LISTEN", "127.0.0.1:1")]);
+    let env: BTreeMap<_, _> = env.into_iter().chain(variables(&QUICKSTART)).collect();
+    let listen = "127.0.0.1:2".parse().unwrap();
+    let loaded = load(&Input { file: None, env: &env, listen: Some(listen) }).unwrap();
+    assert_eq!(loaded.settings.server.listen, listen);
+}
+
+#[test]
+fn targets_of_all_files_are_sorted_and_share_their_keys() {
+    let mut text = "targets:\n".to_owned();
+    for (name, key) in [("c", "one"), ("a", "one"), ("b", "two")] {
+        text.push_str(&format!(
+            "  - {{name: {name}, region: us-1, account_id: w, project_id: p, api_key: {key}}}\n"
+        ));
+    }
+    let settings = load_text("yaml", &text, &[]).unwrap().settings;
+    let names: Vec<&str> = settings.targets.iter().map(|target| target.key.project.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert_eq!(settings.targets_per_key(), BTreeMap::from([("one", 2), ("two", 1)]));
+}
+
+#[test]
+fn a_budget_warns_only_from_the_target_on_that_it_does_not_carry() {
+    for (targets, warned) in [(5, false), (6, true)] {
+        let mut text = "targets:\n".to_owned();
+        for index in 0..targets {
+            text.push_str(&format!(
+                "  - {{region: us-1, account_id: w, project_id: p{index}, api_key: one}}\n"
+            ));
+        }
+        let loaded = load_text("yaml", &text, &[]).unwrap();
+        assert_eq!(!loaded.warnings.is_empty(), warned, "{targets} targets: {:?}", loaded.warnings);
+    }
+}
