@@ -9,7 +9,7 @@ use polyai_exporter::api::page::Page;
 use polyai_exporter::conversation::{Conversation, Facts, Phase, Rejected, Transcript};
 
 /// The fixture `name`, as a page of one record would bring it.
-pub(crate) fn record(name: &str) -> Result<Conversation, Rejected> {
+fn record(name: &str) -> Result<Conversation, Rejected> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/api").join(format!("{name}.json"));
     let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut page = Page::read(format!(r#"{{"conversations":[{json}],"cursor":null}}"#).as_bytes()).unwrap();
@@ -32,7 +32,11 @@ fn every_interesting_record_is_read_as_the_table_says() {
     for name in names() {
         writeln!(table, "{name}").unwrap();
         match record(&name) {
-            Ok(conversation) => describe(&conversation, &mut table),
+            Ok(conversation) => {
+                for line in described(&conversation).lines() {
+                    writeln!(table, "    {line}").unwrap();
+                }
+            }
             Err(rejected) => {
                 let id = rejected.id.as_deref().unwrap_or("not known");
                 writeln!(table, "    refused: {}, id {id}", rejected.kind.as_str()).unwrap();
@@ -50,7 +54,9 @@ fn what_was_said_and_who_said_it_is_not_kept() {
     }
 }
 
-fn describe(conversation: &Conversation, table: &mut String) {
+/// What is known of a conversation, a line for each thing.
+pub(crate) fn described(conversation: &Conversation) -> String {
+    let mut text = String::new();
     let Facts {
         started_at,
         phase,
@@ -71,7 +77,7 @@ fn describe(conversation: &Conversation, table: &mut String) {
     } = &conversation.facts;
     let mut say = |what: &str, value: Option<String>| {
         if let Some(value) = value {
-            writeln!(table, "    {what}: {value}").unwrap();
+            writeln!(text, "{what}: {value}").unwrap();
         }
     };
     let some = |amount: u32| (amount > 0).then(|| amount.to_string());
@@ -94,4 +100,5 @@ fn describe(conversation: &Conversation, table: &mut String) {
     say("replies", (!latencies.is_empty()).then(|| format!("{} s", latencies.join(", "))));
     say("transcript", (*transcript == Transcript::Hidden).then(|| "hidden".to_owned()));
     say("complete", (!complete).then(|| "no".to_owned()));
+    text
 }
