@@ -232,7 +232,7 @@ fn facts(record: &wire::Conversation<'_>, started_at: Moment) -> Facts {
         variant: named(&record.variant_name.0).or_else(|| named(&record.variant_id.0)),
         duration: record.total_duration.0.and_then(Micros::from_units),
         agent_duration: record.polyai_duration.0.and_then(Micros::from_units),
-        last_turn_at: turns.iter().rev().find_map(spoken_at),
+        last_turn_at: turns.iter().filter_map(spoken_at).max(),
         turns: match (counted, turns.len()) {
             (None, 0) => None,
             (counted, seen) => Some(counted.unwrap_or(0).max(saturating(seen))),
@@ -291,3 +291,6 @@ fn handoff(record: &wire::Conversation<'_>) -> Option<Handoff> {
         destination: first_of(&record.handoff_destination.0, &record.handoff.destination),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,3 +131,6 @@ impl Under<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,12 +179,17 @@ impl<'de> Visitor<'de> for ScalarVisitor {
         Ok(Scalar::Bool(value))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "counts and seconds are far below 2^53")]
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, and beyond it nothing is cast")]
     fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(Scalar::Number(value as f64))
+        // Of a number this large the spelling matters: as doubles, two ids could become one.
+        Ok(if value < 1 << 53 {
+            Scalar::Number(value as f64)
+        } else {
+            Scalar::Text(value.to_string().into())
+        })
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "counts and seconds are far below 2^53")]
+    #[expect(clippy::cast_precision_loss, reason = "a negative number is no amount and no id")]
     fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
         Ok(Scalar::Number(value as f64))
     }

@@ -71,3 +71,64 @@ impl Marks {
 pub fn widest_overlap(ages: &[Duration]) -> Duration {
     ages.get(1).or(ages.first()).copied().unwrap_or(Duration::from_secs(3600))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AGES: [Duration; 3] =
+        [Duration::from_secs(300), Duration::from_secs(3600), Duration::from_secs(24 * 3600)];
+
+    /// Seconds after the anchor.
+    fn at(seconds: i64) -> Moment {
+        Moment::from_millis(1_787_217_300_000 + seconds * 1000)
+    }
+
+    #[test]
+    fn at_the_first_start_each_pass_begins_far_enough_back_to_find_what_ran_across_the_anchor() {
+        let marks = Marks::at_first_start(at(0), &AGES);
+        assert_eq!((marks.anchor, marks.fresh), (at(0), at(-3600)));
+        let read_to: Vec<Moment> = marks.rechecks.iter().map(|mark| mark.read_to).collect();
+        assert_eq!(read_to, [at(-300), at(-3600), at(-24 * 3600)]);
+        assert_eq!((marks.overlap, marks.forgotten), (Duration::ZERO, None));
+        assert_eq!(marks.oldest(), at(-24 * 3600));
+    }
+
+    #[test]
+    fn with_fewer_ages_the_only_one_or_an_hour_stands_for_the_second() {
+        assert_eq!(widest_overlap(&AGES), Duration::from_secs(3600));
+        assert_eq!(widest_overlap(&AGES[..1]), Duration::from_secs(300));
+        assert_eq!(widest_overlap(&[]), Duration::from_secs(3600));
+        let marks = Marks::at_first_start(at(0), &[]);
+        assert_eq!((marks.fresh, marks.oldest()), (at(-3600), at(-3600)));
+    }
+
+    #[test]
+    fn a_new_age_starts_where_rows_are_still_kept_and_known_ones_stay() {
+        let mut marks = Marks::at_first_start(at(0), &AGES[..2]);
+        marks.fresh = at(100_000);
+        marks.rechecks[0].read_to = at(99_700);
+        marks.rechecks[1].read_to = at(96_400);
+        marks.rechecks[1].covered = Some((at(97_000), at(98_000)));
+        let (first, second) = (marks.rechecks[0].clone(), marks.rechecks[1].clone());
+
+        let now = marks.clone().with_ages(&AGES);
+        assert_eq!(now.rechecks[..2], [first, second.clone()]);
+        assert_eq!(now.rechecks[2], RecheckMark { age: AGES[2], read_to: at(96_400), covered: None });
+        assert_eq!((now.fresh, now.anchor), (marks.fresh, marks.anchor));
+
+        // One that is taken out is dropped, and the others do not mind.
+        assert_eq!(marks.clone().with_ages(&AGES[1..2]).rechecks, [second]);
+        assert_eq!(marks.with_ages(&[]).oldest(), at(100_000));
+    }
+
+    #[test]
+    fn the_oldest_position_is_that_of_whichever_pass_is_furthest_behind() {
+        let mut marks = Marks::at_first_start(at(0), &AGES);
+        for mark in &mut marks.rechecks {
+            mark.read_to = at(500);
+        }
+        marks.fresh = at(400);
+        assert_eq!(marks.oldest(), at(400));
+    }
+}

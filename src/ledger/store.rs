@@ -4,6 +4,8 @@
 //!
 //! A file that is damaged, or that a newer version wrote, is refused with a sentence and left as it is.
 
+mod untouched;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -189,10 +191,9 @@ impl Store {
             drop(database);
             std::fs::rename(&unfinished, &path).map_err(inaccessible(&path))?;
         }
+        examine(&path)?;
         let database = open_file(&path)?;
-        let store = Self { database: Some(database), place: Place::File(path) };
-        store.check_format()?;
-        Ok(store)
+        Ok(Self { database: Some(database), place: Place::File(path) })
     }
 
     /// Opens or makes a store on the caller's own storage. `backend` gives access to it, anew each time that the store is
@@ -425,16 +426,33 @@ fn builder() -> redb::Builder {
     builder
 }
 
-fn open_file(path: &Path) -> Result<Database, StoreError> {
-    // The database trusts its file; a torn one can make it stop in the middle of a check.
-    let opened = std::panic::catch_unwind(|| builder().open(path));
-    match opened {
-        Ok(Ok(database)) => Ok(database),
-        Ok(Err(error)) => Err(refusal(path, error)),
-        Err(_) => {
-            Err(StoreError::Damaged { path: path.to_owned(), detail: "its structure is broken".into() })
+/// Looks through a file before it is opened: its format, and every checksum. Nothing of the file changes.
+fn examine(path: &Path) -> Result<(), StoreError> {
+    let damaged = |detail: &str| StoreError::Damaged { path: path.to_owned(), detail: detail.into() };
+    guarded(path, || {
+        let database = untouched::open(path).map_err(|error| refusal(path, error))?;
+        let mut store = Store { database: Some(database), place: Place::File(path.to_owned()) };
+        store.check_format()?;
+        match store.database.as_mut().map(Database::check_integrity) {
+            Some(Ok(true)) => Ok(()),
+            Some(Ok(false)) | None => Err(damaged("its checksums do not match")),
+            Some(Err(error)) => Err(refusal(path, error)),
         }
-    }
+    })
+}
+
+fn open_file(path: &Path) -> Result<Database, StoreError> {
+    guarded(path, || builder().open(path).map_err(|error| refusal(path, error)))
+}
+
+/// The database trusts its file; a torn one can make it stop in the middle of a check.
+fn guarded<T>(
+    path: &Path,
+    open: impl FnOnce() -> Result<T, StoreError> + std::panic::UnwindSafe,
+) -> Result<T, StoreError> {
+    std::panic::catch_unwind(open).unwrap_or_else(|_| {
+        Err(StoreError::Damaged { path: path.to_owned(), detail: "its structure is broken".into() })
+    })
 }
 
 fn refusal(path: &Path, error: redb::DatabaseError) -> StoreError {
@@ -485,3 +503,6 @@ fn encode<T: serde::Serialize>(
 fn decode<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8], what: &'static str) -> Result<T, StoreError> {
     postcard::from_bytes(bytes).map_err(|_| StoreError::Unreadable { what })
 }
+
+#[cfg(test)]
+mod tests;

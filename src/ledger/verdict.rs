@@ -74,6 +74,10 @@ pub fn judge(row: Option<&Row>, facts: &Facts, sight: Sight, now: Moment, rules:
     match (row, facts.phase) {
         (Some(Row::Counted(counted)), Phase::Finished) => amended(counted, facts),
         (Some(Row::Counted(_)), Phase::Running) => Verdict::Unchanged,
+        // One that is open again after it was forgotten would count twice when it finishes.
+        (None, _) if rules.forgotten.is_some_and(|forgotten| facts.started_at < forgotten) => {
+            Verdict::Unchanged
+        }
         (None, Phase::Running) => {
             Verdict::Follow(Row::Open { started_at: facts.started_at, late: sight == Sight::Late })
         }
@@ -82,12 +86,7 @@ pub fn judge(row: Option<&Row>, facts: &Facts, sight: Sight, now: Moment, rules:
             // Finished, then running again: the settle clock starts anew when it is next seen finished.
             Verdict::Follow(Row::Open { started_at: facts.started_at, late: *late })
         }
-        (None, Phase::Finished) => {
-            if rules.forgotten.is_some_and(|forgotten| facts.started_at < forgotten) {
-                return Verdict::Unchanged;
-            }
-            finished(facts, now, sight == Sight::Late, now, rules)
-        }
+        (None, Phase::Finished) => finished(facts, now, sight == Sight::Late, now, rules),
         (Some(Row::Open { late, .. }), Phase::Finished) => finished(facts, now, *late, now, rules),
         (Some(Row::Settling { since, facts: before, late }), Phase::Finished) => {
             // A first sight that lies in the future means that the clock was stepped back: wait anew.
@@ -134,3 +133,6 @@ fn amended(counted: &Counted, facts: &Facts) -> Verdict {
         row: Counted { added: counted.added.raised_to(&shown), shown, ..counted.clone() },
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! THE GUIDED TOUR: one conversation on its way through the program, from the bytes of the API to a line of the exposition.
+//!
+//! Each step takes what the step before it made, and shows it in a snapshot of its own. Read the function from top to bottom
+//! beside the modules that it calls; the real program does the same for many conversations at once.
+//!
+//! The conversation is `tests/fixtures/api/transferred_after_three_turns.json`: a call of 74 seconds about a bill that was
+//! charged twice. The agent greets, does not understand the caller once, is interrupted once, and hands over to a human.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use polyai_exporter::aggregate::{self, LabelCap, Layout, Metric, SeriesKey, TargetSeries};
+use polyai_exporter::api::wire;
+use polyai_exporter::config::{Dimension, Metrics, Storage};
+use polyai_exporter::conversation::Conversation;
+use polyai_exporter::exposition::{snapshot, text};
+use polyai_exporter::ledger::store::Store;
+use polyai_exporter::ledger::verdict::{Rules, Sight, Verdict, judge};
+use polyai_exporter::ledger::{Marks, Row};
+use polyai_exporter::moment::Moment;
+use polyai_exporter::recorder::{Batch, Counting, Recorder, Sighting, TargetIndex, TargetSetup};
+use polyai_exporter::target::{ClientEnv, Region, TargetKey};
+
+use crate::records::described;
+
+#[test]
+fn one_conversation_from_json_to_a_line_of_text() {
+    // api/wire.rs: bytes become a typed record that borrows from them. It takes every shape that the API is known to send,
+    // and of what was said it reads no more than whether something was.
+    let bytes = include_bytes!("../fixtures/api/transferred_after_three_turns.json");
+    let record: wire::Conversation<'_> = serde_json::from_slice(bytes).unwrap();
+    let last_turn = record.turns.0.last().unwrap();
+    let read = format!(
+        "{:?} {:?}\nlast turn: user_input {:?}, {:?}, barge_in {:?}",
+        record.id, record.total_duration, last_turn.user_input, last_turn.latency, last_turn.barge_in
+    );
+    insta::assert_snapshot!(read, @r#"
+    Text("CA7f3d8a52c1e94b06a7d2f0c4b8e615f9") Number(Some(74.0))
+    last turn: user_input Presence(true), Latency(Some(2.275)), barge_in Flag(Some(true))
+    "#);
+
+    // conversation.rs: what the fields amount to. The first turn answers nobody, so it is the greeting; the end is the start
+    // and the duration; amounts are whole millionths, so that sums do not depend on their order.
+    let conversation = Conversation::try_from(&record).unwrap();
+    insta::assert_snapshot!(described(&conversation), @r#"
+    id: CA7f3d8a52c1e94b06a7d2f0c4b8e615f9
+    started: 2026-08-20T09:15:02.370Z, finished
+    channel: VOICE-SIP
+    variant: London
+    duration: 74 s
+    of it the agent's: 52 s
+    last turn: 2026-08-20T09:15:50.275Z
+    ended: 2026-08-20T09:16:16.370Z
+    turns: 3
+    out of domain: 1
+    barged in: 1
+    handoff: "billing_dispute" to "billing_team"
+    greeting: 3.88 s
+    replies: 1.41, 2.275 s
+    "#);
+
+    // ledger/verdict.rs: seen finished for the first time, two seconds after its end, it is not counted yet: late turns may
+    // still come in. It is remembered with the time of this sight.
+    let first_sight = Moment::parse("2026-08-20T09:16:18.370Z").unwrap();
+    let rules = Rules {
+        anchor: Moment::parse("2026-08-20T09:00:00Z").unwrap(),
+        settle: Duration::from_secs(10),
+        settled_age: Duration::from_secs(300),
+        forgotten: None,
+    };
+    let verdict = judge(None, &conversation.facts, Sight::Timely, first_sight, &rules);
+    let Verdict::Settle(row) = verdict else { panic!("{verdict:?}") };
+    let Row::Settling { since, late, .. } = &row else { panic!("{row:?}") };
+    insta::assert_snapshot!(format!("settling since {since}, late: {late}"), @"settling since 2026-08-20T09:16:18.370Z, late: false");
+
+    // One poll later it has been seen finished for longer than the settle time. It counts, now and never again.
+    let second_sight = first_sight + Duration::from_secs(30);
+    let verdict = judge(Some(&row), &conversation.facts, Sight::Timely, second_sight, &rules);
+    let Verdict::Count { late, ended_at } = verdict else { panic!("{verdict:?}") };
+    insta::assert_snapshot!(format!("counts; ended at {ended_at}, late: {late}"), @"counts; ended at 2026-08-20T09:16:16.370Z, late: false");
+
+    // aggregate/rules.rs: what it adds to which metric. Of all its texts only the channel and where it was handed off to
+    // become labels, and of those no more than the cap admits.
+    let mut cap = LabelCap::new(NonZeroUsize::new(50).unwrap());
+    let (_, contributions) = aggregate::conversation(&conversation.facts, &[Dimension::Channel], &mut cap);
+    let lines = contributions.iter().map(|one| format!("{:?}{:?} {:?}", one.metric, one.values, one.change));
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r#"
+    Conversations["VOICE-SIP"] Add(1)
+    Turns["VOICE-SIP"] Add(3)
+    OodTurns["VOICE-SIP"] Add(1)
+    BargeInTurns["VOICE-SIP"] Add(1)
+    ConversationsWithOod["VOICE-SIP"] Add(1)
+    ConversationDuration["VOICE-SIP"] Observe(Micros(74000000))
+    AgentDuration["VOICE-SIP"] Observe(Micros(52000000))
+    ConversationTurns["VOICE-SIP"] Observe(Micros(3000000))
+    GreetingLatency["VOICE-SIP"] Observe(Micros(3880000))
+    TurnLatency["VOICE-SIP"] Observe(Micros(1410000))
+    TurnLatency["VOICE-SIP"] Observe(Micros(2275000))
+    Handoffs["VOICE-SIP"] Add(1)
+    HandoffsByReason["VOICE-SIP", "billing_dispute", "billing_team"] Add(1)
+    "#);
+
+    // aggregate/series.rs: contributions add up in series. Two replies, of 1.41 s and 2.275 s, are two observations.
+    let layout = Layout::new(&Metrics::default());
+    let mut series = TargetSeries::default();
+    for contribution in &contributions {
+        series.apply(contribution, &layout, second_sight);
+    }
+    let latency = SeriesKey { metric: Metric::TurnLatency, values: Box::from(["VOICE-SIP".into()]) };
+    let latency = &series.get(&latency).unwrap().value;
+    let aggregate::Value::Histogram(histogram) = latency else { panic!("{latency:?}") };
+    let buckets = histogram.bounds().units().zip(histogram.counts()).filter(|(_, count)| **count > 0);
+    insta::assert_snapshot!(format!("{:?}, sum {}", buckets.collect::<Vec<_>>(), histogram.sum()), @"[(1.5, 1), (2.5, 1)], sum 3.685");
+
+    // recorder/: all of the above for whole batches, in one transaction with the ledger's rows. What a scrape sees is the
+    // generation that was committed last. The two sights from above are two batches; the second one counts.
+    let mut recorder = a_recorder(rules.anchor);
+    for now in [first_sight, second_sight] {
+        let sighting = Sighting { conversation: conversation.clone(), sight: Sight::Timely };
+        let batch = Batch {
+            target: TargetIndex(0),
+            now,
+            sightings: vec![sighting],
+            is_listing: false,
+            abandoned: Vec::new(),
+            marks: Some(Marks::at_first_start(rules.anchor, &[Duration::from_secs(300)])),
+        };
+        recorder.absorb(&batch).unwrap();
+        recorder.commit(false).unwrap();
+    }
+
+    // exposition/snapshot.rs: the same values under their full names, with the labels of the target in front.
+    let families = snapshot::families(recorder.generation());
+    let handoffs = families.iter().find(|family| family.name == "polyai_handoffs_by_reason_total").unwrap();
+    let one = handoffs.series.first().unwrap();
+    let labels: Vec<_> = one.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    insta::assert_snapshot!(format!("{:?}\n{}\n{:?}", handoffs.kind, labels.join("\n"), one.value), @r#"
+    Counter
+    project=reservations
+    region=us-1
+    client_env=live
+    channel=VOICE-SIP
+    reason=billing_dispute
+    destination=billing_team
+    Counter(1.0)
+    "#);
+
+    // exposition/text.rs: and so Prometheus reads it. These are all the series that the call has brought in, their buckets
+    // left out.
+    let mut exposition = Vec::new();
+    text::encode(&families, &mut exposition);
+    let exposition = String::from_utf8(exposition).unwrap();
+    let own = r#"project="reservations",region="us-1",client_env="live""#;
+    let brought_in = exposition.lines().filter(|line| {
+        let beside_the_call = ["_bucket", "polyai_target_", "polyai_recent_"];
+        !line.starts_with('#')
+            && !line.ends_with(" 0")
+            && !beside_the_call.iter().any(|part| line.contains(part))
+    });
+    insta::assert_snapshot!(brought_in.collect::<Vec<_>>().join("\n").replace(own, "TARGET"), @r#"
+    polyai_conversations_total{TARGET,channel="VOICE-SIP"} 1
+    polyai_handoffs_total{TARGET,channel="VOICE-SIP"} 1
+    polyai_handoffs_by_reason_total{TARGET,channel="VOICE-SIP",reason="billing_dispute",destination="billing_team"} 1
+    polyai_conversation_duration_seconds_sum{TARGET,channel="VOICE-SIP"} 74
+    polyai_conversation_duration_seconds_count{TARGET,channel="VOICE-SIP"} 1
+    polyai_conversation_agent_duration_seconds_sum{TARGET,channel="VOICE-SIP"} 52
+    polyai_conversation_agent_duration_seconds_count{TARGET,channel="VOICE-SIP"} 1
+    polyai_conversation_turns_sum{TARGET,channel="VOICE-SIP"} 3
+    polyai_conversation_turns_count{TARGET,channel="VOICE-SIP"} 1
+    polyai_turns_total{TARGET,channel="VOICE-SIP"} 3
+    polyai_ood_turns_total{TARGET,channel="VOICE-SIP"} 1
+    polyai_barge_in_turns_total{TARGET,channel="VOICE-SIP"} 1
+    polyai_conversations_with_ood_total{TARGET,channel="VOICE-SIP"} 1
+    polyai_turn_latency_seconds_sum{TARGET,channel="VOICE-SIP"} 3.685
+    polyai_turn_latency_seconds_count{TARGET,channel="VOICE-SIP"} 2
+    polyai_greeting_latency_seconds_sum{TARGET,channel="VOICE-SIP"} 3.88
+    polyai_greeting_latency_seconds_count{TARGET,channel="VOICE-SIP"} 1
+    polyai_last_conversation_timestamp_seconds{TARGET} 1787217376.37
+    polyai_ingest_lag_seconds_sum{TARGET} 32
+    polyai_ingest_lag_seconds_count{TARGET} 1
+    "#);
+}
+
+/// A recorder with the state in memory and one target, of which nothing is known yet.
+fn a_recorder(now: Moment) -> Recorder {
+    let target = TargetSetup {
+        key: TargetKey {
+            project: "reservations".to_owned(),
+            region: Region::Us1,
+            client_env: ClientEnv::Live,
+        },
+        channels: vec!["VOICE-SIP".to_owned()],
+        info: ["ws-00000001", "PROJECT-0000001", "api.us-1.platform.polyai.app", "v3"].map(str::to_owned),
+    };
+    let counting = Counting {
+        layout: Layout::new(&Metrics::default()),
+        settle: Duration::from_secs(10),
+        settled_age: Duration::from_secs(300),
+        recent_window: Duration::from_secs(15 * 60),
+        max_label_values: NonZeroUsize::new(50).unwrap(),
+    };
+    let store = Store::open(&Storage::Ephemeral).unwrap();
+    Recorder::load(store, &[target], counting, now).unwrap().0
+}

@@ -1,0 +1,104 @@
+//! Records of the API, one file each, named for what is interesting about it, and what the program makes of them.
+//!
+//! The snapshot is a table of facts; what a record does not say is left out of it.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use polyai_exporter::api::page::Page;
+use polyai_exporter::conversation::{Conversation, Facts, Phase, Rejected, Transcript};
+
+/// The fixture `name`, as a page of one record would bring it.
+fn record(name: &str) -> Result<Conversation, Rejected> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/api").join(format!("{name}.json"));
+    let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut page = Page::read(format!(r#"{{"conversations":[{json}],"cursor":null}}"#).as_bytes()).unwrap();
+    assert_eq!(page.len(), 1, "{name}");
+    page.conversations.pop().ok_or_else(|| page.rejected.remove(0))
+}
+
+fn names() -> Vec<String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/api");
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> =
+        files.filter_map(|file| file.to_str()?.strip_suffix(".json").map(str::to_owned)).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_interesting_record_is_read_as_the_table_says() {
+    let mut table = String::new();
+    for name in names() {
+        writeln!(table, "{name}").unwrap();
+        match record(&name) {
+            Ok(conversation) => {
+                for line in described(&conversation).lines() {
+                    writeln!(table, "    {line}").unwrap();
+                }
+            }
+            Err(rejected) => {
+                let id = rejected.id.as_deref().unwrap_or("not known");
+                writeln!(table, "    refused: {}, id {id}", rejected.kind.as_str()).unwrap();
+            }
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn what_was_said_and_who_said_it_is_not_kept() {
+    let kept = format!("{:?}", record("transferred_after_three_turns").unwrap());
+    for private in ["+1555", "charged", "money", "Thank you", "amount"] {
+        assert!(!kept.contains(private), "{private} is in {kept}");
+    }
+}
+
+/// What is known of a conversation, a line for each thing.
+pub(crate) fn described(conversation: &Conversation) -> String {
+    let mut text = String::new();
+    let Facts {
+        started_at,
+        phase,
+        channel,
+        variant,
+        duration,
+        agent_duration,
+        last_turn_at,
+        turns,
+        ood_turns,
+        silence_turns,
+        barge_in_turns,
+        handoff,
+        greeting,
+        replies,
+        transcript,
+        complete,
+    } = &conversation.facts;
+    let mut say = |what: &str, value: Option<String>| {
+        if let Some(value) = value {
+            writeln!(text, "{what}: {value}").unwrap();
+        }
+    };
+    let some = |amount: u32| (amount > 0).then(|| amount.to_string());
+    let phase = if *phase == Phase::Running { "running" } else { "finished" };
+    say("id", Some(conversation.id.to_string()));
+    say("started", Some(format!("{started_at}, {phase}")));
+    say("channel", channel.as_deref().map(str::to_owned));
+    say("variant", variant.as_deref().map(str::to_owned));
+    say("duration", duration.map(|seconds| format!("{} s", seconds.units())));
+    say("of it the agent's", agent_duration.map(|seconds| format!("{} s", seconds.units())));
+    say("last turn", last_turn_at.map(|at| at.to_string()));
+    say("ended", conversation.facts.ended_at().map(|at| at.to_string()));
+    say("turns", turns.map(|turns| turns.to_string()));
+    say("out of domain", some(*ood_turns));
+    say("silent", some(*silence_turns));
+    say("barged in", some(*barge_in_turns));
+    say("handoff", handoff.as_ref().map(|to| format!("{:?} to {:?}", to.reason, to.destination)));
+    say("greeting", greeting.map(|greeting| format!("{} s", greeting.latency.units())));
+    let latencies: Vec<String> = replies.iter().map(|reply| reply.latency.units().to_string()).collect();
+    say("replies", (!latencies.is_empty()).then(|| format!("{} s", latencies.join(", "))));
+    say("transcript", (*transcript == Transcript::Hidden).then(|| "hidden".to_owned()));
+    say("complete", (!complete).then(|| "no".to_owned()));
+    text
+}
