@@ -121,9 +121,7 @@ fn start_with_rows(rows: u64) {
     again.wait_for(|metrics| sum(metrics, "polyai_conversations_total") >= rows);
     let served = started.elapsed();
     let address = again.address.clone();
-    again.wait_for(|_| {
-        get(&address, "/-/ready").is_some_and(|answer| answer == "ready\n")
-    });
+    again.wait_for(|_| get(&address, "/-/ready").is_some_and(|answer| answer == "ready\n"));
     println!(
         "start with {rows} remembered conversations: {:.2} s to /metrics, {:.2} s to ready",
         served.as_secs_f64(),

@@ -1,5 +1,7 @@
 //! The release binary as a process of its own, measured from outside.
 
+#![expect(clippy::panic, reason = "a bench may stop at any surprise")]
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -10,24 +12,24 @@ use tokio::time::Instant;
 
 /// In millions.
 #[expect(clippy::cast_precision_loss, reason = "for people")]
-pub fn mega(bytes: u64) -> f64 {
+pub(crate) fn mega(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
 /// A port that was free a moment ago.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A running exporter.
-pub struct Exporter {
+pub(crate) struct Exporter {
     process: Child,
-    pub address: String,
+    pub(crate) address: String,
 }
 
 impl Exporter {
     /// Starts it; the address is the first quoted text of its configuration.
-    pub fn start(config: &Path) -> Self {
+    pub(crate) fn start(config: &Path) -> Self {
         let text = std::fs::read_to_string(config).unwrap();
         let address = text.split('"').nth(1).unwrap().to_owned();
         let process = Command::new(env!("CARGO_BIN_EXE_polyai-exporter"))
@@ -40,7 +42,7 @@ impl Exporter {
     }
 
     /// Asks until `satisfied`; answers how long that took.
-    pub fn wait_for(&mut self, satisfied: impl Fn(&str) -> bool) -> Duration {
+    pub(crate) fn wait_for(&mut self, satisfied: impl Fn(&str) -> bool) -> Duration {
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(120) {
             if get(&self.address, "/metrics").is_some_and(|metrics| satisfied(&metrics)) {
@@ -53,7 +55,7 @@ impl Exporter {
     }
 
     /// CPU seconds and peak resident bytes, as the system counts them.
-    pub fn usage(&self) -> (f64, u64) {
+    pub(crate) fn usage(&self) -> (f64, u64) {
         let proc = format!("/proc/{}", self.process.id());
         let stat = std::fs::read_to_string(format!("{proc}/stat")).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -65,7 +67,7 @@ impl Exporter {
     }
 
     /// Ends it in order.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let pid = self.process.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
         self.process.wait().unwrap();
@@ -74,12 +76,12 @@ impl Exporter {
 
 #[expect(clippy::disallowed_methods, reason = "the bench waits for another process")]
 /// Waits, while the exporter works.
-pub fn pause(length: Duration) {
+pub(crate) fn pause(length: Duration) {
     std::thread::sleep(length);
 }
 
 /// One scrape.
-pub fn get(address: &str, path: &str) -> Option<String> {
+pub(crate) fn get(address: &str, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").as_bytes()).ok()?;
     let mut answer = String::new();
@@ -88,7 +90,7 @@ pub fn get(address: &str, path: &str) -> Option<String> {
 }
 
 /// The sum of a counter over its label sets.
-pub fn sum(metrics: &str, name: &str) -> u64 {
+pub(crate) fn sum(metrics: &str, name: &str) -> u64 {
     let lines = metrics.lines().filter(|line| line.starts_with(name));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }

@@ -21,9 +21,9 @@ use std::fmt::Write as _;
 use std::panic::AssertUnwindSafe;
 
 use chance::Chance;
-use polyai_exporter::ledger::Row;
 use instance::Instance;
 use plan::{HOUR, Kind, MINUTE, Plan, SECOND};
+use polyai_exporter::ledger::Row;
 use recount::Counts;
 use story::Story;
 use world::Call;
@@ -67,7 +67,8 @@ fn run(kind: Kind, seed: u64, story: &Story) -> Result<(), String> {
     let mut chance = Chance::new(seed);
     let plan = Plan::new(kind, &mut chance);
     let calls: Vec<Vec<Call>> = (0..plan.targets).map(|_| world::calls(&plan, &mut chance)).collect();
-    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| live_through(&plan, &calls, &mut chance, story)));
+    let outcome =
+        std::panic::catch_unwind(AssertUnwindSafe(|| live_through(&plan, &calls, &mut chance, story)));
     let wrong = match outcome {
         Ok(wrong) if wrong.is_empty() => return Ok(()),
         Ok(wrong) => wrong,
@@ -210,13 +211,15 @@ fn what_is_left(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) -
     let shown = instance.shown.clone();
     instance.prune().expect("nobody kills it any more");
     // The last recheck is at most a step of a tenth and a few ticks behind, and keeps rows of its own age.
-    let kept_from = instance.now - plan.last_age() * 23 / 10 - plan.interval * 4 - plan.settle * 4 - 60 * SECOND;
+    let kept_from =
+        instance.now - plan.last_age() * 23 / 10 - plan.interval * 4 - plan.settle * 4 - 60 * SECOND;
     for (target, calls) in calls.iter().enumerate() {
         for (id, row) in instance.rows(target) {
             if !matches!(row, Row::Counted(_)) || row.started_at().millis() < kept_from {
                 let whom = (0..calls.len()).filter(|&number| calls[number].id == id);
                 let whom = whom.map(|number| (target, number)).collect();
-                wrong.push(Wrong { what: format!("the ledger of target {target} keeps {id}: {row:?}"), whom });
+                wrong
+                    .push(Wrong { what: format!("the ledger of target {target} keeps {id}: {row:?}"), whom });
             }
         }
     }
