@@ -105,7 +105,9 @@ impl Passes {
         let most = widest_overlap(&policy.ages);
         let oldest_age = policy.ages.iter().copied().max().unwrap_or(most);
         let mut crowd = Crowd::over(oldest_age * 5 / 4);
-        resume.starts.iter().for_each(|&start| crowd.add(start));
+        if let Some(marks) = &resume.marks {
+            resume.starts.iter().for_each(|&start| crowd.add(start, marks.fresh + SHORTEST_SEARCH));
+        }
         let marks = resume.marks.map(|marks| marks.with_ages(&policy.ages));
         Self {
             overlap: Overlap::resume(marks.as_ref().map_or(Duration::ZERO, |marks| marks.overlap), most),
@@ -139,7 +141,7 @@ impl Passes {
             .map(|conversation| (conversation.id.clone(), conversation.facts.started_at))
             .collect();
         self.filter_ignored |= listed.len() < seen.len();
-        listed.values().for_each(|&start| self.crowd.add(start));
+        listed.values().for_each(|&start| self.crowd.add(start, now + SHORTEST_SEARCH));
         for (id, started_at) in std::mem::take(&mut self.open) {
             if !listed.contains_key(&id) {
                 let unseen = Missing { started_at, since: now, tries: 0, due: now };
@@ -258,7 +260,7 @@ impl Passes {
     pub fn read(&mut self, walk: &Walk, seen: &[Conversation], now: Moment) -> Progress {
         let mut abandoned = Vec::new();
         for conversation in seen {
-            self.crowd.add(conversation.facts.started_at);
+            self.crowd.add(conversation.facts.started_at, now + SHORTEST_SEARCH);
             match conversation.facts.phase {
                 Phase::Finished => {
                     self.open.remove(&conversation.id);
