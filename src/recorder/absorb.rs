@@ -12,7 +12,7 @@ use crate::aggregate::{
 };
 use crate::conversation::{ConversationId, Facts, Micros, Phase};
 use crate::ledger::store::{Rows, StoreError};
-use crate::ledger::verdict::{Amendment, Rules, Verdict, judge, ripe};
+use crate::ledger::verdict::{Amendment, Rules, Verdict, end, judge, ripe};
 use crate::ledger::{Counted, Row, Tally};
 use crate::moment::Moment;
 
@@ -130,7 +130,7 @@ impl Recorder {
         for id in due {
             match self.row(batch.target, &id, rows)? {
                 Some(Row::Settling { since, facts, late }) if ripe(since, batch.now, rules) => {
-                    let ended_at = facts.ended_at().unwrap_or(since);
+                    let ended_at = end(&facts, since);
                     self.count(batch, &id, &facts, late, ended_at, recorded);
                 }
                 Some(Row::Settling { facts, late, .. }) => {
