@@ -197,7 +197,9 @@ impl Store {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn on<B: StorageBackend>(mut backend: impl FnMut() -> B + Send + 'static) -> Result<Self, StoreError> {
+    pub fn on<B: StorageBackend>(
+        mut backend: impl FnMut() -> B + Send + 'static,
+    ) -> Result<Self, StoreError> {
         let mut open = move || builder().create_with_backend(backend());
         Self::over(open(), Place::Backend(Box::new(open)))
     }

@@ -206,7 +206,8 @@ impl Passes {
         if to == tick.until {
             for (index, mark) in marks.rechecks.iter().enumerate() {
                 let read_from = mark.read_to - overlap::LEAST;
-                let near = tick.until.since(read_from) <= mark.age + (mark.age / 4).max(self.policy.interval * 2);
+                let near =
+                    tick.until.since(read_from) <= mark.age + (mark.age / 4).max(self.policy.interval * 2);
                 let reach = (tick.until - mark.age).min(marks.fresh);
                 if mark.covered.is_none()
                     && near
