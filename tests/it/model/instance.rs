@@ -113,8 +113,7 @@ impl<'a> Instance<'a> {
             return walks;
         }
         let error = self.plan.clock_error;
-        self.clock_error =
-            if self.is_calm { 0 } else { self.chance.between(-error, error) + clock_step };
+        self.clock_error = if self.is_calm { 0 } else { self.chance.between(-error, error) + clock_step };
         for target in 0..self.calls.len() {
             let outcome = self.poll(target, &mut walks);
             let outcome = match outcome {
@@ -143,7 +142,9 @@ impl<'a> Instance<'a> {
                 return Err(Ended::Killed);
             }
             match pruned {
-                Ok(rows) => self.story.happens(self.now, || format!("{rows} rows of target {target} are forgotten")),
+                Ok(rows) => {
+                    self.story.happens(self.now, || format!("{rows} rows of target {target} are forgotten"))
+                }
                 Err(error) => {
                     assert!(self.disk.is_full(), "forgetting fails on a sound disk: {error}");
                     self.story.happens(self.now, || format!("forgetting fails: {error}"));
@@ -161,7 +162,10 @@ impl<'a> Instance<'a> {
         let disk = self.disk.clone();
         if self.shown.is_empty() {
             // A state file is made aside and moved to its place when it is whole.
-            drop(Store::on({ let disk = disk.clone(); move || disk.mount() }));
+            drop(Store::on({
+                let disk = disk.clone();
+                move || disk.mount()
+            }));
         }
         self.arm();
         let loaded = Store::on(move || disk.mount()).and_then(|store| {
@@ -171,7 +175,8 @@ impl<'a> Instance<'a> {
         self.disk.lives_on();
         match loaded {
             Ok((recorder, resumes)) => {
-                let passes = resumes.into_iter().map(|resume| Passes::resume(policy(self.plan), resume)).collect();
+                let passes =
+                    resumes.into_iter().map(|resume| Passes::resume(policy(self.plan), resume)).collect();
                 self.process = Some(Process { recorder, passes, outbox: Vec::new(), answers: Vec::new() });
                 self.story.happens(self.now, || "the process starts".into());
                 self.publish();
@@ -193,7 +198,9 @@ impl<'a> Instance<'a> {
         self.process = None;
         self.disk.crash(power_fails, &mut self.chance);
         self.disk.set_full(false);
-        self.story.happens(self.now, || if power_fails { "the power fails" } else { "the process is killed" }.into());
+        self.story.happens(self.now, || {
+            if power_fails { "the power fails" } else { "the process is killed" }.into()
+        });
     }
 
     /// The next operations on the disk may be the last.
@@ -267,7 +274,10 @@ impl<'a> Instance<'a> {
 
     fn count_deliveries(&mut self, target: usize, walk: &Walk, seen: &[(usize, Conversation)]) {
         for (number, conversation) in seen {
-            let overlaps = walk.window.from.is_some_and(|from| conversation.facts.started_at <= from + length(2 * SECOND));
+            let overlaps = walk
+                .window
+                .from
+                .is_some_and(|from| conversation.facts.started_at <= from + length(2 * SECOND));
             let is_asked_for = match &walk.purpose {
                 Purpose::Live => false,
                 Purpose::Stretch(_) => !overlaps,

@@ -165,10 +165,10 @@ fn amounts(plan: &Plan, content: &Content, labels: &[String]) -> Amounts {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
         let bucket = bounds.iter().position(|bound| millis as f64 <= bound * 1000.0).unwrap_or(bounds.len());
         *all.entry((metric, labels.to_vec(), Part::Bucket(bucket))).or_default() += 1;
-        *all.entry((metric, labels.to_vec(), Part::Sum)).or_default() += u64::try_from(millis * 1000).unwrap();
+        *all.entry((metric, labels.to_vec(), Part::Sum)).or_default() +=
+            u64::try_from(millis * 1000).unwrap();
     };
-    const DURATION: [f64; 11] =
-        [5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 900.0, 1800.0, 3600.0];
+    const DURATION: [f64; 11] = [5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 900.0, 1800.0, 3600.0];
     const LATENCY: [f64; 13] = [0.25, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 5.0, 8.0, 10.0, 15.0];
     for (metric, seconds) in
         [(Metric::ConversationDuration, content.seconds), (Metric::AgentDuration, content.agent_seconds)]
@@ -207,7 +207,11 @@ fn actual(plan: &Plan, shown: &TargetSeries) -> Amounts {
                 for (bucket, &count) in histogram.counts().iter().enumerate() {
                     add(Part::Bucket(bucket), count);
                 }
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of seconds")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a sum of seconds"
+                )]
                 let micros = (histogram.sum() * 1e6).round() as u64;
                 add(Part::Sum, micros);
             }

@@ -33,8 +33,7 @@ pub(super) fn walk(
                 (Face::Finished(_), Filter::Running) => plan.ignores_filter,
             };
             // What is left out for once must have another chance to be seen.
-            let is_left_out =
-                is_adverse && at < call.start + plan.last_age() * 8 / 10 && chance.percent(4);
+            let is_left_out = is_adverse && at < call.start + plan.last_age() * 8 / 10 && chance.percent(4);
             if is_asked_for && !is_left_out {
                 seen.extend(call.record(face).map(|record| (number, record.clone())));
             }

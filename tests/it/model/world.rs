@@ -228,9 +228,7 @@ fn json(call: &Call, content: &Content, is_running: bool) -> String {
         text.push_str(r#","num_turns":0,"turns":[]}"#);
         return text;
     }
-    for (name, seconds) in
-        [("total_duration", content.seconds), ("polyai_duration", content.agent_seconds)]
-    {
+    for (name, seconds) in [("total_duration", content.seconds), ("polyai_duration", content.agent_seconds)] {
         if let Some(seconds) = seconds {
             write!(text, r#","{name}":{seconds}"#).unwrap();
         }
