@@ -3,3 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a story whose scene cannot be set has failed")]
 
 mod config;
+mod stories;
+mod support;
