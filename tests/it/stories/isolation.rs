@@ -33,6 +33,7 @@ async fn a_failing_target_changes_nothing_for_another() {
     }
     let during = story.scrape().await;
     during.says("polyai_target_up", &[("project", "broken")], 0.0);
+    assert_eq!(during.problems("slow"), Vec::<String>::new(), "a slow body is not a wrong clock");
     // 29 min are 58 ticks, each of which lists what is open once.
     let ticks = story.api().traffic(&story.target("healthy")).running_pass;
     assert!((57..=60).contains(&ticks), "{ticks} polls");

@@ -48,7 +48,7 @@ async fn a_call_is_seen_running_then_finished_then_counted_once() {
     after.says("polyai_recent_ood_turn_ratio", &[], 0.25);
     let end = at(seconds(160)).timestamp() as f64;
     after.says("polyai_last_conversation_timestamp_seconds", &[], end);
-    after.says("polyai_ingest_lag_seconds_bucket", &[("le", "90")], 1.0);
+    after.says("polyai_ingest_lag_seconds_bucket", &[("le", "90.0")], 1.0);
     story.agrees("hotel", &after);
 
     wait(hours(2)).await;
@@ -176,7 +176,7 @@ async fn a_call_that_vanishes_is_searched_for_then_given_up_and_named_in_the_log
     given_up.says(CALLS, &[], 0.0);
     let named: Vec<String> =
         story.log.about("hotel").iter().map(|line| line.field("conversation_id")).collect();
-    assert_eq!(named, ["CA-LOST"]);
+    assert_eq!(named.iter().filter(|id| *id == "CA-LOST").count(), 1, "{named:?}");
     // Two passes an interval for 90 min, and few searches besides.
     let requests = story.api().traffic(&story.target("hotel")).requests;
     assert!((350..=390).contains(&requests), "{requests} requests");

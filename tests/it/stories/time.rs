@@ -67,7 +67,7 @@ async fn counted_across_a_step_of(step: TimeDelta) {
     let mended = story.scrape().await;
     assert_eq!(mended.problems("hotel"), Vec::<String>::new(), "{step}");
     story.agrees("hotel", &mended);
-    let in_time = mended.value("polyai_ingest_lag_seconds_bucket", &[("le", "90")]);
+    let in_time = mended.value("polyai_ingest_lag_seconds_bucket", &[("le", "90.0")]);
     assert!(in_time >= 59.0, "{step}: {in_time} of 60 calls counted in time");
 }
 
