@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::catalogue::Metric;
 use super::labels::{Dimensions, LabelCap, raw_values};
+use super::series::SeriesKey;
 use crate::config::Dimension;
 use crate::conversation::{Facts, Handoff, Micros, Transcript};
 use crate::ledger::Tally;
@@ -19,6 +20,13 @@ pub struct Contribution {
     pub values: Box<[Arc<str>]>,
     /// What happens to it.
     pub change: Change,
+}
+
+impl Contribution {
+    /// The series that changes.
+    pub fn into_key(self) -> SeriesKey {
+        SeriesKey { metric: self.metric, values: self.values }
+    }
 }
 
 /// What happens to a series.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Buckets, Kind, Metric};
 use super::histogram::{Bounds, Histogram};
-use super::rules::{Change, Contribution};
+use super::rules::Change;
 use crate::config::{Dimension, Metrics};
 use crate::moment::Moment;
 
@@ -111,18 +111,19 @@ pub struct TargetSeries {
 }
 
 impl TargetSeries {
-    /// Applies `contribution`; a series that does not exist yet starts at `start`.
-    pub fn apply(&mut self, contribution: &Contribution, layout: &Layout, start: Moment) -> SeriesKey {
-        let key = SeriesKey { metric: contribution.metric, values: contribution.values.clone() };
-        let series = self.entry(key.clone(), layout, start);
-        match (&mut series.value, contribution.change) {
+    /// Applies a change to the series of `key`; one that does not exist yet starts at `start`.
+    pub fn apply(&mut self, key: &SeriesKey, change: Change, layout: &Layout, start: Moment) {
+        let series = match self.series.get_mut(key) {
+            Some(series) => series,
+            None => self.entry(key.clone(), layout, start),
+        };
+        match (&mut series.value, change) {
             (Value::Counter(value), Change::Add(amount)) => *value = value.saturating_add(amount),
             (Value::Histogram(histogram), Change::Observe(amount)) => histogram.observe(amount),
             (Value::Counter(_) | Value::Gauge(_) | Value::Histogram(_), _) => {
-                debug_assert!(false, "{:?} does not fit {:?}", contribution.change, contribution.metric);
+                debug_assert!(false, "{change:?} does not fit {:?}", key.metric);
             }
         }
-        key
     }
 
     /// Makes the series of `key` exist, at its empty value; answers whether it is new.

@@ -182,7 +182,7 @@ impl Recorder {
             dimensions: dimensions.iter().map(|value| Box::from(&**value)).collect(),
         };
         recorded.counted += 1;
-        self.apply(batch, &list, recorded);
+        self.apply(batch, list, recorded);
         self.put(batch.target, id, Some(Row::Counted(row)));
     }
 
@@ -206,20 +206,24 @@ impl Recorder {
                 list.push(of_target(Metric::Amendments, [direction], Change::Add(1)));
             }
         }
-        self.apply(batch, &list, recorded);
+        self.apply(batch, list, recorded);
         self.put(batch.target, id, Some(Row::Counted(change.row)));
     }
 
-    fn apply(&mut self, batch: &Batch, list: &[Contribution], recorded: &mut Recorded) {
+    fn apply(&mut self, batch: &Batch, list: Vec<Contribution>, recorded: &mut Recorded) {
         let Some(state) = self.targets.get_mut(batch.target.0) else { return };
         let series = Arc::make_mut(&mut state.series);
         for contribution in list {
-            let key = series.apply(contribution, &self.layout, batch.now);
+            let change = contribution.change;
+            let key = contribution.into_key();
+            series.apply(&key, change, &self.layout, batch.now);
             if key.metric == Metric::LabelValuesFolded {
-                let label = key.values.first().and_then(|label| capped_label(label));
-                recorded.folded.extend(label);
+                recorded.folded.extend(key.values.first().and_then(|label| capped_label(label)));
             }
-            self.dirty.insert((batch.target, key));
+            let changed = (batch.target, key);
+            if !self.dirty.contains(&changed) {
+                self.dirty.insert(changed);
+            }
         }
     }
 

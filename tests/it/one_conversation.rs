@@ -104,7 +104,7 @@ fn one_conversation_from_json_to_a_line_of_text() {
     let layout = Layout::new(&Metrics::default());
     let mut series = TargetSeries::default();
     for contribution in &contributions {
-        series.apply(contribution, &layout, second_sight);
+        series.apply(&contribution.clone().into_key(), contribution.change, &layout, second_sight);
     }
     let latency = SeriesKey { metric: Metric::TurnLatency, values: Box::from(["VOICE-SIP".into()]) };
     let latency = &series.get(&latency).unwrap().value;
