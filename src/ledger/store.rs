@@ -7,6 +7,7 @@
 mod untouched;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use redb::{
@@ -27,7 +28,7 @@ const FORMAT: u32 = 1;
 const FILE: &str = "state.redb";
 
 /// Rows are found by look-ups in random order; beyond this the system's page cache serves as well.
-const CACHE_BYTES: usize = 16 << 20;
+const CACHE_BYTES: usize = 8 << 20;
 
 const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
 const TARGETS: TableDefinition<'_, &str, u32> = TableDefinition::new("targets");
@@ -47,12 +48,14 @@ pub struct Changes {
     pub series: BTreeMap<(TargetId, Vec<u8>), Vec<u8>>,
     /// New marks.
     pub marks: BTreeMap<TargetId, Marks>,
+    /// Whether marks are among them that must not be lost.
+    pub marks_are_urgent: bool,
 }
 
 impl Changes {
     /// Whether there is anything that must be durable. Marks alone need not be: losing them means reading again.
     pub fn is_urgent(&self) -> bool {
-        !self.rows.is_empty() || !self.series.is_empty()
+        self.marks_are_urgent || !self.rows.is_empty() || !self.series.is_empty()
     }
 }
 
@@ -122,10 +125,30 @@ pub struct Store {
     place: Place,
 }
 
-#[derive(Debug)]
 enum Place {
     File(PathBuf),
-    Backend,
+    Memory,
+    Backend(Box<dyn FnMut() -> Result<Database, redb::DatabaseError> + Send>),
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Memory => f.write_str("Memory"),
+            Self::Backend(_) => f.write_str("Backend"),
+        }
+    }
+}
+
+impl Place {
+    /// How messages name it.
+    fn path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Memory | Self::Backend(_) => Path::new("memory"),
+        }
+    }
 }
 
 impl Store {
@@ -136,7 +159,10 @@ impl Store {
     pub fn open(storage: &Storage) -> Result<Self, StoreError> {
         match storage {
             Storage::Directory(directory) => Self::in_directory(directory),
-            Storage::Ephemeral => Self::on(redb::backends::InMemoryBackend::new()),
+            Storage::Ephemeral => {
+                let memory = redb::backends::InMemoryBackend::new();
+                Self::over(builder().create_with_backend(memory), Place::Memory)
+            }
         }
     }
 
@@ -170,14 +196,21 @@ impl Store {
         Ok(Self { database: Some(database), place: Place::File(path) })
     }
 
-    /// Opens or makes a store on a backend of the caller's, for state in memory.
+    /// Opens or makes a store on the caller's own storage. `backend` gives access to it, anew each time that the store is
+    /// opened again after a failure.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn on(backend: impl StorageBackend) -> Result<Self, StoreError> {
-        let database =
-            builder().create_with_backend(backend).map_err(|error| refusal(Path::new("memory"), error))?;
-        let store = Self { database: Some(database), place: Place::Backend };
+    pub fn on<B: StorageBackend>(
+        mut backend: impl FnMut() -> B + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let mut open = move || builder().create_with_backend(backend());
+        Self::over(open(), Place::Backend(Box::new(open)))
+    }
+
+    fn over(opened: Result<Database, redb::DatabaseError>, place: Place) -> Result<Self, StoreError> {
+        let database = opened.map_err(|error| refusal(place.path(), error))?;
+        let store = Self { database: Some(database), place };
         if store.format()?.is_none() {
             initialise(store.database()?)?;
         }
@@ -199,10 +232,7 @@ impl Store {
     }
 
     fn check_format(&self) -> Result<(), StoreError> {
-        let path = match &self.place {
-            Place::File(path) => path.clone(),
-            Place::Backend => PathBuf::from("memory"),
-        };
+        let path = self.place.path().to_owned();
         match self.format() {
             Ok(Some(FORMAT)) => Ok(()),
             Ok(Some(found)) => Err(StoreError::Newer { path, found }),
@@ -295,9 +325,17 @@ impl Store {
     /// Opens the file anew after a failure: redb refuses further work on a handle that has seen an I/O error. If it cannot be
     /// opened now, the next use tries again.
     pub fn reopen(&mut self) {
-        if let Place::File(path) = &self.place {
-            self.database = None;
-            self.database = open_file(path).ok();
+        match &mut self.place {
+            Place::File(path) => {
+                self.database = None;
+                self.database = open_file(path).ok();
+            }
+            Place::Backend(open) => {
+                self.database = None;
+                self.database = open().ok();
+            }
+            // What is in memory is gone once it is closed; and it does not fail.
+            Place::Memory => {}
         }
     }
 
@@ -362,7 +400,7 @@ impl Store {
     pub fn bytes(&self) -> u64 {
         match &self.place {
             Place::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
-            Place::Backend => 0,
+            Place::Memory | Place::Backend(_) => 0,
         }
     }
 }

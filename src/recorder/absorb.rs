@@ -71,6 +71,8 @@ impl Recorder {
         marks.forgotten = state.marks.as_ref().and_then(|marks| marks.forgotten);
         gauges::show_marks(Arc::make_mut(&mut state.series), &marks, batch.now);
         self.changes.marks.insert(state.id, marks.clone());
+        // The first marks hold the anchor: without them, another start would count from later on.
+        self.changes.marks_are_urgent |= state.marks.is_none();
         state.marks = Some(marks);
     }
 
@@ -233,9 +235,13 @@ impl Recorder {
         let Some(state) = self.targets.get_mut(batch.target.0) else { return };
         let mut open: BTreeMap<Dimensions, u32> = BTreeMap::new();
         let mut oldest: Option<Moment> = None;
-        let running = batch.sightings.iter().map(|sighting| &sighting.conversation.facts);
-        for facts in running.filter(|facts| facts.phase == Phase::Running) {
-            let values = state.cap.values(&self.counting.layout.dimensions, facts);
+        let seen = batch.sightings.iter().map(|sighting| &sighting.conversation.facts);
+        let mut running: Vec<&Facts> = seen.filter(|facts| facts.phase == Phase::Running).collect();
+        // The gauge keeps to the cap but takes no room from what counts; in a fixed order, so that polls agree on what folds.
+        running.sort_by_key(|facts| (&facts.channel, &facts.variant));
+        let mut cap = state.cap.clone();
+        for facts in running {
+            let values = cap.values(&self.counting.layout.dimensions, facts);
             *open.entry(values).or_default() += 1;
             oldest = Some(oldest.map_or(facts.started_at, |oldest| oldest.min(facts.started_at)));
         }

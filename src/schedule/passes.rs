@@ -192,17 +192,20 @@ impl Passes {
         let back = if whole_overlap { width } else { overlap::LEAST };
         let timely_from = marks.fresh - back;
         let to = tick.until.min(marks.fresh + self.slice);
+        let aged = marks.rechecks.iter().map(|mark| to.min(tick.until - mark.age)).enumerate();
         let mut stretch = Stretch {
             fresh: Some((marks.fresh, to)),
             timely_from: Some(timely_from),
             whole_overlap,
             rechecks: Vec::new(),
+            covers: aged.filter(|&(_, aged)| aged > marks.fresh).collect(),
         };
         let mut from = timely_from;
         if to == tick.until {
             for (index, mark) in marks.rechecks.iter().enumerate() {
                 let read_from = mark.read_to - overlap::LEAST;
-                let near = tick.until.since(read_from) <= mark.age * 5 / 4;
+                let near =
+                    tick.until.since(read_from) <= mark.age + (mark.age / 4).max(self.policy.interval * 2);
                 let reach = (tick.until - mark.age).min(marks.fresh);
                 if mark.covered.is_none()
                     && near
@@ -214,11 +217,13 @@ impl Passes {
                 }
             }
         }
-        let filter = if stretch.rechecks.is_empty() { Filter::Finished } else { Filter::Any };
+        // A recheck asks for running conversations too, and so finds those that the live list hides.
+        let is_recheck = !stretch.rechecks.is_empty() || !stretch.covers.is_empty();
+        let filter = if is_recheck { Filter::Any } else { Filter::Finished };
         Some(Walk { purpose: Purpose::Stretch(stretch), window: Window::between(from, to), filter })
     }
 
-    /// The first recheck that is due. It asks for running conversations too, and so finds those that the live list hides.
+    /// The first recheck that is due.
     fn recheck(&self, now: Moment) -> Option<Walk> {
         let marks = self.marks.as_ref()?;
         marks.rechecks.iter().enumerate().find_map(|(index, mark)| {
@@ -323,8 +328,10 @@ impl Passes {
             }
         }
         if let Some((from, to)) = stretch.fresh {
-            for mark in &mut marks.rechecks {
-                cover(mark, from, to.min(now - mark.age));
+            for &(index, covered_to) in &stretch.covers {
+                if let Some(mark) = marks.rechecks.get_mut(index) {
+                    cover(mark, from, covered_to);
+                }
             }
             marks.fresh = marks.fresh.max(to);
             if stretch.whole_overlap {
@@ -401,9 +408,6 @@ impl Passes {
 
 /// The fresh pass has read `from` to `to` at an age that a recheck wants: the recheck need not read it again.
 fn cover(mark: &mut crate::ledger::RecheckMark, from: Moment, to: Moment) {
-    if to <= from {
-        return;
-    }
     match mark.covered {
         None if mark.read_to >= from => mark.read_to = mark.read_to.max(to),
         None => mark.covered = Some((from, to)),

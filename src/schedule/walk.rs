@@ -33,6 +33,8 @@ pub struct Stretch {
     pub fresh: Option<(Moment, Moment)>,
     /// Indices of recheck passes and where they get to.
     pub rechecks: Vec<(usize, Moment)>,
+    /// Indices of recheck passes for whose age the fresh pass is behind enough, and up to where: they need not read it again.
+    pub covers: Vec<(usize, Moment)>,
     /// What started from here on is read by the fresh pass; anything earlier by a recheck alone.
     pub timely_from: Option<Moment>,
     /// Whether the whole overlap is read.

@@ -1,7 +1,9 @@
-//! Stories that run through the public interface of the library.
+//! Stories that run through the public interface of the library. To get to know the program, start with `one_conversation`.
 
-#![expect(clippy::unwrap_used, reason = "a story whose scene cannot be set has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a story whose scene cannot be set has failed")]
 
 mod config;
+mod contract;
+mod model;
 mod one_conversation;
 mod records;

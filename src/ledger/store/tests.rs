@@ -37,6 +37,7 @@ fn some_changes(target: TargetId, rows: u32) -> Changes {
         rows: (0..rows).map(|number| ((target, id(number)), Some(counted(number)))).collect(),
         series: BTreeMap::from([((target, b"total".to_vec()), vec![7])]),
         marks: BTreeMap::from([(target, marks())]),
+        ..Changes::default()
     }
 }
 
@@ -166,8 +167,12 @@ fn a_commit_is_all_or_nothing_wherever_the_disk_gives_up() {
         memory: std::sync::Arc::default(),
         writes_left: std::sync::Arc::new(usize::MAX.into()),
     };
+    let open = || {
+        let disk = disk.clone();
+        Store::on(move || disk.clone()).unwrap()
+    };
     let target = {
-        let store = Store::on(disk.clone()).unwrap();
+        let store = open();
         let target = store.target_id("t").unwrap();
         store.commit(&some_changes(target, 10)).unwrap();
         target
@@ -175,7 +180,7 @@ fn a_commit_is_all_or_nothing_wherever_the_disk_gives_up() {
     let (mut refused, mut more) = (0, 0);
     for writes in 0..200 {
         disk.writes_left.store(usize::MAX, SeqCst);
-        let store = Store::on(disk.clone()).unwrap();
+        let store = open();
         let before = all_rows(&store, target).unwrap().len();
         disk.writes_left.store(writes, SeqCst);
         let number = 1000 + u32::try_from(writes).unwrap();
@@ -183,7 +188,7 @@ fn a_commit_is_all_or_nothing_wherever_the_disk_gives_up() {
         let outcome = store.commit(&Changes { rows: BTreeMap::from(rows), ..Changes::default() });
         drop(store);
         disk.writes_left.store(usize::MAX, SeqCst);
-        let now = all_rows(&Store::on(disk.clone()).unwrap(), target).unwrap().len();
+        let now = all_rows(&open(), target).unwrap().len();
         // A commit that is reported as failed may still have reached the disk: both or neither, in any case.
         assert!(now == before || now == before + 2, "{before} rows became {now} after {writes} writes");
         match outcome {

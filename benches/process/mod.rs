@@ -1,0 +1,96 @@
+//! The release binary as a process of its own, measured from outside.
+
+#![expect(clippy::panic, reason = "a bench may stop at any surprise")]
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// In millions.
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+pub(crate) fn mega(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A running exporter.
+pub(crate) struct Exporter {
+    process: Child,
+    pub(crate) address: String,
+}
+
+impl Exporter {
+    /// Starts it; the address is the first quoted text of its configuration.
+    pub(crate) fn start(config: &Path) -> Self {
+        let text = std::fs::read_to_string(config).unwrap();
+        let address = text.split('"').nth(1).unwrap().to_owned();
+        let process = Command::new(env!("CARGO_BIN_EXE_polyai-exporter"))
+            .args(["serve", "--log.level", "warn", "--config"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { process, address }
+    }
+
+    /// Asks until `satisfied`; answers how long that took.
+    pub(crate) fn wait_for(&mut self, satisfied: impl Fn(&str) -> bool) -> Duration {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(120) {
+            if get(&self.address, "/metrics").is_some_and(|metrics| satisfied(&metrics)) {
+                return started.elapsed();
+            }
+            assert!(self.process.try_wait().unwrap().is_none(), "the exporter has ended");
+            pause(Duration::from_millis(20));
+        }
+        panic!("not within two minutes");
+    }
+
+    /// CPU seconds and peak resident bytes, as the system counts them.
+    pub(crate) fn usage(&self) -> (f64, u64) {
+        let proc = format!("/proc/{}", self.process.id());
+        let stat = std::fs::read_to_string(format!("{proc}/stat")).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: f64 = fields.iter().skip(11).take(2).map(|field| field.parse::<f64>().unwrap()).sum();
+        let status = std::fs::read_to_string(format!("{proc}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        (ticks / 100.0, kilobytes * 1024)
+    }
+
+    /// Ends it in order.
+    pub(crate) fn stop(mut self) {
+        let pid = self.process.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the bench waits for another process")]
+/// Waits, while the exporter works.
+pub(crate) fn pause(length: Duration) {
+    std::thread::sleep(length);
+}
+
+/// One scrape.
+pub(crate) fn get(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+}
+
+/// The sum of a counter over its label sets.
+pub(crate) fn sum(metrics: &str, name: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| line.starts_with(name));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}

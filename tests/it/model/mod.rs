@@ -1,0 +1,252 @@
+//! The model test of the counting core: true histories, an adversary, and a plain recount.
+//!
+//! A seed makes up calls and what becomes of them. An adversary decides when each is seen, in which state and order, which
+//! requests fail, when the disk is full, when the process is killed and what the disk has kept by then. Afterwards nothing
+//! more goes wrong, and when the last recheck has passed, the counters must equal a recount of the truth.
+//!
+//! `POLYAI_MODEL_HISTORIES=1000000 cargo test --test it model` runs that many per test instead of the default;
+//! `POLYAI_MODEL_SEED=123` runs a single one.
+
+mod chance;
+mod disk;
+mod instance;
+mod invariants;
+mod plan;
+mod recount;
+mod service;
+mod story;
+mod world;
+
+use std::fmt::Write as _;
+use std::panic::AssertUnwindSafe;
+
+use chance::Chance;
+use instance::Instance;
+use plan::{HOUR, Kind, MINUTE, Plan, SECOND};
+use polyai_exporter::ledger::Row;
+use recount::Counts;
+use story::Story;
+use world::Call;
+
+#[test]
+fn whatever_happens_the_counters_equal_a_plain_recount() {
+    histories(Kind::Adverse, 900);
+}
+
+#[test]
+fn instances_with_one_anchor_and_different_fates_arrive_at_the_same_numbers() {
+    histories(Kind::Replicas, 400);
+}
+
+#[test]
+fn a_listed_conversation_is_downloaded_once_and_once_per_recheck_and_an_idle_target_costs_two_requests() {
+    histories(Kind::Calm, 150);
+}
+
+fn histories(kind: Kind, by_default: u64) {
+    let from_environment = |name: &str| -> Option<u64> {
+        #[expect(clippy::disallowed_methods, reason = "how much is tested is asked for from outside")]
+        let text = std::env::var(name).ok()?;
+        Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, expected a whole number")))
+    };
+    let seeds = match from_environment("POLYAI_MODEL_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..from_environment("POLYAI_MODEL_HISTORIES").unwrap_or(by_default),
+    };
+    for seed in seeds {
+        if run(kind, seed, &Story::default()).is_err() {
+            let story = Story::told();
+            let report = run(kind, seed, &story).expect_err("a history runs twice alike");
+            panic!("\n{kind:?} history; run it alone with POLYAI_MODEL_SEED={seed}\n{report}");
+        }
+    }
+}
+
+/// One history. The error tells what is wrong and, if `story` is told, how it came to that.
+fn run(kind: Kind, seed: u64, story: &Story) -> Result<(), String> {
+    let mut chance = Chance::new(seed);
+    let plan = Plan::new(kind, &mut chance);
+    let calls: Vec<Vec<Call>> = (0..plan.targets).map(|_| world::calls(&plan, &mut chance)).collect();
+    let outcome =
+        std::panic::catch_unwind(AssertUnwindSafe(|| live_through(&plan, &calls, &mut chance, story)));
+    let wrong = match outcome {
+        Ok(wrong) if wrong.is_empty() => return Ok(()),
+        Ok(wrong) => wrong,
+        Err(panicked) => {
+            let text = panicked.downcast_ref::<String>().cloned();
+            vec![Wrong { what: text.unwrap_or_else(|| "an invariant".into()), whom: every_call(&calls) }]
+        }
+    };
+    let mut report = format!("{plan:?}\n");
+    let mut told = std::collections::BTreeSet::new();
+    for Wrong { what, whom } in wrong {
+        writeln!(report, "{what}").unwrap();
+        for (target, number) in whom {
+            if told.len() < 3 && told.insert((target, number)) {
+                report.push_str(&story.of(&plan, target, number, &calls[target][number]));
+            }
+        }
+    }
+    Err(report)
+}
+
+/// What is wrong, and which calls may tell why.
+struct Wrong {
+    what: String,
+    whom: Vec<(usize, usize)>,
+}
+
+fn every_call(calls: &[Vec<Call>]) -> Vec<(usize, usize)> {
+    let of = |(target, calls): (usize, &Vec<Call>)| (0..calls.len()).map(move |number| (target, number));
+    calls.iter().enumerate().flat_map(of).collect()
+}
+
+fn live_through(plan: &Plan, calls: &[Vec<Call>], chance: &mut Chance, story: &Story) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    let mut first: Option<Instance<'_>> = None;
+    let number = if plan.kind == Kind::Replicas { 2 } else { 1 };
+    for n in 0..number {
+        story.happens(plan.start, || format!("instance {n}"));
+        let mut instance = Instance::new(plan, calls, chance.fork(), story.clone());
+        let mut schedule = chance.fork();
+        if n > 0 {
+            instance.now += schedule.between(0, plan.span / 2);
+        }
+        in_adversity(plan, &mut instance, &mut schedule);
+        in_calm(plan, calls, &mut instance);
+        wrong.extend(recounted(plan, calls, &mut instance));
+        if wrong.is_empty() && schedule.percent(30) {
+            wrong.extend(what_is_left(plan, calls, &mut instance));
+        }
+        if plan.kind == Kind::Calm {
+            wrong.extend(costs(plan, calls, &mut instance));
+        }
+        match &first {
+            None => first = Some(instance),
+            Some(first) => {
+                for (target, (one, other)) in first.shown.iter().zip(&instance.shown).enumerate() {
+                    if plan.max_label_values >= 50 {
+                        invariants::replicas_agree(one, other, target);
+                    }
+                }
+            }
+        }
+    }
+    wrong
+}
+
+/// Ticks as they come while anything may happen.
+fn in_adversity(plan: &Plan, instance: &mut Instance<'_>, schedule: &mut Chance) {
+    let mut ticks: i64 = 0;
+    let steps_back_at = if schedule.percent(20) { schedule.between(1, 40) } else { -1 };
+    while instance.now < plan.end() {
+        ticks += 1;
+        let stepped = (steps_back_at..steps_back_at + 4).contains(&ticks) && plan.kind != Kind::Calm;
+        instance.tick(if stepped { -HOUR } else { 0 });
+        let rest = plan.end() - instance.now;
+        instance.now += match schedule.below(100) {
+            _ if plan.kind == Kind::Calm => plan.interval,
+            _ if ticks > 60 => rest / 8 + plan.interval,
+            0..75 => schedule.between(plan.interval / 2, plan.interval * 3 / 2),
+            75..85 => schedule.between(plan.interval, plan.interval * 5),
+            85..95 => schedule.between(plan.interval, plan.last_age() / 4),
+            _ => {
+                if plan.kills > 0 {
+                    instance.kill();
+                }
+                schedule.between(plan.interval, plan.last_age())
+            }
+        };
+    }
+}
+
+/// Ticks without adversity, until every call shows its last face and the last recheck has passed over it.
+fn in_calm(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) {
+    instance.calm_down();
+    let all = || calls.iter().flatten();
+    let rest = all().map(Call::rests_from).max().unwrap();
+    let newest = all().map(|call| call.start).max().unwrap();
+    let last = plan.last_age();
+    // A conversation that hides is asked for every ten minutes at least.
+    let found = rest + 11 * MINUTE;
+    for until in [rest, found.max(newest + last * 12 / 10) + plan.interval] {
+        let step = ((until - instance.now) / 15).max(plan.interval);
+        while instance.now <= until {
+            instance.tick(0);
+            instance.now += step.min(last / 12).max(plan.interval);
+        }
+    }
+    for _ in 0..3 {
+        instance.tick(0);
+        instance.now += plan.settle.max(plan.interval) + 3 * SECOND;
+    }
+    instance.tick(0);
+}
+
+fn recounted(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    for (target, calls) in calls.iter().enumerate() {
+        let anchor = instance.anchor(target).expect("the first poll sets the anchor");
+        let what = recount::differences(plan, calls, anchor, &instance.shown[target]);
+        if what.is_empty() {
+            continue;
+        }
+        let times = |number| instance.counted[target].get(&number).copied().unwrap_or(0);
+        let is_wrong = |number: usize, call: &Call| match recount::counts(plan, call, anchor) {
+            Counts::Yes => times(number) != 1,
+            Counts::Perhaps => times(number) > 1,
+            Counts::No => times(number) > 0,
+        };
+        let (amiss, fine): (Vec<usize>, Vec<usize>) =
+            (0..calls.len()).partition(|&number| is_wrong(number, &calls[number]));
+        let whom = amiss.into_iter().chain(fine).map(|number| (target, number)).collect();
+        wrong.push(Wrong { what: format!("target {target}, anchor {anchor}:\n{}", what.join("\n")), whom });
+    }
+    wrong
+}
+
+/// The ledger is bounded, and a restart on it shows and counts the same.
+fn what_is_left(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    let shown = instance.shown.clone();
+    instance.prune().expect("nobody kills it any more");
+    // The last recheck is at most a step of a tenth and a few ticks behind, and keeps rows of its own age.
+    let kept_from =
+        instance.now - plan.last_age() * 23 / 10 - plan.interval * 4 - plan.settle * 4 - 60 * SECOND;
+    for (target, calls) in calls.iter().enumerate() {
+        for (id, row) in instance.rows(target) {
+            if !matches!(row, Row::Counted(_)) || row.started_at().millis() < kept_from {
+                let whom = (0..calls.len()).filter(|&number| calls[number].id == id);
+                let whom = whom.map(|number| (target, number)).collect();
+                wrong
+                    .push(Wrong { what: format!("the ledger of target {target} keeps {id}: {row:?}"), whom });
+            }
+        }
+    }
+    instance.tick(0);
+    for (before, now) in shown.iter().zip(&instance.shown) {
+        invariants::counters_are_equal(before, now, "a restart changes");
+    }
+    wrong
+}
+
+fn costs(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    for (target, deliveries) in instance.deliveries.iter().enumerate() {
+        for (number, &times) in deliveries.iter().enumerate() {
+            if times > 1 + plan.ages.len() {
+                let what = format!("{} is downloaded {times} times", calls[target][number].id);
+                wrong.push(Wrong { what, whom: vec![(target, number)] });
+            }
+        }
+    }
+    for _ in 0..30 {
+        let walks = instance.tick(0);
+        instance.now += plan.interval;
+        if walks > 2 * calls.len() {
+            let what = format!("{walks} requests for {} idle targets", calls.len());
+            wrong.push(Wrong { what, whom: Vec::new() });
+        }
+    }
+    wrong
+}

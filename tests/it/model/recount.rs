@@ -1,0 +1,220 @@
+//! The plain recount: what the counters must say, from the truth alone.
+//!
+//! Written from the counting rules and not from the code that it checks. Where the rules leave room (a record that was
+//! amended counts as it was seen first; a call that nobody could see running), it answers with the least and the most.
+
+use std::collections::BTreeMap;
+
+use polyai_exporter::aggregate::{Metric, TargetSeries, Value};
+
+use super::plan::{Plan, Running, SECOND};
+use super::world::{Call, Content, Face};
+
+/// A metric, its label values as far as they are compared, and which part of it.
+type Key = (Metric, Vec<String>, Part);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Value,
+    Bucket(usize),
+    /// In millionths.
+    Sum,
+}
+
+type Amounts = BTreeMap<Key, u64>;
+
+/// What differs between the recount and what an instance shows; empty if all is well.
+pub(super) fn differences(plan: &Plan, calls: &[Call], anchor: i64, shown: &TargetSeries) -> Vec<String> {
+    let (least, most) = expected(plan, calls, anchor);
+    let actual = actual(plan, shown);
+    let mut keys: Vec<&Key> = most.keys().chain(actual.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    let of = |amounts: &Amounts, key| amounts.get(key).copied().unwrap_or(0);
+    keys.into_iter()
+        .filter(|key| !(of(&least, key)..=of(&most, key)).contains(&of(&actual, key)))
+        .map(|key| {
+            let (metric, labels, part) = key;
+            format!(
+                "{} {labels:?} {part:?}: expected {} to {}, shown {}",
+                metric.definition().name,
+                of(&least, key),
+                of(&most, key),
+                of(&actual, key)
+            )
+        })
+        .collect()
+}
+
+/// Whether a call counts: certainly, perhaps, or not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counts {
+    Yes,
+    Perhaps,
+    No,
+}
+
+pub(super) fn counts(plan: &Plan, call: &Call, anchor: i64) -> Counts {
+    let after_anchor: Vec<Option<bool>> = call
+        .contents
+        .iter()
+        .map(|content| own_end(call, content).map(|end| end + SECOND >= anchor))
+        .collect();
+    let earliest_read = anchor - plan.last_age();
+    if after_anchor.iter().all(|after| *after == Some(false)) {
+        return Counts::No;
+    }
+    // A clock that is off by up to two seconds may put the first sight of a call without an end before the anchor.
+    let seen_after_anchor = call.rests_from() > anchor + plan.last_age() / 10;
+    let certain = match after_anchor[..] {
+        [Some(true)] | [Some(true), Some(true)] => true,
+        [None] | [None, None] => seen_after_anchor || plan.anchor.is_none_or(|anchor| anchor <= plan.start),
+        _ => false,
+    };
+    // From before what the first start reads only what is seen running can be known.
+    let runs_into_the_calm = plan.running == Running::Listed && call.face_at(plan.end()) == Face::Running;
+    if certain && (call.start >= earliest_read || runs_into_the_calm) { Counts::Yes } else { Counts::Perhaps }
+}
+
+fn own_end(call: &Call, content: &Content) -> Option<i64> {
+    match content.seconds {
+        Some(seconds) => Some(call.start + seconds * SECOND),
+        None if content.is_hidden => None,
+        None => content.turns.iter().filter_map(|turn| turn.at).next_back().map(|at| call.start + at),
+    }
+}
+
+fn expected(plan: &Plan, calls: &[Call], anchor: i64) -> (Amounts, Amounts) {
+    let (mut least, mut most) = (Amounts::new(), Amounts::new());
+    for call in calls {
+        let certainty = counts(plan, call, anchor);
+        if certainty == Counts::No {
+            continue;
+        }
+        let labels = labels(plan, call);
+        let first = amounts(plan, &call.contents[0], &labels);
+        let last = amounts(plan, call.contents.last().unwrap(), &labels);
+        let either: std::collections::BTreeSet<&Key> = first.keys().chain(last.keys()).collect();
+        for key in either {
+            let (was, is) = (first.get(key).copied().unwrap_or(0), last.get(key).copied().unwrap_or(0));
+            // A later change that shows more is added; histograms and the transcript keep the first observation.
+            let low = if grows(key.0) { is } else { was.min(is) };
+            if certainty == Counts::Yes {
+                *least.entry(key.clone()).or_default() += low;
+            }
+            *most.entry(key.clone()).or_default() += was.max(is);
+        }
+    }
+    (least, most)
+}
+
+fn grows(metric: Metric) -> bool {
+    matches!(
+        metric,
+        Metric::Turns
+            | Metric::OodTurns
+            | Metric::SilenceTurns
+            | Metric::BargeInTurns
+            | Metric::ConversationsWithOod
+            | Metric::ConversationsWithSilence
+            | Metric::Handoffs
+            | Metric::HandoffsByReason
+    )
+}
+
+fn is_capped(plan: &Plan) -> bool {
+    plan.max_label_values < 50
+}
+
+fn labels(plan: &Plan, call: &Call) -> Vec<String> {
+    let channel = if call.channel.is_empty() { "unknown" } else { call.channel };
+    if plan.by_channel && !is_capped(plan) { vec![channel.to_owned()] } else { Vec::new() }
+}
+
+/// All that one record amounts to.
+fn amounts(plan: &Plan, content: &Content, labels: &[String]) -> Amounts {
+    let mut all = Amounts::new();
+    let mut add = |metric, amount: usize| {
+        *all.entry((metric, labels.to_vec(), Part::Value)).or_default() += u64::try_from(amount).unwrap();
+    };
+    let of = |flag: fn(&super::world::Turn) -> bool| content.turns.iter().filter(|turn| flag(turn)).count();
+    let (ood, silence) = (of(|turn| turn.ood), of(|turn| turn.silence));
+    add(Metric::Conversations, 1);
+    add(Metric::Turns, content.turns.len());
+    add(Metric::OodTurns, ood);
+    add(Metric::SilenceTurns, silence);
+    add(Metric::ConversationsWithOod, usize::from(ood > 0));
+    add(Metric::ConversationsWithSilence, usize::from(silence > 0));
+    add(Metric::Handoffs, usize::from(content.handoff.is_some()));
+    if content.is_hidden {
+        add(Metric::WithoutTranscript, usize::from(!content.turns.is_empty()));
+    } else {
+        add(Metric::BargeInTurns, of(|turn| turn.barge_in));
+    }
+    if let Some((reason, destination)) = content.handoff {
+        let or_none = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
+        let mut by_reason = labels.to_vec();
+        if !is_capped(plan) {
+            by_reason.extend([or_none(reason), or_none(destination)]);
+        }
+        *all.entry((Metric::HandoffsByReason, by_reason, Part::Value)).or_default() += 1;
+    }
+    let mut observe = |metric, millis: i64, bounds: &[f64]| {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+        let bucket = bounds.iter().position(|bound| millis as f64 <= bound * 1000.0).unwrap_or(bounds.len());
+        *all.entry((metric, labels.to_vec(), Part::Bucket(bucket))).or_default() += 1;
+        *all.entry((metric, labels.to_vec(), Part::Sum)).or_default() +=
+            u64::try_from(millis * 1000).unwrap();
+    };
+    const DURATION: [f64; 11] = [5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 900.0, 1800.0, 3600.0];
+    const LATENCY: [f64; 13] = [0.25, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 5.0, 8.0, 10.0, 15.0];
+    for (metric, seconds) in
+        [(Metric::ConversationDuration, content.seconds), (Metric::AgentDuration, content.agent_seconds)]
+    {
+        if let Some(seconds) = seconds {
+            observe(metric, seconds * 1000, &DURATION);
+        }
+    }
+    let turns = i64::try_from(content.turns.len()).unwrap();
+    observe(Metric::ConversationTurns, turns * 1000, &[1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0]);
+    for turn in content.turns.iter().filter(|_| !content.is_hidden) {
+        let metric = if turn.is_reply { Metric::TurnLatency } else { Metric::GreetingLatency };
+        if let Some(latency) = turn.latency_ms {
+            observe(metric, latency, &LATENCY);
+        }
+    }
+    all
+}
+
+/// The same of what is shown, for the metrics that the truth decides.
+fn actual(plan: &Plan, shown: &TargetSeries) -> Amounts {
+    let mut all = Amounts::new();
+    let depends_on_the_schedule =
+        [Metric::Late, Metric::IngestLag, Metric::Amendments, Metric::LabelValuesFolded];
+    for (key, series) in shown.iter().filter(|(key, _)| !depends_on_the_schedule.contains(&key.metric)) {
+        let labels: Vec<String> = match is_capped(plan) {
+            true => Vec::new(),
+            false => key.values.iter().map(|value| value.to_string()).collect(),
+        };
+        let mut add = |part, amount| {
+            *all.entry((key.metric, labels.clone(), part)).or_default() += amount;
+        };
+        match &series.value {
+            Value::Counter(value) => add(Part::Value, *value),
+            Value::Histogram(histogram) => {
+                for (bucket, &count) in histogram.counts().iter().enumerate() {
+                    add(Part::Bucket(bucket), count);
+                }
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a sum of seconds"
+                )]
+                let micros = (histogram.sum() * 1e6).round() as u64;
+                add(Part::Sum, micros);
+            }
+            Value::Gauge(_) => {}
+        }
+    }
+    all
+}

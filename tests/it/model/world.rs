@@ -1,0 +1,260 @@
+//! The calls of one project as they truly were, and what the adversary lets be seen of each, when.
+
+use std::fmt::Write as _;
+
+use polyai_exporter::api::page::Page;
+use polyai_exporter::conversation::Conversation;
+
+use super::chance::Chance;
+use super::plan::{HOUR, MINUTE, Plan, Running, SECOND, moment};
+
+/// A call: its truth, and its appearances at the API.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) id: String,
+    pub(super) start: i64,
+    pub(super) channel: &'static str,
+    /// What its finished record says: at first and, if it is amended, later.
+    pub(super) contents: Vec<Content>,
+    /// From when on it shows which face.
+    pub(super) faces: Vec<(i64, Face)>,
+    running: Option<Conversation>,
+    finished: Vec<Conversation>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Face {
+    Absent,
+    Running,
+    /// With the content of this index.
+    Finished(usize),
+}
+
+/// What a finished record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Content {
+    /// `total_duration`, whole seconds.
+    pub(super) seconds: Option<i64>,
+    pub(super) agent_seconds: Option<i64>,
+    pub(super) turns: Vec<Turn>,
+    /// Whether the turns themselves are withheld, and only their numbers shown.
+    pub(super) is_hidden: bool,
+    pub(super) handoff: Option<(&'static str, &'static str)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub(super) is_reply: bool,
+    pub(super) ood: bool,
+    pub(super) silence: bool,
+    pub(super) barge_in: bool,
+    pub(super) latency_ms: Option<i64>,
+    /// After the start of the call.
+    pub(super) at: Option<i64>,
+}
+
+impl Call {
+    pub(super) fn face_at(&self, time: i64) -> Face {
+        let shown = self.faces.iter().rev().find(|(from, _)| *from <= time);
+        shown.map_or(Face::Absent, |&(_, face)| face)
+    }
+
+    /// From when on it changes no more.
+    pub(super) fn rests_from(&self) -> i64 {
+        self.faces.last().unwrap().0
+    }
+
+    pub(super) fn record(&self, face: Face) -> Option<&Conversation> {
+        match face {
+            Face::Absent => None,
+            Face::Running => self.running.as_ref(),
+            Face::Finished(content) => self.finished.get(content),
+        }
+    }
+}
+
+/// The calls of one target.
+pub(super) fn calls(plan: &Plan, chance: &mut Chance) -> Vec<Call> {
+    let most = chance.pick(&[5, 20, 60]);
+    let number = chance.between(1, most);
+    let mut calls: Vec<Call> = Vec::new();
+    for n in 0..number {
+        let neighbour = calls.last().map(|call| call.start);
+        let start = start(plan, neighbour, chance);
+        calls.push(call(plan, format!("CA{n}"), start, chance));
+    }
+    let mut records = Vec::new();
+    for call in &calls {
+        records.push(json(call, &call.contents[0], true));
+        records.extend(call.contents.iter().map(|content| json(call, content, false)));
+    }
+    let page = Page::read(format!("[{}]", records.join(",")).as_bytes()).unwrap();
+    assert!(page.rejected.is_empty(), "{:?}", page.rejected);
+    let mut parsed = page.conversations.into_iter();
+    for call in &mut calls {
+        call.running = parsed.next();
+        call.finished = parsed.by_ref().take(call.contents.len()).collect();
+    }
+    calls
+}
+
+/// Starts lie all over the time that is read, thickest around the anchor, and some almost together.
+fn start(plan: &Plan, neighbour: Option<i64>, chance: &mut Chance) -> i64 {
+    let last = plan.last_age();
+    let anchor = plan.anchor.unwrap_or(plan.start - plan.lookback);
+    match (chance.below(10), neighbour) {
+        (0..2, Some(neighbour)) => neighbour + chance.between(-1500, 1500),
+        (2..3, _) => anchor + chance.between(-last * 5 / 4, 0),
+        (3..5, _) => anchor + chance.between(-10 * MINUTE, 10 * MINUTE),
+        _ => chance.between(plan.start.min(anchor), plan.end()),
+    }
+}
+
+fn call(plan: &Plan, id: String, start: i64, chance: &mut Chance) -> Call {
+    let last = plan.last_age();
+    // What shows itself up to this age is seen by the last recheck, whatever happens to single walks.
+    let latest = last * 8 / 10;
+    let interval = plan.interval;
+    let mut lasts = match chance.below(12) {
+        0 => 0,
+        1..4 => chance.between(0, interval),
+        4..9 => chance.between(interval, 10 * MINUTE),
+        9..11 => chance.between(0, latest),
+        _ => chance.between(last, last * 3 / 2),
+    };
+    if plan.running == Running::Hidden || lasts < last {
+        lasts = lasts.min(latest);
+    }
+    let late = |chance: &mut Chance, most: i64| match chance.below(6) {
+        _ if most <= 0 || plan.kind == super::plan::Kind::Calm => 0,
+        0..3 => 0,
+        3 => chance.between(0, (5 * SECOND).min(most)),
+        4 => chance.between(0, (3 * MINUTE).min(most)),
+        _ => chance.between(0, most.min(12 * HOUR)),
+    };
+    let end = start + lasts;
+    let shown_from = start + late(chance, latest * 4 / 10);
+    let finished_from = (end + late(chance, start + latest - end)).max(shown_from);
+    let runs_visibly = plan.running != Running::Hidden && shown_from < finished_from;
+    let mut faces = Vec::new();
+    if runs_visibly {
+        faces.push((shown_from, Face::Running));
+        if end > shown_from && finished_from > end && finished_from < start + latest && chance.percent(50) {
+            faces.push((end, Face::Absent));
+        }
+    }
+    faces.push((finished_from, Face::Finished(0)));
+    let flips = plan.kind != super::plan::Kind::Calm && chance.percent(10);
+    let (back, again) = (finished_from + chance.between(1, 2 * interval), chance.between(1, 5 * interval));
+    if flips && back + again < start + latest {
+        let meanwhile = if plan.running == Running::Hidden { Face::Absent } else { Face::Running };
+        faces.extend([(back, meanwhile), (back + again, Face::Finished(0))]);
+    }
+    let mut contents = vec![content(lasts, chance)];
+    let rests_from = faces.last().unwrap().0;
+    if plan.amends && chance.percent(30) && rests_from + 1 < start + latest {
+        contents.push(amended(&contents[0], chance));
+        let mut after = chance.between(1, start + latest - rests_from);
+        if chance.percent(50) {
+            after = after.min(10 * MINUTE);
+        }
+        faces.push((rests_from + after, Face::Finished(1)));
+    }
+    let channel = chance.pick(&["VOICE-SIP", "VOICE-SIP", "CHAT", "SMS", ""]);
+    Call { id, start, channel, contents, faces, running: None, finished: Vec::new() }
+}
+
+fn content(lasts: i64, chance: &mut Chance) -> Content {
+    let has_turns = chance.percent(85);
+    let number = if has_turns { chance.between(1, 12) } else { 0 };
+    let turns = (0..number)
+        .map(|n| Turn {
+            is_reply: n > 0 || chance.percent(30),
+            ood: chance.percent(15),
+            silence: chance.percent(10),
+            barge_in: chance.percent(10),
+            latency_ms: chance.percent(80).then(|| chance.between(0, 20_000)),
+            at: chance.percent(90).then(|| lasts * n / number),
+        })
+        .collect();
+    Content {
+        seconds: chance.percent(90).then_some(lasts / 1000),
+        agent_seconds: chance.percent(70).then_some(lasts / 2000),
+        turns,
+        is_hidden: chance.percent(15),
+        handoff: chance.percent(25).then(|| chance.pick(&REASONS)),
+    }
+}
+
+pub(super) const REASONS: [(&str, &str); 4] =
+    [("billing", "desk"), ("billing", ""), ("", ""), ("angry", "manager")];
+
+/// The same call as its record reads later: more of some things, or less, or both.
+fn amended(before: &Content, chance: &mut Chance) -> Content {
+    let mut after = before.clone();
+    let reply = Turn {
+        is_reply: true,
+        ood: true,
+        silence: chance.percent(50),
+        barge_in: true,
+        latency_ms: Some(900),
+        at: None,
+    };
+    match chance.below(6) {
+        0 | 1 => after.turns.extend([reply].repeat(1 + chance.below(3))),
+        2 => {
+            after.turns.pop();
+        }
+        3 => after.turns.iter_mut().for_each(|turn| (turn.ood, turn.silence) = (turn.silence, turn.ood)),
+        4 => after.is_hidden = !after.is_hidden,
+        _ => after.seconds = after.seconds.map(|seconds| seconds + 1),
+    }
+    if chance.percent(40) {
+        after.handoff = match before.handoff {
+            Some(_) => None,
+            None => Some(chance.pick(&REASONS)),
+        };
+    }
+    after
+}
+
+/// The record as the API would send it.
+fn json(call: &Call, content: &Content, is_running: bool) -> String {
+    let mut text = format!(r#"{{"id":"{}","started_at":"{}""#, call.id, moment(call.start));
+    write!(text, r#","in_progress":{is_running},"channel":"{}""#, call.channel).unwrap();
+    if is_running {
+        text.push_str(r#","num_turns":0,"turns":[]}"#);
+        return text;
+    }
+    for (name, seconds) in [("total_duration", content.seconds), ("polyai_duration", content.agent_seconds)] {
+        if let Some(seconds) = seconds {
+            write!(text, r#","{name}":{seconds}"#).unwrap();
+        }
+    }
+    let of = |flag: fn(&Turn) -> bool| content.turns.iter().filter(|turn| flag(turn)).count();
+    let (number, ood, silences) = (content.turns.len(), of(|turn| turn.ood), of(|turn| turn.silence));
+    write!(text, r#","num_turns":{number},"num_ood":{ood},"num_silences":{silences}"#).unwrap();
+    write!(text, r#","handoff":{}"#, content.handoff.is_some()).unwrap();
+    if let Some((reason, destination)) = content.handoff {
+        write!(text, r#","handoff_reason":"{reason}","handoff_destination":"{destination}""#).unwrap();
+    }
+    let turns: Vec<String> = content.turns.iter().map(|turn| turn_json(call, turn)).collect();
+    let shown = if content.is_hidden { String::new() } else { turns.join(",") };
+    write!(text, r#","turns":[{shown}]}}"#).unwrap();
+    text
+}
+
+fn turn_json(call: &Call, turn: &Turn) -> String {
+    let Turn { ood, silence, barge_in, .. } = turn;
+    let input = if turn.is_reply { "hello" } else { "" };
+    let mut text = format!(r#"{{"user_input":"{input}","is_ood":{ood},"is_silence":{silence}"#);
+    write!(text, r#","barge_in":{barge_in}"#).unwrap();
+    if let Some(latency) = turn.latency_ms {
+        write!(text, r#","latency":{}.{:03}"#, latency / 1000, latency % 1000).unwrap();
+    }
+    if let Some(at) = turn.at {
+        write!(text, r#","agent_response_datetime":"{}""#, moment(call.start + at)).unwrap();
+    }
+    text.push('}');
+    text
+}
