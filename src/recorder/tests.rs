@@ -3,6 +3,7 @@
 mod scene;
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering::SeqCst;
 
 use scene::*;
 
@@ -100,9 +101,11 @@ fn a_scrape_sees_nothing_before_it_is_committed() {
 }
 
 #[test]
-fn marks_alone_wait_for_something_that_must_be_durable() {
+fn marks_alone_wait_for_something_that_must_be_durable_but_the_first_which_hold_the_anchor() {
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
+    recorder.absorb(&walk(0, &[])).unwrap();
+    assert!(recorder.commit(false).unwrap(), "the anchor");
     recorder.absorb(&walk(30, &[])).unwrap();
     assert!(!recorder.commit(false).unwrap(), "nothing but marks");
     assert_eq!(recorder.generation().gauge(Metric::TargetWatermark, &[]), Some(at(30).seconds()));
@@ -356,17 +359,28 @@ fn what_every_pass_has_left_behind_is_forgotten_and_counts_no_second_time() {
 fn while_the_disk_fails_scrapes_see_what_was_committed_last_and_that_it_fails() {
     let disk = BrokenDisk::default();
     let broken = disk.1.clone();
-    let store = Store::on(disk).unwrap();
+    let store = Store::on(move || disk.clone()).unwrap();
     let mut recorder = Recorder::load(store, &[setup()], counting(), at(0)).unwrap().0;
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
-    broken.store(true, std::sync::atomic::Ordering::SeqCst);
 
+    broken.store(true, SeqCst);
     recorder.absorb(&walk(430, &[finished("CA02", 20, 45)])).unwrap();
-    assert!(recorder.commit(true).is_err());
-    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
-    let shown = recorder.generation_without_storage();
-    assert_eq!(shown.count(Metric::Conversations, PHONE), Some(1));
-    assert_eq!(shown.label_sets(Metric::TargetProblem), ["storage"]);
+    for _ in 0..3 {
+        assert!(recorder.commit(true).is_err());
+        assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
+        let shown = recorder.generation_without_storage();
+        assert_eq!(shown.count(Metric::Conversations, PHONE), Some(1));
+        assert_eq!(shown.label_sets(Metric::TargetProblem), ["storage"]);
+        recorder.reopen();
+    }
+
+    // What could not be written is written once by the first try that succeeds.
+    broken.store(false, SeqCst);
+    recorder.reopen();
+    assert!(recorder.commit(true).unwrap());
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(2));
+    assert!(recorder.generation().label_sets(Metric::TargetProblem).is_empty(), "the problem is over");
+    assert_eq!(recorder.take(&walk(460, &[finished("CA02", 20, 45)])).counted, 0);
 }
 
 #[test]

@@ -167,9 +167,12 @@ impl State {
     }
 }
 
-/// A disk that has failed for good once it is told to.
-#[derive(Debug, Default)]
-pub(super) struct BrokenDisk(redb::backends::InMemoryBackend, pub(super) Arc<std::sync::atomic::AtomicBool>);
+/// A disk in memory that fails for as long as it is told to.
+#[derive(Debug, Default, Clone)]
+pub(super) struct BrokenDisk(
+    Arc<redb::backends::InMemoryBackend>,
+    pub(super) Arc<std::sync::atomic::AtomicBool>,
+);
 
 impl BrokenDisk {
     pub(super) fn works(&self) -> std::io::Result<()> {
