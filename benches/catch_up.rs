@@ -57,11 +57,12 @@ fn main() {
         let listening = exporter.wait_for(|metrics| !metrics.is_empty());
         exporter.wait_for(|metrics| sum(metrics, "polyai_conversations_total") >= count);
         let wall = started.elapsed();
-        let (cpu, peak) = exporter.usage();
+        let (user, system, peak) = exporter.usage();
+        let cpu = user + system;
         exporter.stop();
         println!("  start          {:6.2} s until /metrics answers", listening.as_secs_f64());
         println!(
-            "  exporter       {:6.2} s wall, {cpu:.2} s CPU, {:.1} MB peak RSS",
+            "  exporter       {:6.2} s wall, {cpu:.2} s CPU ({system:.2} in the system), {:.1} MB peak RSS",
             wall.as_secs_f64(),
             mega(peak)
         );

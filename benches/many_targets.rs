@@ -45,7 +45,7 @@ fn steady_state(targets: u64, seconds: u64) {
     let mut exporter = Exporter::start(&config);
     exporter.wait_for(|metrics| sum(metrics, "polyai_target_up{") == targets);
     pause(Duration::from_secs(35));
-    let (before, _) = exporter.usage();
+    let (user_before, system_before, _) = exporter.usage();
     let requests_before =
         sum(&get(&exporter.address, "/metrics").unwrap(), "polyai_exporter_api_requests_total");
     let started = Instant::now();
@@ -55,12 +55,12 @@ fn steady_state(targets: u64, seconds: u64) {
         get(&exporter.address, "/metrics").unwrap();
         scrapes += 1;
     }
-    let (after, peak) = exporter.usage();
+    let (user, system, peak) = exporter.usage();
     let elapsed = started.elapsed().as_secs_f64();
     let metrics = get(&exporter.address, "/metrics").unwrap();
     let requests = sum(&metrics, "polyai_exporter_api_requests_total") - requests_before;
     println!("{targets} targets at 30 s, {scrapes} scrapes in {elapsed:.0} s");
-    println!("  CPU            {:6.3} cores", (after - before) / elapsed);
+    println!("  CPU            {:6.3} cores", (user + system - user_before - system_before) / elapsed);
     println!("  peak RSS       {:6.1} MB", mega(peak));
     println!("  scrape         {:6.1} MB, {} lines", mega(metrics.len() as u64), metrics.lines().count());
     println!(

@@ -54,16 +54,16 @@ impl Exporter {
         panic!("not within two minutes");
     }
 
-    /// CPU seconds and peak resident bytes, as the system counts them.
-    pub(crate) fn usage(&self) -> (f64, u64) {
+    /// CPU seconds, user and system, and peak resident bytes, as the system counts them.
+    pub(crate) fn usage(&self) -> (f64, f64, u64) {
         let proc = format!("/proc/{}", self.process.id());
         let stat = std::fs::read_to_string(format!("{proc}/stat")).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks: f64 = fields.iter().skip(11).take(2).map(|field| field.parse::<f64>().unwrap()).sum();
+        let seconds = |place: usize| fields.get(place).unwrap().parse::<f64>().unwrap() / 100.0;
         let status = std::fs::read_to_string(format!("{proc}/status")).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-        (ticks / 100.0, kilobytes * 1024)
+        (seconds(11), seconds(12), kilobytes * 1024)
     }
 
     /// Ends it in order.

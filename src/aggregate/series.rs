@@ -150,7 +150,16 @@ impl TargetSeries {
 
     /// Removes every series of `metric`, before it is set anew.
     pub fn clear(&mut self, metric: Metric) {
-        self.series.retain(|key, _| key.metric != metric);
+        let keys: Vec<SeriesKey> = self.of(metric).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.series.remove(&key);
+        }
+    }
+
+    /// The series of `metric`, by label values.
+    pub fn of(&self, metric: Metric) -> impl Iterator<Item = (&SeriesKey, &Series)> {
+        let first = SeriesKey { metric, values: Box::from([]) };
+        self.series.range(first..).take_while(move |(key, _)| key.metric == metric)
     }
 
     /// The series of `key`.

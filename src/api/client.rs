@@ -16,6 +16,7 @@ use super::error::{FetchError, FetchErrorKind};
 use super::pace::{Concurrency, Pace};
 use super::page::Page;
 use super::request::{Endpoint, PageRequest};
+use super::server_clock::Stamp;
 use crate::clock::Clock;
 use crate::config::Secret;
 use crate::selfstats::{Code, SelfStats};
@@ -52,7 +53,7 @@ pub struct Client {
 #[derive(Debug)]
 pub struct Exchange {
     /// The time at the API, if it answered at all.
-    pub date: Option<DateTime<Utc>>,
+    pub stamp: Option<Stamp>,
     /// The page.
     pub outcome: Result<Page, FetchError>,
 }
@@ -114,8 +115,8 @@ impl Client {
         let started = Instant::now();
         let mut bytes = 0;
         let mut status = None;
-        let mut date = None;
-        let outcome = self.exchange(access, request, &mut status, &mut date, &mut bytes).await;
+        let mut stamp = None;
+        let outcome = self.exchange(access, request, &mut status, &mut stamp, &mut bytes).await;
         let code = match (&outcome, status) {
             (Err(error), None) => Code::Failure(error.kind.as_str()),
             (_, Some(status)) => Code::Status(status),
@@ -125,7 +126,7 @@ impl Client {
         if let Err(FetchError { kind: FetchErrorKind::RateLimited, retry_after, .. }) = &outcome {
             access.pace.slow_down(*retry_after);
         }
-        Exchange { date, outcome }
+        Exchange { stamp, outcome }
     }
 
     async fn exchange(
@@ -133,7 +134,7 @@ impl Client {
         access: &Access,
         request: &PageRequest<'_>,
         status: &mut Option<u16>,
-        date: &mut Option<DateTime<Utc>>,
+        stamp: &mut Option<Stamp>,
         bytes: &mut u64,
     ) -> Result<Page, FetchError> {
         let correlation_id = correlation_id();
@@ -146,6 +147,7 @@ impl Client {
             named(FetchError { kind: FetchErrorKind::Unauthorized, ..FetchError::bad_payload(message) })
         })?;
         key.set_sensitive(true);
+        let asked_at = self.clock.now();
         let sent = self
             .http
             .get(access.endpoint.page(request))
@@ -156,7 +158,8 @@ impl Client {
         let mut response = sent.map_err(|error| named(transport(error)))?;
         *status = Some(response.status().as_u16());
         let headers = response.headers().clone();
-        *date = http_date(headers.get(DATE));
+        let answered_at = self.clock.now();
+        *stamp = http_date(headers.get(DATE)).map(|date| Stamp { date, asked_at, answered_at });
         let most = if response.status().is_success() { MOST_BYTES } else { 64 << 10 };
         let mut body = Vec::with_capacity(most.min(capacity(&response)));
         loop {

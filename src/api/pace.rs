@@ -77,7 +77,8 @@ impl Pace {
 
 impl Bucket {
     fn refill(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.updated).as_secs_f64();
+        // Nothing is saved up during a pause, or a burst would follow it.
+        let elapsed = now.saturating_duration_since(self.updated.max(self.held_until)).as_secs_f64();
         self.updated = now;
         self.tokens = (self.tokens + elapsed * self.full * self.share).min(BURST.max(self.full));
         self.share = (self.share + elapsed / RECOVERY.as_secs_f64()).min(1.0);
@@ -141,11 +142,16 @@ mod tests {
         pace.slow_down(Some(Duration::from_secs(7)));
         let first = seconds_for(&pace, 1).await;
         assert!((7.0..7.1).contains(&first), "{first}");
-        let rest = {
-            pace.bucket().tokens = 0.0;
-            seconds_for(&pace, 10).await
-        };
+        let rest = seconds_for(&pace, 10).await;
         assert!((12.0..14.5).contains(&rest), "{rest}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_burst_follows_a_429() {
+        let pace = Pace::new(NonZeroU32::new(6).unwrap());
+        pace.slow_down(Some(Duration::from_secs(120)));
+        let two = seconds_for(&pace, 2).await;
+        assert!((133.0..134.5).contains(&two), "{two}");
     }
 
     #[tokio::test(start_paused = true)]

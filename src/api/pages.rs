@@ -115,8 +115,8 @@ impl List {
             .build();
         loop {
             let exchange = self.client.page(&self.access, request).await;
-            if let Some(date) = exchange.date {
-                self.server_clock.observe(date, self.clock.now());
+            if let Some(stamp) = exchange.stamp {
+                self.server_clock.observe(stamp);
             }
             let error = match exchange.outcome {
                 Ok(page) => return Ok(page),

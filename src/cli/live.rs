@@ -6,14 +6,13 @@ use std::io::Write;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 
 use super::Failure;
 use crate::api::client::{Access, Client, Exchange};
 use crate::api::pace::{Concurrency, Pace};
 use crate::api::page::Page;
 use crate::api::request::{Endpoint, PageRequest, Position};
-use crate::api::server_clock::ServerClock;
+use crate::api::server_clock::{ServerClock, Stamp};
 use crate::api::{FetchError, FetchErrorKind, Filter, Window};
 use crate::clock::Clock;
 use crate::config::{Settings, Target};
@@ -111,9 +110,9 @@ impl Asker {
 
     async fn diagnose(&self, target: &Target) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
-        let Exchange { date, outcome } = self.ask(target, target.key.client_env, DAY).await;
-        if let Some(date) = date {
-            diagnosis.compare_clocks(date, self.clock.now());
+        let Exchange { stamp, outcome } = self.ask(target, target.key.client_env, DAY).await;
+        if let Some(stamp) = stamp {
+            diagnosis.compare_clocks(stamp);
         }
         diagnosis.mind_version(target.api_version);
         match outcome {
@@ -153,9 +152,9 @@ impl Asker {
 }
 
 impl Diagnosis {
-    fn compare_clocks(&mut self, date: DateTime<Utc>, here: DateTime<Utc>) {
+    fn compare_clocks(&mut self, stamp: Stamp) {
         let mut server = ServerClock::default();
-        server.observe(date, here);
+        server.observe(stamp);
         match server.skew_seconds() {
             Some(ahead) if ahead > 0.0 => self.problems.push(format!(
                 "clock_skew: this machine's clock is {ahead:.0} s ahead of the API's. {}",

@@ -107,9 +107,15 @@ pub fn ripe(since: Moment, now: Moment, rules: &Rules) -> bool {
     now.since(since) >= rules.settle
 }
 
+/// When a conversation ended that was first seen finished at `since`: by its own account, else then, but not before it
+/// started, whatever the clock said.
+pub fn end(facts: &Facts, since: Moment) -> Moment {
+    facts.ended_at().unwrap_or(since.max(facts.started_at))
+}
+
 fn finished(facts: &Facts, since: Moment, late: bool, now: Moment, rules: &Rules) -> Verdict {
     let own_end = facts.ended_at();
-    let ended_at = own_end.unwrap_or(since);
+    let ended_at = end(facts, since);
     if ended_at + END_GRACE < rules.anchor {
         return Verdict::Ignore;
     }

@@ -13,7 +13,7 @@ use crate::aggregate::{
 };
 use crate::conversation::{ConversationId, Facts, Micros, Phase};
 use crate::ledger::store::{Rows, StoreError};
-use crate::ledger::verdict::{Amendment, Rules, Verdict, judge, ripe};
+use crate::ledger::verdict::{Amendment, Rules, Verdict, end, judge, ripe};
 use crate::ledger::{Counted, Row, Tally};
 use crate::moment::Moment;
 
@@ -86,7 +86,9 @@ impl Recorder {
     ) -> Result<(), StoreError> {
         let (id, facts) = (&sighting.conversation.id, &sighting.conversation.facts);
         let row = self.row(batch.target, id, rows)?;
-        if facts.phase == Phase::Finished && matches!(row, None | Some(Row::Open { .. })) {
+        let verdict = judge(row.as_ref(), facts, sighting.sight, batch.now, rules);
+        let is_new = matches!(row, None | Some(Row::Open { .. }));
+        if is_new && matches!(verdict, Verdict::Settle(_) | Verdict::Count { .. }) {
             recorded.finished.push(FirstFinish {
                 started_at: facts.started_at,
                 ended_at: facts.ended_at(),
@@ -94,7 +96,7 @@ impl Recorder {
                 sight: sighting.sight,
             });
         }
-        match judge(row.as_ref(), facts, sighting.sight, batch.now, rules) {
+        match verdict {
             Verdict::Unchanged => {}
             Verdict::Ignore => {
                 if row.is_some() {
@@ -129,7 +131,7 @@ impl Recorder {
         for id in due {
             match self.row(batch.target, &id, rows)? {
                 Some(Row::Settling { since, facts, late }) if ripe(since, batch.now, rules) => {
-                    let ended_at = facts.ended_at().unwrap_or(since);
+                    let ended_at = end(&facts, since);
                     self.count(batch, &id, &facts, late, ended_at, recorded);
                 }
                 Some(Row::Settling { facts, late, .. }) => {

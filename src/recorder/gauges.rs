@@ -78,6 +78,5 @@ pub(super) fn flag_storage(series: &mut TargetSeries) {
 
 /// The label sets that conversations have been counted under, or that are known to exist.
 fn known_sets(series: &TargetSeries) -> Vec<Dimensions> {
-    let counted = series.iter().filter(|(key, _)| key.metric == Metric::Conversations);
-    counted.map(|(key, _)| key.values.clone()).collect()
+    series.of(Metric::Conversations).map(|(key, _)| key.values.clone()).collect()
 }

@@ -27,8 +27,12 @@ impl Crowd {
         Self { reach: usize::try_from(cells).unwrap_or(usize::MAX).min(20_000), ..Self::default() }
     }
 
-    /// Remembers that a conversation started at `start`.
-    pub fn add(&mut self, start: Moment) {
+    /// Remembers that a conversation started at `start`. One after `latest` comes from a broken record and must not push
+    /// everything else out.
+    pub fn add(&mut self, start: Moment, latest: Moment) {
+        if start > latest {
+            return;
+        }
         let cell = start.millis().div_euclid(CELL_MILLIS);
         if self.cells.is_empty() {
             self.first = cell;
@@ -45,14 +49,17 @@ impl Crowd {
             self.first = cell;
         }
         let place = usize::try_from(cell - self.first).unwrap_or(usize::MAX);
-        if place >= self.cells.len() {
-            // A start in the far future comes from a broken record and must not push everything else out.
-            if place > self.cells.len().saturating_add(self.reach) && !self.cells.is_empty() {
-                return;
-            }
-            while self.cells.len() <= place {
-                self.cells.push_back(false);
-            }
+        if place >= self.cells.len().saturating_add(self.reach) {
+            // Nothing for longer than it can look back: all of that is known to be empty.
+            self.cells.iter_mut().for_each(|seen| *seen = false);
+            self.cells.resize(self.reach, false);
+            self.first = cell - i64::try_from(self.reach).unwrap_or(i64::MAX) + 1;
+            self.cells.pop_back();
+            self.cells.push_back(true);
+            return;
+        }
+        while self.cells.len() <= place {
+            self.cells.push_back(false);
         }
         if let Some(seen) = self.cells.get_mut(place) {
             *seen = true;
@@ -83,6 +90,8 @@ impl Crowd {
 mod tests {
     use super::*;
 
+    const LATEST: Moment = Moment::from_millis(2_000_000_000_000);
+
     fn at(minutes: i64) -> Moment {
         Moment::from_millis(1_787_000_000_000 / CELL_MILLIS * CELL_MILLIS + minutes * 60_000)
     }
@@ -91,8 +100,8 @@ mod tests {
     fn a_stretch_without_known_starts_is_empty() {
         let mut crowd = Crowd::over(Duration::from_secs(3600));
         assert!(crowd.is_empty_between(at(0), at(1000)));
-        crowd.add(at(30));
-        crowd.add(at(12));
+        crowd.add(at(30), LATEST);
+        crowd.add(at(12), LATEST);
         assert!(!crowd.is_empty_between(at(0), at(60)));
         assert!(!crowd.is_empty_between(at(10), at(14)));
         assert!(crowd.is_empty_between(at(15), at(29)));
@@ -103,9 +112,9 @@ mod tests {
     #[test]
     fn beyond_its_reach_nothing_is_called_empty() {
         let mut crowd = Crowd::over(Duration::from_secs(3600));
-        crowd.add(at(0));
-        crowd.add(at(65));
-        crowd.add(at(120));
+        crowd.add(at(0), LATEST);
+        crowd.add(at(65), LATEST);
+        crowd.add(at(120), LATEST);
         assert!(!crowd.is_empty_between(at(0), at(10)));
         assert!(crowd.is_empty_between(at(70), at(110)));
     }
@@ -113,8 +122,20 @@ mod tests {
     #[test]
     fn a_start_in_another_century_is_not_remembered() {
         let mut crowd = Crowd::over(Duration::from_secs(3600));
-        crowd.add(at(0));
-        crowd.add(at(1_000_000_000));
+        crowd.add(at(0), LATEST);
+        crowd.add(at(1_000_000_000), LATEST);
         assert!(!crowd.is_empty_between(at(0), at(1)));
+    }
+
+    #[test]
+    fn after_a_long_silence_what_starts_is_remembered_again() {
+        let mut crowd = Crowd::over(Duration::from_secs(3600));
+        for start in [0, 60 * 24 * 30, 60 * 24 * 30 + 20] {
+            crowd.add(at(start), LATEST);
+            assert!(!crowd.is_empty_between(at(start - 1), at(start + 1)));
+        }
+        assert!(!crowd.is_empty_between(at(60 * 24 * 30 - 1), at(60 * 24 * 30 + 1)));
+        assert!(crowd.is_empty_between(at(60 * 24 * 30 - 40), at(60 * 24 * 30 - 10)));
+        assert!(crowd.is_empty_between(at(60 * 24 * 30 + 5), at(60 * 24 * 30 + 19)));
     }
 }

@@ -44,6 +44,8 @@ const SLICE_SHORTEST: Duration = Duration::from_secs(1);
 const SLICE_LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A conversation that is neither listed nor found is asked for at every tick this many times, then less and less often.
 const EAGER_TRIES: u32 = 4;
+/// It is not given up before it was asked for this many times.
+const PATIENT_TRIES: u32 = 12;
 const RARELY: Duration = Duration::from_secs(10 * 60);
 const SHORTEST_SEARCH: Duration = Duration::from_secs(3600);
 /// A conversation in progress for longer than this is a problem worth telling.
@@ -105,7 +107,9 @@ impl Passes {
         let most = widest_overlap(&policy.ages);
         let oldest_age = policy.ages.iter().copied().max().unwrap_or(most);
         let mut crowd = Crowd::over(oldest_age * 5 / 4);
-        resume.starts.iter().for_each(|&start| crowd.add(start));
+        if let Some(marks) = &resume.marks {
+            resume.starts.iter().for_each(|&start| crowd.add(start, marks.fresh + SHORTEST_SEARCH));
+        }
         let marks = resume.marks.map(|marks| marks.with_ages(&policy.ages));
         Self {
             overlap: Overlap::resume(marks.as_ref().map_or(Duration::ZERO, |marks| marks.overlap), most),
@@ -139,7 +143,7 @@ impl Passes {
             .map(|conversation| (conversation.id.clone(), conversation.facts.started_at))
             .collect();
         self.filter_ignored |= listed.len() < seen.len();
-        listed.values().for_each(|&start| self.crowd.add(start));
+        listed.values().for_each(|&start| self.crowd.add(start, now + SHORTEST_SEARCH));
         for (id, started_at) in std::mem::take(&mut self.open) {
             if !listed.contains_key(&id) {
                 let unseen = Missing { started_at, since: now, tries: 0, due: now };
@@ -170,7 +174,8 @@ impl Passes {
             windows
         });
         if let Some((window, ids)) = narrow.pop() {
-            return Some(Walk { purpose: Purpose::Narrow(ids), window, filter: Filter::Finished });
+            // One that still runs, though it is not listed, is not given up.
+            return Some(Walk { purpose: Purpose::Narrow(ids), window, filter: Filter::Any });
         }
         if tick.rechecks_done {
             return None;
@@ -259,7 +264,7 @@ impl Passes {
     pub fn read(&mut self, walk: &Walk, seen: &[Conversation], now: Moment) -> Progress {
         let mut abandoned = Vec::new();
         for conversation in seen {
-            self.crowd.add(conversation.facts.started_at);
+            self.crowd.add(conversation.facts.started_at, now + SHORTEST_SEARCH);
             match conversation.facts.phase {
                 Phase::Finished => {
                     self.open.remove(&conversation.id);
@@ -268,10 +273,9 @@ impl Passes {
                 Phase::Running if !self.open.contains_key(&conversation.id) => {
                     // It runs but is not listed: follow it from here.
                     let started_at = conversation.facts.started_at;
-                    let due = now + (now.since(started_at) / 10).clamp(self.policy.interval, RARELY);
-                    let unlisted = Missing { started_at, since: now, tries: 0, due };
-                    let missing = self.missing.entry(conversation.id.clone()).or_insert(unlisted);
-                    (missing.since, missing.due) = (now, due);
+                    let due = now + self.wait_for_running(started_at, now);
+                    let unlisted = Missing { started_at, since: now, tries: EAGER_TRIES, due };
+                    self.missing.entry(conversation.id.clone()).or_insert(unlisted).since = now;
                 }
                 Phase::Running => {}
             }
@@ -287,7 +291,7 @@ impl Passes {
         Progress { marks: self.marks.clone(), abandoned }
     }
 
-    /// Looks after the conversations that a narrow read did not find.
+    /// Looks after the conversations that a narrow read did not find finished.
     fn searched(
         &mut self,
         ids: &[ConversationId],
@@ -297,21 +301,28 @@ impl Passes {
         let longest = self.policy.ages.iter().copied().max().unwrap_or_default().max(SHORTEST_SEARCH);
         let mut abandoned = Vec::new();
         for id in ids {
+            let Some(&Missing { started_at, .. }) = self.missing.get(id) else { continue };
+            let wait_for_running = self.wait_for_running(started_at, now);
             let Some(missing) = self.missing.get_mut(id) else { continue };
-            if seen.iter().any(|conversation| conversation.id == *id) {
-                continue;
-            }
-            missing.tries += 1;
+            let runs = seen.iter().any(|conversation| conversation.id == *id);
+            missing.tries = if runs { (missing.tries + 1).min(EAGER_TRIES) } else { missing.tries + 1 };
             let gone_for = now.since(missing.since);
             if missing.tries >= EAGER_TRIES {
-                missing.due = now + (gone_for / 2).min(RARELY);
+                let wait = if runs { wait_for_running } else { gone_for / 2 };
+                missing.due = now + wait.min(RARELY);
             }
-            if gone_for > longest {
+            // By the clock alone, one that was stepped would give up what was looked for once.
+            if gone_for > longest && missing.tries >= PATIENT_TRIES {
                 abandoned.push(id.clone());
             }
         }
         self.missing.retain(|id, _| !abandoned.contains(id));
         abandoned
+    }
+
+    /// How long a conversation that runs, but is not listed, is left alone.
+    fn wait_for_running(&self, started_at: Moment, now: Moment) -> Duration {
+        (now.since(started_at) / 10).max(self.policy.interval).min(RARELY.max(self.policy.interval))
     }
 
     fn advance(&mut self, stretch: &Stretch, window: Window, seen: usize, now: Moment) {

@@ -7,3 +7,5 @@ mod contract;
 mod model;
 mod one_conversation;
 mod records;
+mod stories;
+mod support;

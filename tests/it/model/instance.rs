@@ -1,7 +1,7 @@
 //! One instance of the exporter without its sockets: the passes and the recorder, driven as `Poller` and the recorder's task
 //! drive them, on a disk that fails, in a process that is killed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ pub(super) struct Instance<'a> {
     pub(super) story: Story,
     /// Per target: how often each call has become one of the counted. Known only while the story is told.
     pub(super) counted: Vec<BTreeMap<usize, usize>>,
-    in_ledger: Vec<BTreeSet<usize>>,
+    in_ledger: Vec<BTreeMap<usize, &'static str>>,
 }
 
 /// What a kill takes.
@@ -82,7 +82,7 @@ impl<'a> Instance<'a> {
             deliveries: calls.iter().map(|calls| vec![0; calls.len()]).collect(),
             story,
             counted: vec![BTreeMap::new(); calls.len()],
-            in_ledger: vec![BTreeSet::new(); calls.len()],
+            in_ledger: vec![BTreeMap::new(); calls.len()],
         }
     }
 
@@ -434,6 +434,9 @@ impl<'a> Instance<'a> {
     fn publish(&mut self) {
         let generation: Generation = self.process().recorder.generation().clone();
         for (target, (_, series)) in generation.targets.iter().enumerate() {
+            if self.shown.get(target).is_some_and(|before| Arc::ptr_eq(before, series)) {
+                continue;
+            }
             invariants::of_one_generation(self.plan, series);
             if let Some(before) = self.shown.get(target) {
                 invariants::nothing_falls(before, series);
@@ -449,22 +452,27 @@ impl<'a> Instance<'a> {
         assert_eq!(anchor, marks.anchor, "the anchor of {:?} moves", batch.target);
     }
 
-    /// Looks into the ledger for what has been counted, which no scrape tells.
+    /// Looks into the ledger for what has become of each call, which no scrape tells.
     fn tell_what_counts(&mut self) {
         if !self.story.is_told() {
             return;
         }
         for target in 0..self.calls.len() {
             let rows = rows(self.disk.copy(), target);
-            let is_counted = |call: &Call| matches!(rows.get(&call.id), Some(Row::Counted(_)));
-            let calls = self.calls[target].iter().enumerate();
-            let now: BTreeSet<usize> = calls.filter(|(_, call)| is_counted(call)).map(|(n, _)| n).collect();
-            let before = std::mem::replace(&mut self.in_ledger[target], now.clone());
-            for &call in now.difference(&before) {
-                *self.counted[target].entry(call).or_default() += 1;
+            for (number, call) in self.calls[target].iter().enumerate() {
+                let now = match rows.get(&call.id) {
+                    None => "no row",
+                    Some(Row::Open { .. }) => "open",
+                    Some(Row::Settling { .. }) => "settling",
+                    Some(Row::Counted(_)) => "counted",
+                };
+                let before = self.in_ledger[target].insert(number, now).unwrap_or("no row");
+                if now != before {
+                    let only = std::iter::once(number);
+                    self.story.concerns(self.now, target, only, || format!("{before} -> {now}"));
+                    *self.counted[target].entry(number).or_default() += usize::from(now == "counted");
+                }
             }
-            self.story.concerns(self.now, target, now.difference(&before).copied(), || "is counted".into());
-            self.story.concerns(self.now, target, before.difference(&now).copied(), || "is forgotten".into());
         }
     }
 

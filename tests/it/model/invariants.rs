@@ -86,5 +86,9 @@ pub(super) fn replicas_agree(one: &TargetSeries, other: &TargetSeries, target: u
         });
         counted.map(|(key, series)| (key.clone(), series.value.clone())).collect()
     };
-    assert_eq!(values(one), values(other), "the instances differ on target {target}");
+    let (one, other) = (values(one), values(other));
+    let keys: BTreeSet<&SeriesKey> = one.keys().chain(other.keys()).collect();
+    for key in keys {
+        assert_eq!(one.get(key), other.get(key), "the instances differ on target {target}: {key:?}");
+    }
 }

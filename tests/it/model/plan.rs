@@ -56,6 +56,8 @@ pub(super) struct Plan {
     pub(super) full_disks: u64,
     /// How far the estimate of the API's time may be off.
     pub(super) clock_error: i64,
+    /// Whether the clock is stepped back by an hour for a while.
+    pub(super) steps_back: bool,
     /// Conversations beyond which a walk is refused.
     pub(super) largest_walk: usize,
     /// When the first instance starts, and how long the adversary is at work.
@@ -85,6 +87,8 @@ impl Plan {
             _ => Running::Unlisted,
         };
         let span = chance.pick(&[20 * MINUTE, last / 4, last, 2 * last]);
+        // Every tick of a calm history is lived through.
+        let span = if calm { span.min(150 * interval) } else { span };
         let configured = kind == Kind::Replicas || chance.percent(30);
         let often = |chance: &mut Chance, shares: &[u64]| if calm { 0 } else { chance.pick(shares) };
         Self {
@@ -105,6 +109,7 @@ impl Plan {
             kills: often(chance, &[0, 1, 4]),
             full_disks: often(chance, &[0, 0, 5]),
             clock_error: if calm { 0 } else { chance.pick(&[0, 900, 1900]) },
+            steps_back: !calm && chance.percent(20),
             largest_walk: if calm { 10_000 } else { chance.pick(&[5, 20, 10_000]) },
             start,
             span,

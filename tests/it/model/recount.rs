@@ -68,6 +68,8 @@ pub(super) fn counts(plan: &Plan, call: &Call, anchor: i64) -> Counts {
     let seen_after_anchor = call.rests_from() > anchor + plan.last_age() / 10;
     let certain = match after_anchor[..] {
         [Some(true)] | [Some(true), Some(true)] => true,
+        [None] | [None, None] if call.start >= anchor => true,
+        [None] | [None, None] if plan.steps_back => false,
         [None] | [None, None] => seen_after_anchor || plan.anchor.is_none_or(|anchor| anchor <= plan.start),
         _ => false,
     };

@@ -6,7 +6,7 @@ use polyai_exporter::api::page::Page;
 use polyai_exporter::conversation::Conversation;
 
 use super::chance::Chance;
-use super::plan::{HOUR, MINUTE, Plan, Running, SECOND, moment};
+use super::plan::{HOUR, Kind, MINUTE, Plan, Running, SECOND, moment};
 
 /// A call: its truth, and its appearances at the API.
 #[derive(Debug)]
@@ -104,7 +104,9 @@ fn start(plan: &Plan, neighbour: Option<i64>, chance: &mut Chance) -> i64 {
     let anchor = plan.anchor.unwrap_or(plan.start - plan.lookback);
     match (chance.below(10), neighbour) {
         (0..2, Some(neighbour)) => neighbour + chance.between(-1500, 1500),
-        (2..3, _) => anchor + chance.between(-last * 5 / 4, 0),
+        // What a first start does not read cannot be the same everywhere.
+        (2..3, _) if plan.kind == Kind::Replicas => anchor - chance.between(0, last),
+        (2..3, _) => anchor - chance.between(0, last * 5 / 4),
         (3..5, _) => anchor + chance.between(-10 * MINUTE, 10 * MINUTE),
         _ => chance.between(plan.start.min(anchor), plan.end()),
     }
@@ -126,7 +128,7 @@ fn call(plan: &Plan, id: String, start: i64, chance: &mut Chance) -> Call {
         lasts = lasts.min(latest);
     }
     let late = |chance: &mut Chance, most: i64| match chance.below(6) {
-        _ if most <= 0 || plan.kind == super::plan::Kind::Calm => 0,
+        _ if most <= 0 || plan.kind == Kind::Calm => 0,
         0..3 => 0,
         3 => chance.between(0, (5 * SECOND).min(most)),
         4 => chance.between(0, (3 * MINUTE).min(most)),
@@ -144,7 +146,7 @@ fn call(plan: &Plan, id: String, start: i64, chance: &mut Chance) -> Call {
         }
     }
     faces.push((finished_from, Face::Finished(0)));
-    let flips = plan.kind != super::plan::Kind::Calm && chance.percent(10);
+    let flips = plan.kind != Kind::Calm && chance.percent(10);
     let (back, again) = (finished_from + chance.between(1, 2 * interval), chance.between(1, 5 * interval));
     if flips && back + again < start + latest {
         let meanwhile = if plan.running == Running::Hidden { Face::Absent } else { Face::Running };

@@ -1,0 +1,13 @@
+//! Stories of the whole program against the simulated API, told in virtual time.
+
+mod cost;
+mod dialects;
+mod faults;
+mod freshness;
+mod isolation;
+mod log;
+mod one_call;
+mod problems;
+mod records;
+mod recount;
+mod time;

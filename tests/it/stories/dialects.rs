@@ -1,0 +1,127 @@
+//! The points on which the documents are silent or contradict each other: whichever way a project answers, it is counted
+//! alike.
+
+use polyai_exporter::config::Polling;
+use polyai_exporter::simulator::{
+    EmptyText, EndBound, HandoffShape, LastCursor, LatencyShape, MetricShape, NumberShape, Order, Paging,
+    Quirks, Stamp,
+};
+use polyai_exporter::target::ApiVersion;
+
+use crate::support::calls::{mixed_calls, project};
+use crate::support::story::{given, wait};
+use crate::support::{dawn, minutes, seconds};
+
+type Dialect = (&'static str, fn(&mut Quirks));
+
+const PAGING: [Dialect; 16] = [
+    ("oldest-first", |quirks| quirks.order = Order::Ascending),
+    ("newest-first", |quirks| quirks.order = Order::Descending),
+    ("in-no-order", |quirks| quirks.order = Order::Shuffled),
+    ("last-cursor-absent", |quirks| quirks.last_cursor = LastCursor::Absent),
+    ("last-cursor-empty", |quirks| quirks.last_cursor = LastCursor::Empty),
+    ("cursor-only", |quirks| quirks.paging = Paging::CursorOnly),
+    ("offset-only", |quirks| quirks.paging = Paging::OffsetOnly),
+    ("offset-only-oldest-first", |quirks| {
+        (quirks.paging, quirks.order) = (Paging::OffsetOnly, Order::Ascending);
+    }),
+    ("empty-last-page", |quirks| quirks.empty_last_page = true),
+    ("end-inclusive", |quirks| quirks.end_time = EndBound::Inclusive),
+    ("end-exclusive", |quirks| quirks.end_time = EndBound::Exclusive),
+    ("filter-ignored", |quirks| quirks.ignores_in_progress = true),
+    ("filter-ignored-offset-only", |quirks| {
+        (quirks.ignores_in_progress, quirks.paging) = (true, Paging::OffsetOnly);
+    }),
+    ("running-hidden", |quirks| quirks.hides_running = true),
+    ("running-hidden-filter-ignored", |quirks| {
+        (quirks.hides_running, quirks.ignores_in_progress) = (true, true);
+    }),
+    ("chunked", |quirks| quirks.chunked = true),
+];
+
+const RECORDS: [Dialect; 17] = [
+    ("transcripts-off", |quirks| quirks.transcripts = false),
+    ("latency-number", |quirks| quirks.latency = LatencyShape::Number),
+    ("latency-null-inside", |quirks| quirks.latency = LatencyShape::NullInside),
+    ("latency-absent", |quirks| quirks.latency = LatencyShape::Absent),
+    ("num-turns-zero", |quirks| quirks.num_turns_zero = true),
+    ("sparse", |quirks| quirks.sparse = true),
+    ("empty-text-null", |quirks| quirks.empty_text = EmptyText::Null),
+    ("stamps-zulu", |quirks| quirks.stamps = Stamp::Zulu),
+    ("stamps-naive", |quirks| quirks.stamps = Stamp::Naive),
+    ("stamps-spaced", |quirks| quirks.stamps = Stamp::Spaced),
+    ("metrics-lists", |quirks| quirks.metrics = MetricShape::List),
+    ("metrics-objects", |quirks| quirks.metrics = MetricShape::Objects),
+    ("metrics-scalars", |quirks| quirks.metrics = MetricShape::Scalars),
+    ("flags-null", |quirks| quirks.null_flags = true),
+    ("handoff-object", |quirks| quirks.handoff = HandoffShape::Object),
+    ("numbers-as-text", |quirks| quirks.numbers = NumberShape::Text),
+    ("plain", |_| {}),
+];
+
+/// Pages so small that every walk has several, and rechecks that end within the hour.
+fn hurried(polling: &mut Polling) {
+    polling.interval = seconds(60);
+    polling.recheck = vec![minutes(5), minutes(20)];
+    polling.page_size = 4.try_into().unwrap();
+}
+
+async fn all_agree(dialects: &[Dialect]) {
+    let calls = mixed_calls(seconds(40), minutes(14), seconds(28));
+    let projects = dialects
+        .iter()
+        .map(|(name, change)| project(name).with_quirks(change).with_calls(calls.iter().cloned()));
+    let story = given(projects).polling(hurried).begin().await;
+    wait(minutes(48)).await;
+    let scrape = story.scrape().await;
+    for project in story.projects() {
+        story.agrees(&project, &scrape);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_way_of_paging_and_filtering_counts_alike() {
+    all_agree(&PAGING).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_form_of_record_counts_alike() {
+    all_agree(&RECORDS).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn older_versions_and_bare_arrays_count_alike() {
+    let calls = || mixed_calls(seconds(40), minutes(14), seconds(28));
+    let v1 = project("v1").with_calls(calls());
+    let v2 = project("v2").with_calls(calls());
+    let v2_chunked = project("v2-chunked").with_quirks(|quirks| quirks.chunked = true).with_calls(calls());
+    let bare = project("bare-array").with_quirks(|quirks| quirks.bare_array = true).with_calls(calls());
+    let story = given([v1, v2, v2_chunked, bare])
+        .polling(hurried)
+        // A bare array has no second page.
+        .polling(|polling| polling.page_size = 50.try_into().unwrap())
+        .reading("v1", ApiVersion::V1)
+        .reading("v2", ApiVersion::V2)
+        .reading("v2-chunked", ApiVersion::V2)
+        .begin()
+        .await;
+    wait(minutes(48)).await;
+    let scrape = story.scrape().await;
+    for project in story.projects() {
+        // The recount is that of a reader of v3, who sees latencies; the older versions do not show them.
+        let latencies: &[&str] = if project.starts_with('v') { &["latencies"] } else { &[] };
+        story.agrees_since(dawn(), &project, &scrape, latencies);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_conversation_per_page_counts_alike() {
+    let calls = mixed_calls(seconds(40), minutes(14), seconds(28));
+    let story = given([project("hotel").with_calls(calls)])
+        .polling(hurried)
+        .polling(|polling| polling.page_size = 1.try_into().unwrap())
+        .begin()
+        .await;
+    wait(minutes(48)).await;
+    story.agrees("hotel", &story.scrape().await);
+}

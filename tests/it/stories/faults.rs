@@ -1,0 +1,119 @@
+//! What goes wrong between the daemon and the API, on any page and for a while: nothing is lost, nothing counts twice.
+
+use polyai_exporter::config::Polling;
+use polyai_exporter::simulator::{Cut, Fault, FaultKind, RetryAfter};
+
+use crate::support::calls::{mixed_calls, project};
+use crate::support::story::{given, wait};
+use crate::support::{at, hours, minutes, seconds};
+
+fn kinds() -> Vec<(&'static str, FaultKind)> {
+    vec![
+        ("429-in-seconds", FaultKind::RateLimited(RetryAfter::Seconds(20))),
+        ("429-at-a-date", FaultKind::RateLimited(RetryAfter::Date(20))),
+        ("429-without-a-time", FaultKind::RateLimited(RetryAfter::Missing)),
+        ("500", FaultKind::Status(500)),
+        ("503", FaultKind::Status(503)),
+        ("400", FaultKind::Status(400)),
+        ("302", FaultKind::Status(302)),
+        ("slow-first-byte", FaultKind::SlowFirstByte(seconds(25))),
+        ("too-slow-first-byte", FaultKind::SlowFirstByte(seconds(90))),
+        ("slow-body", FaultKind::SlowBody { pieces: 5, pause: seconds(4) }),
+        ("too-slow-body", FaultKind::SlowBody { pieces: 5, pause: seconds(20) }),
+        ("cut-in-length", FaultKind::Truncated(Cut::Length)),
+        ("cut-in-chunks", FaultKind::Truncated(Cut::Chunks)),
+        ("cut-in-json", FaultKind::Truncated(Cut::Json)),
+        ("html-200", FaultKind::Html(200)),
+        ("html-502", FaultKind::Html(502)),
+        ("reset", FaultKind::Reset),
+        ("repeated-cursor", FaultKind::RepeatCursor),
+        ("empty-page", FaultKind::EmptyPage),
+        ("key-refused", FaultKind::KeyRefused),
+        ("forbidden", FaultKind::Forbidden),
+        ("project-unknown", FaultKind::ProjectUnknown),
+        ("wrong-host", FaultKind::WrongHost),
+        ("another-object", FaultKind::Body(r#"{"message":"maintenance"}"#.to_owned())),
+        ("empty-body", FaultKind::Body(String::new())),
+    ]
+}
+
+fn hurried(polling: &mut Polling) {
+    polling.interval = seconds(60);
+    polling.recheck = vec![minutes(5), minutes(20)];
+    polling.page_size = 4.try_into().unwrap();
+}
+
+/// Every kind of fault hits a project of its own from 3 to 11 min after the beginning, with this chance per request.
+async fn all_agree_after(probability: f64) {
+    let calls = mixed_calls(seconds(40), minutes(14), seconds(28));
+    let projects = kinds().into_iter().map(|(name, _)| project(name).with_calls(calls.iter().cloned()));
+    let strike = |api: &polyai_exporter::simulator::Control| {
+        for (name, kind) in kinds() {
+            let fault = Fault::new(kind).on(name).with_probability(probability);
+            api.fault(fault.between(at(minutes(3)), at(minutes(11))));
+        }
+    };
+    let story = given(projects).polling(hurried).begin_with(strike).await;
+    wait(minutes(50)).await;
+    let scrape = story.scrape().await;
+    for project in story.projects() {
+        story.agrees(&project, &scrape);
+        scrape.says("polyai_target_up", &[("project", &project)], 1.0);
+        assert_eq!(scrape.problems(&project), Vec::<String>::new(), "{project}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_hits_every_request_for_a_while_loses_nothing() {
+    all_agree_after(1.0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_hits_some_pages_loses_nothing() {
+    all_agree_after(0.3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_hours_is_caught_up_on() {
+    let calls = mixed_calls(seconds(40), hours(5), seconds(90));
+    let story = given([project("hotel").with_calls(calls)])
+        .polling(|polling| polling.recheck = vec![minutes(5), minutes(40)])
+        .begin()
+        .await;
+    story.api().fault(Fault::new(FaultKind::Status(503)).between(at(minutes(30)), at(minutes(270))));
+    wait(minutes(265)).await;
+    let during = story.scrape().await;
+    during.says("polyai_target_up", &[], 0.0);
+    let last_success = during.value("polyai_target_last_success_timestamp_seconds", &[]);
+    let since = story.now().timestamp() as f64 - last_success;
+    assert!((234.0 * 60.0..=237.0 * 60.0).contains(&since), "the last success was {since} s ago");
+    // It is tried again at most 5 min after the API is well, and then reads the whole gap at once.
+    wait(minutes(12)).await;
+    let after = story.scrape().await;
+    after.says("polyai_target_up", &[], 1.0);
+    let truth = story.api().truth(&story.target("hotel"), crate::support::dawn());
+    let missing = truth.conversations as f64 - after.total("polyai_conversations_total", &[]);
+    assert!(missing <= 6.0, "{missing} calls are missing");
+    wait(minutes(80)).await;
+    story.agrees("hotel", &story.scrape().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarts_while_calls_run_finish_and_settle_lose_nothing() {
+    let calls = mixed_calls(seconds(40), minutes(30), seconds(28));
+    let directory = tempfile::tempdir().unwrap();
+    let mut story =
+        given([project("hotel").with_calls(calls)]).polling(hurried).storing(directory.path()).begin().await;
+    let mut before = 0.0;
+    for pause in [0, 5, 70, 200, 400] {
+        wait(seconds(145)).await;
+        let counted = story.scrape().await.total("polyai_conversations_total", &[]);
+        assert!(counted >= before, "a counter fell from {before} to {counted}");
+        before = counted;
+        story = story.restart_after(seconds(pause)).await;
+        let restored = story.scrape().await.total("polyai_conversations_total", &[]);
+        assert!(restored >= before, "a restart lost {} calls", before - restored);
+    }
+    wait(minutes(45)).await;
+    story.agrees("hotel", &story.scrape().await);
+}

@@ -1,0 +1,52 @@
+//! One target's failure is nobody else's.
+
+use polyai_exporter::simulator::{Fault, FaultKind, RetryAfter};
+
+use crate::support::calls::{mixed_calls, project};
+use crate::support::story::{given, wait};
+use crate::support::{minutes, seconds};
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_target_changes_nothing_for_another() {
+    let calls = mixed_calls(seconds(40), minutes(30), seconds(28));
+    let names = ["healthy", "broken", "slow", "limited"];
+    let story = given(names.map(|name| project(name).with_calls(calls.iter().cloned())))
+        .polling(|polling| {
+            polling.recheck = vec![minutes(5), minutes(20)];
+            polling.requests_per_minute = 30.try_into().unwrap();
+            polling.max_concurrent_requests = 4.try_into().unwrap();
+        })
+        .begin()
+        .await;
+    story.api().fault(Fault::new(FaultKind::Status(500)).on("broken"));
+    let pieces = FaultKind::SlowBody { pieces: 6, pause: seconds(5) };
+    story.api().fault(Fault::new(pieces).on("slow"));
+    story.api().limit_key("key-of-limited", 1, RetryAfter::Seconds(600));
+    for minute in 1..=29 {
+        wait(minutes(1)).await;
+        let scrape = story.scrape().await;
+        let healthy = [("project", "healthy")];
+        scrape.says("polyai_target_up", &healthy, 1.0);
+        let age = story.now().timestamp() as f64
+            - scrape.value("polyai_target_last_success_timestamp_seconds", &healthy);
+        assert!(age <= 31.0, "after {minute} min the last success is {age} s old");
+    }
+    let during = story.scrape().await;
+    during.says("polyai_target_up", &[("project", "broken")], 0.0);
+    assert_eq!(during.problems("slow"), Vec::<String>::new(), "a slow body is not a wrong clock");
+    // 29 min are 58 ticks, each of which lists what is open once.
+    let ticks = story.api().traffic(&story.target("healthy")).running_pass;
+    assert!((57..=60).contains(&ticks), "{ticks} polls");
+    wait(minutes(30)).await;
+    let scrape = story.scrape().await;
+    story.agrees("healthy", &scrape);
+    assert_eq!(scrape.problems("healthy"), Vec::<String>::new());
+
+    story.api().clear_faults();
+    story.api().restore_key("key-of-limited");
+    wait(minutes(60)).await;
+    let scrape = story.scrape().await;
+    for name in names {
+        story.agrees(name, &scrape);
+    }
+}

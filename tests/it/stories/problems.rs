@@ -1,0 +1,193 @@
+//! Every problem has a stable code, which is there while its cause is, and a poll that fails is not up.
+
+use polyai_exporter::simulator::{Control, Fault, FaultKind, LatencyShape, RetryAfter};
+
+use crate::support::calls::{call, project};
+use crate::support::story::{given, wait};
+use crate::support::{at, hours, minutes, seconds};
+
+type Cause = fn(&Control);
+
+const POLLS_FAIL: [(&str, Cause, Cause); 10] = [
+    (
+        "unauthorized",
+        |api| api.revoke_key("key-of-unauthorized"),
+        |api| api.restore_key("key-of-unauthorized"),
+    ),
+    ("forbidden", |api| api.forbid_key("key-of-forbidden"), |api| api.restore_key("key-of-forbidden")),
+    (
+        "not_found",
+        |api| api.fault(Fault::new(FaultKind::ProjectUnknown).on("not_found")),
+        Control::clear_faults,
+    ),
+    ("wrong_host", |api| api.fault(Fault::new(FaultKind::WrongHost).on("wrong_host")), Control::clear_faults),
+    (
+        "rate_limited",
+        |api| api.limit_key("key-of-rate_limited", 0, RetryAfter::Seconds(30)),
+        |api| api.restore_key("key-of-rate_limited"),
+    ),
+    (
+        "server_error",
+        |api| api.fault(Fault::new(FaultKind::Status(503)).on("server_error")),
+        Control::clear_faults,
+    ),
+    ("unreachable", |api| api.fault(Fault::new(FaultKind::Reset).on("unreachable")), Control::clear_faults),
+    (
+        "timeout",
+        |api| api.fault(Fault::new(FaultKind::SlowFirstByte(seconds(90))).on("timeout")),
+        Control::clear_faults,
+    ),
+    (
+        "bad_payload",
+        |api| api.fault(Fault::new(FaultKind::Html(200)).on("bad_payload")),
+        Control::clear_faults,
+    ),
+    ("well", |_| {}, |_| {}),
+];
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_poll_has_its_problem_and_is_not_up_until_the_cause_is_gone() {
+    let story = given(POLLS_FAIL.map(|(name, _, _)| project(name))).begin().await;
+    wait(minutes(2)).await;
+    let before = story.scrape().await;
+    for (name, begin, _) in POLLS_FAIL {
+        assert_eq!(before.problems(name), Vec::<String>::new());
+        before.says("polyai_target_up", &[("project", name)], 1.0);
+        begin(story.api());
+    }
+    // A time-out is tried three times before the poll gives up.
+    wait(minutes(6)).await;
+    let during = story.scrape().await;
+    for (name, _, end) in POLLS_FAIL {
+        let (problems, up) = if name == "well" { (vec![], 1.0) } else { (vec![name.to_owned()], 0.0) };
+        assert_eq!(during.problems(name), problems);
+        during.says("polyai_target_up", &[("project", name)], up);
+        end(story.api());
+    }
+    wait(minutes(11)).await;
+    let after = story.scrape().await;
+    for (name, _, _) in POLLS_FAIL {
+        assert_eq!(after.problems(name), Vec::<String>::new());
+        after.says("polyai_target_up", &[("project", name)], 1.0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_records_lack_is_a_problem_of_a_target_that_is_up() {
+    let calls = |from: u64| {
+        (0..6).map(move |n| call(&format!("CA{from}-{n}"), minutes(from) + seconds(20 * n)).lasting(20))
+    };
+    let hidden = project("transcript_off").with_quirks(|quirks| quirks.transcripts = false);
+    let silent = project("latency_missing").with_quirks(|quirks| quirks.latency = LatencyShape::Absent);
+    let sparse = project("partial_fields").with_quirks(|quirks| quirks.sparse = true);
+    let names = ["transcript_off", "latency_missing", "partial_fields"];
+    let projects = [hidden, silent, sparse].map(|project| project.with_calls(calls(1).chain(calls(10))));
+    let story = given(projects).begin().await;
+    wait(minutes(4)).await;
+    let during = story.scrape().await;
+    for name in names {
+        assert_eq!(during.problems(name), [name]);
+        during.says("polyai_target_up", &[("project", name)], 1.0);
+    }
+    for name in names {
+        story.api().quirks(name, |quirks| *quirks = polyai_exporter::simulator::Quirks::default());
+    }
+    wait(minutes(12)).await;
+    let after = story.scrape().await;
+    for name in names {
+        assert_eq!(after.problems(name), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_is_not_up_before_its_first_poll_and_ready_means_that_each_was_tried() {
+    let slow = Fault::new(FaultKind::SlowFirstByte(seconds(20))).on("slow").times(1);
+    let story = given([project("hotel"), project("slow")]).begin_with(|api| api.fault(slow)).await;
+    wait(seconds(10)).await;
+    let (status, body) = story.exporter.get("/-/ready").await;
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("1 target has not been tried yet"), "{body}");
+    let early = story.scrape().await;
+    early.says("polyai_target_up", &[("project", "slow")], 0.0);
+    early.says("polyai_target_last_success_timestamp_seconds", &[("project", "slow")], 0.0);
+    early.says("polyai_conversations_total", &[("project", "slow"), ("channel", "VOICE-SIP")], 0.0);
+    early.says("polyai_target_up", &[("project", "hotel")], 1.0);
+    assert_eq!(story.exporter.get("/-/healthy").await.0, 200);
+    wait(seconds(15)).await;
+    assert_eq!(story.exporter.get("/-/ready").await.0, 200);
+    story.scrape().await.says("polyai_target_up", &[("project", "slow")], 1.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_whose_key_is_wrong_from_the_beginning_still_makes_the_daemon_ready() {
+    let refuse = |api: &Control| api.revoke_key("key-of-hotel");
+    let story = given([project("hotel")]).begin_with(refuse).await;
+    wait(seconds(10)).await;
+    assert_eq!(story.exporter.get("/-/ready").await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn polls_that_an_api_is_too_slow_for_are_skipped_and_counted() {
+    let story = given([project("hotel")]).polling(|polling| polling.interval = seconds(10)).begin().await;
+    wait(minutes(5)).await;
+    let before = story.scrape().await;
+    before.says("polyai_exporter_polls_skipped_total", &[], 0.0);
+    story.api().fault(FaultKind::SlowFirstByte(seconds(24)));
+    wait(minutes(10)).await;
+    // A poll of two requests takes 48 s and so leaves out three or four ticks of 10 s.
+    let slow = story.scrape().await;
+    let skipped = slow.value("polyai_exporter_polls_skipped_total", &[]);
+    assert!((36.0..=50.0).contains(&skipped), "{skipped} polls skipped in 10 min");
+    slow.says("polyai_target_up", &[], 1.0);
+    assert_eq!(slow.problems("hotel"), Vec::<String>::new(), "a slow answer is not a wrong clock");
+    story.api().clear_faults();
+    wait(minutes(2)).await;
+    let settled = story.scrape().await.value("polyai_exporter_polls_skipped_total", &[]);
+    wait(minutes(5)).await;
+    story.scrape().await.says("polyai_exporter_polls_skipped_total", &[], settled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_key_is_tried_a_dozen_times_an_hour_and_works_again_by_itself() {
+    let story = given([project("hotel").with_calls([call("CA01", minutes(5))])]).begin().await;
+    wait(minutes(2)).await;
+    story.api().expire_key("key-of-hotel", at(minutes(3)));
+    wait(hours(1)).await;
+    let refused = story.api().traffic(&story.target("hotel")).statuses[&401];
+    assert!((10..=14).contains(&refused), "{refused} requests with a refused key in an hour");
+    story.api().restore_key("key-of-hotel");
+    wait(minutes(7)).await;
+    let after = story.scrape().await;
+    after.says("polyai_target_up", &[], 1.0);
+    story.agrees("hotel", &after);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_is_honoured_to_the_second_and_then_it_goes_slower() {
+    let story = given([project("hotel")])
+        .polling(|polling| {
+            // A budget so tight that the pace decides: 12 requests a minute are wanted, 6 allowed.
+            polling.interval = seconds(10);
+            polling.requests_per_minute = 6.try_into().unwrap();
+        })
+        .begin()
+        .await;
+    wait(minutes(5)).await;
+    story.api().forget_requests();
+    wait(minutes(5)).await;
+    let usual = story.api().lines().len();
+    assert!((29..=31).contains(&usual), "{usual} requests in 5 min");
+    story.api().forget_requests();
+    story.api().fault(Fault::new(FaultKind::RateLimited(RetryAfter::Seconds(120))).times(1));
+    wait(minutes(8)).await;
+    let lines = story.api().lines();
+    let limited = lines.iter().position(|line| line.status == 429).unwrap();
+    let resumed = lines[limited + 1].at;
+    let pause = resumed - lines[limited].at;
+    assert!((120_000..=135_000).contains(&pause.num_milliseconds()), "it paused for {pause}");
+    let in_five_minutes = |line: &&polyai_exporter::simulator::RequestLine| {
+        line.at >= resumed && line.at < resumed + minutes(5)
+    };
+    let slower = lines.iter().filter(in_five_minutes).count();
+    assert!((20..=26).contains(&slower), "{slower} requests in 5 min after a 429");
+}

@@ -1,0 +1,58 @@
+//! Records that cannot be read spoil only themselves.
+
+use crate::support::calls::{call, project};
+use crate::support::story::{given, wait};
+use crate::support::{minutes, seconds};
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_record_spoils_only_itself_and_is_named() {
+    let broken = [
+        ("CA-NO-START", "bad_start", r#"{"id":"CA-NO-START","in_progress":false}"#),
+        ("CA-ODD-START", "bad_start", r#"{"id":"CA-ODD-START","started_at":"yesterday"}"#),
+        ("", "bad_id", r#"{"started_at":"2026-08-20T09:02:00Z","total_duration":9}"#),
+        (
+            "CA-ODD-TURNS",
+            "bad_shape",
+            r#"{"id":"CA-ODD-TURNS","started_at":"2026-08-20T09:02:00Z","turns":7}"#,
+        ),
+        ("", "bad_shape", "17"),
+        ("", "bad_shape", "null"),
+    ];
+    let raw = broken.iter().enumerate().map(|(n, (_, _, json))| {
+        call(&format!("RAW{n}"), minutes(2) + seconds(n as u64)).lasting(30).raw(*json)
+    });
+    let good = (0..8).map(|n| call(&format!("CA{n}"), minutes(2) + seconds(n)).lasting(31));
+    let story = given([project("hotel").with_calls(raw.chain(good))]).begin().await;
+    wait(minutes(20)).await;
+    let scrape = story.scrape().await;
+    story.agrees("hotel", &scrape);
+    scrape.says("polyai_target_up", &[], 1.0);
+    for kind in ["bad_id", "bad_start", "bad_shape"] {
+        assert!(scrape.value("polyai_exporter_records_rejected_total", &[("kind", kind)]) >= 1.0, "{kind}");
+    }
+    let lines = story.log.about("hotel");
+    let rejected: Vec<(String, String)> = lines
+        .iter()
+        .filter(|line| line.gist() == "ERROR record rejected; it is not counted")
+        .map(|line| (line.field("conversation_id"), line.field("kind")))
+        .collect();
+    for (id, kind, _) in broken {
+        assert!(rejected.contains(&(id.to_owned(), kind.to_owned())), "{id} {kind} in {rejected:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn broken_records_are_a_problem_while_they_come() {
+    let raw = call("RAW", minutes(2)).lasting(30).raw(r#"{"id":"CA-ODD","started_at":"soon"}"#);
+    let later = call("CA01", minutes(8));
+    let story = given([project("hotel").with_calls([raw, later])])
+        .polling(|polling| polling.recheck = Vec::new())
+        .begin()
+        .await;
+    wait(minutes(4)).await;
+    let during = story.scrape().await;
+    assert_eq!(during.problems("hotel"), ["bad_payload"]);
+    during.says("polyai_target_up", &[], 1.0);
+    wait(minutes(8)).await;
+    assert_eq!(story.scrape().await.problems("hotel"), Vec::<String>::new());
+}

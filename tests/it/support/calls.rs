@@ -1,0 +1,83 @@
+//! Calls to tell stories about.
+//!
+//! Owns: projects with a key of their own, and a mix of calls that holds every case that counting tells apart.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use polyai_exporter::simulator::{Call, Project};
+use polyai_exporter::target::Region;
+
+use super::at;
+
+/// A project without calls that is read with a key of its own.
+pub(crate) fn project(name: &str) -> Project {
+    Project::new(name, Region::Us1).with_key(&format!("key-of-{name}"))
+}
+
+/// A call of a minute that starts so long after the story's beginning.
+pub(crate) fn call(id: &str, start: Duration) -> Call {
+    Call::new(id).starting(at(start))
+}
+
+/// One call every `apart` from `first` to `last`, such that their order, starts and ends fall on no grid, among them:
+/// handoffs with and without a reason, out-of-domain, silent and interrupted turns, other channels and none, no duration, no
+/// latency, starts at the same moment, calls that are listed only after their end, minutes late or with their end late.
+pub(crate) fn mixed_calls(first: Duration, last: Duration, apart: Duration) -> Vec<Call> {
+    let mut calls = Vec::new();
+    let mut start = at(first);
+    for n in 0u64.. {
+        if start > at(last) {
+            break;
+        }
+        calls.push(nth(n, "CA").starting(start));
+        if n % 8 == 0 {
+            calls.push(nth(n, "TWIN").starting(start).lasting(40));
+        }
+        start +=
+            TimeDelta::from_std(apart).unwrap() + TimeDelta::milliseconds((n * 377 % 1000).cast_signed());
+    }
+    calls.into_iter().enumerate().map(|(n, call)| visible(n, call)).collect()
+}
+
+fn nth(n: u64, prefix: &str) -> Call {
+    let mut call = Call::new(format!("{prefix}{n:04}"))
+        .lasting_exactly(TimeDelta::milliseconds((4_000 + n * 37_321 % 240_000).cast_signed()))
+        .turns(1 + (n % 7) as usize)
+        .latency((0..n % 6).map(|turn| 0.3 + turn as f64 * 0.7 + n as f64 / 64.0));
+    if n % 7 == 2 {
+        call = call.ood(1);
+    }
+    if n % 6 == 1 {
+        call = call.silences(2);
+    }
+    if n % 4 == 3 {
+        call = call.barge_ins(1);
+    }
+    if n % 11 == 5 {
+        call = call.saying_num_turns(9).saying_num_ood(2);
+    }
+    call = match n % 10 {
+        0 => call.handoff("billing_question", "Billing queue").agent_part(3),
+        3 => call.handoff("", "Front desk"),
+        6 => call.handoff("customer \"request\"", ""),
+        _ => call,
+    };
+    match n % 9 {
+        2 => call.channel("WEBCHAT"),
+        5 => call.without_channel(),
+        7 => call.without_duration(),
+        _ => call,
+    }
+}
+
+fn visible(n: usize, call: Call) -> Call {
+    let end = call.end().unwrap_or(call.start());
+    match n % 13 {
+        3 => call.hidden_while_running(),
+        6 => call.visible_from(end + TimeDelta::minutes(3)),
+        9 => call.finished_visible_from(end + TimeDelta::minutes(4)),
+        11 => call.visible_from(end + TimeDelta::minutes(11)),
+        _ => call,
+    }
+}

@@ -1,0 +1,190 @@
+//! The scene of a story: a simulated API and the daemon that polls it, in one runtime and in virtual time.
+//!
+//! Owns: how the two are set up, started and stopped, and how time passes. Never: what is expected.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use polyai_exporter::app::{App, Ended};
+use polyai_exporter::clock::Clock;
+use polyai_exporter::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
+use polyai_exporter::simulator::{Control, Project, Running, Simulator, World};
+use polyai_exporter::target::{ApiVersion, ClientEnv, TargetKey};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::dawn;
+use super::log::Log;
+use super::scrape::Scrape;
+
+/// What a story starts from: projects, all of which are polled, and the settings of the daemon.
+pub(crate) struct Given {
+    projects: Vec<Project>,
+    settings: Settings,
+}
+
+/// A scene that has been set: the API answers, the daemon polls.
+pub(crate) struct Story {
+    pub(crate) simulator: Running,
+    pub(crate) exporter: Exporter,
+    pub(crate) settings: Settings,
+    pub(crate) log: Log,
+    projects: Vec<Project>,
+}
+
+/// A running daemon.
+pub(crate) struct Exporter {
+    pub(crate) clock: Clock,
+    address: SocketAddr,
+    stop: CancellationToken,
+    running: JoinHandle<Ended>,
+}
+
+/// The world of these projects, polled every 30 s and counted from [`dawn`] on. Budgets are so wide that they do not matter.
+pub(crate) fn given(projects: impl IntoIterator<Item = Project>) -> Given {
+    let polling = Polling {
+        anchor: Some(dawn()),
+        requests_per_minute: 6000.try_into().unwrap(),
+        max_concurrent_requests: 100.try_into().unwrap(),
+        ..Polling::default()
+    };
+    let settings = Settings {
+        server: Server { listen: SocketAddr::from(([127, 0, 0, 1], 0)) },
+        storage: Storage::Ephemeral,
+        polling,
+        metrics: Metrics::default(),
+        targets: Vec::new(),
+    };
+    let projects: Vec<Project> = projects.into_iter().collect();
+    Given { projects, settings }.with_targets()
+}
+
+impl Given {
+    fn with_targets(mut self) -> Self {
+        let targets = self.projects.iter().map(|project| Target {
+            key: project.target(ClientEnv::Live),
+            account_id: project.account_id.clone(),
+            project_id: project.project_id.clone(),
+            api_version: ApiVersion::V3,
+            api_key: Secret::new(&project.keys[0]),
+            base_url: String::new(),
+            ca_file: None,
+            channels: vec!["VOICE-SIP".to_owned()],
+        });
+        self.settings.targets = targets.collect();
+        self.settings.targets.sort_by(|a, b| a.key.cmp(&b.key));
+        self
+    }
+
+    /// Polls as `change` says.
+    pub(crate) fn polling(mut self, change: impl FnOnce(&mut Polling)) -> Self {
+        change(&mut self.settings.polling);
+        self
+    }
+
+    /// Reads `project` with this version of the API.
+    pub(crate) fn reading(mut self, project: &str, version: ApiVersion) -> Self {
+        let target = self.settings.targets.iter_mut().find(|target| target.key.project == project);
+        target.unwrap().api_version = version;
+        self
+    }
+
+    /// Keeps its state in `directory`.
+    pub(crate) fn storing(mut self, directory: &Path) -> Self {
+        self.settings.storage = Storage::Directory(directory.to_owned());
+        self
+    }
+
+    /// Starts the API, `before` the daemon does, if at all, and then the daemon.
+    pub(crate) async fn begin(self) -> Story {
+        self.begin_with(|_| {}).await
+    }
+
+    /// The same; `prepare` is given the levers of the API before the daemon's first poll.
+    pub(crate) async fn begin_with(self, prepare: impl FnOnce(&Control)) -> Story {
+        let log = Log::capture();
+        let Self { projects, mut settings } = self;
+        let world = World::of(projects.iter().cloned());
+        let simulator = Simulator::on_loopback(world, Clock::starting_at(dawn())).await.unwrap();
+        for target in &mut settings.targets {
+            target.base_url = simulator.base_url(target.key.region);
+        }
+        prepare(&simulator.control);
+        let exporter = Exporter::start(&settings, Clock::starting_at(dawn())).await;
+        Story { simulator, exporter, settings, log, projects }
+    }
+}
+
+impl Story {
+    /// The levers of the API.
+    pub(crate) fn api(&self) -> &Control {
+        &self.simulator.control
+    }
+
+    /// The target of `project`.
+    pub(crate) fn target(&self, project: &str) -> TargetKey {
+        let found = self.projects.iter().find(|known| known.name == project);
+        found.unwrap_or_else(|| panic!("no project is called {project}")).target(ClientEnv::Live)
+    }
+
+    /// The names of all projects.
+    pub(crate) fn projects(&self) -> Vec<String> {
+        self.projects.iter().map(|project| project.name.clone()).collect()
+    }
+
+    /// The time at the API.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.api().now()
+    }
+
+    /// What the daemon says now.
+    pub(crate) async fn scrape(&self) -> Scrape {
+        self.exporter.scrape().await
+    }
+
+    /// Stops the daemon in order, lets `pause` pass, and starts it again on the same settings.
+    pub(crate) async fn restart_after(mut self, pause: Duration) -> Self {
+        let clock = self.exporter.clock.clone();
+        assert_eq!(self.exporter.stop().await, Ended::Orderly, "the stop");
+        wait(pause).await;
+        self.exporter = Exporter::start(&self.settings, clock).await;
+        self
+    }
+}
+
+impl Exporter {
+    /// Starts a daemon.
+    pub(crate) async fn start(settings: &Settings, clock: Clock) -> Self {
+        let app = App::build(settings, clock.clone()).await.unwrap();
+        let (address, stop) = (app.address(), CancellationToken::new());
+        let running = tokio::spawn(app.run(stop.clone()));
+        Self { clock, address, stop, running }
+    }
+
+    /// Status and body of a page of its own port.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = client.get(format!("http://{}{path}", self.address)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// What it says now.
+    pub(crate) async fn scrape(&self) -> Scrape {
+        let (status, body) = self.get("/metrics").await;
+        assert_eq!(status, 200, "/metrics: {body}");
+        Scrape::read(&body)
+    }
+
+    /// Stops it in order.
+    pub(crate) async fn stop(self) -> Ended {
+        self.stop.cancel();
+        self.running.await.unwrap()
+    }
+}
+
+/// Lets virtual time pass.
+pub(crate) async fn wait(time: Duration) {
+    tokio::time::sleep(time).await;
+}
