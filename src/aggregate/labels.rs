@@ -25,12 +25,29 @@ pub(super) fn raw_values<'a>(dimensions: &[Dimension], facts: &'a Facts) -> Vec<
         .iter()
         .map(|&dimension| {
             let value = match dimension {
-                Dimension::Channel => facts.channel.as_deref().unwrap_or("unknown"),
-                Dimension::Variant => facts.variant.as_deref().unwrap_or("none"),
+                Dimension::Channel => facts.channel.as_deref(),
+                Dimension::Variant => facts.variant.as_deref(),
             };
-            (dimension, value)
+            (dimension, value.unwrap_or(unnamed(dimension)))
         })
         .collect()
+}
+
+/// The value of a dimension that a conversation does not name.
+const fn unnamed(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Channel => "unknown",
+        Dimension::Variant => "none",
+    }
+}
+
+/// The values of a conversation that counted under `counted`, as far as they are known, under `dimensions`.
+pub fn carried_over(dimensions: &[Dimension], counted: &[(Dimension, Box<str>)]) -> Dimensions {
+    let value = |&dimension: &Dimension| {
+        let known = counted.iter().find(|(other, _)| *other == dimension).map(|(_, value)| &**value);
+        Arc::from(known.unwrap_or(unnamed(dimension)))
+    };
+    dimensions.iter().map(value).collect()
 }
 
 /// The values that each label of one target has taken, up to a cap.

@@ -12,7 +12,7 @@ mod series;
 
 pub use catalogue::{Kind, Metric};
 pub use histogram::{Bounds, Histogram};
-pub use labels::{Dimensions, LabelCap, OTHER};
+pub use labels::{Dimensions, LabelCap, OTHER, carried_over};
 pub use recent::{Recent, RecentConversation};
 pub use rules::{Change, Contribution, amendment, conversation};
 pub use series::{Layout, Series, SeriesKey, TargetSeries, Value};

@@ -83,8 +83,8 @@ impl Page {
     fn read_apart(body: &[u8], is_array: bool, first: &serde_json::Error) -> Result<Self, FetchError> {
         #[derive(Deserialize)]
         struct Apart<'a> {
-            #[serde(borrow)]
-            conversations: Option<Vec<&'a RawValue>>,
+            #[serde(borrow, deserialize_with = "wire::nullable_list")]
+            conversations: Vec<&'a RawValue>,
             #[serde(borrow, default)]
             cursor: wire::Text<'a>,
             #[serde(default)]
@@ -95,7 +95,7 @@ impl Page {
         let text = String::from_utf8_lossy(body);
         let apart = if is_array {
             serde_json::from_str(&text).map(|records| Apart {
-                conversations: Some(records),
+                conversations: records,
                 cursor: wire::Text::default(),
                 next_offset: wire::Number::default(),
             })
@@ -103,8 +103,11 @@ impl Page {
             serde_json::from_str(&text)
         };
         let apart: Apart<'_> = apart.map_err(|_| FetchError::bad_payload(describe(body, first)))?;
-        let records = apart.conversations.unwrap_or_default();
-        Ok(Self::of(records.iter().map(|record| read_one(record.get())), apart.cursor, apart.next_offset))
+        Ok(Self::of(
+            apart.conversations.iter().map(|record| read_one(record.get())),
+            apart.cursor,
+            apart.next_offset,
+        ))
     }
 }
 

@@ -109,7 +109,8 @@ pub struct Named<'a> {
     pub id: Text<'a>,
 }
 
-fn nullable_list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+/// A list that must be there, but may be null.
+pub(super) fn nullable_list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

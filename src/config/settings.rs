@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::Secret;
 use crate::target::{ApiVersion, TargetKey};
@@ -84,7 +85,7 @@ pub struct Metrics {
 }
 
 /// An optional label of conversation series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Dimension {
     /// `channel`, from the field of that name.
     Channel,

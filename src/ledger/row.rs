@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Dimension;
 use crate::conversation::{Facts, Micros};
 use crate::moment::Moment;
 
@@ -39,8 +40,8 @@ pub struct Counted {
     pub added: Tally,
     /// What it showed when it was last seen; equal to `added` unless it shrank.
     pub shown: Tally,
-    /// The values of the optional dimensions that it counted under.
-    pub dimensions: Vec<Box<str>>,
+    /// The optional dimensions that it counted under, with their values: the settings may have others by now.
+    pub dimensions: Vec<(Dimension, Box<str>)>,
 }
 
 /// The amounts of a conversation that a later change may raise.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::load::capped_label;
 use super::{Batch, FirstFinish, Recorded, Recorder, Sighting, Status, TargetIndex, gauges};
 use crate::aggregate::{
-    Change, Contribution, Dimensions, Metric, RecentConversation, SeriesKey, amendment, conversation,
+    Change, Contribution, Dimensions, Metric, RecentConversation, SeriesKey, amendment, carried_over,
+    conversation,
 };
 use crate::conversation::{ConversationId, Facts, Micros, Phase};
 use crate::ledger::store::{Rows, StoreError};
@@ -179,7 +180,14 @@ impl Recorder {
             ended_at,
             added: tally,
             shown: tally,
-            dimensions: dimensions.iter().map(|value| Box::from(&**value)).collect(),
+            dimensions: self
+                .counting
+                .layout
+                .dimensions
+                .iter()
+                .zip(&dimensions)
+                .map(|(&dimension, value)| (dimension, Box::from(&**value)))
+                .collect(),
         };
         recorded.counted += 1;
         self.apply(batch, list, recorded);
@@ -195,11 +203,13 @@ impl Recorder {
         recorded: &mut Recorded,
     ) {
         let Some(state) = self.targets.get_mut(batch.target.0) else { return };
-        let mut values: Dimensions = change.row.dimensions.iter().map(|value| Arc::from(&**value)).collect();
-        if values.len() != self.counting.layout.dimensions.len() {
+        let dimensions = &self.counting.layout.dimensions;
+        let values = if change.row.dimensions.iter().map(|(dimension, _)| dimension).eq(dimensions) {
+            carried_over(dimensions, &change.row.dimensions)
+        } else {
             // It counted under other dimensions than are configured now.
-            values = conversation(facts, &self.counting.layout.dimensions, &mut state.cap).0;
-        }
+            conversation(facts, dimensions, &mut state.cap).0
+        };
         let mut list = amendment(&change.added_before, &change.row.added, facts, &values, &mut state.cap);
         for (happened, direction) in [(change.up, "up"), (change.down, "down")] {
             if happened {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Counting, Generation, Recorder, TargetIndex, TargetState, persist};
 use crate::aggregate::catalogue::{CATALOGUE, Labels};
 use crate::aggregate::{
-    Dimensions, Kind, LabelCap, Metric, Recent, RecentConversation, SeriesKey, TargetSeries,
+    Dimensions, Kind, LabelCap, Metric, Recent, RecentConversation, SeriesKey, TargetSeries, carried_over,
 };
 use crate::config::Dimension;
 use crate::conversation::ConversationId;
@@ -110,7 +110,7 @@ impl Recorder {
                 }
                 Row::Counted(counted) => state.recent.push(RecentConversation {
                     ended_at: counted.ended_at,
-                    dimensions: counted.dimensions.iter().map(|value| Arc::from(&**value)).collect(),
+                    dimensions: carried_over(&self.layout.dimensions, &counted.dimensions),
                     tally: counted.shown,
                 }),
             }

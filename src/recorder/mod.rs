@@ -203,3 +203,6 @@ impl Recorder {
         &self.committed
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -429,3 +429,6 @@ fn cover(mark: &mut crate::ledger::RecheckMark, from: Moment, to: Moment) {
         Some(_) => mark.covered = Some((from, to)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ fn counted(number: u32) -> Row {
         ended_at: at(i64::from(number) + 60),
         added: tally,
         shown: tally,
-        dimensions: vec!["VOICE-SIP".into()],
+        dimensions: vec![(crate::config::Dimension::Channel, "VOICE-SIP".into())],
     })
 }
 

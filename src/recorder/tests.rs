@@ -1,0 +1,432 @@
+//! Stories of the single writer: what a scrape may see, and when.
+
+mod scene;
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering::SeqCst;
+
+use scene::*;
+
+use super::*;
+use crate::aggregate::Metric;
+use crate::config::{Dimension, Metrics, Storage};
+use crate::target::ClientEnv;
+
+const PHONE: &[&str] = &["VOICE-SIP"];
+
+#[test]
+fn what_will_be_counted_is_there_at_zero_before_the_first_poll() {
+    let recorder = in_memory(counting());
+    let first = recorder.generation();
+    for metric in [
+        Metric::Conversations,
+        Metric::Handoffs,
+        Metric::Turns,
+        Metric::TurnLatency,
+        Metric::ConversationDuration,
+    ] {
+        assert_eq!(first.count(metric, PHONE), Some(0), "{metric:?}");
+    }
+    assert_eq!(first.count(Metric::Late, &[]), Some(0));
+    for direction in ["up", "down"] {
+        assert_eq!(first.count(Metric::Amendments, &[direction]), Some(0));
+    }
+    assert_eq!(first.label_sets(Metric::LabelValuesFolded), ["channel", "destination", "reason"]);
+    assert_eq!(first.series(Metric::Conversations, PHONE).unwrap().start, at(0));
+    assert_eq!(first.gauge(Metric::TargetUp, &[]), Some(0.0));
+    assert_eq!(
+        first.gauge(Metric::TargetInfo, &["ws-00000001", "PROJECT-0000001", "localhost", "v3"]),
+        Some(1.0)
+    );
+    assert_eq!(first.gauge(Metric::LastConversation, &[]), None);
+    // Nothing has been looked at: an absent gauge says so, a 0 would not.
+    assert_eq!(first.gauge(Metric::InProgress, PHONE), None);
+}
+
+#[test]
+fn one_conversation_is_seen_running_then_finished_then_counts_once() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&listing(30, &[running("CA01", 10)]));
+    assert_eq!(recorder.generation().gauge(Metric::InProgress, PHONE), Some(1.0));
+    assert_eq!(recorder.generation().gauge(Metric::OldestInProgressStart, &[]), Some(at(10).seconds()));
+
+    recorder.take(&listing(60, &[]));
+    let recorded = recorder.take(&walk(60, &[finished("CA01", 10, 45)]));
+    let first_finish =
+        FirstFinish { started_at: at(10), ended_at: Some(at(55)), was_open: true, sight: Sight::Timely };
+    assert_eq!(recorded, Recorded { finished: vec![first_finish], counted: 0, folded: BTreeSet::new() });
+    assert_eq!(recorder.generation().gauge(Metric::InProgress, PHONE), Some(0.0));
+    assert_eq!(recorder.generation().gauge(Metric::OldestInProgressStart, &[]), None);
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(0));
+
+    // Nothing of it is seen again; the next batch of its target finds that it has settled.
+    let recorded = recorder.take(&walk(90, &[]));
+    assert_eq!(recorded, Recorded { counted: 1, ..Recorded::default() });
+    let now = recorder.generation();
+    assert_eq!(now.count(Metric::Conversations, PHONE), Some(1));
+    assert_eq!(now.count(Metric::Turns, PHONE), Some(4));
+    assert_eq!(now.count(Metric::OodTurns, PHONE), Some(1));
+    assert_eq!(now.count(Metric::TurnLatency, PHONE), Some(1));
+    assert_eq!(now.count(Metric::IngestLag, &[]), Some(1));
+    assert_eq!(now.gauge(Metric::LastConversation, &[]), Some(at(55).seconds()));
+    assert_eq!(now.series(Metric::Conversations, PHONE).unwrap().start, at(0));
+
+    // However often it is seen from now on.
+    for now in [120, 150, 5000] {
+        assert_eq!(recorder.take(&walk(now, &[finished("CA01", 10, 45)])), Recorded::default());
+    }
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
+}
+
+#[test]
+fn taking_the_same_batch_again_changes_nothing() {
+    let mut recorder = in_memory(counting());
+    let batch = walk(400, &[finished("CA01", 10, 45), finished("CA02", 20, 45), finished("CA01", 10, 45)]);
+    assert_eq!(recorder.absorb(&batch).unwrap().counted, 2, "a page may show one twice");
+    assert_eq!(recorder.absorb(&batch).unwrap().counted, 0);
+    recorder.commit(true).unwrap();
+    assert_eq!(recorder.absorb(&batch).unwrap().counted, 0);
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(2));
+}
+
+#[test]
+fn a_scrape_sees_nothing_before_it_is_committed() {
+    let mut recorder = in_memory(counting());
+    let before = recorder.generation().number;
+    recorder.absorb(&walk(400, &[finished("CA01", 10, 45)])).unwrap();
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(0));
+    assert!(recorder.commit(false).unwrap());
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
+    assert_eq!(recorder.generation().number, before + 1);
+}
+
+#[test]
+fn marks_alone_wait_for_something_that_must_be_durable_but_the_first_which_hold_the_anchor() {
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    recorder.absorb(&walk(0, &[])).unwrap();
+    assert!(recorder.commit(false).unwrap(), "the anchor");
+    recorder.absorb(&walk(30, &[])).unwrap();
+    assert!(!recorder.commit(false).unwrap(), "nothing but marks");
+    assert_eq!(recorder.generation().gauge(Metric::TargetWatermark, &[]), Some(at(30).seconds()));
+    recorder.absorb(&walk(60, &[running("CA01", 40)])).unwrap();
+    assert!(recorder.commit(false).unwrap());
+    drop(recorder);
+    assert_eq!(state.start(counting(), 90).1.marks.unwrap().fresh, at(60));
+}
+
+#[test]
+fn what_is_late_is_counted_and_counted_as_late() {
+    let mut recorder = in_memory(counting());
+    let mut batch = walk(4000, &[finished("CA01", 10, 45), finished("CA02", 20, 45)]);
+    batch.sightings[0].sight = Sight::Late;
+    assert_eq!(recorder.take(&batch).counted, 2);
+    assert_eq!(recorder.generation().count(Metric::Late, &[]), Some(1));
+}
+
+#[test]
+fn an_amendment_adds_what_is_more_and_tells_both_directions() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    let mut changed = finished("CA01", 10, 40);
+    changed.facts.turns = Some(6);
+    recorder.take(&walk(430, &[handed_off(changed, "billing")]));
+    let now = recorder.generation();
+    assert_eq!(now.count(Metric::Turns, PHONE), Some(6));
+    assert_eq!(now.count(Metric::Handoffs, PHONE), Some(1));
+    assert_eq!(now.count(Metric::HandoffsByReason, &["VOICE-SIP", "billing", "desk"]), Some(1));
+    assert_eq!(
+        (now.count(Metric::Amendments, &["up"]), now.count(Metric::Amendments, &["down"])),
+        (Some(1), Some(1))
+    );
+    // The distribution keeps what it saw first.
+    assert_eq!(now.count(Metric::ConversationDuration, PHONE), Some(1));
+    assert_eq!(now.count(Metric::Conversations, PHONE), Some(1));
+}
+
+#[test]
+fn the_newest_conversation_is_the_one_that_ended_last_not_the_one_that_counted_last() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(900, &[finished("CA02", 500, 45)]));
+    recorder.take(&walk(930, &[finished("CA01", 10, 45)]));
+    assert_eq!(recorder.generation().gauge(Metric::LastConversation, &[]), Some(at(545).seconds()));
+}
+
+#[test]
+fn recent_ratios_are_there_only_where_something_ended() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(30, &[]));
+    recorder.note(&poll_went_well(30));
+    recorder.commit(false).unwrap();
+    assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
+    assert_eq!(recorder.generation().gauge(Metric::RecentHandoffRatio, PHONE), None);
+
+    recorder.take(&walk(400, &[handed_off(finished("CA01", 10, 45), "billing"), finished("CA02", 20, 45)]));
+    recorder.note(&poll_went_well(400));
+    recorder.commit(false).unwrap();
+    let now = recorder.generation();
+    assert_eq!(now.gauge(Metric::RecentConversations, PHONE), Some(2.0));
+    assert_eq!(now.gauge(Metric::RecentHandoffRatio, PHONE), Some(0.5));
+    assert_eq!(now.gauge(Metric::RecentOodTurnRatio, PHONE), Some(0.25));
+    assert_eq!(now.gauge(Metric::RecentSilenceTurnRatio, PHONE), Some(0.0));
+
+    // A failed poll says nothing about the last minutes; a good one much later moves the window past both.
+    recorder.note(&Status { up: false, ..poll_went_well(5000) });
+    recorder.commit(false).unwrap();
+    assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(2.0));
+    assert_eq!(recorder.generation().gauge(Metric::TargetUp, &[]), Some(0.0));
+    assert_eq!(recorder.generation().gauge(Metric::TargetLastSuccess, &[]), Some(at(400).seconds()));
+    recorder.note(&poll_went_well(5000));
+    recorder.commit(false).unwrap();
+    assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
+    assert_eq!(recorder.generation().gauge(Metric::RecentHandoffRatio, PHONE), None);
+}
+
+#[test]
+fn problems_are_shown_while_they_last() {
+    let mut recorder = in_memory(counting());
+    let problems = BTreeSet::from([Problem::TranscriptOff, Problem::ClockSkew]);
+    recorder.note(&Status { problems, ..poll_went_well(30) });
+    recorder.commit(false).unwrap();
+    assert_eq!(recorder.generation().label_sets(Metric::TargetProblem), ["clock_skew", "transcript_off"]);
+    recorder.note(&poll_went_well(60));
+    recorder.commit(false).unwrap();
+    assert!(recorder.generation().label_sets(Metric::TargetProblem).is_empty());
+}
+
+#[test]
+fn a_restart_takes_up_everything_that_counts() {
+    let state = State::new();
+    let (mut recorder, resume) = state.start(counting(), 0);
+    assert_eq!((resume.marks, resume.open.len(), resume.starts.len()), (None, 0, 0));
+    recorder.take(&walk(400, &[finished("CA01", 10, 45), on_channel(finished("CA02", 20, 45), "CHAT")]));
+    recorder.take(&walk(430, &[running("CA03", 380), finished("CA04", 390, 35)]));
+    let before = recorder.generation().clone();
+    drop(recorder);
+
+    let (mut recorder, resume) = state.start(counting(), 435);
+    assert_eq!(resume.marks.unwrap().fresh, at(430));
+    assert_eq!(resume.open, BTreeMap::from([(ConversationId::new("CA03").unwrap(), at(380))]));
+    assert_eq!(resume.starts.len(), 4);
+    let now = recorder.generation();
+    for metric in [Metric::Conversations, Metric::Turns, Metric::TurnLatency, Metric::ConversationDuration] {
+        for channel in ["VOICE-SIP", "CHAT"] {
+            assert_eq!(
+                now.series(metric, &[channel]),
+                before.series(metric, &[channel]),
+                "{metric:?} {channel}"
+            );
+        }
+    }
+    assert_eq!(now.series(Metric::Conversations, PHONE).unwrap().start, at(0));
+    assert_eq!(now.series(Metric::Conversations, &["CHAT"]).unwrap().start, at(400));
+    assert_eq!(now.gauge(Metric::LastConversation, &[]), Some(at(65).seconds()));
+    assert_eq!(now.gauge(Metric::RecentConversations, PHONE), Some(1.0));
+    assert_eq!(now.gauge(Metric::RecentOodTurnRatio, &["CHAT"]), Some(0.25));
+
+    // What was settling goes on settling, and counts.
+    assert_eq!(recorder.take(&walk(460, &[])).counted, 1);
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(2));
+}
+
+#[test]
+fn other_bucket_bounds_start_their_histograms_anew_and_nothing_else() {
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    drop(recorder);
+
+    let metrics = Metrics { latency_buckets: vec![1.0, 2.0], ..Metrics::default() };
+    let (recorder, _) = state.start(Counting { layout: Layout::new(&metrics), ..counting() }, 500);
+    let now = recorder.generation();
+    let latency = now.series(Metric::TurnLatency, PHONE).unwrap();
+    assert_eq!((now.count(Metric::TurnLatency, PHONE), latency.start), (Some(0), at(500)));
+    let duration = now.series(Metric::ConversationDuration, PHONE).unwrap();
+    assert_eq!((now.count(Metric::ConversationDuration, PHONE), duration.start), (Some(1), at(0)));
+    assert_eq!(now.count(Metric::Conversations, PHONE), Some(1));
+}
+
+#[test]
+fn other_dimensions_start_their_series_anew_and_leave_those_of_the_target() {
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    drop(recorder);
+
+    let (recorder, _) = state.start(with_labels(&[]), 500);
+    let now = recorder.generation();
+    assert_eq!(now.count(Metric::Conversations, &[]), Some(0));
+    assert_eq!(now.series(Metric::Conversations, &[]).unwrap().start, at(500));
+    assert_eq!(now.label_sets(Metric::Conversations), [""]);
+    assert_eq!(now.count(Metric::IngestLag, &[]), Some(1));
+    assert_eq!(now.gauge(Metric::LastConversation, &[]), Some(at(55).seconds()));
+    assert_eq!(now.gauge(Metric::RecentConversations, &[]), Some(1.0));
+}
+
+#[test]
+fn what_counted_under_other_dimensions_is_never_shown_under_a_wrong_name() {
+    let recent = |labels: &[Dimension]| {
+        let state = State::new();
+        let (mut recorder, _) = state.start(counting(), 0);
+        recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+        drop(recorder);
+        let (mut recorder, _) = state.start(with_labels(labels), 500);
+        let recent = recorder.generation().label_sets(Metric::RecentConversations);
+        let mut changed = finished("CA01", 10, 45);
+        changed.facts.turns = Some(6);
+        recorder.take(&walk(530, &[changed]));
+        (recent, recorder.generation().label_sets(Metric::Turns))
+    };
+    // What the ledger does not know of the past is not known; an amendment brings it along.
+    assert_eq!(recent(&[Dimension::Variant]), (vec!["none".to_owned()], vec!["London".to_owned()]));
+    assert_eq!(
+        recent(&Dimension::ALL),
+        (vec!["VOICE-SIP,none".to_owned()], vec!["VOICE-SIP,London".to_owned()])
+    );
+}
+
+#[test]
+fn beyond_the_cap_labels_fold_also_after_a_restart() {
+    let few = || Counting { max_label_values: NonZeroUsize::new(2).unwrap(), ..counting() };
+    let state = State::new();
+    let (mut recorder, _) = state.start(few(), 0);
+    recorder.take(&walk(400, &[on_channel(finished("CA01", 10, 45), "CHAT")]));
+    drop(recorder);
+    let (mut recorder, _) = state.start(few(), 430);
+    let recorded = recorder.take(&walk(
+        460,
+        &[on_channel(finished("CA02", 20, 45), "FAX"), on_channel(finished("CA03", 20, 45), "CHAT")],
+    ));
+    assert_eq!(recorded.folded, BTreeSet::from(["channel"]));
+    recorder.take(&listing(490, &[on_channel(running("CA04", 480), "PIGEON")]));
+    let now = recorder.generation();
+    assert_eq!(now.label_sets(Metric::Conversations), ["CHAT", "VOICE-SIP", "other"]);
+    assert_eq!(now.count(Metric::Conversations, &["other"]), Some(1));
+    assert_eq!(now.count(Metric::LabelValuesFolded, &["channel"]), Some(1));
+    assert_eq!(now.gauge(Metric::InProgress, &["other"]), Some(1.0));
+}
+
+#[test]
+fn what_vanished_is_followed_no_longer_and_counts_if_it_turns_up_after_all() {
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    recorder.take(&listing(30, &[running("CA01", 10)]));
+    recorder.take(&Batch { abandoned: vec![ConversationId::new("CA01").unwrap()], ..walk(9000, &[]) });
+    drop(recorder);
+    let (mut recorder, resume) = state.start(counting(), 9000);
+    assert_eq!(resume.open.len(), 0);
+    assert_eq!(recorder.take(&walk(9030, &[finished("CA01", 10, 45)])).counted, 1);
+    // To give up what has counted changes nothing.
+    recorder.take(&Batch { abandoned: vec![ConversationId::new("CA01").unwrap()], ..walk(9060, &[]) });
+    assert_eq!(recorder.take(&walk(9090, &[finished("CA01", 10, 45)])).counted, 0);
+}
+
+#[test]
+fn after_the_clock_was_stepped_back_what_was_settling_waits_anew() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(4000, &[finished("CA01", 3990, 5)]));
+    assert_eq!(recorder.take(&walk(100, &[])).counted, 0);
+    assert_eq!(recorder.take(&walk(105, &[])).counted, 0);
+    assert_eq!(recorder.take(&walk(110, &[])).counted, 1);
+}
+
+#[test]
+fn what_every_pass_has_left_behind_is_forgotten_and_counts_no_second_time() {
+    let mut recorder = in_memory(counting());
+    let open_for_long = running("CA03", 10);
+    recorder.take(&walk(400, &[finished("CA01", 10, 45), finished("CA02", 9000, 45), open_for_long.clone()]));
+    let moved = |now: i64| {
+        let mut marks = Marks { fresh: at(now), ..Marks::at_first_start(at(0), &AGES) };
+        for mark in &mut marks.rechecks {
+            mark.read_to = at(now) - mark.age;
+        }
+        Some(marks)
+    };
+    recorder.take(&Batch { marks: moved(9000), ..walk(9100, &[finished("CA02", 9000, 45)]) });
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(2));
+    assert_eq!(recorder.prune(THE_TARGET).unwrap(), 1, "the old one that counted, and no other");
+    assert_eq!(recorder.prune(THE_TARGET).unwrap(), 0);
+
+    // Marks from a poller that knows nothing of it do not make it remembered again.
+    let again = [finished("CA01", 10, 45), finished("CA02", 9000, 45)];
+    assert_eq!(recorder.take(&Batch { marks: moved(9030), ..walk(9130, &again) }).counted, 0);
+    let at_last = finished("CA03", 10, 9000);
+    assert_eq!(recorder.take(&Batch { marks: moved(9060), ..walk(9400, &[at_last]) }).counted, 1);
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(3));
+}
+
+#[test]
+fn while_the_disk_fails_scrapes_see_what_was_committed_last_and_that_it_fails() {
+    let disk = BrokenDisk::default();
+    let broken = disk.1.clone();
+    let store = Store::on(move || disk.clone()).unwrap();
+    let mut recorder = Recorder::load(store, &[setup()], counting(), at(0)).unwrap().0;
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+
+    broken.store(true, SeqCst);
+    recorder.absorb(&walk(430, &[finished("CA02", 20, 45)])).unwrap();
+    for _ in 0..3 {
+        assert!(recorder.commit(true).is_err());
+        assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
+        let shown = recorder.generation_without_storage();
+        assert_eq!(shown.count(Metric::Conversations, PHONE), Some(1));
+        assert_eq!(shown.label_sets(Metric::TargetProblem), ["storage"]);
+        recorder.reopen();
+    }
+
+    // What could not be written is written once by the first try that succeeds.
+    broken.store(false, SeqCst);
+    recorder.reopen();
+    assert!(recorder.commit(true).unwrap());
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(2));
+    assert!(recorder.generation().label_sets(Metric::TargetProblem).is_empty(), "the problem is over");
+    assert_eq!(recorder.take(&walk(460, &[finished("CA02", 20, 45)])).counted, 0);
+}
+
+#[test]
+fn what_could_not_be_written_is_written_once_by_the_next_try() {
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    let (file, away) = (state.0.path().join("state.redb"), state.0.path().join("away"));
+    recorder.absorb(&walk(400, &[finished("CA01", 10, 45)])).unwrap();
+    std::fs::rename(&file, &away).unwrap();
+    recorder.reopen();
+    for _ in 0..3 {
+        assert!(recorder.commit(true).is_err());
+        recorder.generation_without_storage();
+        recorder.reopen();
+    }
+    std::fs::rename(&away, &file).unwrap();
+    recorder.reopen();
+    assert!(recorder.commit(true).unwrap());
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
+    assert!(recorder.generation().label_sets(Metric::TargetProblem).is_empty(), "the problem is over");
+    drop(recorder);
+    let (mut recorder, _) = state.start(counting(), 500);
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
+    assert_eq!(recorder.take(&walk(530, &[finished("CA01", 10, 45)])).counted, 0);
+}
+
+#[test]
+fn one_targets_batches_do_not_touch_another_target() {
+    let mut sandbox = setup();
+    sandbox.key.client_env = ClientEnv::Sandbox;
+    let store = Store::open(&Storage::Ephemeral).unwrap();
+    let mut recorder = Recorder::load(store, &[setup(), sandbox], counting(), at(0)).unwrap().0;
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    let before = recorder.generation().targets[0].1.clone();
+    recorder.take(&Batch {
+        target: TargetIndex(1),
+        ..walk(400, &[finished("CA01", 10, 45), finished("CA02", 10, 45)])
+    });
+    assert!(
+        Arc::ptr_eq(&before, &recorder.generation().targets[0].1),
+        "an unchanged target is the same allocation"
+    );
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
+    // A batch for a target that does not exist is no disaster.
+    assert_eq!(
+        recorder.take(&Batch { target: TargetIndex(7), ..walk(430, &[finished("CA03", 10, 45)]) }),
+        Recorded::default()
+    );
+}
