@@ -6,7 +6,6 @@ use std::io::Write;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
-
 use super::Failure;
 use crate::api::client::{Access, Client, Exchange};
 use crate::api::pace::{Concurrency, Pace};
