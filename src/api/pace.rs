@@ -24,7 +24,14 @@ const BURST: f64 = 6.0;
 
 /// The pace of one API key, shared by all targets that use it.
 #[derive(Debug, Clone)]
-pub struct Pace(Arc<Mutex<Bucket>>);
+pub struct Pace(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Whoever is next holds it while waiting; the others queue for it in the order in which they came.
+    next: tokio::sync::Mutex<()>,
+    bucket: Mutex<Bucket>,
+}
 
 #[derive(Debug)]
 struct Bucket {
@@ -44,11 +51,13 @@ impl Pace {
         let now = Instant::now();
         let full = f64::from(per_minute.get()) / 60.0;
         let burst = BURST.max(full);
-        Self(Arc::new(Mutex::new(Bucket { full, share: 1.0, tokens: burst, updated: now, held_until: now })))
+        let bucket = Bucket { full, share: 1.0, tokens: burst, updated: now, held_until: now };
+        Self(Arc::new(Shared { next: tokio::sync::Mutex::new(()), bucket: Mutex::new(bucket) }))
     }
 
     /// Waits for the next free place in the budget and takes it.
     pub async fn turn(&self) {
+        let _next = self.0.next.lock().await;
         loop {
             let ready_at = match self.bucket().take(Instant::now()) {
                 Ok(()) => return,
@@ -71,7 +80,7 @@ impl Pace {
 
     fn bucket(&self) -> std::sync::MutexGuard<'_, Bucket> {
         // The bucket is consistent between any two statements.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.bucket.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -144,6 +153,19 @@ mod tests {
         assert!((7.0..7.1).contains(&first), "{first}");
         let rest = seconds_for(&pace, 10).await;
         assert!((12.0..14.5).contains(&rest), "{rest}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_came_first_goes_first() {
+        let pace = Pace::new(NonZeroU32::new(60).unwrap());
+        seconds_for(&pace, 6).await;
+        let started = Instant::now();
+        let patient = pace.clone();
+        let patient = tokio::spawn(async move { patient.turn().await });
+        // Just when the next place comes free, and just before the one that waits for it wakes.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        pace.turn().await;
+        assert!(patient.is_finished(), "the newcomer went first, after {:?}", started.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

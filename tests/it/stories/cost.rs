@@ -45,3 +45,24 @@ async fn a_call_is_downloaded_once_and_once_per_recheck_age() {
     let bytes = story.scrape().await.value("polyai_exporter_api_response_bytes_total", &[]) - before;
     assert_eq!(bytes, traffic.bytes as f64, "what came is what was sent");
 }
+
+#[tokio::test(start_paused = true)]
+async fn targets_that_share_a_key_share_its_budget() {
+    let names: Vec<String> = (0..12).map(|n| format!("hotel-{n:02}")).collect();
+    let story = given(names.iter().map(|name| project(name).with_key("one-key")))
+        .polling(|polling| polling.requests_per_minute = 30.try_into().unwrap())
+        .begin()
+        .await;
+    wait(minutes(20)).await;
+    let asked: Vec<_> = story.api().lines().iter().map(|line| line.at).collect();
+    let in_a_minute = |from: &chrono::DateTime<chrono::Utc>| {
+        asked.iter().filter(|&at| at >= from && *at < *from + minutes(1)).count()
+    };
+    let most = asked.iter().map(in_a_minute).max().unwrap();
+    // 48 are wanted; 30 a minute are allowed, and a tick's worth of 6 at once.
+    assert!((29..=36).contains(&most), "{most} requests in a minute");
+    for name in &names {
+        let polls = story.api().traffic(&story.target(name)).running_pass;
+        assert!(polls >= 20, "{name} was polled {polls} times in 20 min: the budget is not shared evenly");
+    }
+}

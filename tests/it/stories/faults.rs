@@ -117,3 +117,22 @@ async fn restarts_while_calls_run_finish_and_settle_lose_nothing() {
     wait(minutes(45)).await;
     story.agrees("hotel", &story.scrape().await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_is_killed_again_and_again_counts_like_one_that_never_was() {
+    let calls = mixed_calls(seconds(40), minutes(30), seconds(28));
+    let states: Vec<_> = (0..9).map(|_| tempfile::tempdir().unwrap()).collect();
+    let mut story =
+        given([project("hotel").with_calls(calls)]).polling(hurried).storing(states[0].path()).begin().await;
+    // Every answer takes 7 s, so that a poll of several pages is under way most of the time.
+    story.api().fault(FaultKind::SlowFirstByte(seconds(7)));
+    for (state, pause) in states[1..].iter().zip([61, 130, 187, 95, 222, 41, 308, 77]) {
+        wait(seconds(pause)).await;
+        let before = story.scrape().await.total("polyai_conversations_total", &[]);
+        story = story.kill_and_restart(state.path()).await;
+        let restored = story.scrape().await.total("polyai_conversations_total", &[]);
+        assert!(restored >= before, "what a scrape had shown was not durable: {before}, then {restored}");
+    }
+    wait(minutes(60)).await;
+    story.agrees("hotel", &story.scrape().await);
+}

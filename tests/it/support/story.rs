@@ -152,6 +152,24 @@ impl Story {
         self.exporter = Exporter::start(&self.settings, clock).await;
         self
     }
+
+    /// What `kill -9` does: nothing of the daemon is left but the files of its state as they are at this moment; it is
+    /// started again on those.
+    pub(crate) async fn kill_and_restart(mut self, survivors: &Path) -> Self {
+        let Storage::Directory(state) = &self.settings.storage else {
+            panic!("there is no state to survive")
+        };
+        for file in std::fs::read_dir(state).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), survivors.join(file.file_name())).unwrap();
+        }
+        self.settings.storage = Storage::Directory(survivors.to_owned());
+        let clock = self.exporter.clock.clone();
+        // The old one may finish in order: what it still writes is in files that nobody reads again.
+        self.exporter.stop().await;
+        self.exporter = Exporter::start(&self.settings, clock).await;
+        self
+    }
 }
 
 impl Exporter {
