@@ -21,6 +21,8 @@ pub struct Page {
     pub cursor: Option<String>,
     /// `next_offset`
     pub next_offset: Option<u64>,
+    /// It came as a bare array, which cannot say whether more follows.
+    pub is_bare: bool,
 }
 
 impl Page {
@@ -49,14 +51,15 @@ impl Page {
         } else {
             serde_json::from_slice(body)
         };
-        match whole {
+        let page = match whole {
             Ok(page) => Ok(Self::of(
                 page.conversations.iter().map(Conversation::try_from),
                 page.cursor,
                 page.next_offset,
             )),
             Err(error) => Self::read_apart(body, is_array, &error),
-        }
+        };
+        page.map(|page| Self { is_bare: is_array, ..page })
     }
 
     fn of(

@@ -88,7 +88,7 @@ impl List {
         loop {
             let request = PageRequest { window, filter, limit: self.page_size, position: &way.position };
             let page = self.page_with_retries(&request).await?;
-            let next = way.after(&page)?;
+            let next = way.after(&page, self.page_size)?;
             walked.conversations.extend(page.conversations);
             walked.rejected.extend(page.rejected);
             let Some(next) = next else {
@@ -150,8 +150,11 @@ struct Way {
 
 impl Way {
     /// Where the next page is; none after the last.
-    fn after(&mut self, page: &Page) -> Result<Option<Position>, FetchError> {
+    fn after(&mut self, page: &Page, limit: NonZeroU16) -> Result<Option<Position>, FetchError> {
         self.empty_pages = if page.is_empty() { self.empty_pages + 1 } else { 0 };
+        if page.is_bare && page.len() >= usize::from(limit.get()) {
+            return self.after_full_bare(page);
+        }
         match (&self.position, &page.cursor, page.next_offset) {
             (Position::First | Position::Cursor(_), Some(cursor), _) => {
                 if !self.cursors.insert(cursor.clone()) {
@@ -176,6 +179,23 @@ impl Way {
     }
 }
 
+impl Way {
+    /// A bare list as long as was asked for may have been cut there: ask on by offset.
+    fn after_full_bare(&mut self, page: &Page) -> Result<Option<Position>, FetchError> {
+        let first = page.conversations.first().map(|conversation| conversation.id.to_string());
+        if !self.cursors.insert(first.unwrap_or_default()) {
+            return Err(FetchError::bad_payload(
+                "the API answers a bare list, as long as was asked for, and ignores offset: what follows cannot be had; raise polling.page_size",
+            ));
+        }
+        let before = match self.position {
+            Position::Offset(before) => before,
+            Position::First | Position::Cursor(_) => 0,
+        };
+        Ok(Some(Position::Offset(before + page.len() as u64)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,7 +214,7 @@ mod tests {
         let mut way = Way::default();
         let mut positions = Vec::new();
         for page in pages {
-            match way.after(page).map_err(|error| error.message)? {
+            match way.after(page, NonZeroU16::new(2).unwrap()).map_err(|error| error.message)? {
                 Some(position) => {
                     way.position = position.clone();
                     positions.push(position);
@@ -227,6 +247,19 @@ mod tests {
         assert!(follow(&circle).unwrap_err().contains("repeated a page cursor"));
         let stuck = [page(2, None, Some(2)), page(2, None, Some(2))];
         assert!(follow(&stuck).unwrap_err().contains("does not move on"));
+    }
+
+    #[test]
+    fn a_full_bare_list_is_asked_on_by_offset_until_one_is_not_full() {
+        let bare = |ids: &[&str]| {
+            let records =
+                ids.iter().map(|id| format!(r#"{{"id":"{id}","started_at":"2026-08-20T09:15:02Z"}}"#));
+            Page::read(format!("[{}]", records.collect::<Vec<_>>().join(",")).as_bytes()).unwrap()
+        };
+        let pages = [bare(&["A", "B"]), bare(&["C", "D"]), bare(&["E"])];
+        assert_eq!(follow(&pages), Ok(vec![Position::Offset(2), Position::Offset(4)]));
+        let ignored = [bare(&["A", "B"]), bare(&["A", "B"])];
+        assert!(follow(&ignored).unwrap_err().contains("ignores offset"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Owns: the offset to this machine's clock. The header was written somewhere between question and answer, so only what lies
 //! outside of that is a difference, and, as it has whole seconds, a small one is none. A large one counts when a second
-//! answer confirms it, because one odd answer (a cache, a proxy) must not move the windows. Pure.
+//! answer confirms it, be it the very first, because one odd answer (a cache, a proxy) must not move the windows. Pure.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -53,16 +53,14 @@ impl Stamp {
 pub struct ServerClock {
     offset: TimeDelta,
     unconfirmed: Option<TimeDelta>,
-    answers: u64,
 }
 
 impl ServerClock {
     /// Takes the `Date` of an answer.
     pub fn observe(&mut self, stamp: Stamp) {
-        self.answers += 1;
         if stamp.admits(self.offset) {
             self.unconfirmed = None;
-        } else if self.answers == 1 || self.unconfirmed.is_some_and(|offset| stamp.admits(offset)) {
+        } else if self.unconfirmed.is_some_and(|offset| stamp.admits(offset)) {
             self.offset = stamp.offset();
             self.unconfirmed = None;
         } else {
@@ -111,10 +109,16 @@ mod tests {
     }
 
     #[test]
-    fn the_first_answer_and_any_confirmed_one_sets_the_clock() {
-        assert_eq!(after(&[300]).at(here()), here() + TimeDelta::seconds(300));
+    fn two_answers_that_agree_set_the_clock() {
+        assert_eq!(after(&[300, 300]).at(here()), here() + TimeDelta::seconds(300));
         assert_eq!(after(&[0, 300, 300]).at(here()), here() + TimeDelta::seconds(300));
         assert_eq!(after(&[300, 0, 0]).at(here()), here());
+    }
+
+    #[test]
+    fn until_then_the_earlier_time_holds() {
+        assert_eq!(after(&[300]).at(here()), here());
+        assert_eq!(after(&[-300]).at(here()), here() - TimeDelta::seconds(300));
     }
 
     #[test]
@@ -134,12 +138,12 @@ mod tests {
         for written in [0, 12, 25] {
             clock.observe(stamp(written, 25));
         }
-        assert_eq!(clock, ServerClock { answers: 3, ..ServerClock::default() });
+        assert_eq!(clock, ServerClock::default());
     }
 
     #[test]
     fn a_skew_that_matters_is_told_as_how_far_this_machine_is_ahead() {
-        assert_eq!(after(&[-45]).skew_seconds(), Some(45.0));
-        assert_eq!(after(&[5]).skew_seconds(), None);
+        assert_eq!(after(&[-45, -45]).skew_seconds(), Some(45.0));
+        assert_eq!(after(&[5, 5]).skew_seconds(), None);
     }
 }
