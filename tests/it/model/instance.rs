@@ -21,7 +21,9 @@ use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 use super::chance::Chance;
 use super::disk::Disk;
 use super::invariants;
+use super::patience::Patience;
 use super::plan::{Kind, Plan, SECOND, length, moment};
+use super::recount;
 use super::service;
 use super::story::Story;
 use super::world::Call;
@@ -48,6 +50,7 @@ pub(super) struct Instance<'a> {
     /// What scrapes have seen last.
     pub(super) shown: Vec<Arc<TargetSeries>>,
     anchors: Vec<Option<Moment>>,
+    pub(super) patience: Vec<Patience>,
     /// Per target and call: how often a walk brought it finished, without what overlaps on purpose.
     pub(super) deliveries: Vec<Vec<usize>>,
     pub(super) story: Story,
@@ -79,6 +82,7 @@ impl<'a> Instance<'a> {
             is_calm: false,
             shown: Vec::new(),
             anchors: vec![None; calls.len()],
+            patience: calls.iter().map(|_| Patience::default()).collect(),
             deliveries: calls.iter().map(|calls| vec![0; calls.len()]).collect(),
             story,
             counted: vec![BTreeMap::new(); calls.len()],
@@ -109,6 +113,7 @@ impl<'a> Instance<'a> {
     /// One poll of every target; starts the process first if there is none. Answers how many walks there were.
     pub(super) fn tick(&mut self, clock_step: i64) -> usize {
         let mut walks = 0;
+        self.now = self.plan.on_grid(self.now);
         if self.process.is_none() && !self.start() {
             return walks;
         }
@@ -245,7 +250,11 @@ impl<'a> Instance<'a> {
     fn walk(&mut self, target: usize, walk: &Walk) -> Result<Option<Vec<Conversation>>, Ended> {
         let began = self.now;
         let slow = if self.happens(5) { self.plan.interval * 2 } else { 2 * SECOND };
-        self.now += if self.plan.kind == Kind::Calm { 50 } else { self.chance.between(50, slow) };
+        self.now += match self.plan.kind {
+            _ if self.plan.grid > 1 => 0,
+            Kind::Calm => 50,
+            Kind::Adverse | Kind::Replicas => self.chance.between(50, slow),
+        };
         if self.happens(self.plan.failures) {
             let name = walk.purpose.name();
             self.story.happens(self.now, || format!("a {name} walk of target {target} fails"));
@@ -334,6 +343,10 @@ impl<'a> Instance<'a> {
         if self.happens(self.plan.full_disks) {
             self.disk.set_full(true);
         }
+        // Whether a commit that is cut short by a kill took effect is not known.
+        for (batch, _) in &outbox {
+            self.patience[batch.target.0].sees(self.plan, batch);
+        }
         let even_marks = self.chance.percent(10);
         let mut recorded: Option<Vec<_>> = None;
         loop {
@@ -365,9 +378,12 @@ impl<'a> Instance<'a> {
                 Err(error) => self.storage_fails(&error)?,
             }
         }
-        outbox.iter().for_each(|(batch, _)| self.anchor_stays(batch));
+        for (batch, _) in &outbox {
+            self.anchor_stays(batch);
+        }
         self.tell_what_counts();
         self.publish();
+        self.nothing_counts_too_early();
         self.replay(&outbox);
         if self.happens(self.plan.kills) {
             return Err(Ended::Killed);
@@ -443,6 +459,26 @@ impl<'a> Instance<'a> {
             }
         }
         self.shown = generation.targets.iter().map(|(_, series)| series.clone()).collect();
+    }
+
+    fn nothing_counts_too_early(&self) {
+        for (patience, shown) in self.patience.iter().zip(&self.shown) {
+            let counted = invariants::conversations(shown);
+            let most = u64::try_from(patience.most()).unwrap();
+            assert!(counted <= most, "{counted} conversations count, {most} have settled");
+        }
+    }
+
+    /// Where nothing goes wrong, every call that had settled when a tick began counts with it.
+    pub(super) fn nothing_counts_too_late(&self, target: usize, began: i64) {
+        let anchor = self.anchor(target).expect("the first poll sets the anchor");
+        let due = self.patience[target].due(self.plan, moment(began));
+        let is_due = |call: &&Call| due.iter().any(|id| id.as_str() == call.id);
+        let calls = self.calls[target].iter().filter(is_due);
+        let certain = calls.filter(|call| recount::counts(self.plan, call, anchor) == recount::Counts::Yes);
+        let (least, counted) = (certain.count(), invariants::conversations(&self.shown[target]));
+        let least = u64::try_from(least).unwrap();
+        assert!(counted >= least, "{counted} conversations count, {least} have settled long enough");
     }
 
     /// What conversations count since is decided once.

@@ -12,6 +12,7 @@ mod chance;
 mod disk;
 mod instance;
 mod invariants;
+mod patience;
 mod plan;
 mod recount;
 mod service;
@@ -31,17 +32,17 @@ use world::Call;
 
 #[test]
 fn whatever_happens_the_counters_equal_a_plain_recount() {
-    histories(Kind::Adverse, 220);
+    histories(Kind::Adverse, 300);
 }
 
 #[test]
 fn instances_with_one_anchor_and_different_fates_arrive_at_the_same_numbers() {
-    histories(Kind::Replicas, 70);
+    histories(Kind::Replicas, 100);
 }
 
 #[test]
 fn a_listed_conversation_is_downloaded_once_and_once_per_recheck_and_an_idle_target_costs_two_requests() {
-    histories(Kind::Calm, 50);
+    histories(Kind::Calm, 60);
 }
 
 fn histories(kind: Kind, by_default: u64) {
@@ -145,7 +146,11 @@ fn in_adversity(plan: &Plan, instance: &mut Instance<'_>, schedule: &mut Chance)
     while instance.now < plan.end() {
         ticks += 1;
         let stepped = (steps_back_at..steps_back_at + 4).contains(&ticks);
+        let began = instance.now;
         instance.tick(if stepped { -HOUR } else { 0 });
+        if plan.kind == Kind::Calm {
+            (0..plan.targets).for_each(|target| instance.nothing_counts_too_late(target, began));
+        }
         let rest = plan.end() - instance.now;
         instance.now += match schedule.below(100) {
             _ if plan.kind == Kind::Calm => plan.interval,

@@ -3,7 +3,7 @@
 //! Written from the counting rules and not from the code that it checks. Where the rules leave room (a record that was
 //! amended counts as it was seen first; a call that nobody could see running), it answers with the least and the most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use polyai_exporter::aggregate::{Metric, TargetSeries, Value};
 
@@ -66,12 +66,13 @@ pub(super) fn counts(plan: &Plan, call: &Call, anchor: i64) -> Counts {
     }
     // A clock that is off by up to two seconds may put the first sight of a call without an end before the anchor.
     let seen_after_anchor = call.rests_from() > anchor + plan.last_age() / 10;
-    let certain = match after_anchor[..] {
-        [Some(true)] | [Some(true), Some(true)] => true,
-        [None] | [None, None] if call.start >= anchor => true,
-        [None] | [None, None] if plan.steps_back => false,
-        [None] | [None, None] => seen_after_anchor || plan.anchor.is_none_or(|anchor| anchor <= plan.start),
-        _ => false,
+    let all = |sign| after_anchor.iter().all(|after| *after == sign);
+    let certain = match (all(Some(true)), all(None)) {
+        (true, _) => true,
+        (_, false) => false,
+        (_, true) if call.start >= anchor => true,
+        (_, true) if plan.steps_back => false,
+        (_, true) => seen_after_anchor || plan.anchor.is_none_or(|anchor| anchor <= plan.start),
     };
     // From before what the first start reads only what is seen running can be known.
     let runs_into_the_calm = plan.running == Running::Listed && call.face_at(plan.end()) == Face::Running;
@@ -94,17 +95,17 @@ fn expected(plan: &Plan, calls: &[Call], anchor: i64) -> (Amounts, Amounts) {
             continue;
         }
         let labels = labels(plan, call);
-        let first = amounts(plan, &call.contents[0], &labels);
-        let last = amounts(plan, call.contents.last().unwrap(), &labels);
-        let either: std::collections::BTreeSet<&Key> = first.keys().chain(last.keys()).collect();
-        for key in either {
-            let (was, is) = (first.get(key).copied().unwrap_or(0), last.get(key).copied().unwrap_or(0));
+        let shown: Vec<Amounts> =
+            call.contents.iter().map(|content| amounts(plan, content, &labels)).collect();
+        let keys: BTreeSet<&Key> = shown.iter().flat_map(|amounts| amounts.keys()).collect();
+        for key in keys {
+            let of_each = || shown.iter().map(|amounts| amounts.get(key).copied().unwrap_or(0));
             // A later change that shows more is added; histograms and the transcript keep the first observation.
-            let low = if grows(key.0) { is } else { was.min(is) };
+            let low = if grows(key.0) { of_each().next_back() } else { of_each().min() };
             if certainty == Counts::Yes {
-                *least.entry(key.clone()).or_default() += low;
+                *least.entry(key.clone()).or_default() += low.unwrap_or(0);
             }
-            *most.entry(key.clone()).or_default() += was.max(is);
+            *most.entry(key.clone()).or_default() += of_each().max().unwrap_or(0);
         }
     }
     (least, most)
