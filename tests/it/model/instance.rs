@@ -23,7 +23,7 @@ use super::disk::Disk;
 use super::invariants;
 use super::patience::Patience;
 use super::plan::{Kind, Plan, SECOND, length, moment};
-use super::recount;
+use super::recount::{self, Counts, Since};
 use super::service;
 use super::story::Story;
 use super::world::Call;
@@ -47,6 +47,7 @@ pub(super) struct Instance<'a> {
     clock_error: i64,
     /// Whether nothing goes wrong any more.
     is_calm: bool,
+    calm_from: i64,
     /// What scrapes have seen last.
     pub(super) shown: Vec<Arc<TargetSeries>>,
     anchors: Vec<Option<Moment>>,
@@ -80,6 +81,7 @@ impl<'a> Instance<'a> {
             now: plan.start,
             clock_error: 0,
             is_calm: false,
+            calm_from: i64::MAX,
             shown: Vec::new(),
             anchors: vec![None; calls.len()],
             patience: calls.iter().map(|_| Patience::default()).collect(),
@@ -92,14 +94,16 @@ impl<'a> Instance<'a> {
 
     pub(super) fn calm_down(&mut self) {
         self.is_calm = true;
+        self.calm_from = self.now;
         self.clock_error = 0;
         self.disk.set_full(false);
         self.disk.lives_on();
     }
 
     /// What it counts since, for a target.
-    pub(super) fn anchor(&self, target: usize) -> Option<i64> {
-        self.anchors[target].map(Moment::millis)
+    pub(super) fn since(&self, target: usize) -> Since {
+        let anchor = self.anchors[target].expect("the first poll sets the anchor");
+        Since { anchor: anchor.millis(), calm_from: self.calm_from }
     }
 
     fn api_time(&self) -> Moment {
@@ -471,11 +475,11 @@ impl<'a> Instance<'a> {
 
     /// Where nothing goes wrong, every call that had settled when a tick began counts with it.
     pub(super) fn nothing_counts_too_late(&self, target: usize, began: i64) {
-        let anchor = self.anchor(target).expect("the first poll sets the anchor");
+        let since = self.since(target);
         let due = self.patience[target].due(self.plan, moment(began));
         let is_due = |call: &&Call| due.iter().any(|id| id.as_str() == call.id);
         let calls = self.calls[target].iter().filter(is_due);
-        let certain = calls.filter(|call| recount::counts(self.plan, call, anchor) == recount::Counts::Yes);
+        let certain = calls.filter(|call| recount::counts(self.plan, call, since) == Counts::Yes);
         let (least, counted) = (certain.count(), invariants::conversations(&self.shown[target]));
         let least = u64::try_from(least).unwrap();
         assert!(counted >= least, "{counted} conversations count, {least} have settled long enough");

@@ -26,7 +26,7 @@ use chance::Chance;
 use instance::Instance;
 use plan::{HOUR, Kind, MINUTE, Plan, SECOND};
 use polyai_exporter::ledger::Row;
-use recount::Counts;
+use recount::{Counts, Since};
 use story::Story;
 use world::Call;
 
@@ -125,10 +125,13 @@ fn live_through(plan: &Plan, calls: &[Vec<Call>], chance: &mut Chance, story: &S
         }
         match &first {
             None => first = Some(instance),
+            Some(_) if !wrong.is_empty() => {}
             Some(first) => {
                 for (target, (one, other)) in first.shown.iter().zip(&instance.shown).enumerate() {
-                    let anchor = instance.anchor(target).expect("the first poll sets the anchor");
-                    let certain = |call: &Call| recount::counts(plan, call, anchor) != Counts::Perhaps;
+                    let since = instance.since(target);
+                    let since =
+                        Since { calm_from: since.calm_from.max(first.since(target).calm_from), ..since };
+                    let certain = |call: &Call| recount::counts(plan, call, since) != Counts::Perhaps;
                     if plan.max_label_values >= 50 && calls[target].iter().all(certain) {
                         invariants::replicas_agree(one, other, target);
                     }
@@ -194,13 +197,13 @@ fn in_calm(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) {
 fn recounted(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) -> Vec<Wrong> {
     let mut wrong = Vec::new();
     for (target, calls) in calls.iter().enumerate() {
-        let anchor = instance.anchor(target).expect("the first poll sets the anchor");
-        let what = recount::differences(plan, calls, anchor, &instance.shown[target]);
+        let since = instance.since(target);
+        let what = recount::differences(plan, calls, since, &instance.shown[target]);
         if what.is_empty() {
             continue;
         }
         let times = |number| instance.counted[target].get(&number).copied().unwrap_or(0);
-        let is_wrong = |number: usize, call: &Call| match recount::counts(plan, call, anchor) {
+        let is_wrong = |number: usize, call: &Call| match recount::counts(plan, call, since) {
             Counts::Yes => times(number) != 1,
             Counts::Perhaps => times(number) > 1,
             Counts::No => times(number) > 0,
@@ -208,7 +211,7 @@ fn recounted(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) -> V
         let (amiss, fine): (Vec<usize>, Vec<usize>) =
             (0..calls.len()).partition(|&number| is_wrong(number, &calls[number]));
         let whom = amiss.into_iter().chain(fine).map(|number| (target, number)).collect();
-        wrong.push(Wrong { what: format!("target {target}, anchor {anchor}:\n{}", what.join("\n")), whom });
+        wrong.push(Wrong { what: format!("target {target}, {since:?}:\n{}", what.join("\n")), whom });
     }
     wrong
 }

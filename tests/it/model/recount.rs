@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use polyai_exporter::aggregate::{Metric, TargetSeries, Value};
 
-use super::plan::{Plan, Running, SECOND};
+use super::plan::{MINUTE, Plan, Running, SECOND};
 use super::world::{Call, Content, Face};
 
 /// A metric, its label values as far as they are compared, and which part of it.
@@ -24,8 +24,8 @@ enum Part {
 type Amounts = BTreeMap<Key, u64>;
 
 /// What differs between the recount and what an instance shows; empty if all is well.
-pub(super) fn differences(plan: &Plan, calls: &[Call], anchor: i64, shown: &TargetSeries) -> Vec<String> {
-    let (least, most) = expected(plan, calls, anchor);
+pub(super) fn differences(plan: &Plan, calls: &[Call], since: Since, shown: &TargetSeries) -> Vec<String> {
+    let (least, most) = expected(plan, calls, since);
     let actual = actual(plan, shown);
     let mut keys: Vec<&Key> = most.keys().chain(actual.keys()).collect();
     keys.sort();
@@ -46,6 +46,15 @@ pub(super) fn differences(plan: &Plan, calls: &[Call], anchor: i64, shown: &Targ
         .collect()
 }
 
+/// What an instance counts, besides the truth, depends on these.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since {
+    /// What ended from here on counts.
+    pub(super) anchor: i64,
+    /// From here on no poll of it fails.
+    pub(super) calm_from: i64,
+}
+
 /// Whether a call counts: certainly, perhaps, or not at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counts {
@@ -54,7 +63,8 @@ pub(super) enum Counts {
     No,
 }
 
-pub(super) fn counts(plan: &Plan, call: &Call, anchor: i64) -> Counts {
+pub(super) fn counts(plan: &Plan, call: &Call, since: Since) -> Counts {
+    let Since { anchor, calm_from } = since;
     let after_anchor: Vec<Option<bool>> = call
         .contents
         .iter()
@@ -75,7 +85,11 @@ pub(super) fn counts(plan: &Plan, call: &Call, anchor: i64) -> Counts {
         (_, true) => seen_after_anchor || plan.anchor.is_none_or(|anchor| anchor <= plan.start),
     };
     // From before what the first start reads only what is seen running can be known.
-    let runs_into_the_calm = plan.running == Running::Listed && call.face_at(plan.end()) == Face::Running;
+    // The first poll of the last target may come a while after that of the first one.
+    let runs_at = |time| call.face_at(time) == Face::Running;
+    let runs_into_the_calm = plan.running == Running::Listed
+        && runs_at(calm_from)
+        && runs_at(calm_from.saturating_add(2 * MINUTE));
     if certain && (call.start >= earliest_read || runs_into_the_calm) { Counts::Yes } else { Counts::Perhaps }
 }
 
@@ -87,10 +101,10 @@ fn own_end(call: &Call, content: &Content) -> Option<i64> {
     }
 }
 
-fn expected(plan: &Plan, calls: &[Call], anchor: i64) -> (Amounts, Amounts) {
+fn expected(plan: &Plan, calls: &[Call], since: Since) -> (Amounts, Amounts) {
     let (mut least, mut most) = (Amounts::new(), Amounts::new());
     for call in calls {
-        let certainty = counts(plan, call, anchor);
+        let certainty = counts(plan, call, since);
         if certainty == Counts::No {
             continue;
         }
