@@ -21,7 +21,9 @@ use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 use super::chance::Chance;
 use super::disk::Disk;
 use super::invariants;
+use super::patience::Patience;
 use super::plan::{Kind, Plan, SECOND, length, moment};
+use super::recount::{self, Counts, Since};
 use super::service;
 use super::story::Story;
 use super::world::Call;
@@ -45,9 +47,11 @@ pub(super) struct Instance<'a> {
     clock_error: i64,
     /// Whether nothing goes wrong any more.
     is_calm: bool,
+    calm_from: i64,
     /// What scrapes have seen last.
     pub(super) shown: Vec<Arc<TargetSeries>>,
     anchors: Vec<Option<Moment>>,
+    pub(super) patience: Vec<Patience>,
     /// Per target and call: how often a walk brought it finished, without what overlaps on purpose.
     pub(super) deliveries: Vec<Vec<usize>>,
     pub(super) story: Story,
@@ -77,8 +81,10 @@ impl<'a> Instance<'a> {
             now: plan.start,
             clock_error: 0,
             is_calm: false,
+            calm_from: i64::MAX,
             shown: Vec::new(),
             anchors: vec![None; calls.len()],
+            patience: calls.iter().map(|_| Patience::default()).collect(),
             deliveries: calls.iter().map(|calls| vec![0; calls.len()]).collect(),
             story,
             counted: vec![BTreeMap::new(); calls.len()],
@@ -88,14 +94,16 @@ impl<'a> Instance<'a> {
 
     pub(super) fn calm_down(&mut self) {
         self.is_calm = true;
+        self.calm_from = self.now;
         self.clock_error = 0;
         self.disk.set_full(false);
         self.disk.lives_on();
     }
 
     /// What it counts since, for a target.
-    pub(super) fn anchor(&self, target: usize) -> Option<i64> {
-        self.anchors[target].map(Moment::millis)
+    pub(super) fn since(&self, target: usize) -> Since {
+        let anchor = self.anchors[target].expect("the first poll sets the anchor");
+        Since { anchor: anchor.millis(), calm_from: self.calm_from }
     }
 
     fn api_time(&self) -> Moment {
@@ -109,6 +117,7 @@ impl<'a> Instance<'a> {
     /// One poll of every target; starts the process first if there is none. Answers how many walks there were.
     pub(super) fn tick(&mut self, clock_step: i64) -> usize {
         let mut walks = 0;
+        self.now = self.plan.on_grid(self.now);
         if self.process.is_none() && !self.start() {
             return walks;
         }
@@ -245,7 +254,11 @@ impl<'a> Instance<'a> {
     fn walk(&mut self, target: usize, walk: &Walk) -> Result<Option<Vec<Conversation>>, Ended> {
         let began = self.now;
         let slow = if self.happens(5) { self.plan.interval * 2 } else { 2 * SECOND };
-        self.now += if self.plan.kind == Kind::Calm { 50 } else { self.chance.between(50, slow) };
+        self.now += match self.plan.kind {
+            _ if self.plan.grid > 1 => 0,
+            Kind::Calm => 50,
+            Kind::Adverse | Kind::Replicas => self.chance.between(50, slow),
+        };
         if self.happens(self.plan.failures) {
             let name = walk.purpose.name();
             self.story.happens(self.now, || format!("a {name} walk of target {target} fails"));
@@ -334,6 +347,10 @@ impl<'a> Instance<'a> {
         if self.happens(self.plan.full_disks) {
             self.disk.set_full(true);
         }
+        // Whether a commit that is cut short by a kill took effect is not known.
+        for (batch, _) in &outbox {
+            self.patience[batch.target.0].sees(self.plan, batch);
+        }
         let even_marks = self.chance.percent(10);
         let mut recorded: Option<Vec<_>> = None;
         loop {
@@ -365,9 +382,12 @@ impl<'a> Instance<'a> {
                 Err(error) => self.storage_fails(&error)?,
             }
         }
-        outbox.iter().for_each(|(batch, _)| self.anchor_stays(batch));
+        for (batch, _) in &outbox {
+            self.anchor_stays(batch);
+        }
         self.tell_what_counts();
         self.publish();
+        self.nothing_counts_too_early();
         self.replay(&outbox);
         if self.happens(self.plan.kills) {
             return Err(Ended::Killed);
@@ -443,6 +463,26 @@ impl<'a> Instance<'a> {
             }
         }
         self.shown = generation.targets.iter().map(|(_, series)| series.clone()).collect();
+    }
+
+    fn nothing_counts_too_early(&self) {
+        for (patience, shown) in self.patience.iter().zip(&self.shown) {
+            let counted = invariants::conversations(shown);
+            let most = u64::try_from(patience.most()).unwrap();
+            assert!(counted <= most, "{counted} conversations count, {most} have settled");
+        }
+    }
+
+    /// Where nothing goes wrong, every call that had settled when a tick began counts with it.
+    pub(super) fn nothing_counts_too_late(&self, target: usize, began: i64) {
+        let since = self.since(target);
+        let due = self.patience[target].due(self.plan, moment(began));
+        let is_due = |call: &&Call| due.iter().any(|id| id.as_str() == call.id);
+        let calls = self.calls[target].iter().filter(is_due);
+        let certain = calls.filter(|call| recount::counts(self.plan, call, since) == Counts::Yes);
+        let (least, counted) = (certain.count(), invariants::conversations(&self.shown[target]));
+        let least = u64::try_from(least).unwrap();
+        assert!(counted >= least, "{counted} conversations count, {least} have settled long enough");
     }
 
     /// What conversations count since is decided once.

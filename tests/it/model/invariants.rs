@@ -10,6 +10,15 @@ fn kept(series: &TargetSeries) -> impl Iterator<Item = (&SeriesKey, &Series)> {
     series.iter().filter(|(key, series)| key.metric.is_kept() && !matches!(series.value, Value::Gauge(_)))
 }
 
+/// How many conversations are shown.
+pub(super) fn conversations(series: &TargetSeries) -> u64 {
+    let values = series.of(Metric::Conversations).map(|(_, series)| match series.value {
+        Value::Counter(value) => value,
+        Value::Gauge(_) | Value::Histogram(_) => 0,
+    });
+    values.sum()
+}
+
 /// No counter and no bucket falls, and none begins anew.
 pub(super) fn nothing_falls(before: &TargetSeries, now: &TargetSeries) {
     for (key, was) in kept(before) {

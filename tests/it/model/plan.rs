@@ -58,6 +58,8 @@ pub(super) struct Plan {
     pub(super) clock_error: i64,
     /// Whether the clock is stepped back by an hour for a while.
     pub(super) steps_back: bool,
+    /// Starts and requests come at multiples of this, so that they may coincide with the bounds of windows.
+    pub(super) grid: i64,
     /// Conversations beyond which a walk is refused.
     pub(super) largest_walk: usize,
     /// When the first instance starts, and how long the adversary is at work.
@@ -91,12 +93,14 @@ impl Plan {
         let span = if calm { span.min(150 * interval) } else { span };
         let configured = kind == Kind::Replicas || chance.percent(30);
         let often = |chance: &mut Chance, shares: &[u64]| if calm { 0 } else { chance.pick(shares) };
+        let grid = if !calm && chance.percent(15) { interval } else { 1 };
         Self {
             kind,
             ages: ages.to_vec(),
             interval,
             settle: chance.pick(&[0, 5 * SECOND, 10 * SECOND, 2 * MINUTE]),
-            anchor: configured.then(|| start - chance.between(-5 * MINUTE, last)),
+            // An anchor ahead of the start is odd enough to cost more than it must.
+            anchor: configured.then(|| start - chance.between(if calm { 0 } else { -5 * MINUTE }, last)),
             lookback: chance.pick(&[0, 0, last / 3, last]),
             narrow_requests: if calm { 100 } else { chance.pick(&[1, 2, 6]) },
             max_label_values: chance.pick(&[1, 2, 50, 50]),
@@ -108,7 +112,8 @@ impl Plan {
             failures: often(chance, &[0, 2, 10, 30]),
             kills: often(chance, &[0, 1, 4]),
             full_disks: often(chance, &[0, 0, 5]),
-            clock_error: if calm { 0 } else { chance.pick(&[0, 900, 1900]) },
+            grid,
+            clock_error: if calm || grid > 1 { 0 } else { chance.pick(&[0, 900, 1900]) },
             steps_back: !calm && chance.percent(20),
             largest_walk: if calm { 10_000 } else { chance.pick(&[5, 20, 10_000]) },
             start,
@@ -120,6 +125,12 @@ impl Plan {
     /// The last age at which a stretch is read; what shows itself by then must be found.
     pub(super) fn last_age(&self) -> i64 {
         *self.ages.last().unwrap()
+    }
+
+    /// `time`, or the next one that is on the grid.
+    pub(super) fn on_grid(&self, time: i64) -> i64 {
+        let past = (time - self.start).rem_euclid(self.grid);
+        if past == 0 { time } else { time - past + self.grid }
     }
 
     /// Until when the adversary is at work.

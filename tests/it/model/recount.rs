@@ -3,11 +3,11 @@
 //! Written from the counting rules and not from the code that it checks. Where the rules leave room (a record that was
 //! amended counts as it was seen first; a call that nobody could see running), it answers with the least and the most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use polyai_exporter::aggregate::{Metric, TargetSeries, Value};
 
-use super::plan::{Plan, Running, SECOND};
+use super::plan::{MINUTE, Plan, Running, SECOND};
 use super::world::{Call, Content, Face};
 
 /// A metric, its label values as far as they are compared, and which part of it.
@@ -24,8 +24,8 @@ enum Part {
 type Amounts = BTreeMap<Key, u64>;
 
 /// What differs between the recount and what an instance shows; empty if all is well.
-pub(super) fn differences(plan: &Plan, calls: &[Call], anchor: i64, shown: &TargetSeries) -> Vec<String> {
-    let (least, most) = expected(plan, calls, anchor);
+pub(super) fn differences(plan: &Plan, calls: &[Call], since: Since, shown: &TargetSeries) -> Vec<String> {
+    let (least, most) = expected(plan, calls, since);
     let actual = actual(plan, shown);
     let mut keys: Vec<&Key> = most.keys().chain(actual.keys()).collect();
     keys.sort();
@@ -46,6 +46,15 @@ pub(super) fn differences(plan: &Plan, calls: &[Call], anchor: i64, shown: &Targ
         .collect()
 }
 
+/// What an instance counts, besides the truth, depends on these.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since {
+    /// What ended from here on counts.
+    pub(super) anchor: i64,
+    /// From here on no poll of it fails.
+    pub(super) calm_from: i64,
+}
+
 /// Whether a call counts: certainly, perhaps, or not at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counts {
@@ -54,7 +63,8 @@ pub(super) enum Counts {
     No,
 }
 
-pub(super) fn counts(plan: &Plan, call: &Call, anchor: i64) -> Counts {
+pub(super) fn counts(plan: &Plan, call: &Call, since: Since) -> Counts {
+    let Since { anchor, calm_from } = since;
     let after_anchor: Vec<Option<bool>> = call
         .contents
         .iter()
@@ -66,15 +76,20 @@ pub(super) fn counts(plan: &Plan, call: &Call, anchor: i64) -> Counts {
     }
     // A clock that is off by up to two seconds may put the first sight of a call without an end before the anchor.
     let seen_after_anchor = call.rests_from() > anchor + plan.last_age() / 10;
-    let certain = match after_anchor[..] {
-        [Some(true)] | [Some(true), Some(true)] => true,
-        [None] | [None, None] if call.start >= anchor => true,
-        [None] | [None, None] if plan.steps_back => false,
-        [None] | [None, None] => seen_after_anchor || plan.anchor.is_none_or(|anchor| anchor <= plan.start),
-        _ => false,
+    let all = |sign| after_anchor.iter().all(|after| *after == sign);
+    let certain = match (all(Some(true)), all(None)) {
+        (true, _) => true,
+        (_, false) => false,
+        (_, true) if call.start >= anchor => true,
+        (_, true) if plan.steps_back => false,
+        (_, true) => seen_after_anchor || plan.anchor.is_none_or(|anchor| anchor <= plan.start),
     };
     // From before what the first start reads only what is seen running can be known.
-    let runs_into_the_calm = plan.running == Running::Listed && call.face_at(plan.end()) == Face::Running;
+    // The first poll of the last target may come a while after that of the first one.
+    let runs_at = |time| call.face_at(time) == Face::Running;
+    let runs_into_the_calm = plan.running == Running::Listed
+        && runs_at(calm_from)
+        && runs_at(calm_from.saturating_add(2 * MINUTE));
     if certain && (call.start >= earliest_read || runs_into_the_calm) { Counts::Yes } else { Counts::Perhaps }
 }
 
@@ -86,25 +101,25 @@ fn own_end(call: &Call, content: &Content) -> Option<i64> {
     }
 }
 
-fn expected(plan: &Plan, calls: &[Call], anchor: i64) -> (Amounts, Amounts) {
+fn expected(plan: &Plan, calls: &[Call], since: Since) -> (Amounts, Amounts) {
     let (mut least, mut most) = (Amounts::new(), Amounts::new());
     for call in calls {
-        let certainty = counts(plan, call, anchor);
+        let certainty = counts(plan, call, since);
         if certainty == Counts::No {
             continue;
         }
         let labels = labels(plan, call);
-        let first = amounts(plan, &call.contents[0], &labels);
-        let last = amounts(plan, call.contents.last().unwrap(), &labels);
-        let either: std::collections::BTreeSet<&Key> = first.keys().chain(last.keys()).collect();
-        for key in either {
-            let (was, is) = (first.get(key).copied().unwrap_or(0), last.get(key).copied().unwrap_or(0));
+        let shown: Vec<Amounts> =
+            call.contents.iter().map(|content| amounts(plan, content, &labels)).collect();
+        let keys: BTreeSet<&Key> = shown.iter().flat_map(|amounts| amounts.keys()).collect();
+        for key in keys {
+            let of_each = || shown.iter().map(|amounts| amounts.get(key).copied().unwrap_or(0));
             // A later change that shows more is added; histograms and the transcript keep the first observation.
-            let low = if grows(key.0) { is } else { was.min(is) };
+            let low = if grows(key.0) { of_each().next_back() } else { of_each().min() };
             if certainty == Counts::Yes {
-                *least.entry(key.clone()).or_default() += low;
+                *least.entry(key.clone()).or_default() += low.unwrap_or(0);
             }
-            *most.entry(key.clone()).or_default() += was.max(is);
+            *most.entry(key.clone()).or_default() += of_each().max().unwrap_or(0);
         }
     }
     (least, most)

@@ -14,7 +14,7 @@ pub(super) struct Call {
     pub(super) id: String,
     pub(super) start: i64,
     pub(super) channel: &'static str,
-    /// What its finished record says: at first and, if it is amended, later.
+    /// What its finished record says: at first and, as it is amended, later.
     pub(super) contents: Vec<Content>,
     /// From when on it shows which face.
     pub(super) faces: Vec<(i64, Face)>,
@@ -80,7 +80,7 @@ pub(super) fn calls(plan: &Plan, chance: &mut Chance) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     for n in 0..number {
         let neighbour = calls.last().map(|call| call.start);
-        let start = start(plan, neighbour, chance);
+        let start = plan.on_grid(start(plan, neighbour, chance));
         calls.push(call(plan, format!("CA{n}"), start, chance));
     }
     let mut records = Vec::new();
@@ -156,11 +156,17 @@ fn call(plan: &Plan, id: String, start: i64, chance: &mut Chance) -> Call {
     let rests_from = faces.last().unwrap().0;
     if plan.amends && chance.percent(30) && rests_from + 1 < start + latest {
         contents.push(amended(&contents[0], chance));
-        let mut after = chance.between(1, start + latest - rests_from);
-        if chance.percent(50) {
-            after = after.min(10 * MINUTE);
+        if chance.percent(40) {
+            // And then it reads as it did at first.
+            contents.push(contents[0].clone());
         }
-        faces.push((rests_from + after, Face::Finished(1)));
+        let mut from = rests_from;
+        for content in 1..contents.len() {
+            let most = (start + latest - from).max(1);
+            let soon = chance.percent(50);
+            from += chance.between(1, if soon { most.min(10 * MINUTE) } else { most });
+            faces.push((from, Face::Finished(content)));
+        }
     }
     let channel = chance.pick(&["VOICE-SIP", "VOICE-SIP", "CHAT", "SMS", ""]);
     Call { id, start, channel, contents, faces, running: None, finished: Vec::new() }

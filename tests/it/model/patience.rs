@@ -1,0 +1,53 @@
+//! When a conversation may count at the earliest, from what the walks brought alone.
+//!
+//! It counts when it has been seen finished for the settle time, or when it ended, by its own account, at least the first
+//! recheck age ago. Which of them have counted a scrape does not tell, only how many: never more than may.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use polyai_exporter::conversation::{ConversationId, Phase};
+use polyai_exporter::moment::Moment;
+use polyai_exporter::recorder::Batch;
+
+use super::plan::{Plan, length};
+
+/// What has been seen of the conversations of one target.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    /// Finished, since when.
+    waiting: BTreeMap<ConversationId, Moment>,
+    ripe: BTreeSet<ConversationId>,
+}
+
+impl Patience {
+    /// A batch is on its way.
+    pub(super) fn sees(&mut self, plan: &Plan, batch: &Batch) {
+        for sighting in &batch.sightings {
+            let (id, facts) = (&sighting.conversation.id, &sighting.conversation.facts);
+            match facts.phase {
+                Phase::Running => drop(self.waiting.remove(id)),
+                Phase::Finished => {
+                    self.waiting.entry(id.clone()).or_insert(batch.now);
+                    let long_ago = length(plan.ages[0].max(plan.settle));
+                    if facts.ended_at().is_some_and(|end| end + long_ago <= batch.now) {
+                        self.ripe.insert(id.clone());
+                    }
+                }
+            }
+        }
+        let waited = self.due(plan, batch.now);
+        self.ripe.extend(waited);
+    }
+
+    /// How many may have counted.
+    pub(super) fn most(&self) -> usize {
+        self.ripe.len()
+    }
+
+    /// Those that must have counted once a batch was taken at `now`, if nothing went wrong.
+    pub(super) fn due(&self, plan: &Plan, now: Moment) -> BTreeSet<ConversationId> {
+        let settle = length(plan.settle);
+        let waiting = self.waiting.iter();
+        waiting.filter(|&(_, &since)| since + settle <= now).map(|(id, _)| id.clone()).collect()
+    }
+}
