@@ -74,7 +74,6 @@ fn run(flags: &Flags) -> Result<ExitCode, Failure> {
 }
 
 /// The environment, read once. A variable that is no text cannot be one of ours.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
 fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

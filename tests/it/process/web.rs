@@ -12,12 +12,12 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The status and body that `GET path` brings.
-pub(crate) async fn get(address: SocketAddr, path: &str) -> Result<(u16, String), String> {
+pub(super) async fn get(address: SocketAddr, path: &str) -> Result<(u16, String), String> {
     ask(address, "GET", path).await
 }
 
 /// The status and body that `method path` brings. HTTP 1.0, so that the answer ends with the connection.
-pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str) -> Result<(u16, String), String> {
+pub(super) async fn ask(address: SocketAddr, method: &str, path: &str) -> Result<(u16, String), String> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
         let request = format!("{method} {path} HTTP/1.0\r\nhost: {address}\r\n\r\n");

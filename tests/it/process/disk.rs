@@ -9,8 +9,9 @@ use polyai_exporter::simulator::{Call, Project};
 use polyai_exporter::target::Region;
 use tokio::process::Command;
 
-use crate::daemon::{BINARY, Daemon, command, serve_arguments};
-use crate::scene::Scene;
+use super::daemon::{BINARY, Daemon, command, serve_arguments};
+use super::leave_out;
+use super::scene::Scene;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const MANY: usize = 8_000;
@@ -26,7 +27,7 @@ enum Squeeze {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_holds_up_the_numbers_and_loses_none() {
     if !may_mount().await {
-        eprintln!("left out: this user may not mount a file system, not even in a namespace of its own");
+        leave_out("this user may not mount a file system, not even in a namespace of its own");
         return;
     }
     full_disk(&Squeeze::SmallDisk).await;

@@ -13,21 +13,24 @@ const CHANNELS: [&str; 3] = ["VOICE-SIP", "WEBCHAT", "CHAT"];
 const HANDOFFS: [(&str, &str); 4] =
     [("large_party", "Events"), ("customer_request", "Desk"), ("", "Desk"), ("payment_dispute", "")];
 
+/// Until this many milliseconds after the beginning, calls may go unseen.
+const EARLY: i64 = 2_000;
+
 /// When calls happen, around the moment at which the story begins.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Traffic {
+pub(super) struct Traffic {
     /// The moment.
-    pub(crate) now: DateTime<Utc>,
+    pub(super) now: DateTime<Utc>,
     /// Calls per project that are over by then; they began at most ten minutes before.
-    pub(crate) before: usize,
+    pub(super) before: usize,
     /// Calls per project that end afterwards.
-    pub(crate) after: usize,
+    pub(super) after: usize,
     /// How long afterwards, in seconds.
-    pub(crate) lasting: i64,
+    pub(super) lasting: i64,
 }
 
 /// Three projects in dialects of their own; the last does not list running calls.
-pub(crate) fn projects(seed: u64, traffic: Traffic) -> Vec<Project> {
+pub(super) fn projects(seed: u64, traffic: Traffic) -> Vec<Project> {
     let projects = [
         Project::new("reservations", Region::Us1),
         Project::new("billing", Region::Uk1).with_quirks(|quirks| {
@@ -45,24 +48,25 @@ pub(crate) fn projects(seed: u64, traffic: Traffic) -> Vec<Project> {
     let with_calls = |(index, project): (usize, Project)| {
         let mut dice = StdRng::seed_from_u64(seed + index as u64);
         let calls: Vec<Call> = (0..traffic.before + traffic.after)
-            .map(|number| call(&mut dice, &traffic, &project.name, number))
+            .map(|number| call(&mut dice, &traffic, &project, number))
             .collect();
         project.with_calls(calls)
     };
     projects.into_iter().enumerate().map(with_calls).collect()
 }
 
-fn call(dice: &mut StdRng, traffic: &Traffic, project: &str, number: usize) -> Call {
+fn call(dice: &mut StdRng, traffic: &Traffic, project: &Project, number: usize) -> Call {
+    let (name, hidden) = (&project.name, project.quirks.hides_running);
     let millis = TimeDelta::milliseconds;
     let (start, length) = if number < traffic.before {
-        let start = -dice.random_range(1_000..600_000);
+        let start = -dice.random_range(1_000..if number.is_multiple_of(2) { 60_000 } else { 600_000 });
         (start, dice.random_range(0..-start).min(300_000))
     } else {
-        let end = dice.random_range(0..traffic.lasting * 1000);
+        let end = dice.random_range(0..if hidden { EARLY } else { traffic.lasting * 1000 });
         let length = dice.random_range(500..90_000);
         (end - length, length)
     };
-    let call = Call::new(format!("{project}-{number}"))
+    let call = Call::new(format!("{name}-{number}"))
         .starting(traffic.now + millis(start))
         .lasting_exactly(millis(length));
     let call = content(dice, call);
@@ -93,20 +97,20 @@ fn content(dice: &mut StdRng, call: Call) -> Call {
     if dice.random_bool(0.05) { call.without_duration() } else { call }
 }
 
-/// What is late is so by less than the first recheck age and by calls that start early enough to be found by it within
-/// the story.
+/// What nobody sees running or what is late starts early, and is there before the first recheck age, so that this recheck
+/// finds it within the story.
 fn mishap(dice: &mut StdRng, call: Call, traffic: &Traffic) -> Call {
     let seconds = TimeDelta::seconds;
     let start = call.start();
     let end = call.end().unwrap_or(start);
-    let is_early = start < traffic.now + seconds(8) && end < start + seconds(30);
+    let is_early = start < traffic.now + TimeDelta::milliseconds(EARLY) && end < start + seconds(30);
     match dice.random_range(0..100) {
         0..15 => call.finished_visible_from(end + TimeDelta::milliseconds(dice.random_range(0..3_000))),
-        15..20 => call.hidden_while_running(),
-        20..25 if is_early => call.visible_from(start + seconds(dice.random_range(30..55))),
-        25..30 if is_early => call
+        15..20 if is_early => call.hidden_while_running(),
+        20..28 if is_early => call.visible_from(end + seconds(dice.random_range(2..25))),
+        28..36 if is_early => call
             .without_handoff()
-            .amended(start + seconds(dice.random_range(30..55)), |call| call.handoff("amended", "Desk")),
+            .amended(end + seconds(dice.random_range(2..25)), |call| call.handoff("amended", "Desk")),
         _ => call,
     }
 }

@@ -11,23 +11,23 @@ use polyai_exporter::simulator::{Control, Project, Running, Simulator, World};
 use polyai_exporter::target::TargetKey;
 use tempfile::TempDir;
 
-use crate::scrape::{Scrape, comparable};
+use super::scrape::{Scrape, comparable};
 
 /// The API key of every story; the harness looks for it in all output.
-pub(crate) const SECRET: &str = "k-3f9b1c7de05a48f2-never-shown";
+pub(super) const SECRET: &str = "k-3f9b1c7de05a48f2-never-shown";
 
 /// A simulated API on the real clock, and a folder for files.
 #[derive(Debug)]
-pub(crate) struct Scene {
+pub(super) struct Scene {
     api: Running,
     folder: TempDir,
     /// What ended since then counts.
-    pub(crate) anchor: DateTime<Utc>,
+    pub(super) anchor: DateTime<Utc>,
 }
 
 impl Scene {
     /// An API with these projects; what ended up to `lookback` ago counts.
-    pub(crate) async fn of(projects: impl IntoIterator<Item = Project>, lookback: TimeDelta) -> Self {
+    pub(super) async fn of(projects: impl IntoIterator<Item = Project>, lookback: TimeDelta) -> Self {
         let projects = projects.into_iter().map(|project| project.with_key(SECRET));
         let api = Simulator::on_loopback(World::of(projects), Clock::system()).await.unwrap();
         let anchor = api.control.now() - lookback;
@@ -37,22 +37,22 @@ impl Scene {
     }
 
     /// The levers of the API.
-    pub(crate) fn control(&self) -> &Control {
+    pub(super) fn control(&self) -> &Control {
         &self.api.control
     }
 
     /// All targets.
-    pub(crate) fn targets(&self) -> Vec<TargetKey> {
+    pub(super) fn targets(&self) -> Vec<TargetKey> {
         self.control().projects().iter().flat_map(|project| project.targets().collect::<Vec<_>>()).collect()
     }
 
     /// A path in the folder.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A configuration with the state in `state`, as impatient as the limits allow.
-    pub(crate) fn config(&self, name: &str, state: &Path) -> PathBuf {
+    pub(super) fn config(&self, name: &str, state: &Path) -> PathBuf {
         let anchor = self.anchor.to_rfc3339_opts(SecondsFormat::Secs, true);
         let state = state.display();
         let targets = targets_yaml(self.api.addr, &self.control().projects());
@@ -66,14 +66,14 @@ impl Scene {
     }
 
     /// A file in the folder.
-    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(super) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         path
     }
 
     /// Whether `scrape` shows exactly what the API's own recount says now; else, where it differs.
-    pub(crate) fn agrees(&self, scrape: &Scrape) -> Result<(), String> {
+    pub(super) fn agrees(&self, scrape: &Scrape) -> Result<(), String> {
         for target in self.targets() {
             let truth = comparable(self.control().truth(&target, self.anchor));
             let counted = scrape.counted(&target);

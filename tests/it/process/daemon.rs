@@ -14,17 +14,17 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::scene::SECRET;
-use crate::scrape::Scrape;
-use crate::web;
+use super::scene::SECRET;
+use super::scrape::Scrape;
+use super::web;
 
 /// The binary under test.
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_polyai-exporter");
+pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_polyai-exporter");
 /// Generous, for machines that do much else at the same time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A command that knows nothing of the environment it is run in and does not outlive the test.
-pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+pub(super) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -33,14 +33,14 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 
 /// How a command ended and what it said.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+pub(super) struct Ended {
+    pub(super) code: i32,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
 }
 
 /// Runs `command` to its end.
-pub(crate) async fn run(mut command: Command) -> Ended {
+pub(super) async fn run(mut command: Command) -> Ended {
     let output = timeout(PATIENCE, command.output()).await.expect("it ends by itself").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let ended = Ended {
@@ -53,7 +53,7 @@ pub(crate) async fn run(mut command: Command) -> Ended {
 }
 
 /// Runs the binary with `arguments` to its end.
-pub(crate) async fn polyai_exporter(arguments: &[&str], env: &[(&str, &str)]) -> Ended {
+pub(super) async fn polyai_exporter(arguments: &[&str], env: &[(&str, &str)]) -> Ended {
     let mut command = command(BINARY);
     command.args(arguments).envs(env.iter().copied());
     run(command).await
@@ -61,7 +61,7 @@ pub(crate) async fn polyai_exporter(arguments: &[&str], env: &[(&str, &str)]) ->
 
 /// A running daemon. Dropping it kills it.
 #[derive(Debug)]
-pub(crate) struct Daemon {
+pub(super) struct Daemon {
     child: Child,
     log: Arc<Mutex<String>>,
     reading: JoinHandle<()>,
@@ -69,14 +69,14 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts `serve` with this configuration, on a port of its own; answers as soon as the process exists.
-    pub(crate) fn serve(config: &Path) -> Self {
+    pub(super) fn serve(config: &Path) -> Self {
         let mut command = command(BINARY);
         command.args(serve_arguments(config));
         Self::start(command)
     }
 
     /// Starts `command`, which ends up as the binary with JSON logs.
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(super) fn start(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let log = Arc::<Mutex<String>>::default();
         let reading = tokio::spawn(follow(child.stderr.take().unwrap(), log.clone()));
@@ -84,17 +84,17 @@ impl Daemon {
     }
 
     /// The process id.
-    pub(crate) fn pid(&self) -> String {
+    pub(super) fn pid(&self) -> String {
         self.child.id().expect("it runs").to_string()
     }
 
     /// What it has logged so far.
-    pub(crate) fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
     /// Where it serves, once it does.
-    pub(crate) async fn address(&mut self) -> SocketAddr {
+    pub(super) async fn address(&mut self) -> SocketAddr {
         for _ in 0..PATIENCE.as_millis() / 5 {
             if let Some(address) = listening(&self.log()) {
                 return address;
@@ -108,7 +108,7 @@ impl Daemon {
     }
 
     /// What `/metrics` shows, as text.
-    pub(crate) async fn metrics(&mut self) -> String {
+    pub(super) async fn metrics(&mut self) -> String {
         let address = self.address().await;
         let (status, body) = web::get(address, "/metrics").await.unwrap();
         assert_eq!(status, 200, "{body}");
@@ -117,12 +117,12 @@ impl Daemon {
     }
 
     /// What `/metrics` shows.
-    pub(crate) async fn scrape(&mut self) -> Scrape {
+    pub(super) async fn scrape(&mut self) -> Scrape {
         Scrape::of(&self.metrics().await)
     }
 
     /// Scrapes until `good` finds nothing missing, for at most `patience`; else fails with what is missing.
-    pub(crate) async fn scrape_until(
+    pub(super) async fn scrape_until(
         &mut self,
         patience: Duration,
         good: impl Fn(&Scrape) -> Result<(), String>,
@@ -140,13 +140,13 @@ impl Daemon {
     }
 
     /// `kill -9`
-    pub(crate) async fn kill(mut self) {
+    pub(super) async fn kill(mut self) {
         self.child.kill().await.unwrap();
         self.hear_out().await;
     }
 
     /// SIGTERM, and how it ended. The log is complete then.
-    pub(crate) async fn terminate(mut self) -> (ExitStatus, String) {
+    pub(super) async fn terminate(mut self) -> (ExitStatus, String) {
         let kill = format!("kill -TERM {}", self.pid());
         assert!(command("sh").args(["-c", &kill]).status().await.unwrap().success());
         let status = timeout(PATIENCE, self.child.wait()).await.expect("it ends when told").unwrap();
@@ -162,13 +162,13 @@ impl Daemon {
 }
 
 /// The arguments of a daemon on a port of its own, with logs that can be read back.
-pub(crate) fn serve_arguments(config: &Path) -> [&str; 7] {
+pub(super) fn serve_arguments(config: &Path) -> [&str; 7] {
     let config = config.to_str().unwrap();
     ["--log.format", "json", "serve", "--web.listen-address", "127.0.0.1:0", "--config", config]
 }
 
 /// Collects the lines of `stream`.
-pub(crate) async fn follow(stream: impl AsyncRead + Unpin, heard: Arc<Mutex<String>>) {
+pub(super) async fn follow(stream: impl AsyncRead + Unpin, heard: Arc<Mutex<String>>) {
     let mut lines = BufReader::new(stream).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let mut heard = heard.lock().unwrap();

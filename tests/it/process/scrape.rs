@@ -10,13 +10,13 @@ use polyai_exporter::target::TargetKey;
 
 /// The samples of one scrape, by the text before their value.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Scrape(pub(crate) BTreeMap<String, f64>);
+pub(super) struct Scrape(pub(super) BTreeMap<String, f64>);
 
 /// The labels of a sample.
-pub(crate) type Labels = BTreeMap<String, String>;
+pub(super) type Labels = BTreeMap<String, String>;
 
 impl Scrape {
-    pub(crate) fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         let samples = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         Self(
             samples
@@ -29,7 +29,7 @@ impl Scrape {
     }
 
     /// The samples called `name`, with their labels.
-    pub(crate) fn named(&self, name: &str) -> impl Iterator<Item = (Labels, f64)> {
+    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = (Labels, f64)> {
         self.0.iter().filter_map(move |(series, value)| {
             let labels = series.strip_prefix(name)?;
             (labels.is_empty() || labels.starts_with('{')).then(|| (labels_of(labels), *value))
@@ -37,12 +37,12 @@ impl Scrape {
     }
 
     /// The sum over the samples of `target` called `name`.
-    pub(crate) fn total(&self, name: &str, target: &TargetKey) -> f64 {
+    pub(super) fn total(&self, name: &str, target: &TargetKey) -> f64 {
         self.of_target(name, target).map(|(_, value)| value).sum()
     }
 
     /// Whether `target` has this problem now.
-    pub(crate) fn has_problem(&self, target: &TargetKey, problem: &str) -> bool {
+    pub(super) fn has_problem(&self, target: &TargetKey, problem: &str) -> bool {
         self.of_target("polyai_target_problem", target)
             .any(|(labels, value)| labels.get("problem").is_some_and(|code| code == problem) && value == 1.0)
     }
@@ -62,7 +62,7 @@ impl Scrape {
 
     /// All that is counted of `target`, as the recount tells it. Sums of fractions of seconds are rounded to microseconds,
     /// since the order of adding shows in their last digits.
-    pub(crate) fn counted(&self, target: &TargetKey) -> Truth {
+    pub(super) fn counted(&self, target: &TargetKey) -> Truth {
         let count = |name| self.count(name, target);
         let seconds = |name| micros(self.total(name, target));
         let mut handoffs_by_reason = BTreeMap::new();
@@ -103,7 +103,7 @@ impl Scrape {
     }
 
     /// The samples that never fall: counters, and the parts of histograms.
-    pub(crate) fn growing(&self) -> BTreeMap<&str, f64> {
+    pub(super) fn growing(&self) -> BTreeMap<&str, f64> {
         let grows = |series: &str| {
             let name = series.split('{').next().unwrap_or(series);
             series.starts_with("polyai_")
@@ -115,7 +115,7 @@ impl Scrape {
 }
 
 /// `truth` as [`Scrape::counted`] tells it.
-pub(crate) fn comparable(mut truth: Truth) -> Truth {
+pub(super) fn comparable(mut truth: Truth) -> Truth {
     truth.reply_latency_seconds = micros(truth.reply_latency_seconds);
     truth.greeting_latency_seconds = micros(truth.greeting_latency_seconds);
     truth.last_end = None;

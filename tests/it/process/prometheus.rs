@@ -16,9 +16,10 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Child;
 use tokio::time::sleep;
 
-use crate::daemon::{BINARY, command, follow};
-use crate::scrape::Scrape;
-use crate::web;
+use super::daemon::{BINARY, command, follow};
+use super::leave_out;
+use super::scrape::Scrape;
+use super::web;
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const STEP: Duration = Duration::from_millis(250);
@@ -33,7 +34,7 @@ async fn installed() -> bool {
     let is_ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty());
     assert!(found || !is_ci, "prometheus and promtool are needed in CI: apt-get install prometheus");
     if !found {
-        eprintln!("left out: prometheus and promtool are not installed; tests/run installs them");
+        leave_out("prometheus and promtool are not installed; tests/run installs them");
     }
     found
 }

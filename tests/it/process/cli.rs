@@ -7,8 +7,8 @@ use polyai_exporter::problem::Problem;
 use polyai_exporter::simulator::{Call, Project};
 use polyai_exporter::target::{ClientEnv, Region};
 
-use crate::daemon::{Ended, polyai_exporter};
-use crate::scene::{SECRET, Scene};
+use super::daemon::{Ended, polyai_exporter};
+use super::scene::{SECRET, Scene};
 
 const KEY: (&str, &str) = ("POLYAI_API_KEY", SECRET);
 
