@@ -6,6 +6,7 @@ mod config;
 mod contract;
 mod model;
 mod one_conversation;
+mod process;
 mod records;
 mod stories;
 mod support;

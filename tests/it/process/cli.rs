@@ -1,0 +1,261 @@
+//! The command line as people meet it: exit codes, and the words for what is wrong.
+
+use std::path::Path;
+
+use chrono::TimeDelta;
+use polyai_exporter::problem::Problem;
+use polyai_exporter::simulator::{Call, Project};
+use polyai_exporter::target::{ClientEnv, Region};
+
+use super::daemon::{Ended, polyai_exporter};
+use super::scene::{SECRET, Scene};
+
+const KEY: (&str, &str) = ("POLYAI_API_KEY", SECRET);
+
+#[tokio::test]
+async fn the_example_configuration_passes_its_check() {
+    let checked = polyai_exporter(&["check", "--config", "config.example.yaml"], &[KEY]).await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+    assert!(checked.stdout.ends_with("OK: 1 target from config.example.yaml.\n"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("API key   set (never shown)"), "{}", checked.stdout);
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_told_by_place_and_key_and_ends_with_2() {
+    for (file, words) in [
+        ("unknown-keys.bad.yaml", "unknown-keys.bad.yaml:"),
+        ("durations-without-unit.bad.yaml", "polling.interval"),
+        ("no-targets.bad.yaml", "targets"),
+        ("syntax.bad.toml", "syntax.bad.toml:"),
+        ("syntax.bad.json", "syntax.bad.json:"),
+    ] {
+        let path = format!("tests/fixtures/config/{file}");
+        let checked = polyai_exporter(&["check", "--config", &path], &[KEY]).await;
+        assert_eq!(checked.code, 2, "{checked:?}");
+        assert!(checked.stdout.contains("problem: ") && checked.stdout.contains(words), "{checked:?}");
+        assert!(checked.stdout.contains("NOT OK: "), "{checked:?}");
+
+        let refused = polyai_exporter(&["serve", "--config", &path], &[KEY]).await;
+        assert_eq!(refused.code, 2, "{refused:?}");
+        assert!(refused.stderr.contains(words), "{refused:?}");
+    }
+    let missing = polyai_exporter(&["check", "--config", "no/such/file.yaml"], &[]).await;
+    assert_eq!(missing.code, 2, "{missing:?}");
+    assert!(missing.stdout.contains("no/such/file.yaml"), "{missing:?}");
+}
+
+#[tokio::test]
+async fn serve_without_any_configuration_names_the_four_variables() {
+    let refused = polyai_exporter(&["serve"], &[]).await;
+    assert_eq!(refused.code, 2, "{refused:?}");
+    for variable in ["POLYAI_API_KEY", "POLYAI_BASE_URL", "POLYAI_ACCOUNT_ID", "POLYAI_PROJECT_ID"] {
+        assert!(refused.stderr.contains(variable), "{variable}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_command_line_does_not_know_is_bad_usage() {
+    for arguments in [
+        &["serve", "--no-such-flag"][..],
+        &["no-such-command"],
+        &[],
+        &["serve", "--web.listen-address", "nowhere"],
+        &["--log.level", "loud", "serve"],
+        &["--log.format", "xml", "serve"],
+        &["demo", "--interval", "5"],
+        &["simulate", "--volume", "-1"],
+    ] {
+        let refused = polyai_exporter(arguments, &[]).await;
+        assert_eq!(refused.code, 2, "{arguments:?}: {refused:?}");
+        assert!(!refused.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_is_a_failure_of_the_run() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let arguments = ["serve", "--web.listen-address", &address, "--config", config.to_str().unwrap()];
+    let refused = polyai_exporter(&arguments, &[]).await;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains(&address), "{refused:?}");
+}
+
+/// Every command that the help lists explains itself, and the help promises nothing else.
+#[tokio::test]
+async fn the_help_lists_what_there_is() {
+    let help = polyai_exporter(&["--help"], &[]).await;
+    assert_eq!(help.code, 0);
+    let listed = help.stdout.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let commands: Vec<&str> = listed
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(commands, ["serve", "check", "demo", "simulate", "help"]);
+    for command in &commands[..4] {
+        let help = polyai_exporter(&[command, "--help"], &[]).await;
+        assert_eq!(help.code, 0, "{command}");
+        assert!(help.stdout.contains("Usage: polyai-exporter"), "{command}: {}", help.stdout);
+    }
+    let version = polyai_exporter(&["--version"], &[]).await;
+    assert_eq!(version.stdout.trim(), format!("polyai-exporter {}", env!("CARGO_PKG_VERSION")));
+}
+
+/// A project with one call that ended a moment ago.
+async fn a_project(change: impl FnOnce(Project) -> Project) -> Scene {
+    let scene = Scene::of([change(Project::new("reservations", Region::Us1))], TimeDelta::zero()).await;
+    for target in scene.targets() {
+        let start = scene.control().now() - TimeDelta::minutes(2);
+        assert!(scene.control().put(&target, Call::new("call-1").starting(start)));
+    }
+    scene
+}
+
+async fn check_live(config: &Path) -> Ended {
+    polyai_exporter(&["check", "--live", "--config", config.to_str().unwrap()], &[]).await
+}
+
+/// Checks `scene` as it is, with `changes` to the text of its configuration.
+async fn look(scene: &Scene, changes: &[(&str, &str)]) -> Ended {
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let mut text = std::fs::read_to_string(&config).unwrap();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from:?} is not in {text}");
+        text = text.replace(from, to);
+    }
+    let ended = check_live(&scene.write("polyai.yaml", &text)).await;
+    assert!(!scene.path("state").exists(), "a check leaves nothing behind");
+    ended
+}
+
+fn unwell(ended: &Ended, problem: Problem, words: &[&str]) {
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let code = format!("  problem  {}: ", problem.code());
+    for words in [&[&*code, problem.advice(), "LIVE NOT OK: 1 of 1 targets need attention."], words].concat()
+    {
+        assert!(ended.stdout.contains(words), "{words:?} is not in {}", ended.stdout);
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_well_is_told_so() {
+    let well = look(&a_project(|project| project).await, &[]).await;
+    assert_eq!(well.code, 0, "{well:?}");
+    for words in [
+        "asking reservations/us-1/live ...",
+        "  ok       clocks agree",
+        "  ok       the key works, and a conversation was read with all that is counted",
+        "LIVE OK: the target answers as it should.",
+    ] {
+        assert!(well.stdout.contains(words), "{words:?} is not in {}", well.stdout);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_told_with_its_region() {
+    let scene = a_project(|project| project).await;
+    let refused = look(&scene, &[(SECRET, "another-key")]).await;
+    unwell(&refused, Problem::Unauthorized, &["This target asks region us-1."]);
+    assert!(!refused.stdout.contains("another-key"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_key_without_permission_is_told() {
+    let scene = a_project(|project| project).await;
+    scene.control().forbid_key(SECRET);
+    unwell(&look(&scene, &[]).await, Problem::Forbidden, &[]);
+}
+
+#[tokio::test]
+async fn a_wrong_project_is_told_with_the_address() {
+    let scene = a_project(|project| project).await;
+    let refused = look(&scene, &[("PROJECT-RESERVATIONS", "PROJECT-UNKNOWN")]).await;
+    unwell(
+        &refused,
+        Problem::NotFound,
+        &["is usual for the region", "Correlation id for PolyAI's support: "],
+    );
+}
+
+#[tokio::test]
+async fn a_404_that_is_not_the_api_is_told_apart() {
+    let scene = a_project(|project| project).await;
+    let refused = look(&scene, &[("/us-1\"", "/us-1/no/such/path\"")]).await;
+    unwell(&refused, Problem::WrongHost, &["/us-1/no/such/path, where https://api.us-1.platform.polyai.app"]);
+}
+
+#[tokio::test]
+async fn nobody_at_the_address_is_told() {
+    let scene = a_project(|project| project).await;
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let text = std::fs::read_to_string(config).unwrap();
+    let there = text.split("http://").nth(1).unwrap().split('/').next().unwrap();
+    unwell(&look(&scene, &[(there, &gone.to_string())]).await, Problem::Unreachable, &[]);
+}
+
+#[tokio::test]
+async fn calls_in_another_environment_are_pointed_to() {
+    let scene = Scene::of(
+        [Project::new("reservations", Region::Us1).with_envs(&[ClientEnv::Live, ClientEnv::Sandbox])],
+        TimeDelta::zero(),
+    )
+    .await;
+    let sandbox = scene.targets().remove(1);
+    let start = scene.control().now() - TimeDelta::days(3);
+    assert!(scene.control().put(&sandbox, Call::new("call-1").starting(start)));
+    let empty = look(&scene, &[("[live, sandbox]", "[live]")]).await;
+    assert_eq!(empty.code, 1, "{empty:?}");
+    let words = "no conversation of the last 30 days in client_env live, but there are some in sandbox: set client_env: [sandbox]";
+    assert!(empty.stdout.contains(words), "{}", empty.stdout);
+}
+
+#[tokio::test]
+async fn a_project_without_calls_is_no_problem() {
+    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let empty = look(&scene, &[]).await;
+    assert_eq!(empty.code, 0, "{empty:?}");
+    assert!(empty.stdout.contains("nothing can be said about transcripts and latency yet"), "{empty:?}");
+}
+
+#[tokio::test]
+async fn transcripts_that_are_switched_off_are_told() {
+    let scene = a_project(|project| project.with_quirks(|quirks| quirks.transcripts = false)).await;
+    unwell(&look(&scene, &[]).await, Problem::TranscriptOff, &[]);
+}
+
+#[tokio::test]
+async fn records_with_too_few_fields_are_told() {
+    let scene = a_project(|project| project.with_quirks(|quirks| quirks.sparse = true)).await;
+    unwell(&look(&scene, &[]).await, Problem::PartialFields, &[]);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_told_with_its_direction() {
+    for (skew, words) in [
+        (120, "clock_skew: this machine's clock is 120 s behind the API's."),
+        (-90, "clock_skew: this machine's clock is 90 s ahead of the API's."),
+    ] {
+        let scene = a_project(|project| project).await;
+        scene.control().skew(TimeDelta::seconds(skew));
+        let ended = look(&scene, &[]).await;
+        // The header has whole seconds, so the last digit may be one less or more.
+        let near: Vec<String> = (-1..=1)
+            .map(|by| words.replace(&skew.abs().to_string(), &(skew.abs() + by).to_string()))
+            .collect();
+        assert!(near.iter().any(|words| ended.stdout.contains(words)), "{words:?}: {}", ended.stdout);
+        assert_eq!(ended.code, 1, "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_target_in_need_of_attention_is_found_among_others() {
+    let scene =
+        Scene::of([Project::new("a", Region::Us1), Project::new("b", Region::Uk1)], TimeDelta::zero()).await;
+    let ended = look(&scene, &[("PROJECT-B", "PROJECT-C")]).await;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stdout.contains("LIVE NOT OK: 1 of 2 targets need attention."), "{}", ended.stdout);
+}
