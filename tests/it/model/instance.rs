@@ -347,9 +347,8 @@ impl<'a> Instance<'a> {
         if self.happens(self.plan.full_disks) {
             self.disk.set_full(true);
         }
-        // Whether a commit that is cut short by a kill took effect is not known.
         for (batch, _) in &outbox {
-            self.patience[batch.target.0].sees(self.plan, batch);
+            self.patience[batch.target.0].may_begin(self.plan, batch);
         }
         let even_marks = self.chance.percent(10);
         let mut recorded: Option<Vec<_>> = None;
@@ -384,6 +383,7 @@ impl<'a> Instance<'a> {
         }
         for (batch, _) in &outbox {
             self.anchor_stays(batch);
+            self.patience[batch.target.0].has_begun(self.plan, batch);
         }
         self.tell_what_counts();
         self.publish();

@@ -117,7 +117,7 @@ fn live_through(plan: &Plan, calls: &[Vec<Call>], chance: &mut Chance, story: &S
         in_adversity(plan, &mut instance, &mut schedule);
         in_calm(plan, calls, &mut instance);
         wrong.extend(recounted(plan, calls, &mut instance));
-        if wrong.is_empty() && schedule.percent(30) {
+        if wrong.is_empty() && plan.kind != Kind::Calm && schedule.percent(30) {
             wrong.extend(what_is_left(plan, calls, &mut instance));
         }
         if plan.kind == Kind::Calm {
