@@ -20,15 +20,25 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// A batch is on its way.
-    pub(super) fn sees(&mut self, plan: &Plan, batch: &Batch) {
+    /// A batch is on its way: from here on what it saw finished may wait, even if a kill cuts the commit short.
+    pub(super) fn may_begin(&mut self, plan: &Plan, batch: &Batch) {
+        self.see(plan, batch, false);
+    }
+
+    /// A batch was committed: what it saw running waits anew.
+    pub(super) fn has_begun(&mut self, plan: &Plan, batch: &Batch) {
+        self.see(plan, batch, true);
+    }
+
+    fn see(&mut self, plan: &Plan, batch: &Batch, is_committed: bool) {
+        let long_ago = length(plan.ages[0].max(plan.settle));
         for sighting in &batch.sightings {
             let (id, facts) = (&sighting.conversation.id, &sighting.conversation.facts);
             match facts.phase {
-                Phase::Running => drop(self.waiting.remove(id)),
+                Phase::Running if is_committed => drop(self.waiting.remove(id)),
+                Phase::Running => {}
                 Phase::Finished => {
                     self.waiting.entry(id.clone()).or_insert(batch.now);
-                    let long_ago = length(plan.ages[0].max(plan.settle));
                     if facts.ended_at().is_some_and(|end| end + long_ago <= batch.now) {
                         self.ripe.insert(id.clone());
                     }
