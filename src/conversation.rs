@@ -242,7 +242,7 @@ fn facts(record: &wire::Conversation<'_>, started_at: Moment) -> Facts {
         barge_in_turns: flagged(|turn| turn.barge_in),
         handoff: handoff(record),
         greeting: greeting.first().and_then(reply),
-        replies: replies.iter().filter_map(reply).collect(),
+        replies: replies_of(replies),
         transcript: match (counted.unwrap_or(0), turns.len()) {
             (0, 0) => Transcript::Empty,
             (_, 0) => Transcript::Hidden,
@@ -280,6 +280,13 @@ fn spoken_at(turn: &wire::Turn<'_>) -> Option<Moment> {
 fn reply(turn: &wire::Turn<'_>) -> Option<Reply> {
     let latency = turn.latency.0.and_then(Micros::from_units)?;
     Some(Reply { latency, at: spoken_at(turn) })
+}
+
+/// Room is made once: a page holds thousands of them.
+fn replies_of(turns: &[wire::Turn<'_>]) -> Box<[Reply]> {
+    let mut replies = Vec::with_capacity(turns.iter().filter(|turn| turn.latency.0.is_some()).count());
+    replies.extend(turns.iter().filter_map(reply));
+    replies.into_boxed_slice()
 }
 
 fn handoff(record: &wire::Conversation<'_>) -> Option<Handoff> {

@@ -17,7 +17,7 @@ pub const OTHER: &str = "other";
 const MOST_CHARS: usize = 128;
 
 /// The values of the optional dimensions, in their configured order.
-pub type Dimensions = Box<[Arc<str>]>;
+pub type Dimensions = Arc<[Arc<str>]>;
 
 /// The values of a conversation under `dimensions`, before folding.
 pub(super) fn raw_values<'a>(dimensions: &[Dimension], facts: &'a Facts) -> Vec<(Dimension, &'a str)> {

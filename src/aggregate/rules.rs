@@ -17,7 +17,7 @@ pub struct Contribution {
     /// Which metric.
     pub metric: Metric,
     /// The values of its labels after the target's.
-    pub values: Box<[Arc<str>]>,
+    pub values: Arc<[Arc<str>]>,
     /// What happens to it.
     pub change: Change,
 }
@@ -109,7 +109,7 @@ fn hand_off(handoff: &Handoff, values: &Dimensions, cap: &mut LabelCap, list: &m
 fn admit(cap: &mut LabelCap, label: &'static str, value: &str, list: &mut Vec<Contribution>) -> Arc<str> {
     let admitted = cap.admit(label, value);
     if admitted.folded {
-        let values = Box::from([Arc::from(label)]);
+        let values = Arc::from([Arc::from(label)]);
         list.push(Contribution { metric: Metric::LabelValuesFolded, values, change: Change::Add(1) });
     }
     admitted.value

@@ -19,7 +19,7 @@ pub struct SeriesKey {
     /// The metric.
     pub metric: Metric,
     /// Label values, in the order of the metric's label names.
-    pub values: Box<[Arc<str>]>,
+    pub values: Arc<[Arc<str>]>,
 }
 
 /// A value and since when it counts.
@@ -159,7 +159,7 @@ impl TargetSeries {
 
     /// The series of `metric`, by label values.
     pub fn of(&self, metric: Metric) -> impl Iterator<Item = (&SeriesKey, &Series)> {
-        let first = SeriesKey { metric, values: Box::from([]) };
+        let first = SeriesKey { metric, values: Arc::from([]) };
         self.series.range(first..).take_while(move |(key, _)| key.metric == metric)
     }
 

@@ -164,8 +164,11 @@ impl Recorder {
             list.push(of_target(Metric::Late, [], Change::Add(1)));
         }
         let tally = Tally::of(facts);
-        state.recent.push(RecentConversation { ended_at, dimensions: dimensions.clone(), tally });
-        let newest = SeriesKey { metric: Metric::LastConversation, values: Box::from([]) };
+        // Of what is caught up on, nearly everything ended long ago.
+        if batch.now.since(ended_at) < self.counting.recent_window {
+            state.recent.push(RecentConversation { ended_at, dimensions: dimensions.clone(), tally });
+        }
+        let newest = SeriesKey { metric: Metric::LastConversation, values: Arc::from([]) };
         let is_newest = state.series.get(&newest).is_none_or(|series| match series.value {
             crate::aggregate::Value::Gauge(before) => before < ended_at.seconds(),
             crate::aggregate::Value::Counter(_) | crate::aggregate::Value::Histogram(_) => true,
@@ -185,7 +188,7 @@ impl Recorder {
                 .layout
                 .dimensions
                 .iter()
-                .zip(&dimensions)
+                .zip(dimensions.iter())
                 .map(|(&dimension, value)| (dimension, Box::from(&**value)))
                 .collect(),
         };

@@ -126,22 +126,22 @@ impl Recorder {
         let Some(state) = self.targets.get_mut(index.0) else { return };
         let series = Arc::make_mut(&mut state.series);
         let mut known: Vec<Dimensions> = match *self.layout.dimensions {
-            [] => vec![Box::from([])],
+            [] => vec![Arc::from([])],
             [Dimension::Channel] => setup
                 .channels
                 .iter()
-                .map(|channel| Box::from([state.cap.admit(Dimension::Channel.as_str(), channel).value]))
+                .map(|channel| Arc::from([state.cap.admit(Dimension::Channel.as_str(), channel).value]))
                 .collect(),
             // Which variants a project has is not known beforehand.
             [Dimension::Variant, ..] | [Dimension::Channel, ..] => Vec::new(),
         };
         known.dedup();
         for definition in &CATALOGUE {
-            let sets: Vec<Box<[Arc<str>]>> = match (definition.labels, definition.kind) {
+            let sets: Vec<Arc<[Arc<str>]>> = match (definition.labels, definition.kind) {
                 (Labels::Dimensions, Kind::Counter | Kind::Histogram(_)) => known.clone(),
-                (Labels::Target, Kind::Counter | Kind::Histogram(_)) => vec![Box::from([])],
+                (Labels::Target, Kind::Counter | Kind::Histogram(_)) => vec![Arc::from([])],
                 (Labels::TargetAnd(["direction"]), _) => {
-                    ["up", "down"].map(|way| Box::from([Arc::from(way)])).to_vec()
+                    ["up", "down"].map(|way| Arc::from([Arc::from(way)])).to_vec()
                 }
                 (Labels::TargetAnd(["label"]), _) => self
                     .layout
@@ -149,7 +149,7 @@ impl Recorder {
                     .iter()
                     .map(|dimension| dimension.as_str())
                     .chain(["reason", "destination"])
-                    .map(|label| Box::from([Arc::from(label)]))
+                    .map(|label| Arc::from([Arc::from(label)]))
                     .collect(),
                 (
                     Labels::Dimensions | Labels::Target | Labels::DimensionsAnd(_) | Labels::TargetAnd(_),

@@ -106,7 +106,7 @@ fn one_conversation_from_json_to_a_line_of_text() {
     for contribution in &contributions {
         series.apply(&contribution.clone().into_key(), contribution.change, &layout, second_sight);
     }
-    let latency = SeriesKey { metric: Metric::TurnLatency, values: Box::from(["VOICE-SIP".into()]) };
+    let latency = SeriesKey { metric: Metric::TurnLatency, values: ["VOICE-SIP".into()].into() };
     let latency = &series.get(&latency).unwrap().value;
     let aggregate::Value::Histogram(histogram) = latency else { panic!("{latency:?}") };
     let buckets = histogram.bounds().units().zip(histogram.counts()).filter(|(_, count)| **count > 0);

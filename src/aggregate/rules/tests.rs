@@ -200,7 +200,7 @@ fn an_amendment_adds_the_difference_and_observes_nothing() {
         handoff: handed_off("billing", "desk"),
         ..plain()
     };
-    let values: Dimensions = Box::from([Arc::from("VOICE-SIP")]);
+    let values: Dimensions = Arc::from([Arc::from("VOICE-SIP")]);
     assert_eq!(
         lines(&amendment(&before, &Tally::of(&facts), &facts, &values, &mut cap())),
         [
