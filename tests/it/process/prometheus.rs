@@ -158,7 +158,6 @@ fn shown(metrics: &str) -> Scrape {
     let mut all = Scrape::default();
     for name in names.collect::<std::collections::BTreeSet<_>>() {
         for (mut labels, value) in samples.named(name) {
-            // Bounds are numbers: Prometheus writes 1 where we may write 1.0.
             labels.insert("__name__".to_owned(), name.to_owned());
             all.0.insert(canonical(labels), value);
         }
