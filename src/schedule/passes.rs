@@ -36,7 +36,7 @@ pub struct Policy {
 }
 
 /// A slice should hold about this many conversations: enough for cheap commits, few enough to hold in memory.
-const SLICE_CONVERSATIONS: usize = 2_000;
+const SLICE_CONVERSATIONS: usize = 3_000;
 /// Beyond this a slice is given up and read in smaller ones.
 pub const SLICE_MOST: usize = 10_000;
 const SLICE_FIRST: Duration = Duration::from_secs(15 * 60);
