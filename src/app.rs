@@ -111,7 +111,7 @@ impl App {
     /// Runs until `stop`; then pollers stop, what they handed over is committed, and open scrapes are answered.
     pub async fn run(self, stop: CancellationToken) -> Ended {
         let Self { server, routes, recorder, pollers, .. } = self;
-        info!(address = %server.address(), targets = pollers.len(), "serving");
+        info!(targets = pollers.len(), "polling");
         let (stop_pollers, give_up, stop_server) =
             (stop.child_token(), CancellationToken::new(), CancellationToken::new());
         let tracker = TaskTracker::new();

@@ -157,7 +157,7 @@ impl Run {
         while let Some(walk) = self.poller.passes.next(&mut tick, self.now()) {
             self.read(&walk, &tick).await?;
             if fell_behind > self.poller.interval * TOLD_FROM_INTERVALS {
-                self.tell_progress(&walk, behind_from, now);
+                self.tell_progress(&walk, behind_from, now).await?;
             }
             let is_fresh = matches!(walk.purpose, Purpose::Stretch(Stretch { fresh: Some(_), .. }));
             if is_fresh
@@ -290,8 +290,12 @@ impl Run {
         self.poller.recorder.note(status).await
     }
 
-    fn tell_progress(&mut self, walk: &Walk, from: Moment, to: Moment) {
-        let Purpose::Stretch(Stretch { fresh: Some((_, reached)), .. }) = walk.purpose else { return };
+    async fn tell_progress(&mut self, walk: &Walk, from: Moment, to: Moment) -> Result<(), Ended> {
+        let Purpose::Stretch(Stretch { fresh: Some((_, reached)), .. }) = walk.purpose else { return Ok(()) };
+        if reached >= to {
+            // The last line should tell of everything.
+            self.finish_underway().await?;
+        }
         let list = &self.poller.list;
         let times = (
             chrono::DateTime::from_timestamp_millis(from.millis()),
@@ -299,11 +303,13 @@ impl Run {
         );
         if let (Some(from_time), Some(to_time)) = times {
             let done = reached.since(from).as_secs_f64() / to.since(from).as_secs_f64().max(1.0);
+            let done = (done * 100.0).round() / 100.0;
             list.events.catching_up(&list.target, from_time, to_time, done, self.caught_up);
         }
         if reached >= to {
             self.caught_up = 0;
         }
+        Ok(())
     }
 
     fn now(&self) -> Moment {

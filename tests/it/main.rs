@@ -4,6 +4,7 @@
 
 mod config;
 mod contract;
+mod layers;
 mod model;
 mod one_conversation;
 mod process;
