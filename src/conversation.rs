@@ -260,13 +260,16 @@ fn named(text: &str) -> Option<Box<str>> {
     (!text.is_empty()).then(|| text.into())
 }
 
+/// No conversation has more turns; a larger count is nonsense, and would spoil a counter for good.
+const MOST_TURNS: f64 = 100_000.0;
+
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "checked against both ends first"
 )]
 fn count(number: wire::Number) -> Option<u32> {
-    number.0.filter(|n| (0.0..=f64::from(u32::MAX)).contains(n)).map(|n| n as u32)
+    number.0.filter(|n| (0.0..=MOST_TURNS).contains(n)).map(|n| n as u32)
 }
 
 fn saturating(length: usize) -> u32 {

@@ -132,6 +132,15 @@ fn amounts_beyond_reason_are_no_amounts() {
     }
 }
 
+#[test]
+fn a_count_beyond_all_reason_is_no_count() {
+    for (count, expected) in [("100000", Some(100_000)), ("4294967295", None), ("-1", None), ("1e300", None)]
+    {
+        assert_eq!(read(&format!(r#","num_turns":{count}"#)).turns, expected, "{count}");
+    }
+    assert_eq!(read(r#","num_turns":4294967295,"num_ood":1e9,"turns":[{}]"#).ood_turns, 0);
+}
+
 proptest! {
     #[test]
     fn no_json_value_in_any_field_makes_it_panic(value in "(-?(0|[1-9][0-9]{0,18})(\\.[0-9]{1,9})?|null|true|\"[a-z0-9:.+ -]{0,30}\"|\\[\\]|\\{\\}|\\[null,1\\]|\\{\"reason\":1\\})") {
