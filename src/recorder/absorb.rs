@@ -262,6 +262,7 @@ impl Recorder {
         let Some(state) = self.targets.get(target.0) else { return Ok(None) };
         match self.changes.rows.get(&(state.id, id.clone())) {
             Some(row) => Ok(row.clone()),
+            None if state.known.certainly_lacks(id.as_str()) => Ok(None),
             None => rows.get(state.id, id),
         }
     }
@@ -275,6 +276,9 @@ impl Recorder {
             Some(Row::Open { .. } | Row::Counted(_)) | None => {
                 state.settling.remove(id);
             }
+        }
+        if row.is_some() {
+            state.known.add(id.as_str());
         }
         self.changes.rows.insert((state.id, id.clone()), row);
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::known::Known;
 use super::{Counting, Generation, Recorder, TargetIndex, TargetState, persist};
 use crate::aggregate::catalogue::{CATALOGUE, Labels};
 use crate::aggregate::{
@@ -77,6 +78,7 @@ impl Recorder {
             settling: BTreeMap::new(),
             recent: Recent::default(),
             last_success: None,
+            known: Known::default(),
         };
         let mut series = TargetSeries::default();
         for (key, value) in self.store.series(id)? {
@@ -101,6 +103,7 @@ impl Recorder {
         let mut resume = Resume { marks: state.marks.clone(), ..Resume::default() };
         self.store.for_each_row(state.id, |id, row| {
             resume.starts.push(row.started_at());
+            state.known.add(id);
             match row {
                 Row::Open { started_at, .. } => {
                     resume.open.extend(ConversationId::new(id).map(|id| (id, started_at)));

@@ -5,6 +5,7 @@
 
 mod absorb;
 mod gauges;
+mod known;
 mod load;
 mod persist;
 mod prune;
@@ -144,6 +145,7 @@ struct TargetState {
     settling: BTreeMap<ConversationId, Moment>,
     recent: Recent,
     last_success: Option<Moment>,
+    known: known::Known,
 }
 
 impl Recorder {

@@ -1,5 +1,6 @@
 //! Forgetting rows that every pass has left behind, in small transactions.
 
+use super::known::Known;
 use super::{Recorder, TargetIndex};
 use crate::conversation::ConversationId;
 use crate::ledger::retention::{expendable, horizon};
@@ -18,9 +19,14 @@ impl Recorder {
         let Some(marks) = &mut state.marks else { return Ok(0) };
         let horizon = horizon(marks);
         let mut expendables = Vec::new();
+        // Rows that wait for their commit are not in the store yet.
+        let waiting = self.changes.rows.keys().filter(|(of, _)| *of == state.id);
+        let mut kept = Known::only(waiting.map(|(_, id)| id.as_str()));
         self.store.for_each_row(state.id, |id, row| {
             if expendable(&row, horizon) {
                 expendables.extend(ConversationId::new(id));
+            } else {
+                kept.add(id);
             }
         })?;
         if expendables.is_empty() {
@@ -33,6 +39,9 @@ impl Recorder {
         for chunk in expendables.chunks(ROWS_PER_COMMIT) {
             self.changes.rows.extend(chunk.iter().map(|conversation| ((id, conversation.clone()), None)));
             self.commit(true)?;
+        }
+        if let Some(state) = self.targets.get_mut(target.0) {
+            state.known = kept;
         }
         Ok(expendables.len())
     }
