@@ -46,7 +46,6 @@ pub struct App {
     recorder: Task,
     pollers: Vec<Poller>,
     published: Published,
-    stats: SelfStats,
 }
 
 /// Why the daemon cannot start.
@@ -90,7 +89,7 @@ impl App {
         stats.config_loaded(clock.now());
         let scrape = Scrape { published: published.clone(), stats: stats.clone() };
         let routes = Routes::new(Arc::new(scrape), Arc::new(Tried(untried)));
-        Ok(Self { server, routes, recorder: task, pollers, published, stats })
+        Ok(Self { server, routes, recorder: task, pollers, published })
     }
 
     /// Where it serves.
@@ -101,11 +100,6 @@ impl App {
     /// What it serves, for those in the same process.
     pub fn published(&self) -> Published {
         self.published.clone()
-    }
-
-    /// The exporter's own numbers.
-    pub fn stats(&self) -> SelfStats {
-        self.stats.clone()
     }
 
     /// Runs until `stop`; then pollers stop, what they handed over is committed, and open scrapes are answered.

@@ -13,7 +13,7 @@ use crate::api::wire;
 use crate::moment::Moment;
 
 /// The full id of a conversation (`id`), opaque. Identity is a target and this.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConversationId(Arc<str>);
 
 impl ConversationId {

@@ -18,11 +18,6 @@ impl Window {
     pub fn between(from: Moment, to: Moment) -> Self {
         Self { from: Some(from), to: Some(to) }
     }
-
-    /// Whether `moment` lies in it.
-    pub fn contains(&self, moment: Moment) -> bool {
-        self.from.is_none_or(|from| from <= moment) && self.to.is_none_or(|to| moment <= to)
-    }
 }
 
 impl fmt::Display for Window {

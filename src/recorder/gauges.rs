@@ -62,7 +62,6 @@ pub(super) fn show_status(state: &mut TargetState, status: &Status) {
     let series = Arc::make_mut(&mut state.series);
     series.set(Metric::TargetUp, &[], if status.up { 1.0 } else { 0.0 }, status.now);
     if status.up {
-        state.last_success = Some(status.now);
         series.set(Metric::TargetLastSuccess, &[], status.now.seconds(), status.now);
     }
     series.clear(Metric::TargetProblem);

@@ -77,7 +77,6 @@ impl Recorder {
             cap: LabelCap::new(self.counting.max_label_values),
             settling: BTreeMap::new(),
             recent: Recent::default(),
-            last_success: None,
             known: Known::default(),
         };
         let mut series = TargetSeries::default();

@@ -144,7 +144,6 @@ struct TargetState {
     /// Finished and not yet counted, with the time of the first sight.
     settling: BTreeMap<ConversationId, Moment>,
     recent: Recent,
-    last_success: Option<Moment>,
     known: known::Known,
 }
 

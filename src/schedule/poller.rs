@@ -180,7 +180,8 @@ impl Run {
                 Err(WalkError::Fetch(error)) => return Err(Ended::Failed(error)),
                 Err(error @ WalkError::TooLarge(_)) => {
                     if self.poller.passes.too_large(walk) {
-                        self.poller.list.events.walk_abandoned(&self.poller.list.target, &error);
+                        let reason = format!("{} pass, {}: {error}", walk.purpose.name(), walk.window);
+                        self.poller.list.events.walk_abandoned(&self.poller.list.target, &reason);
                         return Ok(());
                     }
                     limit = Limit::None;
