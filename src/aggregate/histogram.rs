@@ -1,12 +1,14 @@
 //! A histogram with explicit bounds.
 //!
-//! Owns: the buckets. Whole numbers throughout, so that two instances that saw the same conversations in another order hold
+//! Owns: the buckets, with the newest conversation of each, and beside them the sparse ones that `native.rs` lays out. Whole numbers throughout, so that two instances that saw the same conversations in another order hold
 //! the same value to the last digit.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::exemplar::{Exemplar, Witness};
+use super::native::Native;
 use crate::conversation::Micros;
 
 /// Upper bounds, inclusive, ascending, without `+Inf`.
@@ -36,21 +38,33 @@ pub struct Histogram {
     bounds: Bounds,
     counts: Vec<u64>,
     sum: u64,
+    /// Kept whether or not they are shown, so that from the moment they are shown they add up to the count.
+    native: Native,
+    /// One per bucket, or none at all as long as no observation came with a conversation.
+    exemplars: Vec<Option<Exemplar>>,
 }
 
 impl Histogram {
     /// Without observations.
     pub fn new(bounds: Bounds) -> Self {
         let counts = vec![0; bounds.0.len() + 1];
-        Self { bounds, counts, sum: 0 }
+        Self { bounds, counts, sum: 0, native: Native::default(), exemplars: Vec::new() }
     }
 
-    /// Adds one observation.
-    pub fn observe(&mut self, amount: Micros) {
-        if let Some(count) = self.counts.get_mut(self.bounds.bucket(amount)) {
+    /// Adds one observation; `witness` is the conversation that it comes from, where the metric has exemplars.
+    pub fn observe(&mut self, amount: Micros, witness: Option<Witness<'_>>) {
+        let bucket = self.bounds.bucket(amount);
+        if let Some(count) = self.counts.get_mut(bucket) {
             *count += 1;
         }
         self.sum = self.sum.saturating_add(amount.0);
+        self.native.observe(amount);
+        if let Some(witness) = witness {
+            self.exemplars.resize(self.counts.len(), None);
+            if let Some(place) = self.exemplars.get_mut(bucket) {
+                Exemplar::offer(place, amount, witness);
+            }
+        }
     }
 
     /// Its bounds.
@@ -73,9 +87,29 @@ impl Histogram {
         Micros(self.sum).units()
     }
 
+    /// The sparse buckets; they hold the same observations.
+    pub fn native(&self) -> &Native {
+        &self.native
+    }
+
+    /// The newest conversation of each bucket, as in [`counts`](Self::counts); empty where there are none.
+    pub fn exemplars(&self) -> &[Option<Exemplar>] {
+        &self.exemplars
+    }
+
     /// Whether a stored histogram is one that this program could have written.
     pub fn is_sound(&self) -> bool {
-        self.counts.len() == self.bounds.0.len() + 1 && self.bounds.0.is_sorted()
+        let count = self.counts.iter().try_fold(0u64, |sum, &count| sum.checked_add(count));
+        self.counts.len() == self.bounds.0.len() + 1
+            && self.bounds.0.is_sorted()
+            && self.native.is_sound()
+            && count == Some(self.native.count())
+            && (self.exemplars.is_empty() || self.exemplars.len() == self.counts.len())
+            && self.exemplars.iter().zip(&self.counts).enumerate().all(|(bucket, (exemplar, &count))| {
+                exemplar.as_ref().is_none_or(|exemplar| {
+                    count > 0 && self.bounds.bucket(exemplar.amount()) == bucket && exemplar.is_sound()
+                })
+            })
     }
 }
 
@@ -89,7 +123,7 @@ mod tests {
     fn a_value_on_a_bound_belongs_below_it() {
         let mut histogram = Histogram::new(Bounds::new(&[1.0, 2.5]));
         for amount in [0.0, 1.0, 1.000_001, 2.5, 2.6] {
-            histogram.observe(Micros::from_units(amount).unwrap());
+            histogram.observe(Micros::from_units(amount).unwrap(), None);
         }
         assert_eq!(histogram.counts(), [2, 2, 1]);
         assert!((histogram.sum() - 7.100_001).abs() < 1e-12);
@@ -100,7 +134,7 @@ mod tests {
         fn every_observation_is_in_exactly_one_bucket(amounts in proptest::collection::vec(0.0f64..30.0, 0..200)) {
             let mut histogram = Histogram::new(Bounds::new(&[0.25, 0.5, 1.0, 8.0]));
             for &amount in &amounts {
-                histogram.observe(Micros::from_units(amount).unwrap());
+                histogram.observe(Micros::from_units(amount).unwrap(), None);
             }
             prop_assert_eq!(histogram.count(), amounts.len() as u64);
             let below_one = amounts.iter().filter(|&&amount| (amount * 1e6).round() <= 1e6).count() as u64;

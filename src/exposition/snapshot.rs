@@ -51,7 +51,7 @@ fn labels(own: &Labels, layout: &Layout, metric: Metric, values: &[Arc<str>]) ->
 
 fn value(value: &aggregate::Value) -> Value {
     match value {
-        aggregate::Value::Counter(count) => Value::total(*count),
+        aggregate::Value::Counter(counter) => Value::total(counter.count()),
         aggregate::Value::Gauge(value) => Value::Gauge(*value),
         aggregate::Value::Histogram(histogram) => {
             let bounds: Vec<f64> = histogram.bounds().units().collect();
