@@ -117,7 +117,9 @@ impl Histogram {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::exemplar::ExemplarId;
     use super::*;
+    use crate::moment::Moment;
 
     #[test]
     fn a_value_on_a_bound_belongs_below_it() {
@@ -127,6 +129,46 @@ mod tests {
         }
         assert_eq!(histogram.counts(), [2, 2, 1]);
         assert!((histogram.sum() - 7.100_001).abs() < 1e-12);
+    }
+
+    #[test]
+    fn each_bucket_keeps_the_newest_conversation_that_fell_into_it() {
+        let mut histogram = Histogram::new(Bounds::new(&[1.0, 2.5]));
+        histogram.observe(Micros(500_000), None);
+        assert_eq!(histogram.exemplars(), []);
+        for (id, millionths, at) in [("CA1", 700_000, 20), ("CA2", 900_000, 10), ("CA3", 9_000_000, 5)] {
+            let id = ExemplarId::new(id).unwrap();
+            histogram.observe(Micros(millionths), Some(Witness { id: &id, at: Moment::from_millis(at) }));
+        }
+        let ids: Vec<_> = histogram.exemplars().iter().map(|one| one.as_ref().map(Exemplar::id)).collect();
+        assert_eq!(ids, [Some("CA1"), None, Some("CA3")]);
+        assert!(histogram.is_sound());
+    }
+
+    /// A change to a histogram that makes it one that no observations lead to.
+    type Damage = fn(&mut Histogram);
+
+    #[test]
+    fn what_no_observations_lead_to_is_not_sound() {
+        let mut sound = Histogram::new(Bounds::new(&[1.0, 2.5]));
+        let id = ExemplarId::new("CA1").unwrap();
+        sound.observe(Micros(700_000), Some(Witness { id: &id, at: Moment::from_millis(20) }));
+        assert!(sound.is_sound());
+        let damages: [Damage; 8] = [
+            |one| one.counts.truncate(2),
+            |one| one.counts[0] += 1,
+            |one| one.counts[1] = u64::MAX,
+            |one| one.native.observe(Micros(1)),
+            |one| one.exemplars.truncate(2),
+            |one| one.exemplars.push(None),
+            |one| one.exemplars.swap(0, 1),
+            |one| one.bounds = Bounds(Arc::from([Micros(2), Micros(1)])),
+        ];
+        for (number, damage) in damages.into_iter().enumerate() {
+            let mut damaged = sound.clone();
+            damage(&mut damaged);
+            assert!(!damaged.is_sound(), "damage {number}: {damaged:?}");
+        }
     }
 
     proptest! {
@@ -139,6 +181,27 @@ mod tests {
             prop_assert_eq!(histogram.count(), amounts.len() as u64);
             let below_one = amounts.iter().filter(|&&amount| (amount * 1e6).round() <= 1e6).count() as u64;
             prop_assert_eq!(histogram.counts()[..3].iter().sum::<u64>(), below_one);
+        }
+
+        #[test]
+        fn both_kinds_of_buckets_hold_the_same_observations_in_whatever_order(
+            observations in prop::collection::vec((0u64..40_000_000, 0i64..50, prop::option::of("[a-c]{1,2}")), 0..200),
+        ) {
+            let histogram = |observations: &[(u64, i64, Option<String>)]| {
+                let mut histogram = Histogram::new(Bounds::new(&[0.25, 0.5, 1.0, 8.0]));
+                for (amount, at, id) in observations {
+                    let id = id.as_deref().and_then(ExemplarId::new);
+                    let at = Moment::from_millis(*at);
+                    histogram.observe(Micros(*amount), id.as_ref().map(|id| Witness { id, at }));
+                }
+                histogram
+            };
+            let one = histogram(&observations);
+            prop_assert!(one.is_sound());
+            prop_assert_eq!(one.native().count(), one.count());
+            let mut others = observations;
+            others.reverse();
+            prop_assert_eq!(histogram(&others), one);
         }
     }
 }

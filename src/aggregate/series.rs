@@ -213,3 +213,83 @@ impl TargetSeries {
         self.series.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::Micros;
+
+    const AT: Moment = Moment::from_millis(1_787_217_300_000);
+
+    fn values(value: &str) -> Dimensions {
+        Arc::from([Arc::from(value)])
+    }
+
+    fn key(metric: Metric, value: &str) -> SeriesKey {
+        SeriesKey { metric, values: values(value) }
+    }
+
+    fn is_same(before: &TargetSeries, now: &TargetSeries, key: &SeriesKey) -> bool {
+        Arc::ptr_eq(before.get(key).unwrap(), now.get(key).unwrap())
+    }
+
+    #[test]
+    fn a_clone_shares_all_but_what_changes() {
+        let layout = Layout::new(&Metrics::default());
+        let (phone, chat) = (key(Metric::Turns, "VOICE-SIP"), key(Metric::Turns, "CHAT"));
+        let mut series = TargetSeries::default();
+        series.ensure(phone.clone(), &layout, AT);
+        series.ensure(chat.clone(), &layout, AT);
+        let before = series.clone();
+        series.apply(&phone, Change::Add(3), None, &layout, AT);
+        assert!(!is_same(&before, &series, &phone));
+        assert!(is_same(&before, &series, &chat));
+        let turns = |series: &TargetSeries| match &series.get(&phone).unwrap().value {
+            Value::Counter(counter) => counter.count(),
+            Value::Gauge(_) | Value::Histogram(_) => panic!("turns are counted"),
+        };
+        assert_eq!((turns(&before), turns(&series)), (0, 3));
+    }
+
+    #[test]
+    fn a_gauge_that_is_set_to_what_it_was_is_the_same_allocation() {
+        let later = AT + std::time::Duration::from_secs(30);
+        let open =
+            |phone: f64, chat: f64| BTreeMap::from([(values("VOICE-SIP"), phone), (values("CHAT"), chat)]);
+        let (phone, chat) = (key(Metric::InProgress, "VOICE-SIP"), key(Metric::InProgress, "CHAT"));
+        let mut series = TargetSeries::default();
+        series.replace(Metric::InProgress, open(2.0, 1.0), AT);
+        series.set(Metric::TargetUp, &[], 1.0, AT);
+        let before = series.clone();
+        series.replace(Metric::InProgress, open(2.0, 0.0), later);
+        series.set(Metric::TargetUp, &[], 1.0, later);
+        assert!(is_same(&before, &series, &phone));
+        assert!(!is_same(&before, &series, &chat));
+        assert!(is_same(&before, &series, &SeriesKey { metric: Metric::TargetUp, values: Arc::from([]) }));
+
+        series.replace(Metric::InProgress, BTreeMap::from([(values("SMS"), 1.0)]), later);
+        let left: Vec<_> = series.of(Metric::InProgress).map(|(key, _)| key.clone()).collect();
+        assert_eq!(left, [key(Metric::InProgress, "SMS")]);
+        assert_eq!(series.len(), 2, "other metrics stay");
+    }
+
+    #[test]
+    fn only_metrics_that_are_declared_so_have_exemplars() {
+        let layout = Layout::new(&Metrics::default());
+        let id = super::super::exemplar::ExemplarId::new("CA1").unwrap();
+        let witness = Some(Witness { id: &id, at: AT });
+        let mut series = TargetSeries::default();
+        let mut has_exemplar = |metric: Metric, change| {
+            series.apply(&key(metric, "VOICE-SIP"), change, witness, &layout, AT);
+            match &series.get(&key(metric, "VOICE-SIP")).unwrap().value {
+                Value::Counter(counter) => counter.exemplar().is_some(),
+                Value::Histogram(histogram) => !histogram.exemplars().is_empty(),
+                Value::Gauge(_) => false,
+            }
+        };
+        assert!(has_exemplar(Metric::Handoffs, Change::Add(1)));
+        assert!(has_exemplar(Metric::TurnLatency, Change::Observe(Micros::from_count(1))));
+        assert!(!has_exemplar(Metric::Turns, Change::Add(1)));
+        assert!(!has_exemplar(Metric::ConversationTurns, Change::Observe(Micros::from_count(1))));
+    }
+}

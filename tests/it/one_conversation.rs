@@ -9,7 +9,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use polyai_exporter::aggregate::{self, LabelCap, Layout, Metric, SeriesKey, TargetSeries};
+use polyai_exporter::aggregate::{
+    self, ExemplarId, LabelCap, Layout, Metric, SeriesKey, TargetSeries, Times, Witness,
+};
 use polyai_exporter::api::wire;
 use polyai_exporter::config::{Dimension, Metrics, Storage};
 use polyai_exporter::conversation::Conversation;
@@ -80,37 +82,52 @@ fn one_conversation_from_json_to_a_line_of_text() {
     insta::assert_snapshot!(format!("counts; ended at {ended_at}, late: {late}"), @"counts; ended at 2026-08-20T09:16:16.370Z, late: false");
 
     // aggregate/rules.rs: what it adds to which metric. Of all its texts only the channel and where it was handed off to
-    // become labels, and of those no more than the cap admits.
+    // become labels, and of those no more than the cap admits. Each has a moment: that of the turn that it tells of, else the
+    // end.
     let mut cap = LabelCap::new(NonZeroUsize::new(50).unwrap());
-    let (_, contributions) = aggregate::conversation(&conversation.facts, &[Dimension::Channel], &mut cap);
-    let lines = contributions.iter().map(|one| format!("{:?}{:?} {:?}", one.metric, one.values, one.change));
+    let times = Times { ended_at, now: second_sight };
+    let (_, contributions) =
+        aggregate::conversation(&conversation.facts, times, &[Dimension::Channel], &mut cap);
+    let lines = contributions
+        .iter()
+        .map(|one| format!("{:?}{:?} {:?}, {}", one.metric, one.values, one.change, one.at));
     insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r#"
-    Conversations["VOICE-SIP"] Add(1)
-    Turns["VOICE-SIP"] Add(3)
-    OodTurns["VOICE-SIP"] Add(1)
-    BargeInTurns["VOICE-SIP"] Add(1)
-    ConversationsWithOod["VOICE-SIP"] Add(1)
-    ConversationDuration["VOICE-SIP"] Observe(Micros(74000000))
-    AgentDuration["VOICE-SIP"] Observe(Micros(52000000))
-    ConversationTurns["VOICE-SIP"] Observe(Micros(3000000))
-    GreetingLatency["VOICE-SIP"] Observe(Micros(3880000))
-    TurnLatency["VOICE-SIP"] Observe(Micros(1410000))
-    TurnLatency["VOICE-SIP"] Observe(Micros(2275000))
-    Handoffs["VOICE-SIP"] Add(1)
-    HandoffsByReason["VOICE-SIP", "billing_dispute", "billing_team"] Add(1)
+    Conversations["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
+    Turns["VOICE-SIP"] Add(3), 2026-08-20T09:16:16.370Z
+    OodTurns["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
+    BargeInTurns["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
+    ConversationsWithOod["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
+    ConversationDuration["VOICE-SIP"] Observe(Micros(74000000)), 2026-08-20T09:16:16.370Z
+    AgentDuration["VOICE-SIP"] Observe(Micros(52000000)), 2026-08-20T09:16:16.370Z
+    ConversationTurns["VOICE-SIP"] Observe(Micros(3000000)), 2026-08-20T09:16:16.370Z
+    GreetingLatency["VOICE-SIP"] Observe(Micros(3880000)), 2026-08-20T09:15:06.250Z
+    TurnLatency["VOICE-SIP"] Observe(Micros(1410000)), 2026-08-20T09:15:21.310Z
+    TurnLatency["VOICE-SIP"] Observe(Micros(2275000)), 2026-08-20T09:15:50.275Z
+    Handoffs["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
+    HandoffsByReason["VOICE-SIP", "billing_dispute", "billing_team"] Add(1), 2026-08-20T09:16:16.370Z
     "#);
 
     // aggregate/series.rs: contributions add up in series. Two replies, of 1.41 s and 2.275 s, are two observations.
+    // aggregate/exemplar.rs: and beside each bucket stands the newest conversation that fell into it.
     let layout = Layout::new(&Metrics::default());
+    let id = ExemplarId::of(&conversation.id).unwrap();
     let mut series = TargetSeries::default();
     for contribution in &contributions {
-        series.apply(&contribution.clone().into_key(), contribution.change, &layout, second_sight);
+        let witness = Witness { id: &id, at: contribution.at };
+        let key = contribution.clone().into_key();
+        series.apply(&key, contribution.change, Some(witness), &layout, second_sight);
     }
     let latency = SeriesKey { metric: Metric::TurnLatency, values: ["VOICE-SIP".into()].into() };
     let latency = &series.get(&latency).unwrap().value;
     let aggregate::Value::Histogram(histogram) = latency else { panic!("{latency:?}") };
     let buckets = histogram.bounds().units().zip(histogram.counts()).filter(|(_, count)| **count > 0);
     insta::assert_snapshot!(format!("{:?}, sum {}", buckets.collect::<Vec<_>>(), histogram.sum()), @"[(1.5, 1), (2.5, 1)], sum 3.685");
+    let exemplars = histogram.exemplars().iter().flatten();
+    let exemplars = exemplars.map(|one| format!("{} at {}, {}", one.value(), one.at(), one.id()));
+    insta::assert_snapshot!(exemplars.collect::<Vec<_>>().join("\n"), @r"
+    1.41 at 2026-08-20T09:15:21.310Z, CA7f3d8a52c1e94b06a7d2f0c4b8e615f9
+    2.275 at 2026-08-20T09:15:50.275Z, CA7f3d8a52c1e94b06a7d2f0c4b8e615f9
+    ");
 
     // recorder/: all of the above for whole batches, in one transaction with the ledger's rows. What a scrape sees is the
     // generation that was committed last. The two sights from above are two batches; the second one counts.
