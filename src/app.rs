@@ -4,11 +4,11 @@
 //! Building tells every address and refuses every problem before anything runs.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -23,7 +23,9 @@ use crate::api::server_clock::ServerClock;
 use crate::clock::Clock;
 use crate::config::{Settings, Target};
 use crate::events::Events;
-use crate::exposition::{snapshot, text};
+use crate::exposition::Format;
+use crate::exposition::board::{Board, Shown};
+use crate::exposition::page::{Coding, Page};
 use crate::ledger::store::{Store, StoreError};
 use crate::moment::Moment;
 use crate::recorder::task::{Handle, Published, Task};
@@ -77,7 +79,7 @@ impl App {
     /// # Errors
     /// With a sentence for people: state in use, newer or damaged, port taken, a `ca_file` that is no bundle.
     pub async fn build(settings: &Settings, clock: Clock) -> Result<Self, BuildError> {
-        let stats = SelfStats::new(BuildInfo::CURRENT);
+        let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(clock.now()));
         let events = Events::new(stats.clone());
         let (recorder, resumes) = load(settings, &clock).await?;
         let server = Server::bind(settings.server.listen, Limits::default(), events.clone()).await?;
@@ -87,7 +89,12 @@ impl App {
             Parts { settings, stats: &stats, events: &events, clock: &clock, handle, untried: &untried };
         let pollers = parts.pollers(resumes)?;
         stats.config_loaded(clock.now());
-        let scrape = Scrape { published: published.clone(), stats: stats.clone() };
+        let shown = Shown {
+            native_histograms: settings.metrics.native_histograms,
+            openmetrics_created: settings.metrics.openmetrics_created,
+        };
+        let scrape =
+            Scrape { published: published.clone(), stats: stats.clone(), board: Board::new(shown), clock };
         let routes = Routes::new(Arc::new(scrape), Arc::new(Tried(untried)));
         Ok(Self { server, routes, recorder: task, pollers, published })
     }
@@ -292,21 +299,30 @@ fn whole(number: f64) -> usize {
     number.clamp(0.0, 1000.0) as usize
 }
 
-/// The bytes of a scrape.
+/// What a scrape shows.
 struct Scrape {
     published: Published,
     stats: SelfStats,
+    board: Board,
+    clock: Clock,
 }
 
 impl Exposition for Scrape {
-    fn text(&self) -> Bytes {
+    fn generation(&self) -> u64 {
+        self.published.load().number
+    }
+
+    fn ready(&self, format: Format, coding: Coding, generation: u64) -> Option<Page> {
+        self.board.ready(format, coding, generation, Moment::from(self.clock.now()))
+    }
+
+    fn make(&self, format: Format, coding: Coding) -> io::Result<Page> {
         let generation = self.published.load_full();
-        self.stats.set_series(generation.targets.iter().map(|(_, series)| series.len()).sum());
-        self.stats.set_state_bytes(generation.state_bytes);
-        let mut out = Vec::with_capacity(64 << 10);
-        text::encode(&snapshot::families(&generation), &mut out);
-        text::encode(&self.stats.gather(), &mut out);
-        Bytes::from(out)
+        self.board.make(format, coding, &generation, Moment::from(self.clock.now()), || {
+            self.stats.set_series(generation.targets.iter().map(|(_, series)| series.len()).sum());
+            self.stats.set_state_bytes(generation.state_bytes);
+            self.stats.gather()
+        })
     }
 }
 

@@ -76,6 +76,14 @@ impl Layout {
         metric.definition().labels.names(&dimensions)
     }
 
+    /// The bounds of the buckets of `metric`, if it is a histogram.
+    pub fn bounds_of(&self, metric: Metric) -> Option<&Bounds> {
+        match metric.definition().kind {
+            Kind::Histogram(buckets) => Some(self.bounds(buckets)),
+            Kind::Counter | Kind::Gauge => None,
+        }
+    }
+
     fn bounds(&self, buckets: Buckets) -> &Bounds {
         match buckets {
             Buckets::Latency => &self.latency,

@@ -15,7 +15,9 @@ use polyai_exporter::aggregate::{
 use polyai_exporter::api::wire;
 use polyai_exporter::config::{Dimension, Metrics, Storage};
 use polyai_exporter::conversation::Conversation;
-use polyai_exporter::exposition::{snapshot, text};
+use polyai_exporter::exposition::Format;
+use polyai_exporter::exposition::board::{Board, Shown};
+use polyai_exporter::exposition::page::Coding;
 use polyai_exporter::ledger::store::Store;
 use polyai_exporter::ledger::verdict::{Rules, Sight, Verdict, judge};
 use polyai_exporter::ledger::{Marks, Row};
@@ -146,27 +148,22 @@ fn one_conversation_from_json_to_a_line_of_text() {
         recorder.commit(false).unwrap();
     }
 
-    // exposition/snapshot.rs: the same values under their full names, with the labels of the target in front.
-    let families = snapshot::families(recorder.generation());
-    let handoffs = families.iter().find(|family| family.name == "polyai_handoffs_by_reason_total").unwrap();
-    let one = handoffs.series.first().unwrap();
-    let labels: Vec<_> = one.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    insta::assert_snapshot!(format!("{:?}\n{}\n{:?}", handoffs.kind, labels.join("\n"), one.value), @r#"
-    Counter
-    project=reservations
-    region=us-1
-    client_env=live
-    channel=VOICE-SIP
-    reason=billing_dispute
-    destination=billing_team
-    Counter(1.0)
-    "#);
+    // exposition/: the same values under their full names, with the labels of the target in front. `snapshot` tells which head
+    // and which labels each series has, a `sheet` has an encoder write those that changed, and the `board` hands out pages.
+    let board = Board::new(Shown { native_histograms: true, openmetrics_created: false });
+    let page = |format| {
+        let page =
+            board.make(format, Coding::Identity, recorder.generation(), second_sight, Vec::new).unwrap();
+        String::from_utf8(page.to_bytes().to_vec()).unwrap()
+    };
+    // Formats that know exemplars say which call it was.
+    let handed_off = page(Format::OpenMetrics);
+    let handed_off = handed_off.lines().find(|line| line.starts_with("polyai_handoffs_by_reason_total{"));
+    insta::assert_snapshot!(handed_off.unwrap(), @r#"polyai_handoffs_by_reason_total{project="reservations",region="us-1",client_env="live",channel="VOICE-SIP",reason="billing_dispute",destination="billing_team"} 1 # {conversation_id="CA7f3d8a52c1e94b06a7d2f0c4b8e615f9"} 1 1787217376.370"#);
 
-    // exposition/text.rs: and so Prometheus reads it. These are all the series that the call has brought in, their buckets
-    // left out.
-    let mut exposition = Vec::new();
-    text::encode(&families, &mut exposition);
-    let exposition = String::from_utf8(exposition).unwrap();
+    // exposition/text.rs: and so Prometheus reads it by default. These are all the series that the call has brought in, their
+    // buckets left out.
+    let exposition = page(Format::Text);
     let own = r#"project="reservations",region="us-1",client_env="live""#;
     let brought_in = exposition.lines().filter(|line| {
         let beside_the_call = ["_bucket", "polyai_target_", "polyai_recent_"];
