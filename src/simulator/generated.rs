@@ -61,9 +61,10 @@ impl Generated {
         };
         let (first, last) = (minute_of(from), minute_of(to));
         let ordinary_from = ask.open_at.map_or(i64::MIN, |open_at| minute_of(open_at - ORDINARY_REACH));
+        let kept = self.kept.as_ref().and_then(|kept| kept.of_env(ask.env));
         let mut show = |minute: i64| {
             let drawn;
-            let (strays, ordinary) = match self.kept.as_ref().and_then(|kept| kept.minute(ask.env, minute)) {
+            let (strays, ordinary) = match kept.and_then(|kept| kept.minute(minute)) {
                 Some(kept) => kept,
                 None => {
                     let ordinary =
@@ -73,6 +74,9 @@ impl Generated {
                 }
             };
             let ordinary = if minute >= ordinary_from { ordinary } else { &[] };
+            if strays.is_empty() && ordinary.is_empty() {
+                return ControlFlow::Continue(());
+            }
             let wanted = |call: &&Call| (from..=to).contains(&call.start);
             let mut calls: Vec<&Call> = strays.iter().chain(ordinary).filter(wanted).collect();
             calls.sort_by(|a, b| (a.start, &a.id).cmp(&(b.start, &b.id)));

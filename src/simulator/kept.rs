@@ -15,10 +15,13 @@ use crate::target::ClientEnv;
 
 /// The drawn minutes of one project, by environment.
 #[derive(Debug)]
-pub(crate) struct Kept {
-    /// The first minute.
+pub(crate) struct Kept(BTreeMap<ClientEnv, Minutes>);
+
+/// The drawn minutes of one environment.
+#[derive(Debug)]
+pub(super) struct Minutes {
     first: i64,
-    minutes: BTreeMap<ClientEnv, Vec<Minute>>,
+    minutes: Vec<Minute>,
 }
 
 #[derive(Debug)]
@@ -27,12 +30,17 @@ struct Minute {
     ordinary: Vec<Call>,
 }
 
-impl Kept {
+impl Minutes {
     /// The strays and the ordinary calls of `minute`, if they were drawn.
-    pub(super) fn minute(&self, env: ClientEnv, minute: i64) -> Option<(&[Call], &[Call])> {
-        let place = usize::try_from(minute - self.first).ok()?;
-        let minute = self.minutes.get(&env)?.get(place)?;
+    pub(super) fn minute(&self, minute: i64) -> Option<(&[Call], &[Call])> {
+        let minute = self.minutes.get(usize::try_from(minute - self.first).ok()?)?;
         Some((&minute.strays, &minute.ordinary))
+    }
+}
+
+impl Kept {
+    pub(super) fn of_env(&self, env: ClientEnv) -> Option<&Minutes> {
+        self.0.get(&env)
     }
 
     fn of(source: &Generated, envs: &[ClientEnv], from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
@@ -43,8 +51,11 @@ impl Kept {
             // Of earlier ones nothing can be asked that is not over.
             ordinary: if minute >= ordinary_from { source.ordinary(env, minute) } else { Vec::new() },
         };
-        let all = |env: ClientEnv| (first..=minute_of(until)).map(|minute| draw(env, minute)).collect();
-        Self { first, minutes: envs.iter().map(|&env| (env, all(env))).collect() }
+        let all = |env: ClientEnv| Minutes {
+            first,
+            minutes: (first..=minute_of(until)).map(|minute| draw(env, minute)).collect(),
+        };
+        Self(envs.iter().map(|&env| (env, all(env))).collect())
     }
 }
 
