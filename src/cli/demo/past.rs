@@ -38,9 +38,9 @@ pub struct Past {
     /// The `instance` label of the history [default: --web.listen-address].
     #[arg(long = "history.instance", value_name = "ADDRESS:PORT")]
     pub instance: Option<String>,
-    /// Something that went wrong before now: KIND[=AMOUNT]@AGO[+LENGTH][:PROJECT], as in latency=4@2h+20m:reservations; `none`
-    /// for nothing. KIND is latency, handoff, silence, ood, traffic or short_calls. Without it a history has three.
-    #[arg(long = "incident", value_name = "INCIDENT")]
+    /// Something that went wrong before now, as in latency=4@2h+20m:reservations; `none` for nothing. KIND is latency, handoff,
+    /// silence, ood, traffic or short_calls. Without it a history has three.
+    #[arg(long = "incident", value_name = "KIND[=AMOUNT]@AGO[+LENGTH][:PROJECT]")]
     pub incidents: Vec<Ago>,
 }
 
