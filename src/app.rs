@@ -6,11 +6,11 @@
 pub(crate) mod derive;
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -23,7 +23,9 @@ use crate::api::server_clock::ServerClock;
 use crate::clock::Clock;
 use crate::config::{Settings, Target};
 use crate::events::Events;
-use crate::exposition::{snapshot, text};
+use crate::exposition::board::Board;
+use crate::exposition::page::{Coding, Page};
+use crate::exposition::{Family, Format};
 use crate::ledger::store::{Store, StoreError};
 use crate::moment::Moment;
 use crate::recorder::task::{Handle, Published, Task};
@@ -90,7 +92,7 @@ impl App {
         clock: Clock,
         open: impl FnOnce() -> Result<Store, StoreError> + Send + 'static,
     ) -> Result<Self, BuildError> {
-        let stats = SelfStats::new(BuildInfo::CURRENT);
+        let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(clock.now()));
         let events = Events::new(stats.clone());
         let (recorder, resumes) = load(settings, &clock, open).await?;
         let server = Server::bind(settings.server.listen, Limits::default(), events.clone()).await?;
@@ -100,7 +102,9 @@ impl App {
             Parts { settings, stats: &stats, events: &events, clock: &clock, handle, untried: &untried };
         let pollers = parts.pollers(resumes)?;
         stats.config_loaded(clock.now());
-        let scrape = Scrape { published: published.clone(), stats: stats.clone() };
+        let shown = derive::shown(settings);
+        let scrape =
+            Scrape { published: published.clone(), stats: stats.clone(), board: Board::new(shown), clock };
         let routes = Routes::new(Arc::new(scrape), Arc::new(Tried(untried)));
         Ok(Self { server, routes, recorder: task, pollers, published })
     }
@@ -252,26 +256,35 @@ impl Parts<'_> {
     }
 }
 
-/// The bytes of a scrape.
+/// What a scrape shows.
 struct Scrape {
     published: Published,
     stats: SelfStats,
+    board: Board,
+    clock: Clock,
 }
 
 impl Exposition for Scrape {
-    fn text(&self) -> Bytes {
-        let mut out = Vec::with_capacity(64 << 10);
-        scrape(&self.published.load(), &self.stats, &mut out);
-        Bytes::from(out)
+    fn generation(&self) -> u64 {
+        self.published.load().number
+    }
+
+    fn ready(&self, format: Format, coding: Coding, generation: u64) -> Option<Page> {
+        self.board.ready(format, coding, generation, Moment::from(self.clock.now()))
+    }
+
+    fn make(&self, format: Format, coding: Coding) -> io::Result<Page> {
+        let generation = self.published.load_full();
+        let now = Moment::from(self.clock.now());
+        self.board.make(format, coding, &generation, now, || live(&generation, &self.stats))
     }
 }
 
-/// Writes what a scrape of `generation` and `stats` shows.
-pub(crate) fn scrape(generation: &Generation, stats: &SelfStats, out: &mut Vec<u8>) {
+/// The exporter's own metrics beside `generation`.
+pub(crate) fn live(generation: &Generation, stats: &SelfStats) -> Vec<Family> {
     stats.set_series(generation.targets.iter().map(|(_, series)| series.len()).sum());
     stats.set_state_bytes(generation.state_bytes);
-    text::encode(&snapshot::families(generation), out);
-    text::encode(&stats.gather(), out);
+    stats.gather()
 }
 
 struct Tried(Untried);

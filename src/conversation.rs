@@ -27,6 +27,11 @@ impl ConversationId {
         plausible.then(|| Self(Arc::from(text)))
     }
 
+    /// The id as text, shared.
+    pub fn shared(&self) -> Arc<str> {
+        self.0.clone()
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

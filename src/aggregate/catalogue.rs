@@ -88,6 +88,8 @@ pub struct Definition {
     pub kind: Kind,
     /// Its labels after `project`, `region` and `client_env`.
     pub labels: Labels,
+    /// Whether its series name a conversation that they counted: where a dot on the graph is worth looking into.
+    pub exemplars: bool,
     /// The text of its HELP line; names the field of the API that it comes from.
     pub help: &'static str,
 }
@@ -99,7 +101,13 @@ const fn define(
     labels: Labels,
     help: &'static str,
 ) -> Definition {
-    Definition { metric, name, kind, labels, help }
+    Definition { metric, name, kind, labels, exemplars: false, help }
+}
+
+impl Definition {
+    const fn with_exemplars(self) -> Self {
+        Self { exemplars: true, ..self }
+    }
 }
 
 /// The labels of every series of a target, in order.
@@ -120,28 +128,32 @@ pub const CATALOGUE: [Definition; 32] = [
         Kind::Counter,
         Labels::Dimensions,
         "Counted conversations that were handed off to a human (handoff).",
-    ),
+    )
+    .with_exemplars(),
     define(
         Metric::HandoffsByReason,
         "polyai_handoffs_by_reason_total",
         Kind::Counter,
         Labels::DimensionsAnd(&["reason", "destination"]),
         "Counted conversations that were handed off, by handoff_reason and handoff_destination; both labels are capped.",
-    ),
+    )
+    .with_exemplars(),
     define(
         Metric::ConversationDuration,
         "polyai_conversation_duration_seconds",
         Kind::Histogram(Buckets::Duration),
         Labels::Dimensions,
         "Duration of counted conversations (total_duration).",
-    ),
+    )
+    .with_exemplars(),
     define(
         Metric::AgentDuration,
         "polyai_conversation_agent_duration_seconds",
         Kind::Histogram(Buckets::Duration),
         Labels::Dimensions,
         "Part of counted conversations that the agent handled (polyai_duration).",
-    ),
+    )
+    .with_exemplars(),
     define(
         Metric::ConversationTurns,
         "polyai_conversation_turns",
@@ -183,28 +195,32 @@ pub const CATALOGUE: [Definition; 32] = [
         Kind::Counter,
         Labels::Dimensions,
         "Counted conversations with at least one out-of-domain turn.",
-    ),
+    )
+    .with_exemplars(),
     define(
         Metric::ConversationsWithSilence,
         "polyai_conversations_with_silence_total",
         Kind::Counter,
         Labels::Dimensions,
         "Counted conversations with at least one silence turn.",
-    ),
+    )
+    .with_exemplars(),
     define(
         Metric::TurnLatency,
         "polyai_turn_latency_seconds",
         Kind::Histogram(Buckets::Latency),
         Labels::Dimensions,
         "Latency that callers perceived between the end of their speech and the reply (latency of each turn but the greeting).",
-    ),
+    )
+    .with_exemplars(),
     define(
         Metric::GreetingLatency,
         "polyai_greeting_latency_seconds",
         Kind::Histogram(Buckets::Latency),
         Labels::Dimensions,
         "Latency of the greeting, which measures start-up and not a reply (latency of a first turn without user_input).",
-    ),
+    )
+    .with_exemplars(),
     define(
         Metric::WithoutTranscript,
         "polyai_conversations_without_transcript_total",
@@ -267,7 +283,8 @@ pub const CATALOGUE: [Definition; 32] = [
         Kind::Histogram(Buckets::Lag),
         Labels::Target,
         "Time from the end of a conversation until it was counted.",
-    ),
+    )
+    .with_exemplars(),
     define(
         Metric::Late,
         "polyai_late_conversations_total",
@@ -377,6 +394,25 @@ mod tests {
             assert_eq!(definition.metric as usize, place, "{}", definition.name);
             assert_eq!(Metric::named(definition.name), Some(definition.metric));
         }
+    }
+
+    #[test]
+    fn exemplars_stand_where_a_single_conversation_is_worth_looking_into() {
+        let with_exemplars = CATALOGUE.iter().filter(|definition| definition.exemplars);
+        assert_eq!(
+            with_exemplars.map(|definition| definition.name).collect::<Vec<_>>(),
+            [
+                "polyai_handoffs_total",
+                "polyai_handoffs_by_reason_total",
+                "polyai_conversation_duration_seconds",
+                "polyai_conversation_agent_duration_seconds",
+                "polyai_conversations_with_ood_total",
+                "polyai_conversations_with_silence_total",
+                "polyai_turn_latency_seconds",
+                "polyai_greeting_latency_seconds",
+                "polyai_ingest_lag_seconds",
+            ]
+        );
     }
 
     #[test]

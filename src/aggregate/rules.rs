@@ -10,6 +10,7 @@ use super::series::SeriesKey;
 use crate::config::Dimension;
 use crate::conversation::{Facts, Handoff, Micros, Transcript};
 use crate::ledger::Tally;
+use crate::moment::Moment;
 
 /// One change of one series.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Contribution {
     pub values: Arc<[Arc<str>]>,
     /// What happens to it.
     pub change: Change,
+    /// When what it stands for happened, but not later than it was counted: Prometheus refuses what lies in the future.
+    pub at: Moment,
 }
 
 impl Contribution {
@@ -38,20 +41,41 @@ pub enum Change {
     Observe(Micros),
 }
 
+/// The times that a contribution may stand for, besides those of turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// When the conversation ended.
+    pub ended_at: Moment,
+    /// When it is counted, or amended.
+    pub now: Moment,
+}
+
+impl Times {
+    /// The end, as far as it is past.
+    fn end(self) -> Moment {
+        self.not_ahead(self.ended_at)
+    }
+
+    fn not_ahead(self, at: Moment) -> Moment {
+        at.min(self.now)
+    }
+}
+
 /// Everything that a conversation adds at the moment it counts, and the dimension values it counts under.
 pub fn conversation(
     facts: &Facts,
+    times: Times,
     dimensions: &[Dimension],
     cap: &mut LabelCap,
 ) -> (Dimensions, Vec<Contribution>) {
     let mut list = Vec::with_capacity(20 + facts.replies.len());
     let values: Dimensions = raw_values(dimensions, facts)
         .into_iter()
-        .map(|(dimension, value)| admit(cap, dimension.as_str(), value, &mut list))
+        .map(|(dimension, value)| admit(cap, dimension.as_str(), value, times, &mut list))
         .collect();
 
     let tally = Tally::of(facts);
-    let mut under = Under { values: &values, list: &mut list };
+    let mut under = Under { values: &values, at: times.end(), list: &mut list };
     under.add(Metric::Conversations, 1);
     under.add(Metric::Turns, tally.turns);
     under.add(Metric::OodTurns, tally.ood_turns);
@@ -63,12 +87,16 @@ pub fn conversation(
     under.observe(Metric::ConversationDuration, facts.duration);
     under.observe(Metric::AgentDuration, facts.agent_duration);
     under.observe(Metric::ConversationTurns, facts.turns.map(Micros::from_count));
-    under.observe(Metric::GreetingLatency, facts.greeting.map(|greeting| greeting.latency));
+    if let Some(greeting) = facts.greeting {
+        under.at = times.not_ahead(greeting.at.unwrap_or(facts.started_at));
+        under.observe(Metric::GreetingLatency, Some(greeting.latency));
+    }
     for reply in &facts.replies {
+        under.at = times.not_ahead(reply.at.unwrap_or(times.ended_at));
         under.observe(Metric::TurnLatency, Some(reply.latency));
     }
     if let Some(handoff) = &facts.handoff {
-        hand_off(handoff, &values, cap, &mut list);
+        hand_off(handoff, times, &values, cap, &mut list);
     }
     (values, list)
 }
@@ -79,11 +107,12 @@ pub fn amendment(
     before: &Tally,
     now: &Tally,
     facts: &Facts,
+    times: Times,
     values: &Dimensions,
     cap: &mut LabelCap,
 ) -> Vec<Contribution> {
     let mut list = Vec::new();
-    let mut under = Under { values, list: &mut list };
+    let mut under = Under { values, at: times.end(), list: &mut list };
     under.add(Metric::Turns, now.turns - before.turns.min(now.turns));
     under.add(Metric::OodTurns, now.ood_turns - before.ood_turns.min(now.ood_turns));
     under.add(Metric::SilenceTurns, now.silence_turns - before.silence_turns.min(now.silence_turns));
@@ -92,32 +121,47 @@ pub fn amendment(
     under
         .add(Metric::ConversationsWithSilence, u32::from(before.silence_turns == 0 && now.silence_turns > 0));
     if let (false, Some(handoff)) = (before.handoff, &facts.handoff) {
-        hand_off(handoff, values, cap, &mut list);
+        hand_off(handoff, times, values, cap, &mut list);
     }
     list
 }
 
-fn hand_off(handoff: &Handoff, values: &Dimensions, cap: &mut LabelCap, list: &mut Vec<Contribution>) {
+fn hand_off(
+    handoff: &Handoff,
+    times: Times,
+    values: &Dimensions,
+    cap: &mut LabelCap,
+    list: &mut Vec<Contribution>,
+) {
     let or_none = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
-    let reason = admit(cap, "reason", &or_none(&handoff.reason), list);
-    let destination = admit(cap, "destination", &or_none(&handoff.destination), list);
+    let reason = admit(cap, "reason", &or_none(&handoff.reason), times, list);
+    let destination = admit(cap, "destination", &or_none(&handoff.destination), times, list);
     let by_reason = values.iter().cloned().chain([reason, destination]).collect();
-    list.push(Contribution { metric: Metric::Handoffs, values: values.clone(), change: Change::Add(1) });
-    list.push(Contribution { metric: Metric::HandoffsByReason, values: by_reason, change: Change::Add(1) });
+    let (change, at) = (Change::Add(1), times.end());
+    list.push(Contribution { metric: Metric::Handoffs, values: values.clone(), change, at });
+    list.push(Contribution { metric: Metric::HandoffsByReason, values: by_reason, change, at });
 }
 
-fn admit(cap: &mut LabelCap, label: &'static str, value: &str, list: &mut Vec<Contribution>) -> Arc<str> {
+fn admit(
+    cap: &mut LabelCap,
+    label: &'static str,
+    value: &str,
+    times: Times,
+    list: &mut Vec<Contribution>,
+) -> Arc<str> {
     let admitted = cap.admit(label, value);
     if admitted.folded {
         let values = Arc::from([Arc::from(label)]);
-        list.push(Contribution { metric: Metric::LabelValuesFolded, values, change: Change::Add(1) });
+        let (metric, change) = (Metric::LabelValuesFolded, Change::Add(1));
+        list.push(Contribution { metric, values, change, at: times.end() });
     }
     admitted.value
 }
 
-/// Collects contributions under one set of dimension values.
+/// Collects contributions under one set of dimension values and of one moment.
 struct Under<'a> {
     values: &'a Dimensions,
+    at: Moment,
     list: &'a mut Vec<Contribution>,
 }
 
@@ -128,14 +172,15 @@ impl Under<'_> {
                 metric,
                 values: self.values.clone(),
                 change: Change::Add(u64::from(amount)),
+                at: self.at,
             });
         }
     }
 
     fn observe(&mut self, metric: Metric, amount: Option<Micros>) {
         if let Some(amount) = amount {
-            let values = self.values.clone();
-            self.list.push(Contribution { metric, values, change: Change::Observe(amount) });
+            let (values, at) = (self.values.clone(), self.at);
+            self.list.push(Contribution { metric, values, change: Change::Observe(amount), at });
         }
     }
 }

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Buckets, Kind, Metric};
+use super::counter::Counter;
+use super::exemplar::Witness;
 use super::histogram::{Bounds, Histogram};
+use super::labels::Dimensions;
 use super::rules::Change;
 use crate::config::{Dimension, Metrics};
 use crate::moment::Moment;
@@ -35,7 +38,7 @@ pub struct Series {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// Of a counter.
-    Counter(u64),
+    Counter(Counter),
     /// Of a gauge.
     Gauge(f64),
     /// Of a histogram.
@@ -73,6 +76,14 @@ impl Layout {
         metric.definition().labels.names(&dimensions)
     }
 
+    /// The bounds of the buckets of `metric`, if it is a histogram.
+    pub fn bounds_of(&self, metric: Metric) -> Option<&Bounds> {
+        match metric.definition().kind {
+            Kind::Histogram(buckets) => Some(self.bounds(buckets)),
+            Kind::Counter | Kind::Gauge => None,
+        }
+    }
+
     fn bounds(&self, buckets: Buckets) -> &Bounds {
         match buckets {
             Buckets::Latency => &self.latency,
@@ -84,7 +95,7 @@ impl Layout {
 
     fn empty(&self, metric: Metric) -> Value {
         match metric.definition().kind {
-            Kind::Counter => Value::Counter(0),
+            Kind::Counter => Value::Counter(Counter::default()),
             Kind::Gauge => Value::Gauge(0.0),
             Kind::Histogram(buckets) => Value::Histogram(Histogram::new(self.bounds(buckets).clone())),
         }
@@ -94,7 +105,8 @@ impl Layout {
     pub fn admits(&self, key: &SeriesKey, value: &Value) -> bool {
         let same_labels = self.label_names(key.metric).len() == key.values.len();
         let same_shape = match (key.metric.definition().kind, value) {
-            (Kind::Counter, Value::Counter(_)) | (Kind::Gauge, Value::Gauge(_)) => true,
+            (Kind::Counter, Value::Counter(counter)) => counter.is_sound(),
+            (Kind::Gauge, Value::Gauge(_)) => true,
             (Kind::Histogram(buckets), Value::Histogram(histogram)) => {
                 histogram.is_sound() && histogram.bounds() == self.bounds(buckets)
             }
@@ -104,22 +116,32 @@ impl Layout {
     }
 }
 
-/// All series of one target.
+/// All series of one target. A clone shares every series with the original until one of them changes it, so that it costs
+/// pointers, and what has not changed can be told by [`Arc::ptr_eq`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TargetSeries {
-    series: BTreeMap<SeriesKey, Series>,
+    series: BTreeMap<SeriesKey, Arc<Series>>,
 }
 
 impl TargetSeries {
-    /// Applies a change to the series of `key`; one that does not exist yet starts at `start`.
-    pub fn apply(&mut self, key: &SeriesKey, change: Change, layout: &Layout, start: Moment) {
+    /// Applies a change to the series of `key`; one that does not exist yet starts at `start`. Where the metric has exemplars,
+    /// `witness` is offered for one.
+    pub fn apply(
+        &mut self,
+        key: &SeriesKey,
+        change: Change,
+        witness: Option<Witness<'_>>,
+        layout: &Layout,
+        start: Moment,
+    ) {
+        let witness = witness.filter(|_| key.metric.definition().exemplars);
         let series = match self.series.get_mut(key) {
             Some(series) => series,
             None => self.entry(key.clone(), layout, start),
         };
-        match (&mut series.value, change) {
-            (Value::Counter(value), Change::Add(amount)) => *value = value.saturating_add(amount),
-            (Value::Histogram(histogram), Change::Observe(amount)) => histogram.observe(amount),
+        match (&mut Arc::make_mut(series).value, change) {
+            (Value::Counter(counter), Change::Add(amount)) => counter.add(amount, witness),
+            (Value::Histogram(histogram), Change::Observe(amount)) => histogram.observe(amount, witness),
             (Value::Counter(_) | Value::Gauge(_) | Value::Histogram(_), _) => {
                 debug_assert!(false, "{change:?} does not fit {:?}", key.metric);
             }
@@ -133,43 +155,59 @@ impl TargetSeries {
         self.series.len() > before
     }
 
-    fn entry(&mut self, key: SeriesKey, layout: &Layout, start: Moment) -> &mut Series {
+    fn entry(&mut self, key: SeriesKey, layout: &Layout, start: Moment) -> &mut Arc<Series> {
         let metric = key.metric;
-        self.series.entry(key).or_insert_with(|| Series { start, value: layout.empty(metric) })
+        self.series.entry(key).or_insert_with(|| Arc::new(Series { start, value: layout.empty(metric) }))
     }
 
     /// Puts a series in place, as it was stored.
     pub fn restore(&mut self, key: SeriesKey, series: Series) {
-        self.series.insert(key, series);
+        self.series.insert(key, Arc::new(series));
     }
 
-    /// Sets a gauge.
+    /// Sets a gauge. One that has this value already stays the same allocation.
     pub fn set(&mut self, metric: Metric, values: &[Arc<str>], value: f64, start: Moment) {
-        let key = SeriesKey { metric, values: values.into() };
-        self.series.insert(key, Series { start, value: Value::Gauge(value) });
+        self.put(SeriesKey { metric, values: values.into() }, value, start);
     }
 
-    /// Removes every series of `metric`, before it is set anew.
-    pub fn clear(&mut self, metric: Metric) {
-        let keys: Vec<SeriesKey> = self.of(metric).map(|(key, _)| key.clone()).collect();
-        for key in keys {
+    /// Makes `gauges` all that there is of `metric`. Those that have their value already stay the same allocations.
+    pub fn replace(&mut self, metric: Metric, gauges: BTreeMap<Dimensions, f64>, start: Moment) {
+        let gone: Vec<SeriesKey> = self
+            .of(metric)
+            .filter(|(key, _)| !gauges.contains_key(&key.values))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in gone {
             self.series.remove(&key);
+        }
+        for (values, value) in gauges {
+            self.put(SeriesKey { metric, values }, value, start);
+        }
+    }
+
+    fn put(&mut self, key: SeriesKey, value: f64, start: Moment) {
+        let stays = self.series.get(&key).is_some_and(|series| match series.value {
+            Value::Gauge(before) => before.to_bits() == value.to_bits(),
+            Value::Counter(_) | Value::Histogram(_) => false,
+        });
+        if !stays {
+            self.series.insert(key, Arc::new(Series { start, value: Value::Gauge(value) }));
         }
     }
 
     /// The series of `metric`, by label values.
-    pub fn of(&self, metric: Metric) -> impl Iterator<Item = (&SeriesKey, &Series)> {
+    pub fn of(&self, metric: Metric) -> impl Iterator<Item = (&SeriesKey, &Arc<Series>)> {
         let first = SeriesKey { metric, values: Arc::from([]) };
         self.series.range(first..).take_while(move |(key, _)| key.metric == metric)
     }
 
     /// The series of `key`.
-    pub fn get(&self, key: &SeriesKey) -> Option<&Series> {
+    pub fn get(&self, key: &SeriesKey) -> Option<&Arc<Series>> {
         self.series.get(key)
     }
 
     /// All series, by metric and then by label values.
-    pub fn iter(&self) -> impl Iterator<Item = (&SeriesKey, &Series)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&SeriesKey, &Arc<Series>)> {
         self.series.iter()
     }
 
@@ -181,5 +219,85 @@ impl TargetSeries {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.series.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::Micros;
+
+    const AT: Moment = Moment::from_millis(1_787_217_300_000);
+
+    fn values(value: &str) -> Dimensions {
+        Arc::from([Arc::from(value)])
+    }
+
+    fn key(metric: Metric, value: &str) -> SeriesKey {
+        SeriesKey { metric, values: values(value) }
+    }
+
+    fn is_same(before: &TargetSeries, now: &TargetSeries, key: &SeriesKey) -> bool {
+        Arc::ptr_eq(before.get(key).unwrap(), now.get(key).unwrap())
+    }
+
+    #[test]
+    fn a_clone_shares_all_but_what_changes() {
+        let layout = Layout::new(&Metrics::default());
+        let (phone, chat) = (key(Metric::Turns, "VOICE-SIP"), key(Metric::Turns, "CHAT"));
+        let mut series = TargetSeries::default();
+        series.ensure(phone.clone(), &layout, AT);
+        series.ensure(chat.clone(), &layout, AT);
+        let before = series.clone();
+        series.apply(&phone, Change::Add(3), None, &layout, AT);
+        assert!(!is_same(&before, &series, &phone));
+        assert!(is_same(&before, &series, &chat));
+        let turns = |series: &TargetSeries| match &series.get(&phone).unwrap().value {
+            Value::Counter(counter) => counter.count(),
+            Value::Gauge(_) | Value::Histogram(_) => panic!("turns are counted"),
+        };
+        assert_eq!((turns(&before), turns(&series)), (0, 3));
+    }
+
+    #[test]
+    fn a_gauge_that_is_set_to_what_it_was_is_the_same_allocation() {
+        let later = AT + std::time::Duration::from_secs(30);
+        let open =
+            |phone: f64, chat: f64| BTreeMap::from([(values("VOICE-SIP"), phone), (values("CHAT"), chat)]);
+        let (phone, chat) = (key(Metric::InProgress, "VOICE-SIP"), key(Metric::InProgress, "CHAT"));
+        let mut series = TargetSeries::default();
+        series.replace(Metric::InProgress, open(2.0, 1.0), AT);
+        series.set(Metric::TargetUp, &[], 1.0, AT);
+        let before = series.clone();
+        series.replace(Metric::InProgress, open(2.0, 0.0), later);
+        series.set(Metric::TargetUp, &[], 1.0, later);
+        assert!(is_same(&before, &series, &phone));
+        assert!(!is_same(&before, &series, &chat));
+        assert!(is_same(&before, &series, &SeriesKey { metric: Metric::TargetUp, values: Arc::from([]) }));
+
+        series.replace(Metric::InProgress, BTreeMap::from([(values("SMS"), 1.0)]), later);
+        let left: Vec<_> = series.of(Metric::InProgress).map(|(key, _)| key.clone()).collect();
+        assert_eq!(left, [key(Metric::InProgress, "SMS")]);
+        assert_eq!(series.len(), 2, "other metrics stay");
+    }
+
+    #[test]
+    fn only_metrics_that_are_declared_so_have_exemplars() {
+        let layout = Layout::new(&Metrics::default());
+        let id = super::super::exemplar::ExemplarId::new("CA1").unwrap();
+        let witness = Some(Witness { id: &id, at: AT });
+        let mut series = TargetSeries::default();
+        let mut has_exemplar = |metric: Metric, change| {
+            series.apply(&key(metric, "VOICE-SIP"), change, witness, &layout, AT);
+            match &series.get(&key(metric, "VOICE-SIP")).unwrap().value {
+                Value::Counter(counter) => counter.exemplar().is_some(),
+                Value::Histogram(histogram) => !histogram.exemplars().is_empty(),
+                Value::Gauge(_) => false,
+            }
+        };
+        assert!(has_exemplar(Metric::Handoffs, Change::Add(1)));
+        assert!(has_exemplar(Metric::TurnLatency, Change::Observe(Micros::from_count(1))));
+        assert!(!has_exemplar(Metric::Turns, Change::Add(1)));
+        assert!(!has_exemplar(Metric::ConversationTurns, Change::Observe(Micros::from_count(1))));
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::aggregate::Layout;
 use crate::api::request::Endpoint;
 use crate::config::{Polling, Settings, Target};
+use crate::exposition::board::Shown;
 use crate::moment::Moment;
 use crate::recorder::{Counting, TargetSetup};
 use crate::schedule::Policy;
@@ -18,6 +19,14 @@ pub(crate) fn counting(settings: &Settings) -> Counting {
         settled_age: polling.recheck.first().copied().unwrap_or(Duration::from_secs(300)),
         recent_window: settings.metrics.recent_window,
         max_label_values: settings.metrics.max_label_values,
+    }
+}
+
+/// What the formats show.
+pub(crate) fn shown(settings: &Settings) -> Shown {
+    Shown {
+        native_histograms: settings.metrics.native_histograms,
+        openmetrics_created: settings.metrics.openmetrics_created,
     }
 }
 

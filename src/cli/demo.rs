@@ -181,8 +181,8 @@ fn sample(out: &mut impl Write, generation: &Generation, address: SocketAddr) ->
 fn total(series: &TargetSeries, metric: Metric) -> u64 {
     let values = series.iter().filter(|(key, _)| key.metric == metric);
     values
-        .map(|(_, series)| match series.value {
-            Value::Counter(value) => value,
+        .map(|(_, series)| match &series.value {
+            Value::Counter(counter) => counter.count(),
             Value::Gauge(_) | Value::Histogram(_) => 0,
         })
         .sum()

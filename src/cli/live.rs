@@ -75,7 +75,7 @@ impl Asker {
     fn new(settings: &Settings, target: &Target) -> Result<Self, Failure> {
         let clock = Clock::system();
         let concurrency = Concurrency::new(NonZeroUsize::MIN);
-        let stats = SelfStats::new(BuildInfo::CURRENT);
+        let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(clock.now()));
         let client = Client::new(
             settings.polling.timeout,
             target.ca_file.as_deref(),

@@ -142,6 +142,18 @@ pub(super) const KEYS: &[Key] = &[
         "Distinct values per label and target; the rest folds into `other`, and is counted.",
     ),
     key(
+        "metrics.native_histograms",
+        Shape::Switch,
+        Value("true"),
+        "Show each histogram as a native one too, where Prometheus asks for the format that can carry it.",
+    ),
+    key(
+        "metrics.openmetrics_created",
+        Shape::Switch,
+        Value("false"),
+        "Tell since when each series counts in `_created` lines of OpenMetrics.",
+    ),
+    key(
         "metrics.recent_window",
         Shape::Duration { min: minutes(1), max: days(1) },
         Value("15m"),
@@ -229,8 +241,6 @@ pub(super) const KEYS: &[Key] = &[
 pub(super) const NOT_YET: &[&str] = &[
     "server.web_config_file",
     "polling.sources_interval",
-    "metrics.native_histograms",
-    "metrics.openmetrics_created",
     "targets[].platform_api_key",
     "targets[].platform_api_key_env",
     "targets[].platform_api_key_file",

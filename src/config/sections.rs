@@ -101,6 +101,10 @@ pub(super) fn metrics(reader: &mut Reader, root: &Node) -> Metrics {
             .count(&section, "max_label_values")
             .and_then(|count| NonZeroUsize::new(usize::try_from(count).ok()?))
             .unwrap_or(preset.max_label_values),
+        native_histograms: reader.switch(&section, "native_histograms").unwrap_or(preset.native_histograms),
+        openmetrics_created: reader
+            .switch(&section, "openmetrics_created")
+            .unwrap_or(preset.openmetrics_created),
         recent_window: reader.duration(&section, "recent_window").unwrap_or(preset.recent_window),
         latency_buckets: reader.bounds(&section, "latency_buckets").unwrap_or(preset.latency_buckets),
         duration_buckets: reader.bounds(&section, "duration_buckets").unwrap_or(preset.duration_buckets),

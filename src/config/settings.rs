@@ -76,6 +76,10 @@ pub struct Metrics {
     pub labels: Vec<Dimension>,
     /// Distinct values per label and target, beyond which values fold into `other`; 1 to 10000, default 50.
     pub max_label_values: NonZeroUsize,
+    /// Whether histograms are shown as native ones too; default true. Their buckets are kept either way.
+    pub native_histograms: bool,
+    /// Whether OpenMetrics has `_created` lines; default false.
+    pub openmetrics_created: bool,
     /// The window of the `polyai_recent_*` gauges; 1 min to 24 h, default 15 min.
     pub recent_window: Duration,
     /// `latency_buckets`: upper bounds in seconds, finite, positive, ascending, 1 to 50 of them.
@@ -171,6 +175,8 @@ impl Default for Metrics {
         Self {
             labels: vec![Dimension::Channel],
             max_label_values: const { NonZeroUsize::new(50).expect("not zero") },
+            native_histograms: true,
+            openmetrics_created: false,
             recent_window: Duration::from_secs(15 * 60),
             latency_buckets: vec![0.25, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 5.0, 8.0, 10.0, 15.0],
             duration_buckets: vec![5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 900.0, 1800.0, 3600.0],

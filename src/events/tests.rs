@@ -8,6 +8,7 @@ use tokio::time::advance;
 use super::*;
 use crate::exposition::{Labels, Value};
 use crate::logging::{Captured, Filter, Format, subscriber};
+use crate::moment::Moment;
 use crate::selfstats::BuildInfo;
 use crate::target::{ClientEnv, Region};
 
@@ -23,7 +24,7 @@ impl Story {
         let log = Captured::default();
         let filter = Filter::parse("debug").unwrap();
         let guard = tracing::subscriber::set_default(subscriber(Format::Json, &filter, false, log.clone()));
-        let stats = SelfStats::new(BuildInfo::CURRENT);
+        let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from_millis(0));
         Self { events: Events::new(stats.clone()), stats, log, _guard: guard }
     }
 
@@ -42,7 +43,7 @@ impl Story {
 
     fn value(&self, name: &str, labels: &Labels) -> Value {
         let families = self.stats.gather();
-        let family = families.iter().find(|family| family.name == name).unwrap();
+        let family = families.iter().find(|family| family.head.name == name).unwrap();
         family.series.iter().find(|series| series.labels == *labels).unwrap().value.clone()
     }
 }

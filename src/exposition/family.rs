@@ -1,25 +1,31 @@
 //! The family model: what every exposition format is written from.
 //!
 //! Owns: the shape of families, series and values. Never: how a value came to be, locks, or a format's spelling.
+//!
+//! Encoders take a [`Head`] and, one by one, [`Sample`]s, which borrow from wherever the numbers live: the committed series of
+//! a target, or a [`Family`] that was lifted from another registry.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use super::ladder::Ladder;
+use crate::aggregate::{Exemplar, Native};
+use crate::moment::Moment;
 
-/// The metrics of one name.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Family {
+/// A name or another text that is usually known when the program is built.
+pub type Text = Cow<'static, str>;
+
+/// What stands before the samples of a family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
     /// The full name as it stands in the text format; counters end in `_total`.
-    pub name: Cow<'static, str>,
+    pub name: Text,
     /// One sentence for people.
-    pub help: Cow<'static, str>,
+    pub help: Text,
     /// What the values are.
     pub kind: Kind,
-    /// The unit that the name ends with (before `_total`), which OpenMetrics tells apart; see [`Unit::of_name`].
+    /// The unit that the name ends with (before `_total`), which some formats tell apart; see [`Unit::of_name`].
     pub unit: Option<Unit>,
-    /// One per label set, each with a value of `kind`.
-    pub series: Vec<Series>,
 }
 
 /// The type of a family.
@@ -44,23 +50,72 @@ pub enum Unit {
     Ratio,
 }
 
-/// One label set of a family with its value.
+/// One label set of a family with its value, borrowed: what an encoder writes.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample<'a> {
+    /// The names of its labels, in order; distinct and valid (`[a-zA-Z_][a-zA-Z0-9_]*`).
+    pub names: &'a [Text],
+    /// Their values, any text.
+    pub values: &'a [Arc<str>],
+    /// The value.
+    pub reading: Reading<'a>,
+    /// Since when a counter or histogram counts, where that is known; absent for gauges.
+    pub start: Option<Moment>,
+}
+
+/// The value of a [`Sample`].
+#[derive(Debug, Clone, Copy)]
+pub enum Reading<'a> {
+    /// A total, finite and not negative, and one example of what it counts. Whole up to 2^53, which is what Prometheus
+    /// keeps.
+    Counter(f64, Option<&'a Exemplar>),
+    /// Any number; `NaN` never stands for "missing": leave the sample out instead.
+    Gauge(f64),
+    /// A distribution.
+    Histogram(Distribution<'a>),
+}
+
+/// Observations in buckets, borrowed.
+#[derive(Debug, Clone, Copy)]
+pub struct Distribution<'a> {
+    /// The bounds of the classic buckets.
+    pub ladder: &'a Ladder,
+    /// Observations of each bucket alone, not of those below it: one per bound, and last those beyond all bounds.
+    pub counts: &'a [u64],
+    /// The sum of all observations.
+    pub sum: f64,
+    /// Examples of observations for the formats that can carry them: none, or one entry per bucket.
+    pub exemplars: &'a [Option<Exemplar>],
+    /// The same observations in exponential buckets, for the formats that know them.
+    pub native: Option<&'a Native>,
+}
+
+/// A whole family that owns its series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Family {
+    /// What stands before them.
+    pub head: Head,
+    /// One per label set, each with a value of the head's kind.
+    pub series: Vec<Series>,
+}
+
+/// One label set of a [`Family`] with its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// What tells it from its neighbours.
     pub labels: Labels,
     /// Its value now.
     pub value: Value,
-    /// Since when a counter or histogram counts, where that is known; absent for gauges.
-    pub start: Option<DateTime<Utc>>,
+    /// As in [`Sample`].
+    pub start: Option<Moment>,
 }
 
-/// The value of a series.
+/// The value of a [`Series`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// A total; finite and not negative. Whole up to 2^53, which is what Prometheus keeps.
+    /// A total.
     Counter(f64),
-    /// Any number; `NaN` never stands for "missing": leave the series out instead.
+    /// A number.
     Gauge(f64),
     /// A distribution.
     Histogram(Histogram),
@@ -69,73 +124,52 @@ pub enum Value {
 /// Observations in buckets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
-    /// Upper bounds (inclusive), ascending and finite; the bucket beyond the last, `+Inf`, is implied.
-    pub bounds: Arc<[f64]>,
-    /// Observations of each bucket alone, not of those below it: one per bound, and last those beyond all bounds.
-    pub counts: Arc<[u64]>,
+    /// The bounds of the buckets.
+    pub ladder: Arc<Ladder>,
+    /// As in [`Distribution`].
+    pub counts: Vec<u64>,
     /// The sum of all observations.
     pub sum: f64,
-    /// Examples of observations for the formats that can carry them: none, or one entry per bucket.
-    pub exemplars: Arc<[Option<Exemplar>]>,
 }
 
-/// An observation that is named: it leads from a bucket to the very conversation.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Exemplar {
-    /// What names it.
-    pub labels: Labels,
-    /// The observation.
-    pub value: f64,
-    /// When it was made.
-    pub at: Option<DateTime<Utc>>,
+/// Label names with their values, in the order of exposition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Labels {
+    names: Vec<Text>,
+    values: Vec<Arc<str>>,
 }
-
-/// Label names with their values, in the order of exposition; clones share.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(Arc<[(Cow<'static, str>, Arc<str>)]>);
 
 impl Labels {
     /// Labels in the given order. Names are distinct and valid (`[a-zA-Z_][a-zA-Z0-9_]*`), values any text.
-    pub fn new<N, V>(pairs: impl IntoIterator<Item = (N, V)>) -> Self
-    where
-        N: Into<Cow<'static, str>>,
-        V: Into<Arc<str>>,
-    {
-        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    pub fn new<N: Into<Text>, V: Into<Arc<str>>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+        let (names, values) = pairs.into_iter().map(|(name, value)| (name.into(), value.into())).unzip();
+        Self { names, values }
     }
 
     /// No labels.
     pub fn none() -> Self {
-        Self(Arc::default())
-    }
-
-    /// These labels followed by `more`; values are shared.
-    pub fn with<N, V>(&self, more: impl IntoIterator<Item = (N, V)>) -> Self
-    where
-        N: Into<Cow<'static, str>>,
-        V: Into<Arc<str>>,
-    {
-        let more = more.into_iter().map(|(name, value)| (name.into(), value.into()));
-        Self(self.0.iter().cloned().chain(more).collect())
+        Self::default()
     }
 
     /// Name and value of each label.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+        self.names.iter().zip(&self.values).map(|(name, value)| (name.as_ref(), value.as_ref()))
     }
+}
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+impl Head {
+    /// The unit is taken from the name.
+    pub fn new(name: impl Into<Text>, help: impl Into<Text>, kind: Kind) -> Self {
+        let name = name.into();
+        let unit = Unit::of_name(&name);
+        Self { name, help: help.into(), kind, unit }
     }
 }
 
 impl Family {
-    /// A family without series, its unit taken from the name.
-    pub fn new(name: impl Into<Cow<'static, str>>, help: impl Into<Cow<'static, str>>, kind: Kind) -> Self {
-        let name = name.into();
-        let unit = Unit::of_name(&name);
-        Self { name, help: help.into(), kind, unit, series: Vec::new() }
+    /// A family without series.
+    pub fn new(name: impl Into<Text>, help: impl Into<Text>, kind: Kind) -> Self {
+        Self { head: Head::new(name, help, kind), series: Vec::new() }
     }
 }
 
@@ -143,6 +177,29 @@ impl Series {
     /// A series without a known start.
     pub const fn new(labels: Labels, value: Value) -> Self {
         Self { labels, value, start: None }
+    }
+
+    /// The series as an encoder takes it.
+    pub fn sample(&self) -> Sample<'_> {
+        let reading = match &self.value {
+            Value::Counter(total) => Reading::Counter(*total, None),
+            Value::Gauge(value) => Reading::Gauge(*value),
+            Value::Histogram(histogram) => Reading::Histogram(Distribution {
+                ladder: &histogram.ladder,
+                counts: &histogram.counts,
+                sum: histogram.sum,
+                exemplars: &[],
+                native: None,
+            }),
+        };
+        Sample { names: &self.labels.names, values: &self.labels.values, reading, start: self.start }
+    }
+}
+
+impl Sample<'_> {
+    /// Name and value of each label.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.names.iter().zip(self.values).map(|(name, value)| (name.as_ref(), value.as_ref()))
     }
 }
 
@@ -164,14 +221,9 @@ impl Value {
 }
 
 impl Histogram {
-    /// A histogram without exemplars. `counts` has one entry more than `bounds`.
-    pub fn new(bounds: impl Into<Arc<[f64]>>, counts: impl Into<Arc<[u64]>>, sum: f64) -> Self {
-        Self { bounds: bounds.into(), counts: counts.into(), sum, exemplars: Arc::default() }
-    }
-
-    /// The number of all observations.
-    pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
+    /// `counts` has one entry more than `bounds`.
+    pub fn new(bounds: impl IntoIterator<Item = f64>, counts: impl Into<Vec<u64>>, sum: f64) -> Self {
+        Self { ladder: Arc::new(Ladder::new(bounds)), counts: counts.into(), sum }
     }
 }
 
@@ -228,11 +280,12 @@ mod tests {
     }
 
     #[test]
-    fn labels_extend_in_order() {
-        let target = Labels::new([("project", "reservations"), ("region", "us-1")]);
-        let extended = target.with([("channel", "VOICE-SIP")]);
-        let names: Vec<_> = extended.iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["project", "region", "channel"]);
-        assert!(Labels::none().is_empty());
+    fn labels_keep_their_order() {
+        let labels = Labels::new([("project", "reservations"), ("channel", "VOICE-SIP")]);
+        assert_eq!(
+            labels.iter().collect::<Vec<_>>(),
+            [("project", "reservations"), ("channel", "VOICE-SIP")]
+        );
+        assert_eq!(Labels::none().iter().count(), 0);
     }
 }

@@ -2,20 +2,18 @@
 //!
 //! Owns: the translation. Never: which metrics there are.
 
-use std::sync::Arc;
-
 use prometheus::proto::{self, MetricType};
 
 use super::family::{Family, Histogram, Kind, Labels, Series, Value};
+use crate::moment::Moment;
 
 /// All of `families` that our model can say, in their order; summaries and untyped families are left out, because
-/// nothing here registers any.
-pub fn families(families: &[proto::MetricFamily]) -> Vec<Family> {
-    families.iter().filter_map(family).collect()
+/// nothing here registers any. That crate does not know since when a counter counts: `start` is said of all of them.
+pub fn families(families: &[proto::MetricFamily], start: Option<Moment>) -> Vec<Family> {
+    families.iter().filter_map(|one| family(one, start)).collect()
 }
 
-/// One family; none for a summary or an untyped one.
-pub fn family(family: &proto::MetricFamily) -> Option<Family> {
+fn family(family: &proto::MetricFamily, start: Option<Moment>) -> Option<Family> {
     let kind = match family.get_field_type() {
         MetricType::COUNTER => Kind::Counter,
         MetricType::GAUGE => Kind::Gauge,
@@ -23,26 +21,27 @@ pub fn family(family: &proto::MetricFamily) -> Option<Family> {
         MetricType::SUMMARY | MetricType::UNTYPED => return None,
     };
     let mut lifted = Family::new(family.name().to_owned(), family.help().to_owned(), kind);
-    lifted.series = family.get_metric().iter().map(|metric| series(kind, metric)).collect();
+    lifted.series = family.get_metric().iter().map(|metric| series(kind, metric, start)).collect();
     Some(lifted)
 }
 
-fn series(kind: Kind, metric: &proto::Metric) -> Series {
+fn series(kind: Kind, metric: &proto::Metric, start: Option<Moment>) -> Series {
     let labels = metric.get_label().iter().map(|pair| (pair.name().to_owned(), pair.value()));
     let value = match kind {
         Kind::Counter => Value::Counter(metric.get_counter().get_value()),
         Kind::Gauge => Value::Gauge(metric.get_gauge().get_value()),
         Kind::Histogram => Value::Histogram(histogram(metric.get_histogram())),
     };
-    Series::new(Labels::new(labels), value)
+    let start = start.filter(|_| kind != Kind::Gauge);
+    Series { start, ..Series::new(Labels::new(labels), value) }
 }
 
 /// Buckets are cumulative there, and the last may or may not be `+Inf`.
 fn histogram(histogram: &proto::Histogram) -> Histogram {
     let finite = || histogram.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite());
-    let bounds: Arc<[f64]> = finite().map(proto::Bucket::upper_bound).collect();
+    let bounds = finite().map(proto::Bucket::upper_bound);
     let mut below = 0;
-    let counts: Arc<[u64]> = finite()
+    let counts: Vec<u64> = finite()
         .map(proto::Bucket::cumulative_count)
         .chain([histogram.get_sample_count()])
         .map(|cumulative| {
@@ -67,11 +66,13 @@ mod tests {
         let requests =
             IntCounterVec::new(Opts::new("requests_total", "Requests."), &["code", "endpoint"]).unwrap();
         requests.with_label_values(&["200", "conversations"]).inc_by(5);
-        let lifted = families(&requests.collect());
+        let start = Some(Moment::from_millis(1_790_000_000_000));
+        let lifted = families(&requests.collect(), start);
 
-        assert_eq!((lifted[0].name.as_ref(), lifted[0].kind), ("requests_total", Kind::Counter));
+        assert_eq!((lifted[0].head.name.as_ref(), lifted[0].head.kind), ("requests_total", Kind::Counter));
         assert_eq!(lifted[0].series[0].labels, Labels::new([("code", "200"), ("endpoint", "conversations")]));
         assert_eq!(lifted[0].series[0].value, Value::total(5));
+        assert_eq!(lifted[0].series[0].start, start);
     }
 
     #[test]
@@ -81,7 +82,7 @@ mod tests {
         for seconds in [0.5, 1.0, 1.5, 9.0] {
             waits.observe(seconds);
         }
-        let lifted = families(&waits.collect());
+        let lifted = families(&waits.collect(), None);
         let expected = Histogram::new([1.0, 2.0], [2, 1, 1], 12.0);
         assert_eq!(lifted[0].series[0].value, Value::Histogram(expected));
     }
@@ -90,6 +91,6 @@ mod tests {
     fn what_the_model_cannot_say_is_left_out() {
         let mut summary = proto::MetricFamily::default();
         summary.set_field_type(MetricType::SUMMARY);
-        assert_eq!(family(&summary), None);
+        assert_eq!(family(&summary, None), None);
     }
 }

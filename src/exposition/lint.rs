@@ -11,8 +11,8 @@ pub fn lint(families: &[Family]) -> Vec<String> {
     let mut found = Vec::new();
     let mut names = BTreeSet::new();
     for family in families {
-        let mut say = |complaint: String| found.push(format!("{}: {complaint}", family.name));
-        if !names.insert(&family.name) {
+        let mut say = |complaint: String| found.push(format!("{}: {complaint}", family.head.name));
+        if !names.insert(&family.head.name) {
             say("more than one family of this name".to_owned());
         }
         help(family, &mut say);
@@ -28,22 +28,22 @@ pub fn lint(families: &[Family]) -> Vec<String> {
 type Say<'a> = &'a mut dyn FnMut(String);
 
 fn help(family: &Family, say: Say<'_>) {
-    if family.help.trim().is_empty() {
+    if family.head.help.trim().is_empty() {
         say("no help text".to_owned());
     }
 }
 
 fn name(family: &Family, say: Say<'_>) {
-    if family.name.contains(':') {
+    if family.head.name.contains(':') {
         say("names with ':' are for recording rules".to_owned());
-    } else if !is_identifier(&family.name) {
+    } else if !is_identifier(&family.head.name) {
         say("not a valid metric name".to_owned());
     }
-    if is_camel_case(&family.name) {
+    if is_camel_case(&family.head.name) {
         say("metric names are written in snake_case".to_owned());
     }
     for kind in ["counter", "gauge", "gauge_histogram", "histogram", "summary"] {
-        if has_word(&family.name, kind) {
+        if has_word(&family.head.name, kind) {
             say(format!("the type '{kind}' stands in the name"));
         }
     }
@@ -78,7 +78,7 @@ const ABBREVIATIONS: [&str; 14] =
     ["s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "tb", "pb", "m", "h", "d"];
 
 fn units(family: &Family, say: Say<'_>) {
-    for word in family.name.split('_') {
+    for word in family.head.name.split('_') {
         let bare = PREFIXES.iter().find_map(|prefix| word.strip_prefix(prefix)).filter(|rest| is_unit(rest));
         let other = OTHER_UNITS.iter().find(|(unit, _)| *unit == bare.unwrap_or(word));
         if let Some((_, base)) = other {
@@ -87,7 +87,7 @@ fn units(family: &Family, say: Say<'_>) {
             say(format!("unit '{word}': use '{base}'"));
         }
     }
-    if let Some(short) = ABBREVIATIONS.iter().find(|short| has_word(&family.name, short)) {
+    if let Some(short) = ABBREVIATIONS.iter().find(|short| has_word(&family.head.name, short)) {
         say(format!("abbreviated unit '{short}'"));
     }
 }
@@ -97,18 +97,18 @@ fn is_unit(word: &str) -> bool {
 }
 
 fn suffixes(family: &Family, say: Say<'_>) {
-    let is_total = family.name.ends_with("_total");
-    match family.kind {
+    let is_total = family.head.name.ends_with("_total");
+    match family.head.kind {
         Kind::Counter if !is_total => say("a counter's name ends in _total".to_owned()),
         Kind::Gauge | Kind::Histogram if is_total => say("only a counter's name ends in _total".to_owned()),
         Kind::Counter | Kind::Gauge | Kind::Histogram => {}
     }
     for reserved in ["_bucket", "_count", "_sum", "_created"] {
-        if family.name.ends_with(reserved) {
+        if family.head.name.ends_with(reserved) {
             say(format!("the suffix {reserved} is reserved"));
         }
     }
-    if family.name.ends_with("_info") && family.kind != Kind::Gauge {
+    if family.head.name.ends_with("_info") && family.head.kind != Kind::Gauge {
         say("_info is for gauges that stand at 1".to_owned());
     }
 }
@@ -139,8 +139,12 @@ fn labels(family: &Family, say: Say<'_>) {
 
 fn values(family: &Family, say: Say<'_>) {
     for series in &family.series {
-        if series.value.kind() != family.kind {
-            say(format!("a {} stands among {} series", series.value.kind().as_str(), family.kind.as_str()));
+        if series.value.kind() != family.head.kind {
+            say(format!(
+                "a {} stands among {} series",
+                series.value.kind().as_str(),
+                family.head.kind.as_str()
+            ));
         }
         match &series.value {
             Value::Counter(total) if !total.is_finite() || *total < 0.0 => {
@@ -149,19 +153,16 @@ fn values(family: &Family, say: Say<'_>) {
             Value::Gauge(value) if value.is_nan() => say("NaN does not stand for missing".to_owned()),
             Value::Counter(_) | Value::Gauge(_) => {}
             Value::Histogram(histogram) => {
-                if histogram.counts.len() != histogram.bounds.len() + 1 {
-                    say(format!("{} buckets for {} bounds", histogram.counts.len(), histogram.bounds.len()));
-                }
-                let ascending = histogram.bounds.is_sorted_by(|low, high| low < high);
-                if !ascending || histogram.bounds.iter().any(|bound| !bound.is_finite()) {
-                    say("bounds are finite and ascending".to_owned());
-                }
-                if ![0, histogram.counts.len()].contains(&histogram.exemplars.len()) {
+                if histogram.counts.len() != histogram.ladder.bounds().len() + 1 {
                     say(format!(
-                        "{} exemplars for {} buckets",
-                        histogram.exemplars.len(),
-                        histogram.counts.len()
+                        "{} buckets for {} bounds",
+                        histogram.counts.len(),
+                        histogram.ladder.bounds().len()
                     ));
+                }
+                let ascending = histogram.ladder.bounds().is_sorted_by(|low, high| low < high);
+                if !ascending || histogram.ladder.bounds().iter().any(|bound| !bound.is_finite()) {
+                    say("bounds are finite and ascending".to_owned());
                 }
             }
         }
@@ -241,7 +242,7 @@ mod tests {
     #[test]
     fn help_and_uniqueness_are_required() {
         let mut mute = family("open", Kind::Gauge);
-        mute.help = " ".into();
+        mute.head.help = " ".into();
         let again = family("open", Kind::Gauge);
         assert_eq!(lint(&[mute, again]), ["open: no help text", "open: more than one family of this name"]);
     }
@@ -266,8 +267,9 @@ mod tests {
 
     #[test]
     fn each_bad_value_is_told_what_is_wrong() {
-        let histogram =
-            |bounds: &[f64], counts: &[u64]| Value::Histogram(Histogram::new(bounds, counts, 0.0));
+        let histogram = |bounds: &[f64], counts: &[u64]| {
+            Value::Histogram(Histogram::new(bounds.iter().copied(), counts, 0.0))
+        };
         let cases = [
             (Kind::Gauge, Value::Gauge(f64::NAN), "a_total: NaN does not stand for missing"),
             (Kind::Counter, Value::Counter(-1.0), "a_total: a counter cannot be -1"),

@@ -1,35 +1,80 @@
-//! From a committed generation to families, in the order of the catalogue.
+//! From the committed series of a target to samples.
 //!
-//! Owns: which labels a series is written with. Never: state; the generation is given.
+//! Owns: which head and which labels a series is written with. Never: state; what is committed is given.
 
-use std::sync::Arc;
-
-use super::family::{Family, Histogram, Kind, Labels, Series, Value};
+use super::family::{Distribution, Head, Kind, Reading, Sample, Text};
+use super::ladder::Ladder;
 use crate::aggregate::catalogue::{CATALOGUE, TARGET_LABELS};
-use crate::aggregate::{self, Layout, Metric};
-use crate::recorder::Generation;
+use crate::aggregate::{self, Layout, SeriesKey};
 use crate::target::TargetKey;
 
-/// All families about conversations and targets.
-pub fn families(generation: &Generation) -> Vec<Family> {
-    let mut families: Vec<Family> = CATALOGUE
-        .iter()
-        .map(|definition| Family::new(definition.name, definition.help, kind(definition.kind)))
-        .collect();
-    let Some(layout) = &generation.layout else { return families };
-    for (target, all) in &generation.targets {
-        let own = target_labels(target);
-        for (key, series) in all.iter() {
-            if let Some(family) = families.get_mut(key.metric as usize) {
-                family.series.push(Series {
-                    labels: labels(&own, layout, key.metric, &key.values),
-                    value: value(&series.value),
-                    start: chrono::DateTime::from_timestamp_millis(series.start.millis()),
-                });
-            }
-        }
+/// What the series of each metric are written with, under one layout.
+#[derive(Debug, Default)]
+pub(super) struct Shape {
+    /// In the order of the catalogue.
+    metrics: Vec<MetricShape>,
+    native: bool,
+}
+
+#[derive(Debug)]
+struct MetricShape {
+    head: Head,
+    names: Vec<Text>,
+    ladder: Option<Ladder>,
+}
+
+impl Shape {
+    /// The shape under `layout`; `native` tells whether histograms show their native buckets too.
+    pub(super) fn new(layout: &Layout, native: bool) -> Self {
+        let metrics = CATALOGUE.iter().map(|definition| MetricShape {
+            head: Head::new(definition.name, definition.help, kind(definition.kind)),
+            names: layout.label_names(definition.metric).into_iter().map(Text::Borrowed).collect(),
+            ladder: layout.bounds_of(definition.metric).map(|bounds| Ladder::new(bounds.units())),
+        });
+        Self { metrics: metrics.collect(), native }
     }
-    families
+
+    /// The head of each metric's family, in the order of the catalogue.
+    pub(super) fn heads(&self) -> impl Iterator<Item = &Head> {
+        self.metrics.iter().map(|metric| &metric.head)
+    }
+
+    /// The head of the family that a series belongs to, and its sample.
+    pub(super) fn sample<'a>(
+        &'a self,
+        key: &'a SeriesKey,
+        series: &'a aggregate::Series,
+    ) -> Option<(&'a Head, Sample<'a>)> {
+        let metric = self.metrics.get(key.metric as usize)?;
+        let reading = match (&series.value, &metric.ladder) {
+            (aggregate::Value::Counter(counter), _) => {
+                #[expect(clippy::cast_precision_loss, reason = "a sample is a double in every format")]
+                let total = counter.count() as f64;
+                Reading::Counter(total, counter.exemplar())
+            }
+            (aggregate::Value::Gauge(value), _) => Reading::Gauge(*value),
+            (aggregate::Value::Histogram(histogram), Some(ladder)) => Reading::Histogram(Distribution {
+                ladder,
+                counts: histogram.counts(),
+                sum: histogram.sum(),
+                exemplars: histogram.exemplars(),
+                native: self.native.then(|| histogram.native()),
+            }),
+            // Series are admitted by their layout, so that this does not happen.
+            (aggregate::Value::Histogram(_), None) => return None,
+        };
+        let start = match reading {
+            Reading::Gauge(_) => None,
+            Reading::Counter(..) | Reading::Histogram(_) => Some(series.start),
+        };
+        Some((&metric.head, Sample { names: &metric.names, values: &key.values, reading, start }))
+    }
+}
+
+/// The labels that all series of a target share.
+pub(super) fn target_labels(target: &TargetKey) -> impl Iterator<Item = (&str, &str)> {
+    let values = [target.project.as_str(), target.region.as_str(), target.client_env.as_str()];
+    TARGET_LABELS.into_iter().zip(values)
 }
 
 fn kind(kind: aggregate::Kind) -> Kind {
@@ -37,25 +82,5 @@ fn kind(kind: aggregate::Kind) -> Kind {
         aggregate::Kind::Counter => Kind::Counter,
         aggregate::Kind::Gauge => Kind::Gauge,
         aggregate::Kind::Histogram(_) => Kind::Histogram,
-    }
-}
-
-fn target_labels(target: &TargetKey) -> Labels {
-    let values = [target.project.as_str(), target.region.as_str(), target.client_env.as_str()];
-    Labels::new(TARGET_LABELS.into_iter().zip(values))
-}
-
-fn labels(own: &Labels, layout: &Layout, metric: Metric, values: &[Arc<str>]) -> Labels {
-    own.with(layout.label_names(metric).into_iter().zip(values.iter().cloned()))
-}
-
-fn value(value: &aggregate::Value) -> Value {
-    match value {
-        aggregate::Value::Counter(count) => Value::total(*count),
-        aggregate::Value::Gauge(value) => Value::Gauge(*value),
-        aggregate::Value::Histogram(histogram) => {
-            let bounds: Vec<f64> = histogram.bounds().units().collect();
-            Value::Histogram(Histogram::new(bounds, histogram.counts().to_vec(), histogram.sum()))
-        }
     }
 }

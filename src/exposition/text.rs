@@ -1,128 +1,58 @@
-//! The Prometheus text format, version 0.0.4.
+//! The Prometheus text format, versions 0.0.4 and 1.0.0, which differ only in names that we do not use.
 //!
-//! Owns: its spelling of names, labels and numbers. Never: exemplars and start timestamps, which this format lacks.
+//! Owns: its spelling of families and series. Never: exemplars and start timestamps, which this format lacks.
 //!
 //! Source: "Exposition formats" of the Prometheus documentation. Backslash and line feed are escaped in help texts and
 //! label values, the double quote in label values alone.
 
-use super::family::{Family, Histogram, Labels, Series, Value};
+use super::family::{Distribution, Head, Reading, Sample};
+use super::line::{self, put};
 use super::number;
 
-/// The `Content-Type` of this format.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// Writes `families` to `out` in their order; those without series are left out, head and all.
-pub fn encode(families: &[Family], out: &mut Vec<u8>) {
-    for family in families.iter().filter(|family| !family.series.is_empty()) {
-        head(family, out);
-        for one in &family.series {
-            series(&family.name, one, out);
-        }
-    }
-}
-
-/// Writes the `# HELP` and `# TYPE` lines of `family`.
-pub fn head(family: &Family, out: &mut Vec<u8>) {
+/// Writes the `# HELP` and `# TYPE` lines.
+pub(super) fn head(head: &Head, out: &mut Vec<u8>) {
     put(out, "# HELP ");
-    put(out, &family.name);
+    put(out, &head.name);
     put(out, " ");
-    escape(out, &family.help, |byte| matches!(byte, b'\\' | b'\n'));
+    line::help(out, &head.help);
     put(out, "\n# TYPE ");
-    put(out, &family.name);
+    put(out, &head.name);
     put(out, " ");
-    put(out, family.kind.as_str());
+    put(out, head.kind.as_str());
     put(out, "\n");
 }
 
-/// Writes the lines of `one`, a series of the family `name`.
-pub fn series(name: &str, one: &Series, out: &mut Vec<u8>) {
-    match &one.value {
-        Value::Counter(value) | Value::Gauge(value) => {
-            put(out, name);
-            label_block(out, &one.labels);
-            put(out, " ");
+/// Writes the lines of a sample.
+pub(super) fn sample(head: &Head, shared: &[u8], sample: &Sample<'_>, out: &mut Vec<u8>) {
+    match &sample.reading {
+        Reading::Counter(value, _) | Reading::Gauge(value) => {
+            line::front(&head.name, "", shared, sample, out);
             number::value(out, *value);
             put(out, "\n");
         }
-        Value::Histogram(histogram) => buckets(name, &one.labels, histogram, out),
+        Reading::Histogram(histogram) => {
+            let buckets = histogram.ladder.spelled().zip(histogram.ladder.cumulative(histogram.counts));
+            let buckets = buckets.map(|(bound, (_, count))| (bound, count, ()));
+            line::buckets(&head.name, shared, sample, buckets, |_, ()| {}, out);
+            sum_and_count(head, shared, sample, histogram, out);
+        }
     }
 }
 
-fn buckets(name: &str, labels: &Labels, histogram: &Histogram, out: &mut Vec<u8>) {
-    let line = out.len();
-    put(out, name);
-    put(out, "_bucket{");
-    if !labels.is_empty() {
-        label_pairs(out, labels);
-        put(out, ",");
-    }
-    put(out, "le=\"");
-    let mut front = line..out.len();
-    let bounds = histogram.bounds.iter().copied().chain([f64::INFINITY]);
-    let mut cumulative: u64 = 0;
-    for (bucket, (bound, count)) in bounds.zip(histogram.counts.iter()).enumerate() {
-        // Labels are escaped once; every further line copies the front of the one before.
-        if bucket > 0 {
-            let start = out.len();
-            out.extend_from_within(front.clone());
-            front = start..out.len();
-        }
-        number::bound(out, bound);
-        put(out, "\"} ");
-        cumulative += count;
-        number::count(out, cumulative);
-        put(out, "\n");
-    }
-
-    put(out, name);
-    put(out, "_sum");
-    label_block(out, labels);
-    put(out, " ");
+/// Writes the lines of a histogram that follow its buckets.
+pub(super) fn sum_and_count(
+    head: &Head,
+    shared: &[u8],
+    sample: &Sample<'_>,
+    histogram: &Distribution<'_>,
+    out: &mut Vec<u8>,
+) {
+    line::front(&head.name, "_sum", shared, sample, out);
     number::value(out, histogram.sum);
     put(out, "\n");
-
-    put(out, name);
-    put(out, "_count");
-    label_block(out, labels);
-    put(out, " ");
-    number::count(out, cumulative);
+    line::front(&head.name, "_count", shared, sample, out);
+    number::count(out, histogram.counts.iter().sum());
     put(out, "\n");
-}
-
-fn label_block(out: &mut Vec<u8>, labels: &Labels) {
-    if !labels.is_empty() {
-        put(out, "{");
-        label_pairs(out, labels);
-        put(out, "}");
-    }
-}
-
-fn label_pairs(out: &mut Vec<u8>, labels: &Labels) {
-    for (index, (name, value)) in labels.iter().enumerate() {
-        if index > 0 {
-            put(out, ",");
-        }
-        put(out, name);
-        put(out, "=\"");
-        escape(out, value, |byte| matches!(byte, b'\\' | b'\n' | b'"'));
-        put(out, "\"");
-    }
-}
-
-fn put(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn escape(out: &mut Vec<u8>, text: &str, special: fn(u8) -> bool) {
-    let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| special(*byte)) {
-        let (plain, tail) = rest.split_at(at);
-        out.extend_from_slice(plain);
-        out.push(b'\\');
-        out.push(if tail[0] == b'\n' { b'n' } else { tail[0] });
-        rest = &tail[1..];
-    }
-    out.extend_from_slice(rest);
 }
 
 #[cfg(test)]

@@ -44,6 +44,9 @@ pub enum LifeError {
     /// The simulated API.
     #[error("the simulated API: {0}")]
     Api(#[from] FetchError),
+    /// A scrape.
+    #[error("a scrape cannot be written: {0}")]
+    Scrape(#[from] std::io::Error),
     /// It was to stop.
     #[error("stopped")]
     Stopped,
@@ -69,7 +72,7 @@ pub(super) struct Life {
 impl Life {
     pub(super) fn begin(plan: &Plan, settings: &Settings, world: World) -> Result<Self, LifeError> {
         let clock = Clock::standing_at(plan.from);
-        let stats = SelfStats::new(BuildInfo::CURRENT);
+        let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(plan.from));
         let api = Direct::new(world, clock.clone());
         let events = Events::new(stats.clone());
         let setups = derive::setups(settings);
@@ -102,7 +105,7 @@ impl Life {
             next_scrape: plan.from,
             next_housekeeping: plan.from + HOUSEKEEPING,
             to_prune: pollers.iter().map(|poller| poller.index).collect(),
-            scraper: Scraper::new(plan.from),
+            scraper: Scraper::new(Moment::from(plan.from), derive::shown(settings)),
             clock,
             recorder,
             pollers,
@@ -123,7 +126,8 @@ impl Life {
         }
         self.clock.jump(at - self.clock.now());
         self.next_scrape += self.step;
-        Ok(Some((at, self.scraper.scrape(self.recorder.generation(), &self.stats))))
+        let scrape = self.scraper.scrape(self.recorder.generation(), &self.stats, Moment::from(at))?;
+        Ok(Some((at, scrape)))
     }
 
     /// The state, complete.

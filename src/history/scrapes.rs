@@ -5,11 +5,15 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::io;
 
-use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::app;
+use crate::exposition::board::{Board, Shown};
+use crate::exposition::page::Coding;
+use crate::exposition::{Family, Format, Value};
+use crate::moment::Moment;
 use crate::recorder::Generation;
 use crate::selfstats::SelfStats;
 
@@ -19,23 +23,32 @@ const PROCESS_START: &str = "process_start_time_seconds";
 /// A Prometheus at the door.
 pub(super) struct Scraper {
     /// The daemon's start in the time that it lives through.
-    began: DateTime<Utc>,
+    began: Moment,
+    board: Board,
     known: HashSet<Box<str>>,
 }
 
 impl Scraper {
-    pub(super) fn new(began: DateTime<Utc>) -> Self {
-        Self { began, known: HashSet::new() }
+    pub(super) fn new(began: Moment, shown: Shown) -> Self {
+        Self { began, board: Board::new(shown), known: HashSet::new() }
     }
 
-    /// The text of a scrape now, with the series of Prometheus at its end.
-    pub(super) fn scrape(&mut self, generation: &Generation, stats: &SelfStats) -> String {
+    /// The text of a scrape `now`, with the series of Prometheus at its end.
+    ///
+    /// # Errors
+    /// None that is known: nothing is compressed.
+    pub(super) fn scrape(
+        &mut self,
+        generation: &Generation,
+        stats: &SelfStats,
+        now: Moment,
+    ) -> io::Result<String> {
         let started = Instant::now();
-        let mut out = Vec::with_capacity(256 << 10);
-        app::scrape(generation, stats, &mut out);
+        let live = || self.in_its_time(app::live(generation, stats));
+        let page = self.board.make(Format::Text, Coding::Identity, generation, now, live)?.to_bytes();
         let took = started.elapsed().as_secs_f64();
-        // The formats are text by construction.
-        let mut text = self.in_its_time(&String::from_utf8_lossy(&out));
+        // The format is text by construction.
+        let mut text = String::from_utf8_lossy(&page).into_owned();
         let (mut samples, mut added) = (0, 0);
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             samples += 1;
@@ -60,14 +73,16 @@ impl Scraper {
             // Writing to a String cannot fail.
             let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
         }
-        text
+        Ok(text)
     }
 
     /// The process that lives through this time has started later than the daemon that it plays.
-    fn in_its_time(&self, text: &str) -> String {
-        let Some(at) = text.find(&format!("\n{PROCESS_START} ")) else { return text.to_owned() };
-        let (before, rest) = text.split_at(at + 1);
-        let after = rest.split_once('\n').map_or("", |(_, after)| after);
-        format!("{before}{PROCESS_START} {}\n{after}", self.began.timestamp())
+    fn in_its_time(&self, mut families: Vec<Family>) -> Vec<Family> {
+        for family in families.iter_mut().filter(|family| family.head.name == PROCESS_START) {
+            for series in &mut family.series {
+                series.value = Value::Gauge(self.began.seconds().floor());
+            }
+        }
+        families
     }
 }

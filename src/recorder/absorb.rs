@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::load::capped_label;
 use super::{Batch, FirstFinish, Recorded, Recorder, Sighting, Status, TargetIndex, gauges};
 use crate::aggregate::{
-    Change, Contribution, Dimensions, Metric, RecentConversation, SeriesKey, amendment, carried_over,
-    conversation,
+    Change, Contribution, Dimensions, ExemplarId, Metric, RecentConversation, SeriesKey, Times, Witness,
+    amendment, carried_over, conversation,
 };
 use crate::conversation::{ConversationId, Facts, Micros, Phase};
 use crate::ledger::store::{Rows, StoreError};
@@ -157,11 +157,13 @@ impl Recorder {
         recorded: &mut Recorded,
     ) {
         let Some(state) = self.targets.get_mut(batch.target.0) else { return };
-        let (dimensions, mut list) = conversation(facts, &self.counting.layout.dimensions, &mut state.cap);
+        let times = Times { ended_at, now: batch.now };
+        let (dimensions, mut list) =
+            conversation(facts, times, &self.counting.layout.dimensions, &mut state.cap);
         let lag = Micros::from_units(batch.now.since(ended_at).as_secs_f64()).unwrap_or_default();
-        list.push(of_target(Metric::IngestLag, [], Change::Observe(lag)));
+        list.push(of_target(batch, Metric::IngestLag, [], Change::Observe(lag)));
         if late {
-            list.push(of_target(Metric::Late, [], Change::Add(1)));
+            list.push(of_target(batch, Metric::Late, [], Change::Add(1)));
         }
         let tally = Tally::of(facts);
         // Of what is caught up on, nearly everything ended long ago.
@@ -193,7 +195,7 @@ impl Recorder {
                 .collect(),
         };
         recorded.counted += 1;
-        self.apply(batch, list, recorded);
+        self.apply(batch, id, list, recorded);
         self.put(batch.target, id, Some(Row::Counted(row)));
     }
 
@@ -207,29 +209,39 @@ impl Recorder {
     ) {
         let Some(state) = self.targets.get_mut(batch.target.0) else { return };
         let dimensions = &self.counting.layout.dimensions;
+        let times = Times { ended_at: change.row.ended_at, now: batch.now };
         let values = if change.row.dimensions.iter().map(|(dimension, _)| dimension).eq(dimensions) {
             carried_over(dimensions, &change.row.dimensions)
         } else {
             // It counted under other dimensions than are configured now.
-            conversation(facts, dimensions, &mut state.cap).0
+            conversation(facts, times, dimensions, &mut state.cap).0
         };
-        let mut list = amendment(&change.added_before, &change.row.added, facts, &values, &mut state.cap);
+        let mut list =
+            amendment(&change.added_before, &change.row.added, facts, times, &values, &mut state.cap);
         for (happened, direction) in [(change.up, "up"), (change.down, "down")] {
             if happened {
-                list.push(of_target(Metric::Amendments, [direction], Change::Add(1)));
+                list.push(of_target(batch, Metric::Amendments, [direction], Change::Add(1)));
             }
         }
-        self.apply(batch, list, recorded);
+        self.apply(batch, id, list, recorded);
         self.put(batch.target, id, Some(Row::Counted(change.row)));
     }
 
-    fn apply(&mut self, batch: &Batch, list: Vec<Contribution>, recorded: &mut Recorded) {
+    fn apply(
+        &mut self,
+        batch: &Batch,
+        id: &ConversationId,
+        list: Vec<Contribution>,
+        recorded: &mut Recorded,
+    ) {
         let Some(state) = self.targets.get_mut(batch.target.0) else { return };
         let series = Arc::make_mut(&mut state.series);
+        let id = ExemplarId::of(id);
         for contribution in list {
-            let change = contribution.change;
+            let Contribution { change, at, .. } = contribution;
+            let witness = id.as_ref().map(|id| Witness { id, at });
             let key = contribution.into_key();
-            series.apply(&key, change, &self.layout, batch.now);
+            series.apply(&key, change, witness, &self.layout, batch.now);
             if key.metric == Metric::LabelValuesFolded {
                 recorded.folded.extend(key.values.first().and_then(|label| capped_label(label)));
             }
@@ -284,6 +296,13 @@ impl Recorder {
     }
 }
 
-fn of_target<const N: usize>(metric: Metric, values: [&str; N], change: Change) -> Contribution {
-    Contribution { metric, values: values.iter().map(|&value| Arc::from(value)).collect(), change }
+/// A contribution of the moment of counting.
+fn of_target<const N: usize>(
+    batch: &Batch,
+    metric: Metric,
+    values: [&str; N],
+    change: Change,
+) -> Contribution {
+    let values = values.iter().map(|&value| Arc::from(value)).collect();
+    Contribution { metric, values, change, at: batch.now }
 }

@@ -18,37 +18,30 @@ pub(super) fn show_open(
     oldest: Option<Moment>,
     now: Moment,
 ) {
-    let known = known_sets(series);
-    series.clear(Metric::InProgress);
-    for values in known.iter().chain(open.keys()) {
-        series.set(Metric::InProgress, values, f64::from(open.get(values).copied().unwrap_or(0)), now);
-    }
-    series.clear(Metric::OldestInProgressStart);
-    if let Some(oldest) = oldest {
-        series.set(Metric::OldestInProgressStart, &[], oldest.seconds(), now);
-    }
+    let mut in_progress = at_zero(series);
+    in_progress.extend(open.iter().map(|(values, &number)| (values.clone(), f64::from(number))));
+    series.replace(Metric::InProgress, in_progress, now);
+    let oldest = oldest.map(|oldest| (Arc::from([]), oldest.seconds()));
+    series.replace(Metric::OldestInProgressStart, oldest.into_iter().collect(), now);
 }
 
 /// Shows the recent gauges: counts for every known label set, ratios only where there is something to divide by.
 #[expect(clippy::cast_precision_loss, reason = "counts of a window are far below 2^53")]
 pub(super) fn show_recent(series: &mut TargetSeries, recent: &Recent, now: Moment) {
-    let known = known_sets(series);
-    let ratios = [Metric::RecentHandoffRatio, Metric::RecentOodTurnRatio, Metric::RecentSilenceTurnRatio];
-    for metric in [Metric::RecentConversations].into_iter().chain(ratios) {
-        series.clear(metric);
-    }
-    for values in &known {
-        series.set(Metric::RecentConversations, values, 0.0, now);
-    }
+    let mut conversations = at_zero(series);
+    let [mut handoff, mut ood, mut silence] = [const { BTreeMap::new() }; 3];
     for (values, sums) in recent.sums() {
-        series.set(Metric::RecentConversations, values, sums.conversations as f64, now);
-        series.set(Metric::RecentHandoffRatio, values, sums.handoffs as f64 / sums.conversations as f64, now);
+        conversations.insert(values.clone(), sums.conversations as f64);
+        handoff.insert(values.clone(), sums.handoffs as f64 / sums.conversations as f64);
         if sums.turns > 0 {
-            let share = |part: u64| part as f64 / sums.turns as f64;
-            series.set(Metric::RecentOodTurnRatio, values, share(sums.ood_turns), now);
-            series.set(Metric::RecentSilenceTurnRatio, values, share(sums.silence_turns), now);
+            ood.insert(values.clone(), sums.ood_turns as f64 / sums.turns as f64);
+            silence.insert(values.clone(), sums.silence_turns as f64 / sums.turns as f64);
         }
     }
+    series.replace(Metric::RecentConversations, conversations, now);
+    series.replace(Metric::RecentHandoffRatio, handoff, now);
+    series.replace(Metric::RecentOodTurnRatio, ood, now);
+    series.replace(Metric::RecentSilenceTurnRatio, silence, now);
 }
 
 /// Shows how far the target has been read.
@@ -64,10 +57,8 @@ pub(super) fn show_status(state: &mut TargetState, status: &Status) {
     if status.up {
         series.set(Metric::TargetLastSuccess, &[], status.now.seconds(), status.now);
     }
-    series.clear(Metric::TargetProblem);
-    for problem in &status.problems {
-        series.set(Metric::TargetProblem, &[Arc::from(problem.code())], 1.0, status.now);
-    }
+    let problems = status.problems.iter().map(|problem| (Arc::from([Arc::from(problem.code())]), 1.0));
+    series.replace(Metric::TargetProblem, problems.collect(), status.now);
 }
 
 /// Adds the problem that only the writer can see.
@@ -75,7 +66,7 @@ pub(super) fn flag_storage(series: &mut TargetSeries) {
     series.set(Metric::TargetProblem, &[Arc::from(Problem::Storage.code())], 1.0, Moment::from_millis(0));
 }
 
-/// The label sets that conversations have been counted under, or that are known to exist.
-fn known_sets(series: &TargetSeries) -> Vec<Dimensions> {
-    series.of(Metric::Conversations).map(|(key, _)| key.values.clone()).collect()
+/// 0 for each label set that conversations have been counted under, or that is known to exist.
+fn at_zero(series: &TargetSeries) -> BTreeMap<Dimensions, f64> {
+    series.of(Metric::Conversations).map(|(key, _)| (key.values.clone(), 0.0)).collect()
 }

@@ -1,4 +1,4 @@
-//! How a series is written into the state: by the names of its metric and labels, so that a change of the catalogue's order
+//! How a series is written into the state, with its sparse buckets and exemplars: by the names of its metric and labels, so that a change of the catalogue's order
 //! or of the configured dimensions is noticed when it is read back.
 
 use std::sync::Arc;
@@ -45,4 +45,64 @@ pub(super) fn decode(
     let series: Series = postcard::from_bytes(value).map_err(unreadable)?;
     let same_shape = layout.label_names(metric) == names && layout.admits(&key, &series.value);
     Ok(same_shape.then_some((key, series)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::aggregate::{Change, ExemplarId, TargetSeries, Witness};
+    use crate::config::Metrics;
+    use crate::conversation::Micros;
+    use crate::moment::Moment;
+
+    fn phone(metric: Metric) -> SeriesKey {
+        SeriesKey { metric, values: Arc::from([Arc::from("VOICE-SIP")]) }
+    }
+
+    fn handoff_of(id: &str) -> (SeriesKey, Arc<Series>, Layout) {
+        let layout = Layout::new(&Metrics::default());
+        let (key, at, id) = (phone(Metric::Handoffs), Moment::from_millis(7), ExemplarId::new(id).unwrap());
+        let mut series = TargetSeries::default();
+        series.apply(&key, Change::Add(1), Some(Witness { id: &id, at }), &layout, at);
+        (key.clone(), series.get(&key).unwrap().clone(), layout)
+    }
+
+    #[test]
+    fn a_stored_exemplar_that_may_not_be_shown_makes_its_series_start_anew() {
+        let (key, series, layout) = handoff_of("CA442079460000");
+        let (name, mut value) = encode(&key, &series, &layout).unwrap();
+        assert_eq!(decode(&name, &value, &layout).unwrap(), Some((key, (*series).clone())));
+        let id = value.windows(2).position(|bytes| bytes == b"CA").unwrap();
+        value[id..id + 2].copy_from_slice(b"--");
+        assert_eq!(decode(&name, &value, &layout).unwrap(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_stored_is_read_back(
+            observations in prop::collection::vec((0u64..4_000_000_000, 0i64..50, prop::option::of("[a-c]{1,2}")), 0..60),
+        ) {
+            let layout = Layout::new(&Metrics::default());
+            let mut all = TargetSeries::default();
+            for (amount, at, id) in observations {
+                let id = id.as_deref().and_then(ExemplarId::new);
+                let witness = id.as_ref().map(|id| Witness { id, at: Moment::from_millis(at) });
+                let observe = Change::Observe(Micros(amount));
+                for (metric, change) in [
+                    (Metric::TurnLatency, observe),
+                    (Metric::ConversationTurns, observe),
+                    (Metric::Handoffs, Change::Add(1)),
+                    (Metric::Turns, Change::Add(amount)),
+                ] {
+                    all.apply(&phone(metric), change, witness, &layout, Moment::from_millis(at));
+                }
+            }
+            for (key, series) in all.iter() {
+                let (name, value) = encode(key, series, &layout).unwrap();
+                prop_assert_eq!(decode(&name, &value, &layout).unwrap(), Some((key.clone(), (**series).clone())));
+            }
+        }
+    }
 }

@@ -18,6 +18,7 @@ pub use catalogue::Entry;
 
 use crate::events::Event;
 use crate::exposition::{Family, lift};
+use crate::moment::Moment;
 
 /// The exporter's own metrics. Clones share the numbers.
 #[derive(Debug, Clone)]
@@ -25,6 +26,7 @@ pub struct SelfStats(Arc<Metrics>);
 
 #[derive(Debug)]
 struct Metrics {
+    started: Moment,
     registry: Registry,
     api_requests: IntCounterVec,
     api_request_duration: HistogramVec,
@@ -71,8 +73,8 @@ impl BuildInfo {
 }
 
 impl SelfStats {
-    /// All metrics at zero, and the events among them by name.
-    pub fn new(build: BuildInfo) -> Self {
+    /// All metrics at zero, and the events among them by name; they count since `started`.
+    pub fn new(build: BuildInfo, started: Moment) -> Self {
         let registry = Registry::new();
         let metrics = Metrics {
             api_requests: counters(&registry, &catalogue::API_REQUESTS),
@@ -91,6 +93,7 @@ impl SelfStats {
             commit_duration: histogram(&registry, &catalogue::COMMIT_DURATION),
             records_rejected: counters(&registry, &catalogue::RECORDS_REJECTED),
             events: counters(&registry, &catalogue::EVENTS),
+            started,
             registry,
         };
         for event in Event::ALL {
@@ -183,7 +186,7 @@ impl SelfStats {
     /// All families as they stand now, sorted by name; those that have counted nothing yet and whose labels are not
     /// known before are absent.
     pub fn gather(&self) -> Vec<Family> {
-        lift::families(&self.0.registry.gather())
+        lift::families(&self.0.registry.gather(), Some(self.0.started))
     }
 
     /// Every metric that [`Self::gather`] may give, sorted by name, for the documentation.
@@ -209,11 +212,11 @@ fn process_entries() -> impl Iterator<Item = Entry> {
     use prometheus::core::Collector;
 
     let families = prometheus::process_collector::ProcessCollector::for_self().collect();
-    lift::families(&families).into_iter().map(|family| Entry {
-        name: family.name,
-        kind: family.kind,
+    lift::families(&families, None).into_iter().map(|Family { head, .. }| Entry {
+        name: head.name,
+        kind: head.kind,
         labels: &[],
-        help: family.help,
+        help: head.help,
     })
 }
 
@@ -289,13 +292,16 @@ mod tests {
     fn value_of(stats: &SelfStats, name: &str, labels: &[(&'static str, &str)]) -> Option<Value> {
         let labels = Labels::new(labels.iter().copied());
         let families = stats.gather();
-        let family = families.iter().find(|family| family.name == name)?;
+        let family = families.iter().find(|family| family.head.name == name)?;
         family.series.iter().find(|series| series.labels == labels).map(|series| series.value.clone())
     }
 
     /// One of everything, so that each family has a series.
     fn busy() -> SelfStats {
-        let stats = SelfStats::new(BuildInfo { version: "1.2.3", revision: Some("abc"), rustversion: None });
+        let stats = SelfStats::new(
+            BuildInfo { version: "1.2.3", revision: Some("abc"), rustversion: None },
+            Moment::from_millis(0),
+        );
         stats.request("conversations", Code::Status(200), Duration::from_millis(300), 1000);
         stats.request("conversations", Code::Failure("timeout"), Duration::from_secs(60), 24);
         stats.poll(Duration::from_secs(1));
@@ -342,8 +348,11 @@ mod tests {
 
     #[test]
     fn the_catalogue_lists_exactly_what_is_gathered() {
-        let gathered: Vec<_> =
-            busy().gather().into_iter().map(|family| (family.name, family.kind, family.help)).collect();
+        let gathered: Vec<_> = busy()
+            .gather()
+            .into_iter()
+            .map(|Family { head, .. }| (head.name, head.kind, head.help))
+            .collect();
         let listed: Vec<_> =
             SelfStats::catalogue().into_iter().map(|entry| (entry.name, entry.kind, entry.help)).collect();
         assert_eq!(gathered, listed);

@@ -1,193 +1,290 @@
-//! `/metrics`: which representation a scraper gets, and how many may ask at once.
+//! `/metrics`: which page a scraper gets, and how many may ask at once.
 //!
-//! Owns: the choice of encoding, compression and the bound on concurrent scrapes. Never: what is exposed.
+//! Owns: the bound on concurrent scrapes, and that one render serves all who wait for it. Never: what is exposed.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use http_body_util::Full;
 use hyper::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, VARY,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::{Instant, timeout_at};
 use tracing::error;
 
+use super::body::Answer;
 use super::routes::plain;
-use crate::exposition::text;
+use crate::exposition::Format;
+use crate::exposition::negotiate::choose;
+use crate::exposition::page::{Coding, Page};
 
-/// Where the numbers come from.
+/// Where the pages come from.
 pub trait Exposition: Send + Sync {
-    /// All families in the text format 0.0.4. May take a while; it is called off the threads that serve connections.
-    fn text(&self) -> Bytes;
+    /// What a scrape that begins now has to show at least.
+    fn generation(&self) -> u64;
+
+    /// A page that shows `generation` or later, if one is ready. Takes no time.
+    fn ready(&self, format: Format, coding: Coding, generation: u64) -> Option<Page>;
+
+    /// Makes a page of the newest generation. May take a while; it is called off the threads that serve connections.
+    ///
+    /// # Errors
+    /// When it cannot be compressed.
+    fn make(&self, format: Format, coding: Coding) -> io::Result<Page>;
 }
 
 /// The answer to scrapes.
 pub(super) struct MetricsPage {
     source: Arc<dyn Exposition>,
-    rendering: Arc<Semaphore>,
+    /// Answers that are being made or sent.
+    underway: Arc<Semaphore>,
+    /// For each format, whoever has its page made.
+    makers: [Arc<Mutex<()>>; Format::ALL.len()],
     patience: Duration,
 }
 
+/// Why a scrape gets no page.
+enum Refusal {
+    Busy,
+    Failed(String),
+}
+
 impl MetricsPage {
-    /// At most `concurrent` scrapes are rendered at once; the others wait for up to `patience`.
+    /// At most `concurrent` answers are made or sent at once; the others wait for up to `patience`.
     pub(super) fn new(source: Arc<dyn Exposition>, concurrent: usize, patience: Duration) -> Self {
-        Self { source, rendering: Arc::new(Semaphore::new(concurrent)), patience }
+        Self { source, underway: Arc::new(Semaphore::new(concurrent)), makers: Default::default(), patience }
     }
 
-    pub(super) async fn answer(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        let rendering = Arc::clone(&self.rendering);
-        let Ok(Ok(permit)) = timeout(self.patience, rendering.acquire_owned()).await else {
-            let mut busy = plain(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes at once\n");
-            busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-            return busy;
+    pub(super) async fn answer(&self, headers: &HeaderMap) -> Response<Answer> {
+        let deadline = Instant::now() + self.patience;
+        let choice = choose(values(headers, ACCEPT), values(headers, ACCEPT_ENCODING));
+        let Ok(Ok(permit)) = timeout_at(deadline, Arc::clone(&self.underway).acquire_owned()).await else {
+            return refused(&Refusal::Busy);
         };
-        let source = Arc::clone(&self.source);
-        let gzip = accepts_gzip(headers);
-        // The permit goes along, since the work goes on if the scraper hangs up.
-        let rendered = tokio::task::spawn_blocking(move || {
-            let body = source.text();
-            let body = if gzip { compressed(&body).map(Bytes::from) } else { Ok(body) };
-            drop(permit);
-            body
-        });
-        let body = match rendered.await {
-            Ok(Ok(body)) => body,
-            Ok(Err(reason)) => return failed(&reason),
-            Err(reason) => return failed(&reason),
+        let page = match self.page(choice.format, choice.coding, deadline).await {
+            Ok(page) => page,
+            Err(refusal) => return refused(&refusal),
         };
 
-        let mut response = Response::new(Full::new(body));
+        let mut response = Response::new(Answer::page(page, permit));
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(text::CONTENT_TYPE));
-        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-        if gzip {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        let content_type = HeaderValue::try_from(choice.content_type);
+        headers.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("text/plain")));
+        headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(name) = choice.coding.name() {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
         }
         response
     }
-}
 
-fn failed(reason: &dyn std::error::Error) -> Response<Full<Bytes>> {
-    error!(%reason, "a scrape could not be rendered");
-    plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be rendered; the log says why\n")
-}
-
-/// Level 1: expositions repeat themselves so much that higher levels cost far more than they save.
-fn compressed(body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8 + 64), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish()
-}
-
-/// Whether `Accept-Encoding` allows gzip with a weight above zero (RFC 9110, section 12.5.3).
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let mut named = None;
-    let mut any = None;
-    let codings = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    for coding in codings.flat_map(|value| value.split(',')) {
-        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
-        let acceptable = weight(parameters) > 0.0;
-        match name.trim().to_ascii_lowercase().as_str() {
-            "gzip" | "x-gzip" => named = Some(acceptable),
-            "*" => any = Some(acceptable),
-            _ => {}
+    async fn page(&self, format: Format, coding: Coding, deadline: Instant) -> Result<Page, Refusal> {
+        let generation = self.source.generation();
+        if let Some(page) = self.source.ready(format, coding, generation) {
+            return Ok(page);
+        }
+        let maker = Arc::clone(&self.makers[format as usize]);
+        let Ok(making) = timeout_at(deadline, maker.lock_owned()).await else { return Err(Refusal::Busy) };
+        // Whoever was before may have made what this one came for, even if more was committed meanwhile.
+        if let Some(page) = self.source.ready(format, coding, generation) {
+            return Ok(page);
+        }
+        let source = Arc::clone(&self.source);
+        // The turn goes along, since the work goes on if the scraper hangs up.
+        let made = tokio::task::spawn_blocking(move || {
+            let page = source.make(format, coding);
+            drop(making);
+            page
+        });
+        match made.await {
+            Ok(Ok(page)) => Ok(page),
+            Ok(Err(reason)) => Err(Refusal::Failed(reason.to_string())),
+            Err(reason) => Err(Refusal::Failed(reason.to_string())),
         }
     }
-    named.or(any).unwrap_or(false)
 }
 
-/// The `q` among `parameters`, 1 without one; one that is no number counts as a refusal.
-fn weight(parameters: &str) -> f64 {
-    let mut pairs = parameters.split(';').filter_map(|parameter| parameter.split_once('='));
-    match pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("q")) {
-        Some((_, value)) => value.trim().parse().unwrap_or(0.0),
-        None => 1.0,
+fn values(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
+}
+
+fn refused(refusal: &Refusal) -> Response<Answer> {
+    match refusal {
+        Refusal::Busy => {
+            let mut busy = plain(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes at once\n");
+            busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            busy
+        }
+        Refusal::Failed(reason) => {
+            error!(%reason, "a scrape could not be rendered");
+            let sentence = "the metrics could not be rendered; the log says why\n";
+            plain(StatusCode::INTERNAL_SERVER_ERROR, sentence)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::mpsc::channel;
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    use std::sync::mpsc::{Receiver, Sender, channel};
 
+    use bytes::Bytes;
+    use hyper::body::Body;
     use tokio::task::JoinSet;
 
     use super::*;
 
-    #[test]
-    fn gzip_is_chosen_by_weight_and_not_by_substring() {
-        let cases = [
-            ("gzip", true),
-            ("deflate, GZIP;q=0.5", true),
-            ("gzip;q=0", false),
-            ("gzip; q=0.000, *", false),
-            ("gzip ; Q=1.0", true),
-            ("*", true),
-            ("*;q=0", false),
-            ("*;q=0, gzip;q=0.1", true),
-            ("identity", false),
-            ("notgzip", false),
-            ("gzip;q=much", false),
-            ("", false),
-        ];
-        for (value, accepted) in cases {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(value));
-            assert_eq!(accepts_gzip(&headers), accepted, "{value}");
+    fn page(text: &'static str) -> Page {
+        Page::new(Arc::from([]), Bytes::from_static(text.as_bytes()))
+    }
+
+    fn accept(value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))])
+    }
+
+    /// A source whose generation moves with every look, as if commits never ceased; each render waits for a word.
+    struct Restless {
+        generation: AtomicU64,
+        made: std::sync::Mutex<Option<(u64, Page)>>,
+        renders: AtomicUsize,
+        go_on: std::sync::Mutex<Receiver<()>>,
+    }
+
+    impl Restless {
+        fn new() -> (Arc<Self>, Sender<()>) {
+            let (word, go_on) = channel();
+            let source = Self {
+                generation: AtomicU64::new(0),
+                made: std::sync::Mutex::new(None),
+                renders: AtomicUsize::new(0),
+                go_on: std::sync::Mutex::new(go_on),
+            };
+            (Arc::new(source), word)
         }
-        assert!(!accepts_gzip(&HeaderMap::new()), "no header is no wish");
     }
 
-    struct Crowd {
-        inside: AtomicUsize,
-        most: AtomicUsize,
-    }
+    impl Exposition for Restless {
+        fn generation(&self) -> u64 {
+            self.generation.fetch_add(1, Ordering::SeqCst)
+        }
 
-    impl Exposition for Crowd {
-        fn text(&self) -> Bytes {
-            let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
-            self.most.fetch_max(inside, Ordering::SeqCst);
-            // Long enough for a third to come in, if it could.
-            let (_open, silence) = channel::<()>();
-            let _ = silence.recv_timeout(Duration::from_millis(20));
-            self.inside.fetch_sub(1, Ordering::SeqCst);
-            Bytes::new()
+        fn ready(&self, _: Format, _: Coding, generation: u64) -> Option<Page> {
+            let made = self.made.lock().unwrap();
+            made.as_ref().filter(|(number, _)| *number >= generation).map(|(_, page)| page.clone())
+        }
+
+        fn make(&self, _: Format, _: Coding) -> io::Result<Page> {
+            let _ = self.go_on.lock().unwrap().recv();
+            self.renders.fetch_add(1, Ordering::SeqCst);
+            let made = page("lines");
+            *self.made.lock().unwrap() = Some((self.generation.load(Ordering::SeqCst), made.clone()));
+            Ok(made)
         }
     }
 
     #[tokio::test]
-    async fn scrapes_beyond_the_bound_wait_their_turn() {
-        let crowd = Arc::new(Crowd { inside: AtomicUsize::new(0), most: AtomicUsize::new(0) });
-        let page = Arc::new(MetricsPage::new(Arc::clone(&crowd) as _, 2, Duration::from_secs(20)));
+    async fn one_render_serves_all_who_wait_for_it() {
+        let (source, word) = Restless::new();
+        let metrics = Arc::new(MetricsPage::new(source.clone(), 20, Duration::from_secs(20)));
         let mut scrapes = JoinSet::new();
         for _ in 0..10 {
-            let page = Arc::clone(&page);
-            scrapes.spawn(async move { page.answer(&HeaderMap::new()).await.status() });
+            let metrics = Arc::clone(&metrics);
+            scrapes.spawn(async move { metrics.answer(&HeaderMap::new()).await.status() });
         }
+        while source.generation.load(Ordering::SeqCst) < 10 {
+            tokio::task::yield_now().await;
+        }
+        word.send(()).unwrap();
+        drop(word);
         assert_eq!(scrapes.join_all().await, vec![StatusCode::OK; 10]);
-        assert_eq!(crowd.most.load(Ordering::SeqCst), 2);
+        assert_eq!(source.renders.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]
-    async fn a_scrape_that_waits_too_long_is_told_to_come_back() {
-        let crowd = Crowd { inside: AtomicUsize::new(0), most: AtomicUsize::new(0) };
-        let page = MetricsPage::new(Arc::new(crowd), 0, Duration::from_millis(10));
-        let answer = page.answer(&HeaderMap::new()).await;
-        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(answer.headers()[RETRY_AFTER], "5");
+    async fn a_scrape_that_hangs_up_does_not_stop_the_render_for_the_others() {
+        let (source, word) = Restless::new();
+        let metrics = Arc::new(MetricsPage::new(source.clone(), 20, Duration::from_secs(20)));
+        let scrape =
+            |metrics: Arc<MetricsPage>| async move { metrics.answer(&HeaderMap::new()).await.status() };
+        let first = tokio::spawn(scrape(metrics.clone()));
+        while source.generation.load(Ordering::SeqCst) < 1 {
+            tokio::task::yield_now().await;
+        }
+        let second = tokio::spawn(scrape(metrics));
+        while source.generation.load(Ordering::SeqCst) < 2 {
+            tokio::task::yield_now().await;
+        }
+        first.abort();
+        word.send(()).unwrap();
+        drop(word);
+        assert_eq!(second.await.unwrap(), StatusCode::OK);
+        assert_eq!(source.renders.load(Ordering::SeqCst), 1);
     }
 
-    #[test]
-    fn gzip_may_stand_in_a_second_header() {
-        let mut headers = HeaderMap::new();
+    struct Still;
+
+    impl Exposition for Still {
+        fn generation(&self) -> u64 {
+            0
+        }
+
+        fn ready(&self, _: Format, _: Coding, _: u64) -> Option<Page> {
+            Some(page("lines"))
+        }
+
+        fn make(&self, _: Format, _: Coding) -> io::Result<Page> {
+            Err(io::Error::other("nobody should ask"))
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_beyond_the_bound_wait_until_one_has_been_sent() {
+        let metrics = MetricsPage::new(Arc::new(Still), 1, Duration::from_millis(30));
+        let unread = metrics.answer(&HeaderMap::new()).await;
+        assert_eq!(unread.body().size_hint().exact(), Some(5));
+        let refused = metrics.answer(&HeaderMap::new()).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers()[RETRY_AFTER], "5");
+        drop(unread);
+        assert_eq!(metrics.answer(&HeaderMap::new()).await.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn the_head_says_what_the_body_is() {
+        let metrics = MetricsPage::new(Arc::new(Still), 1, Duration::from_secs(5));
+        let mut headers = accept("application/openmetrics-text;version=1.0.0;escaping=dots;q=0.6, */*;q=0.1");
         headers.append(ACCEPT_ENCODING, HeaderValue::from_static("br"));
         headers.append(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        assert!(accepts_gzip(&headers));
+        let answer = metrics.answer(&headers).await;
+        let expected = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=dots";
+        assert_eq!(answer.headers()[CONTENT_TYPE], expected);
+        assert_eq!(answer.headers()[CONTENT_ENCODING], "gzip");
+        assert_eq!(answer.headers()[VARY], "Accept, Accept-Encoding");
+    }
+
+    struct Broken;
+
+    impl Exposition for Broken {
+        fn generation(&self) -> u64 {
+            0
+        }
+
+        fn ready(&self, _: Format, _: Coding, _: u64) -> Option<Page> {
+            None
+        }
+
+        fn make(&self, _: Format, _: Coding) -> io::Result<Page> {
+            Err(io::Error::other("no room"))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_render_that_fails_is_an_error_and_not_an_empty_exposition() {
+        let metrics = MetricsPage::new(Arc::new(Broken), 1, Duration::from_secs(5));
+        let answer = metrics.answer(&HeaderMap::new()).await;
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

@@ -3,6 +3,7 @@
 //! Owns: the listener, its limits, the routes and their answers. Never: what the numbers mean; it is handed finished bytes
 //! and a yes or no.
 
+mod body;
 mod landing;
 mod listen;
 mod metrics;

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Body;
 use hyper::header::{
     ALLOW, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 
+use super::body::Answer;
 use super::landing;
 use super::metrics::{Exposition, MetricsPage};
 
-/// Scrapes rendered at once. Each may hold the whole exposition in memory; two Prometheus replicas and a person are usual.
-const CONCURRENT_SCRAPES: usize = 4;
+/// Scrapes that are answered at once. Two Prometheus replicas and a person are usual; each answer shares its bytes with the
+/// others, but one that is read slowly keeps them alive.
+const CONCURRENT_SCRAPES: usize = 32;
 
 /// How long a scrape waits for its turn; Prometheus gives up after 10 s by default.
 const SCRAPE_PATIENCE: Duration = Duration::from_secs(8);
@@ -71,7 +72,7 @@ impl Routes {
     }
 
     /// The answer to `request`. A request with a body closes its connection, because nobody reads the body.
-    pub async fn answer<B: Body>(&self, request: Request<B>) -> Response<Full<Bytes>> {
+    pub async fn answer<B: Body>(&self, request: Request<B>) -> Response<Answer> {
         let mut response = match Route::find(request.uri().path()) {
             None => plain(StatusCode::NOT_FOUND, "not found; / lists what there is\n"),
             Some(_) if !matches!(*request.method(), Method::GET | Method::HEAD) => {
@@ -93,8 +94,8 @@ impl Routes {
         response
     }
 
-    fn landing(&self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.0.landing.clone()));
+    fn landing(&self) -> Response<Answer> {
+        let mut response = Response::new(Answer::from(self.0.landing.clone()));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
@@ -104,8 +105,8 @@ impl Routes {
 }
 
 /// A line of text.
-pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(text.into()));
+pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Answer> {
+    let mut response = Response::new(Answer::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -191,6 +191,7 @@ fn every_key_can_be_set_by_its_variable() {
     for key in reference() {
         let value = match key.shape {
             Shape::Address => "127.0.0.1:1",
+            Shape::Switch if key.default == Preset::Value("true") => "false",
             Shape::Switch => "true",
             Shape::Text | Shape::Id => "text",
             Shape::Url => "https://api.us-1.platform.polyai.app",

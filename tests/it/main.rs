@@ -8,6 +8,7 @@ mod layers;
 mod model;
 mod one_conversation;
 mod process;
+mod protobuf_model;
 mod records;
 mod stories;
 mod support;

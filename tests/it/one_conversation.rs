@@ -9,11 +9,15 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use polyai_exporter::aggregate::{self, LabelCap, Layout, Metric, SeriesKey, TargetSeries};
+use polyai_exporter::aggregate::{
+    self, ExemplarId, LabelCap, Layout, Metric, SeriesKey, TargetSeries, Times, Witness,
+};
 use polyai_exporter::api::wire;
 use polyai_exporter::config::{Dimension, Metrics, Storage};
 use polyai_exporter::conversation::Conversation;
-use polyai_exporter::exposition::{snapshot, text};
+use polyai_exporter::exposition::Format;
+use polyai_exporter::exposition::board::{Board, Shown};
+use polyai_exporter::exposition::page::Coding;
 use polyai_exporter::ledger::store::Store;
 use polyai_exporter::ledger::verdict::{Rules, Sight, Verdict, judge};
 use polyai_exporter::ledger::{Marks, Row};
@@ -80,37 +84,52 @@ fn one_conversation_from_json_to_a_line_of_text() {
     insta::assert_snapshot!(format!("counts; ended at {ended_at}, late: {late}"), @"counts; ended at 2026-08-20T09:16:16.370Z, late: false");
 
     // aggregate/rules.rs: what it adds to which metric. Of all its texts only the channel and where it was handed off to
-    // become labels, and of those no more than the cap admits.
+    // become labels, and of those no more than the cap admits. Each has a moment: that of the turn that it tells of, else the
+    // end.
     let mut cap = LabelCap::new(NonZeroUsize::new(50).unwrap());
-    let (_, contributions) = aggregate::conversation(&conversation.facts, &[Dimension::Channel], &mut cap);
-    let lines = contributions.iter().map(|one| format!("{:?}{:?} {:?}", one.metric, one.values, one.change));
+    let times = Times { ended_at, now: second_sight };
+    let (_, contributions) =
+        aggregate::conversation(&conversation.facts, times, &[Dimension::Channel], &mut cap);
+    let lines = contributions
+        .iter()
+        .map(|one| format!("{:?}{:?} {:?}, {}", one.metric, one.values, one.change, one.at));
     insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r#"
-    Conversations["VOICE-SIP"] Add(1)
-    Turns["VOICE-SIP"] Add(3)
-    OodTurns["VOICE-SIP"] Add(1)
-    BargeInTurns["VOICE-SIP"] Add(1)
-    ConversationsWithOod["VOICE-SIP"] Add(1)
-    ConversationDuration["VOICE-SIP"] Observe(Micros(74000000))
-    AgentDuration["VOICE-SIP"] Observe(Micros(52000000))
-    ConversationTurns["VOICE-SIP"] Observe(Micros(3000000))
-    GreetingLatency["VOICE-SIP"] Observe(Micros(3880000))
-    TurnLatency["VOICE-SIP"] Observe(Micros(1410000))
-    TurnLatency["VOICE-SIP"] Observe(Micros(2275000))
-    Handoffs["VOICE-SIP"] Add(1)
-    HandoffsByReason["VOICE-SIP", "billing_dispute", "billing_team"] Add(1)
+    Conversations["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
+    Turns["VOICE-SIP"] Add(3), 2026-08-20T09:16:16.370Z
+    OodTurns["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
+    BargeInTurns["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
+    ConversationsWithOod["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
+    ConversationDuration["VOICE-SIP"] Observe(Micros(74000000)), 2026-08-20T09:16:16.370Z
+    AgentDuration["VOICE-SIP"] Observe(Micros(52000000)), 2026-08-20T09:16:16.370Z
+    ConversationTurns["VOICE-SIP"] Observe(Micros(3000000)), 2026-08-20T09:16:16.370Z
+    GreetingLatency["VOICE-SIP"] Observe(Micros(3880000)), 2026-08-20T09:15:06.250Z
+    TurnLatency["VOICE-SIP"] Observe(Micros(1410000)), 2026-08-20T09:15:21.310Z
+    TurnLatency["VOICE-SIP"] Observe(Micros(2275000)), 2026-08-20T09:15:50.275Z
+    Handoffs["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
+    HandoffsByReason["VOICE-SIP", "billing_dispute", "billing_team"] Add(1), 2026-08-20T09:16:16.370Z
     "#);
 
     // aggregate/series.rs: contributions add up in series. Two replies, of 1.41 s and 2.275 s, are two observations.
+    // aggregate/exemplar.rs: and beside each bucket stands the newest conversation that fell into it.
     let layout = Layout::new(&Metrics::default());
+    let id = ExemplarId::of(&conversation.id).unwrap();
     let mut series = TargetSeries::default();
     for contribution in &contributions {
-        series.apply(&contribution.clone().into_key(), contribution.change, &layout, second_sight);
+        let witness = Witness { id: &id, at: contribution.at };
+        let key = contribution.clone().into_key();
+        series.apply(&key, contribution.change, Some(witness), &layout, second_sight);
     }
     let latency = SeriesKey { metric: Metric::TurnLatency, values: ["VOICE-SIP".into()].into() };
     let latency = &series.get(&latency).unwrap().value;
     let aggregate::Value::Histogram(histogram) = latency else { panic!("{latency:?}") };
     let buckets = histogram.bounds().units().zip(histogram.counts()).filter(|(_, count)| **count > 0);
     insta::assert_snapshot!(format!("{:?}, sum {}", buckets.collect::<Vec<_>>(), histogram.sum()), @"[(1.5, 1), (2.5, 1)], sum 3.685");
+    let exemplars = histogram.exemplars().iter().flatten();
+    let exemplars = exemplars.map(|one| format!("{} at {}, {}", one.value(), one.at(), one.id()));
+    insta::assert_snapshot!(exemplars.collect::<Vec<_>>().join("\n"), @r"
+    1.41 at 2026-08-20T09:15:21.310Z, CA7f3d8a52c1e94b06a7d2f0c4b8e615f9
+    2.275 at 2026-08-20T09:15:50.275Z, CA7f3d8a52c1e94b06a7d2f0c4b8e615f9
+    ");
 
     // recorder/: all of the above for whole batches, in one transaction with the ledger's rows. What a scrape sees is the
     // generation that was committed last. The two sights from above are two batches; the second one counts.
@@ -129,27 +148,22 @@ fn one_conversation_from_json_to_a_line_of_text() {
         recorder.commit(false).unwrap();
     }
 
-    // exposition/snapshot.rs: the same values under their full names, with the labels of the target in front.
-    let families = snapshot::families(recorder.generation());
-    let handoffs = families.iter().find(|family| family.name == "polyai_handoffs_by_reason_total").unwrap();
-    let one = handoffs.series.first().unwrap();
-    let labels: Vec<_> = one.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    insta::assert_snapshot!(format!("{:?}\n{}\n{:?}", handoffs.kind, labels.join("\n"), one.value), @r#"
-    Counter
-    project=reservations
-    region=us-1
-    client_env=live
-    channel=VOICE-SIP
-    reason=billing_dispute
-    destination=billing_team
-    Counter(1.0)
-    "#);
+    // exposition/: the same values under their full names, with the labels of the target in front. `snapshot` tells which head
+    // and which labels each series has, a `sheet` has an encoder write those that changed, and the `board` hands out pages.
+    let board = Board::new(Shown { native_histograms: true, openmetrics_created: false });
+    let page = |format| {
+        let page =
+            board.make(format, Coding::Identity, recorder.generation(), second_sight, Vec::new).unwrap();
+        String::from_utf8(page.to_bytes().to_vec()).unwrap()
+    };
+    // Formats that know exemplars say which call it was.
+    let handed_off = page(Format::OpenMetrics);
+    let handed_off = handed_off.lines().find(|line| line.starts_with("polyai_handoffs_by_reason_total{"));
+    insta::assert_snapshot!(handed_off.unwrap(), @r#"polyai_handoffs_by_reason_total{project="reservations",region="us-1",client_env="live",channel="VOICE-SIP",reason="billing_dispute",destination="billing_team"} 1 # {conversation_id="CA7f3d8a52c1e94b06a7d2f0c4b8e615f9"} 1 1787217376.370"#);
 
-    // exposition/text.rs: and so Prometheus reads it. These are all the series that the call has brought in, their buckets
-    // left out.
-    let mut exposition = Vec::new();
-    text::encode(&families, &mut exposition);
-    let exposition = String::from_utf8(exposition).unwrap();
+    // exposition/text.rs: and so Prometheus reads it by default. These are all the series that the call has brought in, their
+    // buckets left out.
+    let exposition = page(Format::Text);
     let own = r#"project="reservations",region="us-1",client_env="live""#;
     let brought_in = exposition.lines().filter(|line| {
         let beside_the_call = ["_bucket", "polyai_target_", "polyai_recent_"];

@@ -7,7 +7,17 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::conversation::{Phase, Reply};
-use crate::moment::Moment;
+
+const START: Moment = Moment::from_millis(1_787_217_300_000);
+
+fn after_start(seconds: u64) -> Moment {
+    START + Duration::from_secs(seconds)
+}
+
+/// A call of 74 seconds, counted half a minute after its end.
+fn times() -> Times {
+    Times { ended_at: after_start(74), now: after_start(104) }
+}
 
 fn cap() -> LabelCap {
     LabelCap::new(NonZeroUsize::new(2).unwrap())
@@ -15,16 +25,15 @@ fn cap() -> LabelCap {
 
 /// A call of three turns on the phone, in which nothing happened.
 fn plain() -> Facts {
-    let started_at = Moment::from_millis(1_787_217_300_000);
     let reply = |seconds: f64| Reply { latency: Micros::from_units(seconds).unwrap(), at: None };
     Facts {
-        started_at,
+        started_at: START,
         phase: Phase::Finished,
         channel: Some("VOICE-SIP".into()),
         variant: Some("London".into()),
         duration: Some(Micros::from_count(74)),
         agent_duration: Some(Micros::from_count(52)),
-        last_turn_at: Some(started_at + Duration::from_secs(48)),
+        last_turn_at: Some(after_start(48)),
         turns: Some(3),
         ood_turns: 0,
         silence_turns: 0,
@@ -61,7 +70,7 @@ fn handed_off(reason: &str, destination: &str) -> Option<Handoff> {
 /// One line per contribution, as a reader of the exposition would name it.
 fn lines(list: &[Contribution]) -> Vec<String> {
     list.iter()
-        .map(|Contribution { metric, values, change }| {
+        .map(|Contribution { metric, values, change, .. }| {
             let name = metric.definition().name.trim_start_matches("polyai_");
             let values = values.join(",");
             match change {
@@ -73,7 +82,7 @@ fn lines(list: &[Contribution]) -> Vec<String> {
 }
 
 fn by_channel(facts: &Facts) -> Vec<String> {
-    lines(&conversation(facts, &[Dimension::Channel], &mut cap()).1)
+    lines(&conversation(facts, times(), &[Dimension::Channel], &mut cap()).1)
 }
 
 const PLAIN: [&str; 8] = [
@@ -150,7 +159,7 @@ fn what_each_kind_of_call_contributes_beyond_a_plain_one() {
 #[test]
 fn the_configured_dimensions_decide_what_stands_on_a_series() {
     let values = |facts: &Facts, dimensions: &[Dimension]| {
-        let (values, list) = conversation(facts, dimensions, &mut cap());
+        let (values, list) = conversation(facts, times(), dimensions, &mut cap());
         assert!(list.iter().all(|one| one.values == values), "{list:?}");
         values.iter().map(|value| value.to_string()).collect::<Vec<_>>()
     };
@@ -164,7 +173,7 @@ fn a_folded_value_is_counted_with_the_label_it_was_folded_for() {
     let mut cap = cap();
     let mut on = |channel: &str, reason: &str| {
         let facts = Facts { channel: Some(channel.into()), handoff: handed_off(reason, "desk"), ..bare() };
-        lines(&conversation(&facts, &[Dimension::Channel], &mut cap).1)
+        lines(&conversation(&facts, times(), &[Dimension::Channel], &mut cap).1)
     };
     on("VOICE-SIP", "billing");
     on("CHAT", "refund");
@@ -202,7 +211,7 @@ fn an_amendment_adds_the_difference_and_observes_nothing() {
     };
     let values: Dimensions = Arc::from([Arc::from("VOICE-SIP")]);
     assert_eq!(
-        lines(&amendment(&before, &Tally::of(&facts), &facts, &values, &mut cap())),
+        lines(&amendment(&before, &Tally::of(&facts), &facts, times(), &values, &mut cap())),
         [
             "turns_total{VOICE-SIP} +2",
             "ood_turns_total{VOICE-SIP} +1",
@@ -219,7 +228,85 @@ fn an_amendment_adds_the_difference_and_observes_nothing() {
 fn a_handoff_that_was_counted_is_not_counted_again_for_another_reason() {
     let before = Tally { handoff: true, ..Tally::default() };
     let facts = Facts { handoff: handed_off("another", "desk"), ..bare() };
-    assert_eq!(amendment(&before, &Tally::of(&facts), &facts, &Box::default(), &mut cap()), []);
+    assert_eq!(amendment(&before, &Tally::of(&facts), &facts, times(), &Arc::from([]), &mut cap()), []);
+}
+
+/// The metrics of contributions with the second of the call that each stands for.
+fn seconds(list: &[Contribution]) -> Vec<(Metric, u64)> {
+    list.iter().map(|one| (one.metric, one.at.since(START).as_secs())).collect()
+}
+
+#[test]
+fn each_contribution_stands_for_the_moment_that_it_tells_of() {
+    let at = |seconds| Reply { latency: Micros::from_count(1), at: Some(after_start(seconds)) };
+    let facts = Facts {
+        ood_turns: 1,
+        silence_turns: 1,
+        handoff: handed_off("billing", "desk"),
+        greeting: Some(at(2)),
+        replies: Box::from([at(20), Reply { at: None, ..at(0) }, at(48)]),
+        ..plain()
+    };
+    let (_, list) = conversation(&facts, times(), &[], &mut cap());
+    assert_eq!(
+        seconds(&list),
+        [
+            (Metric::Conversations, 74),
+            (Metric::Turns, 74),
+            (Metric::OodTurns, 74),
+            (Metric::SilenceTurns, 74),
+            (Metric::ConversationsWithOod, 74),
+            (Metric::ConversationsWithSilence, 74),
+            (Metric::ConversationDuration, 74),
+            (Metric::AgentDuration, 74),
+            (Metric::ConversationTurns, 74),
+            (Metric::GreetingLatency, 2),
+            (Metric::TurnLatency, 20),
+            // A turn without a time belongs to the end, a greeting without one to the start.
+            (Metric::TurnLatency, 74),
+            (Metric::TurnLatency, 48),
+            (Metric::Handoffs, 74),
+            (Metric::HandoffsByReason, 74),
+        ]
+    );
+    let untimed = Facts { greeting: Some(Reply { at: None, ..at(0) }), ..bare() };
+    let (_, list) = conversation(&untimed, times(), &[], &mut cap());
+    assert_eq!(seconds(&list), [(Metric::Conversations, 74), (Metric::GreetingLatency, 0)]);
+}
+
+#[test]
+fn no_contribution_stands_for_a_moment_after_it_was_counted() {
+    let at = |seconds| Reply { latency: Micros::from_count(1), at: Some(after_start(seconds)) };
+    let facts = Facts {
+        greeting: Some(at(90)),
+        replies: Box::from([at(10), at(90)]),
+        handoff: handed_off("", ""),
+        ..bare()
+    };
+    // The clock that counts is behind the one that the record was written by.
+    let times = Times { ended_at: after_start(74), now: after_start(70) };
+    let (values, list) = conversation(&facts, times, &[], &mut cap());
+    assert_eq!(
+        seconds(&list),
+        [
+            (Metric::Conversations, 70),
+            (Metric::GreetingLatency, 70),
+            (Metric::TurnLatency, 10),
+            (Metric::TurnLatency, 70),
+            (Metric::Handoffs, 70),
+            (Metric::HandoffsByReason, 70),
+        ]
+    );
+    let amended = amendment(&Tally::default(), &Tally::of(&facts), &facts, times, &values, &mut cap());
+    assert_eq!(seconds(&amended), [(Metric::Handoffs, 70), (Metric::HandoffsByReason, 70)]);
+}
+
+#[test]
+fn an_amendment_stands_for_the_end_of_the_conversation() {
+    let facts = Facts { ood_turns: 2, silence_turns: 1, handoff: handed_off("", ""), ..bare() };
+    let list = amendment(&Tally::default(), &Tally::of(&facts), &facts, times(), &Arc::from([]), &mut cap());
+    assert!(list.len() > 5, "{list:?}");
+    assert!(list.iter().all(|one| one.at == after_start(74)), "{list:?}");
 }
 
 fn any_amounts() -> impl Strategy<Value = (u32, u32, u32, u32, bool)> {
@@ -242,11 +329,11 @@ proptest! {
             })
             .collect();
         let mut cap = cap();
-        let (values, mut list) = conversation(&sights[0], &[Dimension::Channel], &mut cap);
+        let (values, mut list) = conversation(&sights[0], times(), &[Dimension::Channel], &mut cap);
         let mut added = Tally::of(&sights[0]);
         for facts in &sights[1..] {
             let raised = added.raised_to(&Tally::of(facts));
-            list.extend(amendment(&added, &raised, facts, &values, &mut cap));
+            list.extend(amendment(&added, &raised, facts, times(), &values, &mut cap));
             added = raised;
         }
         let sum = |metric: Metric| -> u64 {

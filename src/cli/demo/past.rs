@@ -206,7 +206,9 @@ pub(super) async fn live(
     let (store, told, written) = match lived {
         Ok(lived) => lived,
         Err(LifeError::Stopped) => return Ok(None),
-        Err(error @ (LifeError::Store(_) | LifeError::Api(_))) => return Err(Failure::run_time(&error)),
+        Err(error @ (LifeError::Store(_) | LifeError::Api(_) | LifeError::Scrape(_))) => {
+            return Err(Failure::run_time(&error));
+        }
     };
     let file = file.display();
     written.map_err(|error| Failure::run_time(&format!("--history.file {file}: {error}")))?;

@@ -7,13 +7,13 @@ use prometheus::{
 };
 use proptest::prelude::*;
 
-use super::*;
-use crate::exposition::family::Kind;
+use crate::exposition::encoder::{Encoder as Writer, Format};
+use crate::exposition::family::{Family, Histogram, Kind, Labels, Series, Value};
 use crate::exposition::lift;
 
 fn encoded(families: &[Family]) -> String {
     let mut out = Vec::new();
-    encode(families, &mut out);
+    Writer::new(Format::Text, false).families(families, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -74,7 +74,7 @@ fn the_official_encoder_agrees_on_counters_and_gauges() {
     open.set(-4);
     ratio.set(0.125);
 
-    assert_eq!(encoded(&lift::families(&registry.gather())), official(&registry));
+    assert_eq!(encoded(&lift::families(&registry.gather(), None)), official(&registry));
 }
 
 /// Once bounds are compared as numbers, histograms agree as well.
@@ -88,7 +88,7 @@ fn the_official_encoder_agrees_on_histograms_but_for_the_spelling_of_bounds() {
         latency.with_label_values(&["a\"b\n"]).observe(seconds);
     }
 
-    let ours = read(&encoded(&lift::families(&registry.gather())));
+    let ours = read(&encoded(&lift::families(&registry.gather(), None)));
     let theirs = read(&official(&registry));
     assert_eq!(ours.len(), 7);
     assert_eq!(ours, theirs);

@@ -120,7 +120,7 @@ impl Recorder {
 }
 
 impl Generation {
-    pub(super) fn series(&self, metric: Metric, values: &[&str]) -> Option<&crate::aggregate::Series> {
+    pub(super) fn series(&self, metric: Metric, values: &[&str]) -> Option<&Arc<crate::aggregate::Series>> {
         let values = values.iter().map(|&value| Arc::from(value)).collect();
         self.targets.first()?.1.get(&SeriesKey { metric, values })
     }
@@ -128,7 +128,7 @@ impl Generation {
     /// A counter, or the count of a histogram.
     pub(super) fn count(&self, metric: Metric, values: &[&str]) -> Option<u64> {
         match &self.series(metric, values)?.value {
-            Value::Counter(count) => Some(*count),
+            Value::Counter(counter) => Some(counter.count()),
             Value::Histogram(histogram) => Some(histogram.count()),
             Value::Gauge(_) => None,
         }

@@ -1,38 +1,52 @@
 //! What must hold for every generation that a scrape sees, whatever has happened.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use polyai_exporter::aggregate::{Metric, Series, SeriesKey, TargetSeries, Value};
+use polyai_exporter::aggregate::{Histogram, Metric, Native, Series, SeriesKey, TargetSeries, Value};
 
 use super::plan::Plan;
 
-fn kept(series: &TargetSeries) -> impl Iterator<Item = (&SeriesKey, &Series)> {
+fn kept(series: &TargetSeries) -> impl Iterator<Item = (&SeriesKey, &Arc<Series>)> {
     series.iter().filter(|(key, series)| key.metric.is_kept() && !matches!(series.value, Value::Gauge(_)))
 }
 
 /// How many conversations are shown.
 pub(super) fn conversations(series: &TargetSeries) -> u64 {
-    let values = series.of(Metric::Conversations).map(|(_, series)| match series.value {
-        Value::Counter(value) => value,
+    let values = series.of(Metric::Conversations).map(|(_, series)| match &series.value {
+        Value::Counter(counter) => counter.count(),
         Value::Gauge(_) | Value::Histogram(_) => 0,
     });
     values.sum()
 }
 
-/// No counter and no bucket falls, and none begins anew.
+/// No counter and no bucket falls, none begins anew, and no exemplar gives way to an older one.
 pub(super) fn nothing_falls(before: &TargetSeries, now: &TargetSeries) {
     for (key, was) in kept(before) {
         let is = now.get(key).unwrap_or_else(|| panic!("{key:?} is gone"));
         assert_eq!(was.start, is.start, "{key:?} begins anew");
         let holds = match (&was.value, &is.value) {
-            (Value::Counter(was), Value::Counter(is)) => was <= is,
+            (Value::Counter(was), Value::Counter(is)) => {
+                was.count() <= is.count() && was.exemplar() <= is.exemplar()
+            }
             (Value::Histogram(was), Value::Histogram(is)) => {
-                was.sum() <= is.sum() && was.counts().iter().zip(is.counts()).all(|(was, is)| was <= is)
+                was.sum() <= is.sum()
+                    && was.counts().iter().zip(is.counts()).all(|(was, is)| was <= is)
+                    && was.exemplars().iter().zip(is.exemplars()).all(|(was, is)| was <= is)
+                    && was.exemplars().len() <= is.exemplars().len()
+                    && no_sparse_bucket_falls(was, is)
             }
             (_, _) => false,
         };
         assert!(holds, "{key:?} falls from {:?} to {:?}", was.value, is.value);
     }
+}
+
+fn no_sparse_bucket_falls(was: &Histogram, is: &Histogram) -> bool {
+    let is_now: BTreeMap<i32, u64> = is.native().at_most(usize::MAX).buckets.into_iter().collect();
+    let mut buckets = was.native().at_most(usize::MAX).buckets.into_iter();
+    was.native().zero_count() <= is.native().zero_count()
+        && buckets.all(|(index, count)| is_now.get(&index).is_some_and(|is| count <= *is))
 }
 
 pub(super) fn counters_are_equal(before: &TargetSeries, now: &TargetSeries, what_happens: &str) {
@@ -51,8 +65,14 @@ pub(super) fn of_one_generation(plan: &Plan, series: &TargetSeries) {
             values.entry((key.metric, place)).or_default().insert(value);
         }
         let amount = match &series.value {
-            Value::Counter(value) => *value,
-            Value::Histogram(histogram) => histogram.count(),
+            Value::Counter(counter) => {
+                assert!(counter.exemplar().is_none() || counter.count() > 0, "{key:?}: {counter:?}");
+                counter.count()
+            }
+            Value::Histogram(histogram) => {
+                of_one_histogram(key, histogram);
+                histogram.count()
+            }
             Value::Gauge(_) => 0,
         };
         *by_metric.entry(key.metric).or_default() += amount;
@@ -83,21 +103,61 @@ pub(super) fn of_one_generation(plan: &Plan, series: &TargetSeries) {
     }
 }
 
-/// Two instances with one anchor, where nothing was amended: all that does not tell of their schedules is the same.
-pub(super) fn replicas_agree(one: &TargetSeries, other: &TargetSeries, target: usize) {
+/// Sparse buckets hold what the others hold, and exemplars stand where they belong.
+fn of_one_histogram(key: &SeriesKey, histogram: &Histogram) {
+    for limit in [usize::MAX, 160, 3] {
+        let sparse: u64 = histogram.native().at_most(limit).buckets.iter().map(|(_, count)| count).sum();
+        assert_eq!(sparse + histogram.native().zero_count(), histogram.count(), "{key:?}: {histogram:?}");
+    }
+    let has_exemplars = key.metric.definition().exemplars && histogram.count() > 0;
+    let expected = if has_exemplars { histogram.counts().len() } else { 0 };
+    assert_eq!(histogram.exemplars().len(), expected, "{key:?}: {histogram:?}");
+    let upper: Vec<f64> = histogram.bounds().units().chain([f64::INFINITY]).collect();
+    for (bucket, exemplar) in histogram.exemplars().iter().enumerate() {
+        let lower = bucket.checked_sub(1).map_or(-1.0, |below| upper[below]);
+        let is_within = |value: f64| lower < value && value <= upper[bucket];
+        assert_eq!(exemplar.is_some(), histogram.counts()[bucket] > 0, "{key:?}: {histogram:?}");
+        assert!(
+            exemplar.as_ref().is_none_or(|exemplar| is_within(exemplar.value())),
+            "{key:?}: {exemplar:?}"
+        );
+    }
+}
+
+/// Two instances with one anchor, where nothing was amended: all that does not tell of their schedules is the same. Exemplars are
+/// the same where the calls alone decide when each ended.
+pub(super) fn replicas_agree(one: &TargetSeries, other: &TargetSeries, target: usize, even_exemplars: bool) {
     let of_the_schedule = [Metric::Late, Metric::IngestLag, Metric::LabelValuesFolded];
-    let values = |series: &TargetSeries| -> BTreeMap<SeriesKey, Value> {
+    let values = |series: &TargetSeries| -> BTreeMap<SeriesKey, Compared> {
         let compared = kept(series).filter(|(key, _)| !of_the_schedule.contains(&key.metric));
         let counted = compared.filter(|(_, series)| match &series.value {
-            Value::Counter(value) => *value > 0,
+            Value::Counter(counter) => counter.count() > 0,
             Value::Histogram(histogram) => histogram.count() > 0,
             Value::Gauge(_) => false,
         });
-        counted.map(|(key, series)| (key.clone(), series.value.clone())).collect()
+        counted.map(|(key, series)| (key.clone(), comparable(&series.value, even_exemplars))).collect()
     };
     let (one, other) = (values(one), values(other));
     let keys: BTreeSet<&SeriesKey> = one.keys().chain(other.keys()).collect();
     for key in keys {
         assert_eq!(one.get(key), other.get(key), "the instances differ on target {target}: {key:?}");
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Compared {
+    Whole(Value),
+    Counts(Vec<u64>, f64, Native),
+}
+
+fn comparable(value: &Value, even_exemplars: bool) -> Compared {
+    match value {
+        Value::Counter(counter) if !even_exemplars => {
+            Compared::Counts(vec![counter.count()], 0.0, Native::default())
+        }
+        Value::Histogram(one) if !even_exemplars => {
+            Compared::Counts(one.counts().to_vec(), one.sum(), one.native().clone())
+        }
+        Value::Counter(_) | Value::Histogram(_) | Value::Gauge(_) => Compared::Whole(value.clone()),
     }
 }

@@ -11,6 +11,7 @@
 mod chance;
 mod commits;
 mod disk;
+mod exemplars;
 mod instance;
 mod invariants;
 mod patience;
@@ -135,7 +136,11 @@ fn live_through(plan: &Plan, calls: &[Vec<Call>], chance: &mut Chance, story: &S
                         Since { calm_from: since.calm_from.max(first.since(target).calm_from), ..since };
                     let certain = |call: &Call| recount::counts(plan, call, since) != Counts::Perhaps;
                     if plan.max_label_values >= 50 && calls[target].iter().all(certain) {
-                        invariants::replicas_agree(one, other, target);
+                        let ends = |call: &Call| {
+                            call.contents.iter().all(|content| recount::own_end(call, content).is_some())
+                        };
+                        let exact = exemplars::slack(plan) == 0 && calls[target].iter().all(ends);
+                        invariants::replicas_agree(one, other, target, exact);
                     }
                 }
             }
@@ -200,7 +205,9 @@ fn recounted(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) -> V
     let mut wrong = Vec::new();
     for (target, calls) in calls.iter().enumerate() {
         let since = instance.since(target);
-        let what = recount::differences(plan, calls, since, &instance.shown[target]);
+        let shown = &instance.shown[target];
+        let mut what = recount::differences(plan, calls, since, shown);
+        what.extend(exemplars::differences(plan, calls, since, shown));
         if what.is_empty() {
             continue;
         }

@@ -93,7 +93,7 @@ pub(super) fn counts(plan: &Plan, call: &Call, since: Since) -> Counts {
     if certain && (call.start >= earliest_read || runs_into_the_calm) { Counts::Yes } else { Counts::Perhaps }
 }
 
-fn own_end(call: &Call, content: &Content) -> Option<i64> {
+pub(super) fn own_end(call: &Call, content: &Content) -> Option<i64> {
     match content.seconds {
         Some(seconds) => Some(call.start + seconds * SECOND),
         None if content.is_hidden => None,
@@ -139,14 +139,22 @@ fn grows(metric: Metric) -> bool {
     )
 }
 
-fn is_capped(plan: &Plan) -> bool {
+pub(super) fn is_capped(plan: &Plan) -> bool {
     plan.max_label_values < 50
 }
 
-fn labels(plan: &Plan, call: &Call) -> Vec<String> {
+pub(super) fn labels(plan: &Plan, call: &Call) -> Vec<String> {
     let channel = if call.channel.is_empty() { "unknown" } else { call.channel };
     if plan.by_channel && !is_capped(plan) { vec![channel.to_owned()] } else { Vec::new() }
 }
+
+pub(super) fn or_none(text: &str) -> String {
+    if text.is_empty() { "none".to_owned() } else { text.to_owned() }
+}
+
+pub(super) const DURATION: [f64; 11] =
+    [5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 900.0, 1800.0, 3600.0];
+pub(super) const LATENCY: [f64; 13] = [0.25, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 5.0, 8.0, 10.0, 15.0];
 
 /// All that one record amounts to.
 fn amounts(plan: &Plan, content: &Content, labels: &[String]) -> Amounts {
@@ -169,7 +177,6 @@ fn amounts(plan: &Plan, content: &Content, labels: &[String]) -> Amounts {
         add(Metric::BargeInTurns, of(|turn| turn.barge_in));
     }
     if let Some((reason, destination)) = content.handoff {
-        let or_none = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
         let mut by_reason = labels.to_vec();
         if !is_capped(plan) {
             by_reason.extend([or_none(reason), or_none(destination)]);
@@ -183,8 +190,6 @@ fn amounts(plan: &Plan, content: &Content, labels: &[String]) -> Amounts {
         *all.entry((metric, labels.to_vec(), Part::Sum)).or_default() +=
             u64::try_from(millis * 1000).unwrap();
     };
-    const DURATION: [f64; 11] = [5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 900.0, 1800.0, 3600.0];
-    const LATENCY: [f64; 13] = [0.25, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 5.0, 8.0, 10.0, 15.0];
     for (metric, seconds) in
         [(Metric::ConversationDuration, content.seconds), (Metric::AgentDuration, content.agent_seconds)]
     {
@@ -217,7 +222,7 @@ fn actual(plan: &Plan, shown: &TargetSeries) -> Amounts {
             *all.entry((key.metric, labels.clone(), part)).or_default() += amount;
         };
         match &series.value {
-            Value::Counter(value) => add(Part::Value, *value),
+            Value::Counter(counter) => add(Part::Value, counter.count()),
             Value::Histogram(histogram) => {
                 for (bucket, &count) in histogram.counts().iter().enumerate() {
                     add(Part::Bucket(bucket), count);

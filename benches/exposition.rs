@@ -1,0 +1,249 @@
+//! What a scrape costs where it is made: all lines anew, after one target of many has changed, and when nothing has; against
+//! the official Rust library with the same series.
+//!
+//!     cargo bench --bench exposition
+//!
+//! Prints the CPU time of one core and the ratios; `scripts/bench-scrape` measures the same over HTTP, against other servers.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::disallowed_types,
+    reason = "a bench prints, measures real time, and may stop at any surprise"
+)]
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use polyai_exporter::aggregate::catalogue::TARGET_LABELS;
+use polyai_exporter::aggregate::{
+    Change, ExemplarId, Kind, Layout, Metric, SeriesKey, TargetSeries, Value, Witness, catalogue,
+};
+use polyai_exporter::config::Metrics;
+use polyai_exporter::conversation::Micros;
+use polyai_exporter::exposition::Format;
+use polyai_exporter::exposition::board::{Board, Shown};
+use polyai_exporter::exposition::page::Coding;
+use polyai_exporter::moment::Moment;
+use polyai_exporter::recorder::Generation;
+use polyai_exporter::target::{ClientEnv, Region, TargetKey};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+const START: Moment = Moment::from_millis(1_790_000_000_000);
+const SHOWN: Shown = Shown { native_histograms: true, openmetrics_created: false };
+
+fn main() {
+    for lines in [1_000, 10_000, 100_000] {
+        measure(lines);
+    }
+}
+
+fn measure(lines: usize) {
+    let mut world = generation(1);
+    let per_target = text_lines(&world);
+    world = generation(lines.div_ceil(per_target));
+    println!("\n{} lines of {} targets", text_lines(&world), world.targets.len());
+
+    let peer = registry(&world);
+    let encode = || {
+        let mut out = String::new();
+        prometheus_client::encoding::text::encode(&mut out, &peer).unwrap();
+        out
+    };
+    let theirs = encode();
+    let peer_plain = best(encode);
+    println!("  prometheus-client     identity {:>9}          ({} bytes)", micros(peer_plain), theirs.len());
+    let gzip = |level| {
+        let mut encoder = GzEncoder::new(Vec::new(), level);
+        encoder.write_all(encode().as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let peer_gzip = [Compression::default(), Compression::fast()].map(|level| best(|| gzip(level)));
+    for (took, level) in peer_gzip.iter().zip(["6", "1"]) {
+        println!("  prometheus-client     gzip -{level}  {:>9}", micros(*took));
+    }
+
+    for format in Format::ALL {
+        for coding in Coding::ALL {
+            let peer = match coding {
+                Coding::Identity => peer_plain,
+                Coding::Gzip | Coding::Zstd => peer_gzip[1],
+            };
+            let bytes = Board::new(SHOWN).make(format, coding, &world, START, Vec::new).unwrap().len();
+            let first = best(|| Board::new(SHOWN).make(format, coding, &world, START, Vec::new).unwrap());
+
+            let board = Board::new(SHOWN);
+            let mut now = world.clone();
+            board.make(format, coding, &now, START, Vec::new).unwrap();
+            let targets = now.targets.len();
+            let all = best_of(20, || {
+                (0..targets).for_each(|target| call(&mut now, target, 3.3));
+                timed(|| board.make(format, coding, &now, START, Vec::new).unwrap())
+            });
+            let mut next = 0;
+            let one = best_of(200, || {
+                next = (next + 7) % targets;
+                call(&mut now, next, 3.3);
+                timed(|| board.make(format, coding, &now, START, Vec::new).unwrap())
+            });
+            let warm = best_of(200, || {
+                timed(|| {
+                    board.ready(format, coding, now.number, START).unwrap_or_else(|| panic!("not ready"))
+                })
+            });
+            println!(
+                "  {:<12} {:<8} first {:>9}  all changed {:>9} ({:.2} of prometheus-client)  one changed {:>9} ({:.3} of all)  warm {:>7}  ({bytes} bytes)",
+                format!("{format:?}"),
+                format!("{coding:?}"),
+                micros(first),
+                micros(all),
+                all.as_secs_f64() / peer.as_secs_f64(),
+                micros(one),
+                one.as_secs_f64() / all.as_secs_f64(),
+                micros(warm),
+            );
+        }
+    }
+}
+
+/// So many targets, each with every metric that a voice channel has.
+fn generation(targets: usize) -> Generation {
+    let target = |index| {
+        let project = format!("project-{index:04}");
+        let key = TargetKey { project, region: Region::Us1, client_env: ClientEnv::Live };
+        (Arc::new(key), Arc::new(TargetSeries::default()))
+    };
+    let mut generation = Generation {
+        number: 0,
+        targets: (0..targets).map(target).collect(),
+        layout: Some(Arc::new(Layout::new(&Metrics::default()))),
+        state_bytes: 0,
+    };
+    for target in 0..targets {
+        for seconds in [0.7, 1.4, 2.2, 4.9, 17.0, 55.0, 130.0] {
+            call(&mut generation, target, seconds);
+        }
+    }
+    generation
+}
+
+/// A conversation counts: every series of the target moves.
+fn call(generation: &mut Generation, target: usize, seconds: f64) {
+    generation.number += 1;
+    let number = generation.number;
+    let layout = generation.layout.clone().unwrap();
+    let series = Arc::make_mut(&mut generation.targets[target].1);
+    let id = ExemplarId::new(&format!("CA7f3d8a52c1e94b06a7d2f0{number:010}")).unwrap();
+    let at = Moment::from_millis(START.millis() + i64::try_from(number).unwrap());
+    for definition in &catalogue::CATALOGUE {
+        let labels = layout.label_names(definition.metric);
+        let values: Arc<[Arc<str>]> = labels.iter().map(|name| value_of(name)).collect();
+        match definition.kind {
+            Kind::Gauge => series.set(definition.metric, &values, seconds, START),
+            Kind::Counter | Kind::Histogram(_) => {
+                let change = match definition.kind {
+                    Kind::Counter => Change::Add(1),
+                    Kind::Gauge | Kind::Histogram(_) => Change::Observe(Micros::from_units(seconds).unwrap()),
+                };
+                let key = SeriesKey { metric: definition.metric, values };
+                series.apply(&key, change, Some(Witness { id: &id, at }), &layout, START);
+            }
+        }
+    }
+}
+
+fn value_of(label: &str) -> Arc<str> {
+    match label {
+        "channel" => Arc::from("VOICE-SIP"),
+        "reason" => Arc::from("billing_dispute"),
+        other => Arc::from(other),
+    }
+}
+
+fn text_lines(generation: &Generation) -> usize {
+    let page = Board::new(SHOWN).make(Format::Text, Coding::Identity, generation, START, Vec::new).unwrap();
+    page.to_bytes().split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#').count()
+}
+
+type Labels = Vec<(String, String)>;
+
+/// The same series in the registry of the official library.
+fn registry(generation: &Generation) -> Registry {
+    let layout = generation.layout.as_ref().unwrap();
+    let mut registry = Registry::default();
+    let mut of_metric: BTreeMap<Metric, Vec<(Labels, &Value)>> = BTreeMap::new();
+    for (target, series) in &generation.targets {
+        let own = [target.project.as_str(), target.region.as_str(), target.client_env.as_str()];
+        for (key, one) in series.iter() {
+            let names = layout.label_names(key.metric);
+            let labels = TARGET_LABELS.into_iter().zip(own);
+            let labels = labels.chain(names.into_iter().zip(key.values.iter().map(AsRef::as_ref)));
+            let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            of_metric.entry(key.metric).or_default().push((labels, &one.value));
+        }
+    }
+    for (metric, series) in of_metric {
+        let definition = metric.definition();
+        let name = definition.name.trim_end_matches("_total");
+        match definition.kind {
+            Kind::Counter => {
+                let family = Family::<Labels, Counter>::default();
+                for (labels, value) in series {
+                    let Value::Counter(counter) = value else { panic!("{value:?}") };
+                    family.get_or_create(&labels).inc_by(counter.count());
+                }
+                registry.register(name, definition.help, family);
+            }
+            Kind::Gauge => {
+                let family = Family::<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+                for (labels, value) in series {
+                    let Value::Gauge(value) = value else { panic!("{value:?}") };
+                    family.get_or_create(&labels).set(*value);
+                }
+                registry.register(name, definition.help, family);
+            }
+            Kind::Histogram(_) => {
+                let bounds: Vec<f64> = layout.bounds_of(metric).unwrap().units().collect();
+                let make = move || Histogram::new(bounds.clone());
+                let family = Family::<Labels, Histogram, _>::new_with_constructor(make);
+                for (labels, value) in series {
+                    let Value::Histogram(histogram) = value else { panic!("{value:?}") };
+                    let mean = histogram.sum() / 7.0;
+                    (0..histogram.count()).for_each(|_| family.get_or_create(&labels).observe(mean));
+                }
+                registry.register(name, definition.help, family);
+            }
+        }
+    }
+    registry
+}
+
+/// The shortest of many runs, which is the one that nothing else disturbed.
+fn best<T>(mut work: impl FnMut() -> T) -> Duration {
+    best_of(20, || timed(&mut work))
+}
+
+fn best_of(runs: usize, mut run: impl FnMut() -> Duration) -> Duration {
+    (0..runs).map(|_| run()).min().unwrap()
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> Duration {
+    let started = Instant::now();
+    let made = work();
+    let took = started.elapsed();
+    drop(std::hint::black_box(made));
+    took
+}
+
+fn micros(took: Duration) -> String {
+    format!("{:.1} us", took.as_secs_f64() * 1e6)
+}

@@ -1,0 +1,134 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn chosen(accept: &str) -> (Format, String) {
+    let choice = choose([accept].into_iter(), [].into_iter());
+    (choice.format, choice.content_type)
+}
+
+#[test]
+fn what_prometheus_sends_by_itself_is_understood() {
+    // 2.42 with its defaults, and with native histograms; 3.x with its defaults, and with protobuf first.
+    let cases = [
+        (
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            OPENMETRICS_1.to_owned(),
+        ),
+        (
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            PROTOBUF.to_owned(),
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            format!("{OPENMETRICS_1}; escaping=allow-utf-8"),
+        ),
+        (
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;escaping=underscores;q=0.6,application/openmetrics-text;version=1.0.0;escaping=underscores;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            format!("{PROTOBUF}; escaping=underscores"),
+        ),
+    ];
+    for (accept, content_type) in cases {
+        assert_eq!(chosen(accept).1, content_type, "{accept}");
+    }
+}
+
+#[test]
+fn each_version_has_its_exact_type() {
+    let cases = [
+        ("text/plain", Format::Text, TEXT),
+        ("text/plain;version=0.0.4", Format::Text, TEXT),
+        ("TEXT/PLAIN; Version=1.0.0", Format::Text, TEXT_1),
+        ("application/openmetrics-text", Format::OpenMetrics, OPENMETRICS_1),
+        ("application/openmetrics-text;version=\"1.0.0\"", Format::OpenMetrics, OPENMETRICS_1),
+        ("application/openmetrics-text;version=0.0.1", Format::OpenMetrics, OPENMETRICS_0),
+        ("application/openmetrics-text;version=2.0.0", Format::OpenMetrics2, OPENMETRICS_2),
+        ("application/vnd.google.protobuf", Format::Protobuf, PROTOBUF),
+    ];
+    for (accept, format, content_type) in cases {
+        assert_eq!(chosen(accept), (format, content_type.to_owned()), "{accept}");
+    }
+}
+
+#[test]
+fn weights_decide_and_then_the_order() {
+    let cases = [
+        ("text/plain;q=0.4, application/openmetrics-text;q=0.5", Format::OpenMetrics),
+        ("text/plain, application/openmetrics-text", Format::Text),
+        ("application/openmetrics-text;q=0, text/plain;q=0.1", Format::Text),
+        ("application/openmetrics-text;q=nonsense, text/plain;q=0.1", Format::Text),
+        (
+            "application/openmetrics-text;version=2.0.0;q=0.9,application/openmetrics-text;version=1.0.0;q=0.5",
+            Format::OpenMetrics2,
+        ),
+        // A newer version is never sent to who did not name it.
+        ("application/openmetrics-text;q=0.9", Format::OpenMetrics),
+    ];
+    for (accept, format) in cases {
+        assert_eq!(chosen(accept).0, format, "{accept}");
+    }
+}
+
+#[test]
+fn the_last_resort_is_the_oldest_text() {
+    let strangers = [
+        "",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+        "application/json",
+        "application/openmetrics-text;version=7.0.0",
+        "application/vnd.google.protobuf;proto=other.Family;encoding=delimited",
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text",
+        "text/plain;version=0.0.4;q=0",
+        ";;;,,,=",
+    ];
+    for accept in strangers {
+        assert_eq!(chosen(accept), (Format::Text, TEXT.to_owned()), "{accept}");
+    }
+}
+
+#[test]
+fn only_known_escapings_are_confirmed() {
+    let with = |escaping: &str| chosen(&format!("text/plain;version=1.0.0;escaping={escaping}")).1;
+    assert_eq!(with("dots"), format!("{TEXT_1}; escaping=dots"));
+    assert_eq!(with("Allow-UTF-8"), format!("{TEXT_1}; escaping=allow-utf-8"));
+    assert_eq!(with("x\r\nSet-Cookie: a"), TEXT_1);
+}
+
+#[test]
+fn compression_is_chosen_by_weight_and_not_by_substring() {
+    let cases = [
+        ("gzip", Coding::Gzip),
+        ("deflate, GZIP;q=0.5", Coding::Gzip),
+        ("gzip, deflate, br, zstd", Coding::Gzip),
+        ("zstd", Coding::Zstd),
+        ("gzip;q=0.5, zstd;q=0.9", Coding::Zstd),
+        ("gzip;q=0, zstd", Coding::Zstd),
+        ("gzip;q=0", Coding::Identity),
+        ("gzip; q=0.000, *", Coding::Identity),
+        ("gzip ; Q=1.0", Coding::Gzip),
+        ("x-gzip", Coding::Gzip),
+        ("*", Coding::Gzip),
+        ("*;q=0", Coding::Identity),
+        ("*;q=0, gzip;q=0.1", Coding::Gzip),
+        ("identity", Coding::Identity),
+        ("identity;q=1, gzip;q=0.5", Coding::Identity),
+        ("notgzip", Coding::Identity),
+        ("gzip;q=much", Coding::Identity),
+        ("gzip;q=2", Coding::Identity),
+        ("", Coding::Identity),
+    ];
+    for (header, expected) in cases {
+        assert_eq!(coding([header].into_iter()), expected, "{header}");
+    }
+    assert_eq!(coding([].into_iter()), Coding::Identity, "no header is no wish");
+    assert_eq!(coding(["br", "gzip"].into_iter()), Coding::Gzip, "headers may be repeated");
+}
+
+proptest! {
+    #[test]
+    fn any_header_is_answered_with_a_type_that_we_have(accept in "\\PC{0,80}", encoding in "\\PC{0,40}") {
+        let choice = choose([accept.as_str()].into_iter(), [encoding.as_str()].into_iter());
+        let known = [TEXT, TEXT_1, OPENMETRICS_0, OPENMETRICS_1, OPENMETRICS_2, PROTOBUF];
+        prop_assert!(known.iter().any(|known| choice.content_type.starts_with(known)));
+    }
+}

@@ -1,0 +1,188 @@
+//! The body of an answer: pieces that are shared with other answers and written to the socket as they lie.
+//!
+//! Owns: the walk over the pieces. Never: a copy of them. A peer that reads slowly holds references, no buffer of its own.
+
+use std::convert::Infallible;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::exposition::page::Page;
+
+/// A body that is known as a whole before its first byte is sent.
+#[derive(Debug)]
+pub struct Answer(Option<Pieces>);
+
+/// What is left to send.
+#[derive(Debug)]
+pub struct Pieces {
+    source: Source,
+    /// The piece that is being sent, and how much of it has been.
+    index: usize,
+    sent: usize,
+    left: usize,
+    /// Held until the last byte has been sent.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug)]
+enum Source {
+    One(Bytes),
+    Page(Page),
+}
+
+impl Source {
+    fn piece(&self, index: usize) -> Option<&Bytes> {
+        match self {
+            Self::One(bytes) => (index == 0).then_some(bytes),
+            Self::Page(page) => page.piece(index),
+        }
+    }
+}
+
+impl Answer {
+    /// A page, which holds on to `permit` until it has been sent or given up.
+    pub(super) fn page(page: Page, permit: OwnedSemaphorePermit) -> Self {
+        let left = page.len();
+        Self::of(Pieces { source: Source::Page(page), index: 0, sent: 0, left, _permit: Some(permit) })
+    }
+
+    fn of(pieces: Pieces) -> Self {
+        Self((pieces.left > 0).then_some(pieces))
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Answer {
+    fn from(bytes: T) -> Self {
+        let bytes = bytes.into();
+        let left = bytes.len();
+        Self::of(Pieces { source: Source::One(bytes), index: 0, sent: 0, left, _permit: None })
+    }
+}
+
+impl Body for Answer {
+    type Data = Pieces;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Pieces>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|pieces| Ok(Frame::data(pieces))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, |pieces| pieces.left as u64))
+    }
+}
+
+impl Buf for Pieces {
+    fn remaining(&self) -> usize {
+        self.left
+    }
+
+    fn chunk(&self) -> &[u8] {
+        // A piece may be empty, and what is left of it too.
+        let mut sent = self.sent;
+        let mut index = self.index;
+        while let Some(piece) = self.source.piece(index) {
+            if let Some(rest) = piece.get(sent..).filter(|rest| !rest.is_empty()) {
+                return rest;
+            }
+            sent = 0;
+            index += 1;
+        }
+        &[]
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut sent = self.sent;
+        let mut index = self.index;
+        let mut filled = 0;
+        while let (Some(slice), Some(piece)) = (slices.get_mut(filled), self.source.piece(index)) {
+            if let Some(rest) = piece.get(sent..).filter(|rest| !rest.is_empty()) {
+                *slice = IoSlice::new(rest);
+                filled += 1;
+            }
+            sent = 0;
+            index += 1;
+        }
+        filled
+    }
+
+    fn advance(&mut self, count: usize) {
+        assert!(count <= self.left, "advanced by {count} of {} bytes", self.left);
+        self.left -= count;
+        self.sent += count;
+        while let Some(length) = self.source.piece(self.index).map(Bytes::len)
+            && self.sent >= length
+            && self.left > 0
+        {
+            self.sent -= length;
+            self.index += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pieces(parts: &[Vec<u8>]) -> Pieces {
+        let (tail, parts) = parts.split_last().unwrap();
+        let parts: Arc<[Bytes]> = parts.iter().cloned().map(Bytes::from).collect();
+        let page = Page::new(parts, tail.clone().into());
+        let left = page.len();
+        Pieces { source: Source::Page(page), index: 0, sent: 0, left, _permit: None }
+    }
+
+    #[test]
+    fn an_empty_answer_ends_before_it_begins() {
+        let answer = Answer::from("");
+        assert!(answer.is_end_stream());
+        assert_eq!(answer.size_hint().exact(), Some(0));
+    }
+
+    proptest! {
+        /// However much a socket takes at a time, and whether it takes one slice or many.
+        #[test]
+        fn all_bytes_arrive_in_order(
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..12),
+            steps in prop::collection::vec((1usize..50, any::<bool>()), 1..20),
+        ) {
+            let mut pieces = pieces(&parts);
+            let mut read = Vec::new();
+            for &(most, vectored) in steps.iter().cycle() {
+                if !pieces.has_remaining() {
+                    break;
+                }
+                let mut taken = Vec::new();
+                if vectored {
+                    let mut slices = [IoSlice::new(&[]); 4];
+                    let filled = pieces.chunks_vectored(&mut slices);
+                    prop_assert!(filled > 0);
+                    slices[..filled].iter().for_each(|slice| taken.extend_from_slice(slice));
+                } else {
+                    taken.extend_from_slice(pieces.chunk());
+                }
+                prop_assert!(!taken.is_empty());
+                taken.truncate(most);
+                pieces.advance(taken.len());
+                read.extend(taken);
+            }
+            prop_assert_eq!(read, parts.concat());
+        }
+    }
+}
