@@ -13,6 +13,7 @@ pub mod config;
 pub mod conversation;
 pub mod events;
 pub mod exposition;
+pub mod history;
 pub mod ledger;
 pub mod logging;
 pub mod moment;

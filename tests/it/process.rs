@@ -4,10 +4,13 @@ mod busy;
 mod cli;
 mod crash;
 mod daemon;
+mod deploy;
 mod disk;
+mod history;
 mod prometheus;
 mod scene;
 mod scrape;
+mod stack;
 mod web;
 
 /// Says that a story is left out, and why; `tests/run` and the reader of its output should know.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
 use super::daemon::{BINARY, command, follow};
@@ -21,39 +22,45 @@ use super::leave_out;
 use super::scrape::Scrape;
 use super::web;
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(120);
 const STEP: Duration = Duration::from_millis(250);
 
 /// Whether the tools are there.
-async fn installed() -> bool {
+pub(super) async fn installed() -> bool {
     let mut found = true;
-    for tool in ["prometheus", "promtool"] {
+    for tool in ["prometheus", "promtool", "prometheus-alertmanager", "amtool"] {
         found &= command(tool).arg("--version").output().await.is_ok_and(|output| output.status.success());
     }
     #[expect(clippy::disallowed_methods, reason = "the one question to the environment")]
     let is_ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty());
-    assert!(found || !is_ci, "prometheus and promtool are needed in CI: apt-get install prometheus");
+    let packages = "prometheus and prometheus-alertmanager";
+    assert!(found || !is_ci, "{packages} are needed in CI: apt-get install");
     if !found {
-        leave_out("prometheus and promtool are not installed; tests/run installs them");
+        leave_out(&format!("{packages} are not installed; tests/run installs them"));
     }
     found
 }
 
 /// `demo` in a process of its own.
-struct Demo {
+pub(super) struct Demo {
     _process: Child,
-    exporter: SocketAddr,
+    pub(super) exporter: SocketAddr,
     simulator: SocketAddr,
 }
 
 impl Demo {
     async fn start() -> Self {
-        let mut demo = command(BINARY);
         // Busy enough that calls end within seconds at any hour of any day.
-        demo.args(["--log.format", "json", "demo", "--interval", "1s", "--lookback", "1m", "--volume", "30"])
+        Self::start_with(|demo| demo.args(["--interval", "1s", "--lookback", "1m", "--volume", "30"])).await
+    }
+
+    /// With more arguments.
+    pub(super) async fn start_with(more: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let mut demo = command(BINARY);
+        demo.args(["--log.format", "json", "demo"])
             .args(["--web.listen-address", "127.0.0.1:0", "--simulator.listen-address", "127.0.0.1:0"])
             .stderr(Stdio::null());
-        let mut process = demo.spawn().unwrap();
+        let mut process = more(&mut demo).spawn().unwrap();
         let said = Arc::<Mutex<String>>::default();
         tokio::spawn(follow(process.stdout.take().unwrap(), said.clone()));
         let address = |name: &str| {
@@ -74,7 +81,7 @@ impl Demo {
 }
 
 /// A Prometheus that scrapes once a second.
-struct Prometheus {
+pub(super) struct Prometheus {
     _process: Child,
     _folder: TempDir,
     address: SocketAddr,
@@ -84,10 +91,20 @@ struct Prometheus {
 impl Prometheus {
     async fn start(exporter: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        Self::run(folder, &data, exporter, &exporter.to_string()).await
+    }
+
+    /// On the blocks in `data`; it scrapes `exporter`, which it calls `instance`.
+    pub(super) async fn on(data: &Path, exporter: SocketAddr, instance: &str) -> Self {
+        Self::run(tempfile::tempdir().unwrap(), data, exporter, instance).await
+    }
+
+    async fn run(folder: TempDir, data: &Path, exporter: SocketAddr, instance: &str) -> Self {
         let config = folder.path().join("prometheus.yml");
         let text = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n  - job_name: polyai\n    \
-             static_configs: [{{targets: [\"{exporter}\"]}}]\n"
+             static_configs: [{{targets: [\"{exporter}\"], labels: {{instance: \"{instance}\"}}}}]\n"
         );
         std::fs::write(&config, text).unwrap();
         // Given back at once; nobody else is likely to be given it in between.
@@ -95,7 +112,7 @@ impl Prometheus {
         let mut prometheus = command("prometheus");
         prometheus
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--storage.tsdb.path={}", data.display()))
             .arg(format!("--web.listen-address={address}"))
             .args(["--log.level=warn"])
             .stdout(Stdio::null());
@@ -110,24 +127,24 @@ impl Prometheus {
         started
     }
 
-    /// The samples that answer `query` now.
-    async fn query(&self, query: &str) -> Vec<(BTreeMap<String, String>, f64)> {
-        let path = format!("/api/v1/query?query={}", utf8_percent_encode(query, NON_ALPHANUMERIC));
+    /// The samples that answer `text` now.
+    async fn query(&self, text: &str) -> Vec<(BTreeMap<String, String>, f64)> {
+        query(self.address, text).await
+    }
+
+    /// The values of the one series that answers `text` from one moment to another, every `step` seconds.
+    pub(super) async fn range(&self, text: &str, from: f64, to: f64, step: u32) -> Vec<f64> {
+        let text = utf8_percent_encode(text, NON_ALPHANUMERIC);
+        let path = format!("/api/v1/query_range?query={text}&start={from:.3}&end={to:.3}&step={step}");
         let (status, body) = web::get(self.address, &path).await.unwrap();
-        assert_eq!(status, 200, "{query}: {body}");
+        assert_eq!(status, 200, "{text}: {body}");
         let answer: Value = serde_json::from_str(&body).unwrap();
-        let samples = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{body}"));
-        samples
-            .iter()
-            .map(|sample| {
-                let labels = serde_json::from_value(sample["metric"].clone()).unwrap();
-                (labels, sample["value"][1].as_str().unwrap().parse().unwrap())
-            })
-            .collect()
+        let points = answer["data"]["result"][0]["values"].as_array().unwrap_or_else(|| panic!("{body}"));
+        points.iter().map(|point| point[1].as_str().unwrap().parse().unwrap()).collect()
     }
 
     /// The one number that answers `query`; none if it has no answer yet, or no number.
-    async fn number(&self, query: &str) -> Option<f64> {
+    pub(super) async fn number(&self, query: &str) -> Option<f64> {
         match self.query(query).await.as_slice() {
             [(_, value)] if value.is_finite() => Some(*value),
             _ => None,
@@ -139,6 +156,20 @@ impl Prometheus {
         let samples = self.query(r#"{__name__=~"polyai_.*",__name__!~"polyai_exporter_.*"}"#).await;
         Scrape(samples.into_iter().map(|(labels, value)| (canonical(labels), value)).collect())
     }
+}
+
+/// The samples that answer `text` at the Prometheus at `address` now.
+pub(super) async fn query(address: SocketAddr, text: &str) -> Vec<(BTreeMap<String, String>, f64)> {
+    let path = format!("/api/v1/query?query={}", utf8_percent_encode(text, NON_ALPHANUMERIC));
+    let (status, body) = web::get(address, &path).await.unwrap();
+    assert_eq!(status, 200, "{text}: {body}");
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    let samples = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{body}"));
+    let sample = |sample: &Value| {
+        let labels = serde_json::from_value(sample["metric"].clone()).unwrap();
+        (labels, sample["value"][1].as_str().unwrap().parse().unwrap())
+    };
+    samples.iter().map(sample).collect()
 }
 
 /// Name and labels in one order, without the labels that Prometheus adds.
@@ -166,7 +197,7 @@ fn shown(metrics: &str) -> Scrape {
 }
 
 /// What `ask` answers, as soon as it does.
-async fn wait<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+pub(super) async fn wait<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
     for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
         if let Some(answer) = ask().await {
             return answer;
