@@ -19,6 +19,7 @@ pub mod logging;
 pub mod moment;
 pub mod problem;
 pub mod recorder;
+pub mod rules;
 pub mod schedule;
 pub mod selfstats;
 pub mod server;
