@@ -23,7 +23,7 @@ const INTRO: &str = "**Does the exporter see everything, and if not, who has to 
     the agent may be well. The tables name each problem and its remedy; what was missed is read when the API answers again.";
 
 pub(crate) fn dashboard() -> Dashboard {
-    let variables = Variables::common().instance().targets().window();
+    let variables = Variables::common().instance().targets().of_all_environments().window();
     let about = "Whether the exporter sees everything: scrape, polls, the PolyAI API, the process.";
     let dashboard = Dashboard::new("polyai-exporter", "Exporter", about, "now-6h", variables).panel(
         24,
@@ -31,7 +31,7 @@ pub(crate) fn dashboard() -> Dashboard {
         Panel::text(INTRO),
     );
     now(dashboard)
-        .panel(24, 5, problems())
+        .panel(24, 4, problems())
         .panel(24, 8, targets())
         .panel(12, 7, up_over_time())
         .panel(12, 7, age_over_time())
@@ -313,7 +313,7 @@ fn process(title: &str, description: &str, field: Field, expr: impl std::fmt::Di
 
 fn cpu() -> Panel {
     let used = own("process_cpu_seconds_total").rate();
-    process("CPU", "Cores in use.", Field::unit("none", 2).set("min", 0), used)
+    process("CPU", "Cores in use.", Field::unit("none", 2).set("min", 0), used).every("1m")
 }
 
 fn memory() -> Panel {

@@ -7,6 +7,8 @@
 mod dashboard;
 mod exporter;
 mod field;
+mod lint;
+mod lint_tests;
 mod measures;
 mod overview;
 mod panel;
@@ -14,26 +16,41 @@ mod project;
 mod quality;
 mod query;
 mod signals;
+mod slo;
 mod table;
 mod variables;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use dashboard::Dashboard;
+use serde_json::Value;
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/dashboards");
 
 fn all() -> Vec<Dashboard> {
-    vec![overview::dashboard(), project::dashboard(), quality::dashboard(), exporter::dashboard()]
+    vec![
+        overview::dashboard(),
+        project::dashboard(),
+        quality::dashboard(),
+        slo::dashboard(),
+        exporter::dashboard(),
+    ]
+}
+
+/// The dashboards as anybody would read them.
+fn files() -> Vec<Value> {
+    all().iter().map(|dashboard| serde_json::from_str(&dashboard.to_json()).unwrap()).collect()
 }
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test reads its own switch")]
 fn the_files_are_what_the_source_says() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
+    let folder = Path::new(FOLDER);
     for dashboard in all() {
         let file = folder.join(format!("{}.json", dashboard.uid));
         let expected = dashboard.to_json();
         if std::env::var("POLYAI_UPDATE_DOCS").is_ok() {
-            std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(&file, expected).unwrap();
             continue;
         }
@@ -44,4 +61,15 @@ fn the_files_are_what_the_source_says() {
             file.display()
         );
     }
+    let uids: BTreeSet<String> = all().iter().map(|dashboard| format!("{}.json", dashboard.uid)).collect();
+    let there =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let there: BTreeSet<String> = there.filter(|name| name.ends_with(".json")).collect();
+    assert_eq!(there, uids, "dashboards/ has files that no source writes, or lacks some");
+}
+
+#[test]
+fn the_lint_finds_nothing() {
+    let found = lint::findings(&files());
+    assert!(found.is_empty(), "{} findings:\n{}", found.len(), found.join("\n"));
 }

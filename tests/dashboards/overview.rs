@@ -9,8 +9,8 @@ use crate::measures::{age_field, ended, ended_and_last_week, handoffs, latency, 
 use crate::panel::Panel;
 use crate::query::{Scope, max_by, sum_by};
 use crate::signals::{
-    AGE, HANDOFF, LATENCY, LIMITS_ARE, Limit, OOD, SHORT, SILENCE, STATES_EXPLAINED, TARGET, TARGET_LEGEND,
-    WINDOW, state_field,
+    HANDOFF, LATENCY, LIMITS_ARE, OOD, SHORT, SILENCE, STATES_EXPLAINED, TARGET, TARGET_LEGEND, WINDOW,
+    state_field,
 };
 use crate::table::{Table, judged, plain, text, words};
 use crate::variables::Variables;

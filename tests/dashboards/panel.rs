@@ -234,6 +234,18 @@ impl Panel {
         Self::new("table", title, description, field, options)
     }
 
+    /// A table with the smallest first.
+    pub(crate) fn ascending(mut self) -> Self {
+        self.options["sortBy"][0]["desc"] = json!(false);
+        self
+    }
+
+    /// A step of at least so long, for what moves in coarse units.
+    pub(crate) fn every(mut self, step: &'static str) -> Self {
+        self.interval = Some(step);
+        self
+    }
+
     /// Adds a query that is asked once, for the end of the time range.
     pub(crate) fn now(self, expr: impl fmt::Display, legend: &str) -> Self {
         self.query(expr, legend, "time_series", true)
@@ -275,13 +287,6 @@ impl Panel {
     /// Draws the thresholds as dashed lines.
     pub(crate) fn with_limit_lines(mut self) -> Self {
         self.field_config.defaults["custom"]["thresholdsStyle"] = json!({"mode": "dashed"});
-        self
-    }
-
-    /// A legend of this form; with numbers it is a table on the right.
-    pub(crate) fn with_legend(mut self, calcs: &[&str]) -> Self {
-        self.options["legend"] =
-            json!({"calcs": calcs, "displayMode": "table", "placement": "right", "showLegend": true});
         self
     }
 

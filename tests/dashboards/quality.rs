@@ -61,13 +61,19 @@ fn ranking(dashboard: Dashboard) -> Dashboard {
         ("Turns not understood", "Share of turns.", share(OOD), SCOPE.turn_share(Metric::OodTurns, TARGET)),
         ("Calls under 15 s", "Share of conversations.", share(SHORT), SCOPE.short(TARGET)),
     ];
-    let widths = [5, 5, 5, 5, 4];
-    bars.into_iter().zip(widths).fold(dashboard, |dashboard, ((title, what, field, expr), width)| {
+    let dashboard = bars.into_iter().fold(dashboard, |dashboard, (title, what, field, expr)| {
         let description = format!(
             "{what} Within the window, the worst first; a full bar is the limit of red. {LIMITS_ARE}"
         );
-        dashboard.panel(width, 6, Panel::bars(title, &description, &field, expr, TARGET_LEGEND))
-    })
+        dashboard.panel(4, 6, Panel::bars(title, &description, &field, expr, TARGET_LEGEND))
+    });
+    let age = Panel::stat(
+        "Oldest data",
+        "Since the last good poll of the target that has waited longest. Orange from 5 minutes, red from 10. Without a value nothing was scraped for an hour: see PolyAI / Exporter.",
+        &age_field().missing("not scraped"),
+        SCOPE.data_age(&[]),
+    );
+    dashboard.panel(4, 6, age)
 }
 
 fn waiting() -> Panel {

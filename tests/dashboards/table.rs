@@ -74,6 +74,12 @@ impl Table {
         self.label(title, label, field)
     }
 
+    /// The smallest first.
+    pub(crate) fn ascending(mut self) -> Self {
+        self.panel = self.panel.ascending();
+        self
+    }
+
     /// Labels that are not shown.
     pub(crate) fn without(mut self, labels: &[&'static str]) -> Self {
         self.hidden.extend(labels);

@@ -89,18 +89,20 @@ impl Variables {
     /// How many conversations the window must hold before a rate is shown.
     pub(crate) fn floor(mut self) -> Self {
         let floors = ["1", "10", "20", "50", "100"];
-        self.list.push(json!({
-            "current": {"selected": true, "text": "20", "value": "20"},
-            "hide": 0,
-            "includeAll": false,
-            "label": "Least conversations",
-            "multi": false,
-            "name": "min_conversations",
-            "options": floors.map(|text| json!({"selected": text == "20", "text": text, "value": text})),
-            "query": floors.join(","),
-            "skipUrlSync": false,
-            "type": "custom",
-        }));
+        self.list.push(number("min_conversations", "Least conversations", &floors, "20"));
+        self
+    }
+
+    /// How many replies a window must hold before its burn rate is shown.
+    pub(crate) fn events(mut self) -> Self {
+        self.list.push(number("min_events", "Least replies", &["1", "50", "200", "500", "1000"], "200"));
+        self
+    }
+
+    /// All environments at first, where it is not callers that are looked at.
+    pub(crate) fn of_all_environments(mut self) -> Self {
+        let environment = self.list.iter_mut().find(|variable| variable["name"] == "client_env");
+        environment.unwrap()["current"] = json!({"selected": true, "text": ["All"], "value": ["$__all"]});
         self
     }
 
@@ -118,6 +120,26 @@ impl Variables {
     pub(crate) fn into_list(self) -> Vec<Value> {
         self.list
     }
+}
+
+/// A choice of numbers.
+fn number(name: &str, label: &str, choices: &[&str], chosen: &str) -> Value {
+    let options: Vec<Value> = choices
+        .iter()
+        .map(|text| json!({"selected": *text == chosen, "text": text, "value": text}))
+        .collect();
+    json!({
+        "current": {"selected": true, "text": chosen, "value": chosen},
+        "hide": 0,
+        "includeAll": false,
+        "label": label,
+        "multi": false,
+        "name": name,
+        "options": options,
+        "query": choices.join(","),
+        "skipUrlSync": false,
+        "type": "custom",
+    })
 }
 
 fn query(name: &str, label: &str, of: &str, all: &str) -> Value {
