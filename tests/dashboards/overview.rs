@@ -107,7 +107,7 @@ fn now(dashboard: Dashboard) -> Dashboard {
             3,
             3,
             Panel::stat(
-                "Turns not understood",
+                "Not understood",
                 &format!("Share of turns that were out of domain, in the window. Orange from 15 %, red from 30 %. {LIMITS_ARE}"),
                 &Field::share().judged_by(OOD).missing(few),
                 SCOPE.turn_share(Metric::OodTurns, &[]),

@@ -142,7 +142,7 @@ impl Panel {
         let field = if field.is_set("color") {
             field
         } else {
-            field.set("color", json!({"mode": "palette-classic"}))
+            field.set("color", json!({"mode": "palette-classic-by-name"}))
         };
         let field = field
             .custom("lineWidth", 2)

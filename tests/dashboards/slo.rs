@@ -24,16 +24,15 @@ const STEADY: f64 = 1.0;
 const NO_RULES: &str = "Nothing is recorded: this needs the rules of alerts/, and replies to count.";
 const FEW: &str = "few replies";
 
-const INTRO: &str = "**Is the month's budget at stake, where, and how fast does it burn?** *Replies*: good is a reply within the bound of the goal (3.5 s \
-    unless you changed it); greetings and replies without a latency are left out. *Fresh data*: good is a minute in which the last good \
-    poll was at most 10 minutes old. Burn rate 1 spends the budget in exactly 30 days; below **$min_events** replies in its window it is \
-    left out. With less than 30 days of data, or of retention, the month is what there is.";
+const INTRO: &str = "**Is the month's budget at stake, where, and how fast does it burn?** *Replies*: good is one within the bound of the goal \
+    (3.5 s unless changed); greetings do not count. *Data*: good is a minute in which it was fresh. Burn rate 1 spends the budget in just \
+    30 days; below **$min_events** replies in its window it is left out. Where less than 30 days are stored, those are the month.";
 
 pub(crate) fn dashboard() -> Dashboard {
     let variables = Variables::common().targets().events();
     let about = "Whether the budgets of the goals for replies and for fresh data are at stake.";
     let dashboard =
-        Dashboard::new("polyai-slo", "SLO", about, "now-30d", variables).panel(24, 3, Panel::text(INTRO));
+        Dashboard::new("polyai-slo", "SLO", about, "now-30d", variables).panel(24, 2, Panel::text(INTRO));
     let dashboard = now(dashboard).panel(24, 8, budgets());
     let handled = "target:polyai_handoffs_per_conversation:ratio30d";
     dashboard
@@ -112,38 +111,38 @@ fn now(dashboard: Dashboard) -> Dashboard {
     let scope = Scope { channel: false };
     let tiles = [
         (
-            "Goal: replies in time",
+            "Replies: goal",
             "Share of replies that must come within the bound. Set in alerts/thresholds.yml, slo.reply_latency.",
             share(),
             format!("max({})", goal("reply_latency")),
         ),
         (
-            "Replies in time, 30 d",
+            "Replies: in time",
             "Share of the replies of the last 30 days, over the selection.",
             share(),
             in_time,
         ),
         (
-            "Least budget left",
+            "Replies: budget",
             "Of the goal for replies, at the project and region that has least: red is overspent, orange below a quarter.",
             budget_field().missing("no rules"),
             format!("min({})", budget_left("reply_latency")),
         ),
         (
-            "Burn rate, 1 h",
+            "Replies: burn, 1 h",
             "Of the goal for replies, where it burns fastest. Orange from 6, red from 14.4, where a page is due.",
             Field::unit("none", 1).limits(BRISK, FAST).missing(FEW),
             format!("max({})", burn("1h")),
         ),
         (
-            "Goal: fresh data",
+            "Data: goal",
             "Share of the time in which each target's data must be fresh. Set in alerts/thresholds.yml, slo.freshness.",
             share(),
             format!("max({})", goal("freshness")),
         ),
-        ("Time fresh, 30 d", "Share of the last 30 days, mean of the selected targets.", share(), fresh),
+        ("Data: fresh", "Share of the last 30 days, mean of the selected targets.", share(), fresh),
         (
-            "Least budget left",
+            "Data: budget",
             "Of the goal for fresh data, at the target that has least: red is overspent, orange below a quarter.",
             budget_field().missing("no rules"),
             format!("min({})", budget_left("freshness")),
