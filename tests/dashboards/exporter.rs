@@ -157,7 +157,7 @@ fn problems() -> Panel {
     .label("Project", "project", text(160))
     .label("Region", "region", text(80))
     .label("Environment", "client_env", text(110))
-    .label_of("Problem", "problem", max_by(&by, format!("{problem} == 1")), words().mapping(advice()).custom("cellOptions", cell))
+    .label_of("Problem", "problem", max_by(&by, format!("{problem} == 1")), words().mapping(advice()).custom("cellOptions", cell).custom("wrapText", true))
     .build()
 }
 
@@ -251,7 +251,7 @@ fn own_quantiles(panel: Panel, name: &str) -> Panel {
     panel
         .over_time(format!("histogram_quantile(0.95, {buckets})"), "p95")
         .over_time(format!("histogram_quantile(0.5, {buckets})"), "p50")
-        .in_colours(&["purple", "super-light-blue"])
+        .in_colours(&[NEUTRAL, MUTED])
 }
 
 fn request_duration() -> Panel {
@@ -290,7 +290,7 @@ fn ingest_lag() -> Panel {
     panel
         .over_time(SCOPE.quantile_of_few(0.9, Metric::IngestLag, ALL, "$window"), "p90")
         .over_time(SCOPE.quantile_of_few(0.5, Metric::IngestLag, ALL, "$window"), "p50")
-        .in_colours(&["purple", "super-light-blue"])
+        .in_colours(&[NEUTRAL, MUTED])
         .with_exemplars()
 }
 
@@ -313,7 +313,7 @@ fn process(title: &str, description: &str, field: Field, expr: impl std::fmt::Di
 
 fn cpu() -> Panel {
     let used = own("process_cpu_seconds_total").rate();
-    process("CPU", "Cores in use.", Field::unit("none", 2).set("min", 0), used).every("1m")
+    process("CPU", "Cores in use.", Field::default().set("unit", "none").set("min", 0), used).every("1m")
 }
 
 fn memory() -> Panel {

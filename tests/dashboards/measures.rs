@@ -5,7 +5,7 @@
 use polyai_exporter::aggregate::catalogue::Metric;
 use serde_json::{Value, json};
 
-use crate::field::{Field, NEUTRAL};
+use crate::field::{Field, MUTED, NEUTRAL};
 use crate::panel::Panel;
 use crate::query::{Scope, sum_by};
 use crate::signals::{
@@ -136,7 +136,7 @@ pub(crate) fn greeting_quantiles(scope: Scope) -> Panel {
 /// Adds one line per quantile, each quantile in its own shade everywhere.
 pub(crate) fn quantiles(panel: Panel, scope: Scope, metric: Metric, quantiles: &[f64]) -> Panel {
     const SHADES: [(f64, &str); 4] =
-        [(0.99, "dark-purple"), (0.95, "purple"), (0.9, "blue"), (0.5, "super-light-blue")];
+        [(0.99, "purple"), (0.95, NEUTRAL), (0.9, "super-light-blue"), (0.5, MUTED)];
     quantiles.iter().enumerate().fold(panel, |panel, (index, quantile)| {
         let letter = char::from(b'A' + u8::try_from(index).unwrap()).to_string();
         let (_, shade) = SHADES.iter().find(|(known, _)| known == quantile).unwrap();

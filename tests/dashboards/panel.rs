@@ -122,10 +122,10 @@ impl Panel {
     ) -> Self {
         let options = json!({
             "displayMode": "basic",
-            "maxVizHeight": 28,
+            "maxVizHeight": 24,
             "minVizHeight": 16,
             "minVizWidth": 8,
-            "namePlacement": "left",
+            "namePlacement": "top",
             "orientation": "horizontal",
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
             "showUnfilled": true,
@@ -142,7 +142,7 @@ impl Panel {
         let field = if field.is_set("color") {
             field
         } else {
-            field.set("color", json!({"mode": "palette-classic-by-name"}))
+            field.set("color", json!({"mode": "palette-classic"}))
         };
         let field = field
             .custom("lineWidth", 2)

@@ -305,7 +305,7 @@ fn completeness() -> Vec<(u32, u32, Panel)> {
         "hidden",
     )
     .in_colours(&[NEUTRAL]);
-    vec![(8, 8, lag.in_colours(&["purple", NEUTRAL]).with_exemplars()), (8, 8, late), (8, 8, blind)]
+    vec![(8, 8, lag.in_colours(&[NEUTRAL, MUTED]).with_exemplars()), (8, 8, late), (8, 8, blind)]
 }
 
 fn variants() -> Vec<(u32, u32, Panel)> {

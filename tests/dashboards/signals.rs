@@ -86,10 +86,13 @@ impl Scope {
         let week_ago = sum_by(TARGET, self.of(Metric::Conversations).increase_weeks_ago(WINDOW, 1));
         let running = sum_by(TARGET, self.of(Metric::InProgress));
         let last_success = max_by(TARGET, self.of(Metric::TargetLastSuccess));
+        // One poll that failed is retried before anybody need know.
+        let polled = max_by(TARGET, format!("max_over_time({}[2m])", self.of(Metric::TargetUp)));
         let silent = format!("({ended} == 0 and {running} == 0 and {week_ago} >= $min_conversations)");
         let kinds = [
-            (8, "never", format!("{last_success} == 0")),
-            (7, "stale", over(self.data_age(TARGET), AGE)),
+            (9, "never", format!("{last_success} == 0")),
+            (8, "stale", over(self.data_age(TARGET), AGE)),
+            (7, "blind", format!("{polled} == 0")),
             (6, "quiet", silent),
             (5, "short", over(self.short(TARGET), SHORT)),
             (4, "silence", over(self.turn_share(Metric::SilenceTurns, TARGET), SILENCE)),
@@ -107,9 +110,10 @@ impl Scope {
 }
 
 /// The numbers of [`Scope::state`], gravest first, in words and colours.
-pub(crate) const STATES: [(i32, &str, &str); 10] = [
-    (8, "never read", "purple"),
-    (7, "data is stale", "purple"),
+pub(crate) const STATES: [(i32, &str, &str); 11] = [
+    (9, "never read", "purple"),
+    (8, "data is stale", "purple"),
+    (7, "polls fail", "purple"),
     (6, "no calls", BAD),
     (5, "callers hang up", BAD),
     (4, "silence", BAD),
@@ -131,7 +135,7 @@ pub(crate) fn state_field() -> Field {
 }
 
 /// What the states mean, for descriptions.
-pub(crate) const STATES_EXPLAINED: &str = "States, the gravest first: never read; data is stale (no good poll for 10 minutes); \
+pub(crate) const STATES_EXPLAINED: &str = "States, the gravest first: never read; data is stale (no good poll for 10 minutes); polls fail (for 2 minutes); \
     no calls (none ended within the window and none runs, where last week had enough); callers hang up (over 30 % of calls are \
     shorter than 15 s); silence (over 20 % of turns); slow replies (p95 over 5 s); handoffs (over 50 % of calls); not understood \
     (over 15 % of turns); fine; few calls (too few to judge).";
