@@ -159,6 +159,8 @@ fn problems() -> Panel {
     .label("Environment", "client_env", text(110))
     .label_of("Problem", "problem", max_by(&by, format!("{problem} == 1")), words().mapping(advice()).custom("cellOptions", cell).custom("wrapText", true))
     .build()
+    // Room for two lines.
+    .option("cellHeight", "md")
 }
 
 fn targets() -> Panel {

@@ -25,6 +25,7 @@ use std::path::Path;
 
 use dashboard::Dashboard;
 use serde_json::Value;
+use yaml_rust2::{Yaml, YamlLoader};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/dashboards");
 
@@ -72,4 +73,20 @@ fn the_files_are_what_the_source_says() {
 fn the_lint_finds_nothing() {
     let found = lint::findings(&files());
     assert!(found.is_empty(), "{} findings:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn the_limits_are_those_of_the_alerts() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/thresholds.yml");
+    let Ok(text) = std::fs::read_to_string(file) else { return };
+    let values = &YamlLoader::load_from_str(&text).unwrap()[0];
+    let number = |value: &Yaml| value.as_f64().or(value.as_i64().map(|whole| whole as f64));
+    for (alert, key, limit) in signals::ALERTS {
+        assert_eq!(number(&values["alerts"][alert][key]), Some(limit), "{alert}.{key}");
+    }
+    let common = &values["common"];
+    assert_eq!(number(&common["short_conversation"]), Some(signals::SHORT_SECONDS));
+    assert_eq!(number(&values["slo"]["reply_latency"]["bound"]), Some(signals::SLOW_SECONDS));
+    let stale = humantime::parse_duration(common["stale_after"].as_str().unwrap()).unwrap();
+    assert_eq!(stale.as_secs_f64(), signals::AGE.bad);
 }

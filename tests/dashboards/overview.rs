@@ -29,7 +29,7 @@ pub(crate) fn dashboard() -> Dashboard {
         2,
         Panel::text(INTRO),
     );
-    let dashboard = now(dashboard).panel(24, 8, places()).panel(15, 7, since_when()).panel(9, 7, firing());
+    let dashboard = now(dashboard).panel(24, 8, places()).panel(13, 7, since_when()).panel(11, 7, firing());
     let dashboard = dashboard
         .row("Traffic")
         .panel(12, 8, running(SCOPE))
@@ -225,7 +225,7 @@ fn firing() -> Panel {
         "info": {"color": NEUTRAL, "index": 2},
         "warning": {"color": WARN, "index": 1},
     }});
-    let severity = text(90).mapping(severity).custom("cellOptions", json!({"type": "color-text"}));
+    let severity = text(80).mapping(severity).custom("cellOptions", json!({"type": "color-text"}));
     Table::new(
         "Firing alerts",
         "Alerts that fire now for the selection or for all of it, and since when their condition holds. Needs the rules of alerts/ in the Prometheus that is asked.",
@@ -234,7 +234,7 @@ fn firing() -> Panel {
     .empty("No alert fires. (Where the rules of alerts/ are not loaded, none ever does.)")
     .label("Alert", "alertname", words())
     .label("Severity", "severity", severity)
-    .label("Project", "project", text(110).missing("all"))
+    .label("Project", "project", text(115).missing("all"))
     .label("Region", "region", text(70).missing("all"))
     .value("Since", since, plain(Field::unit("dateTimeFromNow", 0), 120))
     .build()
