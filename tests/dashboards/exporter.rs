@@ -1,5 +1,7 @@
 //! *PolyAI / Exporter*: does the exporter see everything, and if not, who has to do what?
 
+mod process;
+
 use polyai_exporter::aggregate::catalogue::Metric;
 use polyai_exporter::problem::Problem;
 use serde_json::{Map, Value, json};
@@ -8,7 +10,7 @@ use crate::dashboard::Dashboard;
 use crate::field::{BAD, Field, GOOD, MUTED, NEUTRAL, WARN};
 use crate::measures::{NOT_SCRAPED, age_field};
 use crate::panel::Panel;
-use crate::query::{Scope, max_by, min_by, own, own_histogram, scrape, sum_by};
+use crate::query::{Scope, max_by, min_by, own, scrape, sum_by};
 use crate::signals::TARGET_LEGEND;
 use crate::table::{Table, judged, plain, text, words};
 use crate::variables::Variables;
@@ -30,7 +32,7 @@ pub(crate) fn dashboard() -> Dashboard {
         2,
         Panel::text(INTRO),
     );
-    now(dashboard)
+    let dashboard = now(dashboard)
         .panel(24, 4, problems())
         .panel(24, 8, targets())
         .panel(12, 7, up_over_time())
@@ -42,16 +44,8 @@ pub(crate) fn dashboard() -> Dashboard {
         .row("Collection")
         .panel(8, 8, polls())
         .panel(8, 8, ingest_lag())
-        .panel(8, 8, events())
-        .row("Process and state: use, saturation, errors")
-        .panel(6, 8, cpu())
-        .panel(6, 8, memory())
-        .panel(6, 8, descriptors())
-        .panel(6, 8, state())
-        .panel(6, 8, commits())
-        .panel(6, 8, scrape_cost())
-        .panel(6, 8, series())
-        .panel(6, 8, bytes())
+        .panel(8, 8, events());
+    process::row(dashboard)
 }
 
 fn failed_share(window: &str) -> String {
@@ -247,22 +241,13 @@ fn failures() -> Panel {
     .in_colours(&[MUTED, BAD, WARN, "purple"])
 }
 
-/// p95 and p50 of one of the exporter's own histograms.
-fn own_quantiles(panel: Panel, name: &str) -> Panel {
-    let buckets = sum_by(&["le"], own_histogram(name, "bucket").rate());
-    panel
-        .over_time(format!("histogram_quantile(0.95, {buckets})"), "p95")
-        .over_time(format!("histogram_quantile(0.5, {buckets})"), "p50")
-        .in_colours(&[NEUTRAL, MUTED])
-}
-
 fn request_duration() -> Panel {
     let panel = Panel::lines(
         "Request duration",
         "Time from sending a request to the end of its answer, or to the failure.",
         Field::durations().missing(NO_SCRAPE),
     );
-    own_quantiles(panel, "polyai_exporter_api_request_duration_seconds")
+    process::own_quantiles(panel, "polyai_exporter_api_request_duration_seconds")
 }
 
 fn polls() -> Panel {
@@ -275,7 +260,7 @@ fn polls() -> Panel {
         .custom("axisPlacement", "right")
         .custom("axisSoftMax", 5)
         .set("color", json!({"mode": "fixed", "fixedColor": WARN}));
-    own_quantiles(panel, "polyai_exporter_poll_duration_seconds")
+    process::own_quantiles(panel, "polyai_exporter_poll_duration_seconds")
         .over_time(
             format!("60 * {}", sum_by(ALL, own("polyai_exporter_polls_skipped_total").rate())),
             "skipped",
@@ -307,81 +292,4 @@ fn events() -> Panel {
             .missing("Nothing out of the ordinary happened."),
     )
     .over_time(format!("{events} > 0"), "{{event}}")
-}
-
-fn process(title: &str, description: &str, field: Field, expr: impl std::fmt::Display) -> Panel {
-    Panel::lines(title, description, field.missing(NO_SCRAPE)).over_time(expr, "{{instance}}")
-}
-
-fn cpu() -> Panel {
-    let used = own("process_cpu_seconds_total").rate();
-    process("CPU", "Cores in use.", Field::default().set("unit", "none").set("min", 0), used).every("1m")
-}
-
-fn memory() -> Panel {
-    let used = own("process_resident_memory_bytes");
-    process("Memory", "Resident memory of the process.", Field::unit("bytes", 0).set("min", 0), used)
-}
-
-fn descriptors() -> Panel {
-    let used = format!("{} / {}", own("process_open_fds"), own("process_max_fds"));
-    let field = Field::share().custom("axisSoftMax", 1).steps(&[(None, "transparent"), (Some(0.8), WARN)]);
-    process(
-        "File descriptors",
-        "Share of the allowed file descriptors that are open. The dashed line is at 80 %.",
-        field,
-        used,
-    )
-    .with_limit_lines()
-}
-
-fn state() -> Panel {
-    let panel = Panel::lines(
-        "Transactions on the state",
-        "Time that a transaction takes: the disk. Only a committed one is shown on /metrics.",
-        Field::durations().missing(NO_SCRAPE),
-    );
-    own_quantiles(panel, "polyai_exporter_commit_duration_seconds")
-}
-
-fn commits() -> Panel {
-    Panel::lines(
-        "Commits",
-        "Transactions on the state per minute, by outcome. What failed is tried again; failures mean a full or broken disk.",
-        Field::unit("cpm", 0).set("min", 0).missing(NO_SCRAPE),
-    )
-    .over_time(format!("60 * {}", sum_by(&["outcome"], own("polyai_exporter_commits_total").rate())), "{{outcome}}")
-    .with(Field::default().set("color", json!({"mode": "fixed", "fixedColor": NEUTRAL})).for_field("committed"))
-    .with(Field::default().set("color", json!({"mode": "fixed", "fixedColor": BAD})).for_field("failed"))
-}
-
-fn scrape_cost() -> Panel {
-    process(
-        "Scrape duration",
-        "Time that Prometheus needs to scrape the exporter.",
-        Field::durations(),
-        scrape("scrape_duration_seconds"),
-    )
-}
-
-fn series() -> Panel {
-    Panel::lines(
-        "Series",
-        "Conversation series held (a histogram is one), and samples per scrape, with all buckets. Growth without new targets is a label that varies too much.",
-        Field::number().missing(NO_SCRAPE),
-    )
-    .over_time(sum_by(ALL, own("polyai_exporter_series")), "series")
-    .over_time(sum_by(ALL, scrape("scrape_samples_scraped")), "samples")
-    .in_colours(&[NEUTRAL, "purple"])
-}
-
-fn bytes() -> Panel {
-    let received = own("polyai_exporter_api_response_bytes_total").rate();
-    Panel::lines(
-        "Bytes received",
-        "Bytes of answers of the PolyAI API per second, after decompression.",
-        Field::unit("Bps", 0).set("min", 0).missing(NO_SCRAPE),
-    )
-    .over_time(sum_by(ALL, received), "received")
-    .in_colours(&[NEUTRAL])
 }

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::{files, lint};
 
+type Spoil = fn(&mut Value);
+
 /// What the lint says when `spoil` has changed the overview.
 fn said_of(spoil: impl FnOnce(&mut Value)) -> String {
     let mut files = files();
@@ -61,7 +63,7 @@ fn broken_queries_are_found() {
 
 #[test]
 fn broken_files_are_found() {
-    let spoil: [(fn(&mut Value), &str); 16] = [
+    let spoil: [(Spoil, &str); 16] = [
         (|file| file["__inputs"] = json!([]), "__inputs"),
         (|file| file["elements"] = json!({}), "elements"),
         (|file| file["panels"][1]["datasource"]["uid"] = json!("prometheus"), "instead of the variable"),

@@ -125,7 +125,7 @@ impl Scope {
     /// One counter's increase as a share of another's: a ratio of sums, with the floor.
     pub(crate) fn share(self, part: &Selector, whole: &Selector, by: &[&str], window: &str) -> String {
         let (part, whole) = (sum_by(by, part.increase(window)), sum_by(by, whole.increase(window)));
-        self.floored(&format!("{part} / ({whole} > 0)"), by, window)
+        self.floored(format!("{part} / ({whole} > 0)"), by, window)
     }
 
     /// A share as it was a number of weeks ago.

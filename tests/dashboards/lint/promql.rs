@@ -145,7 +145,16 @@ fn collect(expr: &Expr, function: Option<&str>, found: &mut Vec<Series>) {
                 collect(argument, Some(call.func.name), found);
             }
         }
-        _ => children(expr).into_iter().for_each(|child| collect(child, function, found)),
+        Expr::Aggregate(_)
+        | Expr::Unary(_)
+        | Expr::Binary(_)
+        | Expr::Paren(_)
+        | Expr::Subquery(_)
+        | Expr::NumberLiteral(_)
+        | Expr::StringLiteral(_)
+        | Expr::Extension(_) => {
+            children(expr).into_iter().for_each(|child| collect(child, function, found));
+        }
     }
 }
 
@@ -194,16 +203,19 @@ fn labels(expr: &Expr) -> Option<BTreeSet<String>> {
         Expr::Call(call) if matches!(call.func.name, "sort_desc" | "sort" | "clamp_min") => {
             labels(call.args.args.first()?)
         }
-        _ => None,
+        Expr::Unary(_)
+        | Expr::Subquery(_)
+        | Expr::NumberLiteral(_)
+        | Expr::StringLiteral(_)
+        | Expr::VectorSelector(_)
+        | Expr::MatrixSelector(_)
+        | Expr::Call(_)
+        | Expr::Extension(_) => None,
     }
 }
 
 fn is_scalar(expr: &Expr) -> bool {
-    match expr {
-        Expr::NumberLiteral(_) => true,
-        Expr::Call(call) => call.func.name == "time",
-        _ => false,
-    }
+    matches!(expr, Expr::NumberLiteral(_)) || matches!(expr, Expr::Call(call) if call.func.name == "time")
 }
 
 /// The names of the variables in a text: `$name`, `${name}` and `${name:format}`.

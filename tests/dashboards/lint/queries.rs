@@ -35,7 +35,7 @@ fn one(examined: &mut Examined<'_>, place: &str, panel: &Value, query: &Value, p
     }
     grouped(examined, place, parsed);
     let expr = text(&query["expr"]);
-    let business = parsed.selectors().iter().any(|series| is_business(series));
+    let business = parsed.selectors().iter().any(is_business);
     if business && parsed.divides_increases() {
         examined.demand(
             expr.contains(">= $min_conversations"),
