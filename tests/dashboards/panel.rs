@@ -124,8 +124,8 @@ impl Panel {
     ) -> Self {
         let options = json!({
             "displayMode": "basic",
-            "maxVizHeight": 24,
-            "minVizHeight": 16,
+            "maxVizHeight": 48,
+            "minVizHeight": 36,
             "minVizWidth": 8,
             "namePlacement": "top",
             "orientation": "horizontal",

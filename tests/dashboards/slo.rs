@@ -1,8 +1,6 @@
 //! *PolyAI / SLO*: is the month's budget at stake, where, and how fast does it burn? All of it reads what the rules of
 //! `alerts/` record, so that goals and numbers are theirs.
 
-use serde_json::json;
-
 use crate::dashboard::Dashboard;
 use crate::field::{BAD, Field, GOOD, NEUTRAL, WARN};
 use crate::measures::age_field;
@@ -41,23 +39,17 @@ pub(crate) fn dashboard() -> Dashboard {
         .panel(
             8,
             8,
-            burn_over_time("1h", "6h", FAST, BRISK, "A page is due over 14.4 in one hour, or over 6 in six."),
+            burn_over_time("1h", BRISK, FAST, "A page is due over 14.4 in one hour, or over 6 in six."),
         )
         .panel(
             8,
             8,
-            burn_over_time(
-                "1d",
-                "3d",
-                SLOW,
-                STEADY,
-                "A ticket is due over 3 in one day, or over 1 in three.",
-            ),
+            burn_over_time("1d", STEADY, SLOW, "A ticket is due over 3 in one day, or over 1 in three."),
         )
         .row("Fresh data")
-        .panel(8, 8, freshness())
-        .panel(8, 8, budget_over_time("freshness"))
-        .panel(8, 8, fresh_over_time())
+        .panel(10, 8, freshness())
+        .panel(7, 8, budget_over_time("freshness"))
+        .panel(7, 8, fresh_over_time())
         .closed_row(
             "Handled without a handoff: a business goal, whose alert is off unless you enable it",
             None,
@@ -107,7 +99,7 @@ fn now(dashboard: Dashboard) -> Dashboard {
     let in_time =
         format!("1 - {} / ({} > 0)", sum_by(&[], format!("{slow} * {replies}")), sum_by(&[], &replies));
     let fresh = format!("1 - avg({})", recorded("target:polyai_data:stale_ratio30d"));
-    let share = || Field::share().colour(NEUTRAL).missing("no rules");
+    let share = || Field::share().colour(NEUTRAL).missing("not yet");
     let scope = Scope { channel: false };
     let tiles = [
         (
@@ -125,7 +117,7 @@ fn now(dashboard: Dashboard) -> Dashboard {
         (
             "Replies: budget",
             "Of the goal for replies, at the project and region that has least: red is overspent, orange below a quarter.",
-            budget_field().missing("no rules"),
+            budget_field().missing("not yet"),
             format!("min({})", budget_left("reply_latency")),
         ),
         (
@@ -144,7 +136,7 @@ fn now(dashboard: Dashboard) -> Dashboard {
         (
             "Data: budget",
             "Of the goal for fresh data, at the target that has least: red is overspent, orange below a quarter.",
-            budget_field().missing("no rules"),
+            budget_field().missing("not yet"),
             format!("min({})", budget_left("freshness")),
         ),
         (
@@ -203,22 +195,20 @@ fn budget_over_time(slo: &str) -> Panel {
     .over_time(budget_left(slo), TARGET_LEGEND)
 }
 
-fn burn_over_time(short: &str, long: &str, first: f64, second: f64, when: &str) -> Panel {
-    let lower =
-        Field::default().custom("lineStyle", json!({"fill": "dash", "dash": [6, 6]})).custom("lineWidth", 1);
+fn burn_over_time(window: &str, warn: f64, bad: f64, when: &str) -> Panel {
     Panel::lines(
-        &format!("Burn rate, over {short} and {long}"),
-        &format!("How many times too fast the budget for replies is spent: solid over {short}, dashed over {long}. {when} A gap means too few replies."),
+        &format!("Burn rate, over {window}"),
+        &format!(
+            "How many times too fast the budget for replies is spent. {when} A gap means too few replies."
+        ),
         Field::unit("none", 1)
             .set("min", 0)
-            .custom("axisSoftMax", first)
-            .steps(&[(None, "transparent"), (Some(second), WARN), (Some(first), BAD)])
+            .custom("axisSoftMax", bad)
+            .steps(&[(None, "transparent"), (Some(warn), WARN), (Some(bad), BAD)])
             .missing("Nothing is recorded, or too few replies: this needs the rules of alerts/."),
     )
     .with_limit_lines()
-    .over_time(burn(short), &format!("{TARGET_LEGEND} {short}"))
-    .over_time(burn(long), &format!("{TARGET_LEGEND} {long}"))
-    .with(lower.for_query("B"))
+    .over_time(burn(window), TARGET_LEGEND)
 }
 
 fn freshness() -> Panel {
