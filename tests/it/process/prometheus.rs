@@ -3,6 +3,8 @@
 //! Prometheus and promtool come from the distribution (`tests/run` installs them). Without them these stories are left out,
 //! except in CI, where they fail.
 
+mod dashboards;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
