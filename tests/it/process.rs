@@ -9,6 +9,7 @@ mod formats;
 mod prometheus;
 mod scene;
 mod scrape;
+mod strain;
 mod web;
 
 /// Says that a story is left out, and why; `tests/run` and the reader of its output should know.

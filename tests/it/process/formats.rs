@@ -4,10 +4,10 @@
 //!
 //! The Python packages come with `tests/run`. Without them these stories are left out, except in CI, where they fail.
 
-mod openmetrics2;
-mod protobuf;
+pub(super) mod openmetrics2;
+pub(super) mod protobuf;
 mod python;
-mod shown;
+pub(super) mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -30,9 +30,9 @@ use super::{has, web};
 const PATIENCE: Duration = Duration::from_secs(60);
 const CALLS: usize = 60;
 const CODINGS: [&str; 3] = ["identity", "gzip", "zstd"];
-const PROTOBUF: &str =
+pub(super) const PROTOBUF: &str =
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
-const OPENMETRICS_2: &str = "application/openmetrics-text; version=2.0.0; charset=utf-8";
+pub(super) const OPENMETRICS_2: &str = "application/openmetrics-text; version=2.0.0; charset=utf-8";
 
 /// A project whose calls are over, with texts that formats have to escape.
 fn project(name: &str, region: Region) -> Project {
@@ -122,7 +122,7 @@ impl Page {
 }
 
 /// The body of an answer that comes as it was asked for, uncompressed.
-async fn body(exporter: SocketAddr, media: &str, coding: &str) -> Vec<u8> {
+pub(super) async fn body(exporter: SocketAddr, media: &str, coding: &str) -> Vec<u8> {
     let headers = [("accept", media), ("accept-encoding", coding)];
     let answer = web::fetch(exporter, "GET", "/metrics", &headers).await.unwrap();
     assert_eq!((answer.status(), answer.header("content-type")), (200, Some(media)));

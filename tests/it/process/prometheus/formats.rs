@@ -56,10 +56,10 @@ impl Stage {
         }
     }
 
-    /// The first call ever that is handed off for this reason.
+    /// The first call ever that is handed off for this reason begins; it is short, but long enough to be seen running.
     fn something_new_happens(&self) {
-        let call = Call::new("something-new").starting(self.scene.control().now() - TimeDelta::seconds(3));
-        self.put(call.lasting(2).turns(1).handoff("something_new", "Desk"));
+        let call = Call::new("something-new").starting(self.scene.control().now()).lasting(3).turns(1);
+        self.put(call.handoff("something_new", "Desk"));
     }
 
     /// The values of `le` of the latency, as `/metrics` spells them.
