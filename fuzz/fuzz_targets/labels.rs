@@ -36,9 +36,9 @@ fn families(input: &Input) -> Vec<Family> {
     ];
     for (values, count) in sets {
         let labels = Labels::new(NAMES.into_iter().zip(values.iter().map(String::as_str)));
-        let counts = [u64::from(*count), 0, 7];
+        let counts = [u64::from(count), 0, 7];
         let values = [
-            Value::total(u64::from(*count)),
+            Value::total(u64::from(count)),
             Value::Gauge(input.value),
             Value::Histogram(Histogram::new([0.5, 2.0], counts, input.value.abs())),
         ];
