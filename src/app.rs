@@ -3,6 +3,8 @@
 //! Owns: the order of building (state first, then the port, then the pollers) and of stopping (pollers, recorder, port).
 //! Building tells every address and refuses every problem before anything runs.
 
+pub(crate) mod derive;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -13,25 +15,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::aggregate::Layout;
 use crate::api::Client;
 use crate::api::client::{Access, ClientError};
 use crate::api::pace::{Concurrency, Pace};
 use crate::api::pages::List;
-use crate::api::request::Endpoint;
 use crate::api::server_clock::ServerClock;
 use crate::clock::Clock;
 use crate::config::{Settings, Target};
 use crate::events::Events;
-use crate::exposition::Format;
-use crate::exposition::board::{Board, Shown};
+use crate::exposition::board::Board;
 use crate::exposition::page::{Coding, Page};
+use crate::exposition::{Family, Format};
 use crate::ledger::store::{Store, StoreError};
 use crate::moment::Moment;
 use crate::recorder::task::{Handle, Published, Task};
-use crate::recorder::{Counting, Recorder, Resume, TargetIndex, TargetSetup};
+use crate::recorder::{Generation, Recorder, Resume, TargetIndex};
 use crate::schedule::poller::Untried;
-use crate::schedule::{Passes, Policy, Poller};
+use crate::schedule::{Passes, Poller};
 use crate::selfstats::{BuildInfo, SelfStats};
 use crate::server::{BindError, Exposition, Limits, Readiness, Routes, Server};
 use crate::shutdown::drain;
@@ -79,9 +79,22 @@ impl App {
     /// # Errors
     /// With a sentence for people: state in use, newer or damaged, port taken, a `ca_file` that is no bundle.
     pub async fn build(settings: &Settings, clock: Clock) -> Result<Self, BuildError> {
+        let storage = settings.storage.clone();
+        Self::build_on(settings, clock, move || Store::open(&storage)).await
+    }
+
+    /// The same on the state that `open` answers with, whatever the settings name.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub async fn build_on(
+        settings: &Settings,
+        clock: Clock,
+        open: impl FnOnce() -> Result<Store, StoreError> + Send + 'static,
+    ) -> Result<Self, BuildError> {
         let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(clock.now()));
         let events = Events::new(stats.clone());
-        let (recorder, resumes) = load(settings, &clock).await?;
+        let (recorder, resumes) = load(settings, &clock, open).await?;
         let server = Server::bind(settings.server.listen, Limits::default(), events.clone()).await?;
         let (task, handle, published) = Task::new(recorder, events.clone(), stats.clone());
         let untried = Untried::new(settings.targets.len());
@@ -89,10 +102,7 @@ impl App {
             Parts { settings, stats: &stats, events: &events, clock: &clock, handle, untried: &untried };
         let pollers = parts.pollers(resumes)?;
         stats.config_loaded(clock.now());
-        let shown = Shown {
-            native_histograms: settings.metrics.native_histograms,
-            openmetrics_created: settings.metrics.openmetrics_created,
-        };
+        let shown = derive::shown(settings);
         let scrape =
             Scrape { published: published.clone(), stats: stats.clone(), board: Board::new(shown), clock };
         let routes = Routes::new(Arc::new(scrape), Arc::new(Tried(untried)));
@@ -164,40 +174,17 @@ impl App {
     }
 }
 
-async fn load(settings: &Settings, clock: &Clock) -> Result<(Recorder, Vec<Resume>), StoreError> {
-    let polling = &settings.polling;
-    let counting = Counting {
-        layout: Layout::new(&settings.metrics),
-        settle: polling.settle,
-        settled_age: polling.recheck.first().copied().unwrap_or(Duration::from_secs(300)),
-        recent_window: settings.metrics.recent_window,
-        max_label_values: settings.metrics.max_label_values,
-    };
-    let setups: Vec<TargetSetup> = settings.targets.iter().map(setup).collect();
-    let storage = settings.storage.clone();
+async fn load(
+    settings: &Settings,
+    clock: &Clock,
+    open: impl FnOnce() -> Result<Store, StoreError> + Send + 'static,
+) -> Result<(Recorder, Vec<Resume>), StoreError> {
+    let (counting, setups) = (derive::counting(settings), derive::setups(settings));
     let now = Moment::from(clock.now());
-    let loading = tokio::task::spawn_blocking(move || {
-        let store = Store::open(&storage)?;
-        Recorder::load(store, &setups, counting, now)
-    });
+    let loading = tokio::task::spawn_blocking(move || Recorder::load(open()?, &setups, counting, now));
     match loading.await {
         Ok(outcome) => outcome,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
-}
-
-fn setup(target: &Target) -> TargetSetup {
-    let host = target.base_url.split("://").nth(1).unwrap_or(&target.base_url);
-    let host = host.split('/').next().unwrap_or(host);
-    TargetSetup {
-        key: target.key.clone(),
-        channels: target.channels.clone(),
-        info: [
-            target.account_id.clone(),
-            target.project_id.clone(),
-            host.to_owned(),
-            target.api_version.to_string(),
-        ],
     }
 }
 
@@ -218,8 +205,9 @@ impl Parts<'_> {
         let targets_per_key = self.settings.targets_per_key();
         let mut paces: HashMap<&str, Pace> = HashMap::new();
         let mut clients: HashMap<Option<&std::path::Path>, Client> = HashMap::new();
-        let spread =
-            polling.interval.min(FIRST_TICK_SPREAD.saturating_mul(count(self.settings.targets.len())));
+        let spread = polling
+            .interval
+            .min(FIRST_TICK_SPREAD.saturating_mul(derive::count(self.settings.targets.len())));
         let mut pollers = Vec::with_capacity(self.settings.targets.len());
         for (index, (target, resume)) in self.settings.targets.iter().zip(resumes).enumerate() {
             let ca_file = target.ca_file.as_deref();
@@ -243,7 +231,7 @@ impl Parts<'_> {
             }
             pollers.push(Poller {
                 index: TargetIndex(index),
-                passes: Passes::resume(self.policy(sharing), resume),
+                passes: Passes::resume(derive::policy(polling, sharing), resume),
                 list: self.list(target, client, pace),
                 interval: polling.interval,
                 phase: spread.mul_f64(rand::random()),
@@ -255,32 +243,10 @@ impl Parts<'_> {
         Ok(pollers)
     }
 
-    fn policy(&self, targets_sharing_key: usize) -> Policy {
-        let polling = &self.settings.polling;
-        // Of a target's share of the budget per tick, two requests go to the live and the fresh pass, one to rechecks.
-        let per_tick = f64::from(polling.requests_per_minute.get()) * polling.interval.as_secs_f64()
-            / 60.0
-            / f64::from(count(targets_sharing_key));
-        Policy {
-            interval: polling.interval,
-            ages: polling.recheck.clone(),
-            initial_lookback: polling.initial_lookback,
-            anchor: polling.anchor.map(Moment::from),
-            narrow_requests: whole(per_tick - 3.0).max(1),
-        }
-    }
-
     fn list(&self, target: &Target, client: Client, pace: Pace) -> List {
-        let endpoint = Endpoint::new(
-            &target.base_url,
-            target.api_version,
-            &target.account_id,
-            &target.project_id,
-            target.key.client_env,
-        );
         List {
             client,
-            access: Access { endpoint, key: target.api_key.clone(), pace },
+            access: Access { endpoint: derive::endpoint(target), key: target.api_key.clone(), pace },
             page_size: self.settings.polling.page_size,
             target: target.key.clone(),
             events: self.events.clone(),
@@ -288,15 +254,6 @@ impl Parts<'_> {
             server_clock: ServerClock::default(),
         }
     }
-}
-
-fn count(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX).max(1)
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
-fn whole(number: f64) -> usize {
-    number.clamp(0.0, 1000.0) as usize
 }
 
 /// What a scrape shows.
@@ -318,12 +275,16 @@ impl Exposition for Scrape {
 
     fn make(&self, format: Format, coding: Coding) -> io::Result<Page> {
         let generation = self.published.load_full();
-        self.board.make(format, coding, &generation, Moment::from(self.clock.now()), || {
-            self.stats.set_series(generation.targets.iter().map(|(_, series)| series.len()).sum());
-            self.stats.set_state_bytes(generation.state_bytes);
-            self.stats.gather()
-        })
+        let now = Moment::from(self.clock.now());
+        self.board.make(format, coding, &generation, now, || live(&generation, &self.stats))
     }
+}
+
+/// The exporter's own metrics beside `generation`.
+pub(crate) fn live(generation: &Generation, stats: &SelfStats) -> Vec<Family> {
+    stats.set_series(generation.targets.iter().map(|(_, series)| series.len()).sum());
+    stats.set_state_bytes(generation.state_bytes);
+    stats.gather()
 }
 
 struct Tried(Untried);

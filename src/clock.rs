@@ -22,6 +22,10 @@ enum Source {
         started: Instant,
         jump_ms: Arc<AtomicI64>,
     },
+    /// Stands still but for its jumps.
+    Standing {
+        now_ms: Arc<AtomicI64>,
+    },
 }
 
 impl Clock {
@@ -35,6 +39,12 @@ impl Clock {
         Self(Source::Virtual { origin, started: Instant::now(), jump_ms: Arc::default() })
     }
 
+    /// A clock that shows `origin` until it is moved by [`jump`](Self::jump): for time that is lived through faster than it
+    /// passes. Whole milliseconds.
+    pub fn standing_at(origin: DateTime<Utc>) -> Self {
+        Self(Source::Standing { now_ms: Arc::new(AtomicI64::new(origin.timestamp_millis())) })
+    }
+
     /// The wall-clock time.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
     pub fn now(&self) -> DateTime<Utc> {
@@ -44,13 +54,18 @@ impl Clock {
                 let elapsed = TimeDelta::from_std(started.elapsed()).unwrap_or(TimeDelta::MAX);
                 *origin + elapsed + TimeDelta::milliseconds(jump_ms.load(Ordering::Relaxed))
             }
+            Source::Standing { now_ms } => DateTime::from_timestamp_millis(now_ms.load(Ordering::Relaxed))
+                .unwrap_or(DateTime::UNIX_EPOCH),
         }
     }
 
-    /// Steps a virtual clock by `step`, as an operator or NTP would; the system clock is left alone.
+    /// Steps a virtual or standing clock by `step`, as an operator or NTP would; the system clock is left alone.
     pub fn jump(&self, step: TimeDelta) {
-        if let Source::Virtual { jump_ms, .. } = &self.0 {
-            jump_ms.fetch_add(step.num_milliseconds(), Ordering::Relaxed);
+        match &self.0 {
+            Source::System => {}
+            Source::Virtual { jump_ms: shown, .. } | Source::Standing { now_ms: shown } => {
+                shown.fetch_add(step.num_milliseconds(), Ordering::Relaxed);
+            }
         }
     }
 }

@@ -33,6 +33,8 @@ enum Command {
     Demo(cli::demo::Flags),
     /// Run the simulated Conversations API alone.
     Simulate(cli::simulate::Simulate),
+    /// Print the recording and alert rules for Prometheus, with thresholds of your own.
+    Rules(cli::rules::Rules),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +68,8 @@ fn run(flags: &Flags) -> Result<ExitCode, Failure> {
                 .await
                 .map(|()| ExitCode::SUCCESS)
                 .map_err(|error| Failure::run_time(&error)),
+            Command::Rules(flags) => cli::rules::run(flags, &mut std::io::stdout(), &mut std::io::stderr())
+                .map(|()| ExitCode::SUCCESS),
             Command::Check(flags) => {
                 cli::check::run(flags, &env, &mut std::io::stdout()).await.map(ExitCode::from)
             }

@@ -1,7 +1,5 @@
 //! The release binary as a process of its own, measured from outside.
 
-#![expect(clippy::panic, reason = "a bench may stop at any surprise")]
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -44,19 +42,29 @@ impl Exporter {
     /// Asks until `satisfied`; answers how long that took.
     pub(crate) fn wait_for(&mut self, satisfied: impl Fn(&str) -> bool) -> Duration {
         let started = Instant::now();
-        while started.elapsed() < Duration::from_secs(120) {
-            if get(&self.address, "/metrics").is_some_and(|metrics| satisfied(&metrics)) {
-                return started.elapsed();
-            }
+        let address = self.address.clone();
+        self.wait_until(|| get(&address, "/metrics").is_some_and(|metrics| satisfied(&metrics)));
+        started.elapsed()
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits until `satisfied`, without asking for anything itself.
+    pub(crate) fn wait_until(&mut self, satisfied: impl Fn() -> bool) {
+        let started = Instant::now();
+        while !satisfied() {
+            assert!(started.elapsed() < Duration::from_secs(120), "not within two minutes");
             assert!(self.process.try_wait().unwrap().is_none(), "the exporter has ended");
             pause(Duration::from_millis(20));
         }
-        panic!("not within two minutes");
     }
 
     /// CPU seconds, user and system, and peak resident bytes, as the system counts them.
     pub(crate) fn usage(&self) -> (f64, f64, u64) {
-        let proc = format!("/proc/{}", self.process.id());
+        let proc = format!("/proc/{}", self.id());
         let stat = std::fs::read_to_string(format!("{proc}/stat")).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         let seconds = |place: usize| fields.get(place).unwrap().parse::<f64>().unwrap() / 100.0;
@@ -68,7 +76,7 @@ impl Exporter {
 
     /// Ends it in order.
     pub(crate) fn stop(mut self) {
-        let pid = self.process.id().to_string();
+        let pid = self.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
         self.process.wait().unwrap();
     }

@@ -26,6 +26,11 @@ pub struct Contribution {
 }
 
 impl Contribution {
+    /// To a series without the optional dimensions, with one label of its own or none.
+    pub fn of_target(metric: Metric, label: Option<&str>, change: Change, at: Moment) -> Self {
+        Self { metric, values: label.into_iter().map(Arc::from).collect(), change, at }
+    }
+
     /// The series that changes.
     pub fn into_key(self) -> SeriesKey {
         SeriesKey { metric: self.metric, values: self.values }
@@ -151,9 +156,8 @@ fn admit(
 ) -> Arc<str> {
     let admitted = cap.admit(label, value);
     if admitted.folded {
-        let values = Arc::from([Arc::from(label)]);
         let (metric, change) = (Metric::LabelValuesFolded, Change::Add(1));
-        list.push(Contribution { metric, values, change, at: times.end() });
+        list.push(Contribution::of_target(metric, Some(label), change, times.end()));
     }
     admitted.value
 }

@@ -142,15 +142,16 @@ impl List {
 
 /// The way through the pages so far.
 #[derive(Debug, Default)]
-struct Way {
-    position: Position,
+pub(crate) struct Way {
+    /// Where the next page is.
+    pub(crate) position: Position,
     cursors: HashSet<String>,
     empty_pages: u32,
 }
 
 impl Way {
-    /// Where the next page is; none after the last.
-    fn after(&mut self, page: &Page, limit: NonZeroU16) -> Result<Option<Position>, FetchError> {
+    /// Where the page after `page` is; none after the last.
+    pub(crate) fn after(&mut self, page: &Page, limit: NonZeroU16) -> Result<Option<Position>, FetchError> {
         self.empty_pages = if page.is_empty() { self.empty_pages + 1 } else { 0 };
         if page.is_bare && page.len() >= usize::from(limit.get()) {
             return self.after_full_bare(page);

@@ -1,5 +1,7 @@
 //! `demo`: the simulator and the exporter in one process, on loopback, without an account and without a file left behind.
 
+mod past;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -9,11 +11,14 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use past::Past;
+
 use super::Failure;
 use crate::aggregate::{Metric, TargetSeries, Value};
 use crate::app::{App, Ended};
 use crate::clock::Clock;
 use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
+use crate::ledger::store::Store;
 use crate::recorder::Generation;
 use crate::recorder::task::Published;
 use crate::simulator::{Demo, Project, Simulator, World};
@@ -31,7 +36,7 @@ pub struct Flags {
     /// How often the simulated API is polled.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = interval)]
     pub interval: Duration,
-    /// How far back calls are counted, so that there is something to see at once.
+    /// How far back calls are counted, so that there is something to see at once; with --history, its beginning is.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
     pub lookback: Duration,
     /// The same seed gives the same calls.
@@ -40,6 +45,9 @@ pub struct Flags {
     /// Multiplies the number of calls.
     #[arg(long, value_name = "FACTOR", default_value_t = 3.0)]
     pub volume: f64,
+    /// The hours before now.
+    #[command(flatten)]
+    pub past: Past,
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
@@ -61,10 +69,23 @@ pub async fn run(flags: &Flags, stop: CancellationToken, out: &mut impl Write) -
         Failure::run_time(&format!("--simulator.listen-address {}: {error}", flags.simulator))
     })?;
     let demo = Demo { seed: flags.seed, volume: flags.volume, ..Demo::default() };
-    let simulator = Simulator::start(World::demo(&demo), listener, Clock::system())
-        .map_err(|error| Failure::run_time(&error))?;
-    let settings = settings(flags, simulator.addr, &simulator.control.projects());
-    let app = App::build(&settings, Clock::system()).await.map_err(|error| Failure::run_time(&error))?;
+    let now = Clock::system().now();
+    let world = flags.past.world(World::demo(&demo), now).map_err(|error| Failure::configuration(&error))?;
+    let address = listener.local_addr().map_err(|error| Failure::run_time(&error))?;
+    let settings = settings(flags, address, &world.projects);
+    let store = match flags.past.plan(now, flags.listen)? {
+        None => None,
+        Some(plan) => {
+            let Some(store) = past::live(plan, &settings, &world, &stop, out).await? else { return Ok(()) };
+            Some(store)
+        }
+    };
+    let simulator =
+        Simulator::start(world, listener, Clock::system()).map_err(|error| Failure::run_time(&error))?;
+    let storage = settings.storage.clone();
+    let open = move || store.map_or_else(|| Store::open(&storage), Ok);
+    let app =
+        App::build_on(&settings, Clock::system(), open).await.map_err(|error| Failure::run_time(&error))?;
     let (address, published) = (app.address(), app.published());
     introduce(out, address, simulator.addr).map_err(|error| Failure::run_time(&error))?;
     let running = tokio::spawn(app.run(stop.clone()));

@@ -14,6 +14,8 @@ pub enum Place {
     Line(Arc<str>, usize, usize),
     /// The environment variable of this name.
     Variable(String),
+    /// An option of the command line, as it was written.
+    Flag(String),
     /// Several environment variables together.
     Environment,
     /// The program itself: a default, or a value derived from others.
@@ -26,6 +28,7 @@ impl fmt::Display for Place {
             Self::File(path) => f.write_str(path),
             Self::Line(path, line, column) => write!(f, "{path}:{line}:{column}"),
             Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::Flag(flag) => f.write_str(flag),
             Self::Environment => f.write_str("environment"),
             Self::Program => f.write_str("configuration"),
         }
@@ -41,7 +44,7 @@ pub struct Complaint {
 }
 
 impl Complaint {
-    pub(super) fn new(place: &Place, key: &str, text: impl Into<String>) -> Self {
+    pub(crate) fn new(place: &Place, key: &str, text: impl Into<String>) -> Self {
         Self { place: place.clone(), key: key.to_owned(), text: text.into() }
     }
 
@@ -72,7 +75,7 @@ pub struct Problems(Vec<Complaint>);
 
 impl Problems {
     /// None if there is nothing to complain about.
-    pub(super) fn from_complaints(mut complaints: Vec<Complaint>) -> Option<Self> {
+    pub(crate) fn from_complaints(mut complaints: Vec<Complaint>) -> Option<Self> {
         complaints.sort_by(|a, b| a.place.cmp(&b.place));
         (!complaints.is_empty()).then_some(Self(complaints))
     }
@@ -101,7 +104,7 @@ impl std::error::Error for Problems {}
 const QUOTED: usize = 60;
 
 /// `text` in quotes, cut to 60 characters, with whatever a terminal would not print plainly escaped.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", plain(text))
 }
 
@@ -124,7 +127,7 @@ pub(super) fn plain(text: &str) -> String {
 
 /// The name of a key that is not known. A value that slipped into it (`{api_key:abc}` has no blank after the colon) is not
 /// repeated: names have a form.
-pub(super) fn name_shown(name: &str) -> String {
+pub(crate) fn name_shown(name: &str) -> String {
     let formed = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(letter));
     if formed && (1..=32).contains(&name.len()) {
         name.to_owned()
@@ -140,7 +143,7 @@ pub(super) fn is_sensitive(key: &str) -> bool {
 }
 
 /// `first`, `second` and `third`.
-pub(super) fn listed<'a>(items: impl IntoIterator<Item = &'a str>, last: &str) -> String {
+pub(crate) fn listed<'a>(items: impl IntoIterator<Item = &'a str>, last: &str) -> String {
     let items: Vec<_> = items.into_iter().collect();
     match items.as_slice() {
         [] => String::new(),

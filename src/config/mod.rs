@@ -37,9 +37,14 @@ pub use secret::Secret;
 pub use settings::{Dimension, Metrics, Polling, Server, Settings, Storage, Target};
 pub use shape::{Shape, span};
 
+// What any file for people needs: values with their places, complaints about them, and what was meant.
+pub(crate) use complaint::{listed, name_shown, quoted};
+pub(crate) use file::parse_yaml;
+pub(crate) use nearest::closest;
+pub(crate) use tree::{Node, Value};
+
 use credential::Surroundings;
 use reader::Reader;
-use tree::Node;
 
 /// What a configuration is made from.
 #[derive(Debug, Clone, Copy)]

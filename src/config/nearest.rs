@@ -64,7 +64,7 @@ fn normal(name: &str) -> String {
 }
 
 /// The candidate nearest to `wanted`, if it is near enough to be a slip of the pen.
-fn closest<'a>(
+pub(crate) fn closest<'a>(
     wanted: &str,
     candidates: impl Iterator<Item = &'a str>,
     name: impl Fn(&str) -> &str,

@@ -9,14 +9,14 @@ use super::complaint::{Place, is_sensitive, quoted};
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
-    pub(super) place: Place,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) place: Place,
+    pub(crate) value: Value,
 }
 
 /// The value of a key, as written.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Nothing,
     Switch(bool),
     Whole(i128),
@@ -27,11 +27,11 @@ pub(super) enum Value {
 }
 
 impl Node {
-    pub(super) fn text(place: Place, text: &str) -> Self {
+    pub(crate) fn text(place: Place, text: &str) -> Self {
         Self { place, value: Value::Text(text.to_owned()) }
     }
 
-    pub(super) fn table(place: Place) -> Self {
+    pub(crate) fn table(place: Place) -> Self {
         Self { place, value: Value::Table(BTreeMap::new()) }
     }
 
@@ -51,20 +51,20 @@ impl Node {
         self.value == Value::Nothing || self.items().is_some_and(<[Node]>::is_empty)
     }
 
-    pub(super) fn entries(&self) -> Option<&BTreeMap<String, Node>> {
+    pub(crate) fn entries(&self) -> Option<&BTreeMap<String, Node>> {
         if let Value::Table(entries) = &self.value { Some(entries) } else { None }
     }
 
-    pub(super) fn items(&self) -> Option<&[Node]> {
+    pub(crate) fn items(&self) -> Option<&[Node]> {
         if let Value::List(items) = &self.value { Some(items) } else { None }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Node> {
         self.entries()?.get(name)
     }
 
     /// What was found, for a message about `key`; only the kind of it where the value may be secret.
-    pub(super) fn found(&self, key: &str) -> String {
+    pub(crate) fn found(&self, key: &str) -> String {
         let secret = is_sensitive(key);
         match &self.value {
             Value::Nothing => "nothing".to_owned(),

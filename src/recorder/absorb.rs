@@ -158,12 +158,12 @@ impl Recorder {
     ) {
         let Some(state) = self.targets.get_mut(batch.target.0) else { return };
         let times = Times { ended_at, now: batch.now };
-        let (dimensions, mut list) =
-            conversation(facts, times, &self.counting.layout.dimensions, &mut state.cap);
+        let configured = &self.counting.layout.dimensions;
+        let (dimensions, mut list) = conversation(facts, times, configured, &mut state.cap);
         let lag = Micros::from_units(batch.now.since(ended_at).as_secs_f64()).unwrap_or_default();
-        list.push(of_target(batch, Metric::IngestLag, [], Change::Observe(lag)));
+        list.push(Contribution::of_target(Metric::IngestLag, None, Change::Observe(lag), batch.now));
         if late {
-            list.push(of_target(batch, Metric::Late, [], Change::Add(1)));
+            list.push(Contribution::of_target(Metric::Late, None, Change::Add(1), batch.now));
         }
         let tally = Tally::of(facts);
         // Of what is caught up on, nearly everything ended long ago.
@@ -185,10 +185,7 @@ impl Recorder {
             ended_at,
             added: tally,
             shown: tally,
-            dimensions: self
-                .counting
-                .layout
-                .dimensions
+            dimensions: configured
                 .iter()
                 .zip(dimensions.iter())
                 .map(|(&dimension, value)| (dimension, Box::from(&**value)))
@@ -220,7 +217,12 @@ impl Recorder {
             amendment(&change.added_before, &change.row.added, facts, times, &values, &mut state.cap);
         for (happened, direction) in [(change.up, "up"), (change.down, "down")] {
             if happened {
-                list.push(of_target(batch, Metric::Amendments, [direction], Change::Add(1)));
+                list.push(Contribution::of_target(
+                    Metric::Amendments,
+                    Some(direction),
+                    Change::Add(1),
+                    batch.now,
+                ));
             }
         }
         self.apply(batch, id, list, recorded);
@@ -294,15 +296,4 @@ impl Recorder {
         }
         self.changes.rows.insert((state.id, id.clone()), row);
     }
-}
-
-/// A contribution of the moment of counting.
-fn of_target<const N: usize>(
-    batch: &Batch,
-    metric: Metric,
-    values: [&str; N],
-    change: Change,
-) -> Contribution {
-    let values = values.iter().map(|&value| Arc::from(value)).collect();
-    Contribution { metric, values, change, at: batch.now }
 }

@@ -185,6 +185,11 @@ impl Recorder {
         };
     }
 
+    /// The store, for another recorder to be loaded from; what was not committed is gone.
+    pub fn into_store(self) -> Store {
+        self.store
+    }
+
     /// Takes hold of the store anew, after it failed.
     pub fn reopen(&mut self) {
         self.store.reopen();

@@ -75,6 +75,11 @@ impl Answer {
         Self { content_type: "text/html; charset=utf-8", ..Self::json(status, page.as_bytes().to_vec()) }
     }
 
+    /// What it says, whatever the way it was to travel.
+    pub(crate) fn into_body(self) -> Bytes {
+        self.body
+    }
+
     /// With the headers that every response has.
     pub(crate) fn into_response(self, correlation_id: &str, date: DateTime<Utc>) -> Response<Body> {
         let body = match self.delivery {

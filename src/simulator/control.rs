@@ -16,7 +16,7 @@ use super::requests::{RequestLine, Traffic};
 use super::state::Shared;
 use super::truth::{self, Truth};
 use super::world::Calls;
-use crate::target::{ClientEnv, TargetKey};
+use crate::target::TargetKey;
 
 /// Changes what a simulator does and tells what it did. Clones steer the same one.
 #[derive(Debug, Clone)]
@@ -110,18 +110,7 @@ impl Control {
     pub fn incident(&self, incident: &Incident) {
         let mut state = self.0.lock();
         let from = incident.from.max(state.now());
-        for project in &mut state.world.projects {
-            let concerned: Vec<ClientEnv> = project
-                .client_envs
-                .iter()
-                .copied()
-                .filter(|env| incident.scope.covers(&project.target(*env)))
-                .collect();
-            if let Calls::Generated(generated) = &mut project.calls {
-                let local = |env: ClientEnv| Local { kind: incident.kind, env, from, until: incident.until };
-                generated.incidents.extend(concerned.into_iter().map(local));
-            }
-        }
+        state.world.begin(incident, from);
     }
 
     /// The incidents that last now or are still to come, with the targets they concern.

@@ -4,6 +4,7 @@
 //! Owns: which calls start in a minute. Never: what is in them, which is `invent`.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -11,6 +12,7 @@ use super::call::Call;
 use super::dice::{Dice, mix_text};
 use super::incidents::{Local, Trouble};
 use super::invent::Kind;
+use super::kept::Kept;
 use super::profile::{Mishaps, Profile};
 use super::world::Ask;
 use crate::target::ClientEnv;
@@ -32,6 +34,8 @@ pub(crate) struct Generated {
     /// No call starts before.
     pub(crate) since: DateTime<Utc>,
     pub(crate) incidents: Vec<Local>,
+    /// Minutes that were drawn beforehand.
+    pub(crate) kept: Option<Arc<Kept>>,
 }
 
 impl Generated {
@@ -44,6 +48,7 @@ impl Generated {
             volume: 1.0,
             since: SINCE,
             incidents: Vec::new(),
+            kept: None,
         }
     }
 
@@ -56,17 +61,29 @@ impl Generated {
         };
         let (first, last) = (minute_of(from), minute_of(to));
         let ordinary_from = ask.open_at.map_or(i64::MIN, |open_at| minute_of(open_at - ORDINARY_REACH));
+        let kept = self.kept.as_ref().and_then(|kept| kept.of_env(ask.env));
         let mut show = |minute: i64| {
-            let mut calls = self.strays(ask.env, minute);
-            if minute >= ordinary_from {
-                calls.extend(self.ordinary(ask.env, minute));
+            let drawn;
+            let (strays, ordinary) = match kept.and_then(|kept| kept.minute(minute)) {
+                Some(kept) => kept,
+                None => {
+                    let ordinary =
+                        if minute >= ordinary_from { self.ordinary(ask.env, minute) } else { Vec::new() };
+                    drawn = (self.strays(ask.env, minute), ordinary);
+                    (drawn.0.as_slice(), drawn.1.as_slice())
+                }
+            };
+            let ordinary = if minute >= ordinary_from { ordinary } else { &[] };
+            if strays.is_empty() && ordinary.is_empty() {
+                return ControlFlow::Continue(());
             }
-            calls.retain(|call| (from..=to).contains(&call.start));
+            let wanted = |call: &&Call| (from..=to).contains(&call.start);
+            let mut calls: Vec<&Call> = strays.iter().chain(ordinary).filter(wanted).collect();
             calls.sort_by(|a, b| (a.start, &a.id).cmp(&(b.start, &b.id)));
             if ask.newest_first {
-                calls.iter().rev().try_for_each(&mut *see)
+                calls.into_iter().rev().try_for_each(&mut *see)
             } else {
-                calls.iter().try_for_each(&mut *see)
+                calls.into_iter().try_for_each(&mut *see)
             }
         };
         let _ = if ask.newest_first {
@@ -89,13 +106,13 @@ impl Generated {
     }
 
     /// Calls of the usual kind that start in `minute`.
-    fn ordinary(&self, env: ClientEnv, minute: i64) -> Vec<Call> {
+    pub(super) fn ordinary(&self, env: ClientEnv, minute: i64) -> Vec<Call> {
         let count = self.dice(env, minute, 0).poisson(self.rate(env, minute));
         (0..count).filter_map(|index| self.call(env, minute, 1 + index, Kind::Ordinary)).collect()
     }
 
     /// Calls that are open for long or arrive late.
-    fn strays(&self, env: ClientEnv, minute: i64) -> Vec<Call> {
+    pub(super) fn strays(&self, env: ClientEnv, minute: i64) -> Vec<Call> {
         let mishaps = &self.mishaps;
         let kinds = [
             (mishaps.late, Kind::Late),
@@ -137,6 +154,6 @@ impl Generated {
 /// The beginning of generated history: 1 January 2024.
 const SINCE: DateTime<Utc> = const { DateTime::from_timestamp(1_704_067_200, 0).expect("within range") };
 
-fn minute_of(moment: DateTime<Utc>) -> i64 {
+pub(super) fn minute_of(moment: DateTime<Utc>) -> i64 {
     moment.timestamp().div_euclid(60)
 }

@@ -62,6 +62,27 @@ impl IncidentKind {
         })
     }
 
+    /// The kind called `name`, with its number or the default.
+    ///
+    /// # Errors
+    /// With a sentence that names the parameter, `kind` or `amount`.
+    pub fn read(name: &str, amount: Option<f64>) -> Result<Self, String> {
+        let kind = Self::named(name, amount).ok_or_else(|| {
+            let known: Vec<&str> = Self::NAMES.iter().map(|(name, _)| *name).collect();
+            format!("kind: {name:?} is not an incident; there are {}", known.join(", "))
+        })?;
+        let fits = match kind {
+            Self::Latency(seconds) => (0.0..=60.0).contains(&seconds),
+            Self::Handoffs(share)
+            | Self::Silence(share)
+            | Self::OutOfDomain(share)
+            | Self::Traffic(share) => (0.0..=1.0).contains(&share),
+            Self::ShortCalls => amount.is_none(),
+        };
+        let takes = "latency takes seconds from 0 to 60, short_calls none, the others a share from 0 to 1";
+        if fits { Ok(kind) } else { Err(format!("amount: {takes}")) }
+    }
+
     /// The name by which [`named`](Self::named) finds it.
     pub(crate) fn name(self) -> &'static str {
         match self {

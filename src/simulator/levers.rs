@@ -118,24 +118,7 @@ fn end(now: DateTime<Utc>, lasting: Option<Duration>) -> Option<DateTime<Utc>> {
 fn begin(control: &Control, mut asked: Asked) -> Result<Value, String> {
     let name = asked.take("kind").unwrap_or_default();
     let amount = asked.number::<f64>("amount")?;
-    let kind = IncidentKind::named(&name, amount).ok_or_else(|| {
-        let known: Vec<&str> = IncidentKind::NAMES.iter().map(|(name, _)| *name).collect();
-        format!("kind: {name:?} is not an incident; there are {}", known.join(", "))
-    })?;
-    let fits = match kind {
-        IncidentKind::Latency(seconds) => (0.0..=60.0).contains(&seconds),
-        IncidentKind::Handoffs(share)
-        | IncidentKind::Silence(share)
-        | IncidentKind::OutOfDomain(share)
-        | IncidentKind::Traffic(share) => (0.0..=1.0).contains(&share),
-        IncidentKind::ShortCalls => amount.is_none(),
-    };
-    if !fits {
-        return Err(
-            "amount: latency takes seconds from 0 to 60, short_calls none, the others a share from 0 to 1"
-                .into(),
-        );
-    }
+    let kind = IncidentKind::read(&name, amount)?;
     let scope = scope(control, &mut asked)?;
     let from = control.now();
     let until = end(from, asked.span("for")?);

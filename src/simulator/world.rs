@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::bulk::Bulk;
 use super::call::Call;
 use super::generated::Generated;
+use super::incidents::{Incident, Local};
 use super::project::Project;
 use super::script::Script;
 use crate::target::{ClientEnv, TargetKey};
@@ -48,6 +49,26 @@ impl World {
     /// A world of these projects.
     pub fn of(projects: impl IntoIterator<Item = Project>) -> Self {
         Self { projects: projects.into_iter().collect() }
+    }
+
+    /// With an incident that has been there from its beginning, wherever that lies.
+    #[must_use]
+    pub fn with_incident(mut self, incident: &Incident) -> Self {
+        self.begin(incident, incident.from);
+        self
+    }
+
+    /// Begins `incident` at `from` in the generated projects that it concerns.
+    pub(crate) fn begin(&mut self, incident: &Incident, from: DateTime<Utc>) {
+        for project in &mut self.projects {
+            let envs = project.client_envs.iter().copied();
+            let concerned: Vec<ClientEnv> =
+                envs.filter(|&env| incident.scope.covers(&project.target(env))).collect();
+            if let Calls::Generated(generated) = &mut project.calls {
+                let local = |env: ClientEnv| Local { kind: incident.kind, env, from, until: incident.until };
+                generated.incidents.extend(concerned.into_iter().map(local));
+            }
+        }
     }
 
     /// The project of `target`.

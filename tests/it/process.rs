@@ -4,11 +4,14 @@ mod busy;
 mod cli;
 mod crash;
 mod daemon;
+mod deploy;
 mod disk;
 mod formats;
+mod history;
 mod prometheus;
 mod scene;
 mod scrape;
+mod stack;
 mod strain;
 mod web;
 

@@ -4,6 +4,7 @@ mod cost;
 mod dialects;
 mod faults;
 mod freshness;
+mod history;
 mod isolation;
 mod log;
 mod one_call;

@@ -64,6 +64,11 @@ fn text_of(path: &Path) -> Result<String, String> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
+/// Parses the YAML `text`, which complaints call `name`.
+pub(crate) fn parse_yaml(name: &str, text: &str) -> Result<Node, Vec<Complaint>> {
+    parse(&name.into(), text, Format::Yaml)
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Format {
     Yaml,

@@ -94,8 +94,8 @@ async fn the_help_lists_what_there_is() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert_eq!(commands, ["serve", "check", "demo", "simulate", "help"]);
-    for command in &commands[..4] {
+    assert_eq!(commands, ["serve", "check", "demo", "simulate", "rules", "help"]);
+    for command in &commands[..5] {
         let help = polyai_exporter(&[command, "--help"], &[]).await;
         assert_eq!(help.code, 0, "{command}");
         assert!(help.stdout.contains("Usage: polyai-exporter"), "{command}: {}", help.stdout);

@@ -3,6 +3,7 @@
 //! Prometheus and promtool come from the distribution (`tests/run` installs them). Without them these stories are left out,
 //! except in CI, where they fail.
 
+mod dashboards;
 mod formats;
 mod server;
 
@@ -12,38 +13,44 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
-use self::server::{Job, Prometheus, wait};
+use self::server::STEP;
+pub(super) use self::server::{Prometheus, query, wait};
 use super::daemon::{BINARY, command, follow};
 use super::has;
 use super::scrape::Scrape;
 use super::web;
 
 /// Whether the tools are there.
-async fn installed() -> bool {
+pub(super) async fn installed() -> bool {
     let mut found = true;
-    for tool in ["prometheus", "promtool"] {
+    for tool in ["prometheus", "promtool", "prometheus-alertmanager", "amtool"] {
         found &= command(tool).arg("--version").output().await.is_ok_and(|output| output.status.success());
     }
-    has(found, "prometheus and promtool are not installed; tests/run installs them")
+    has(found, "prometheus and prometheus-alertmanager are not installed; tests/run installs them")
 }
 
 /// `demo` in a process of its own.
-struct Demo {
+pub(super) struct Demo {
     _process: Child,
-    exporter: SocketAddr,
+    pub(super) exporter: SocketAddr,
     simulator: SocketAddr,
 }
 
 impl Demo {
     async fn start() -> Self {
-        let mut demo = command(BINARY);
         // Busy enough that calls end within seconds at any hour of any day.
-        demo.args(["--log.format", "json", "demo", "--interval", "1s", "--lookback", "1m", "--volume", "30"])
+        Self::start_with(|demo| demo.args(["--interval", "1s", "--lookback", "1m", "--volume", "30"])).await
+    }
+
+    /// With more arguments.
+    pub(super) async fn start_with(more: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let mut demo = command(BINARY);
+        demo.args(["--log.format", "json", "demo"])
             .args(["--web.listen-address", "127.0.0.1:0", "--simulator.listen-address", "127.0.0.1:0"])
             .stderr(Stdio::null());
-        let mut process = demo.spawn().unwrap();
+        let mut process = more(&mut demo).spawn().unwrap();
         let said = Arc::<Mutex<String>>::default();
         tokio::spawn(follow(process.stdout.take().unwrap(), said.clone()));
         let address = |name: &str| {
@@ -99,7 +106,7 @@ async fn prometheus_stores_what_the_demo_counts_and_its_queries_answer() {
         return;
     }
     let demo = Demo::start().await;
-    let prometheus = Prometheus::start("prometheus", &[], &[Job::plain("polyai", demo.exporter)]).await;
+    let prometheus = Prometheus::start(demo.exporter).await;
 
     wait("up", async || prometheus.number(r#"up{job="polyai"}"#).await.filter(|up| *up == 1.0)).await;
     let increase = "sum(increase(polyai_conversations_total[1m]))";

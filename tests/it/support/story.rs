@@ -175,7 +175,11 @@ impl Story {
 impl Exporter {
     /// Starts a daemon.
     pub(crate) async fn start(settings: &Settings, clock: Clock) -> Self {
-        let app = App::build(settings, clock.clone()).await.unwrap();
+        Self::running(App::build(settings, clock.clone()).await.unwrap(), clock)
+    }
+
+    /// Runs a daemon that was built with `clock`.
+    pub(crate) fn running(app: App, clock: Clock) -> Self {
         let (address, stop) = (app.address(), CancellationToken::new());
         let running = tokio::spawn(app.run(stop.clone()));
         Self { clock, address, stop, running }

@@ -139,9 +139,9 @@ async fn the_installed_prometheus_reads_exemplars_and_either_kind_of_buckets() {
     let stage = Stage::set().await;
     let job = |name| [Job::plain(name, stage.exporter)];
     let with_native = ["--enable-feature=native-histograms,exemplar-storage"];
-    let protobuf = Prometheus::start("prometheus", &with_native, &job("protobuf")).await;
+    let protobuf = Prometheus::with("prometheus", &with_native, &job("protobuf")).await;
     let classic = ["--enable-feature=exemplar-storage"];
-    let openmetrics = Prometheus::start("prometheus", &classic, &job("openmetrics")).await;
+    let openmetrics = Prometheus::with("prometheus", &classic, &job("openmetrics")).await;
     has_counted(&protobuf, "protobuf", 0).await;
     has_counted(&openmetrics, "openmetrics", 0).await;
 
@@ -196,7 +196,7 @@ async fn prometheus_3_reads_every_protocol_and_sees_the_first_event_of_a_new_lab
     let (jobs, native) =
         if accepts(&promtool, &new).await { (new, "") } else { (jobs(&[]), ",native-histograms") };
     let features = format!("--enable-feature=exemplar-storage,created-timestamp-zero-ingestion{native}");
-    let prometheus = Prometheus::start(folder.join("prometheus"), &[&features], &jobs).await;
+    let prometheus = Prometheus::with(folder.join("prometheus"), &[&features], &jobs).await;
     for job in &jobs {
         has_counted(&prometheus, &job.name, 0).await;
     }

@@ -18,13 +18,14 @@ use tokio::time::sleep;
 use super::super::daemon::{command, follow};
 use super::super::web;
 
-const PATIENCE: Duration = Duration::from_secs(90);
-const STEP: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const STEP: Duration = Duration::from_millis(250);
 
 /// What is scraped, and how.
 pub(super) struct Job {
     pub(super) name: String,
     exporter: SocketAddr,
+    instance: String,
     /// More lines of its part of the configuration.
     settings: Vec<String>,
 }
@@ -32,7 +33,7 @@ pub(super) struct Job {
 impl Job {
     /// With the defaults of Prometheus.
     pub(super) fn plain(name: &str, exporter: SocketAddr) -> Self {
-        Self { name: name.to_owned(), exporter, settings: Vec::new() }
+        Self { name: name.to_owned(), exporter, instance: exporter.to_string(), settings: Vec::new() }
     }
 
     /// With `setting` too.
@@ -45,8 +46,11 @@ impl Job {
 /// The configuration of a Prometheus that scrapes once a second.
 fn configuration(jobs: &[Job]) -> String {
     let mut text = "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n".to_owned();
-    for Job { name, exporter, settings } in jobs {
-        text += &format!("  - job_name: {name}\n    static_configs: [{{targets: [\"{exporter}\"]}}]\n");
+    for Job { name, exporter, instance, settings } in jobs {
+        let labels = format!("{{instance: \"{instance}\"}}");
+        text += &format!(
+            "  - job_name: {name}\n    static_configs: [{{targets: [\"{exporter}\"], labels: {labels}}}]\n"
+        );
         settings.iter().for_each(|setting| text += &format!("    {setting}\n"));
     }
     text
@@ -63,17 +67,39 @@ pub(super) async fn accepts(promtool: &Path, jobs: &[Job]) -> bool {
 }
 
 /// A Prometheus that scrapes once a second.
-pub(super) struct Prometheus {
+pub(crate) struct Prometheus {
     _process: Child,
     _folder: TempDir,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     said: Arc<Mutex<String>>,
 }
 
 impl Prometheus {
+    /// The installed one, with its defaults.
+    pub(super) async fn start(exporter: SocketAddr) -> Self {
+        Self::with("prometheus", &[], &[Job::plain("polyai", exporter)]).await
+    }
+
     /// Starts `program`, with these flags.
-    pub(super) async fn start(program: impl AsRef<Path>, flags: &[&str], jobs: &[Job]) -> Self {
+    pub(super) async fn with(program: impl AsRef<Path>, flags: &[&str], jobs: &[Job]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        Self::run(program, folder, &data, flags, jobs).await
+    }
+
+    /// The installed one, on the blocks in `data`; it scrapes `exporter`, which it calls `instance`.
+    pub(crate) async fn on(data: &Path, exporter: SocketAddr, instance: &str) -> Self {
+        let job = Job { instance: instance.to_owned(), ..Job::plain("polyai", exporter) };
+        Self::run("prometheus", tempfile::tempdir().unwrap(), data, &[], &[job]).await
+    }
+
+    async fn run(
+        program: impl AsRef<Path>,
+        folder: TempDir,
+        data: &Path,
+        flags: &[&str],
+        jobs: &[Job],
+    ) -> Self {
         let config = folder.path().join("prometheus.yml");
         std::fs::write(&config, configuration(jobs)).unwrap();
         // Given back at once; nobody else is likely to be given it in between.
@@ -81,7 +107,7 @@ impl Prometheus {
         let mut prometheus = command(program.as_ref());
         prometheus
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--storage.tsdb.path={}", data.display()))
             .arg(format!("--web.listen-address={address}"))
             .args(["--log.level=warn"])
             .args(flags)
@@ -104,33 +130,25 @@ impl Prometheus {
 
     /// `data` of the answer to a question to its API.
     pub(super) async fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
-        let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let pairs: Vec<String> =
-            parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-        let path = format!("/api/v1/{path}?{}", pairs.join("&"));
-        let (status, body) = web::get(self.address, &path).await.unwrap();
-        assert_eq!(status, 200, "{parameters:?}: {body}");
-        let mut answer: Value = serde_json::from_str(&body).unwrap();
-        answer["data"].take()
+        ask(self.address, path, parameters).await
     }
 
-    /// The samples that answer `query` now.
-    pub(super) async fn query(&self, query: &str) -> Vec<(BTreeMap<String, String>, f64)> {
-        let data = self.ask("query", &[("query", query)]).await;
-        let samples = data["result"].as_array().unwrap_or_else(|| panic!("{data}"));
-        samples
-            .iter()
-            .map(|sample| {
-                let labels = serde_json::from_value(sample["metric"].clone()).unwrap();
-                let value =
-                    sample["value"][1].as_str().unwrap_or_else(|| panic!("{query}: no number: {sample}"));
-                (labels, value.parse().unwrap())
-            })
-            .collect()
+    /// The samples that answer `text` now.
+    pub(super) async fn query(&self, text: &str) -> Vec<(BTreeMap<String, String>, f64)> {
+        query(self.address, text).await
+    }
+
+    /// The values of the one series that answers `text` from one moment to another, every `step` seconds.
+    pub(crate) async fn range(&self, text: &str, from: f64, to: f64, step: u32) -> Vec<f64> {
+        let (from, to, step) = (format!("{from:.3}"), format!("{to:.3}"), step.to_string());
+        let parameters = [("query", text), ("start", &*from), ("end", &*to), ("step", &*step)];
+        let data = self.ask("query_range", &parameters).await;
+        let points = data["result"][0]["values"].as_array().unwrap_or_else(|| panic!("{text}: {data}"));
+        points.iter().map(|point| point[1].as_str().unwrap().parse().unwrap()).collect()
     }
 
     /// The one number that answers `query`; none if it has no answer yet, or no number.
-    pub(super) async fn number(&self, query: &str) -> Option<f64> {
+    pub(crate) async fn number(&self, query: &str) -> Option<f64> {
         match self.query(query).await.as_slice() {
             [(_, value)] if value.is_finite() => Some(*value),
             _ => None,
@@ -138,8 +156,31 @@ impl Prometheus {
     }
 }
 
+async fn ask(address: SocketAddr, path: &str, parameters: &[(&str, &str)]) -> Value {
+    let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let pairs: Vec<String> =
+        parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+    let path = format!("/api/v1/{path}?{}", pairs.join("&"));
+    let (status, body) = web::get(address, &path).await.unwrap();
+    assert_eq!(status, 200, "{parameters:?}: {body}");
+    let mut answer: Value = serde_json::from_str(&body).unwrap();
+    answer["data"].take()
+}
+
+/// The samples that answer `text` at the Prometheus at `address` now.
+pub(crate) async fn query(address: SocketAddr, text: &str) -> Vec<(BTreeMap<String, String>, f64)> {
+    let data = ask(address, "query", &[("query", text)]).await;
+    let samples = data["result"].as_array().unwrap_or_else(|| panic!("{data}"));
+    let sample = |sample: &Value| {
+        let labels = serde_json::from_value(sample["metric"].clone()).unwrap();
+        let value = sample["value"][1].as_str().unwrap_or_else(|| panic!("{text}: no number: {sample}"));
+        (labels, value.parse().unwrap())
+    };
+    samples.iter().map(sample).collect()
+}
+
 /// What `ask` answers, as soon as it does.
-pub(super) async fn wait<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+pub(crate) async fn wait<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
     for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
         if let Some(answer) = ask().await {
             return answer;

@@ -1,0 +1,126 @@
+//! What a scrape costs over HTTP: CPU of the server process per answer, and the slowest answers, against other servers that
+//! send the same series. One core for the server, the other for who asks.
+//!
+//!     scripts/bench-scrape
+//!
+//! brings the peers with apt and runs this; what is not installed is left out, and said to be. The peers are nginx, which
+//! sends the very bytes of our answer from files, and Pushgateway, which is Go's client library behind the usual handler.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a bench tells its figures and may stop at any surprise"
+)]
+
+mod peers;
+mod process;
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use peers::{Files, Load, Nginx, Pushgateway, Served, pin};
+use polyai_exporter::clock::Clock;
+use polyai_exporter::simulator::{Profile, Project, Simulator, World};
+use polyai_exporter::target::Region;
+use process::{Exporter, free_port, get, mega, pause, sum};
+
+/// Lines that each target has, about.
+const LINES_PER_TARGET: u64 = 110;
+/// How long each load lasts.
+const SECONDS: u64 = 4;
+
+fn main() {
+    assert!(peers::is_installed("wrk"), "wrk asks the questions: apt-get install wrk");
+    pin(std::process::id(), 0);
+    for lines in [1_000, 10_000, 100_000] {
+        measure(lines);
+    }
+}
+
+fn measure(lines: u64) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let targets = lines.div_ceil(LINES_PER_TARGET);
+    let projects = (0..targets).map(|number| {
+        Project::new(&format!("p{number}"), Region::Us1)
+            .with_ids("ws-1", &format!("P{number}"))
+            .with_generated(number, Profile::pilot())
+    });
+    let simulator = runtime.block_on(Simulator::on_loopback(World::of(projects), Clock::system())).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("exporter.yaml");
+    std::fs::write(&config, configuration(targets, simulator.addr, directory.path())).unwrap();
+    let mut exporter = Exporter::start(&config);
+    // Over `/-/ready`, so that the first scrape is the one that is measured.
+    let address = exporter.address.clone();
+    exporter.wait_until(|| get(&address, "/-/ready").is_some_and(|answer| answer == "ready\n"));
+    pause(Duration::from_secs(2));
+    pin(exporter.id(), 1);
+
+    let before = peers::resident(exporter.id());
+    let plain = peers::fetch(&exporter.address, None);
+    let packed = peers::fetch(&exporter.address, Some("gzip"));
+    let text = String::from_utf8(plain.clone()).unwrap();
+    let samples = text.lines().filter(|line| !line.starts_with('#')).count();
+    exporter.wait_for(|text| sum(text, "polyai_target_up{") == targets);
+    println!(
+        "\n{samples} series of {targets} targets: {:.2} MB, {:.3} MB in gzip",
+        mega(plain.len() as u64),
+        mega(packed.len() as u64)
+    );
+
+    let nginx =
+        [Files::Copied, Files::Lent].map(|files| Nginx::start(directory.path(), files, &plain, &packed));
+    let pushgateway = Pushgateway::start(directory.path(), &text);
+    for coding in [None, Some("gzip")] {
+        println!("  {}", coding.unwrap_or("identity"));
+        let ours = Served { name: "polyai-exporter", address: &exporter.address, pid: exporter.id() };
+        let mut one = None;
+        for connections in [1, 8] {
+            let load = Load { connections, seconds: SECONDS, coding };
+            let cost = load.on(&ours);
+            cost.print();
+            for nginx in nginx.iter().flatten() {
+                let theirs = load.on(&nginx.served());
+                theirs.print();
+                cost.compare(&theirs);
+            }
+            one.get_or_insert(cost);
+        }
+        let alone = one.unwrap();
+        if let Some(pushgateway) = &pushgateway {
+            let theirs = Load { connections: 1, seconds: SECONDS, coding }.on(&pushgateway.served());
+            theirs.print();
+            theirs.compare(&alone);
+        }
+    }
+    println!(
+        "  resident before the first scrape {:.1} MB, after all {:.1} MB, at most {:.1} MB",
+        mega(before),
+        mega(peers::resident(exporter.id())),
+        mega(exporter.usage().2)
+    );
+    drop((nginx, pushgateway));
+    exporter.stop();
+    runtime.block_on(simulator.stop());
+}
+
+/// Polls once and then rests, so that nothing but scrapes takes time.
+fn configuration(targets: u64, simulator: SocketAddr, directory: &Path) -> String {
+    let mut text = format!(
+        "server: {{listen: \"127.0.0.1:{}\"}}\nstorage: {{path: {}}}\n\
+         polling: {{interval: 1h, recheck: [2h], initial_lookback: 3h, requests_per_minute: 60000, max_concurrent_requests: 64}}\ntargets:\n",
+        free_port(),
+        directory.join("state").display(),
+    );
+    for number in 0..targets {
+        writeln!(
+            text,
+            "  - {{name: p{number}, region: us-1, account_id: ws-1, project_id: P{number}, api_key: demo-key, base_url: \"http://{simulator}/us-1\"}}"
+        )
+        .unwrap();
+    }
+    text
+}

@@ -1,0 +1,87 @@
+//! What the settings mean for each part. Pure.
+
+use std::time::Duration;
+
+use crate::aggregate::Layout;
+use crate::api::request::Endpoint;
+use crate::config::{Polling, Settings, Target};
+use crate::exposition::board::Shown;
+use crate::moment::Moment;
+use crate::recorder::{Counting, TargetSetup};
+use crate::schedule::Policy;
+
+/// How conversations count.
+pub(crate) fn counting(settings: &Settings) -> Counting {
+    let polling = &settings.polling;
+    Counting {
+        layout: Layout::new(&settings.metrics),
+        settle: polling.settle,
+        settled_age: polling.recheck.first().copied().unwrap_or(Duration::from_secs(300)),
+        recent_window: settings.metrics.recent_window,
+        max_label_values: settings.metrics.max_label_values,
+    }
+}
+
+/// What the formats show.
+pub(crate) fn shown(settings: &Settings) -> Shown {
+    Shown {
+        native_histograms: settings.metrics.native_histograms,
+        openmetrics_created: settings.metrics.openmetrics_created,
+    }
+}
+
+/// What the recorder needs to know of each target, in their order.
+pub(crate) fn setups(settings: &Settings) -> Vec<TargetSetup> {
+    settings.targets.iter().map(setup).collect()
+}
+
+fn setup(target: &Target) -> TargetSetup {
+    let host = target.base_url.split("://").nth(1).unwrap_or(&target.base_url);
+    let host = host.split('/').next().unwrap_or(host);
+    TargetSetup {
+        key: target.key.clone(),
+        channels: target.channels.clone(),
+        info: [
+            target.account_id.clone(),
+            target.project_id.clone(),
+            host.to_owned(),
+            target.api_version.to_string(),
+        ],
+    }
+}
+
+/// Where a target's conversations are listed.
+pub(crate) fn endpoint(target: &Target) -> Endpoint {
+    Endpoint::new(
+        &target.base_url,
+        target.api_version,
+        &target.account_id,
+        &target.project_id,
+        target.key.client_env,
+    )
+}
+
+/// The passes of a target that shares its key's budget with so many, itself included.
+pub(crate) fn policy(polling: &Polling, targets_sharing_key: usize) -> Policy {
+    // Of a target's share of the budget per tick, two requests go to the live and the fresh pass, one to rechecks.
+    let per_tick = f64::from(polling.requests_per_minute.get()) * polling.interval.as_secs_f64()
+        / 60.0
+        / f64::from(count(targets_sharing_key));
+    Policy {
+        interval: polling.interval,
+        ages: polling.recheck.clone(),
+        initial_lookback: polling.initial_lookback,
+        anchor: polling.anchor.map(Moment::from),
+        narrow_requests: whole(per_tick - 3.0).max(1),
+    }
+}
+
+/// At least 1.
+pub(crate) fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX).max(1)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
+fn whole(number: f64) -> usize {
+    number.clamp(0.0, 1000.0) as usize
+}

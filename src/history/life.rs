@@ -1,0 +1,277 @@
+//! The daemon in borrowed time: the same passes, wire, verdicts and series as always, one poll after another.
+//!
+//! Owns: the loop of a poller without its waits, and the group commit of a tick. Never: faults, pace or retries, since the API in
+//! the same process has none.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+
+use super::Plan;
+use super::scrapes::Scraper;
+use crate::api::client::LIST;
+use crate::api::page::Page;
+use crate::api::pages::Way;
+use crate::api::request::{Endpoint, PageRequest};
+use crate::api::{FetchError, Filter};
+use crate::app::derive;
+use crate::clock::Clock;
+use crate::config::{Secret, Settings};
+use crate::conversation::{Conversation, Phase};
+use crate::events::Events;
+use crate::ledger::store::{Store, StoreError};
+use crate::moment::Moment;
+use crate::problem::Problem;
+use crate::recorder::{Batch, Recorder, Sighting, Status, TargetIndex};
+use crate::schedule::health::Health;
+use crate::schedule::{Passes, Purpose, Walk};
+use crate::selfstats::{BuildInfo, Code, SelfStats};
+use crate::simulator::{Direct, World};
+use crate::target::TargetKey;
+
+/// Marks that moved without anything being counted are written, and rows forgotten, this often; as the recorder's task does.
+const HOUSEKEEPING: TimeDelta = TimeDelta::seconds(60);
+
+/// Why a time could not be lived through.
+#[derive(Debug, thiserror::Error)]
+pub enum LifeError {
+    /// The state.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The simulated API.
+    #[error("the simulated API: {0}")]
+    Api(#[from] FetchError),
+    /// A scrape.
+    #[error("a scrape cannot be written: {0}")]
+    Scrape(#[from] std::io::Error),
+    /// It was to stop.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// A daemon at some moment of the time that it lives through.
+pub(super) struct Life {
+    clock: Clock,
+    until: DateTime<Utc>,
+    interval: TimeDelta,
+    step: TimeDelta,
+    next_poll: DateTime<Utc>,
+    next_scrape: DateTime<Utc>,
+    next_housekeeping: DateTime<Utc>,
+    recorder: Recorder,
+    /// Whose rows are looked through next.
+    to_prune: VecDeque<TargetIndex>,
+    pollers: Vec<Poller>,
+    scraper: Scraper,
+    stats: SelfStats,
+}
+
+impl Life {
+    pub(super) fn begin(plan: &Plan, settings: &Settings, world: World) -> Result<Self, LifeError> {
+        let clock = Clock::standing_at(plan.from);
+        let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(plan.from));
+        let api = Direct::new(world, clock.clone());
+        let events = Events::new(stats.clone());
+        let setups = derive::setups(settings);
+        let store = Store::open(&settings.storage)?;
+        let (recorder, resumes) =
+            Recorder::load(store, &setups, derive::counting(settings), Moment::from(plan.from))?;
+        let sharing = settings.targets_per_key();
+        let pollers = settings.targets.iter().zip(resumes).enumerate().map(|(index, (target, resume))| {
+            let sharing = sharing.get(target.api_key.reveal()).copied().unwrap_or(1);
+            Poller {
+                index: TargetIndex(index),
+                target: target.key.clone(),
+                passes: Passes::resume(derive::policy(&settings.polling, sharing), resume),
+                endpoint: derive::endpoint(target),
+                key: target.api_key.clone(),
+                page_size: settings.polling.page_size,
+                health: Health::default(),
+                api: api.clone(),
+                stats: stats.clone(),
+                events: events.clone(),
+            }
+        });
+        let pollers: Vec<Poller> = pollers.collect();
+        stats.config_loaded(plan.from);
+        Ok(Self {
+            until: plan.until,
+            interval: whole_millis(settings.polling.interval),
+            step: whole_millis(plan.step),
+            next_poll: plan.from,
+            next_scrape: plan.from,
+            next_housekeeping: plan.from + HOUSEKEEPING,
+            to_prune: pollers.iter().map(|poller| poller.index).collect(),
+            scraper: Scraper::new(Moment::from(plan.from), derive::shown(settings)),
+            clock,
+            recorder,
+            pollers,
+            stats,
+        })
+    }
+
+    /// Polls up to the next scrape, and what it shows; none when the time is over.
+    pub(super) fn next_scrape(&mut self) -> Result<Option<(DateTime<Utc>, String)>, LifeError> {
+        let at = self.next_scrape;
+        if at > self.until {
+            return Ok(None);
+        }
+        while self.next_poll <= at {
+            self.clock.jump(self.next_poll - self.clock.now());
+            self.tick()?;
+            self.next_poll += self.interval;
+        }
+        self.clock.jump(at - self.clock.now());
+        self.next_scrape += self.step;
+        let scrape = self.scraper.scrape(self.recorder.generation(), &self.stats, Moment::from(at))?;
+        Ok(Some((at, scrape)))
+    }
+
+    /// The state, complete.
+    pub(super) fn end(mut self) -> Result<Store, LifeError> {
+        self.recorder.commit(true)?;
+        Ok(self.recorder.into_store())
+    }
+
+    /// One poll of every target, and one transaction for all of them.
+    fn tick(&mut self) -> Result<(), LifeError> {
+        let now = self.clock.now();
+        for poller in &mut self.pollers {
+            let started = Instant::now();
+            poller.poll(Moment::from(now), &mut self.recorder)?;
+            self.stats.poll(started.elapsed());
+        }
+        let tidy = now >= self.next_housekeeping;
+        let started = Instant::now();
+        if self.recorder.commit(tidy)? {
+            self.stats.committed(started.elapsed());
+        }
+        if tidy {
+            self.next_housekeeping = now + HOUSEKEEPING;
+            if let Some(target) = self.to_prune.pop_front() {
+                self.recorder.prune(target)?;
+                self.to_prune.push_back(target);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The poller of one target.
+struct Poller {
+    index: TargetIndex,
+    target: TargetKey,
+    passes: Passes,
+    endpoint: Endpoint,
+    key: Secret,
+    page_size: NonZeroU16,
+    health: Health,
+    api: Direct,
+    stats: SelfStats,
+    events: Events,
+}
+
+impl Poller {
+    /// One tick's worth of walks, as `schedule::poller` makes them.
+    fn poll(&mut self, now: Moment, recorder: &mut Recorder) -> Result<(), LifeError> {
+        let live = self.passes.live(now);
+        let mut seen = self.walk(&live)?;
+        let (mut tick, progress) = self.passes.listed(&seen, now);
+        seen.retain(|conversation| conversation.facts.phase == Phase::Running);
+        let fresh_before = self.passes.fresh_mark().unwrap_or(now);
+        self.hand_over(&live, seen, progress, (now, fresh_before), recorder)?;
+        while let Some(walk) = self.passes.next(&mut tick, now) {
+            let fresh_before = self.passes.fresh_mark().unwrap_or(now);
+            let seen = self.walk(&walk)?;
+            let progress = self.passes.read(&walk, &seen, now);
+            self.hand_over(&walk, seen, progress, (now, fresh_before), recorder)?;
+        }
+        recorder.note(&self.status(now));
+        Ok(())
+    }
+
+    /// Every page of a walk's window.
+    fn walk(&mut self, walk: &Walk) -> Result<Vec<Conversation>, LifeError> {
+        let mut seen = Vec::new();
+        let mut rejected = 0;
+        let mut way = Way::default();
+        loop {
+            let page = self.page(walk, &way)?;
+            let next = way.after(&page, self.page_size)?;
+            seen.extend(page.conversations);
+            rejected += page.rejected.len();
+            let Some(next) = next else { break };
+            way.position = next;
+        }
+        self.health.judge(&seen, rejected);
+        Ok(seen)
+    }
+
+    fn page(&self, walk: &Walk, way: &Way) -> Result<Page, LifeError> {
+        let (window, filter): (_, Filter) = (walk.window, walk.filter);
+        let request = PageRequest { window, filter, limit: self.page_size, position: &way.position };
+        let address = self.endpoint.page(&request);
+        // What follows the address of the server.
+        let from =
+            address.find("://").and_then(|at| address.get(at + 3..)?.find('/').map(|path| at + 3 + path));
+        let started = Instant::now();
+        let reply = self.api.get(from.and_then(|from| address.get(from..)).unwrap_or("/"), self.key.reveal());
+        let bytes = reply.body.len() as u64;
+        let status = reply.status.unwrap_or(0);
+        self.stats.request(LIST, Code::Status(status), started.elapsed(), bytes);
+        if status != 200 {
+            return Err(FetchError::bad_payload(format!("{address}: HTTP {status}")).into());
+        }
+        Ok(Page::read(&reply.body)?)
+    }
+
+    fn hand_over(
+        &mut self,
+        walk: &Walk,
+        seen: Vec<Conversation>,
+        progress: crate::schedule::passes::Progress,
+        (now, fresh_before): (Moment, Moment),
+        recorder: &mut Recorder,
+    ) -> Result<(), LifeError> {
+        let sighting = |conversation: Conversation| Sighting {
+            sight: Passes::sight(walk, conversation.facts.started_at),
+            conversation,
+        };
+        for id in &progress.abandoned {
+            self.events.conversation_vanished(&self.target, id.as_str());
+        }
+        let recorded = recorder.absorb(&Batch {
+            target: self.index,
+            now,
+            sightings: seen.into_iter().map(sighting).collect(),
+            is_listing: walk.purpose == Purpose::Live,
+            abandoned: progress.abandoned,
+            marks: progress.marks,
+        })?;
+        recorded.folded.iter().for_each(|label| self.events.label_folded(&self.target, label));
+        self.passes.learn(&recorded.finished, fresh_before, now);
+        Ok(())
+    }
+
+    fn status(&self, now: Moment) -> Status {
+        let mut problems = self.health.problems().clone();
+        if self.passes.is_stuck(now) {
+            problems.insert(Problem::StuckConversations);
+        }
+        for problem in Problem::ALL {
+            if problems.contains(&problem) {
+                self.events.problem_started(&self.target, problem);
+            } else {
+                self.events.problem_ended(&self.target, problem);
+            }
+        }
+        Status { target: self.index, now, up: true, problems }
+    }
+}
+
+fn whole_millis(length: Duration) -> TimeDelta {
+    TimeDelta::milliseconds(i64::try_from(length.as_millis()).unwrap_or(i64::MAX).max(1))
+}

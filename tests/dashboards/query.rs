@@ -1,0 +1,212 @@
+//! Queries: selectors whose names and labels come from the catalogues, and the few shapes that the dashboards use.
+//!
+//! Owns: how a metric is selected by the variables, how ratios get their floor, how quantiles are taken. Never: panels.
+
+use std::fmt;
+
+use polyai_exporter::aggregate::Kind;
+use polyai_exporter::aggregate::catalogue::{Labels, Metric};
+use polyai_exporter::exposition;
+use polyai_exporter::selfstats::SelfStats;
+
+/// A metric with matchers.
+#[derive(Debug, Clone)]
+pub(crate) struct Selector {
+    name: String,
+    /// Labels that the variable of the same name chooses.
+    chosen: Vec<&'static str>,
+    matchers: Vec<String>,
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chosen = self.chosen.iter().map(|label| format!("{label}=~\"${label}\""));
+        let matchers: Vec<String> = chosen.chain(self.matchers.iter().cloned()).collect();
+        if matchers.is_empty() {
+            return out.write_str(&self.name);
+        }
+        write!(out, "{}{{{}}}", self.name, matchers.join(","))
+    }
+}
+
+impl Selector {
+    fn of(name: &str, variables: &[&'static str]) -> Self {
+        Self { name: name.to_owned(), chosen: variables.to_vec(), matchers: Vec::new() }
+    }
+
+    /// Chosen by no more variables than these.
+    pub(crate) fn only(mut self, labels: &[&str]) -> Self {
+        self.chosen.retain(|label| labels.contains(label));
+        self
+    }
+
+    /// With one more matcher, as PromQL writes it.
+    pub(crate) fn and(mut self, matcher: &str) -> Self {
+        self.matchers.push(matcher.to_owned());
+        self
+    }
+
+    /// Only observations up to `bound`. A whole one is matched in either spelling: Prometheus 2 keeps the `2` of an exporter
+    /// that prints it so, where Prometheus 3 makes it `2.0`.
+    pub(crate) fn up_to(self, bound: f64) -> Self {
+        let matcher = if bound.fract() == 0.0 {
+            format!("le=~\"{bound}(\\\\.0)?\"")
+        } else {
+            format!("le=\"{bound}\"")
+        };
+        self.and(&matcher)
+    }
+
+    pub(crate) fn increase(&self, window: &str) -> String {
+        format!("increase({self}[{window}])")
+    }
+
+    /// The same window a number of weeks ago.
+    pub(crate) fn increase_weeks_ago(&self, window: &str, weeks: u32) -> String {
+        format!("increase({self}[{window}] offset {weeks}w)")
+    }
+
+    /// Per second, over the shortest window that Grafana finds safe; for the exporter's internals only.
+    pub(crate) fn rate(&self) -> String {
+        format!("rate({self}[$__rate_interval])")
+    }
+}
+
+/// What a dashboard selects by: the variables that it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scope {
+    /// Whether it has a variable for the channel.
+    pub(crate) channel: bool,
+}
+
+impl Scope {
+    /// A counter or gauge about conversations or targets.
+    pub(crate) fn of(self, metric: Metric) -> Selector {
+        assert!(!matches!(metric.definition().kind, Kind::Histogram(_)), "{metric:?} is a histogram");
+        self.select(metric, "")
+    }
+
+    pub(crate) fn bucket(self, metric: Metric) -> Selector {
+        self.histogram(metric, "_bucket")
+    }
+
+    pub(crate) fn count(self, metric: Metric) -> Selector {
+        self.histogram(metric, "_count")
+    }
+
+    pub(crate) fn sum(self, metric: Metric) -> Selector {
+        self.histogram(metric, "_sum")
+    }
+
+    fn histogram(self, metric: Metric, part: &str) -> Selector {
+        assert!(matches!(metric.definition().kind, Kind::Histogram(_)), "{metric:?} is no histogram");
+        self.select(metric, part)
+    }
+
+    fn select(self, metric: Metric, part: &str) -> Selector {
+        let definition = metric.definition();
+        let mut variables = vec!["cluster", "job", "project", "region", "client_env"];
+        if self.channel && matches!(definition.labels, Labels::Dimensions | Labels::DimensionsAnd(_)) {
+            variables.push("channel");
+        }
+        Selector::of(&format!("{}{part}", definition.name), &variables)
+    }
+
+    /// Conversations that ended within `window`, by these labels.
+    pub(crate) fn ended(self, by: &[&str], window: &str) -> String {
+        sum_by(by, self.of(Metric::Conversations).increase(window))
+    }
+
+    /// `expr`, where enough conversations ended within `window` to judge by. Both sides must have the labels `by`.
+    pub(crate) fn floored(self, expr: impl fmt::Display, by: &[&str], window: &str) -> String {
+        format!("{expr} and {} >= $min_conversations", self.ended(by, window))
+    }
+
+    /// One counter's increase as a share of another's: a ratio of sums, with the floor.
+    pub(crate) fn share(self, part: &Selector, whole: &Selector, by: &[&str], window: &str) -> String {
+        let (part, whole) = (sum_by(by, part.increase(window)), sum_by(by, whole.increase(window)));
+        self.floored(format!("{part} / ({whole} > 0)"), by, window)
+    }
+
+    /// A share as it was a number of weeks ago.
+    pub(crate) fn share_weeks_ago(
+        self,
+        part: &Selector,
+        whole: &Selector,
+        by: &[&str],
+        weeks: u32,
+    ) -> String {
+        let then = |selector: &Selector| sum_by(by, selector.increase_weeks_ago("$window", weeks));
+        let ended = then(&self.of(Metric::Conversations));
+        format!("{} / ({} > 0) and {ended} >= $min_conversations", then(part), then(whole))
+    }
+
+    /// A quantile of a histogram within `window`, with the floor.
+    pub(crate) fn quantile(self, quantile: f64, metric: Metric, by: &[&str], window: &str) -> String {
+        let quantile = self.quantile_of_few(quantile, metric, by, window);
+        self.floored(&quantile, by, window)
+    }
+
+    /// A quantile without the floor.
+    pub(crate) fn quantile_of_few(self, quantile: f64, metric: Metric, by: &[&str], window: &str) -> String {
+        let buckets = sum_by(&[&["le"], by].concat(), self.bucket(metric).increase(window));
+        format!("histogram_quantile({quantile}, {buckets})")
+    }
+
+    /// Seconds since the last good poll. A target that vanished from the scrape goes on ageing for an hour; one that was
+    /// never read has no age.
+    pub(crate) fn data_age(self, by: &[&str]) -> String {
+        let seen = format!("max_over_time({}[1h])", self.of(Metric::TargetLastSuccess));
+        format!("time() - {}", min_by(by, format!("{seen} > 0")))
+    }
+}
+
+/// The exporter's own metric of this name, which must exist.
+pub(crate) fn own(name: &str) -> Selector {
+    let kind = own_kind(name);
+    assert_ne!(kind, exposition::Kind::Histogram, "{name} is a histogram");
+    Selector::of(name, &EXPORTER)
+}
+
+/// A part of one of the exporter's own histograms: `bucket`, `sum` or `count`.
+pub(crate) fn own_histogram(name: &str, part: &str) -> Selector {
+    assert_eq!(own_kind(name), exposition::Kind::Histogram, "{name} is no histogram");
+    Selector::of(&format!("{name}_{part}"), &EXPORTER)
+}
+
+const EXPORTER: [&str; 3] = ["cluster", "job", "instance"];
+
+fn own_kind(name: &str) -> exposition::Kind {
+    let entries = SelfStats::catalogue();
+    let entry = entries.iter().find(|entry| entry.name == name);
+    entry.unwrap_or_else(|| panic!("the exporter has no metric {name}")).kind
+}
+
+/// A series that the rules of `alerts/` record for each target. They have no `job`.
+pub(crate) fn recorded(name: &str) -> Selector {
+    Selector::of(name, &["cluster", "project", "region", "client_env"])
+}
+
+/// A series that Prometheus writes about each scrape of the exporter.
+pub(crate) fn scrape(name: &str) -> Selector {
+    Selector::of(name, &EXPORTER)
+}
+
+pub(crate) fn sum_by(by: &[&str], expr: impl fmt::Display) -> String {
+    aggregate("sum", by, expr)
+}
+
+pub(crate) fn max_by(by: &[&str], expr: impl fmt::Display) -> String {
+    aggregate("max", by, expr)
+}
+
+pub(crate) fn min_by(by: &[&str], expr: impl fmt::Display) -> String {
+    aggregate("min", by, expr)
+}
+
+fn aggregate(operation: &str, by: &[&str], expr: impl fmt::Display) -> String {
+    match by {
+        [] => format!("{operation}({expr})"),
+        _ => format!("{operation} by ({}) ({expr})", by.join(", ")),
+    }
+}

@@ -1,0 +1,143 @@
+//! The files of `deploy/` fit together. No container engine is asked: images are not pulled, nothing is run.
+
+use std::path::{Path, PathBuf};
+
+use yaml_rust2::{Yaml, YamlLoader};
+
+use super::daemon::{command, run};
+use super::prometheus::installed;
+
+const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
+
+fn yaml(file: &str) -> Yaml {
+    let text = std::fs::read_to_string(Path::new(DEPLOY).join(file)).unwrap();
+    let mut documents = YamlLoader::load_from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
+    assert_eq!(documents.len(), 1, "{file}");
+    documents.remove(0)
+}
+
+fn texts<'a>(list: &'a Yaml) -> impl Iterator<Item = &'a str> + 'a {
+    list.as_vec()
+        .into_iter()
+        .flatten()
+        .map(|item| item.as_str().unwrap_or_else(|| panic!("{item:?} is no text")))
+}
+
+/// The services with their names.
+fn services(compose: &Yaml) -> Vec<(&str, &Yaml)> {
+    let services = compose["services"].as_hash().unwrap();
+    services.iter().map(|(name, service)| (name.as_str().unwrap(), service)).collect()
+}
+
+#[test]
+fn images_have_versions_and_ports_are_on_the_loopback_interface() {
+    let compose = yaml("compose.yml");
+    assert_eq!(services(&compose).len(), 5);
+    for (name, service) in services(&compose) {
+        let image = service["image"].as_str().unwrap();
+        // `name:${VARIABLE:-version}`
+        let version =
+            image.rsplit_once(":-").map(|(_, version)| version.trim_end_matches('}')).unwrap_or_default();
+        assert!(version.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit()), "{name}: {image}");
+        for port in texts(&service["ports"]) {
+            assert!(port.starts_with("127.0.0.1:"), "{name}: {port}");
+        }
+    }
+}
+
+#[test]
+fn what_is_mounted_is_there() {
+    let compose = yaml("compose.yml");
+    let volumes: Vec<&str> = compose["volumes"].as_hash().unwrap().keys().filter_map(Yaml::as_str).collect();
+    let mut files = 0;
+    for (name, service) in services(&compose) {
+        for mount in texts(&service["volumes"]) {
+            let source = mount.split(':').next().unwrap();
+            if volumes.contains(&source) {
+                continue;
+            }
+            assert!(mount.ends_with(":ro"), "{name}: {mount} is not read-only");
+            // Rules and dashboards are folders of the project, which their own tests look at.
+            if !["../alerts", "../dashboards"].contains(&source) {
+                assert!(Path::new(DEPLOY).join(source).exists(), "{name}: {source} is not there");
+                files += 1;
+            }
+        }
+    }
+    assert_eq!(files, 4);
+}
+
+#[test]
+fn the_services_know_each_other_by_the_names_they_have() {
+    let (compose, prometheus) = (yaml("compose.yml"), yaml("prometheus/prometheus.yml"));
+    let names: Vec<&str> = services(&compose).into_iter().map(|(name, _)| name).collect();
+    let mut addresses: Vec<String> = Vec::new();
+    let scraped = prometheus["scrape_configs"].as_vec().unwrap().iter();
+    let alerting = prometheus["alerting"]["alertmanagers"].as_vec().unwrap().iter();
+    for group in scraped.chain(alerting) {
+        addresses.extend(texts(&group["static_configs"][0]["targets"]).map(str::to_owned));
+    }
+    let source = yaml("grafana/provisioning/datasources/prometheus.yml");
+    let url = source["datasources"][0]["url"].as_str().unwrap();
+    addresses.push(url.trim_start_matches("http://").to_owned());
+    for address in &addresses {
+        let host = address.split(':').next().unwrap();
+        assert!(host == "localhost" || names.contains(&host), "{address} is none of {names:?}");
+    }
+    assert_eq!(addresses.len(), 5);
+    // The history is labelled as Prometheus is going to label what it scrapes.
+    let demo = compose["services"]["exporter"]["command"].as_str().unwrap();
+    let job = &prometheus["scrape_configs"][0];
+    let target = job["static_configs"][0]["targets"][0].as_str().unwrap();
+    assert!(demo.contains(&format!("--history.instance {target}")), "{demo}");
+    assert_eq!(job["job_name"].as_str(), Some("polyai"), "the default of --history.job");
+}
+
+#[test]
+fn an_exemplar_leads_to_the_studio_of_each_region() {
+    let (compose, source) = (yaml("compose.yml"), yaml("grafana/provisioning/datasources/prometheus.yml"));
+    let environment = &compose["services"]["grafana"]["environment"];
+    let links = &source["datasources"][0]["jsonData"]["exemplarTraceIdDestinations"];
+    let mut regions = 0;
+    for link in links.as_vec().unwrap() {
+        assert_eq!(link["name"].as_str(), Some("conversation_id"));
+        let url = link["url"].as_str().unwrap();
+        let (variable, rest) = url.trim_start_matches("${").split_once('}').unwrap();
+        assert_eq!(rest, "$${__value.raw}", "{url}");
+        let default = environment[variable].as_str().unwrap_or_else(|| panic!("{variable} is not set"));
+        assert!(default.contains("https://studio.") && default.contains(".poly.ai/"), "{default}");
+        regions += 1;
+    }
+    assert_eq!(regions, 3);
+}
+
+#[test]
+fn the_dashboards_are_looked_for_where_they_are_mounted() {
+    let (compose, provider) = (yaml("compose.yml"), yaml("grafana/provisioning/dashboards/polyai.yml"));
+    let path = provider["providers"][0]["options"]["path"].as_str().unwrap();
+    let mount = format!("../dashboards:{path}:ro");
+    assert!(texts(&compose["services"]["grafana"]["volumes"]).any(|volume| volume == mount), "{mount}");
+}
+
+#[tokio::test]
+async fn promtool_and_amtool_find_no_fault() {
+    if !installed().await {
+        return;
+    }
+    let file = |name: &str| -> PathBuf { Path::new(DEPLOY).join(name) };
+    // The image is newer than the promtool of some distributions, which does not know this key yet.
+    let text = std::fs::read_to_string(file("prometheus/prometheus.yml")).unwrap();
+    let newer = "always_scrape_classic_histograms: true\n";
+    assert_eq!(text.matches(newer).count(), 1, "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let older = folder.path().join("prometheus.yml");
+    std::fs::write(&older, text.replace(newer, "\n")).unwrap();
+    let mut promtool = command("promtool");
+    promtool.args(["check", "config"]).arg(older);
+    let mut amtool = command("amtool");
+    amtool.arg("check-config").arg(file("alertmanager/alertmanager.yml"));
+    for tool in [promtool, amtool] {
+        let ended = run(tool).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+    }
+}

@@ -1,0 +1,111 @@
+//! `scripts/stack`: demo, Prometheus and Alertmanager come up together with a history, and leave nothing behind.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::daemon::{BINARY, command, follow};
+use super::prometheus::{installed, query, wait};
+use super::web;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/stack");
+
+/// A recording rule, one that builds on it, and an alert that is always there.
+const RULES: &str = r#"
+groups:
+  - name: test
+    rules:
+      - record: all:polyai_conversations:total
+        expr: sum(polyai_conversations_total)
+      - record: all:polyai_conversations:twice
+        expr: 2 * all:polyai_conversations:total
+      - alert: DemoIsThere
+        expr: up{job="polyai"} == 1
+"#;
+
+/// The files in `folder`, by name.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn is_running(pid: &str) -> bool {
+    Path::new("/proc").join(pid).exists()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stack_comes_up_with_a_history_and_leaves_nothing_behind() {
+    if !installed().await {
+        return;
+    }
+    let (folder, rules) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(rules.path().join("test-rules.yml"), RULES).unwrap();
+    let mut stack = command("bash");
+    stack.arg(SCRIPT).args(["--history", "12m", "--scrape-interval", "5s", "--exporter", BINARY]);
+    stack.arg("--rules").arg(rules.path().join("*rules*.yml")).args(["--", "--incident", "none"]);
+    stack.env("TMPDIR", folder.path());
+    let mut stack = stack.spawn().unwrap();
+    let said = Arc::<Mutex<String>>::default();
+    tokio::spawn(follow(stack.stdout.take().unwrap(), said.clone()));
+    let complaints = Arc::<Mutex<String>>::default();
+    tokio::spawn(follow(stack.stderr.take().unwrap(), complaints.clone()));
+    wait("the stack to be ready", async || said.lock().unwrap().contains("\nready").then_some(())).await;
+
+    let told = said.lock().unwrap().clone();
+    let line =
+        |name: &str| told.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{told}"));
+    let address = |name: &str| -> SocketAddr {
+        line(name).split("http://").nth(1).unwrap().split(['/', ' ']).next().unwrap().parse().unwrap()
+    };
+    let pids: Vec<String> = ["exporter", "prometheus", "alertmanager"]
+        .map(|name| line(name).rsplit(' ').next().unwrap().to_owned())
+        .into();
+    assert!(pids.iter().all(|pid| is_running(pid)), "{told}");
+
+    let prometheus = address("prometheus");
+    let number = async |text: &str| query(prometheus, text).await.first().map(|(_, value)| *value);
+    let history = number("count_over_time(up{job=\"polyai\"}[15m] offset 2m)").await;
+    assert!(history.is_some_and(|samples| samples > 100.0), "{history:?} scrapes of the history");
+    // Five minutes ago there was no Prometheus yet.
+    let recorded = number("all:polyai_conversations:total offset 5m").await;
+    assert!(recorded.is_some_and(|count| count > 0.0), "{recorded:?}: the recording rule of the history");
+    let twice = number("all:polyai_conversations:twice offset 5m").await;
+    assert_eq!(twice, recorded.map(|count| count * 2.0), "the rule that builds on it");
+    let alertmanager = address("alertmanager");
+    wait("the alert to arrive", async || {
+        let (_, body) = web::get(alertmanager, "/api/v2/alerts").await.ok()?;
+        body.contains("DemoIsThere").then_some(())
+    })
+    .await;
+
+    let pid = stack.id().unwrap().to_string();
+    let mut kill = command("kill");
+    assert!(kill.args(["-TERM", &pid]).stdout(Stdio::null()).status().await.unwrap().success());
+    let ended = timeout(Duration::from_secs(30), stack.wait()).await.expect("it ends when told").unwrap();
+    assert!(ended.success(), "{ended}");
+    assert!(!pids.iter().any(|pid| is_running(pid)), "{pids:?}");
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+    assert_eq!(*complaints.lock().unwrap(), "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stack_says_which_package_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    // Everything that the script itself uses, but no Prometheus.
+    for tool in ["bash", "sed", "dirname"] {
+        let found = ["/bin", "/usr/bin"]
+            .map(|place| Path::new(place).join(tool))
+            .into_iter()
+            .find(|path| path.exists());
+        std::os::unix::fs::symlink(found.unwrap(), folder.path().join(tool)).unwrap();
+    }
+    let mut stack = command(folder.path().join("bash"));
+    stack.arg(SCRIPT).env("PATH", folder.path());
+    let ended = super::daemon::run(stack).await;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stderr.contains("apt-get install prometheus "), "{ended:?}");
+}
