@@ -13,6 +13,7 @@ mod gzip;
 mod ladder;
 pub mod lift;
 mod line;
+mod lines;
 pub mod lint;
 mod native;
 pub mod negotiate;

@@ -7,22 +7,17 @@
 //! of blocks, each with the lines of neighbouring targets, of some sixteen kilobytes; a changed target costs its own lines and
 //! the block around each that differs. An exposition is then a list of blocks, which nobody copies.
 
-use std::mem;
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::encoder::Encoder;
 use super::gzip::{Deflater, Segment};
+use super::lines::{Fresh, FreshTarget, Lines};
 use super::snapshot::{Shape, target_labels};
 use crate::aggregate::{Layout, TargetSeries};
 use crate::recorder::Generation;
 use crate::target::TargetKey;
-
-/// A block is closed once it has so many bytes. Small enough that one target costs little, large enough that a scrape is few
-/// pieces and compresses well.
-const BLOCK: usize = 16 << 10;
 
 /// All lines of one format.
 #[derive(Debug)]
@@ -44,40 +39,6 @@ struct Shown {
     shared: Vec<u8>,
     /// What its lines were made from; none before the first time.
     series: Option<Arc<TargetSeries>>,
-}
-
-/// The lines of one family.
-#[derive(Debug, Default)]
-struct Lines {
-    blocks: Vec<Block>,
-    head: Bytes,
-    packed_head: Option<Segment>,
-}
-
-/// The lines of neighbouring targets in one family.
-#[derive(Debug, Default)]
-struct Block {
-    targets: Range<usize>,
-    /// Where the lines of each target end.
-    ends: Vec<usize>,
-    lines: Bytes,
-    packed: Option<Segment>,
-}
-
-/// Lines that were written anew, target by target and within each family by family.
-#[derive(Debug, Default)]
-struct Fresh {
-    bytes: Vec<u8>,
-    /// By target, ascending.
-    targets: Vec<FreshTarget>,
-}
-
-#[derive(Debug)]
-struct FreshTarget {
-    target: usize,
-    start: usize,
-    /// Where the lines of each family end.
-    ends: Vec<usize>,
 }
 
 impl Sheet {
@@ -125,29 +86,13 @@ impl Sheet {
 
     /// All bytes in order.
     pub(super) fn parts(&self) -> impl Iterator<Item = &Bytes> {
-        let families = self.families.iter().filter(|lines| !lines.is_empty());
-        families.flat_map(|lines| {
-            let blocks = lines.blocks.iter().map(|block| &block.lines);
-            [&lines.head].into_iter().chain(blocks.filter(|lines| !lines.is_empty()))
-        })
+        self.families.iter().flat_map(Lines::parts)
     }
 
     /// All bytes in order, compressed; what has been compressed before is not compressed again.
-    pub(super) fn packed<'a>(&'a mut self, deflater: &'a mut Deflater) -> impl Iterator<Item = &'a Segment> {
-        for lines in &mut self.families {
-            if lines.is_empty() {
-                continue;
-            }
-            let head = &lines.head;
-            lines.packed_head.get_or_insert_with(|| deflater.pack(head));
-            for block in &mut lines.blocks {
-                block.packed.get_or_insert_with(|| deflater.pack(&block.lines));
-            }
-        }
-        let families = self.families.iter().filter(|lines| !lines.is_empty());
-        families.flat_map(|lines| {
-            lines.packed_head.iter().chain(lines.blocks.iter().filter_map(|block| block.packed.as_ref()))
-        })
+    pub(super) fn packed(&mut self, deflater: &mut Deflater) -> impl Iterator<Item = &Segment> {
+        self.families.iter_mut().for_each(|lines| lines.pack(deflater));
+        self.families.iter().flat_map(Lines::packed)
     }
 
     fn is_about(&self, generation: &Generation) -> bool {
@@ -210,96 +155,9 @@ impl Sheet {
         let mut out = Vec::new();
         for (lines, head) in self.families.iter_mut().zip(self.shape.heads()) {
             out.clear();
-            self.encoder.head(head, lines.blocks.iter().map(|block| block.lines.len()).sum(), &mut out);
-            if lines.head != out {
-                lines.head = Bytes::copy_from_slice(&out);
-                lines.packed_head = None;
-            }
+            self.encoder.head(head, lines.bytes(), &mut out);
+            lines.set_head(&out);
         }
-    }
-}
-
-impl Lines {
-    fn empty(targets: Range<usize>) -> Self {
-        let ends = vec![0; targets.len()];
-        let nothing = Block { targets, ends, ..Block::default() };
-        Self { blocks: vec![nothing], ..Self::default() }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.blocks.iter().all(|block| block.lines.is_empty())
-    }
-
-    /// Takes over what is fresh of `family`; answers whether that changed anything.
-    fn take(&mut self, fresh: &Fresh, family: usize) -> bool {
-        if !self.blocks.iter().any(|block| block.differs(fresh, family)) {
-            return false;
-        }
-        for block in mem::take(&mut self.blocks) {
-            if block.differs(fresh, family) {
-                block.renew(fresh, family, &mut self.blocks);
-            } else {
-                self.blocks.push(block);
-            }
-        }
-        true
-    }
-}
-
-impl Block {
-    fn lines_of(&self, target: usize) -> &[u8] {
-        let place = target - self.targets.start;
-        let start = if place == 0 { 0 } else { self.ends[place - 1] };
-        &self.lines[start..self.ends[place]]
-    }
-
-    fn differs(&self, fresh: &Fresh, family: usize) -> bool {
-        fresh.within(&self.targets).iter().any(|one| fresh.lines(one, family) != self.lines_of(one.target))
-    }
-
-    /// Writes the block again with what is fresh, as one or, where it has grown, more.
-    fn renew(&self, fresh: &Fresh, family: usize, out: &mut Vec<Self>) {
-        let mut news = fresh.within(&self.targets).iter().peekable();
-        let pieces: Vec<&[u8]> = self
-            .targets
-            .clone()
-            .map(|target| match news.next_if(|one| one.target == target) {
-                Some(one) => fresh.lines(one, family),
-                None => self.lines_of(target),
-            })
-            .collect();
-        let mut first = 0;
-        while first < pieces.len() {
-            let mut ends = Vec::new();
-            let mut bytes = 0;
-            for piece in &pieces[first..] {
-                bytes += piece.len();
-                ends.push(bytes);
-                if bytes >= BLOCK {
-                    break;
-                }
-            }
-            let last = first + ends.len();
-            let mut lines = Vec::with_capacity(bytes);
-            pieces[first..last].iter().for_each(|piece| lines.extend_from_slice(piece));
-            let targets = self.targets.start + first..self.targets.start + last;
-            out.push(Self { targets, ends, lines: lines.into(), packed: None });
-            first = last;
-        }
-    }
-}
-
-impl Fresh {
-    /// Those of `targets`.
-    fn within(&self, targets: &Range<usize>) -> &[FreshTarget] {
-        let first = self.targets.partition_point(|one| one.target < targets.start);
-        let last = self.targets.partition_point(|one| one.target < targets.end);
-        &self.targets[first..last]
-    }
-
-    fn lines(&self, one: &FreshTarget, family: usize) -> &[u8] {
-        let start = if family == 0 { one.start } else { one.ends[family - 1] };
-        &self.bytes[start..one.ends[family]]
     }
 }
 

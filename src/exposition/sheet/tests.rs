@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::exposition::encoder::Format;
+use crate::exposition::lines::BLOCK;
 use crate::exposition::scene::Scene;
 
 fn sheet(format: Format) -> Sheet {
