@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use peers::{Load, Nginx, Pushgateway, Served, pin};
+use peers::{Files, Load, Nginx, Pushgateway, Served, pin};
 use polyai_exporter::clock::Clock;
 use polyai_exporter::simulator::{Profile, Project, Simulator, World};
 use polyai_exporter::target::Region;
@@ -48,8 +48,7 @@ fn measure(lines: u64) {
             .with_ids("ws-1", &format!("P{number}"))
             .with_generated(number, Profile::pilot())
     });
-    let simulator =
-        runtime.block_on(Simulator::on_loopback(World::of(projects), Clock::system())).unwrap();
+    let simulator = runtime.block_on(Simulator::on_loopback(World::of(projects), Clock::system())).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("exporter.yaml");
     std::fs::write(&config, configuration(targets, simulator.addr, directory.path())).unwrap();
@@ -72,25 +71,29 @@ fn measure(lines: u64) {
         mega(packed.len() as u64)
     );
 
-    let nginx = Nginx::start(directory.path(), &plain, &packed);
+    let nginx =
+        [Files::Copied, Files::Lent].map(|files| Nginx::start(directory.path(), files, &plain, &packed));
     let pushgateway = Pushgateway::start(directory.path(), &text);
     for coding in [None, Some("gzip")] {
         println!("  {}", coding.unwrap_or("identity"));
         let ours = Served { name: "polyai-exporter", address: &exporter.address, pid: exporter.id() };
-        let floor = nginx.as_ref().map(|nginx| {
-            let alone = Load { connections: 1, seconds: SECONDS, coding }.on(&nginx.served());
-            let crowd = Load { connections: 8, seconds: SECONDS, coding }.on(&nginx.served());
-            alone.print(None);
-            crowd.print(None);
-            (alone, crowd)
-        });
-        let alone = Load { connections: 1, seconds: SECONDS, coding }.on(&ours);
-        alone.print(floor.as_ref().map(|(alone, _)| alone));
-        let crowd = Load { connections: 8, seconds: SECONDS, coding }.on(&ours);
-        crowd.print(floor.as_ref().map(|(_, crowd)| crowd));
+        let mut one = None;
+        for connections in [1, 8] {
+            let load = Load { connections, seconds: SECONDS, coding };
+            let cost = load.on(&ours);
+            cost.print();
+            for nginx in nginx.iter().flatten() {
+                let theirs = load.on(&nginx.served());
+                theirs.print();
+                cost.compare(&theirs);
+            }
+            one.get_or_insert(cost);
+        }
+        let alone = one.unwrap();
         if let Some(pushgateway) = &pushgateway {
             let theirs = Load { connections: 1, seconds: SECONDS, coding }.on(&pushgateway.served());
-            theirs.print(Some(&alone));
+            theirs.print();
+            theirs.compare(&alone);
         }
     }
     println!(

@@ -12,7 +12,8 @@ use crate::process::{free_port, pause};
 
 /// Whether a program is on the path.
 pub(crate) fn is_installed(program: &str) -> bool {
-    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
+    let found =
+        Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
     found.is_ok_and(|status| status.success())
 }
 
@@ -71,18 +72,30 @@ impl Load {
             .and_then(|(count, _)| count.parse().ok())
             .unwrap_or_else(|| panic!("wrk said: {said}"));
         let p99 = said.lines().find_map(|line| line.trim().strip_prefix("99%")).map_or(0.0, micros);
-        Cost { name: served.name, connections: self.connections, answers, cpu: spent * 1e6 / answers as f64, p99 }
+        Cost {
+            name: served.name,
+            connections: self.connections,
+            answers,
+            cpu: spent * 1e6 / answers as f64,
+            p99,
+        }
     }
 }
 
 impl Cost {
-    pub(crate) fn print(&self, against: Option<&Self>) {
-        let ratios = against.map_or_else(String::new, |other| {
-            format!("   {:.2} x CPU and {:.2} x p99 of {}", self.cpu / other.cpu, self.p99 / other.p99, other.name)
-        });
+    pub(crate) fn print(&self) {
         println!(
-            "    {:<16} {} connections: {:>9.1} us CPU each, p99 {:>9.0} us, {:>7} answers{ratios}",
+            "    {:<16} {} connections: {:>9.1} us CPU each, p99 {:>9.0} us, {:>7} answers",
             self.name, self.connections, self.cpu, self.p99, self.answers
+        );
+    }
+
+    /// How it compares with `other` under the same load.
+    pub(crate) fn compare(&self, other: &Self) {
+        let (cpu, p99) = (self.cpu / other.cpu, self.p99 / other.p99);
+        println!(
+            "      {} needs {cpu:.2} times the CPU of {}, and {p99:.2} times its p99",
+            self.name, other.name
         );
     }
 }
@@ -135,7 +148,8 @@ struct Peer {
 
 impl Peer {
     fn start(command: &mut Command, port: u16) -> Self {
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let process =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let address = format!("127.0.0.1:{port}");
         for _ in 0..200 {
             if TcpStream::connect(&address).is_ok() {
@@ -156,15 +170,31 @@ impl Drop for Peer {
 }
 
 /// Sends files, the compressed one as it is.
-pub(crate) struct Nginx(Peer);
+pub(crate) struct Nginx {
+    peer: Peer,
+    files: Files,
+}
+
+/// How nginx sends them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Files {
+    /// Read into a buffer and written from there, as nginx does unless told otherwise.
+    Copied,
+    /// By the kernel alone, from its page cache, which no server can do whose bytes are its own: `sendfile on`.
+    Lent,
+}
 
 impl Nginx {
-    pub(crate) fn start(directory: &Path, plain: &[u8], gzip: &[u8]) -> Option<Self> {
+    pub(crate) fn start(directory: &Path, files: Files, plain: &[u8], gzip: &[u8]) -> Option<Self> {
         if !is_installed("nginx") {
             println!("  nginx is not installed and left out");
             return None;
         }
-        let root = directory.join("nginx");
+        let root = directory.join(format!("nginx-{files:?}"));
+        let sendfile = match files {
+            Files::Copied => "off",
+            Files::Lent => "on",
+        };
         std::fs::create_dir_all(&root).unwrap();
         std::fs::write(root.join("metrics"), plain).unwrap();
         std::fs::write(root.join("metrics.gz"), gzip).unwrap();
@@ -172,7 +202,7 @@ impl Nginx {
         let config = format!(
             "daemon off; master_process off; worker_processes 1; pid {root}/pid; error_log {root}/error.log;\n\
              events {{}}\n\
-             http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000; default_type text/plain;\n\
+             http {{ access_log off; sendfile {sendfile}; tcp_nopush on; keepalive_requests 100000000; default_type text/plain;\n\
              client_body_temp_path {root}; proxy_temp_path {root}; fastcgi_temp_path {root}; uwsgi_temp_path {root}; scgi_temp_path {root};\n\
              open_file_cache max=10; gzip_static on;\n\
              server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n",
@@ -182,11 +212,15 @@ impl Nginx {
         // Its files belong to whoever runs the bench, and so must it.
         let mut command = Command::new("nginx");
         command.arg("-c").arg(root.join("nginx.conf")).args(["-g", "user root;"]);
-        Some(Self(Peer::start(&mut command, port)))
+        Some(Self { peer: Peer::start(&mut command, port), files })
     }
 
     pub(crate) fn served(&self) -> Served<'_> {
-        Served { name: "nginx", address: &self.0.address, pid: self.0.process.id() }
+        let name = match self.files {
+            Files::Copied => "nginx",
+            Files::Lent => "nginx, sendfile",
+        };
+        Served { name, address: &self.peer.address, pid: self.peer.process.id() }
     }
 }
 

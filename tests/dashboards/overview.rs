@@ -154,16 +154,16 @@ fn places() -> Panel {
     let few = "few calls";
     let week = SCOPE.of(Metric::Conversations).increase_weeks_ago("$__range", 1);
     let change =
-        format!("{} / ({} >= $min_conversations) - 1", SCOPE.ended(TARGET, "$__range"), sum_by(TARGET, week));
+        format!("{} / ({} >= $min_conversations)", SCOPE.ended(TARGET, "$__range"), sum_by(TARGET, week));
     let problem = format!("topk by (project, region) (1, {} > 0)", SCOPE.of(Metric::TargetProblem));
     let problem = max_by(&["project", "region", "problem"], problem);
     let description = format!(
         "One line per project and region, the gravest first. {STATES_EXPLAINED} Rates cover the window; \"few calls\" marks those \
-         with fewer conversations than chosen above. {LIMITS_ARE}"
+         with fewer conversations than chosen above. \"Of last week\" compares the time range: 100 % is as many as a week before. {LIMITS_ARE}"
     );
     let state = state_field().custom("cellOptions", json!({"type": "color-background", "mode": "basic"}));
     let change_field = Field::unit("percentunit", 0)
-        .steps(&[(None, BAD), (Some(-0.7), WARN), (Some(-0.4), "text")])
+        .steps(&[(None, BAD), (Some(0.3), WARN), (Some(0.6), "text")])
         .missing("-");
     Table::new("Where", &description, "State")
         .empty("No target was scraped in this time range, or none fits the selection. See PolyAI / Exporter.")
@@ -178,7 +178,7 @@ fn places() -> Panel {
             plain(Field::number().missing("-"), 100),
         )
         .value("Ended, window", SCOPE.ended(TARGET, WINDOW), plain(Field::number().missing("-"), 120))
-        .value("vs. last week", change, judged(change_field, 120))
+        .value("Of last week", change, judged(change_field, 120))
         .value(
             "Handed off",
             SCOPE.handoff(TARGET),
@@ -217,8 +217,8 @@ fn since_when() -> Panel {
 fn firing() -> Panel {
     let selection = "alertname=~\"PolyAI.*\",project=~\"$project|\",region=~\"$region|\"";
     let since = format!(
-        "min by (alertname, severity, project, region) (ALERTS_FOR_STATE{{{selection}}} and ignoring (alertstate) \
-         ALERTS{{alertstate=\"firing\",{selection}}}) * 1000"
+        "time() - min by (alertname, severity, project, region) (ALERTS_FOR_STATE{{{selection}}} and ignoring (alertstate) \
+         ALERTS{{alertstate=\"firing\",{selection}}})"
     );
     let severity = json!({"type": "value", "options": {
         "critical": {"color": BAD, "index": 0},
@@ -228,15 +228,15 @@ fn firing() -> Panel {
     let severity = text(80).mapping(severity).custom("cellOptions", json!({"type": "color-text"}));
     Table::new(
         "Firing alerts",
-        "Alerts that fire now for the selection or for all of it, and since when their condition holds. Needs the rules of alerts/ in the Prometheus that is asked.",
-        "Since",
+        "Alerts that fire now for the selection or for all of it, and for how long their condition has held. Needs the rules of alerts/ in the Prometheus that is asked.",
+        "For",
     )
     .empty("No alert fires. (Where the rules of alerts/ are not loaded, none ever does.)")
     .label("Alert", "alertname", words())
     .label("Severity", "severity", severity)
     .label("Project", "project", text(115).missing("all"))
     .label("Region", "region", text(70).missing("all"))
-    .value("Since", since, plain(Field::unit("dateTimeFromNow", 0), 120))
+    .value("For", since, plain(Field::durations().set("decimals", 0), 90))
     .build()
 }
 

@@ -73,8 +73,7 @@ fn summary(dashboard: Dashboard) -> Dashboard {
     let turns = sum_by(ALL, SCOPE.of(Metric::Turns).increase(WINDOW));
     let turns = SCOPE.floored(format!("{turns} / {}", SCOPE.ended(ALL, WINDOW)), ALL, WINDOW);
     let seconds = sum_by(ALL, SCOPE.sum(Metric::ConversationDuration).increase("$__range"));
-    let change =
-        Field::unit("percentunit", 0).steps(&[(None, BAD), (Some(-0.7), WARN), (Some(-0.4), "text")]);
+    let change = Field::unit("percentunit", 0).steps(&[(None, BAD), (Some(0.3), WARN), (Some(0.6), "text")]);
     let contained = Field::share().floors(1.0 - HANDOFF.bad, 1.0 - HANDOFF.warn).set("max", 1);
     let tiles = [
         (
@@ -85,9 +84,9 @@ fn summary(dashboard: Dashboard) -> Dashboard {
         ),
         (
             "Against last week",
-            "The same time range a week before is 0 %. Orange from 40 % fewer, red from 70 % fewer; growth is not judged.",
+            "The same time range a week before is 100 %. Orange below 60 %, red below 30 %; growth is not judged.",
             change.missing("no past"),
-            format!("{ended} / ({week_ago} >= $min_conversations) - 1"),
+            format!("{ended} / ({week_ago} >= $min_conversations)"),
         ),
         (
             "Contained",

@@ -7,15 +7,28 @@ mod crash;
 mod daemon;
 mod deploy;
 mod disk;
+mod formats;
 mod history;
 mod prometheus;
 mod scene;
 mod scrape;
 mod stack;
+mod strain;
 mod web;
 
 /// Says that a story is left out, and why; `tests/run` and the reader of its output should know.
 #[expect(clippy::print_stderr, reason = "a test has no other way to say it")]
 fn leave_out(reason: &str) {
     eprintln!("left out: {reason}");
+}
+
+/// Whether a story has what it needs; if not, it is left out, or in CI fails.
+fn has(found: bool, missing: &str) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "the one question to the environment")]
+    let is_ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty());
+    assert!(found || !is_ci, "needed in CI: {missing}");
+    if !found {
+        leave_out(missing);
+    }
+    found
 }

@@ -4,28 +4,23 @@
 //! except in CI, where they fail.
 
 mod dashboards;
+mod formats;
+mod server;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::Value;
-use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
-use tokio::time::sleep;
 
+use self::server::STEP;
+pub(super) use self::server::{Prometheus, query, wait};
 use super::daemon::{BINARY, command, follow};
-use super::leave_out;
+use super::has;
 use super::scrape::Scrape;
 use super::web;
-
-const PATIENCE: Duration = Duration::from_secs(120);
-const STEP: Duration = Duration::from_millis(250);
 
 /// Whether the tools are there.
 pub(super) async fn installed() -> bool {
@@ -33,14 +28,7 @@ pub(super) async fn installed() -> bool {
     for tool in ["prometheus", "promtool", "prometheus-alertmanager", "amtool"] {
         found &= command(tool).arg("--version").output().await.is_ok_and(|output| output.status.success());
     }
-    #[expect(clippy::disallowed_methods, reason = "the one question to the environment")]
-    let is_ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty());
-    let packages = "prometheus and prometheus-alertmanager";
-    assert!(found || !is_ci, "{packages} are needed in CI: apt-get install");
-    if !found {
-        leave_out(&format!("{packages} are not installed; tests/run installs them"));
-    }
-    found
+    has(found, "prometheus and prometheus-alertmanager are not installed; tests/run installs them")
 }
 
 /// `demo` in a process of its own.
@@ -82,96 +70,10 @@ impl Demo {
     }
 }
 
-/// A Prometheus that scrapes once a second.
-pub(super) struct Prometheus {
-    _process: Child,
-    _folder: TempDir,
-    address: SocketAddr,
-    said: Arc<Mutex<String>>,
-}
-
-impl Prometheus {
-    async fn start(exporter: SocketAddr) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        Self::run(folder, &data, exporter, &exporter.to_string()).await
-    }
-
-    /// On the blocks in `data`; it scrapes `exporter`, which it calls `instance`.
-    pub(super) async fn on(data: &Path, exporter: SocketAddr, instance: &str) -> Self {
-        Self::run(tempfile::tempdir().unwrap(), data, exporter, instance).await
-    }
-
-    async fn run(folder: TempDir, data: &Path, exporter: SocketAddr, instance: &str) -> Self {
-        let config = folder.path().join("prometheus.yml");
-        let text = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n  - job_name: polyai\n    \
-             static_configs: [{{targets: [\"{exporter}\"], labels: {{instance: \"{instance}\"}}}}]\n"
-        );
-        std::fs::write(&config, text).unwrap();
-        // Given back at once; nobody else is likely to be given it in between.
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut prometheus = command("prometheus");
-        prometheus
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", data.display()))
-            .arg(format!("--web.listen-address={address}"))
-            .args(["--log.level=warn"])
-            .stdout(Stdio::null());
-        let mut process = prometheus.spawn().unwrap();
-        let said = Arc::<Mutex<String>>::default();
-        tokio::spawn(follow(process.stderr.take().unwrap(), said.clone()));
-        let started = Self { _process: process, _folder: folder, address, said };
-        wait("prometheus to be ready", async || {
-            web::get(address, "/-/ready").await.ok().filter(|(status, _)| *status == 200)
-        })
-        .await;
-        started
-    }
-
-    /// The samples that answer `text` now.
-    async fn query(&self, text: &str) -> Vec<(BTreeMap<String, String>, f64)> {
-        query(self.address, text).await
-    }
-
-    /// The values of the one series that answers `text` from one moment to another, every `step` seconds.
-    pub(super) async fn range(&self, text: &str, from: f64, to: f64, step: u32) -> Vec<f64> {
-        let text = utf8_percent_encode(text, NON_ALPHANUMERIC);
-        let path = format!("/api/v1/query_range?query={text}&start={from:.3}&end={to:.3}&step={step}");
-        let (status, body) = web::get(self.address, &path).await.unwrap();
-        assert_eq!(status, 200, "{text}: {body}");
-        let answer: Value = serde_json::from_str(&body).unwrap();
-        let points = answer["data"]["result"][0]["values"].as_array().unwrap_or_else(|| panic!("{body}"));
-        points.iter().map(|point| point[1].as_str().unwrap().parse().unwrap()).collect()
-    }
-
-    /// The one number that answers `query`; none if it has no answer yet, or no number.
-    pub(super) async fn number(&self, query: &str) -> Option<f64> {
-        match self.query(query).await.as_slice() {
-            [(_, value)] if value.is_finite() => Some(*value),
-            _ => None,
-        }
-    }
-
-    /// The stored samples of the daemon's conversation metrics, as a scrape would show them.
-    async fn stored(&self) -> Scrape {
-        let samples = self.query(r#"{__name__=~"polyai_.*",__name__!~"polyai_exporter_.*"}"#).await;
-        Scrape(samples.into_iter().map(|(labels, value)| (canonical(labels), value)).collect())
-    }
-}
-
-/// The samples that answer `text` at the Prometheus at `address` now.
-pub(super) async fn query(address: SocketAddr, text: &str) -> Vec<(BTreeMap<String, String>, f64)> {
-    let path = format!("/api/v1/query?query={}", utf8_percent_encode(text, NON_ALPHANUMERIC));
-    let (status, body) = web::get(address, &path).await.unwrap();
-    assert_eq!(status, 200, "{text}: {body}");
-    let answer: Value = serde_json::from_str(&body).unwrap();
-    let samples = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{body}"));
-    let sample = |sample: &Value| {
-        let labels = serde_json::from_value(sample["metric"].clone()).unwrap();
-        (labels, sample["value"][1].as_str().unwrap().parse().unwrap())
-    };
-    samples.iter().map(sample).collect()
+/// The stored samples of the daemon's conversation metrics, as a scrape would show them.
+async fn stored(prometheus: &Prometheus) -> Scrape {
+    let samples = prometheus.query(r#"{__name__=~"polyai_.*",__name__!~"polyai_exporter_.*"}"#).await;
+    Scrape(samples.into_iter().map(|(labels, value)| (canonical(labels), value)).collect())
 }
 
 /// Name and labels in one order, without the labels that Prometheus adds.
@@ -182,7 +84,7 @@ fn canonical(mut labels: BTreeMap<String, String>) -> String {
     format!("{name}{labels:?}")
 }
 
-/// The conversation metrics of a scrape, in the form of [`Prometheus::stored`].
+/// The conversation metrics of a scrape, in the form of [`stored`].
 fn shown(metrics: &str) -> Scrape {
     let samples = Scrape::of(metrics);
     let names: Vec<&str> = samples.0.keys().filter_map(|series| series.split('{').next()).collect();
@@ -196,17 +98,6 @@ fn shown(metrics: &str) -> Scrape {
         }
     }
     all
-}
-
-/// What `ask` answers, as soon as it does.
-pub(super) async fn wait<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
-    for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        sleep(STEP).await;
-    }
-    panic!("waited {PATIENCE:?} for {what}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -232,11 +123,10 @@ async fn prometheus_stores_what_the_demo_counts_and_its_queries_answer() {
     wait("every target to be down", async || prometheus.number(down).await.filter(|up| *up == 0.0)).await;
     wait("prometheus to store what is shown", async || {
         let shown = shown(&demo.metrics().await);
-        (shown.0.len() > 300 && shown == prometheus.stored().await).then_some(())
+        (shown.0.len() > 300 && shown == stored(&prometheus).await).then_some(())
     })
     .await;
-    let said = prometheus.said.lock().unwrap().clone();
-    assert_eq!(said, "", "prometheus has something to complain about");
+    assert_eq!(prometheus.said(), "", "prometheus has something to complain about");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,298 @@
+//! The formats of `/metrics` carry the same numbers, as parsers read them that are not ours: the text formats and OpenMetrics 1.0
+//! through the reference client library for Python, protobuf through prost; and what compresses is read back by Python, curl and,
+//! in the stories with Prometheus, Go.
+//!
+//! The Python packages come with `tests/run`. Without them these stories are left out, except in CI, where they fail.
+
+mod curl;
+pub(super) mod openmetrics2;
+pub(super) mod protobuf;
+mod python;
+pub(super) mod shown;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use flate2::read::GzDecoder;
+use polyai_exporter::simulator::{Call, Fault, FaultKind, Project};
+use polyai_exporter::target::Region;
+use tokio::time::sleep;
+
+use self::python::Reading;
+use self::shown::{Exemplar, Labels, Shown, is_committed, same};
+use super::daemon::Daemon;
+use super::scene::Scene;
+use super::scrape::Scrape;
+use super::web;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const CALLS: usize = 60;
+const CODINGS: [&str; 3] = ["identity", "gzip", "zstd"];
+pub(super) const PROTOBUF: &str =
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+pub(super) const OPENMETRICS_2: &str = "application/openmetrics-text; version=2.0.0; charset=utf-8";
+
+/// A project whose calls are over, with texts that formats have to escape.
+fn project(name: &str, region: Region) -> Project {
+    Project::new(name, region)
+}
+
+fn take_calls(scene: &Scene) {
+    let now = scene.control().now();
+    for target in scene.targets() {
+        for number in 0..CALLS {
+            let length = 1 + i64::try_from(number * number % 400).unwrap();
+            let latency = [0.3 + number as f64 / 7.0, 0.000_001 * number as f64, 2.0];
+            let call = Call::new(id(&target.project, number))
+                .starting(now - TimeDelta::seconds(450) + TimeDelta::milliseconds(71 * number as i64))
+                .lasting(length)
+                .turns(5)
+                .channel(["VOICE-SIP", "CH\"AT\\", "WEB\nCHAT", "ТЕЛЕФОН"][number % 4])
+                .greeting_latency(if number.is_multiple_of(9) { 0.0 } else { 0.7 })
+                .latency(latency);
+            let call = match number % 5 {
+                0 => call.handoff("a \"reason\" \\ with\nlines, {braces} # and ends }", "Desk"),
+                1 => call.handoff("customer_request", "").ood(1),
+                _ => call.silences(1),
+            };
+            assert!(scene.control().put(&target, call));
+        }
+    }
+}
+
+/// Some ids that nobody should be shown.
+fn id(project: &str, number: usize) -> String {
+    match number % 10 {
+        3 => format!("+44 20 7946 0{number:03}"),
+        7 => format!("{project} {number}"),
+        _ => format!("{project}-{number}"),
+    }
+}
+
+/// A daemon that has counted everything and whose API fails from now on, so that its numbers stand still.
+async fn still(scene: &Scene, name: &str, metrics: &str) -> (Daemon, SocketAddr) {
+    let config = scene.config(name, &scene.path(&format!("{name}.state")));
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}metrics: {metrics}\n")).unwrap();
+    let mut daemon = Daemon::serve(&config);
+    let all = (CALLS * scene.targets().len()) as f64;
+    let counted = |scrape: &Scrape| {
+        let total: f64 = scrape.named("polyai_conversations_total").map(|(_, value)| value).sum();
+        if total == all { Ok(()) } else { Err(format!("{total} of {all} are counted")) }
+    };
+    daemon.scrape_until(PATIENCE, counted).await;
+    scene.control().fault(Fault::new(FaultKind::Status(503)));
+    let address = daemon.address().await;
+    (daemon, address)
+}
+
+/// All that one moment shows in every format.
+struct Page {
+    texts: Vec<Reading>,
+    protobuf: Shown,
+    openmetrics2: Shown,
+}
+
+impl Page {
+    /// Of a daemon whose API fails: once a first and a last scrape agree, what lies between shows the same generation.
+    async fn of(exporter: SocketAddr) -> Self {
+        for _ in 0..20 {
+            let before = committed(&protobuf::read(&body(exporter, PROTOBUF, "identity").await));
+            let texts = python::scrape(exporter).await;
+            let mut protobuf = Vec::new();
+            let mut openmetrics2 = Vec::new();
+            for coding in CODINGS {
+                protobuf.push(committed(&protobuf::read(&body(exporter, PROTOBUF, coding).await)));
+                let text = String::from_utf8(body(exporter, OPENMETRICS_2, coding).await).unwrap();
+                openmetrics2.push(committed(&openmetrics2::read(&text)));
+            }
+            let after = committed(&protobuf::read(&body(exporter, PROTOBUF, "identity").await));
+            if before == after {
+                for shown in [&protobuf, &openmetrics2] {
+                    assert!(shown.iter().all(|one| *one == shown[0]), "codings differ");
+                }
+                return Self { texts, protobuf: protobuf.remove(0), openmetrics2: openmetrics2.remove(0) };
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        panic!("the numbers do not stand still");
+    }
+}
+
+/// The body of an answer that comes as it was asked for, uncompressed.
+pub(super) async fn body(exporter: SocketAddr, media: &str, coding: &str) -> Vec<u8> {
+    let headers = [("accept", media), ("accept-encoding", coding)];
+    let answer = web::fetch(exporter, "GET", "/metrics", &headers).await.unwrap();
+    assert_eq!((answer.status(), answer.header("content-type")), (200, Some(media)));
+    assert_eq!(answer.header("content-encoding").unwrap_or("identity"), coding);
+    let mut out = Vec::new();
+    match coding {
+        "gzip" => {
+            GzDecoder::new(&answer.body[..]).read_to_end(&mut out).unwrap();
+        }
+        "zstd" => out = zstd::decode_all(&answer.body[..]).unwrap(),
+        _ => out = answer.body,
+    }
+    out
+}
+
+/// Without the exporter's own metrics, which move from scrape to scrape.
+fn committed(shown: &Shown) -> Shown {
+    let mut shown = shown.clone();
+    shown.families.retain(|name, _| is_committed(name));
+    shown.samples.retain(|series, _| is_committed(series));
+    shown
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_formats_and_codings_show_the_same_numbers() {
+    if !python::installed().await {
+        return;
+    }
+    let scene = Scene::of(
+        [project("reservations", Region::Us1), project("billing", Region::Euw1)],
+        TimeDelta::minutes(10),
+    )
+    .await;
+    take_calls(&scene);
+    let (_daemon, exporter) =
+        still(&scene, "created", "{openmetrics_created: true, labels: [channel]}").await;
+    let page = Page::of(exporter).await;
+
+    let protobuf = &page.protobuf;
+    let mut kinds = BTreeSet::new();
+    for reading in &page.texts {
+        let what = format!("{} in {}", reading.accept, reading.coding);
+        assert!(
+            reading.content_type.starts_with(&reading.accept.replace(";", "; ")),
+            "{what}: {}",
+            reading.content_type
+        );
+        let text = committed(&reading.shown());
+        same(&format!("families of protobuf and {what}"), &protobuf.families, &text.families);
+        same(&format!("samples of protobuf and {what}"), &protobuf.samples, &text.samples);
+        if reading.is_openmetrics() {
+            same(&format!("exemplars of protobuf and {what}"), &protobuf.exemplars, &text.exemplars);
+            same(&format!("starts of protobuf and {what}"), &protobuf.starts, &text.starts);
+            assert!(reading.units().any(|unit| unit == ("polyai_turn_latency_seconds", "seconds")));
+        } else {
+            assert!(text.exemplars.is_empty() && text.starts.is_empty(), "{what}");
+        }
+        kinds.insert((reading.accept.clone(), reading.coding.clone()));
+    }
+    assert_eq!(kinds.len(), 4 * CODINGS.len());
+
+    let openmetrics2 = &page.openmetrics2;
+    same("samples of protobuf and OpenMetrics 2.0", &protobuf.samples, &openmetrics2.samples);
+    same("families of protobuf and OpenMetrics 2.0", &protobuf.families, &openmetrics2.families);
+    same("starts of protobuf and OpenMetrics 2.0", &protobuf.starts, &openmetrics2.starts);
+    same("native buckets of protobuf and OpenMetrics 2.0", &protobuf.natives, &openmetrics2.natives);
+    same("exemplars of protobuf and OpenMetrics 2.0", &protobuf.newest, &openmetrics2.newest);
+    let on_counters = |shown: &Shown| -> BTreeMap<String, Exemplar> {
+        let all = shown.exemplars.clone().into_iter();
+        all.filter(|(series, _)| series.contains("_total{")).collect()
+    };
+    same("exemplars of counters", &on_counters(protobuf), &on_counters(openmetrics2));
+
+    histograms_agree_with_themselves(protobuf);
+    exemplars_are_calls(protobuf);
+}
+
+/// Each histogram has as many observations in its native buckets as in its classic ones, and among its exemplars the newest.
+fn histograms_agree_with_themselves(shown: &Shown) {
+    let histograms = shown.families.iter().filter(|(_, (kind, _))| kind == "histogram");
+    let names: Vec<&String> = histograms.map(|(name, _)| name).collect();
+    assert!(names.len() >= 6, "{names:?}");
+    for name in names {
+        for (series, &count) in
+            shown.samples.iter().filter(|(series, _)| series.starts_with(&format!("{name}_count{{")))
+        {
+            let labels = series.strip_prefix(&format!("{name}_count")).unwrap();
+            let native = &shown.natives[&format!("{name}{labels}")];
+            assert_eq!(native.total() as f64, count, "{name}{labels}");
+            assert!(native.buckets.iter().all(|&(_, count)| count > 0), "{name}{labels}: an empty bucket");
+            let buckets = buckets_of(shown, name, labels);
+            assert_eq!(shown.samples[buckets.last().unwrap()], count, "{name}{labels}: +Inf");
+            let mut exemplars: Vec<&Exemplar> =
+                buckets.iter().filter_map(|bucket| shown.exemplars.get(bucket)).collect();
+            exemplars.sort_by_key(|exemplar| exemplar.at);
+            let newest = shown.newest.get(&format!("{name}{labels}")).map_or(&[][..], Vec::as_slice);
+            assert_eq!(newest.len(), exemplars.len().min(10), "{name}{labels}");
+            assert!(newest.is_sorted_by_key(|exemplar| exemplar.at), "{newest:?}");
+            assert!(newest.iter().all(|one| exemplars.contains(&one)), "{newest:?} of {exemplars:?}");
+            let older = exemplars.iter().filter(|one| !newest.contains(one));
+            assert!(older.clone().all(|one| one.at <= newest[0].at), "{newest:?} of {exemplars:?}");
+        }
+    }
+    let natives: Vec<_> = shown.natives.values().filter(|native| native.total() > 0).collect();
+    assert!(natives.iter().any(|native| native.zero_count > 0), "the zero bucket");
+    assert!(natives.iter().all(|native| native.schema == 3), "{natives:?}");
+}
+
+/// The buckets of a histogram series from the lowest on; `labels` as they stand in its key.
+fn buckets_of(shown: &Shown, name: &str, labels: &str) -> Vec<String> {
+    let own: Labels = shown::labels_of(labels);
+    let mut bounds: Vec<(f64, String)> = shown
+        .samples
+        .keys()
+        .filter_map(|series| {
+            let mut labels = shown::labels_of(series.strip_prefix(&format!("{name}_bucket"))?);
+            let bound = labels.remove("le")?.parse().unwrap();
+            (labels == own).then(|| (bound, series.clone()))
+        })
+        .collect();
+    bounds.sort_by(|(left, _), (right, _)| left.total_cmp(right));
+    bounds.into_iter().map(|(_, series)| series).collect()
+}
+
+/// Exemplars name calls by ids that may be shown, and tell when they happened.
+fn exemplars_are_calls(shown: &Shown) {
+    let ids: BTreeSet<String> = ["reservations", "billing"]
+        .iter()
+        .flat_map(|project| {
+            (0..CALLS).filter(|number| ![3, 7].contains(&(number % 10))).map(|number| id(project, number))
+        })
+        .collect();
+    for (series, exemplar) in &shown.exemplars {
+        let [(name, id)] = exemplar.labels.iter().collect::<Vec<_>>()[..] else { panic!("{exemplar:?}") };
+        assert_eq!(name, "conversation_id");
+        assert!(ids.contains(id), "{series}: {id:?} is no call that may be shown");
+        assert!(exemplar.at.is_some(), "{series}: {exemplar:?}");
+    }
+    for family in [
+        "polyai_handoffs_total",
+        "polyai_conversation_duration_seconds_bucket",
+        "polyai_turn_latency_seconds_bucket",
+        "polyai_greeting_latency_seconds_bucket",
+        "polyai_ingest_lag_seconds_bucket",
+    ] {
+        let found = shown.exemplars.keys().any(|series| series.starts_with(&format!("{family}{{")));
+        assert!(found, "{family} has no exemplar");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn created_lines_and_native_buckets_are_shown_as_configured() {
+    if !python::installed().await {
+        return;
+    }
+    let scene = Scene::of([project("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
+    take_calls(&scene);
+    let (_daemon, exporter) =
+        still(&scene, "plain", "{openmetrics_created: false, native_histograms: false}").await;
+    let page = Page::of(exporter).await;
+    for reading in page.texts.iter().filter(|reading| reading.is_openmetrics()) {
+        let text = committed(&reading.shown());
+        assert!(text.starts.is_empty(), "{}", reading.accept);
+        same("samples", &page.protobuf.samples, &text.samples);
+        same("exemplars", &page.protobuf.exemplars, &text.exemplars);
+    }
+    for shown in [&page.protobuf, &page.openmetrics2] {
+        assert!(shown.natives.is_empty(), "{:?}", shown.natives);
+        assert!(!shown.starts.is_empty(), "these formats always tell it");
+    }
+    same("starts", &page.protobuf.starts, &page.openmetrics2.starts);
+}

@@ -1,0 +1,121 @@
+//! The reference client library for Python, whose parsers read the text formats.
+//!
+//! Owns: the interpreter that `tests/run` prepares, and the way from what it prints to what is shown. Never: a grammar.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::super::daemon::{command, run};
+use super::super::has;
+use super::shown::{Exemplar, Labels, Shown, is_committed, key, millis};
+
+/// One scrape, as the parser reads it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Reading {
+    pub(crate) accept: String,
+    pub(crate) coding: String,
+    pub(crate) content_type: String,
+    families: Vec<Family>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Family {
+    name: String,
+    r#type: String,
+    help: String,
+    unit: Option<String>,
+    samples: Vec<Sample>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Sample {
+    name: String,
+    labels: Labels,
+    value: String,
+    stamped: bool,
+    exemplar: Option<Example>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Example {
+    labels: Labels,
+    value: String,
+    at: Option<String>,
+}
+
+fn interpreter() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python3")
+}
+
+/// Whether the interpreter with the parsers is there.
+pub(crate) async fn installed() -> bool {
+    let mut python = command(interpreter());
+    python.args(["-c", "import prometheus_client.openmetrics.parser, zstandard"]);
+    let found = python.status().await.is_ok_and(|status| status.success());
+    has(
+        found,
+        "the Python packages prometheus-client and zstandard are not in target/python; tests/run installs them",
+    )
+}
+
+/// Scrapes `exporter` in every text format and coding.
+pub(crate) async fn scrape(exporter: SocketAddr) -> Vec<Reading> {
+    let mut python = command(interpreter());
+    python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/process/read_openmetrics.py"));
+    python.arg(format!("http://{exporter}/metrics"));
+    let ended = run(python).await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "the parser refuses the exposition");
+    serde_json::from_str(&ended.stdout).unwrap()
+}
+
+impl Reading {
+    pub(crate) fn is_openmetrics(&self) -> bool {
+        self.accept.starts_with("application/openmetrics-text")
+    }
+
+    /// The names that the parser read as units.
+    pub(crate) fn units(&self) -> impl Iterator<Item = (&str, &str)> {
+        let units =
+            self.families.iter().filter_map(|family| Some((family.name.as_str(), family.unit.as_deref()?)));
+        units.filter(|(_, unit)| !unit.is_empty())
+    }
+
+    pub(crate) fn shown(&self) -> Shown {
+        let mut shown = Shown::default();
+        for family in &self.families {
+            // The parsers call a counter by its stem, in either format.
+            let total = if family.r#type == "counter" { "_total" } else { "" };
+            let name = format!("{}{total}", family.name);
+            for sample in &family.samples {
+                self.take(family, &name, sample, &mut shown);
+            }
+            let head = (family.r#type.clone(), family.help.clone());
+            assert_eq!(shown.families.insert(name.clone(), head), None, "{name}: twice");
+        }
+        shown
+    }
+
+    fn take(&self, family: &Family, name: &str, sample: &Sample, shown: &mut Shown) {
+        assert!(!sample.stamped, "{sample:?}");
+        let value = sample.value.parse().unwrap();
+        if sample.name == format!("{}_created", family.name) {
+            assert!(self.is_openmetrics(), "{sample:?}");
+            if is_committed(name) {
+                shown.starts.insert(key(name, &sample.labels), millis(value));
+            }
+            return;
+        }
+        let series = key(&sample.name, &sample.labels);
+        if let Some(one) = &sample.exemplar {
+            let exemplar = Exemplar {
+                labels: one.labels.clone(),
+                value: one.value.parse().unwrap(),
+                at: one.at.as_ref().map(|at| millis(at.parse().unwrap())),
+            };
+            shown.exemplars.insert(series.clone(), exemplar);
+        }
+        assert_eq!(shown.samples.insert(series.clone(), value), None, "{series}: twice");
+    }
+}
