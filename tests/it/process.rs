@@ -1,6 +1,7 @@
 //! Stories of real processes: the built binary with its state on disk, the simulated API, and a real Prometheus.
 
 mod busy;
+mod chain;
 mod cli;
 mod crash;
 mod daemon;

@@ -57,14 +57,60 @@ fn what_is_mounted_is_there() {
                 continue;
             }
             assert!(mount.ends_with(":ro"), "{name}: {mount} is not read-only");
-            // Rules and dashboards are folders of the project, which their own tests look at.
-            if !["../alerts", "../dashboards"].contains(&source) {
-                assert!(Path::new(DEPLOY).join(source).exists(), "{name}: {source} is not there");
-                files += 1;
-            }
+            assert!(Path::new(DEPLOY).join(source).exists(), "{name}: {source} is not there");
+            files += 1;
         }
     }
-    assert_eq!(files, 4);
+    assert_eq!(files, 6);
+}
+
+/// The names of the files in a folder beside `deploy`.
+fn beside(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(Path::new(DEPLOY).join("..").join(folder)).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn prometheus_loads_the_rules_and_nothing_else_that_lies_beside_them() {
+    let (compose, prometheus) = (yaml("compose.yml"), yaml("prometheus/prometheus.yml"));
+    let pattern = prometheus["rule_files"][0].as_str().unwrap();
+    let (folder, pattern) = pattern.rsplit_once('/').unwrap();
+    let mount = format!("../alerts:{folder}:ro");
+    assert!(texts(&compose["services"]["prometheus"]["volumes"]).any(|volume| volume == mount), "{mount}");
+    let parts: Vec<&str> = pattern.split('*').collect();
+    let [before, within, after] = parts[..] else { panic!("{pattern}") };
+    let is_loaded = |name: &String| {
+        name.strip_prefix(before)
+            .and_then(|name| name.strip_suffix(after))
+            .is_some_and(|name| name.contains(within))
+    };
+    let loaded: Vec<String> = beside("alerts").into_iter().filter(is_loaded).collect();
+    assert_eq!(loaded, ["polyai-rules.yml"], "of the forms of the rules, the one for Prometheus");
+}
+
+#[test]
+fn the_image_is_built_from_all_that_the_program_takes_in() {
+    let compose = yaml("compose.yml");
+    let dockerfile = compose["services"]["exporter"]["build"]["dockerfile_inline"].as_str().unwrap();
+    let mut taken_in = std::collections::BTreeSet::from(["src".to_owned(), "benches".to_owned()]);
+    let mut folders = vec![Path::new(DEPLOY).join("../src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            // From a module in a folder of src, which is how deep they lie.
+            let outside = text.split("include_str!(\"../../").skip(1);
+            taken_in.extend(outside.map(|file| file.split('/').next().unwrap().to_owned()));
+        }
+    }
+    assert!(taken_in.contains("alerts"), "{taken_in:?}");
+    for folder in taken_in {
+        assert!(dockerfile.contains(&format!("COPY {folder} {folder}\n")), "{folder}: {dockerfile}");
+    }
 }
 
 #[test]
@@ -117,6 +163,11 @@ fn the_dashboards_are_looked_for_where_they_are_mounted() {
     let path = provider["providers"][0]["options"]["path"].as_str().unwrap();
     let mount = format!("../dashboards:{path}:ro");
     assert!(texts(&compose["services"]["grafana"]["volumes"]).any(|volume| volume == mount), "{mount}");
+    // The page to begin with is one of them.
+    let home = &compose["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"];
+    let home = home.as_str().unwrap().strip_prefix(path).unwrap().trim_start_matches('/');
+    assert!(beside("dashboards").iter().any(|name| name == home), "{home}");
+    assert_eq!(beside("dashboards").iter().filter(|name| name.ends_with(".json")).count(), 5);
 }
 
 #[tokio::test]
