@@ -14,6 +14,9 @@ use super::receiver::{Receiver, Told};
 use super::servers::{self, Exporter, Server};
 use super::{CALLS_PER_SECOND, PATIENCE, PROJECTS};
 
+/// How long nothing may happen before all is taken to be well. Longer than rules, routes and a word take.
+const CALM: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// An alert that must come.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Right {
@@ -152,6 +155,22 @@ impl Chain {
         if let Some(wrong) = told.iter().find(|told| told.is_firing && !is_right(told)) {
             self.fail::<()>(since, &format!("this should not have come: {wrong}")).await;
         }
+    }
+
+    /// Waits until nobody is told of anything any more, and the rules hold nothing about callers that may still be told: an
+    /// alert that waits for its time, or for what inhibits it to end.
+    pub(super) async fn calms_down(&self, since: Instant) {
+        let mut calm = None;
+        while calm.is_none_or(|calm: Instant| calm.elapsed() < CALM) {
+            let held = query(self.prometheus.address, "ALERTS{component=~\"agent|slo\"}").await;
+            let is_calm = held.is_empty() && self.receiver.firing().is_empty();
+            calm = if is_calm { calm.or_else(|| Some(Instant::now())) } else { None };
+            if since.elapsed() > PATIENCE {
+                self.fail::<()>(since, "it does not calm down").await;
+            }
+            sleep(std::time::Duration::from_millis(250)).await;
+        }
+        self.note("all is well");
     }
 
     /// The names of alerts that Prometheus itself has firing, whoever is told of them.
