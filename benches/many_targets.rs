@@ -9,15 +9,14 @@
     reason = "a bench tells its figures and may stop at any surprise"
 )]
 
+mod fleet;
 mod process;
 
-use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use polyai_exporter::clock::Clock;
-use polyai_exporter::simulator::{Profile, Project, Simulator, World};
+use polyai_exporter::simulator::{Project, Simulator, World};
 use polyai_exporter::target::Region;
 use process::{Exporter, free_port, get, mega, pause, sum};
 use tokio::time::Instant;
@@ -31,17 +30,12 @@ fn main() {
 }
 
 fn steady_state(targets: u64, seconds: u64) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let projects = (0..targets).map(|number| {
-        Project::new(&format!("p{number}"), Region::Us1)
-            .with_ids("ws-1", &format!("P{number}"))
-            .with_generated(number, Profile::pilot())
-    });
-    let world = World::of(projects);
-    let simulator = runtime.block_on(Simulator::on_loopback(world, Clock::system())).unwrap();
+    let (runtime, simulator) = fleet::simulate(targets);
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("exporter.yaml");
-    std::fs::write(&config, configuration(targets, simulator.addr, directory.path())).unwrap();
+    let polling = "interval: 30s, requests_per_minute: 60000, max_concurrent_requests: 64";
+    let text = fleet::configuration(targets, &simulator, directory.path(), polling);
+    std::fs::write(&config, text).unwrap();
     let mut exporter = Exporter::start(&config);
     exporter.wait_for(|metrics| sum(metrics, "polyai_target_up{") == targets);
     pause(Duration::from_secs(35));
@@ -75,23 +69,6 @@ fn steady_state(targets: u64, seconds: u64) {
 #[expect(clippy::cast_precision_loss, reason = "for people")]
 fn ratio(requests: u64, targets: u64, seconds: f64) -> f64 {
     requests as f64 / targets as f64 / (seconds / 30.0)
-}
-
-fn configuration(targets: u64, simulator: SocketAddr, directory: &std::path::Path) -> String {
-    let mut text = format!(
-        "server: {{listen: \"127.0.0.1:{}\"}}\nstorage: {{path: {}}}\n\
-         polling: {{interval: 30s, requests_per_minute: 60000, max_concurrent_requests: 64}}\ntargets:\n",
-        free_port(),
-        directory.join("state").display(),
-    );
-    for number in 0..targets {
-        writeln!(
-            text,
-            "  - {{name: p{number}, region: us-1, account_id: ws-1, project_id: P{number}, api_key: demo-key, base_url: \"http://{simulator}/us-1\"}}"
-        )
-        .unwrap();
-    }
-    text
 }
 
 fn start_with_rows(rows: u64) {

@@ -13,24 +13,21 @@
     reason = "a bench tells its figures and may stop at any surprise"
 )]
 
+mod fleet;
 mod peers;
 mod process;
 
-use std::fmt::Write as _;
-use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use peers::{Files, Load, Nginx, Pushgateway, Served, pin};
-use polyai_exporter::clock::Clock;
-use polyai_exporter::simulator::{Profile, Project, Simulator, World};
-use polyai_exporter::target::Region;
-use process::{Exporter, free_port, get, mega, pause, sum};
+use process::{Exporter, get, mega, pause, sum};
 
 /// Lines that each target has, about.
 const LINES_PER_TARGET: u64 = 110;
 /// How long each load lasts.
 const SECONDS: u64 = 4;
+/// Polls once and then rests, so that nothing but scrapes takes time.
+const POLLING: &str = "interval: 1h, recheck: [2h], initial_lookback: 3h, requests_per_minute: 60000, max_concurrent_requests: 64";
 
 fn main() {
     assert!(peers::is_installed("wrk"), "wrk asks the questions: apt-get install wrk");
@@ -41,17 +38,12 @@ fn main() {
 }
 
 fn measure(lines: u64) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let targets = lines.div_ceil(LINES_PER_TARGET);
-    let projects = (0..targets).map(|number| {
-        Project::new(&format!("p{number}"), Region::Us1)
-            .with_ids("ws-1", &format!("P{number}"))
-            .with_generated(number, Profile::pilot())
-    });
-    let simulator = runtime.block_on(Simulator::on_loopback(World::of(projects), Clock::system())).unwrap();
+    let (runtime, simulator) = fleet::simulate(targets);
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("exporter.yaml");
-    std::fs::write(&config, configuration(targets, simulator.addr, directory.path())).unwrap();
+    let text = fleet::configuration(targets, &simulator, directory.path(), POLLING);
+    std::fs::write(&config, text).unwrap();
     let mut exporter = Exporter::start(&config);
     // Over `/-/ready`, so that the first scrape is the one that is measured.
     let address = exporter.address.clone();
@@ -105,22 +97,4 @@ fn measure(lines: u64) {
     drop((nginx, pushgateway));
     exporter.stop();
     runtime.block_on(simulator.stop());
-}
-
-/// Polls once and then rests, so that nothing but scrapes takes time.
-fn configuration(targets: u64, simulator: SocketAddr, directory: &Path) -> String {
-    let mut text = format!(
-        "server: {{listen: \"127.0.0.1:{}\"}}\nstorage: {{path: {}}}\n\
-         polling: {{interval: 1h, recheck: [2h], initial_lookback: 3h, requests_per_minute: 60000, max_concurrent_requests: 64}}\ntargets:\n",
-        free_port(),
-        directory.join("state").display(),
-    );
-    for number in 0..targets {
-        writeln!(
-            text,
-            "  - {{name: p{number}, region: us-1, account_id: ws-1, project_id: P{number}, api_key: demo-key, base_url: \"http://{simulator}/us-1\"}}"
-        )
-        .unwrap();
-    }
-    text
 }

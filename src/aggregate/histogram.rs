@@ -1,6 +1,7 @@
 //! A histogram with explicit bounds.
 //!
-//! Owns: the buckets, with the newest conversation of each, and beside them the sparse ones that `native.rs` lays out. Whole numbers throughout, so that two instances that saw the same conversations in another order hold
+//! Owns: the buckets, with the newest conversation of each, and beside them the sparse ones that `native.rs` lays out. Whole
+//! numbers throughout, so that two instances that saw the same conversations in another order hold
 //! the same value to the last digit.
 
 use std::sync::Arc;

@@ -112,6 +112,9 @@ impl Board {
         let workshop = workshop.get_or_insert_with(|| Workshop::new(format, self.shown, now));
         workshop.asked = now;
         workshop.sheet.show(generation);
+        for coding in workshop.drop_outdated() {
+            slot.ready(coding).store(None);
+        }
         let page = workshop.page(coding, &live())?;
         let ready = Ready { generation: generation.number, made: now, page: page.clone() };
         slot.ready(coding).store(Some(Arc::new(ready)));
@@ -165,6 +168,19 @@ impl Workshop {
         }
     }
 
+    /// Gives up what shows lines that are no longer true, and tells in which codings: it would keep those lines in memory for as
+    /// long as nobody asks for that coding again.
+    fn drop_outdated(&mut self) -> Vec<Coding> {
+        let version = self.sheet.version();
+        let mut dropped = Vec::new();
+        for coding in Coding::ALL {
+            if self.fronts[coding as usize].take_if(|front| front.version != version).is_some() {
+                dropped.push(coding);
+            }
+        }
+        dropped
+    }
+
     fn page(&mut self, coding: Coding, live: &[Family]) -> io::Result<Page> {
         let mut tail = Vec::new();
         let encoder = self.sheet.encoder();
@@ -172,12 +188,10 @@ impl Workshop {
         encoder.end(&mut tail);
 
         let place = &mut self.fronts[coding as usize];
-        let version = self.sheet.version();
-        let front = match place.take().filter(|front| front.version == version) {
+        let front = match place {
             Some(front) => front,
-            None => Front::new(coding, &mut self.sheet, &mut self.deflater)?,
+            None => place.insert(Front::new(coding, &mut self.sheet, &mut self.deflater)?),
         };
-        let front = place.insert(front);
         let tail = match (coding, &front.gzip) {
             (Coding::Gzip, Some(gzip)) => gzip.end(&self.deflater.pack(&tail)),
             (Coding::Zstd, _) => zstd::end(&tail),

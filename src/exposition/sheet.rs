@@ -1,7 +1,7 @@
 //! The finished lines of one format: what has not changed since the last scrape is not written again.
 //!
-//! Owns: the lines per family and target, and which of them are still true. Never: their compression or the order in which
-//! scrapes come.
+//! Owns: which lines are still true, and the order of families. Never: how lines are compressed, or the order in which scrapes
+//! come.
 //!
 //! A commit changes one target of a thousand, yet the formats want all samples of a family together. So each family is a row
 //! of blocks, each with the lines of neighbouring targets, of some sixteen kilobytes; a changed target costs its own lines and

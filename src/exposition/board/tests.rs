@@ -95,6 +95,19 @@ fn the_lines_of_targets_are_shared_from_page_to_page() {
 }
 
 #[test]
+fn what_an_outdated_page_holds_is_given_up_even_if_only_another_coding_is_asked_for() {
+    let mut scene = busy(200);
+    let board = Board::new(SHOWN);
+    let page = board.make(Format::Text, Coding::Identity, &scene.0, START, Vec::new).unwrap();
+    let lines = page.piece(1).unwrap().clone();
+    drop(page);
+    assert!(!lines.is_unique(), "the board holds it too");
+    (0..200).for_each(|target| scene.call(target, "VOICE-SIP", 1.0, "CA2"));
+    board.make(Format::Text, Coding::Gzip, &scene.0, START, Vec::new).unwrap();
+    assert!(lines.is_unique(), "nobody else does any more");
+}
+
+#[test]
 fn a_format_that_nobody_asks_for_any_more_is_given_up() {
     let scene = busy(2);
     let board = Board::new(SHOWN);

@@ -1,8 +1,8 @@
 //! The whole chain: something goes wrong, and the right alert, and no other, reaches whoever is on call; then it is resolved.
 //!
 //! The simulated API, the exporter, Prometheus with the rules, Alertmanager with the routes and inhibition of the example, and a
-//! webhook receiver, all real and on the loopback interface. An hour of the rules is a minute here (`compressed`); thresholds
-//! are those that we ship. The exporter is `serve` and not `demo`, because it is stopped and started again while the API goes on.
+//! webhook receiver, all real and on the loopback interface. An hour of the rules is a minute here (`compressed`); how bad
+//! callers must have it is what we ship, while windows and floors fit so few minutes (`tests/fixtures/rules/fast.yml`). The exporter is `serve` and not `demo`, because it is stopped and started again while the API goes on.
 
 mod compressed;
 mod receiver;
