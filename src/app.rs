@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -18,7 +19,7 @@ use tracing::{info, warn};
 use crate::api::Client;
 use crate::api::client::{Access, ClientError};
 use crate::api::pace::{Concurrency, Pace};
-use crate::api::pages::List;
+use crate::api::pages::{List, Traffic};
 use crate::api::server_clock::ServerClock;
 use crate::clock::Clock;
 use crate::config::{Settings, Target};
@@ -35,6 +36,8 @@ use crate::schedule::{Passes, Poller};
 use crate::selfstats::{BuildInfo, SelfStats};
 use crate::server::{BindError, Exposition, Limits, Readiness, Routes, Server};
 use crate::shutdown::drain;
+use crate::status::view::Process;
+use crate::status::{ConfigurationStatus, Configured, Desk, Journals, LOOK_EVERY, Trends};
 
 /// How long pollers and the last commit may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -48,6 +51,7 @@ pub struct App {
     recorder: Task,
     pollers: Vec<Poller>,
     published: Published,
+    looker: Looker,
 }
 
 /// Why the daemon cannot start.
@@ -98,15 +102,30 @@ impl App {
         let server = Server::bind(settings.server.listen, Limits::default(), events.clone()).await?;
         let (task, handle, published) = Task::new(recorder, events.clone(), stats.clone());
         let untried = Untried::new(settings.targets.len());
-        let parts =
-            Parts { settings, stats: &stats, events: &events, clock: &clock, handle, untried: &untried };
+        let journals = Journals::default();
+        let parts = Parts {
+            settings,
+            stats: &stats,
+            events: &events,
+            clock: &clock,
+            handle,
+            untried: &untried,
+            journals: &journals,
+        };
         let pollers = parts.pollers(resumes)?;
         stats.config_loaded(clock.now());
         let shown = derive::shown(settings);
-        let scrape =
-            Scrape { published: published.clone(), stats: stats.clone(), board: Board::new(shown), clock };
-        let routes = Routes::new(Arc::new(scrape), Arc::new(Tried(untried)));
-        Ok(Self { server, routes, recorder: task, pollers, published })
+        let scrape = Scrape {
+            published: published.clone(),
+            stats: stats.clone(),
+            board: Board::new(shown),
+            clock: clock.clone(),
+        };
+        let trends = Trends::default();
+        let desk = desk(settings, &clock, &published, journals, &trends, server.address());
+        let looker = Looker { published: published.clone(), trends, clock };
+        let routes = Routes::new(Arc::new(scrape), Arc::new(Tried(untried)), Arc::new(desk));
+        Ok(Self { server, routes, recorder: task, pollers, published, looker })
     }
 
     /// Where it serves.
@@ -121,7 +140,7 @@ impl App {
 
     /// Runs until `stop`; then pollers stop, what they handed over is committed, and open scrapes are answered.
     pub async fn run(self, stop: CancellationToken) -> Ended {
-        let Self { server, routes, recorder, pollers, .. } = self;
+        let Self { server, routes, recorder, pollers, looker, .. } = self;
         info!(targets = pollers.len(), "polling");
         let (stop_pollers, give_up, stop_server) =
             (stop.child_token(), CancellationToken::new(), CancellationToken::new());
@@ -129,6 +148,7 @@ impl App {
         for poller in pollers {
             tracker.spawn(poller.run(stop_pollers.clone()));
         }
+        tracker.spawn(looker.run(stop_pollers.clone()));
         tracker.close();
         let mut recorder = tokio::spawn(recorder.run(give_up.clone()));
         let serving = tokio::spawn(server.run(routes, stop_server.clone()));
@@ -196,6 +216,7 @@ struct Parts<'a> {
     clock: &'a Clock,
     handle: Handle,
     untried: &'a Untried,
+    journals: &'a Journals,
 }
 
 impl Parts<'_> {
@@ -238,6 +259,7 @@ impl Parts<'_> {
                 recorder: self.handle.clone(),
                 stats: self.stats.clone(),
                 untried: self.untried.clone(),
+                journal: self.journals.of(&target.key),
             });
         }
         Ok(pollers)
@@ -252,6 +274,47 @@ impl Parts<'_> {
             events: self.events.clone(),
             clock: self.clock.clone(),
             server_clock: ServerClock::default(),
+            traffic: Traffic::default(),
+        }
+    }
+}
+
+/// Where people ask.
+fn desk(
+    settings: &Settings,
+    clock: &Clock,
+    published: &Published,
+    journals: Journals,
+    trends: &Trends,
+    address: SocketAddr,
+) -> Desk {
+    let now = Moment::from(clock.now());
+    let status = ConfigurationStatus { origin: "FIXME".to_owned(), loaded_at: now, last_failure: None };
+    let configured = Configured { settings: Arc::new(settings.clone()), status };
+    Desk {
+        clock: clock.clone(),
+        published: published.clone(),
+        journals,
+        trends: trends.clone(),
+        configured: Arc::new(ArcSwap::from_pointee(configured)),
+        process: Process { started: now, build: BuildInfo::CURRENT, addresses: vec![address.to_string()] },
+    }
+}
+
+/// Takes the points of the charts from what is committed.
+struct Looker {
+    published: Published,
+    trends: Trends,
+    clock: Clock,
+}
+
+impl Looker {
+    async fn run(self, stop: CancellationToken) {
+        loop {
+            self.trends.look(&self.published.load(), Moment::from(self.clock.now()));
+            if stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
+                return;
+            }
         }
     }
 }

@@ -25,4 +25,5 @@ pub mod selfstats;
 pub mod server;
 pub mod shutdown;
 pub mod simulator;
+pub mod status;
 pub mod target;

@@ -33,7 +33,7 @@ pub use budget::{Budget, budgets};
 pub use complaint::{Complaint, Place, Problems};
 pub use keys::{Key, Preset};
 pub use reference::{reference, reference_markdown, variable};
-pub use secret::Secret;
+pub use secret::{Origin, Secret};
 pub use settings::{Dimension, Metrics, Polling, Server, Settings, Storage, Target};
 pub use shape::{Shape, span};
 

@@ -4,15 +4,16 @@
 //! and a yes or no.
 
 mod body;
-mod landing;
 mod listen;
 mod metrics;
 mod patience;
 mod routes;
+mod status;
 
 pub use listen::{BindError, Limits, Server};
 pub use metrics::Exposition;
 pub use routes::{Readiness, Routes};
+pub use status::{Document, Reception, Written};
 
 #[cfg(test)]
 mod tests;

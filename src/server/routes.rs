@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Body;
-use hyper::header::{
-    ALLOW, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
-};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::body::Answer;
-use super::landing;
 use super::metrics::{Exposition, MetricsPage};
+use super::status::{Document, Reception, StatusPages};
 
 /// Scrapes that are answered at once. Two Prometheus replicas and a person are usual; each answer shares its bytes with the
 /// others, but one that is read slowly keeps them alive.
@@ -38,11 +36,11 @@ pub struct Routes(Arc<Table>);
 struct Table {
     metrics: MetricsPage,
     readiness: Arc<dyn Readiness>,
-    landing: Bytes,
+    status: StatusPages,
 }
 
 enum Route {
-    Landing,
+    Status(Document),
     Metrics,
     Healthy,
     Ready,
@@ -51,23 +49,25 @@ enum Route {
 impl Route {
     fn find(path: &str) -> Option<Self> {
         match path {
-            "/" => Some(Self::Landing),
             "/metrics" => Some(Self::Metrics),
             "/-/healthy" => Some(Self::Healthy),
             "/-/ready" => Some(Self::Ready),
-            _ => None,
+            _ => Document::find(path).map(Self::Status),
         }
     }
 }
 
 impl Routes {
-    /// Routes that answer from `exposition` and `readiness`.
-    pub fn new(exposition: Arc<dyn Exposition>, readiness: Arc<dyn Readiness>) -> Self {
-        let page = landing::page(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), &landing::LINKS);
+    /// Routes that answer from `exposition`, `readiness` and `reception`.
+    pub fn new(
+        exposition: Arc<dyn Exposition>,
+        readiness: Arc<dyn Readiness>,
+        reception: Arc<dyn Reception>,
+    ) -> Self {
         Self(Arc::new(Table {
             metrics: MetricsPage::new(exposition, CONCURRENT_SCRAPES, SCRAPE_PATIENCE),
             readiness,
-            landing: page.into(),
+            status: StatusPages::new(reception),
         }))
     }
 
@@ -80,7 +80,9 @@ impl Routes {
                 refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
                 refusal
             }
-            Some(Route::Landing) => self.landing(),
+            Some(Route::Status(document)) => {
+                self.0.status.answer(document, request.uri().query().unwrap_or_default()).await
+            }
             Some(Route::Metrics) => self.0.metrics.answer(request.headers()).await,
             Some(Route::Healthy) => plain(StatusCode::OK, "healthy\n"),
             Some(Route::Ready) => match self.0.readiness.ready() {
@@ -91,15 +93,6 @@ impl Routes {
         if !request.body().is_end_stream() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
-    }
-
-    fn landing(&self) -> Response<Answer> {
-        let mut response = Response::new(Answer::from(self.0.landing.clone()));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
     }
 }
