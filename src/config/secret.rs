@@ -1,10 +1,11 @@
 //! A value that must never be printed.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 
-/// A key. Hidden in debug output, without `Display`, opened by name only.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// A key. Hidden in debug output, without `Display`, opened by name only. The same value is the same key, wherever it was found.
+#[derive(Clone)]
 pub struct Secret {
     value: String,
     origin: Origin,
@@ -19,6 +20,20 @@ pub enum Origin {
     Variable(String),
     /// This file.
     File(PathBuf),
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl Eq for Secret {}
+
+impl Hash for Secret {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.value.hash(state);
+    }
 }
 
 impl Secret {

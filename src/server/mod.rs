@@ -7,11 +7,13 @@ mod body;
 mod listen;
 mod metrics;
 mod patience;
+mod reload;
 mod routes;
 mod status;
 
 pub use listen::{BindError, Limits, Server};
 pub use metrics::Exposition;
+pub use reload::{Reload, Reloading};
 pub use routes::{Readiness, Routes};
 pub use status::{Document, Reception, Written};
 

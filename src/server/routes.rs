@@ -12,6 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::body::Answer;
 use super::metrics::{Exposition, MetricsPage};
+use super::reload::{self, Reload};
 use super::status::{Document, Reception, StatusPages};
 
 /// Scrapes that are answered at once. Two Prometheus replicas and a person are usual; each answer shares its bytes with the
@@ -33,10 +34,12 @@ pub trait Readiness: Send + Sync {
 #[derive(Clone)]
 pub struct Routes(Arc<Table>);
 
+#[derive(Clone)]
 struct Table {
-    metrics: MetricsPage,
+    metrics: Arc<MetricsPage>,
     readiness: Arc<dyn Readiness>,
-    status: StatusPages,
+    reload: Option<Arc<dyn Reload>>,
+    status: Option<Arc<StatusPages>>,
 }
 
 enum Route {
@@ -44,6 +47,7 @@ enum Route {
     Metrics,
     Healthy,
     Ready,
+    Reload,
 }
 
 impl Route {
@@ -52,42 +56,69 @@ impl Route {
             "/metrics" => Some(Self::Metrics),
             "/-/healthy" => Some(Self::Healthy),
             "/-/ready" => Some(Self::Ready),
+            "/-/reload" => Some(Self::Reload),
             _ => Document::find(path).map(Self::Status),
         }
+    }
+
+    /// The methods that it takes, as `Allow` lists them.
+    const fn allow(&self) -> &'static str {
+        match self {
+            Self::Status(_) | Self::Metrics | Self::Healthy | Self::Ready => "GET, HEAD",
+            // As Prometheus takes them.
+            Self::Reload => "POST, PUT",
+        }
+    }
+
+    fn allows(&self, method: &Method) -> bool {
+        self.allow().split(", ").any(|allowed| allowed == method.as_str())
     }
 }
 
 impl Routes {
-    /// Routes that answer from `exposition`, `readiness` and `reception`.
-    pub fn new(
-        exposition: Arc<dyn Exposition>,
-        readiness: Arc<dyn Readiness>,
-        reception: Arc<dyn Reception>,
-    ) -> Self {
+    /// Routes that answer from `exposition` and `readiness`.
+    pub fn new(exposition: Arc<dyn Exposition>, readiness: Arc<dyn Readiness>) -> Self {
         Self(Arc::new(Table {
-            metrics: MetricsPage::new(exposition, CONCURRENT_SCRAPES, SCRAPE_PATIENCE),
+            metrics: Arc::new(MetricsPage::new(exposition, CONCURRENT_SCRAPES, SCRAPE_PATIENCE)),
             readiness,
-            status: StatusPages::new(reception),
+            reload: None,
+            status: None,
         }))
+    }
+
+    /// The same, and `/-/reload` that asks `configuration`.
+    pub fn reloading(self, configuration: Arc<dyn Reload>) -> Self {
+        Self(Arc::new(Table { reload: Some(configuration), ..(*self.0).clone() }))
+    }
+
+    /// The same, and the pages for people from `reception`.
+    pub fn receiving(self, reception: Arc<dyn Reception>) -> Self {
+        Self(Arc::new(Table { status: Some(Arc::new(StatusPages::new(reception))), ..(*self.0).clone() }))
     }
 
     /// The answer to `request`. A request with a body closes its connection, because nobody reads the body.
     pub async fn answer<B: Body>(&self, request: Request<B>) -> Response<Answer> {
         let mut response = match Route::find(request.uri().path()) {
             None => plain(StatusCode::NOT_FOUND, "not found; / lists what there is\n"),
-            Some(_) if !matches!(*request.method(), Method::GET | Method::HEAD) => {
-                let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "use GET or HEAD\n");
-                refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            Some(route) if !route.allows(request.method()) => {
+                let (allow, words) = (route.allow(), route.allow().replace(", ", " or "));
+                let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, format!("use {words}\n"));
+                refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
                 refusal
             }
-            Some(Route::Status(document)) => {
-                self.0.status.answer(document, request.uri().query().unwrap_or_default()).await
-            }
+            Some(Route::Status(document)) => match &self.0.status {
+                Some(pages) => pages.answer(document, request.uri().query().unwrap_or_default()).await,
+                None => plain(StatusCode::NOT_FOUND, "there are no pages for people here\n"),
+            },
             Some(Route::Metrics) => self.0.metrics.answer(request.headers()).await,
             Some(Route::Healthy) => plain(StatusCode::OK, "healthy\n"),
             Some(Route::Ready) => match self.0.readiness.ready() {
                 Ok(()) => plain(StatusCode::OK, "ready\n"),
                 Err(missing) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {missing}\n")),
+            },
+            Some(Route::Reload) => match &self.0.reload {
+                Some(configuration) => reload::answer(&**configuration).await,
+                None => plain(StatusCode::NOT_FOUND, "there is no configuration that could be read again\n"),
             },
         };
         if !request.body().is_end_stream() {

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
+use hyper::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -80,11 +81,14 @@ impl Running {
     }
 
     async fn with(limits: Limits, exposition: impl Exposition + 'static, readiness: Missing) -> Self {
+        Self::answering(limits, Routes::new(Arc::new(exposition), Arc::new(readiness))).await
+    }
+
+    async fn answering(limits: Limits, routes: Routes) -> Self {
         let events = Events::new(SelfStats::new(BuildInfo::CURRENT, Moment::from_millis(0)));
         let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits, events).await.unwrap();
         let address = server.address();
         let stop = CancellationToken::new();
-        let routes = Routes::new(Arc::new(exposition), Arc::new(readiness));
         let server = tokio::spawn(server.run(routes, stop.clone()));
         Self { address, stop, server }
     }
@@ -159,7 +163,7 @@ async fn a_scrape_gets_the_exposition_with_its_exact_content_type() {
 #[tokio::test]
 async fn head_gives_the_head_alone() {
     let running = Running::start().await;
-    for path in ["/metrics", "/", "/-/healthy", "/-/ready"] {
+    for path in ["/metrics", "/-/healthy", "/-/ready"] {
         let get = running.ask(&format!("GET {path} HTTP/1.1")).await;
         let head = running.ask(&format!("HEAD {path} HTTP/1.1")).await;
         assert_eq!((head.status(), head.text()), ("200", ""), "{path}");
@@ -174,22 +178,46 @@ async fn other_methods_and_paths_are_told_what_would_be_right() {
         let answer = running.ask(&format!("{method} /metrics HTTP/1.1")).await;
         assert_eq!((answer.status(), answer.header("allow")), ("405", Some("GET, HEAD")), "{method}");
     }
-    for path in ["/metric", "/metrics/", "/-/reload", "//", "/%2e%2e/etc/passwd"] {
+    for path in ["/metric", "/metrics/", "/-/reloads", "//", "/%2e%2e/etc/passwd"] {
         let answer = running.ask(&format!("GET {path} HTTP/1.1")).await;
         assert_eq!((answer.status(), answer.text()), ("404", "not found; / lists what there is\n"), "{path}");
     }
 }
 
-#[tokio::test]
-async fn the_landing_page_names_the_version_and_every_route_it_links_to_exists() {
-    let running = Running::start().await;
-    let page = running.ask("GET / HTTP/1.1").await;
-    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-    assert!(page.text().contains(concat!("Version ", env!("CARGO_PKG_VERSION"))), "{}", page.text());
-    for (path, _) in landing::LINKS {
-        assert!(page.text().contains(&format!("href=\"{path}\"")));
-        assert_eq!(running.ask(&format!("GET {path} HTTP/1.1")).await.status(), "200", "{path}");
+/// Says what it was asked for.
+struct Echo;
+
+impl Reception for Echo {
+    fn write(&self, document: Document, query: &str) -> Written {
+        let status = if query == "missing" { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        Written { status, content_type: "text/html; charset=utf-8", body: format!("{document:?} {query}").into() }
     }
+}
+
+#[tokio::test]
+async fn pages_for_people_load_and_run_nothing_and_are_never_kept() {
+    let routes = Routes::new(Arc::new(Fixed(Bytes::new())), Arc::new(Missing(None))).receiving(Arc::new(Echo));
+    let running = Running::answering(Limits::default(), routes).await;
+    for (path, body) in [
+        ("/", "Overview "),
+        ("/?q=a%26b", "Overview q=a%26b"),
+        ("/target?project=a", "Target project=a"),
+        ("/api/v1/status", "StatusJson "),
+        ("/api/v1/targets", "TargetsJson "),
+        ("/api/v1/target", "TargetJson "),
+    ] {
+        let page = running.ask(&format!("GET {path} HTTP/1.1")).await;
+        assert_eq!((page.status(), page.text()), ("200", body), "{path}");
+        assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'; "), "{path}");
+        assert!(page.header("content-security-policy").unwrap().contains("frame-ancestors 'none'"), "{path}");
+        assert_eq!(page.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(page.header("referrer-policy"), Some("no-referrer"), "{path}");
+        assert_eq!(page.header("cache-control"), Some("no-store"), "{path}");
+        let head = running.ask(&format!("HEAD {path} HTTP/1.1")).await;
+        assert_eq!((head.status(), head.text()), ("200", ""), "{path}");
+    }
+    assert_eq!(running.ask("GET /target?missing HTTP/1.1").await.status(), "404");
+    assert_eq!(running.ask("POST / HTTP/1.1").await.status(), "405");
 }
 
 #[tokio::test]
@@ -200,6 +228,39 @@ async fn readiness_says_what_is_missing_and_health_does_not_depend_on_it() {
     assert_eq!(ready.status(), "503");
     assert_eq!(ready.text(), "not ready: reservations/us-1/live has not been polled yet\n");
     assert_eq!(running.ask("GET /-/healthy HTTP/1.1").await.status(), "200");
+}
+
+struct Configuration(Result<&'static str, &'static str>);
+
+impl Reload for Configuration {
+    fn reload(&self) -> Reloading<'_> {
+        let outcome = self.0.map(str::to_owned).map_err(str::to_owned);
+        Box::pin(std::future::ready(outcome))
+    }
+}
+
+#[tokio::test]
+async fn a_reload_answers_with_what_changed_or_with_the_reason() {
+    let routes = || Routes::new(Arc::new(Fixed(Bytes::new())), Arc::new(Missing(None)));
+    for (outcome, status, text) in [
+        (Ok("polling changed"), "200", "reloaded: polling changed\n"),
+        (
+            Err("polyai.yaml: line 3: unknown key"),
+            "500",
+            "not reloaded, the configuration before stays in force:\npolyai.yaml: line 3: unknown key\n",
+        ),
+    ] {
+        let routes = routes().reloading(Arc::new(Configuration(outcome)));
+        let running = Running::answering(Limits::default(), routes).await;
+        for method in ["POST", "PUT"] {
+            let answer = running.ask(&format!("{method} /-/reload HTTP/1.1")).await;
+            assert_eq!((answer.status(), answer.text()), (status, text));
+        }
+        let read = running.ask("GET /-/reload HTTP/1.1").await;
+        assert_eq!((read.status(), read.header("allow")), ("405", Some("POST, PUT")), "a link cannot do it");
+    }
+    let running = Running::answering(Limits::default(), routes()).await;
+    assert_eq!(running.ask("POST /-/reload HTTP/1.1").await.status(), "404", "a demo has nothing to reload");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::condition::Tone;
 use super::view::TargetRow;
 use super::words::{At, Ratio, bytes, capital, count, plain, span};
-use super::{ConfigurationStatus, State};
+use super::{ConfigurationStatus, Reload, State};
 use crate::moment::Moment;
 use crate::problem::Problem;
 
@@ -121,7 +121,7 @@ fn exporter(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
         return AreaView { area, tone: Tone::Bad, sentence: row.sentence.clone() };
     }
     let mut said = Vec::new();
-    if let Some((at, reason)) = &whole.configuration.last_failure {
+    if let Some(Reload { at, outcome: Err(reason) }) = &whole.configuration.last_reload {
         let clock = At(*at).clock(At(whole.now));
         said.push(format!("The configuration was refused at {clock}, the one before is in force: {reason}"));
     }

@@ -15,8 +15,17 @@ pub struct ConfigurationStatus {
     pub origin: String,
     /// When the configuration in force was read.
     pub loaded_at: Moment,
-    /// When a later one was refused, and why; none if the last attempt succeeded.
-    pub last_failure: Option<(Moment, String)>,
+    /// The last attempt to read it again.
+    pub last_reload: Option<Reload>,
+}
+
+/// An attempt to read the configuration again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reload {
+    /// When.
+    pub at: Moment,
+    /// What changed, or why nothing was changed; for people.
+    pub outcome: Result<String, String>,
 }
 
 /// A key of the file, and its value in force.
@@ -67,7 +76,7 @@ pub(super) fn target_lines(target: &Target) -> Vec<Line> {
             "ca_file",
             ca_file
                 .as_ref()
-                .map_or_else(|| "the system's roots".to_owned(), |path| path.display().to_string()),
+                .map_or_else(|| "the system's roots".to_owned(), |file| file.path.display().to_string()),
         ),
         ("channels", channels.join(", ")),
     ]

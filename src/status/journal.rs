@@ -100,9 +100,10 @@ pub struct Entries {
 }
 
 impl Journal {
-    /// The first poll of a new poller is due then.
+    /// The first poll of a new poller is due then. One that its predecessor had begun will not end.
     pub fn awaits(&self, next: Moment) {
-        self.lock().next = Some(next);
+        let mut entries = self.lock();
+        (entries.underway, entries.next) = (None, Some(next));
     }
 
     /// A poll has begun.

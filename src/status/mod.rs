@@ -6,10 +6,10 @@
 //! The way: [`Journals`], [`Trends`] and the committed generation become a [`view`], with `now` as an argument; the page and
 //! the JSON are both written from that view, so that they cannot differ.
 
+mod answer;
 mod area;
 mod condition;
 mod configuration;
-mod desk;
 mod figures;
 mod journal;
 mod journals;
@@ -19,9 +19,9 @@ mod trend;
 pub mod view;
 mod words;
 
+pub use answer::answer;
 pub use condition::State;
-pub use configuration::{ConfigurationStatus, hash};
-pub use desk::{Configured, Desk};
+pub use configuration::{ConfigurationStatus, Reload, hash};
 pub use journal::{Episode, Journal, Poll, Report};
 pub use journals::Journals;
 pub use trend::{LOOK_EVERY, Trends};

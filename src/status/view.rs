@@ -11,7 +11,7 @@ pub use super::area::{Area, AreaView};
 use super::area::{Whole, areas};
 pub use super::condition::Tone;
 use super::condition::{Evidence, State, lag, read_to, stops_polling};
-use super::configuration::{ConfigurationStatus, hash, shared_lines, target_lines};
+use super::configuration::{ConfigurationStatus, Reload, hash, shared_lines, target_lines};
 use super::figures::Figures;
 use super::journal::{Entries, Episode, Poll};
 use super::journals::Journals;
@@ -138,19 +138,21 @@ pub struct ConfigurationView {
     pub hash: String,
     /// When it was read.
     pub loaded_at: At,
-    /// The later attempt that was refused, if the last one was.
-    pub last_failure: Option<FailureView>,
+    /// The last attempt to read it again.
+    pub last_reload: Option<ReloadView>,
     /// What concerns all targets, key by key.
     pub settings: BTreeMap<&'static str, String>,
 }
 
-/// A configuration that was refused.
+/// An attempt to read the configuration again.
 #[derive(Debug, Clone, Serialize)]
-pub struct FailureView {
+pub struct ReloadView {
     /// When.
     pub at: At,
-    /// Why.
-    pub reason: String,
+    /// Whether the configuration that was read is in force.
+    pub succeeded: bool,
+    /// What changed, or why nothing did.
+    pub detail: String,
 }
 
 /// One target, in short.
@@ -315,7 +317,7 @@ impl Sight<'_> {
             recent_window: self.settings.metrics.recent_window,
         };
         let Process { started, build, addresses } = self.process;
-        let ConfigurationStatus { origin, loaded_at, last_failure } = self.configuration;
+        let ConfigurationStatus { origin, loaded_at, last_reload } = self.configuration;
         StatusView {
             generated_at: At(self.now),
             health: health(rows, self.now),
@@ -333,9 +335,11 @@ impl Sight<'_> {
                 origin: origin.clone(),
                 hash: hash(self.settings),
                 loaded_at: At(*loaded_at),
-                last_failure: last_failure
-                    .as_ref()
-                    .map(|(at, reason)| FailureView { at: At(*at), reason: reason.clone() }),
+                last_reload: last_reload.as_ref().map(|Reload { at, outcome }| ReloadView {
+                    at: At(*at),
+                    succeeded: outcome.is_ok(),
+                    detail: outcome.clone().unwrap_or_else(|reason| reason),
+                }),
                 settings: shared_lines(self.settings).into_iter().collect(),
             },
         }

@@ -191,9 +191,11 @@ fn exporter(status: &StatusView) -> Markup {
                 div {
                     dt { "Last reload" }
                     dd {
-                        @match &configuration.last_failure {
-                            Some(failure) => { "refused " (when(failure.at, now)) ": " span.reason { (failure.reason) } }
-                            None => { "succeeded" }
+                        @match &configuration.last_reload {
+                            Some(reload) if reload.succeeded => { (when(reload.at, now)) ": " (plain(&reload.detail)) }
+                            Some(reload) => { "refused " (when(reload.at, now)) pre.reason { (reload.detail) } }
+                            None => { "none since the start" }
+                        }
                         }
                     }
                 }
