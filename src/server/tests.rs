@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use hyper::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -190,13 +190,18 @@ struct Echo;
 impl Reception for Echo {
     fn write(&self, document: Document, query: &str) -> Written {
         let status = if query == "missing" { StatusCode::NOT_FOUND } else { StatusCode::OK };
-        Written { status, content_type: "text/html; charset=utf-8", body: format!("{document:?} {query}").into() }
+        Written {
+            status,
+            content_type: "text/html; charset=utf-8",
+            body: format!("{document:?} {query}").into(),
+        }
     }
 }
 
 #[tokio::test]
 async fn pages_for_people_load_and_run_nothing_and_are_never_kept() {
-    let routes = Routes::new(Arc::new(Fixed(Bytes::new())), Arc::new(Missing(None))).receiving(Arc::new(Echo));
+    let routes =
+        Routes::new(Arc::new(Fixed(Bytes::new())), Arc::new(Missing(None))).receiving(Arc::new(Echo));
     let running = Running::answering(Limits::default(), routes).await;
     for (path, body) in [
         ("/", "Overview "),
@@ -208,7 +213,10 @@ async fn pages_for_people_load_and_run_nothing_and_are_never_kept() {
     ] {
         let page = running.ask(&format!("GET {path} HTTP/1.1")).await;
         assert_eq!((page.status(), page.text()), ("200", body), "{path}");
-        assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'; "), "{path}");
+        assert!(
+            page.header("content-security-policy").unwrap().starts_with("default-src 'none'; "),
+            "{path}"
+        );
         assert!(page.header("content-security-policy").unwrap().contains("frame-ancestors 'none'"), "{path}");
         assert_eq!(page.header("x-content-type-options"), Some("nosniff"), "{path}");
         assert_eq!(page.header("referrer-policy"), Some("no-referrer"), "{path}");

@@ -36,8 +36,7 @@ pub fn answer(sight: &Sight<'_>, document: Document, query: &str) -> Written {
         Document::TargetJson => match query.target().and_then(|key| sight.target(&key)) {
             Some(target) => json(StatusCode::OK, &target),
             None => {
-                let error =
-                    "no such target; give project, region and client_env as /api/v1/targets has them";
+                let error = "no such target; give project, region and client_env as /api/v1/targets has them";
                 json(StatusCode::NOT_FOUND, &Refusal { error })
             }
         },

@@ -8,13 +8,16 @@ use serde::Serialize;
 
 use super::condition::Tone;
 use super::view::TargetRow;
-use super::words::{At, Ratio, bytes, capital, count, plain, span};
+use super::words::{At, Ratio, bytes, count, plain, span};
 use super::{ConfigurationStatus, Reload, State};
 use crate::moment::Moment;
 use crate::problem::Problem;
+use crate::target::TargetKey;
 
 /// A target's handoff rate stands out from the others' by this much.
 const STANDS_OUT: f64 = 0.15;
+/// Up to this many targets are named, more are counted.
+const NAMED: usize = 2;
 /// Of fewer conversations nothing is said.
 const ENOUGH: u64 = 10;
 
@@ -98,20 +101,23 @@ fn problems(rows: &[TargetRow], area: Area) -> BTreeMap<Problem, Vec<&TargetRow>
     found
 }
 
-/// `2 of 5 targets: the API refuses the key`
+/// `billing/uk-1/live: the API refuses the key`; of many targets, how many.
 fn told(found: &BTreeMap<Problem, Vec<&TargetRow>>, total: usize) -> String {
     let one = |(problem, rows): (&Problem, &Vec<&TargetRow>)| {
-        format!("{}: {}", share(rows.len(), total), problem.title())
+        format!("{}: {}", whose(rows, total), problem.title())
     };
     found.iter().map(one).collect::<Vec<_>>().join(". ")
 }
 
-fn share(some: usize, total: usize) -> String {
-    match (some, total) {
-        (1, 1) => "the one target".to_owned(),
-        (some, total) if some == total => format!("all {total} targets"),
-        (some, total) => format!("{some} of {total} targets"),
+fn whose(rows: &[&TargetRow], total: usize) -> String {
+    if rows.len() > NAMED && rows.len() == total {
+        return format!("All {total} targets");
     }
+    if rows.len() > NAMED {
+        return format!("{} of {total} targets", rows.len());
+    }
+    let names: Vec<String> = rows.iter().map(|row| plain(&row.key.to_string())).collect();
+    names.join(" and ")
 }
 
 fn exporter(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
@@ -127,7 +133,7 @@ fn exporter(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
     }
     let found = problems(rows, area);
     if !found.is_empty() {
-        said.push(capital(&told(&found, rows.len())));
+        said.push(told(&found, rows.len()));
     }
     if said.is_empty() {
         let size = match whole.state_bytes {
@@ -154,7 +160,7 @@ fn access(rows: &[TargetRow]) -> AreaView {
     }
     let stops = found.values().flatten().any(|row| row.state <= State::Failing);
     let tone = if stops { Tone::Bad } else { Tone::Warn };
-    AreaView { area, tone, sentence: capital(&told(&found, rows.len())) }
+    AreaView { area, tone, sentence: told(&found, rows.len()) }
 }
 
 fn api(rows: &[TargetRow]) -> AreaView {
@@ -167,15 +173,21 @@ fn api(rows: &[TargetRow]) -> AreaView {
             _ => AreaView { area, tone: Tone::Good, sentence: "Answers as it should".to_owned() },
         };
     }
-    let mut sentence = capital(&told(&found, rows.len()));
-    let concerned: BTreeSet<&str> = found.values().flatten().map(|row| &*row.host).collect();
-    let hosts: BTreeSet<&str> = rows.iter().map(|row| &*row.host).collect();
-    let unreachable = found.keys().all(|&problem| matches!(problem, Problem::Unreachable | Problem::Timeout));
-    if concerned.len() < hosts.len() {
-        let names: Vec<&str> = concerned.iter().copied().collect();
-        sentence.push_str(&format!(". Only {}; the other hosts answer", names.join(", ")));
-    } else if unreachable && hosts.len() > 1 {
+    let mut sentence = told(&found, rows.len());
+    let concerned: BTreeSet<&TargetKey> = found.values().flatten().map(|row| &row.key).collect();
+    let hosts = |is_concerned: bool| -> BTreeSet<&str> {
+        let rows = rows.iter().filter(|row| concerned.contains(&row.key) == is_concerned);
+        rows.map(|row| &*row.host).collect()
+    };
+    let (failing, answering) = (hosts(true), hosts(false));
+    let silent = found.keys().all(|&problem| matches!(problem, Problem::Unreachable | Problem::Timeout));
+    if answering.is_empty() && silent && failing.len() > 1 {
         sentence.push_str(". No host answers: look at the network here first");
+    } else if failing.len() == 1 && !answering.is_empty() && failing.is_disjoint(&answering) {
+        let host: Vec<&str> = failing.into_iter().collect();
+        sentence.push_str(&format!(". All of {} fails, other hosts answer", host.join("")));
+    } else if !failing.is_disjoint(&answering) {
+        sentence.push_str(". Other targets on the same host are answered");
     }
     let tone =
         if found.values().flatten().any(|row| row.state == State::Stale) { Tone::Bad } else { Tone::Warn };
@@ -194,7 +206,8 @@ fn calls(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
     let recent: u64 = fresh.iter().map(|row| row.recent.conversations).sum();
     let mut sentence =
         format!("{} open, {} ended in the last {}", count(open), count(recent), span(whole.recent_window));
-    let shares: [(&str, fn(&TargetRow) -> Option<Ratio>); 2] = [
+    type Share = fn(&TargetRow) -> Option<Ratio>;
+    let shares: [(&str, Share); 2] = [
         ("handed off", |row| row.recent.handoff_ratio),
         ("silent turns", |row| row.recent.silence_turn_ratio),
     ];
@@ -219,6 +232,6 @@ fn calls(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
     if found.is_empty() {
         return AreaView { area, tone: Tone::Good, sentence };
     }
-    let sentence = format!("{sentence}. {}", capital(&told(&found, rows.len())));
+    let sentence = format!("{sentence}. {}", told(&found, rows.len()));
     AreaView { area, tone: Tone::Warn, sentence }
 }

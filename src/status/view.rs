@@ -316,12 +316,14 @@ impl Sight<'_> {
             state_bytes: self.generation.state_bytes,
             recent_window: self.settings.metrics.recent_window,
         };
+        let (health, areas) = (health(rows, self.now), areas(rows, &whole));
+        let worst = areas.iter().map(|view| view.tone).max();
         let Process { started, build, addresses } = self.process;
         let ConfigurationStatus { origin, loaded_at, last_reload } = self.configuration;
         StatusView {
             generated_at: At(self.now),
-            health: health(rows, self.now),
-            areas: areas(rows, &whole),
+            health: Health { tone: health.tone.max(worst.unwrap_or(Tone::Good)), ..health },
+            areas,
             exporter: ExporterView {
                 version: build.version,
                 revision: build.revision,
@@ -541,5 +543,6 @@ fn point(point: &Point) -> PointView {
 
 fn host(base_url: &str) -> &str {
     let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or(rest)
+    let host = rest.split('/').next().unwrap_or(rest);
+    host.rsplit_once('@').map_or(host, |(_, host)| host)
 }

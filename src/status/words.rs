@@ -52,10 +52,16 @@ impl At {
     /// `3 min ago`, `in 20 s`, `now`.
     pub(super) fn from(self, now: Self) -> String {
         let (past, ahead) = (now.0.since(self.0), self.0.since(now.0));
+        // Tenths, and seconds beside minutes, would be noise here.
+        let coarse = |length: Duration| match length.as_secs() {
+            seconds @ 0..60 => format!("{seconds} s"),
+            seconds @ 60..3600 => format!("{} min", seconds / 60),
+            3600.. => span(length),
+        };
         if past.as_millis() >= 1000 {
-            format!("{} ago", span(past))
+            format!("{} ago", coarse(past))
         } else if ahead.as_millis() >= 1000 {
-            format!("in {}", span(ahead))
+            format!("in {}", coarse(ahead))
         } else {
             "now".to_owned()
         }

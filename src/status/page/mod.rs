@@ -112,7 +112,7 @@ fn as_of(now: At, refresh: Option<u32>, here: &str) -> Markup {
 fn when(at: At, now: At) -> Markup {
     html! {
         time datetime=(at.rfc3339()) title=(at.rfc3339()) { (at.clock_to_the_second(now)) }
-        " " span.ago { (at.from(now)) }
+        " " span.ago { "(" (at.from(now)) ")" }
     }
 }
 
@@ -148,8 +148,8 @@ fn problem(problem: &ProblemView, now: At) -> Markup {
                 a href=(problem.documentation) rel="noreferrer" { code { (problem.code) } }
                 " since " (when(problem.since, now))
             }
-            @if let Some(reason) = &problem.reason { p.reason { "Seen last: " (plain(reason)) } }
             p.advice { (problem.advice) }
+            @if let Some(reason) = &problem.reason { p.reason { "Seen last: " (plain(reason)) } }
         }
     }
 }

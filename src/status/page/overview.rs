@@ -127,18 +127,18 @@ fn table(rows: &[TargetRow], window: &str, now: At) -> Markup {
 }
 
 fn line(row: &TargetRow, now: At) -> Markup {
+    let rows = if row.problems.is_empty() { None } else { Some(2) };
     html! {
         tr class=(class(row.state.tone())) {
-            th scope="row" data-label="Target" {
+            th scope="row" rowspan=[rows] {
                 a href=(link("target", &row.key)) { (name(&row.project)) }
                 span.where { (row.region) " / " (row.client_env) }
             }
-            td.state data-label="State" {
+            td.state {
                 (badge(row.state))
                 @if row.state != State::UpToDate { p.sentence { (plain(&row.sentence)) } }
-                @for one in row.problems.iter().take(3) { (problem(one, now)) }
             }
-            td data-label="Last poll" { (last_poll(row, now)) }
+            td.poll { (last_poll(row, now)) }
             td.number data-label="Lag" {
                 @match row.lag_seconds { Some(lag) => { (span(lag.0)) } None => { (nothing()) } }
             }
@@ -154,12 +154,15 @@ fn line(row: &TargetRow, now: At) -> Markup {
             }
             td.number data-label="Next poll" {
                 @match (row.poll_running_since, row.next_poll_at) {
-                    (Some(began), _) => { "running for " (span(now.0.since(began.0))) }
-                    (None, Some(next)) if next <= now => { "due now" }
+                    (Some(began), _) => { "runs for " (span(now.0.since(began.0))) }
+                    (None, Some(next)) if next <= now => { "now" }
                     (None, Some(next)) => { (ago(next, now)) }
                     (None, None) => { (nothing()) }
                 }
             }
+        }
+        @if !row.problems.is_empty() {
+            tr.problems { td colspan="6" { @for one in row.problems.iter().take(3) { (problem(one, now)) } } }
         }
     }
 }
@@ -195,7 +198,6 @@ fn exporter(status: &StatusView) -> Markup {
                             Some(reload) if reload.succeeded => { (when(reload.at, now)) ": " (plain(&reload.detail)) }
                             Some(reload) => { "refused " (when(reload.at, now)) pre.reason { (reload.detail) } }
                             None => { "none since the start" }
-                        }
                         }
                     }
                 }
