@@ -113,7 +113,7 @@ impl App {
         stats.config_loaded(clock.now());
         let shown = derive::shown(settings);
         let scrape = Arc::new(Scrape::new(published.clone(), stats.clone(), shown, clock.clone()));
-        let ready = Arc::new(Ready::new(fleet.tried()));
+        let ready = Arc::new(Ready(fleet.roll()));
         let (reloader, reloads) = Reloader::new(fleet, scrape.clone(), clock.clone(), stats, events);
         let desk = Desk::new(published.clone(), journals, reloader.configuration(), clock, server.address());
         let desk = Arc::new(desk);

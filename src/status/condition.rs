@@ -117,13 +117,16 @@ impl Evidence<'_> {
             return (State::StorageFailing, since);
         }
         let stale_after = STALE_AFTER.max(self.interval * 3);
-        let fresh_until = entries.last_success.unwrap_or(self.started) + stale_after;
+        // After a start, what the state says has been read tells the age of the data.
+        let resumed = read_to(entries).filter(|_| entries.failures > 0);
+        let fresh_from = entries.last_success.or(resumed).unwrap_or(self.started);
+        let fresh_until = fresh_from + stale_after;
         if entries.polls.is_empty() && now <= fresh_until {
             return (State::NotTried, None);
         }
         if now > fresh_until {
             // Since when there is no data, not since when it is called stale.
-            return (State::Stale, Some(entries.last_success.unwrap_or(self.started)));
+            return (State::Stale, Some(fresh_from));
         }
         if entries.failures > 0 {
             return (State::Failing, entries.failing_since);
@@ -153,7 +156,12 @@ impl Evidence<'_> {
                 format!("The state cannot be written{since}; the last committed numbers are served")
             }
             State::Stale if entries.last_success.is_none() => {
-                format!("No poll has succeeded since the start{}", self.because())
+                let read_to = read_to(entries).map(|to| format!(", data ends at {}", At(to).clock(At(now))));
+                format!(
+                    "No poll has succeeded since the start{}{}",
+                    self.because(),
+                    read_to.unwrap_or_default()
+                )
             }
             State::Stale => format!("No poll has succeeded{since}{}", self.because()),
             State::Failing => {
@@ -290,8 +298,18 @@ mod tests {
         poll(&journal, "12:00", Some(Problem::Unauthorized), &[], "12:00");
         let failing = "1 poll failed since 12:00: the API refuses the key".to_owned();
         assert_eq!(judged(&journal, "12:01"), (State::Failing, failing));
-        let stale = "No poll has succeeded since the start: the API refuses the key".to_owned();
+        let stale =
+            "No poll has succeeded since the start: the API refuses the key, data ends at 12:00".to_owned();
         assert_eq!(judged(&journal, "12:11"), (State::Stale, stale));
+    }
+
+    #[test]
+    fn after_a_restart_the_age_of_the_data_counts_and_not_that_of_the_process() {
+        let journal = Journal::default();
+        poll(&journal, "12:00", Some(Problem::ServerError), &[], "11:30");
+        let stale =
+            "No poll has succeeded since the start: the API answers with server errors, data ends at 11:30";
+        assert_eq!(judged(&journal, "12:01"), (State::Stale, stale.to_owned()));
     }
 
     #[test]

@@ -396,3 +396,59 @@ fn the_style_asks_for_nothing_from_elsewhere() {
     }
     assert!(style.contains("prefers-color-scheme: dark"));
 }
+
+#[test]
+fn the_documentation_has_every_field_and_no_other() {
+    let mut world = World::of(&["a"]).all_polled("14:00");
+    world.polled("a", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
+    world.configuration.last_reload =
+        Some(Reload { at: at("14:01"), outcome: Ok("nothing changed".to_owned()) });
+    world.look(|sight| world.trends.look(sight.generation, sight.now));
+    let mut fields = BTreeSet::new();
+    for (document, query) in [
+        (Document::StatusJson, String::new()),
+        (Document::TargetsJson, String::new()),
+        (Document::TargetJson, query_of("a")),
+    ] {
+        collect(&world.json(document, &query), &mut fields);
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let documented: BTreeSet<&str> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .flat_map(|code| code.split(['.', '[', ']']))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let missing: Vec<&String> = fields.iter().filter(|field| !documented.contains(field.as_str())).collect();
+    assert_eq!(missing, Vec::<&String>::new(), "not in docs/api.md");
+    // What the tables name as a field must be one.
+    let named = text.lines().filter(|line| line.starts_with("| `") && !line.starts_with("| `/"));
+    let named = named.filter_map(|line| line.split(" | ").next());
+    let states = State::ALL.map(|state| serde_json::to_value(state).unwrap().as_str().unwrap().to_owned());
+    for field in named.flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
+        for word in field.split(['.', '[', ']']).filter(|word| !word.is_empty()) {
+            let known = fields.contains(word) || states.iter().any(|state| state == word);
+            assert!(known, "docs/api.md names {word}, which is not there");
+        }
+    }
+}
+
+/// The names of all fields of objects with fixed keys.
+fn collect(json: &Json, fields: &mut BTreeSet<String>) {
+    match json {
+        Json::Object(object) => {
+            for (name, value) in object {
+                fields.insert(name.clone());
+                let keyed_by_data =
+                    matches!(name.as_str(), "settings") || json["tone"].is_string() && name == "targets";
+                if !keyed_by_data {
+                    collect(value, fields);
+                }
+            }
+        }
+        Json::Array(items) => items.iter().for_each(|item| collect(item, fields)),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+    }
+}

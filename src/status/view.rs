@@ -107,7 +107,7 @@ pub struct Health {
     /// In words.
     pub sentence: String,
     /// How many targets are in each state.
-    pub targets: BTreeMap<&'static str, usize>,
+    pub targets: BTreeMap<State, usize>,
 }
 
 /// The process.
@@ -458,9 +458,9 @@ impl Sight<'_> {
 
 /// The health of the whole, in one line.
 fn health(rows: &[TargetRow], now: Moment) -> Health {
-    let mut targets: BTreeMap<&'static str, usize> = BTreeMap::new();
+    let mut targets: BTreeMap<State, usize> = BTreeMap::new();
     for row in rows {
-        *targets.entry(row.state.words()).or_default() += 1;
+        *targets.entry(row.state).or_default() += 1;
     }
     let in_state = |state: State| rows.iter().filter(|row| row.state == state).count();
     let total = rows.len();

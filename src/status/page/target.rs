@@ -89,7 +89,15 @@ fn time(at: Option<At>, now: At) -> Markup {
 fn figures(row: &TargetRow, now: At) -> Markup {
     html! {
         dl.facts {
-            div { dt { "Last success" } dd { (time(row.last_success_at, now)) } }
+            div {
+                dt { "Last success" }
+                dd {
+                    @match row.last_success_at {
+                        Some(at) => { (when(at, now)) }
+                        None => { "none since the start" }
+                    }
+                }
+            }
             div { dt { "Read up to" } dd { (time(row.read_to, now)) } }
             div {
                 dt { "Next poll" }
