@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::{Frame, as_of, badge, chart, class, name, nothing, problem, when};
-use crate::status::condition::Tone;
+use crate::status::condition::{State, Tone};
 use crate::status::query::{Query, link};
 use crate::status::view::{About, PollView, ProblemView, Ratio, TargetRow, TargetView};
 use crate::status::words::{At, bytes, count, plain, span};
@@ -19,7 +19,7 @@ pub(in crate::status) fn target(about: &About, view: &TargetView, query: &Query)
         div class=(format!("health {}", class(row.state.tone()))) role="status" {
             p.crumb { a href="./" { "Targets" } " / " (row.region) " / " (row.client_env) }
             h1 { (name(&row.project)) " " (badge(row.state)) }
-            p.sentence { (plain(&row.sentence)) "." }
+            @if row.state != State::UpToDate { p.sentence { (plain(&row.sentence)) "." } }
             (as_of(now, query.refresh, &link("target", &row.key)))
         }
         @if !row.problems.is_empty() {
