@@ -85,7 +85,6 @@ fn names_fit_whatever_the_release_is_called() {
     }
 }
 
-/// Helm keeps a release with all its objects in a Secret, which may have 1 MiB; compressed, that is far away.
 #[test]
 fn no_object_is_too_large_for_kubectl_apply() {
     let Some(all) = rendered(&scenarios()) else { return };

@@ -92,6 +92,10 @@ fn what_does_not_fit_together_is_refused_with_a_sentence() {
             &["serviceMonitor.basicAuth.secretName is missing"],
         ),
         (
+            minimal_and("serviceMonitor: {enabled: true, job: other}\nprometheusRule: {enabled: true}"),
+            &["serviceMonitor.job is other", "--set common.job=other"],
+        ),
+        (
             minimal_and("dashboards: {grafanaOperator: {enabled: true}}"),
             &["dashboards.grafanaOperator needs dashboards.enabled"],
         ),

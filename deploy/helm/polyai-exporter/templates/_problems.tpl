@@ -49,6 +49,9 @@
 {{- if and .Values.serviceMonitor.enabled .Values.web.basicAuth (not .Values.serviceMonitor.basicAuth.secretName) -}}
 {{- $problems = append $problems "serviceMonitor.basicAuth.secretName is missing: with web.basicAuth Prometheus needs a user and a password" -}}
 {{- end -}}
+{{- if and .Values.serviceMonitor.enabled .Values.prometheusRule.enabled (not .Values.prometheusRule.rules) (ne .Values.serviceMonitor.job "polyai") -}}
+{{- $problems = append $problems (printf "serviceMonitor.job is %s, and the rules of the chart ask for polyai: write rules with `polyai-exporter rules --set common.job=%s`, and give them in prometheusRule.rules" .Values.serviceMonitor.job .Values.serviceMonitor.job) -}}
+{{- end -}}
 {{- if and .Values.dashboards.grafanaOperator.enabled (not .Values.dashboards.enabled) -}}
 {{- $problems = append $problems "dashboards.grafanaOperator needs dashboards.enabled: its objects read the ConfigMaps" -}}
 {{- end -}}
