@@ -10,6 +10,7 @@ mod disk;
 mod formats;
 mod history;
 mod prometheus;
+mod reload;
 mod scene;
 mod scrape;
 mod stack;
