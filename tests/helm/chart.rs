@@ -38,7 +38,7 @@ pub(crate) struct Scenario {
     pub(crate) text: String,
 }
 
-/// All scenarios of `ci/`, in the order of their names.
+/// All scenarios of `ci/`, and the values with which the README begins, in the order of their names.
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let mut found: Vec<Scenario> = std::fs::read_dir(folder().join("ci"))
         .unwrap()
@@ -49,9 +49,16 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             Scenario { name: name.to_owned(), text: read(&path) }
         })
         .collect();
+    found.push(Scenario { name: "readme".to_owned(), text: first_yaml(&file("README.md")) });
     found.sort_by(|one, other| one.name.cmp(&other.name));
-    assert!(found.len() >= 8, "{found:?}");
+    assert!(found.len() >= 10, "{found:?}");
     found
+}
+
+/// The first block of YAML in a document.
+fn first_yaml(document: &str) -> String {
+    let (_, rest) = document.split_once("```yaml\n").unwrap();
+    rest.split_once("```").unwrap().0.to_owned()
 }
 
 /// The scenario of this name.

@@ -7,15 +7,14 @@ use super::chart::{file, folder, project, read, scenarios, yaml};
 use super::values::{self, Key};
 use super::{schema, table};
 
-/// Compares a file of the chart, or writes it.
-fn is_current(name: &str, expected: &str) {
-    let path = folder().join(name);
+/// Compares a file with what it should be, or writes it.
+pub(crate) fn is_current(path: &Path, expected: &str) {
     #[expect(clippy::disallowed_methods, reason = "a test reads its own switch")]
     if std::env::var("POLYAI_UPDATE_DOCS").is_ok() {
         std::fs::write(path, expected).unwrap();
         return;
     }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    let found = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         found == expected,
         "{} is not current; run with POLYAI_UPDATE_DOCS=1 to write it",
@@ -31,23 +30,26 @@ fn dashboards(folder: &Path) -> BTreeSet<String> {
 
 #[test]
 fn rules_and_dashboards_are_those_of_the_repository() {
-    is_current("files/prometheusrule.yaml", &read(&project().join("alerts/prometheusrule.yaml")));
+    is_current(
+        &folder().join("files/prometheusrule.yaml"),
+        &read(&project().join("alerts/prometheusrule.yaml")),
+    );
     let source = project().join("dashboards");
     let names = dashboards(&source);
     for name in &names {
-        is_current(&format!("files/dashboards/{name}"), &read(&source.join(name)));
+        is_current(&folder().join("files/dashboards").join(name), &read(&source.join(name)));
     }
     assert_eq!(dashboards(&folder().join("files/dashboards")), names);
 }
 
 #[test]
 fn the_schema_is_made_from_the_values() {
-    is_current("values.schema.json", &schema::written());
+    is_current(&folder().join("values.schema.json"), &schema::written());
 }
 
 #[test]
 fn the_table_of_values_is_made_from_the_values() {
-    is_current("README.md", &table::filled(&file("README.md")));
+    is_current(&folder().join("README.md"), &table::filled(&file("README.md")));
 }
 
 #[test]
