@@ -4,11 +4,13 @@
 
 use polyai_exporter::aggregate::Kind;
 use polyai_exporter::aggregate::catalogue::{CATALOGUE, Labels};
+use polyai_exporter::config::reference_markdown;
 use polyai_exporter::exposition;
 use polyai_exporter::problem::Problem;
 use polyai_exporter::selfstats::SelfStats;
 
 const README: &str = "README.md";
+const CONFIGURATION: &str = "docs/configuration.md";
 const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
 
 #[test]
@@ -50,6 +52,11 @@ fn the_readme_explains_every_problem() {
         table.push_str(&format!("| `{}` | {} |\n", problem.code(), problem.advice()));
     }
     section(README, "problems", &table);
+}
+
+#[test]
+fn the_configuration_page_has_every_key() {
+    section(CONFIGURATION, "keys", &reference_markdown());
 }
 
 #[test]
