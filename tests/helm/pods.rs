@@ -234,8 +234,8 @@ fn probes_ask_as_the_port_allows() {
     assert_eq!(texts(&users["exec"]["command"]), command, "with users only life can be told");
     let asked = probe("text", "readinessProbe").unwrap();
     assert_eq!(texts(&asked["exec"]["command"])[3], "--ready");
-    let certificates = probe("client-certificates", "startupProbe").unwrap();
-    assert_eq!(certificates["tcpSocket"]["port"].as_str(), Some("metrics"));
+    let certificates = probe("client-certificates", "readinessProbe").unwrap();
+    assert_eq!(texts(&certificates["exec"]["command"]), command, "and with client certificates");
 }
 
 /// With reload a change needs no new pod, and without it nothing else would take the change over.

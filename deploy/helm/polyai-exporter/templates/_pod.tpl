@@ -89,22 +89,18 @@
 {{- $root := index . 0 -}}
 {{- $path := index . 1 -}}
 {{- $type := $root.Values.probes.type -}}
+{{- $isGuarded := or $root.Values.web.basicAuth $root.Values.web.tls.clientCertificates -}}
 {{- if eq $type "auto" -}}
-{{- $type = "http" -}}
-{{- if $root.Values.web.basicAuth -}}{{- $type = "exec" -}}{{- end -}}
-{{- if $root.Values.web.tls.clientCertificates -}}{{- $type = "tcp" -}}{{- end -}}
+{{- $type = ternary "exec" "http" $isGuarded -}}
 {{- end -}}
 {{- if eq $type "http" -}}
 httpGet:
   path: {{ $path }}
   port: metrics
   scheme: {{ include "polyai-exporter.scheme" $root | upper }}
-{{- else if eq $type "exec" -}}
-exec:
-  command: [/polyai-exporter, healthcheck, --config=/etc/polyai-exporter/polyai.yaml{{ if and (eq $path "/-/ready") (not $root.Values.web.basicAuth) }}, --ready{{ end }}]
 {{- else -}}
-tcpSocket:
-  port: metrics
+exec:
+  command: [/polyai-exporter, healthcheck, --config=/etc/polyai-exporter/polyai.yaml{{ if and (eq $path "/-/ready") (not $isGuarded) }}, --ready{{ end }}]
 {{- end }}
 {{ toYaml (index . 2) }}
 {{- end -}}
