@@ -58,6 +58,10 @@ fn an_api_key_in_the_values_is_refused() {
     refused(&[
         (values(object), &["config.targets[0].api_key"]),
         (values(text), &["config.targets[1].api_key"]),
+        (
+            minimal_and("extraEnv: [{name: POLYAI_EXPORTER__TARGETS__0__API_KEY, value: abc}]"),
+            &["extraEnv[0] has the value of POLYAI_EXPORTER__TARGETS__0__API_KEY"],
+        ),
     ]);
 }
 

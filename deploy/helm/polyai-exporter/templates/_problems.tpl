@@ -31,6 +31,11 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- range $index, $variable := .Values.extraEnv -}}
+{{- if and (contains "API_KEY" (toString $variable.name)) (hasKey $variable "value") (not (hasSuffix "_FILE" (toString $variable.name))) -}}
+{{- $problems = append $problems (printf "extraEnv[%d] has the value of %s: a key in the values could be read in Helm's record of the release; put it into a Secret, and name that in secrets.env" $index $variable.name) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.web.existingSecret .Values.web.existingConfigMap -}}
 {{- $problems = append $problems "web.existingSecret and web.existingConfigMap are both given, and only one can hold web.config.yml; remove one" -}}
 {{- end -}}
