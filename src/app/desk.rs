@@ -10,8 +10,7 @@ use crate::moment::Moment;
 use crate::recorder::task::Published;
 use crate::selfstats::BuildInfo;
 use crate::server::{Document, Reception, Written};
-use crate::status::view::{Process, Sight};
-use crate::status::{ConfigurationStatus, Journals, LOOK_EVERY, Reload, Trends, answer};
+use crate::status::{ConfigurationStatus, Journals, LOOK_EVERY, Process, Reload, Sight, Trends, answer};
 
 /// Everything that a page is made from.
 pub(super) struct Desk {

@@ -15,6 +15,7 @@ use super::health::Health;
 use super::passes::{Passes, Progress, SLICE_MOST, Tick};
 use super::timer::Timer;
 use super::walk::{Purpose, Stretch, Walk};
+use super::work::{Work, reason};
 use crate::api::pages::{Limit, List, WalkError, Walked};
 use crate::api::{FetchError, FetchErrorKind};
 use crate::conversation::Phase;
@@ -138,15 +139,6 @@ struct Run {
     work: Work,
 }
 
-/// What a poll has done, for the journal.
-#[derive(Debug, Clone, Copy, Default)]
-struct Work {
-    walks: u32,
-    records: u64,
-    rejected: u64,
-    counted: u64,
-}
-
 impl Run {
     async fn forever(mut self) {
         self.poller.journal.awaits(self.next_tick());
@@ -165,20 +157,13 @@ impl Run {
                 Err(Ended::Failed(error)) => Some(error),
                 Err(Ended::Stopped) => return,
             };
-            let poll = self.account(began, took, failure.as_ref());
+            let traffic = std::mem::take(&mut self.poller.list.traffic);
+            let poll = std::mem::take(&mut self.work).ended(began, took, failure.as_ref(), traffic);
             if self.report(failure, poll).await.is_err() {
                 return;
             }
             self.poller.tried.set();
         }
-    }
-
-    /// What the poll that has ended did.
-    fn account(&mut self, began: Moment, took: Duration, failure: Option<&FetchError>) -> Poll {
-        let Work { walks, records, rejected, counted } = std::mem::take(&mut self.work);
-        let traffic = std::mem::take(&mut self.poller.list.traffic);
-        let failure = failure.map(|error| error.kind.problem());
-        Poll { began, took, failure, walks, traffic, records, rejected, counted }
     }
 
     /// When the next poll is due, on this machine's clock.
@@ -275,8 +260,7 @@ impl Run {
             );
         }
         self.health.judge(&walked.conversations, walked.rejected.len());
-        self.work.records += walked.conversations.len() as u64;
-        self.work.rejected += walked.rejected.len() as u64;
+        self.work.read(&walked);
         let sighting = |conversation: crate::conversation::Conversation| Sighting {
             sight: Passes::sight(walk, conversation.facts.started_at),
             conversation,
@@ -384,13 +368,5 @@ impl Run {
 
     fn server_time(&self, here: chrono::DateTime<chrono::Utc>) -> Moment {
         Moment::from(self.poller.list.server_clock.at(here))
-    }
-}
-
-/// What a failure looked like, with what the vendor's support asks for.
-fn reason(error: &FetchError) -> String {
-    match &error.correlation_id {
-        Some(id) => format!("{error}; correlation id {id}"),
-        None => error.to_string(),
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::page;
 use super::query::Query;
-use super::view::Sight;
+use super::sight::Sight;
 use crate::server::{Document, Written};
 
 #[derive(Serialize)]

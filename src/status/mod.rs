@@ -11,10 +11,12 @@ mod area;
 mod condition;
 mod configuration;
 mod figures;
+mod health;
 mod journal;
 mod journals;
 mod page;
 mod query;
+mod sight;
 mod trend;
 pub mod view;
 mod words;
@@ -24,6 +26,7 @@ pub use condition::State;
 pub use configuration::{ConfigurationStatus, Reload, hash};
 pub use journal::{Episode, Journal, Poll, Report};
 pub use journals::Journals;
+pub use sight::{Process, Sight};
 pub use trend::{LOOK_EVERY, Trends};
 
 #[cfg(test)]

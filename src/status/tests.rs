@@ -7,7 +7,6 @@ use std::time::Duration;
 use hyper::StatusCode;
 use serde_json::Value as Json;
 
-use super::view::{Process, Sight};
 use super::*;
 use crate::aggregate::{Metric, TargetSeries};
 use crate::api::pages::Traffic;
