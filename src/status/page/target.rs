@@ -10,6 +10,9 @@ use crate::status::query::{Query, link};
 use crate::status::view::{About, PollView, ProblemView, Ratio, TargetRow, TargetView};
 use crate::status::words::{At, bytes, count, plain, span};
 
+/// Polls that are shown at once.
+const FEW_POLLS: usize = 10;
+
 /// The page of `view`.
 pub(in crate::status) fn target(about: &About, view: &TargetView, query: &Query) -> Markup {
     let (now, row) = (view.generated_at, &view.target);
@@ -120,9 +123,16 @@ fn figures(row: &TargetRow, now: At) -> Markup {
 }
 
 fn polls(polls: &[PollView], now: At) -> Markup {
-    if polls.is_empty() {
-        return html! { p.empty { "None has ended yet." } };
+    let (latest, earlier) = polls.split_at(polls.len().min(FEW_POLLS));
+    html! {
+        @if latest.is_empty() { p.empty { "None has ended yet." } } @else { (polls_table(latest, now)) }
+        @if !earlier.is_empty() {
+            details { summary { "The " (earlier.len()) " before" } (polls_table(earlier, now)) }
+        }
     }
+}
+
+fn polls_table(polls: &[PollView], now: At) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-labelledby="polls" {
             table.polls {
@@ -140,23 +150,25 @@ fn polls(polls: &[PollView], now: At) -> Markup {
                         th.number scope="col" { "Received" }
                     }
                 }
-                tbody {
-                    @for poll in polls {
-                        tr class=(if poll.problem.is_some() { "bad" } else { "good" }) {
-                            td { (when(poll.began_at, now)) }
-                            td { @match poll.problem { Some(code) => { code { (code) } } None => { "succeeded" } } }
-                            td.number { (span(poll.duration_seconds.0)) }
-                            td.number { (poll.walks) }
-                            td.number { (poll.requests) }
-                            td.number { (poll.pages) }
-                            td.number { (count(poll.records)) }
-                            td.number { (count(poll.rejected)) }
-                            td.number { (count(poll.counted)) }
-                            td.number { (bytes(poll.bytes)) }
-                        }
-                    }
-                }
+                tbody { @for poll in polls { (poll_line(poll, now)) } }
             }
+        }
+    }
+}
+
+fn poll_line(poll: &PollView, now: At) -> Markup {
+    html! {
+        tr class=(if poll.problem.is_some() { "bad" } else { "good" }) {
+            td { (when(poll.began_at, now)) }
+            td { @match poll.problem { Some(code) => { code { (code) } } None => { "succeeded" } } }
+            td.number { (span(poll.duration_seconds.0)) }
+            td.number { (poll.walks) }
+            td.number { (poll.requests) }
+            td.number { (poll.pages) }
+            td.number { (count(poll.records)) }
+            td.number { (count(poll.rejected)) }
+            td.number { (count(poll.counted)) }
+            td.number { (bytes(poll.bytes)) }
         }
     }
 }

@@ -119,8 +119,11 @@ async fn a_person_reads_the_status_in_a_browser_that_runs_and_loads_nothing_else
 
     // On a phone nothing is wider than the screen.
     browser.resize(360, 800).await;
-    let widths = browser.evaluate("return [document.documentElement.scrollWidth, innerWidth]").await;
-    assert!(widths[0].as_u64() <= widths[1].as_u64(), "{widths}");
+    for path in ["", "target?project=billing&region=us-1&client_env=live"] {
+        browser.open(&format!("{origin}{path}")).await;
+        let widths = browser.evaluate("return [document.documentElement.scrollWidth, innerWidth]").await;
+        assert!(widths[0].as_u64() <= widths[1].as_u64(), "/{path}: {widths}");
+    }
     browser.resize(1280, 900).await;
 
     // Every target has its page, and the way there is a click.
