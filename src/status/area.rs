@@ -202,8 +202,8 @@ fn calls(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
         let sentence = "Nothing is known of the present: no target is fresh".to_owned();
         return AreaView { area, tone: Tone::Wait, sentence };
     }
-    let open: u64 = fresh.iter().map(|row| row.open_conversations).sum();
-    let recent: u64 = fresh.iter().map(|row| row.recent.conversations).sum();
+    let open: u64 = fresh.iter().filter_map(|row| row.open_conversations).sum();
+    let recent: u64 = fresh.iter().filter_map(|row| row.recent.conversations).sum();
     let mut sentence =
         format!("{} open, {} ended in the last {}", count(open), count(recent), span(whole.recent_window));
     type Share = fn(&TargetRow) -> Option<Ratio>;
@@ -213,7 +213,7 @@ fn calls(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
     ];
     for (words, ratio) in shares {
         let known =
-            || fresh.iter().filter_map(|row| Some((row, ratio(row)?.0, row.recent.conversations as f64)));
+            || fresh.iter().filter_map(|row| Some((row, ratio(row)?.0, row.recent.conversations? as f64)));
         let weight: f64 = known().map(|(_, _, weight)| weight).sum();
         if weight == 0.0 {
             continue;
@@ -221,7 +221,7 @@ fn calls(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
         let overall = known().map(|(_, ratio, weight)| ratio * weight).sum::<f64>() / weight;
         sentence.push_str(&format!(", {} {words}", Ratio(overall)));
         let most = known()
-            .filter(|(row, ..)| row.recent.conversations >= ENOUGH)
+            .filter(|(row, ..)| row.recent.conversations >= Some(ENOUGH))
             .max_by(|a, b| a.1.total_cmp(&b.1))
             .filter(|&(_, ratio, _)| ratio > overall + STANDS_OUT);
         if let Some((row, ratio, _)) = most {

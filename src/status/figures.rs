@@ -13,16 +13,16 @@ pub(super) struct Figures {
     pub(super) conversations: u64,
     /// Of these, handed off.
     pub(super) handoffs: u64,
-    /// Open at the last poll.
-    pub(super) open: u64,
+    /// Open at the last poll that listed them; none before the first.
+    pub(super) open: Option<u64>,
     /// When the longest open one started.
     pub(super) oldest_open: Option<Moment>,
     /// When the newest counted one ended.
     pub(super) last_conversation: Option<Moment>,
     /// How far the target has been read, in the API's time.
     pub(super) watermark: Option<Moment>,
-    /// Ended within the recent window.
-    pub(super) recent: u64,
+    /// Ended within the recent window; none before the first poll that succeeded.
+    pub(super) recent: Option<u64>,
     /// Of these, handed off; 0 to 1.
     pub(super) recent_handoff: Option<f64>,
     /// Share of their turns that was out of domain.
@@ -38,7 +38,11 @@ pub(super) struct Figures {
 impl Figures {
     /// From committed series.
     pub(super) fn of(series: &TargetSeries) -> Self {
-        let sum = |metric| whole(gauges(series, metric).map(|(_, value)| value).sum());
+        // What has never been read is unknown, and not 0.
+        let sum = |metric| {
+            let is_known = gauges(series, metric).next().is_some();
+            is_known.then(|| whole(gauges(series, metric).map(|(_, value)| value).sum()))
+        };
         let time = |metric| gauges(series, metric).map(|(_, value)| moment(value)).next().filter(is_set);
         let storage = Problem::Storage.code();
         Self {
@@ -123,10 +127,16 @@ mod tests {
         series.replace(Metric::RecentHandoffRatio, two(0.1, 0.5), AT);
         series.replace(Metric::InProgress, two(3.0, 1.0), AT);
         let figures = Figures::of(&series);
-        assert_eq!((figures.recent, figures.open), (40, 4));
+        assert_eq!((figures.recent, figures.open), (Some(40), Some(4)));
         assert_eq!(figures.recent_handoff, Some(0.2));
         assert_eq!(figures.recent_silence, None, "nothing is not zero");
         assert_eq!(figures.watermark, None);
+    }
+
+    #[test]
+    fn no_data_is_not_no_calls() {
+        let figures = Figures::of(&TargetSeries::default());
+        assert_eq!((figures.open, figures.recent), (None, None));
     }
 
     #[test]

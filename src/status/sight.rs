@@ -193,7 +193,7 @@ impl Sight<'_> {
             read_to: read_to(entries).map(At),
             lag_seconds: lag(entries, now).map(Seconds),
             open_conversations: figures.open,
-            followed_conversations: entries.followed,
+            followed_conversations: (!entries.polls.is_empty()).then_some(entries.followed),
             oldest_open_started_at: figures.oldest_open.map(At),
             last_conversation_ended_at: figures.last_conversation.map(At),
             conversations_counted: figures.conversations,

@@ -78,7 +78,8 @@ impl Trends {
         for (key, series) in &generation.targets {
             let figures = Figures::of(series);
             storage_fails |= figures.storage_fails;
-            let point = Point { at: now, ratio: figures.recent_handoff, conversations: figures.recent };
+            let point =
+                Point { at: now, ratio: figures.recent_handoff, conversations: figures.recent.unwrap_or(0) };
             match seen.trends.get_mut(&**key) {
                 Some(trend) => trend.add(point),
                 None => seen.trends.entry(TargetKey::clone(key)).or_default().add(point),

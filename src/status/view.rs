@@ -135,10 +135,10 @@ pub struct TargetRow {
     pub read_to: Option<At>,
     /// How far that is behind the present.
     pub lag_seconds: Option<Seconds>,
-    /// Open at the last poll.
-    pub open_conversations: u64,
-    /// Open or searched for.
-    pub followed_conversations: usize,
+    /// Open at the last poll that listed them; none before the first.
+    pub open_conversations: Option<u64>,
+    /// Open or searched for; none before the first poll has ended.
+    pub followed_conversations: Option<usize>,
     /// When the longest open one started.
     pub oldest_open_started_at: Option<At>,
     /// When the newest counted one ended.
@@ -168,8 +168,8 @@ pub struct TargetRow {
 pub struct RecentView {
     /// How far back.
     pub window_seconds: Seconds,
-    /// That ended within it.
-    pub conversations: u64,
+    /// That ended within it; none before the first poll that succeeded.
+    pub conversations: Option<u64>,
     /// Handed off; none when no conversation ended.
     pub handoff_ratio: Option<Ratio>,
     /// Turns out of domain.

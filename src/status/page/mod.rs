@@ -16,7 +16,7 @@ pub(super) use target::{no_target, target};
 
 use super::condition::{State, Tone};
 use super::view::{About, ProblemView};
-use super::words::{At, plain};
+use super::words::{At, count, plain};
 
 /// The style of all pages.
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -152,6 +152,11 @@ fn problem(problem: &ProblemView, now: At) -> Markup {
             @if let Some(reason) = &problem.reason { p.reason { "Seen last: " (plain(reason)) } }
         }
     }
+}
+
+/// A number, or that it is not known.
+fn known(number: Option<u64>) -> Markup {
+    number.map_or_else(nothing, |number| html! { (count(number)) })
 }
 
 fn nothing() -> Markup {

@@ -4,7 +4,7 @@
 
 use maud::{Markup, html};
 
-use super::{DOT, Frame, ago, as_of, badge, chart, class, name, nothing, problem, when};
+use super::{DOT, Frame, ago, as_of, badge, chart, class, known, name, nothing, problem, when};
 use crate::status::State;
 use crate::status::query::{Query, link};
 use crate::status::view::{About, StatusView, TargetRow};
@@ -142,13 +142,13 @@ fn line(row: &TargetRow, now: At) -> Markup {
             td.number data-label="Lag" {
                 @match row.lag_seconds { Some(lag) => { (span(lag.0)) } None => { (nothing()) } }
             }
-            td.number data-label="Open" { (count(row.open_conversations)) }
+            td.number data-label="Open" { (known(row.open_conversations)) }
             td.number.rate data-label="Handed off" {
                 div {
                     (chart::small(&row.trend, now))
                     span {
                         @match row.recent.handoff_ratio { Some(ratio) => { (ratio) } None => { (nothing()) } }
-                        span.of { "of " (count(row.recent.conversations)) }
+                        @if let Some(number) = row.recent.conversations { span.of { "of " (count(number)) } }
                     }
                 }
             }

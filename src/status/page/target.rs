@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::{Frame, as_of, badge, chart, class, name, nothing, problem, when};
+use super::{Frame, as_of, badge, chart, class, known, name, nothing, problem, when};
 use crate::status::condition::{State, Tone};
 use crate::status::query::{Query, link};
 use crate::status::view::{About, PollView, ProblemView, Ratio, TargetRow, TargetView};
@@ -38,7 +38,7 @@ pub(in crate::status) fn target(about: &About, view: &TargetView, query: &Query)
         section aria-labelledby="calls" {
             h2 id="calls" { "Calls of the last " (window) }
             dl.facts.wide {
-                div { dt { "Ended" } dd { (count(row.recent.conversations)) } }
+                div { dt { "Ended" } dd { (known(row.recent.conversations)) } }
                 div { dt { "Handed off" } dd { (ratio(row.recent.handoff_ratio)) } }
                 div { dt { "Turns out of domain" } dd { (ratio(row.recent.ood_turn_ratio)) } }
                 div { dt { "Silent turns" } dd { (ratio(row.recent.silence_turn_ratio)) } }
@@ -112,8 +112,8 @@ fn figures(row: &TargetRow, now: At) -> Markup {
                 }
             }
             div { dt { "Failed polls in a row" } dd { (row.failed_polls) } }
-            div { dt { "Open" } dd { (count(row.open_conversations)) } }
-            div { dt { "Followed" } dd { (count(row.followed_conversations as u64)) } }
+            div { dt { "Open" } dd { (known(row.open_conversations)) } }
+            div { dt { "Followed" } dd { (known(row.followed_conversations.map(|number| number as u64))) } }
             div { dt { "Longest open, since" } dd { (time(row.oldest_open_started_at, now)) } }
             div { dt { "Newest counted, ended" } dd { (time(row.last_conversation_ended_at, now)) } }
             div { dt { "Counted" } dd { (count(row.conversations_counted)) } }
