@@ -200,7 +200,8 @@ impl Sight<'_> {
             handoffs_counted: figures.handoffs,
             recent: RecentView {
                 window_seconds: Seconds(self.settings.metrics.recent_window),
-                conversations: figures.recent,
+                // The gauge is 0 from the start; before a poll has succeeded that means nothing.
+                conversations: figures.recent.filter(|&ended| ended > 0 || entries.last_success.is_some()),
                 handoff_ratio: figures.recent_handoff.map(Ratio),
                 ood_turn_ratio: figures.recent_ood.map(Ratio),
                 silence_turn_ratio: figures.recent_silence.map(Ratio),

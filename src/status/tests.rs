@@ -313,6 +313,18 @@ fn a_target_shows_its_settings_without_secrets() {
 }
 
 #[test]
+fn what_was_never_read_is_unknown_and_not_zero() {
+    let mut world = World::of(&["a"]);
+    world.series[0].set(Metric::RecentConversations, &[Arc::from("VOICE-SIP")], 0.0, at("12:00"));
+    world.polled("a", "14:09:50", Some((Problem::Unauthorized, "HTTP 401")), &[]);
+    let row = world.json(Document::TargetsJson, "")["targets"][0].take();
+    assert_eq!((&row["open_conversations"], &row["recent"]["conversations"]), (&Json::Null, &Json::Null));
+    world.polled("a", "14:09:55", None, &[]);
+    let row = world.json(Document::TargetsJson, "")["targets"][0].take();
+    assert_eq!(row["recent"]["conversations"], 0);
+}
+
+#[test]
 fn a_target_that_is_not_configured_is_a_404_in_words() {
     let world = World::of(&["a"]);
     for query in
