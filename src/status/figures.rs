@@ -29,6 +29,8 @@ pub(super) struct Figures {
     pub(super) recent_ood: Option<f64>,
     /// Share of their turns that was silence.
     pub(super) recent_silence: Option<f64>,
+    /// Whether the last poll succeeded.
+    pub(super) up: bool,
     /// Whether the state could not be written.
     pub(super) storage_fails: bool,
     /// Series of the target.
@@ -56,6 +58,7 @@ impl Figures {
             recent_handoff: share(series, Metric::RecentHandoffRatio),
             recent_ood: share(series, Metric::RecentOodTurnRatio),
             recent_silence: share(series, Metric::RecentSilenceTurnRatio),
+            up: gauges(series, Metric::TargetUp).any(|(_, value)| value > 0.0),
             storage_fails: gauges(series, Metric::TargetProblem)
                 .any(|(values, value)| value > 0.0 && values.iter().any(|value| **value == *storage)),
             series: series.len(),

@@ -23,7 +23,7 @@ const WIDEST: Duration = Duration::from_secs(60);
 pub(super) struct Point {
     /// When.
     pub(super) at: Moment,
-    /// Handed off among the recent conversations, 0 to 1; none when there were none.
+    /// Handed off among the recent conversations, 0 to 1; none when there were none, or when polls failed.
     pub(super) ratio: Option<f64>,
     /// The recent conversations.
     pub(super) conversations: u64,
@@ -78,8 +78,9 @@ impl Trends {
         for (key, series) in &generation.targets {
             let figures = Figures::of(series);
             storage_fails |= figures.storage_fails;
-            let point =
-                Point { at: now, ratio: figures.recent_handoff, conversations: figures.recent.unwrap_or(0) };
+            // While polls fail, the rate is that of before: a gap is the truth.
+            let ratio = figures.recent_handoff.filter(|_| figures.up);
+            let point = Point { at: now, ratio, conversations: figures.recent.unwrap_or(0) };
             match seen.trends.get_mut(&**key) {
                 Some(trend) => trend.add(point),
                 None => seen.trends.entry(TargetKey::clone(key)).or_default().add(point),
@@ -133,11 +134,33 @@ mod tests {
         assert_eq!(covers(&after(4 * 60 * 10)), (MOST_POINTS, 119));
     }
 
+    fn key() -> Arc<TargetKey> {
+        use crate::target::{ClientEnv, Region};
+        Arc::new(TargetKey { project: "a".into(), region: Region::Us1, client_env: ClientEnv::Live })
+    }
+
+    #[test]
+    fn while_polls_fail_there_is_a_gap_and_not_the_rate_of_before() {
+        use crate::aggregate::{Metric, TargetSeries};
+        let at = Moment::from_millis(1_787_217_300_000);
+        let values: [Arc<str>; 1] = [Arc::from("VOICE-SIP")];
+        let mut series = TargetSeries::default();
+        series.set(Metric::RecentConversations, &values, 10.0, at);
+        series.set(Metric::RecentHandoffRatio, &values, 0.5, at);
+        let trends = Trends::default();
+        for (number, up) in [1.0, 0.0].into_iter().enumerate() {
+            series.set(Metric::TargetUp, &[], up, at);
+            let targets = vec![(key(), Arc::new(series.clone()))];
+            let generation = Generation { targets, ..Generation::default() };
+            trends.look(&generation, at + LOOK_EVERY * u32::try_from(number).unwrap());
+        }
+        let ratios: Vec<_> = trends.points(&key()).iter().map(|point| point.ratio).collect();
+        assert_eq!(ratios, [Some(0.5), None]);
+    }
+
     #[test]
     fn a_target_that_is_gone_is_forgotten() {
-        use crate::target::{ClientEnv, Region};
-        let key =
-            Arc::new(TargetKey { project: "a".into(), region: Region::Us1, client_env: ClientEnv::Live });
+        let key = key();
         let trends = Trends::default();
         let with = Generation { targets: vec![(key.clone(), Arc::default())], ..Generation::default() };
         trends.look(&with, Moment::from_millis(1));

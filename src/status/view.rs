@@ -231,7 +231,7 @@ pub struct PollView {
 pub struct PointView {
     /// When.
     pub at: At,
-    /// The recent handoff rate; none when no conversation ended.
+    /// The recent handoff rate; none when no conversation ended, or polls failed.
     pub handoff_ratio: Option<Ratio>,
     /// The recent conversations.
     pub conversations: u64,
