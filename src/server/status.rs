@@ -80,15 +80,21 @@ pub trait Reception: Send + Sync {
 pub(super) struct StatusPages {
     source: Arc<dyn Reception>,
     underway: Arc<Semaphore>,
+    patience: Duration,
 }
 
 impl StatusPages {
     pub(super) fn new(source: Arc<dyn Reception>) -> Self {
-        Self { source, underway: Arc::new(Semaphore::new(CONCURRENT)) }
+        Self::bounded(source, CONCURRENT, PATIENCE)
+    }
+
+    /// At most `concurrent` documents are written at once; the others wait for up to `patience`.
+    fn bounded(source: Arc<dyn Reception>, concurrent: usize, patience: Duration) -> Self {
+        Self { source, underway: Arc::new(Semaphore::new(concurrent)), patience }
     }
 
     pub(super) async fn answer(&self, document: Document, query: &str) -> Response<Answer> {
-        let Ok(Ok(permit)) = timeout(PATIENCE, Arc::clone(&self.underway).acquire_owned()).await else {
+        let Ok(Ok(permit)) = timeout(self.patience, Arc::clone(&self.underway).acquire_owned()).await else {
             let mut busy = plain(StatusCode::SERVICE_UNAVAILABLE, "too many pages at once\n");
             busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
             return busy;
@@ -123,4 +129,64 @@ fn sent(document: Document, written: Written) -> Response<Answer> {
     let kept = if document == Document::Style { "max-age=86400" } else { "no-store" };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(kept));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    /// Writes once it is told to.
+    struct Waiting(Mutex<Receiver<()>>);
+
+    impl Reception for Waiting {
+        fn write(&self, _: Document, _: &str) -> Written {
+            let _ = self.0.lock().unwrap().recv();
+            Written { status: StatusCode::OK, content_type: "text/plain", body: Bytes::new() }
+        }
+    }
+
+    #[tokio::test]
+    async fn beyond_the_bound_pages_wait_and_a_reader_who_leaves_frees_no_place_too_early() {
+        let (word, go_on) = channel();
+        let source = Arc::new(Waiting(Mutex::new(go_on)));
+        let pages = Arc::new(StatusPages::bounded(source, 1, Duration::from_millis(50)));
+        let first = Arc::clone(&pages);
+        let reader = tokio::spawn(async move { first.answer(Document::Overview, "").await.status() });
+        while pages.underway.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        reader.abort();
+        let refused = pages.answer(Document::Overview, "").await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "the first is still being written");
+        assert_eq!(refused.headers()[RETRY_AFTER], "5");
+        word.send(()).unwrap();
+        drop(word);
+        let patient = StatusPages {
+            patience: Duration::from_secs(20),
+            underway: pages.underway.clone(),
+            source: pages.source.clone(),
+        };
+        assert_eq!(patient.answer(Document::Overview, "").await.status(), StatusCode::OK);
+    }
+
+    /// Fails as no page should.
+    struct Broken;
+
+    impl Reception for Broken {
+        fn write(&self, _: Document, _: &str) -> Written {
+            panic!("told so")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_that_cannot_be_written_is_an_error_in_words_and_blocks_no_other() {
+        let pages = StatusPages::bounded(Arc::new(Broken), 1, Duration::from_millis(50));
+        for _ in 0..3 {
+            let answer = pages.answer(Document::Overview, "").await;
+            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        }
+    }
 }

@@ -33,8 +33,6 @@ pub(super) struct Figures {
     pub(super) up: bool,
     /// Whether the state could not be written.
     pub(super) storage_fails: bool,
-    /// Series of the target.
-    pub(super) series: usize,
 }
 
 impl Figures {
@@ -61,7 +59,6 @@ impl Figures {
             up: gauges(series, Metric::TargetUp).any(|(_, value)| value > 0.0),
             storage_fails: gauges(series, Metric::TargetProblem)
                 .any(|(values, value)| value > 0.0 && values.iter().any(|value| **value == *storage)),
-            series: series.len(),
         }
     }
 }
