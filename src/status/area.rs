@@ -158,7 +158,10 @@ fn access(rows: &[TargetRow]) -> AreaView {
             sentence: sentence.to_owned(),
         };
     }
-    let stops = found.values().flatten().any(|row| row.state <= State::Failing);
+    let stops = rows
+        .iter()
+        .flat_map(|row| &row.problems)
+        .any(|view| view.stops_polling && Area::of(view.problem) == area);
     let tone = if stops { Tone::Bad } else { Tone::Warn };
     AreaView { area, tone, sentence: told(&found, rows.len()) }
 }
@@ -167,11 +170,17 @@ fn api(rows: &[TargetRow]) -> AreaView {
     let area = Area::Api;
     let found = problems(rows, area);
     if found.is_empty() {
-        let answered = rows.iter().filter(|row| row.last_success_at.is_some()).count();
-        return match answered {
-            0 => AreaView { area, tone: Tone::Wait, sentence: "No answer yet".to_owned() },
-            _ => AreaView { area, tone: Tone::Good, sentence: "Answers as it should".to_owned() },
+        let endless: Vec<&TargetRow> =
+            rows.iter().filter(|row| row.state == State::Stale && row.problems.is_empty()).collect();
+        let (tone, sentence) = if !endless.is_empty() {
+            (Tone::Bad, format!("{}: a poll does not end", whose(&endless, rows.len())))
+        } else if rows.iter().any(|row| row.last_poll.is_some()) {
+            // One that refuses a key answers too.
+            (Tone::Good, "Answers as it should".to_owned())
+        } else {
+            (Tone::Wait, "No answer yet".to_owned())
         };
+        return AreaView { area, tone, sentence };
     }
     let mut sentence = told(&found, rows.len());
     let concerned: BTreeSet<&TargetKey> = found.values().flatten().map(|row| &row.key).collect();

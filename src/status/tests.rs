@@ -204,6 +204,21 @@ fn each_problem_points_to_where_to_look() {
 }
 
 #[test]
+fn a_detail_that_is_hidden_does_not_put_the_blame_for_an_outage_on_the_key() {
+    let world = World::of(&["a", "b"]).all_polled("14:09:00");
+    world.polled("b", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[Problem::TranscriptOff]);
+    assert_eq!(world.areas()[1].0, view::Tone::Warn);
+}
+
+#[test]
+fn a_poll_that_does_not_end_is_told_of_the_api() {
+    let world = World::of(&["a", "b"]).all_polled("14:09:00");
+    world.polled("b", "13:00", None, &[]);
+    world.journals.of(&target("b").key).began(at("13:01"));
+    assert_eq!(world.areas()[2], (view::Tone::Bad, "b/us-1/live: a poll does not end".to_owned()));
+}
+
+#[test]
 fn when_no_host_answers_the_network_here_is_looked_at_first() {
     let mut world = World::of(&["a", "b"]);
     world.settings.targets[1].base_url = "https://other.example.com".to_owned();
