@@ -34,6 +34,7 @@ use crate::schedule::poller::Untried;
 use crate::schedule::{Passes, Poller};
 use crate::selfstats::{BuildInfo, SelfStats};
 use crate::server::{BindError, Exposition, Limits, Readiness, Routes, Server};
+use crate::web::Web;
 use crate::shutdown::drain;
 
 /// How long pollers and the last commit may take to stop.

@@ -1,16 +1,22 @@
 //! The exporter's own HTTP port.
 //!
-//! Owns: the listener, its limits, the routes and their answers. Never: what the numbers mean; it is handed finished bytes
+//! Owns: the listeners, their limits, who is let in, the routes and their answers. Never: what the numbers mean; it is handed finished bytes
 //! and a yes or no.
 
+mod bind;
 mod body;
+mod connection;
+mod guard;
 mod landing;
 mod listen;
 mod metrics;
 mod patience;
+mod pulse;
 mod routes;
+mod socket;
 
-pub use listen::{BindError, Limits, Server};
+pub use bind::BindError;
+pub use listen::{Limits, Server};
 pub use metrics::Exposition;
 pub use routes::{Readiness, Routes};
 

@@ -1,0 +1,318 @@
+//! From the text of the file to checked values.
+//!
+//! Owns: the rules over several keys, and defaults. Never: the files that it names; those are read elsewhere.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::header::{self, Headers};
+use super::limit::Rate;
+use super::reader::{Placed, Reader, Section};
+use super::suites::{CURVES, HTTP2_SUITES, SUITES, VERSIONS, Version};
+use super::users::{self, Hash};
+use crate::config::{Complaint, Node, Place, listed, parse_yaml};
+use rustls::SupportedCipherSuite;
+use rustls::crypto::SupportedKxGroup;
+use rustls::crypto::ring::{ALL_KX_GROUPS, DEFAULT_CIPHER_SUITES};
+
+/// All that the file says.
+#[derive(Debug)]
+pub(super) struct WebFile {
+    /// None: plain HTTP.
+    pub(super) tls: Option<Tls>,
+    pub(super) http2: bool,
+    pub(super) headers: Headers,
+    /// None: everyone may ask.
+    pub(super) users: BTreeMap<String, Hash>,
+    pub(super) rate: Option<Rate>,
+}
+
+/// Section `tls_server_config`.
+#[derive(Debug)]
+pub(super) struct Tls {
+    pub(super) certificate: Material,
+    pub(super) key: Material,
+    pub(super) client_auth: ClientAuth,
+    pub(super) client_ca: Option<Material>,
+    /// None: any name will do.
+    pub(super) allowed_names: Option<Vec<String>>,
+    pub(super) versions: Vec<&'static rustls::SupportedProtocolVersion>,
+    pub(super) suites: Vec<SupportedCipherSuite>,
+    pub(super) curves: Vec<&'static dyn SupportedKxGroup>,
+    pub(super) prefers_own_order: bool,
+}
+
+/// Something in PEM.
+#[derive(Clone)]
+pub(super) enum Material {
+    File(Placed<PathBuf>),
+    Inline(Placed<String>),
+}
+
+impl std::fmt::Debug for Material {
+    /// Without what is written inline, which may be a key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(&path.value).finish(),
+            Self::Inline(_) => f.write_str("Inline"),
+        }
+    }
+}
+
+impl Material {
+    /// A complaint about what it holds.
+    pub(super) fn complaint(&self, sentence: &str) -> Complaint {
+        match self {
+            Self::File(path) => path.complaint(format!("{}: {sentence}", path.value.display())),
+            Self::Inline(text) => text.complaint(sentence),
+        }
+    }
+}
+
+/// What is asked of clients; the names are those of Go's crypto/tls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClientAuth {
+    NoClientCert,
+    RequestClientCert,
+    RequireAnyClientCert,
+    VerifyClientCertIfGiven,
+    RequireAndVerifyClientCert,
+}
+
+impl ClientAuth {
+    const ALL: [(&str, Self); 6] = [
+        ("NoClientCert", Self::NoClientCert),
+        ("RequestClientCert", Self::RequestClientCert),
+        ("RequireAnyClientCert", Self::RequireAnyClientCert),
+        // What the original called it once.
+        ("RequireClientCert", Self::RequireAnyClientCert),
+        ("VerifyClientCertIfGiven", Self::VerifyClientCertIfGiven),
+        ("RequireAndVerifyClientCert", Self::RequireAndVerifyClientCert),
+    ];
+
+    const fn verifies(self) -> bool {
+        matches!(self, Self::VerifyClientCertIfGiven | Self::RequireAndVerifyClientCert)
+    }
+
+    const fn requires(self) -> bool {
+        matches!(self, Self::RequireAnyClientCert | Self::RequireAndVerifyClientCert)
+    }
+}
+
+/// Reads `text`, which complaints call `name`; relative paths start at `folder`. What cannot be read stands in for itself by
+/// its default, so that one attempt finds all that is wrong; none if it is no YAML at all.
+pub(super) fn read(name: &str, text: &str, folder: &Path, reader: &mut Reader) -> Option<WebFile> {
+    let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    let root = if text.lines().all(is_blank) {
+        Node::table(Place::Program)
+    } else {
+        match parse_yaml(name, text) {
+            Ok(root) => root,
+            Err(complaints) => {
+                reader.complaints.extend(complaints);
+                return None;
+            }
+        }
+    };
+    reader.unknown(&root);
+    let top = Section::new(Some(&root), "");
+    let http = top.section("http_server_config");
+    let http2 = reader.switch(&http, "http2", true);
+    Some(WebFile {
+        tls: tls(reader, &top.section("tls_server_config"), folder, http2),
+        http2,
+        headers: header::read(reader, &http.section("headers")),
+        users: users::read(reader, &top.section("basic_auth_users")),
+        rate: Rate::read(reader, &top.section("rate_limit")),
+    })
+}
+
+fn tls(reader: &mut Reader, section: &Section<'_>, folder: &Path, http2: bool) -> Option<Tls> {
+    let given = section.given()?;
+    let certificate = material(reader, section, ["cert", "cert_file"], folder);
+    let key = material(reader, section, ["key", "key_file"], folder);
+    for (missing, advice) in [
+        (certificate.is_none(), "TLS needs a certificate; give cert_file or cert"),
+        (key.is_none(), "TLS needs the key of its certificate; give key_file or key"),
+    ] {
+        if missing {
+            reader.complaints.push(Complaint::new(&given.place, &section.path, advice));
+        }
+    }
+    let client_ca = material(reader, section, ["client_ca", "client_ca_file"], folder);
+    let (client_auth, allowed_names) = clients(reader, section, client_ca.as_ref());
+    let (versions, suites) = ciphers(reader, section, http2);
+    Some(Tls {
+        certificate: certificate?,
+        key: key?,
+        client_auth,
+        client_ca,
+        allowed_names,
+        versions,
+        suites,
+        curves: curves(reader, section),
+        prefers_own_order: reader.switch(section, "prefer_server_cipher_suites", true),
+    })
+}
+
+fn material(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    [inline, file]: [&str; 2],
+    folder: &Path,
+) -> Option<Material> {
+    let text = reader.text(section, inline);
+    let path = reader.text(section, file);
+    match (text, path) {
+        (Some(_), Some(path)) => {
+            let sentence = format!("found {inline} and {file} together; keep one of them");
+            reader.complaints.push(path.complaint(sentence));
+            Some(Material::File(Placed { value: folder.join(&path.value), place: path.place, key: path.key }))
+        }
+        (None, Some(path)) => {
+            Some(Material::File(Placed { value: folder.join(&path.value), place: path.place, key: path.key }))
+        }
+        (Some(text), None) => Some(Material::Inline(text)),
+        (None, None) => None,
+    }
+}
+
+/// What is asked of clients, and the names that are let in.
+fn clients(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    client_ca: Option<&Material>,
+) -> (ClientAuth, Option<Vec<String>>) {
+    let before = reader.complaints.len();
+    let asked = reader.one_of(section, "client_auth_type", &ClientAuth::ALL);
+    let auth = asked.as_ref().map_or(ClientAuth::NoClientCert, |asked| asked.value);
+    let names = reader.texts(section, "client_allowed_sans");
+    // A rule that is broken by a default would be told of a wrong value.
+    if reader.complaints.len() > before {
+        return (auth, None);
+    }
+    if let Some(ca) = client_ca.filter(|_| auth == ClientAuth::NoClientCert) {
+        let sentence = "no client is asked for a certificate; add client_auth_type: RequireAndVerifyClientCert";
+        reader.complaints.push(match ca {
+            Material::File(path) => path.complaint(sentence),
+            Material::Inline(text) => text.complaint(sentence),
+        });
+    }
+    if let Some(asked) = &asked {
+        if auth.verifies() && client_ca.is_none() {
+            let sentence = "there is nothing to verify certificates with; give client_ca_file or client_ca";
+            reader.complaints.push(asked.complaint(sentence));
+        }
+        if matches!(auth, ClientAuth::RequestClientCert | ClientAuth::RequireAnyClientCert) {
+            let sentence = "certificates of clients are not verified: anyone can make one that is let in; RequireAndVerifyClientCert verifies them";
+            reader.warnings.push(asked.complaint(sentence));
+        }
+    }
+    if let Some(names) = &names {
+        if !auth.requires() {
+            let sentence = "a client may come without a certificate and so without a name; it needs client_auth_type RequireAndVerifyClientCert or RequireAnyClientCert";
+            reader.complaints.push(names.complaint(sentence));
+        } else if names.value.is_empty() {
+            let sentence = "found an empty list, which lets nobody in; list the names, or remove the key";
+            reader.complaints.push(names.complaint(sentence));
+        }
+    }
+    (auth, names.map(|names| names.value.into_iter().map(|name| name.value).collect()))
+}
+
+/// The versions that have a suite, and the suites of these versions, in the order of preference.
+fn ciphers(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    http2: bool,
+) -> (Vec<&'static rustls::SupportedProtocolVersion>, Vec<SupportedCipherSuite>) {
+    let before = reader.complaints.len();
+    let min = reader.one_of(section, "min_version", &VERSIONS);
+    let max = reader.one_of(section, "max_version", &VERSIONS);
+    let suites = listed_suites(reader, section);
+    let at_least = min.as_ref().map_or(Version::Tls12, |min| min.value);
+    let at_most = max.as_ref().map_or(Version::Tls13, |max| max.value);
+    if let Some(max) = max.filter(|max| max.value < Version::Tls12) {
+        let sentence = "TLS 1.0 and 1.1 are broken and not offered; write TLS12 or TLS13";
+        reader.complaints.push(max.complaint(sentence));
+    } else if let Some(min) = min.as_ref().filter(|_| at_least > at_most) {
+        reader.complaints.push(min.complaint("found a min_version above max_version; no version is left"));
+    } else if let Some(min) = min.as_ref().filter(|min| min.value < Version::Tls12) {
+        let sentence = "TLS 1.0 and 1.1 are broken and not offered; clients need TLS 1.2 at least";
+        reader.warnings.push(min.complaint(sentence));
+    }
+    let is_tls13 = |suite: &SupportedCipherSuite| suite.tls13().is_some();
+    let offered = |suite: &SupportedCipherSuite| {
+        let version = if is_tls13(suite) { Version::Tls13 } else { Version::Tls12 };
+        (at_least..=at_most).contains(&version)
+    };
+    let Some(suites) = suites else {
+        let all: Vec<_> = DEFAULT_CIPHER_SUITES.iter().copied().filter(offered).collect();
+        return (versions_of(&all), all);
+    };
+    let own = DEFAULT_CIPHER_SUITES.iter().copied().filter(is_tls13);
+    let unasked = own.filter(|_| !suites.value.iter().any(is_tls13));
+    let all: Vec<_> = suites.value.iter().copied().chain(unasked).filter(offered).collect();
+    if reader.complaints.len() > before {
+        return (versions_of(&all), all);
+    }
+    let old = all.iter().any(|suite| !is_tls13(suite));
+    if all.is_empty() {
+        reader.complaints.push(suites.complaint("none of these suites exists in the versions of TLS that are asked for"));
+    } else if at_least < Version::Tls13 && !old {
+        let sentence = "no suite of TLS 1.2 is among these, so only TLS 1.3 is offered";
+        reader.warnings.push(suites.complaint(sentence));
+    } else if http2 && old && !all.iter().any(|suite| HTTP2_SUITES.contains(suite)) {
+        let sentence = "HTTP/2 requires TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256; add one, or write http2: false, or min_version: TLS13";
+        reader.complaints.push(suites.complaint(sentence));
+    }
+    (versions_of(&all), all)
+}
+
+fn versions_of(suites: &[SupportedCipherSuite]) -> Vec<&'static rustls::SupportedProtocolVersion> {
+    let has = |version: &&rustls::SupportedProtocolVersion| {
+        suites.iter().any(|suite| suite.tls13().is_some() == (version.version == rustls::ProtocolVersion::TLSv1_3))
+    };
+    [&rustls::version::TLS13, &rustls::version::TLS12].into_iter().filter(has).collect()
+}
+
+/// The suites of the list that exist here; none without a list, or with an empty one.
+fn listed_suites(reader: &mut Reader, section: &Section<'_>) -> Option<Placed<Vec<SupportedCipherSuite>>> {
+    let names = reader.texts(section, "cipher_suites").filter(|names| !names.value.is_empty())?;
+    let (suites, absent) = existing(reader, &names, &SUITES);
+    if !absent.is_empty() {
+        let sentence = format!("not offered here, because it is no longer safe: {}", listed(absent.iter().map(String::as_str), "and"));
+        reader.warnings.push(names.complaint(sentence));
+    }
+    Some(Placed { value: suites, place: names.place, key: names.key })
+}
+
+fn curves(reader: &mut Reader, section: &Section<'_>) -> Vec<&'static dyn SupportedKxGroup> {
+    let before = reader.complaints.len();
+    let names = reader.texts(section, "curve_preferences").filter(|names| !names.value.is_empty());
+    let Some(names) = names else { return ALL_KX_GROUPS.to_vec() };
+    let (curves, absent) = existing(reader, &names, &CURVES);
+    if curves.is_empty() && reader.complaints.len() == before {
+        reader.complaints.push(names.complaint("CurveP521 is not offered here; add X25519, CurveP256 or CurveP384"));
+    } else if !absent.is_empty() {
+        reader.warnings.push(names.complaint("not offered here: CurveP521; the others are"));
+    }
+    curves
+}
+
+/// What `names` lead to among `choices`, and the names that lead nowhere.
+fn existing<T: Copy>(
+    reader: &mut Reader,
+    names: &Placed<Vec<Placed<String>>>,
+    choices: &[(&str, Option<T>)],
+) -> (Vec<T>, Vec<String>) {
+    let (mut found, mut absent) = (Vec::new(), Vec::new());
+    for name in &names.value {
+        match reader.choice(name, choices) {
+            Some(Placed { value: Some(value), .. }) => found.push(value),
+            Some(Placed { value: None, .. }) => absent.push(name.value.clone()),
+            None => {}
+        }
+    }
+    (found, absent)
+}
