@@ -18,6 +18,8 @@ pub enum ListenAddress {
     Everywhere(u16),
     /// `unix:/run/polyai.sock`: a socket of the file system.
     Unix(PathBuf),
+    /// Sockets that the service manager hands to this process; `--web.systemd-socket` alone asks for them.
+    Inherited,
 }
 
 /// What would be right, as it ends a message.
@@ -45,7 +47,9 @@ impl FromStr for ListenAddress {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path);
             return match path.len() {
-                0 => Err(NoAddress("the path of the socket is missing, as in \"unix:/run/polyai.sock\"".to_owned())),
+                0 => Err(NoAddress(
+                    "the path of the socket is missing, as in \"unix:/run/polyai.sock\"".to_owned(),
+                )),
                 length if length > LONGEST_PATH => Err(NoAddress(format!(
                     "the path of the socket has {length} bytes; the system allows {LONGEST_PATH}"
                 ))),
@@ -73,6 +77,7 @@ impl fmt::Display for ListenAddress {
             Self::Socket(address) => address.fmt(f),
             Self::Everywhere(port) => write!(f, ":{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Inherited => f.write_str("the sockets of systemd"),
         }
     }
 }
@@ -89,7 +94,9 @@ mod tests {
 
     #[test]
     fn every_form_is_read_and_shown_as_it_was_written() {
-        for text in ["0.0.0.0:9890", "[::]:9890", "[::1]:0", ":9890", "unix:/run/polyai.sock", "unix:polyai.sock"] {
+        for text in
+            ["0.0.0.0:9890", "[::]:9890", "[::1]:0", ":9890", "unix:/run/polyai.sock", "unix:polyai.sock"]
+        {
             assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
         }
         assert_eq!("localhost:80".parse::<ListenAddress>().unwrap().to_string(), "127.0.0.1:80");

@@ -11,6 +11,8 @@ pub enum Event {
     CatchingUp,
     ClockSkew,
     CommitFailed,
+    ConfigRejected,
+    ConfigReloaded,
     ConnectionRefused,
     ConversationVanished,
     LabelFolded,
@@ -28,12 +30,14 @@ pub enum Event {
 
 impl Event {
     /// All events, sorted by name.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::AcceptFailed,
         Self::AuthenticationFailed,
         Self::CatchingUp,
         Self::ClockSkew,
         Self::CommitFailed,
+        Self::ConfigRejected,
+        Self::ConfigReloaded,
         Self::ConnectionRefused,
         Self::ConversationVanished,
         Self::LabelFolded,
@@ -57,6 +61,8 @@ impl Event {
             Self::CatchingUp => "catching_up",
             Self::ClockSkew => "clock_skew",
             Self::CommitFailed => "commit_failed",
+            Self::ConfigRejected => "config_rejected",
+            Self::ConfigReloaded => "config_reloaded",
             Self::ConnectionRefused => "connection_refused",
             Self::ConversationVanished => "conversation_vanished",
             Self::LabelFolded => "label_folded",

@@ -70,6 +70,9 @@ pub(super) async fn bind(address: &ListenAddress) -> Result<Bound, BindError> {
             outcome => outcome,
         },
         ListenAddress::Unix(path) => unix(path),
+        ListenAddress::Inherited => {
+            return Err(BindError::Inherited("they are not bound, but handed over".to_owned()));
+        }
     };
     bound.map_err(|source| BindError::Address { address: address.clone(), source })
 }
@@ -105,7 +108,9 @@ fn make_way(path: &Path) -> io::Result<()> {
         other => other?.file_type(),
     };
     if !kind.is_socket() {
-        return Err(io::Error::other("there is something that is no socket; remove it, or choose another path"));
+        return Err(io::Error::other(
+            "there is something that is no socket; remove it, or choose another path",
+        ));
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
@@ -151,7 +156,8 @@ pub(super) fn inherited() -> Result<Vec<Bound>, BindError> {
 }
 
 fn adopt(handed: &mut ListenFd, index: usize) -> Result<Bound, String> {
-    const RIGHT: &str = "it must be a listening stream socket, of TCP or unix (ListenStream=, with Accept=no)";
+    const RIGHT: &str =
+        "it must be a listening stream socket, of TCP or unix (ListenStream=, with Accept=no)";
     let unfit = |reason: &dyn std::fmt::Display| format!("socket {index}: {reason}; {RIGHT}");
     if let Ok(Some(listener)) = handed.take_tcp_listener(index) {
         if !SockRef::from(&listener).is_listener().map_err(|error| unfit(&error))? {
@@ -169,7 +175,8 @@ fn adopt(handed: &mut ListenFd, index: usize) -> Result<Bound, String> {
             }
             listener.set_nonblocking(true).map_err(|error| unfit(&error))?;
             let listener = UnixListener::from_std(listener).map_err(|error| unfit(&error))?;
-            let path = listener.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_path_buf()));
+            let path =
+                listener.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_path_buf()));
             let address = ListenAddress::Unix(path.unwrap_or_default());
             Ok(Bound { listener: Listener::Unix(listener), address, _file: None })
         }

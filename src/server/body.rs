@@ -51,7 +51,14 @@ impl Answer {
     /// A page, which holds on to `permit` until it has been sent or given up.
     pub(super) fn page(page: Page, permit: OwnedSemaphorePermit) -> Self {
         let left = page.len();
-        Self::of(Pieces { source: Source::Page(page), index: 0, sent: 0, left, _permit: Some(permit), underway: None })
+        Self::of(Pieces {
+            source: Source::Page(page),
+            index: 0,
+            sent: 0,
+            left,
+            _permit: Some(permit),
+            underway: None,
+        })
     }
 
     /// The same, which tells `underway` what the peer takes of it, until all is sent or given up.
@@ -72,7 +79,14 @@ impl<T: Into<Bytes>> From<T> for Answer {
     fn from(bytes: T) -> Self {
         let bytes = bytes.into();
         let left = bytes.len();
-        Self::of(Pieces { source: Source::One(bytes), index: 0, sent: 0, left, _permit: None, underway: None })
+        Self::of(Pieces {
+            source: Source::One(bytes),
+            index: 0,
+            sent: 0,
+            left,
+            _permit: None,
+            underway: None,
+        })
     }
 }
 

@@ -85,9 +85,11 @@ impl Conversation {
             self.speak(socket, peer, None, false).await;
             return;
         };
-        let shaking = timeout(self.0.limits.handshake_timeout, self.shake_hands(socket, peer, config.clone()));
+        let shaking =
+            timeout(self.0.limits.handshake_timeout, self.shake_hands(socket, peer, config.clone()));
         // A peer that has no session yet loses nothing when the server stops.
-        let Some(Some(shaken)) = self.0.stop.run_until_cancelled(async { self.in_time(shaking.await, peer) }).await
+        let Some(Some(shaken)) =
+            self.0.stop.run_until_cancelled(async { self.in_time(shaking.await, peer) }).await
         else {
             return;
         };
@@ -113,7 +115,11 @@ impl Conversation {
         match socket.first().await {
             Ok(Some(HANDSHAKE)) => {}
             Ok(Some(byte)) if byte.is_ascii_uppercase() => {
-                events.tls_handshake_failed(&peer, "plain_http", &"it sent an HTTP request to the HTTPS port");
+                events.tls_handshake_failed(
+                    &peer,
+                    "plain_http",
+                    &"it sent an HTTP request to the HTTPS port",
+                );
                 say(socket, PLAIN).await;
                 return None;
             }

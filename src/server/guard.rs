@@ -6,7 +6,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::body::Body;
-use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 
@@ -40,7 +42,12 @@ impl Guard {
         answer
     }
 
-    async fn refusal<B>(&self, served: &Served, request: &Request<B>, peer: Peer) -> Option<Response<Answer>> {
+    async fn refusal<B>(
+        &self,
+        served: &Served,
+        request: &Request<B>,
+        peer: Peer,
+    ) -> Option<Response<Answer>> {
         if let Some(limiter) = &served.limiter
             && !limiter.allows(Instant::now())
         {
@@ -56,20 +63,23 @@ impl Guard {
                 Verdict::Known => {}
                 Verdict::Unknown => {
                     self.events.authentication_failed(&peer);
-                    let mut refusal = plain(StatusCode::UNAUTHORIZED, "a user name and a password are needed\n");
+                    let mut refusal =
+                        plain(StatusCode::UNAUTHORIZED, "a user name and a password are needed\n");
                     let asks = HeaderValue::from_static("Basic realm=\"polyai-exporter\"");
                     refusal.headers_mut().insert(WWW_AUTHENTICATE, asks);
                     return Some(refusal);
                 }
                 Verdict::Busy => {
-                    let mut refusal = plain(StatusCode::SERVICE_UNAVAILABLE, "too many passwords are being checked\n");
+                    let mut refusal =
+                        plain(StatusCode::SERVICE_UNAVAILABLE, "too many passwords are being checked\n");
                     refusal.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
                     return Some(refusal);
                 }
             }
         }
         (writes(request.method()) && is_foreign(request)).then(|| {
-            let sentence = "refused: a page of another site asks for it; only this site's own pages and programs may\n";
+            let sentence =
+                "refused: a page of another site asks for it; only this site's own pages and programs may\n";
             plain(StatusCode::FORBIDDEN, sentence)
         })
     }
@@ -115,12 +125,15 @@ mod tests {
 
     #[test]
     fn credentials_are_read_as_the_standard_writes_them() {
-        let read = |value| credentials(&sent(value)).map(|(user, password)| (user, String::from_utf8(password).unwrap()));
+        let read = |value| {
+            credentials(&sent(value)).map(|(user, password)| (user, String::from_utf8(password).unwrap()))
+        };
         let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
         assert_eq!(read("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), pair("Aladdin", "open sesame"));
         assert_eq!(read("basic YTpiOmM="), pair("a", "b:c"), "a password may have colons");
         assert_eq!(read("Basic Og=="), pair("", ""));
-        for value in ["Basic", "Basic ", "Basic YQ==", "Basic !!!!", "Bearer YTpi", "BasicYTpi", "Basic /zph"] {
+        for value in ["Basic", "Basic ", "Basic YQ==", "Basic !!!!", "Bearer YTpi", "BasicYTpi", "Basic /zph"]
+        {
             assert_eq!(read(value), None, "{value}");
         }
     }
@@ -135,7 +148,11 @@ mod tests {
             is_foreign(&request.body(()).unwrap())
         };
         assert!(!foreign(&[("host", "a:9890")]), "a program");
-        assert!(!foreign(&[("host", "a:9890"), ("origin", "https://a:9890"), ("sec-fetch-site", "same-origin")]));
+        assert!(!foreign(&[
+            ("host", "a:9890"),
+            ("origin", "https://a:9890"),
+            ("sec-fetch-site", "same-origin")
+        ]));
         assert!(!foreign(&[("host", "a:9890"), ("sec-fetch-site", "none")]), "typed by the user");
         assert!(!foreign(&[("host", "a:9890"), ("origin", "http://a:9890")]), "an older browser");
         assert!(foreign(&[("host", "a:9890"), ("sec-fetch-site", "cross-site")]));

@@ -80,7 +80,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If an address is taken, not of this machine, or not allowed; then none is bound.
+    /// If an address is taken, not of this machine, or not allowed, or the service manager has handed over nothing that can be
+    /// listened on; then none is bound.
     pub async fn bind(
         addresses: &[ListenAddress],
         limits: Limits,
@@ -88,18 +89,14 @@ impl Server {
     ) -> Result<Self, BindError> {
         let mut listeners = Vec::new();
         for address in addresses {
-            listeners.push(bind(address).await?);
+            match address {
+                ListenAddress::Inherited => listeners.extend(inherited()?),
+                ListenAddress::Socket(_) | ListenAddress::Everywhere(_) | ListenAddress::Unix(_) => {
+                    listeners.push(bind(address).await?);
+                }
+            }
         }
         Ok(Self { listeners, limits, events })
-    }
-
-    /// Takes the sockets that the service manager has handed to this process (socket activation of systemd) instead.
-    ///
-    /// # Errors
-    ///
-    /// If there are none, or one is no listening stream socket.
-    pub fn inherit(limits: Limits, events: Events) -> Result<Self, BindError> {
-        Ok(Self { listeners: inherited()?, limits, events })
     }
 
     /// What was bound, with real ports.
@@ -111,7 +108,7 @@ impl Server {
     pub fn address(&self) -> Option<SocketAddr> {
         self.addresses().find_map(|address| match address {
             ListenAddress::Socket(address) => Some(*address),
-            ListenAddress::Everywhere(_) | ListenAddress::Unix(_) => None,
+            ListenAddress::Everywhere(_) | ListenAddress::Unix(_) | ListenAddress::Inherited => None,
         })
     }
 

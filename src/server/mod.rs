@@ -12,12 +12,14 @@ mod listen;
 mod metrics;
 mod patience;
 mod pulse;
+mod reload;
 mod routes;
 mod socket;
 
 pub use bind::BindError;
 pub use listen::{Limits, Server};
 pub use metrics::Exposition;
+pub use reload::{Reload, Reloading};
 pub use routes::{Readiness, Routes};
 
 #[cfg(test)]

@@ -192,7 +192,8 @@ fn clients(
         return (auth, None);
     }
     if let Some(ca) = client_ca.filter(|_| auth == ClientAuth::NoClientCert) {
-        let sentence = "no client is asked for a certificate; add client_auth_type: RequireAndVerifyClientCert";
+        let sentence =
+            "no client is asked for a certificate; add client_auth_type: RequireAndVerifyClientCert";
         reader.complaints.push(match ca {
             Material::File(path) => path.complaint(sentence),
             Material::Inline(text) => text.complaint(sentence),
@@ -258,7 +259,9 @@ fn ciphers(
     }
     let old = all.iter().any(|suite| !is_tls13(suite));
     if all.is_empty() {
-        reader.complaints.push(suites.complaint("none of these suites exists in the versions of TLS that are asked for"));
+        reader
+            .complaints
+            .push(suites.complaint("none of these suites exists in the versions of TLS that are asked for"));
     } else if at_least < Version::Tls13 && !old {
         let sentence = "no suite of TLS 1.2 is among these, so only TLS 1.3 is offered";
         reader.warnings.push(suites.complaint(sentence));
@@ -271,7 +274,9 @@ fn ciphers(
 
 fn versions_of(suites: &[SupportedCipherSuite]) -> Vec<&'static rustls::SupportedProtocolVersion> {
     let has = |version: &&rustls::SupportedProtocolVersion| {
-        suites.iter().any(|suite| suite.tls13().is_some() == (version.version == rustls::ProtocolVersion::TLSv1_3))
+        suites
+            .iter()
+            .any(|suite| suite.tls13().is_some() == (version.version == rustls::ProtocolVersion::TLSv1_3))
     };
     [&rustls::version::TLS13, &rustls::version::TLS12].into_iter().filter(has).collect()
 }
@@ -281,7 +286,10 @@ fn listed_suites(reader: &mut Reader, section: &Section<'_>) -> Option<Placed<Ve
     let names = reader.texts(section, "cipher_suites").filter(|names| !names.value.is_empty())?;
     let (suites, absent) = existing(reader, &names, &SUITES);
     if !absent.is_empty() {
-        let sentence = format!("not offered here, because it is no longer safe: {}", listed(absent.iter().map(String::as_str), "and"));
+        let sentence = format!(
+            "not offered here, because it is no longer safe: {}",
+            listed(absent.iter().map(String::as_str), "and")
+        );
         reader.warnings.push(names.complaint(sentence));
     }
     Some(Placed { value: suites, place: names.place, key: names.key })
@@ -293,7 +301,9 @@ fn curves(reader: &mut Reader, section: &Section<'_>) -> Vec<&'static dyn Suppor
     let Some(names) = names else { return ALL_KX_GROUPS.to_vec() };
     let (curves, absent) = existing(reader, &names, &CURVES);
     if curves.is_empty() && reader.complaints.len() == before {
-        reader.complaints.push(names.complaint("CurveP521 is not offered here; add X25519, CurveP256 or CurveP384"));
+        reader
+            .complaints
+            .push(names.complaint("CurveP521 is not offered here; add X25519, CurveP256 or CurveP384"));
     } else if !absent.is_empty() {
         reader.warnings.push(names.complaint("not offered here: CurveP521; the others are"));
     }

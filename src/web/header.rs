@@ -46,19 +46,21 @@ pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> Headers {
             reader.complain(node, &key, advice(name, "`http_server_config.headers`", &names));
             continue;
         };
-        match &node.value {
-            Value::Nothing => {}
-            Value::Text(text) if text.is_empty() => {}
-            Value::Text(text) if allowed.is_empty() || allowed.contains(&text.as_str()) => {
-                match HeaderValue::from_str(text) {
-                    Ok(value) => headers.push((header.clone(), value)),
-                    Err(_) => reader.complain(node, &key, "no HTTP header can carry this value; write visible ASCII in one line"),
-                }
+        let text = if let Value::Text(text) = &node.value { Some(text.as_str()) } else { None };
+        let is_blank = node.value == Value::Nothing || text == Some("");
+        let fits = |text: &&str| allowed.is_empty() || allowed.contains(text);
+        match text.filter(fits).map(HeaderValue::from_str) {
+            _ if is_blank => {}
+            Some(Ok(value)) => headers.push((header.clone(), value)),
+            Some(Err(_)) => {
+                reader.complain(
+                    node,
+                    &key,
+                    "no HTTP header can carry this value; write visible ASCII in one line",
+                );
             }
-            _ => {
-                let right = if allowed.is_empty() { "text".to_owned() } else { listed(allowed.iter().copied(), "or") };
-                reader.misfit(node, &key, &right);
-            }
+            None if allowed.is_empty() => reader.misfit(node, &key, "text"),
+            None => reader.misfit(node, &key, &listed(allowed.iter().copied(), "or")),
         }
     }
     Headers(headers)

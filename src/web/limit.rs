@@ -29,14 +29,7 @@ impl Rate {
         let interval = match section.get("interval") {
             None => Some(Duration::ZERO),
             Some(node) => {
-                let span = match &node.value {
-                    Value::Whole(0) => Some(Duration::ZERO),
-                    Value::Text(text) if text.trim() == "0" => Some(Duration::ZERO),
-                    Value::Text(text) if text.trim().parse::<f64>().is_err() => {
-                        humantime::parse_duration(text.trim()).ok().filter(|span| *span <= LONGEST)
-                    }
-                    _ => None,
-                };
+                let span = interval_of(&node.value);
                 if span.is_none() {
                     reader.misfit(node, &section.key("interval"), RIGHT);
                 }
@@ -52,20 +45,42 @@ impl Rate {
             }
             return None;
         }
-        let burst = node.and_then(|node| match node.value {
-            Value::Whole(count) => u32::try_from(count).ok().filter(|count| *count > 0),
-            _ => None,
+        let burst = node.and_then(|node| {
+            let Value::Whole(count) = node.value else { return None };
+            u32::try_from(count).ok().filter(|count| *count > 0)
         });
         if burst.is_none() {
             let key = section.key("burst");
             match (node, section.get("interval")) {
-                (Some(node), _) => reader.misfit(node, &key, "a whole number from 1, since 0 would refuse every request"),
-                (None, Some(node)) => reader.complain(node, &key, "is missing; write how many requests may come at once, at least 1"),
+                (Some(node), _) => {
+                    reader.misfit(node, &key, "a whole number from 1, since 0 would refuse every request")
+                }
+                (None, Some(node)) => reader.complain(
+                    node,
+                    &key,
+                    "is missing; write how many requests may come at once, at least 1",
+                ),
                 (None, None) => {}
             }
         }
         Some(Self { interval, burst: burst? })
     }
+}
+
+/// A bare number has no unit, but for 0, which needs none.
+fn interval_of(value: &Value) -> Option<Duration> {
+    if *value == Value::Whole(0) {
+        return Some(Duration::ZERO);
+    }
+    let Value::Text(text) = value else { return None };
+    let text = text.trim();
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    if text.parse::<f64>().is_ok() {
+        return None;
+    }
+    humantime::parse_duration(text).ok().filter(|span| *span <= LONGEST)
 }
 
 /// The bucket.
@@ -109,6 +124,10 @@ mod tests {
         assert_eq!([at(0), at(0), at(0), at(0)], [true, true, true, false]);
         assert_eq!([at(999), at(1000), at(1001)], [false, true, false]);
         assert_eq!([at(2000), at(2000)], [true, false]);
-        assert_eq!([at(60_000), at(60_000), at(60_000), at(60_000)], [true, true, true, false], "it does not overflow");
+        assert_eq!(
+            [at(60_000), at(60_000), at(60_000), at(60_000)],
+            [true, true, true, false],
+            "it does not overflow"
+        );
     }
 }

@@ -38,7 +38,12 @@ impl Prepared {
     /// All that is wrong at once, each with its place and what would be right.
     pub fn read(file: Option<&Path>, now: DateTime<Utc>) -> Result<Self, Problems> {
         let (outcome, sources) = attempt(file, now);
-        outcome.map(|(served, warnings)| Self { file: file.map(Path::to_path_buf), served, sources, warnings })
+        outcome.map(|(served, warnings)| Self {
+            file: file.map(Path::to_path_buf),
+            served,
+            sources,
+            warnings,
+        })
     }
 
     /// What works and still deserves a look.
@@ -76,7 +81,9 @@ fn attempt(file: Option<&Path>, now: DateTime<Utc>) -> (Outcome, Sources) {
             Some(tls) => Some(tls::build(tls, file.http2, now, &mut sources, &mut reader)?),
             None => None,
         };
-        Served::new(file, built).map_err(|sentence| reader.complaints.push(Complaint::new(&whole, "", sentence))).ok()
+        Served::new(file, built)
+            .map_err(|sentence| reader.complaints.push(Complaint::new(&whole, "", sentence)))
+            .ok()
     });
     let outcome = match (Problems::from_complaints(reader.complaints), served) {
         (Some(problems), _) => Err(problems),
@@ -120,12 +127,22 @@ impl Web {
         Self(Arc::new(Live { served: ArcSwap::from_pointee(served), watched }))
     }
 
-    /// Puts `prepared` in force, for every request and connection that begins from now on.
-    pub fn install(&self, prepared: Prepared) {
+    /// Puts `prepared` in force, for every request and connection that begins from now on; answers whether anything changed
+    /// by that.
+    pub fn install(&self, prepared: Prepared) -> bool {
         let Prepared { file, served, sources, .. } = prepared;
         let mut watched = self.watched();
         *watched = Watched { file, sources, bad_looks: 0 };
-        self.0.served.store(Arc::new(served.after(&self.0.served.load())));
+        self.put(served)
+    }
+
+    /// Only while `watched` is locked.
+    fn put(&self, served: Served) -> bool {
+        let before = self.0.served.load_full();
+        let served = served.after(&before);
+        let has_changed = !served.is_same(&before);
+        self.0.served.store(Arc::new(served));
+        has_changed
     }
 
     /// Reads the file anew and puts it in force; answers with the warnings. Blocks for as long as reading takes.
@@ -179,8 +196,8 @@ impl Web {
         match outcome {
             Ok((served, warnings)) => {
                 watched.bad_looks = 0;
-                self.0.served.store(Arc::new(served.after(&self.0.served.load())));
-                Look::Exchanged(warnings)
+                let was_bad = bad_looks >= BAD_LOOKS;
+                if self.put(served) || was_bad { Look::Exchanged(warnings) } else { Look::Same }
             }
             Err(problems) => {
                 watched.bad_looks = if has_changed { 1 } else { bad_looks + 1 };

@@ -165,11 +165,10 @@ impl Reader {
         let mut texts = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let key = format!("{key}[{index}]");
-            match &item.value {
-                Value::Text(text) if !text.trim().is_empty() => {
-                    texts.push(Placed { value: text.clone(), place: item.place.clone(), key });
-                }
-                _ => self.misfit(item, &key, "text that is not empty"),
+            let text = if let Value::Text(text) = &item.value { Some(text) } else { None };
+            match text.filter(|text| !text.trim().is_empty()) {
+                Some(text) => texts.push(Placed { value: text.clone(), place: item.place.clone(), key }),
+                None => self.misfit(item, &key, "text that is not empty"),
             }
         }
         (texts.len() == items.len()).then(|| Placed { value: texts, place: node.place.clone(), key })

@@ -57,20 +57,34 @@ impl Served {
         self
     }
 
+    /// Whether this one, which came [after](Self::after) `before`, differs from it in nothing.
+    pub(super) fn is_same(&self, before: &Self) -> bool {
+        fn same<T>(one: &Option<Arc<T>>, other: &Option<Arc<T>>) -> bool {
+            one.as_ref().map(Arc::as_ptr) == other.as_ref().map(Arc::as_ptr)
+        }
+        self.headers == before.headers
+            && same(&self.tls, &before.tls)
+            && same(&self.users, &before.users)
+            && same(&self.limiter, &before.limiter)
+    }
+
     /// In words, for people; nothing secret.
     pub(super) fn summary(&self) -> String {
         let tls = match &self.tls {
             None => "plain HTTP".to_owned(),
             Some(built) => {
                 let until = built.facts.as_ref();
-                let until = until.map(|facts| format!(" with a certificate until {:?}", facts.not_after.date_naive()));
+                let until = until
+                    .map(|facts| format!(" with a certificate until {:?}", facts.not_after.date_naive()));
                 let http2 = built.config.alpn_protocols.iter().any(|name| name == b"h2");
                 format!("TLS{}{}", until.unwrap_or_default(), if http2 { ", HTTP/2" } else { "" })
             }
         };
         let clients = match self.tls.as_ref().map_or(ClientAuth::NoClientCert, |built| built.client_auth) {
             ClientAuth::NoClientCert => "",
-            ClientAuth::RequestClientCert | ClientAuth::RequireAnyClientCert => ", client certificates not verified",
+            ClientAuth::RequestClientCert | ClientAuth::RequireAnyClientCert => {
+                ", client certificates not verified"
+            }
             ClientAuth::VerifyClientCertIfGiven => ", client certificates verified if given",
             ClientAuth::RequireAndVerifyClientCert => ", client certificates required",
         };

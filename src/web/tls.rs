@@ -92,7 +92,12 @@ pub(super) fn build(
     let inputs = [certificate?, key?, ca.and_then(|(_, pem)| pem).unwrap_or_default()];
     let mut marks: Vec<u8> = inputs.iter().flat_map(|bytes| fingerprint(bytes)).collect();
     marks.extend_from_slice(format!("{tls:?} {http2}").as_bytes());
-    Some(Built { config: Arc::new(config), fingerprint: fingerprint(&marks), facts, client_auth: tls.client_auth })
+    Some(Built {
+        config: Arc::new(config),
+        fingerprint: fingerprint(&marks),
+        facts,
+        client_auth: tls.client_auth,
+    })
 }
 
 fn protocols(http2: bool) -> Vec<Vec<u8>> {
@@ -172,7 +177,9 @@ fn roots(material: &Material, pem: &[u8], now: DateTime<Utc>, reader: &mut Reade
             dates(material, &facts, now, reader);
         }
         if let Err(error) = store.add(certificate) {
-            reader.complaints.push(material.complaint(&format!("a certificate in it cannot be used: {error}")));
+            reader
+                .complaints
+                .push(material.complaint(&format!("a certificate in it cannot be used: {error}")));
             return None;
         }
     }

@@ -33,7 +33,8 @@ const DEAR: u32 = 14;
 
 /// Section `basic_auth_users`.
 pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> BTreeMap<String, Hash> {
-    const RIGHT: &str = "write the bcrypt hash of the password, as `htpasswd -nBC 10 \"\" | tr -d ':\\n'` makes it";
+    const RIGHT: &str =
+        "write the bcrypt hash of the password, as `htpasswd -nBC 10 \"\" | tr -d ':\\n'` makes it";
     let mut users = BTreeMap::new();
     for (name, node) in section.entries() {
         let key = section.key(&name_shown(name));
@@ -42,12 +43,18 @@ pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> BTreeMap<Strin
         }
         // What stands here instead of a hash may be the password.
         let Value::Text(text) = &node.value else {
-            reader.complain(node, &key, format!("found something that is no bcrypt hash (not shown); {RIGHT}"));
+            reader.complain(
+                node,
+                &key,
+                format!("found something that is no bcrypt hash (not shown); {RIGHT}"),
+            );
             continue;
         };
         let cost = HashParts::from_str(text).map(|parts| parts.get_cost()).ok();
         match cost.filter(|cost| (4..=31).contains(cost)) {
-            None => reader.complain(node, &key, format!("found text that is no bcrypt hash (not shown); {RIGHT}")),
+            None => {
+                reader.complain(node, &key, format!("found text that is no bcrypt hash (not shown); {RIGHT}"))
+            }
             Some(cost) => {
                 if cost > DEAR {
                     let sentence = format!(
@@ -105,7 +112,13 @@ impl Users {
         }
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| "the system has no random numbers".to_owned())?;
-        Ok(Some(Self { hashes, key, right: Mutex::default(), wrong: Mutex::default(), at_work: Arc::new(Semaphore::new(1)) }))
+        Ok(Some(Self {
+            hashes,
+            key,
+            right: Mutex::default(),
+            wrong: Mutex::default(),
+            at_work: Arc::new(Semaphore::new(1)),
+        }))
     }
 
     pub(super) fn hashes(&self) -> &BTreeMap<String, Hash> {
@@ -141,7 +154,9 @@ impl Users {
     }
 
     fn remembered(&self, mark: &Mark) -> Option<Verdict> {
-        let has = |memory: &Mutex<Memory>| memory.lock().unwrap_or_else(PoisonError::into_inner).marks.contains(mark);
+        let has = |memory: &Mutex<Memory>| {
+            memory.lock().unwrap_or_else(PoisonError::into_inner).marks.contains(mark)
+        };
         if has(&self.right) {
             Some(Verdict::Known)
         } else if has(&self.wrong) {
@@ -154,7 +169,10 @@ impl Users {
     /// The hash that a name without one is measured against: always the same for the same name, as a real one would be.
     fn stand_in(&self, user: &str) -> &Hash {
         let tag = hmac::sign(&self.key, user.as_bytes());
-        let index = tag.as_ref().iter().fold(0_usize, |sum, byte| (sum * 31 + usize::from(*byte)) % self.hashes.len());
+        let index = tag
+            .as_ref()
+            .iter()
+            .fold(0_usize, |sum, byte| (sum * 31 + usize::from(*byte)) % self.hashes.len());
         self.hashes.values().nth(index).expect("there is at least one user")
     }
 
@@ -204,7 +222,8 @@ mod tests {
 
     fn users(passwords: &[(&str, &str, u32)]) -> Users {
         let hash = |password, cost| Hash(bcrypt::hash(password, cost).unwrap());
-        let hashes = passwords.iter().map(|(user, password, cost)| ((*user).to_owned(), hash(*password, *cost)));
+        let hashes =
+            passwords.iter().map(|(user, password, cost)| ((*user).to_owned(), hash(*password, *cost)));
         Users::new(hashes.collect()).unwrap().unwrap()
     }
 
@@ -214,10 +233,19 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(users.check("alice", b"secret of alice").await, Verdict::Known);
             assert_eq!(users.check("bob", b"secret of bob").await, Verdict::Known);
-            for (user, password) in
-                [("alice", "secret of bob"), ("alice", ""), ("Alice", "secret of alice"), ("", ""), ("carol", "secret of alice"), ("carol", "secret of bob")]
-            {
-                assert_eq!(users.check(user, password.as_bytes()).await, Verdict::Unknown, "{user} {password}");
+            for (user, password) in [
+                ("alice", "secret of bob"),
+                ("alice", ""),
+                ("Alice", "secret of alice"),
+                ("", ""),
+                ("carol", "secret of alice"),
+                ("carol", "secret of bob"),
+            ] {
+                assert_eq!(
+                    users.check(user, password.as_bytes()).await,
+                    Verdict::Unknown,
+                    "{user} {password}"
+                );
             }
         }
     }

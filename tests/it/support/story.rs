@@ -51,7 +51,7 @@ pub(crate) fn given(projects: impl IntoIterator<Item = Project>) -> Given {
         ..Polling::default()
     };
     let settings = Settings {
-        server: Server { listen: SocketAddr::from(([127, 0, 0, 1], 0)) },
+        server: Server { listen: vec!["127.0.0.1:0".parse().unwrap()], web_config_file: None },
         storage: Storage::Ephemeral,
         polling,
         metrics: Metrics::default(),
@@ -180,7 +180,7 @@ impl Exporter {
 
     /// Runs a daemon that was built with `clock`.
     pub(crate) fn running(app: App, clock: Clock) -> Self {
-        let (address, stop) = (app.address(), CancellationToken::new());
+        let (address, stop) = (app.address().unwrap(), CancellationToken::new());
         let running = tokio::spawn(app.run(stop.clone()));
         Self { clock, address, stop, running }
     }
