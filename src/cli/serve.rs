@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::Failure;
+use super::{Failure, notify};
 use crate::app::{App, BuildError, Ended, Load, Reloads, Trigger};
 use crate::clock::Clock;
 use crate::config::{self, Input, ListenAddress};
@@ -66,7 +66,10 @@ pub async fn run(
     })?;
     let app = app.reloading(&loaded, load, flags.auto_reload_interval);
     let reloading = tokio::spawn(reload_on(hangups, app.reloads()));
+    let stopping = tokio::spawn(tell_of_the_stop(stop.clone()));
+    notify::ready();
     let ended = app.run(stop).await;
+    stopping.abort();
     reloading.abort();
     match ended {
         Ended::Orderly => Ok(()),
@@ -85,9 +88,16 @@ fn source(flags: &Serve, env: &BTreeMap<String, String>) -> Load {
     })
 }
 
+async fn tell_of_the_stop(stop: CancellationToken) {
+    stop.cancelled().await;
+    notify::stopping();
+}
+
 /// The outcome is in the log.
 async fn reload_on(mut hangups: Signal, reloads: Reloads) {
     while hangups.recv().await.is_some() {
+        notify::reloading();
         let _ = reloads.reload(Trigger::Signal).await;
+        notify::ready();
     }
 }

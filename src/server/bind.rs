@@ -129,15 +129,20 @@ struct SocketFile {
 
 impl SocketFile {
     fn of(path: &Path) -> io::Result<Self> {
-        let metadata = fs::symlink_metadata(path)?;
-        Ok(Self { path: path.to_path_buf(), identity: (metadata.dev(), metadata.ino()) })
+        Ok(Self { path: path.to_path_buf(), identity: identity(path)? })
     }
+}
+
+/// What tells a file from another at the same path: device and number.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Another process may have put its own there.
-        if Self::of(&self.path).is_ok_and(|now| now.identity == self.identity) {
+        if identity(&self.path).is_ok_and(|now| now == self.identity) {
             // Whoever binds next makes way for itself.
             let _ = fs::remove_file(&self.path);
         }

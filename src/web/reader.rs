@@ -75,10 +75,15 @@ impl<'n> Section<'n> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    /// The first key that is given, for complaints about the section.
+    /// The first key that is given and says something, for complaints about the section.
     pub(super) fn given(&self) -> Option<Placed<()>> {
         let entries = self.node?.entries()?;
-        let (name, node) = entries.iter().find(|(_, node)| node.value != Value::Nothing)?;
+        let says = |node: &Node| match &node.value {
+            Value::Nothing => false,
+            Value::Text(text) => !text.trim().is_empty(),
+            Value::Switch(_) | Value::Whole(_) | Value::Fraction(_) | Value::List(_) | Value::Table(_) => true,
+        };
+        let (name, node) = entries.iter().find(|(_, node)| says(node))?;
         Some(Placed { value: (), place: node.place.clone(), key: self.key(&name_shown(name)) })
     }
 

@@ -258,7 +258,7 @@ fn the_environment_wins_over_the_file_and_extends_its_targets() {
     .unwrap();
     let settings = loaded.settings;
     assert_eq!(settings.polling.interval, Duration::from_secs(15));
-    assert_eq!(settings.polling.recheck, []);
+    assert_eq!(settings.polling.recheck, [] as [Duration; 0]);
     assert_eq!(settings.metrics.labels, [Dimension::Channel, Dimension::Variant]);
     let [a, b] = settings.targets.as_slice() else { panic!("{settings:?}") };
     assert_eq!((a.key.project.as_str(), a.account_id.as_str(), a.project_id.as_str()), ("a", "123", "1e5"));
