@@ -150,7 +150,7 @@ impl Drop for SocketFile {
 }
 
 /// The sockets that the service manager handed to this process (`LISTEN_FDS`, sd_listen_fds(3)), at least one. They can be
-/// taken once.
+/// taken once, at the start: their variables go from the environment with them, which this program reads in `main` alone.
 pub(super) fn inherited() -> Result<Vec<Bound>, BindError> {
     let mut handed = ListenFd::from_env();
     if handed.len() == 0 {

@@ -118,30 +118,40 @@ pub(super) fn read(name: &str, text: &str, folder: &Path, reader: &mut Reader) -
     let top = Section::new(Some(&root), "");
     let http = top.section("http_server_config");
     let http2 = reader.switch(&http, "http2", true);
+    let tls_section = top.section("tls_server_config");
+    let users_section = top.section("basic_auth_users");
+    if let (Some(users), None) = (users_section.given(), tls_section.given()) {
+        let sentence = "passwords cross the network unencrypted without tls_server_config";
+        reader.warnings.push(Complaint::new(&users.place, &users_section.path, sentence));
+    }
     Some(WebFile {
-        tls: tls(reader, &top.section("tls_server_config"), folder, http2),
+        tls: tls(reader, &tls_section, folder, http2),
         http2,
         headers: header::read(reader, &http.section("headers")),
-        users: users::read(reader, &top.section("basic_auth_users")),
+        users: users::read(reader, &users_section),
         rate: Rate::read(reader, &top.section("rate_limit")),
     })
 }
 
 fn tls(reader: &mut Reader, section: &Section<'_>, folder: &Path, http2: bool) -> Option<Tls> {
     let given = section.given()?;
+    let before = reader.complaints.len();
     let certificate = material(reader, section, ["cert", "cert_file"], folder);
     let key = material(reader, section, ["key", "key_file"], folder);
+    let is_told = reader.complaints.len() > before;
     for (missing, advice) in [
         (certificate.is_none(), "TLS needs a certificate; give cert_file or cert"),
         (key.is_none(), "TLS needs the key of its certificate; give key_file or key"),
     ] {
-        if missing {
+        if missing && !is_told {
             reader.complaints.push(Complaint::new(&given.place, &section.path, advice));
         }
     }
     let client_ca = material(reader, section, ["client_ca", "client_ca_file"], folder);
     let (client_auth, allowed_names) = clients(reader, section, client_ca.as_ref());
     let (versions, suites) = ciphers(reader, section, http2);
+    let curves = curves(reader, section);
+    let prefers_own_order = reader.switch(section, "prefer_server_cipher_suites", true);
     Some(Tls {
         certificate: certificate?,
         key: key?,
@@ -150,8 +160,8 @@ fn tls(reader: &mut Reader, section: &Section<'_>, folder: &Path, http2: bool) -
         allowed_names,
         versions,
         suites,
-        curves: curves(reader, section),
-        prefers_own_order: reader.switch(section, "prefer_server_cipher_suites", true),
+        curves,
+        prefers_own_order,
     })
 }
 

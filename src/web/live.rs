@@ -166,6 +166,9 @@ impl Web {
     /// good one stays.
     pub async fn watch(self, events: Events, clock: Clock, stop: CancellationToken) {
         while stop.run_until_cancelled(sleep(LOOK)).await.is_some() {
+            if self.watched().file.is_none() {
+                continue;
+            }
             let (web, now) = (self.clone(), clock.now());
             let looked = tokio::task::spawn_blocking(move || web.look(now)).await;
             match looked.unwrap_or(Look::Same) {

@@ -3,8 +3,8 @@
 //! Owns: the format of prometheus/exporter-toolkit (its docs/web-configuration.md), the certificates and users that it leads
 //! to, and their exchange while the port is open. Never: a socket, and never a secret in a message.
 //!
-//! The way of a file: text becomes a checked [`file`], which with the certificates that it names ([`material`]) becomes what
-//! the port [serves](Served) with; [`Web`] holds the one in force and exchanges it as a whole.
+//! The way of a file: text becomes checked values (`file`), which with the certificates that they name (`material`, `tls`) become
+//! what the port serves with (`served`); [`Web`] holds the one in force and exchanges it as a whole.
 //!
 //! Where the same words would mean something else here than in the original, or the original would be silent about
 //! something that an operator has to know:
@@ -38,6 +38,3 @@ mod users;
 pub use live::{Prepared, Web};
 pub(crate) use served::Served;
 pub(crate) use users::Verdict;
-
-#[cfg(test)]
-mod tests;

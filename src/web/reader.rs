@@ -81,7 +81,9 @@ impl<'n> Section<'n> {
         let says = |node: &Node| match &node.value {
             Value::Nothing => false,
             Value::Text(text) => !text.trim().is_empty(),
-            Value::Switch(_) | Value::Whole(_) | Value::Fraction(_) | Value::List(_) | Value::Table(_) => true,
+            Value::Switch(_) | Value::Whole(_) | Value::Fraction(_) | Value::List(_) | Value::Table(_) => {
+                true
+            }
         };
         let (name, node) = entries.iter().find(|(_, node)| says(node))?;
         Some(Placed { value: (), place: node.place.clone(), key: self.key(&name_shown(name)) })

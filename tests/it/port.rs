@@ -1,6 +1,6 @@
 //! The port as clients meet it: TLS, client certificates, users and limits, with real sockets and the real clock.
 
-mod authority;
+pub(crate) mod authority;
 mod clients;
 mod rotation;
 mod scene;

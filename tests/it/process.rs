@@ -9,6 +9,7 @@ mod deploy;
 mod disk;
 mod formats;
 mod history;
+mod port;
 mod prometheus;
 mod scene;
 mod scrape;

@@ -22,8 +22,10 @@ use polyai_exporter::web::{Prepared, Web};
 use reqwest::{Certificate, Client, Identity};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -103,7 +105,7 @@ impl Scene {
         change: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
     ) -> Client {
         let root = Certificate::from_pem(self.authority.pem.as_bytes()).unwrap();
-        let mut builder = Client::builder().tls_certs_only([root]).timeout(PATIENCE);
+        let mut builder = Client::builder().tls_certs_only([root]).timeout(PATIENCE).no_gzip();
         if let Some(Issued { certificate, key }) = identity {
             builder = builder.identity(Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap());
         }
@@ -111,19 +113,36 @@ impl Scene {
     }
 
     /// What a client of TLS alone is made with: it trusts the authority, and `change` makes it special.
-    pub(super) fn tls(&self, identity: Option<&Issued>, change: impl FnOnce(&mut ClientConfig)) -> TlsConnector {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.authority.pem.as_bytes()).unwrap()).unwrap();
-        let builder = ClientConfig::builder().with_root_certificates(roots);
-        let mut config = match identity {
-            None => builder.with_no_client_auth(),
-            Some(Issued { certificate, key }) => {
-                let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
-                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap()
-            }
-        };
+    pub(super) fn tls(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        change: impl FnOnce(&mut ClientConfig),
+    ) -> TlsConnector {
+        let builder = ClientConfig::builder_with_protocol_versions(versions);
+        let mut config = builder.with_root_certificates(self.roots()).with_no_client_auth();
         change(&mut config);
         TlsConnector::from(Arc::new(config))
+    }
+
+    /// One that shows a certificate whose key it may not have.
+    pub(super) fn tls_with_any_key(
+        &self,
+        Issued { certificate, key }: &Issued,
+        version: &'static SupportedProtocolVersion,
+    ) -> TlsConnector {
+        let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
+        let own = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+        let builder = ClientConfig::builder_with_protocol_versions(&[version]);
+        let config = builder.with_root_certificates(self.roots()).with_client_cert_resolver(Arc::new(own));
+        TlsConnector::from(Arc::new(config))
+    }
+
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.authority.pem.as_bytes()).unwrap()).unwrap();
+        roots
     }
 }
 
@@ -155,16 +174,37 @@ impl Port {
     /// How often an event has happened.
     pub(super) fn counted(&self, event: &str) -> u64 {
         let families = self.stats.gather();
-        let events = families.iter().find(|family| family.head.name == "polyai_exporter_events_total").unwrap();
-        let text = events.series.iter().find(|series| format!("{:?}", series.labels).contains(&format!("{event:?}")));
+        let events =
+            families.iter().find(|family| family.head.name == "polyai_exporter_events_total").unwrap();
+        let text = events
+            .series
+            .iter()
+            .find(|series| format!("{:?}", series.labels).contains(&format!("{event:?}")));
         let value = format!("{:?}", text.unwrap_or_else(|| panic!("no event {event}")).value);
-        value.chars().skip_while(|letter| !letter.is_ascii_digit()).take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+        value
+            .chars()
+            .skip_while(|letter| !letter.is_ascii_digit())
+            .take_while(char::is_ascii_digit)
+            .collect::<String>()
+            .parse()
+            .unwrap()
     }
 
     pub(super) async fn stopped(self) -> Drained {
         self.stop.cancel();
         timeout(PATIENCE, self.server).await.unwrap().unwrap()
     }
+}
+
+/// Whether a request on `stream` gets an answer.
+pub(super) async fn answers(stream: &mut TlsStream<TcpStream>) -> bool {
+    let asked = stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let mut first = [0; 12];
+    asked.is_ok()
+        && timeout(PATIENCE, stream.read_exact(&mut first))
+            .await
+            .unwrap()
+            .is_ok_and(|_| &first == b"HTTP/1.1 200")
 }
 
 struct Fixed(Bytes);
@@ -198,6 +238,10 @@ pub(super) struct Reloads(AtomicUsize);
 impl Reloads {
     pub(super) fn count(&self) -> usize {
         self.0.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn forget(&self) {
+        self.0.store(0, Ordering::SeqCst);
     }
 }
 

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use insta::assert_snapshot;
 use polyai_exporter::web::Prepared;
+use proptest::prelude::*;
+use proptest::sample::Index;
 use tempfile::TempDir;
 
 use super::authority::Authority;
@@ -105,12 +107,43 @@ fn every_bad_file_is_refused_in_plain_words() {
 fn every_key_of_the_original_is_read_and_every_choice_of_it_has_a_vector() {
     let texts: String = fixtures(".yml").iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     for word in [
-        "cert:", "key:", "client_ca:", "cert_file:", "key_file:", "client_auth_type:", "client_ca_file:",
-        "client_allowed_sans:", "min_version:", "max_version:", "cipher_suites:", "prefer_server_cipher_suites:",
-        "curve_preferences:", "http2:", "headers:", "basic_auth_users:", "rate_limit:", "interval:", "burst:",
-        "NoClientCert", "RequestClientCert", "RequireAnyClientCert", "RequireClientCert", "VerifyClientCertIfGiven",
-        "RequireAndVerifyClientCert", "TLS10", "TLS11", "TLS12", "TLS13", "CurveP256", "CurveP384", "CurveP521", "X25519",
-        "Content-Security-Policy", "X-Frame-Options", "X-Content-Type-Options", "X-XSS-Protection",
+        "cert:",
+        "key:",
+        "client_ca:",
+        "cert_file:",
+        "key_file:",
+        "client_auth_type:",
+        "client_ca_file:",
+        "client_allowed_sans:",
+        "min_version:",
+        "max_version:",
+        "cipher_suites:",
+        "prefer_server_cipher_suites:",
+        "curve_preferences:",
+        "http2:",
+        "headers:",
+        "basic_auth_users:",
+        "rate_limit:",
+        "interval:",
+        "burst:",
+        "NoClientCert",
+        "RequestClientCert",
+        "RequireAnyClientCert",
+        "RequireClientCert",
+        "VerifyClientCertIfGiven",
+        "RequireAndVerifyClientCert",
+        "TLS10",
+        "TLS11",
+        "TLS12",
+        "TLS13",
+        "CurveP256",
+        "CurveP384",
+        "CurveP521",
+        "X25519",
+        "Content-Security-Policy",
+        "X-Frame-Options",
+        "X-Content-Type-Options",
+        "X-XSS-Protection",
         "Strict-Transport-Security",
     ] {
         assert!(texts.contains(word), "no vector has {word}");
@@ -122,4 +155,37 @@ fn a_missing_file_is_told_as_such_and_no_file_is_plain_http() {
     let problems = Prepared::read(Some(Path::new("no-such.yml")), now()).unwrap_err().to_string();
     assert_eq!(problems, "no-such.yml: there is no such file; check the path");
     assert_eq!(Prepared::read(None, now()).unwrap().summary(), "plain HTTP, no users");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Bytes that are lost, doubled or exchanged on the way, as an editor, a template or a disk may do it.
+    #[test]
+    fn a_file_that_is_damaged_is_told_so_and_never_with_its_secrets(
+        which in any::<Index>(),
+        damages in prop::collection::vec((any::<Index>(), 0..3_u8, any::<u8>()), 1..6),
+    ) {
+        let files = fixtures(".good.yml");
+        let mut text = fs::read(&files[which.index(files.len())]).unwrap();
+        for (place, kind, byte) in damages {
+            let at = place.index(text.len());
+            match kind {
+                0 => drop(text.remove(at)),
+                1 => text.insert(at, byte),
+                _ => text[at] = byte,
+            }
+            if text.is_empty() {
+                text.push(b'\n');
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        fs::write(&path, &text).unwrap();
+        if let Err(problems) = Prepared::read(Some(&path), now()) {
+            let said = problems.to_string();
+            // The end of a hash of the fixtures.
+            prop_assert!(!said.contains("xrIidl2") && !said.contains("JZhPh9u"), "{}", said);
+        }
+    }
 }
