@@ -113,7 +113,7 @@ impl App {
         stats.config_loaded(clock.now());
         let shown = derive::shown(settings);
         let scrape = Arc::new(Scrape::new(published.clone(), stats.clone(), shown, clock.clone()));
-        let ready = Arc::new(Ready::new(fleet.tried()));
+        let ready = Arc::new(Ready(fleet.roll()));
         let watching = Watching { web: web.clone(), events: events.clone(), clock: clock.clone() };
         let (reloader, reloads) = Reloader::new(fleet, scrape.clone(), web, clock, stats, events);
         let routes = Routes::new(scrape, ready);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -101,6 +102,8 @@ pub struct Web(Arc<Live>);
 struct Live {
     served: ArcSwap<Served>,
     watched: Mutex<Watched>,
+    /// Told when something has been put in force.
+    installed: Notify,
 }
 
 /// What was read last, whether it was put in force or not.
@@ -124,7 +127,7 @@ impl Web {
     pub fn new(prepared: Prepared) -> Self {
         let Prepared { file, served, sources, .. } = prepared;
         let watched = Mutex::new(Watched { file, sources, bad_looks: 0 });
-        Self(Arc::new(Live { served: ArcSwap::from_pointee(served), watched }))
+        Self(Arc::new(Live { served: ArcSwap::from_pointee(served), watched, installed: Notify::new() }))
     }
 
     /// Puts `prepared` in force, for every request and connection that begins from now on; answers whether anything changed
@@ -133,6 +136,7 @@ impl Web {
         let Prepared { file, served, sources, .. } = prepared;
         let mut watched = self.watched();
         *watched = Watched { file, sources, bad_looks: 0 };
+        self.0.installed.notify_one();
         self.put(served)
     }
 
@@ -165,10 +169,7 @@ impl Web {
     /// Looks at the files until `stop`, and puts in force what has changed. What cannot be used is told once, and the last
     /// good one stays.
     pub async fn watch(self, events: Events, clock: Clock, stop: CancellationToken) {
-        while stop.run_until_cancelled(sleep(LOOK)).await.is_some() {
-            if self.watched().file.is_none() {
-                continue;
-            }
+        while stop.run_until_cancelled(self.until_next_look()).await.is_some() {
             let (web, now) = (self.clone(), clock.now());
             let looked = tokio::task::spawn_blocking(move || web.look(now)).await;
             match looked.unwrap_or(Look::Same) {
@@ -177,6 +178,14 @@ impl Web {
                 Look::Bad(problems) => events.web_config_rejected(&problems),
             }
         }
+    }
+
+    /// Without a file there is nothing to look at.
+    async fn until_next_look(&self) {
+        while self.watched().file.is_none() {
+            self.0.installed.notified().await;
+        }
+        sleep(LOOK).await;
     }
 
     fn look(&self, now: DateTime<Utc>) -> Look {

@@ -11,6 +11,7 @@ mod formats;
 mod history;
 mod port;
 mod prometheus;
+mod reload;
 mod scene;
 mod scrape;
 mod stack;
