@@ -29,6 +29,7 @@ mod header;
 mod limit;
 mod live;
 mod material;
+mod offer;
 mod reader;
 mod served;
 mod suites;

@@ -3,9 +3,8 @@
 //! Owns: PEM, whether key and certificate belong together, and the warnings about dates. Never: a handshake.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -30,8 +29,8 @@ pub(super) struct Built {
     pub(super) client_auth: ClientAuth,
 }
 
-/// A certificate that ends within this time is worth a word.
-const SOON: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A certificate that ends within this time is worth a word, unless it is renewed more often than that anyway.
+const SOON: TimeDelta = TimeDelta::days(7);
 
 /// Reads what `tls` names and puts it together; none after complaints.
 pub(super) fn build(
@@ -192,7 +191,7 @@ fn dates(material: &Material, facts: &Facts, now: DateTime<Utc>, reader: &mut Re
         format!("the certificate expired at {:?}; clients will refuse it", facts.not_after)
     } else if facts.not_before > now {
         format!("the certificate is valid only from {:?} on", facts.not_before)
-    } else if facts.not_after < now + SOON {
+    } else if facts.not_after < now + SOON.min((facts.not_after - facts.not_before) / 10) {
         format!("the certificate expires soon, at {:?}", facts.not_after)
     } else {
         return;
