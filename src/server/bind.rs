@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
 use socket2::SockRef;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
 
 use super::socket::Listener;
 use crate::config::ListenAddress;
@@ -61,12 +61,12 @@ pub(super) struct Bound {
 }
 
 /// Binds `address`.
-pub(super) async fn bind(address: &ListenAddress) -> Result<Bound, BindError> {
+pub(super) fn bind(address: &ListenAddress) -> Result<Bound, BindError> {
     let bound = match address {
-        ListenAddress::Socket(address) => tcp(*address).await,
-        ListenAddress::Everywhere(port) => match tcp((Ipv6Addr::UNSPECIFIED, *port).into()).await {
+        ListenAddress::Socket(address) => tcp(*address),
+        ListenAddress::Everywhere(port) => match tcp((Ipv6Addr::UNSPECIFIED, *port).into()) {
             // A machine without IPv6.
-            Err(error) if is_unsupported(&error) => tcp((Ipv4Addr::UNSPECIFIED, *port).into()).await,
+            Err(error) if is_unsupported(&error) => tcp((Ipv4Addr::UNSPECIFIED, *port).into()),
             outcome => outcome,
         },
         ListenAddress::Unix(path) => unix(path),
@@ -83,8 +83,16 @@ fn is_unsupported(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(97)
 }
 
-async fn tcp(address: SocketAddr) -> io::Result<Bound> {
-    let listener = TcpListener::bind(address).await?;
+/// Connections that wait to be taken. Further ones are dropped by the system and come again a second later, so that a burst would
+/// be slow; with the usual 128 it is.
+const BACKLOG: u32 = 1024;
+
+fn tcp(address: SocketAddr) -> io::Result<Bound> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Else a restart would have to wait for the connections of before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
     let address = listener.local_addr()?.into();
     Ok(Bound { listener: Listener::Tcp(listener), address, _file: None })
 }
@@ -94,9 +102,12 @@ const MODE: u32 = 0o660;
 
 fn unix(path: &Path) -> io::Result<Bound> {
     make_way(path)?;
-    let listener = UnixListener::bind(path)?;
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
     let file = SocketFile::of(path)?;
+    // Before it listens, so that there is no moment at which others could connect.
     fs::set_permissions(path, Permissions::from_mode(MODE))?;
+    let listener = socket.listen(BACKLOG)?;
     let address = ListenAddress::Unix(path.to_path_buf());
     Ok(Bound { listener: Listener::Unix(listener), address, _file: Some(file) })
 }
@@ -202,9 +213,9 @@ mod tests {
     async fn a_unix_socket_is_for_owner_and_group_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("polyai.sock");
-        let bound = bind(&at(&path)).await.unwrap();
+        let bound = bind(&at(&path)).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        let error = bind(&at(&path)).await.unwrap_err().to_string();
+        let error = bind(&at(&path)).unwrap_err().to_string();
         assert!(error.contains("another process listens there"), "{error}");
         drop(bound);
         assert!(!path.exists());
@@ -216,16 +227,16 @@ mod tests {
         let path = folder.path().join("polyai.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "the standard library leaves it");
-        bind(&at(&path)).await.unwrap();
+        bind(&at(&path)).unwrap();
     }
 
     #[tokio::test]
     async fn a_socket_that_another_process_has_put_in_its_place_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("polyai.sock");
-        let bound = bind(&at(&path)).await.unwrap();
+        let bound = bind(&at(&path)).unwrap();
         fs::remove_file(&path).unwrap();
-        let _other = bind(&at(&path)).await.unwrap();
+        let _other = bind(&at(&path)).unwrap();
         drop(bound);
         assert!(path.exists());
     }
@@ -235,10 +246,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("precious");
         fs::write(&path, "data").unwrap();
-        let error = bind(&at(&path)).await.unwrap_err().to_string();
+        let error = bind(&at(&path)).unwrap_err().to_string();
         assert!(error.contains("no socket"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"data");
-        let error = bind(&at(&folder.path().join("no/such"))).await.unwrap_err().to_string();
+        let error = bind(&at(&folder.path().join("no/such"))).unwrap_err().to_string();
         assert!(error.ends_with("the folder of the socket does not exist"), "{error}");
     }
 }

@@ -92,7 +92,7 @@ impl Server {
             match address {
                 ListenAddress::Inherited => listeners.extend(inherited()?),
                 ListenAddress::Socket(_) | ListenAddress::Everywhere(_) | ListenAddress::Unix(_) => {
-                    listeners.push(bind(address).await?);
+                    listeners.push(bind(address)?);
                 }
             }
         }
