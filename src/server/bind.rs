@@ -83,8 +83,8 @@ fn is_unsupported(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(97)
 }
 
-/// Connections that wait to be taken. Further ones are dropped by the system and come again a second later, so that a burst would
-/// be slow; with the usual 128 it is.
+/// Connections that wait to be taken. Further ones are dropped by the system and come again a second later, as they would in a
+/// burst if it were the usual 128.
 const BACKLOG: u32 = 1024;
 
 fn tcp(address: SocketAddr) -> io::Result<Bound> {
@@ -251,5 +251,19 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"data");
         let error = bind(&at(&folder.path().join("no/such"))).unwrap_err().to_string();
         assert!(error.ends_with("the folder of the socket does not exist"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_burst_waits_in_line_even_before_anything_is_answered() {
+        let most = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+        if most.trim().parse::<u32>().is_ok_and(|most| most < BACKLOG) {
+            return;
+        }
+        let bound = bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let ListenAddress::Socket(address) = bound.address else { panic!("{bound:?}") };
+        let patience = std::time::Duration::from_millis(900);
+        let waiting: Vec<_> =
+            (0..500).map(|_| std::net::TcpStream::connect_timeout(&address, patience).unwrap()).collect();
+        assert_eq!(waiting.len(), 500);
     }
 }

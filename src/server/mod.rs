@@ -1,7 +1,7 @@
 //! The exporter's own HTTP port.
 //!
-//! Owns: the listeners, their limits, who is let in, the routes and their answers. Never: what the numbers mean; it is handed finished bytes
-//! and a yes or no.
+//! Owns: the listeners, their limits, who is let in, the routes and their answers. Never: what the numbers mean; it is handed
+//! finished bytes and a yes or no.
 
 mod bind;
 mod body;

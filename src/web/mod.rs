@@ -6,10 +6,11 @@
 //! The way of a file: text becomes checked values (`file`), which with the certificates that they name (`material`, `tls`) become
 //! what the port serves with (`served`); [`Web`] holds the one in force and exchanges it as a whole.
 //!
-//! Where the same words would mean something else here than in the original, or the original would be silent about
-//! something that an operator has to know:
+//! Where the same words would mean something else here than in the original, or the original would be silent about something
+//! that an operator has to know:
 //!
-//! - TLS 1.0 and 1.1 do not exist here. As `min_version` they are raised to 1.2 with a warning; as `max_version` they are refused.
+//! - TLS 1.0 and 1.1 do not exist here. As `min_version` they are raised to 1.2 with a warning; as `max_version` they are
+//!   refused.
 //! - The suites with CBC are left out with a warning; so is `CurveP521`. A list of which nothing is left is refused.
 //! - `cipher_suites` with suites of TLS 1.3 chooses among these too; without them all three are offered, as in the original.
 //! - Certificates are never verified against the system's roots: client authentication that verifies needs a client CA.
