@@ -5,6 +5,7 @@
 
 mod dashboards;
 mod formats;
+mod secured;
 mod server;
 
 use std::collections::BTreeMap;
