@@ -9,6 +9,7 @@ mod deploy;
 mod disk;
 mod formats;
 mod history;
+mod port;
 mod prometheus;
 mod reload;
 mod scene;
