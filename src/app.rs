@@ -23,7 +23,7 @@ pub use reload::{Attempt, Configuration, InForce, Load, Reloads, Trigger};
 
 use crate::api::client::ClientError;
 use crate::clock::Clock;
-use crate::config::{Loaded, Settings};
+use crate::config::{Loaded, Problems, Settings};
 use crate::events::Events;
 use crate::ledger::store::{Store, StoreError};
 use crate::moment::Moment;
@@ -32,6 +32,7 @@ use crate::recorder::{Recorder, Resume};
 use crate::selfstats::{BuildInfo, SelfStats};
 use crate::server::{BindError, Limits, Routes, Server};
 use crate::status::Journals;
+use crate::web::{Prepared, Web};
 use desk::Desk;
 use fleet::{Fleet, Surroundings};
 use ready::Ready;
@@ -46,6 +47,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 pub struct App {
     server: Server,
     routes: Routes,
+    watching: Watching,
     recorder: Task,
     reloader: Reloader,
     reloads: Reloads,
@@ -66,6 +68,9 @@ pub enum BuildError {
     /// The HTTP client.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The web configuration.
+    #[error("{0}")]
+    Web(Problems),
 }
 
 /// How it ended.
@@ -99,7 +104,8 @@ impl App {
         let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(clock.now()));
         let events = Events::new(stats.clone());
         let (recorder, resumes) = load(settings, &clock, open).await?;
-        let server = Server::bind(settings.server.listen, Limits::default(), events.clone()).await?;
+        let web = open_web(settings, &clock).await?;
+        let server = Server::bind(&settings.server.listen, Limits::default(), events.clone()).await?;
         let (task, handle, published) = Task::new(recorder, events.clone(), stats.clone());
         let journals = Journals::default();
         let around = Surroundings {
@@ -114,11 +120,13 @@ impl App {
         let shown = derive::shown(settings);
         let scrape = Arc::new(Scrape::new(published.clone(), stats.clone(), shown, clock.clone()));
         let ready = Arc::new(Ready(fleet.roll()));
-        let (reloader, reloads) = Reloader::new(fleet, scrape.clone(), clock.clone(), stats, events);
-        let desk = Desk::new(published.clone(), journals, reloader.configuration(), clock, server.address());
-        let desk = Arc::new(desk);
+        let watching = Watching { web: web.clone(), events: events.clone(), clock: clock.clone() };
+        let (reloader, reloads) = Reloader::new(fleet, scrape.clone(), web, clock.clone(), stats, events);
+        let addresses = server.addresses().map(ToString::to_string).collect();
+        let configuration = reloader.configuration();
+        let desk = Arc::new(Desk::new(published.clone(), journals, configuration, clock, addresses));
         let routes = Routes::new(scrape, ready).receiving(desk.clone());
-        Ok(Self { server, routes, recorder: task, reloader, reloads, resumes, published, desk })
+        Ok(Self { server, routes, watching, recorder: task, reloader, reloads, resumes, published, desk })
     }
 
     /// Lets the configuration, which was `loaded` before, be read again with `load`: when somebody asks for it, and, with
@@ -139,8 +147,8 @@ impl App {
         self.reloader.configuration()
     }
 
-    /// Where it serves.
-    pub fn address(&self) -> SocketAddr {
+    /// Where it serves, if it does so over TCP; the first such address.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.server.address()
     }
 
@@ -151,12 +159,14 @@ impl App {
 
     /// Runs until `stop`; then pollers stop, what they handed over is committed, and open scrapes are answered.
     pub async fn run(self, stop: CancellationToken) -> Ended {
-        let Self { server, routes, recorder, mut reloader, resumes, desk, .. } = self;
+        let Self { server, routes, watching, recorder, mut reloader, resumes, desk, .. } = self;
         info!(targets = resumes.len(), "polling");
         let (give_up, stop_server) = (CancellationToken::new(), CancellationToken::new());
         reloader.fleet.start(resumes);
         let mut recorder = tokio::spawn(recorder.run(give_up.clone()));
-        let serving = tokio::spawn(server.run(routes, stop_server.clone()));
+        let Watching { web, events, clock } = watching;
+        let serving = tokio::spawn(server.run(routes, web.clone(), stop_server.clone()));
+        let watching = tokio::spawn(web.watch(events, clock, stop_server.clone()));
 
         let early = tokio::select! {
             () = stop.cancelled() => None,
@@ -183,6 +193,8 @@ impl App {
         };
         stop_server.cancel();
         let connections_left = serving.await.map_or(0, |drained| drained.left);
+        // It ends with the server, whatever it has found last.
+        let _ = watching.await;
         match committed {
             Some(Ok(Ok(()))) if left == 0 => {
                 info!(connections_left, "stopped; all that was counted is in the state");
@@ -197,6 +209,27 @@ impl App {
                 Ended::Cut
             }
         }
+    }
+}
+
+/// What the watch over the web configuration needs.
+struct Watching {
+    web: Web,
+    events: Events,
+    clock: Clock,
+}
+
+async fn open_web(settings: &Settings, clock: &Clock) -> Result<Web, BuildError> {
+    let (file, now) = (settings.server.web_config_file.clone(), clock.now());
+    match tokio::task::spawn_blocking(move || Prepared::read(file.as_deref(), now)).await {
+        Ok(prepared) => {
+            let prepared = prepared.map_err(BuildError::Web)?;
+            for warning in prepared.warnings() {
+                warn!(%warning, "web configuration");
+            }
+            Ok(Web::new(prepared))
+        }
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }
 

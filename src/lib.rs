@@ -27,3 +27,4 @@ pub mod shutdown;
 pub mod simulator;
 pub mod status;
 pub mod target;
+pub mod web;

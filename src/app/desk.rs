@@ -2,8 +2,6 @@
 //!
 //! Owns: gathering that, and the looks at what is committed, from which the charts are drawn. Never: what a page says.
 
-use std::net::SocketAddr;
-
 use super::reload::Configuration;
 use crate::clock::Clock;
 use crate::moment::Moment;
@@ -28,13 +26,9 @@ impl Desk {
         journals: Journals,
         configuration: Configuration,
         clock: Clock,
-        address: SocketAddr,
+        addresses: Vec<String>,
     ) -> Self {
-        let process = Process {
-            started: Moment::from(clock.now()),
-            build: BuildInfo::CURRENT,
-            addresses: vec![address.to_string()],
-        };
+        let process = Process { started: Moment::from(clock.now()), build: BuildInfo::CURRENT, addresses };
         Self { published, journals, trends: Trends::default(), configuration, clock, process }
     }
 

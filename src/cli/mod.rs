@@ -3,6 +3,7 @@
 pub mod check;
 pub mod demo;
 pub mod live;
+mod notify;
 pub mod rules;
 pub mod serve;
 pub mod simulate;

@@ -83,8 +83,16 @@ pub(super) fn target_lines(target: &Target) -> Vec<Line> {
 }
 
 fn server_lines(server: &Server) -> Vec<Line> {
-    let Server { listen } = server;
-    vec![("server.listen", listen.to_string())]
+    let Server { listen, web_config_file } = server;
+    let listen: Vec<String> = listen.iter().map(ToString::to_string).collect();
+    let web = web_config_file.as_ref().map(|path| path.display().to_string());
+    vec![
+        ("server.listen", listen.join(", ")),
+        (
+            "server.web_config_file",
+            web.unwrap_or_else(|| "none: plain HTTP, without authentication".to_owned()),
+        ),
+    ]
 }
 
 fn storage_lines(storage: &Storage) -> Vec<Line> {

@@ -10,6 +10,7 @@ mod deploy;
 mod disk;
 mod formats;
 mod history;
+mod port;
 mod prometheus;
 mod reload;
 mod scene;
