@@ -9,6 +9,7 @@ mod daemon;
 mod deploy;
 mod disk;
 mod formats;
+mod guide;
 mod history;
 mod port;
 mod prometheus;
