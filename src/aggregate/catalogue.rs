@@ -339,7 +339,7 @@ pub const CATALOGUE: [Definition; 32] = [
         "polyai_target_problem",
         Kind::Gauge,
         Labels::TargetAnd(&["problem"]),
-        "1 for each problem that the target has now; the codes are explained in the README.",
+        "1 for each problem that the target has now; docs/troubleshooting.md explains the codes.",
     ),
     define(
         Metric::TargetInfo,

@@ -123,7 +123,7 @@ fn now(dashboard: Dashboard) -> Dashboard {
     })
 }
 
-/// Each problem code in the sentences that the log and the README have for it.
+/// Each problem code in the sentences that the log and docs/troubleshooting.md have for it.
 fn advice() -> Value {
     let options: Map<String, Value> = Problem::ALL
         .into_iter()

@@ -9,12 +9,12 @@ use polyai_exporter::exposition;
 use polyai_exporter::problem::Problem;
 use polyai_exporter::selfstats::SelfStats;
 
-const README: &str = "README.md";
+const METRICS: &str = "docs/metrics.md";
 const CONFIGURATION: &str = "docs/configuration.md";
 const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
 
 #[test]
-fn the_readme_lists_every_metric_of_the_catalogue() {
+fn the_page_of_metrics_lists_every_metric_of_the_catalogue() {
     let mut table = String::from("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
     for definition in &CATALOGUE {
         let kind = match definition.kind {
@@ -42,16 +42,7 @@ fn the_readme_lists_every_metric_of_the_catalogue() {
         let labels: Vec<String> = entry.labels.iter().map(|label| format!("`{label}`")).collect();
         table.push_str(&format!("| `{}` | {kind} | {} | {} |\n", entry.name, labels.join(", "), entry.help));
     }
-    section(README, "metrics", &table);
-}
-
-#[test]
-fn the_readme_explains_every_problem() {
-    let mut table = String::from("| problem | meaning, and what to do |\n| --- | --- |\n");
-    for problem in Problem::ALL {
-        table.push_str(&format!("| `{}` | {} |\n", problem.code(), problem.advice()));
-    }
-    section(README, "problems", &table);
+    section(METRICS, "metrics", &table);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod config;
 mod contract;
 mod layers;
+mod links;
 mod model;
 mod one_conversation;
 mod port;
