@@ -4,49 +4,49 @@
 //! Building tells every address and refuses every problem before anything runs.
 
 pub(crate) mod derive;
+mod difference;
+mod fleet;
+mod ready;
+mod reload;
+pub(crate) mod scrape;
+mod watch;
 
-use std::collections::HashMap;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::api::Client;
-use crate::api::client::{Access, ClientError};
-use crate::api::pace::{Concurrency, Pace};
-use crate::api::pages::List;
-use crate::api::server_clock::ServerClock;
+pub use reload::{Attempt, Configuration, InForce, Load, Reloads, Trigger};
+
+use crate::api::client::ClientError;
 use crate::clock::Clock;
-use crate::config::{Settings, Target};
+use crate::config::{Loaded, Settings};
 use crate::events::Events;
-use crate::exposition::board::Board;
-use crate::exposition::page::{Coding, Page};
-use crate::exposition::{Family, Format};
 use crate::ledger::store::{Store, StoreError};
 use crate::moment::Moment;
-use crate::recorder::task::{Handle, Published, Task};
-use crate::recorder::{Generation, Recorder, Resume, TargetIndex};
-use crate::schedule::poller::Untried;
-use crate::schedule::{Passes, Poller};
+use crate::recorder::task::{Published, Task};
+use crate::recorder::{Recorder, Resume};
 use crate::selfstats::{BuildInfo, SelfStats};
-use crate::server::{BindError, Exposition, Limits, Readiness, Routes, Server};
-use crate::shutdown::drain;
+use crate::server::{BindError, Limits, Routes, Server};
+use fleet::{Fleet, Surroundings};
+use ready::Ready;
+use reload::Reloader;
+use scrape::Scrape;
+use watch::Watch;
 
 /// How long pollers and the last commit may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
-/// First ticks of targets are spread by this much each, up to an interval.
-const FIRST_TICK_SPREAD: Duration = Duration::from_millis(30);
 
 /// The daemon, built and bound, not yet running.
 pub struct App {
     server: Server,
     routes: Routes,
     recorder: Task,
-    pollers: Vec<Poller>,
+    reloader: Reloader,
+    reloads: Reloads,
+    resumes: Vec<Resume>,
     published: Published,
 }
 
@@ -97,16 +97,38 @@ impl App {
         let (recorder, resumes) = load(settings, &clock, open).await?;
         let server = Server::bind(settings.server.listen, Limits::default(), events.clone()).await?;
         let (task, handle, published) = Task::new(recorder, events.clone(), stats.clone());
-        let untried = Untried::new(settings.targets.len());
-        let parts =
-            Parts { settings, stats: &stats, events: &events, clock: &clock, handle, untried: &untried };
-        let pollers = parts.pollers(resumes)?;
+        let around = Surroundings {
+            clock: clock.clone(),
+            stats: stats.clone(),
+            events: events.clone(),
+            recorder: handle,
+        };
+        let fleet = Fleet::equip(Arc::new(settings.clone()), around)?;
         stats.config_loaded(clock.now());
         let shown = derive::shown(settings);
-        let scrape =
-            Scrape { published: published.clone(), stats: stats.clone(), board: Board::new(shown), clock };
-        let routes = Routes::new(Arc::new(scrape), Arc::new(Tried(untried)));
-        Ok(Self { server, routes, recorder: task, pollers, published })
+        let scrape = Arc::new(Scrape::new(published.clone(), stats.clone(), shown, clock.clone()));
+        let ready = Arc::new(Ready::new(fleet.tried()));
+        let (reloader, reloads) = Reloader::new(fleet, scrape.clone(), clock, stats, events);
+        let routes = Routes::new(scrape, ready);
+        Ok(Self { server, routes, recorder: task, reloader, reloads, resumes, published })
+    }
+
+    /// Lets the configuration, which was `loaded` before, be read again with `load`: when somebody asks for it, and, with
+    /// `watch`, when a look at its files, as often as that says, finds another content.
+    pub fn reloading(mut self, loaded: &Loaded, load: Load, watch: Option<Duration>) -> Self {
+        self.reloader.read_again(loaded, load, Watch::every(watch));
+        self.routes = self.routes.reloading(Arc::new(self.reloads.clone()));
+        self
+    }
+
+    /// The way to have the configuration read again.
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
+    }
+
+    /// The configuration in force.
+    pub fn configuration(&self) -> Configuration {
+        self.reloader.configuration()
     }
 
     /// Where it serves.
@@ -121,15 +143,10 @@ impl App {
 
     /// Runs until `stop`; then pollers stop, what they handed over is committed, and open scrapes are answered.
     pub async fn run(self, stop: CancellationToken) -> Ended {
-        let Self { server, routes, recorder, pollers, .. } = self;
-        info!(targets = pollers.len(), "polling");
-        let (stop_pollers, give_up, stop_server) =
-            (stop.child_token(), CancellationToken::new(), CancellationToken::new());
-        let tracker = TaskTracker::new();
-        for poller in pollers {
-            tracker.spawn(poller.run(stop_pollers.clone()));
-        }
-        tracker.close();
+        let Self { server, routes, recorder, mut reloader, resumes, .. } = self;
+        info!(targets = resumes.len(), "polling");
+        let (give_up, stop_server) = (CancellationToken::new(), CancellationToken::new());
+        reloader.fleet.start(resumes);
         let mut recorder = tokio::spawn(recorder.run(give_up.clone()));
         let serving = tokio::spawn(server.run(routes, stop_server.clone()));
 
@@ -137,9 +154,9 @@ impl App {
             () = stop.cancelled() => None,
             // It ends by itself only when it cannot go on.
             outcome = &mut recorder => Some(outcome),
+            () = reloader.attend() => None,
         };
-        stop_pollers.cancel();
-        let left = drain(&tracker, STOP_DEADLINE).await.left;
+        let left = reloader.fleet.stop(STOP_DEADLINE).await.left;
         let committed = match early {
             Some(outcome) => Some(outcome),
             None => tokio::time::timeout(STOP_DEADLINE, async {
@@ -185,116 +202,5 @@ async fn load(
     match loading.await {
         Ok(outcome) => outcome,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
-}
-
-/// What every poller is made from.
-struct Parts<'a> {
-    settings: &'a Settings,
-    stats: &'a SelfStats,
-    events: &'a Events,
-    clock: &'a Clock,
-    handle: Handle,
-    untried: &'a Untried,
-}
-
-impl Parts<'_> {
-    fn pollers(&self, resumes: Vec<Resume>) -> Result<Vec<Poller>, ClientError> {
-        let polling = &self.settings.polling;
-        let concurrency = Concurrency::new(polling.max_concurrent_requests);
-        let targets_per_key = self.settings.targets_per_key();
-        let mut paces: HashMap<&str, Pace> = HashMap::new();
-        let mut clients: HashMap<Option<&std::path::Path>, Client> = HashMap::new();
-        let spread = polling
-            .interval
-            .min(FIRST_TICK_SPREAD.saturating_mul(derive::count(self.settings.targets.len())));
-        let mut pollers = Vec::with_capacity(self.settings.targets.len());
-        for (index, (target, resume)) in self.settings.targets.iter().zip(resumes).enumerate() {
-            let ca_file = target.ca_file.as_deref();
-            let client = match clients.get(&ca_file) {
-                Some(client) => client.clone(),
-                None => {
-                    let (stats, clock) = (self.stats.clone(), self.clock.clone());
-                    let client = Client::new(polling.timeout, ca_file, concurrency.clone(), stats, clock)?;
-                    clients.insert(ca_file, client.clone());
-                    client
-                }
-            };
-            let key = target.api_key.reveal();
-            let pace = paces.entry(key).or_insert_with(|| Pace::new(polling.requests_per_minute)).clone();
-            let sharing = targets_per_key.get(key).copied().unwrap_or(1);
-            if let (Some(anchor), Some(marks)) = (polling.anchor, &resume.marks)
-                && Moment::from(anchor) != marks.anchor
-            {
-                warn!(target = %target.key, configured = %Moment::from(anchor), state = %marks.anchor,
-                    "polling.anchor differs from the state's, which was kept: what has counted cannot be taken back. For another anchor use another storage.path");
-            }
-            pollers.push(Poller {
-                index: TargetIndex(index),
-                passes: Passes::resume(derive::policy(polling, sharing), resume),
-                list: self.list(target, client, pace),
-                interval: polling.interval,
-                phase: spread.mul_f64(rand::random()),
-                recorder: self.handle.clone(),
-                stats: self.stats.clone(),
-                untried: self.untried.clone(),
-            });
-        }
-        Ok(pollers)
-    }
-
-    fn list(&self, target: &Target, client: Client, pace: Pace) -> List {
-        List {
-            client,
-            access: Access { endpoint: derive::endpoint(target), key: target.api_key.clone(), pace },
-            page_size: self.settings.polling.page_size,
-            target: target.key.clone(),
-            events: self.events.clone(),
-            clock: self.clock.clone(),
-            server_clock: ServerClock::default(),
-        }
-    }
-}
-
-/// What a scrape shows.
-struct Scrape {
-    published: Published,
-    stats: SelfStats,
-    board: Board,
-    clock: Clock,
-}
-
-impl Exposition for Scrape {
-    fn generation(&self) -> u64 {
-        self.published.load().number
-    }
-
-    fn ready(&self, format: Format, coding: Coding, generation: u64) -> Option<Page> {
-        self.board.ready(format, coding, generation, Moment::from(self.clock.now()))
-    }
-
-    fn make(&self, format: Format, coding: Coding) -> io::Result<Page> {
-        let generation = self.published.load_full();
-        let now = Moment::from(self.clock.now());
-        self.board.make(format, coding, &generation, now, || live(&generation, &self.stats))
-    }
-}
-
-/// The exporter's own metrics beside `generation`.
-pub(crate) fn live(generation: &Generation, stats: &SelfStats) -> Vec<Family> {
-    stats.set_series(generation.targets.iter().map(|(_, series)| series.len()).sum());
-    stats.set_state_bytes(generation.state_bytes);
-    stats.gather()
-}
-
-struct Tried(Untried);
-
-impl Readiness for Tried {
-    fn ready(&self) -> Result<(), String> {
-        match self.0.left() {
-            0 => Ok(()),
-            1 => Err("1 target has not been tried yet".to_owned()),
-            left => Err(format!("{left} targets have not been tried yet")),
-        }
     }
 }

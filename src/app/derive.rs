@@ -35,7 +35,8 @@ pub(crate) fn setups(settings: &Settings) -> Vec<TargetSetup> {
     settings.targets.iter().map(setup).collect()
 }
 
-fn setup(target: &Target) -> TargetSetup {
+/// What the recorder needs to know of a target.
+pub(crate) fn setup(target: &Target) -> TargetSetup {
     let host = target.base_url.split("://").nth(1).unwrap_or(&target.base_url);
     let host = host.split('/').next().unwrap_or(host);
     TargetSetup {
@@ -61,18 +62,23 @@ pub(crate) fn endpoint(target: &Target) -> Endpoint {
     )
 }
 
-/// The passes of a target that shares its key's budget with so many, itself included.
-pub(crate) fn policy(polling: &Polling, targets_sharing_key: usize) -> Policy {
+/// How many requests per tick the budget leaves a target for the narrow pass that shares its key with so many, itself included.
+pub(crate) fn narrow_requests(polling: &Polling, targets_sharing_key: usize) -> usize {
     // Of a target's share of the budget per tick, two requests go to the live and the fresh pass, one to rechecks.
     let per_tick = f64::from(polling.requests_per_minute.get()) * polling.interval.as_secs_f64()
         / 60.0
         / f64::from(count(targets_sharing_key));
+    whole(per_tick - 3.0).max(1)
+}
+
+/// The passes of a target that has so many requests per tick for the narrow one.
+pub(crate) fn policy(polling: &Polling, narrow_requests: usize) -> Policy {
     Policy {
         interval: polling.interval,
         ages: polling.recheck.clone(),
         initial_lookback: polling.initial_lookback,
         anchor: polling.anchor.map(Moment::from),
-        narrow_requests: whole(per_tick - 3.0).max(1),
+        narrow_requests,
     }
 }
 

@@ -125,8 +125,8 @@ fn describe(target: &Target, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "  project   {}", target.project_id)?;
     writeln!(out, "  API       {} at {}", target.api_version, target.base_url)?;
     writeln!(out, "  API key   set (never shown)")?;
-    if let Some(path) = &target.ca_file {
-        writeln!(out, "  CA file   {}", path.display())?;
+    if let Some(file) = &target.ca_file {
+        writeln!(out, "  CA file   {}", file.path.display())?;
     }
     writeln!(
         out,

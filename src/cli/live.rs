@@ -78,7 +78,7 @@ impl Asker {
         let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(clock.now()));
         let client = Client::new(
             settings.polling.timeout,
-            target.ca_file.as_deref(),
+            target.ca_file.as_ref().map(|file| file.path.as_path()),
             concurrency,
             stats,
             clock.clone(),

@@ -52,7 +52,10 @@ pub(super) fn api_key(
             };
             let key = match *name {
                 "api_key_env" => from_environment(text, around.env),
-                "api_key_file" => from_file(text, &around.folder),
+                "api_key_file" => {
+                    reader.files.insert(around.folder.join(text));
+                    from_file(text, &around.folder)
+                }
                 _ => sendable(text),
             };
             key.map_err(|sentence| reader.complain(&entry.node.place, &entry.path, sentence)).ok()

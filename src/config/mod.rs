@@ -27,14 +27,14 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use budget::{Budget, budgets};
 pub use complaint::{Complaint, Place, Problems};
 pub use keys::{Key, Preset};
 pub use reference::{reference, reference_markdown, variable};
 pub use secret::Secret;
-pub use settings::{Dimension, Metrics, Polling, Server, Settings, Storage, Target};
+pub use settings::{CaFile, Dimension, Metrics, Polling, Server, Settings, Storage, Target};
 pub use shape::{Shape, span};
 
 // What any file for people needs: values with their places, complaints about them, and what was meant.
@@ -66,6 +66,8 @@ pub struct Loaded {
     pub warnings: Vec<Complaint>,
     /// Where it came from, for people: `polyai.yaml and 2 environment variables`.
     pub origin: String,
+    /// Every file that a value was taken from: the configuration itself, and those that its keys name.
+    pub files: Vec<PathBuf>,
 }
 
 /// Reads and checks a configuration.
@@ -76,7 +78,7 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
     let (mut root, mut complaints) = raw(input);
     let unreadable = !complaints.is_empty();
     complaints.extend(environment::overlay(&mut root, input.env));
-    let mut reader = Reader { complaints, warnings: Vec::new() };
+    let mut reader = Reader { complaints, ..Reader::default() };
     let mut has_targets = !unreadable;
     if input.file.is_none()
         && let Err(complaint) = environment::quickstart(&mut root, input.env)
@@ -105,7 +107,8 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
     }
     let mut warnings = reader.warnings;
     warnings.extend(budget::warnings(&settings));
-    Ok(Loaded { settings, warnings, origin: origin(input) })
+    let files = input.file.map(Path::to_path_buf).into_iter().chain(reader.files).collect();
+    Ok(Loaded { settings, warnings, origin: origin(input), files })
 }
 
 /// The section `server` alone, for commands that ask a running daemon; whatever else is wrong is not their business.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -19,6 +20,8 @@ use super::tree::{Node, Value};
 pub(super) struct Reader {
     pub(super) complaints: Vec<Complaint>,
     pub(super) warnings: Vec<Complaint>,
+    /// Every other file that a value was taken from.
+    pub(super) files: BTreeSet<PathBuf>,
 }
 
 /// A section of the tree; absent ones read as empty.

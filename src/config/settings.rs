@@ -126,9 +126,18 @@ pub struct Target {
     /// `base_url`, or the region's host; without a trailing slash.
     pub base_url: String,
     /// `ca_file`: a PEM bundle to trust besides the system's roots.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<CaFile>,
     /// `channels`: label sets that exist at 0 from the first scrape; default `[VOICE-SIP]`.
     pub channels: Vec<String>,
+}
+
+/// A bundle of certificates, as it was when the configuration was read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CaFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// A hash of its content, so that a bundle that was replaced is another one. Differs between builds of this program.
+    pub fingerprint: u64,
 }
 
 impl Settings {

@@ -3,16 +3,18 @@
 //! Owns: what a target must have, and that no two are the same. Never: whether the API agrees.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
 use std::fs::File;
+use std::hash::Hasher;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::address::{BaseUrl, base_url};
 use super::complaint::Place;
 use super::credential::{Surroundings, api_key};
 use super::environment::{has_quickstart, variable_of};
 use super::reader::{Reader, Section};
-use super::settings::Target;
+use super::settings::{CaFile, Target};
 use super::tree::Node;
 use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
 
@@ -193,7 +195,7 @@ fn version(reader: &mut Reader, section: &Section<'_>) -> ApiVersion {
 }
 
 /// A bundle that cannot be used is found now, and not when the first connection fails.
-fn ca_file(reader: &mut Reader, section: &Section<'_>, path: &Path) -> Option<PathBuf> {
+fn ca_file(reader: &mut Reader, section: &Section<'_>, path: &Path) -> Option<CaFile> {
     let read = || -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         File::open(path)?.take(MOST_CA_BYTES).read_to_end(&mut bytes)?;
@@ -202,7 +204,10 @@ fn ca_file(reader: &mut Reader, section: &Section<'_>, path: &Path) -> Option<Pa
     let marker = b"-----BEGIN CERTIFICATE-----";
     let sentence = match read() {
         Ok(bytes) if bytes.windows(marker.len()).any(|window| window == marker) => {
-            return Some(path.to_owned());
+            reader.files.insert(path.to_owned());
+            let mut hasher = DefaultHasher::new();
+            hasher.write(&bytes);
+            return Some(CaFile { path: path.to_owned(), fingerprint: hasher.finish() });
         }
         Ok(_) => format!("{} holds no certificate; write a PEM bundle", path.display()),
         Err(error) => format!("cannot read {}: {error}", path.display()),

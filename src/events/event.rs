@@ -10,6 +10,8 @@ pub enum Event {
     CatchingUp,
     ClockSkew,
     CommitFailed,
+    ConfigRejected,
+    ConfigReloaded,
     ConnectionRefused,
     ConversationVanished,
     LabelFolded,
@@ -24,11 +26,13 @@ pub enum Event {
 
 impl Event {
     /// All events, sorted by name.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::AcceptFailed,
         Self::CatchingUp,
         Self::ClockSkew,
         Self::CommitFailed,
+        Self::ConfigRejected,
+        Self::ConfigReloaded,
         Self::ConnectionRefused,
         Self::ConversationVanished,
         Self::LabelFolded,
@@ -48,6 +52,8 @@ impl Event {
             Self::CatchingUp => "catching_up",
             Self::ClockSkew => "clock_skew",
             Self::CommitFailed => "commit_failed",
+            Self::ConfigRejected => "config_rejected",
+            Self::ConfigReloaded => "config_reloaded",
             Self::ConnectionRefused => "connection_refused",
             Self::ConversationVanished => "conversation_vanished",
             Self::LabelFolded => "label_folded",

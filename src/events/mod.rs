@@ -290,6 +290,18 @@ impl Events {
         }
     }
 
+    /// The configuration was read again, because of `trigger`, and is in force.
+    pub fn config_reloaded(&self, trigger: &'static str, changes: &str) {
+        self.stats.event(Event::ConfigReloaded);
+        info!(trigger, changes, "configuration reloaded");
+    }
+
+    /// The configuration was read again, because of `trigger`, and cannot be used; the one before stays in force.
+    pub fn config_rejected(&self, trigger: &'static str, reason: &str) {
+        self.stats.event(Event::ConfigRejected);
+        error!(trigger, reason, "configuration not reloaded; the one before stays in force");
+    }
+
     /// A connection could not be accepted for a reason on this side, such as too many open files.
     pub fn accept_failed(&self, reason: &std::io::Error) {
         self.stats.event(Event::AcceptFailed);

@@ -85,7 +85,10 @@ impl Life {
             Poller {
                 index: TargetIndex(index),
                 target: target.key.clone(),
-                passes: Passes::resume(derive::policy(&settings.polling, sharing), resume),
+                passes: Passes::resume(
+                    derive::policy(&settings.polling, derive::narrow_requests(&settings.polling, sharing)),
+                    resume,
+                ),
                 endpoint: derive::endpoint(target),
                 key: target.api_key.clone(),
                 page_size: settings.polling.page_size,

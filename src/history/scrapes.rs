@@ -44,7 +44,7 @@ impl Scraper {
         now: Moment,
     ) -> io::Result<String> {
         let started = Instant::now();
-        let live = || self.in_its_time(app::live(generation, stats));
+        let live = || self.in_its_time(app::scrape::live(generation, stats));
         let page = self.board.make(Format::Text, Coding::Identity, generation, now, live)?.to_bytes();
         let took = started.elapsed().as_secs_f64();
         // The format is text by construction.

@@ -47,7 +47,7 @@ impl Recorder {
     /// Takes the outcome of a poll.
     pub fn note(&mut self, status: &Status) {
         let window = self.counting.recent_window;
-        let Some(state) = self.targets.get_mut(status.target.0) else { return };
+        let Some(state) = self.targets.get_mut(&status.target) else { return };
         gauges::show_status(state, status);
         if status.up {
             state.recent.trim(status.now, window);
@@ -56,7 +56,7 @@ impl Recorder {
     }
 
     fn rules(&self, target: TargetIndex) -> Option<Rules> {
-        let marks = self.targets.get(target.0)?.marks.as_ref()?;
+        let marks = self.targets.get(&target)?.marks.as_ref()?;
         Some(Rules {
             anchor: marks.anchor,
             settle: self.counting.settle,
@@ -66,7 +66,7 @@ impl Recorder {
     }
 
     fn move_marks(&mut self, batch: &Batch, mut marks: crate::ledger::Marks) {
-        let Some(state) = self.targets.get_mut(batch.target.0) else { return };
+        let Some(state) = self.targets.get_mut(&batch.target) else { return };
         // What may be forgotten is decided here, not by the poller.
         marks.forgotten = state.marks.as_ref().and_then(|marks| marks.forgotten);
         gauges::show_marks(Arc::make_mut(&mut state.series), &marks, batch.now);
@@ -120,7 +120,7 @@ impl Recorder {
         rules: &Rules,
         recorded: &mut Recorded,
     ) -> Result<(), StoreError> {
-        let Some(state) = self.targets.get(batch.target.0) else { return Ok(()) };
+        let Some(state) = self.targets.get(&batch.target) else { return Ok(()) };
         // A first sight that lies in the future means that the clock was stepped back: its row waits anew.
         let due: Vec<ConversationId> = state
             .settling
@@ -138,7 +138,7 @@ impl Recorder {
                     self.put(batch.target, &id, Some(Row::Settling { since: batch.now, facts, late }));
                 }
                 Some(Row::Open { .. } | Row::Counted(_)) | None => {
-                    if let Some(state) = self.targets.get_mut(batch.target.0) {
+                    if let Some(state) = self.targets.get_mut(&batch.target) {
                         state.settling.remove(&id);
                     }
                 }
@@ -156,7 +156,7 @@ impl Recorder {
         ended_at: Moment,
         recorded: &mut Recorded,
     ) {
-        let Some(state) = self.targets.get_mut(batch.target.0) else { return };
+        let Some(state) = self.targets.get_mut(&batch.target) else { return };
         let times = Times { ended_at, now: batch.now };
         let configured = &self.counting.layout.dimensions;
         let (dimensions, mut list) = conversation(facts, times, configured, &mut state.cap);
@@ -204,7 +204,7 @@ impl Recorder {
         change: Amendment,
         recorded: &mut Recorded,
     ) {
-        let Some(state) = self.targets.get_mut(batch.target.0) else { return };
+        let Some(state) = self.targets.get_mut(&batch.target) else { return };
         let dimensions = &self.counting.layout.dimensions;
         let times = Times { ended_at: change.row.ended_at, now: batch.now };
         let values = if change.row.dimensions.iter().map(|(dimension, _)| dimension).eq(dimensions) {
@@ -236,7 +236,7 @@ impl Recorder {
         list: Vec<Contribution>,
         recorded: &mut Recorded,
     ) {
-        let Some(state) = self.targets.get_mut(batch.target.0) else { return };
+        let Some(state) = self.targets.get_mut(&batch.target) else { return };
         let series = Arc::make_mut(&mut state.series);
         let id = ExemplarId::of(id);
         for contribution in list {
@@ -255,7 +255,7 @@ impl Recorder {
     }
 
     fn show_open(&mut self, batch: &Batch) {
-        let Some(state) = self.targets.get_mut(batch.target.0) else { return };
+        let Some(state) = self.targets.get_mut(&batch.target) else { return };
         let mut open: BTreeMap<Dimensions, u32> = BTreeMap::new();
         let mut oldest: Option<Moment> = None;
         let seen = batch.sightings.iter().map(|sighting| &sighting.conversation.facts);
@@ -273,7 +273,7 @@ impl Recorder {
 
     /// The row of a conversation as the working state has it.
     fn row(&self, target: TargetIndex, id: &ConversationId, rows: &Rows) -> Result<Option<Row>, StoreError> {
-        let Some(state) = self.targets.get(target.0) else { return Ok(None) };
+        let Some(state) = self.targets.get(&target) else { return Ok(None) };
         match self.changes.rows.get(&(state.id, id.clone())) {
             Some(row) => Ok(row.clone()),
             None if state.known.certainly_lacks(id.as_str()) => Ok(None),
@@ -282,7 +282,7 @@ impl Recorder {
     }
 
     fn put(&mut self, target: TargetIndex, id: &ConversationId, row: Option<Row>) {
-        let Some(state) = self.targets.get_mut(target.0) else { return };
+        let Some(state) = self.targets.get_mut(&target) else { return };
         match &row {
             Some(Row::Settling { since, .. }) => {
                 state.settling.insert(id.clone(), *since);

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Status, TargetState};
+use super::{Status, TargetSetup, TargetState};
 use crate::aggregate::{Dimensions, Metric, Recent, TargetSeries};
 use crate::ledger::Marks;
 use crate::moment::Moment;
@@ -42,6 +42,12 @@ pub(super) fn show_recent(series: &mut TargetSeries, recent: &Recent, now: Momen
     series.replace(Metric::RecentHandoffRatio, handoff, now);
     series.replace(Metric::RecentOodTurnRatio, ood, now);
     series.replace(Metric::RecentSilenceTurnRatio, silence, now);
+}
+
+/// Shows what the target's labels stand for.
+pub(super) fn show_info(series: &mut TargetSeries, setup: &TargetSetup, now: Moment) {
+    let values: Dimensions = setup.info.iter().map(|value| Arc::from(value.as_str())).collect();
+    series.replace(Metric::TargetInfo, BTreeMap::from([(values, 1.0)]), now);
 }
 
 /// Shows how far the target has been read.

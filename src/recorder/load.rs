@@ -1,31 +1,21 @@
-//! From the stored state to the working state, at the start.
+//! From the stored state of a target to its working state.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::known::Known;
-use super::{Counting, Generation, Recorder, TargetIndex, TargetState, persist};
+use super::roster::TargetSetup;
+use super::{Counting, Recorder, TargetState, gauges, persist};
 use crate::aggregate::catalogue::{CATALOGUE, Labels};
 use crate::aggregate::{
-    Dimensions, Kind, LabelCap, Metric, Recent, RecentConversation, SeriesKey, TargetSeries, carried_over,
+    Dimensions, Kind, LabelCap, Layout, Metric, Recent, RecentConversation, SeriesKey, TargetSeries,
+    carried_over,
 };
 use crate::config::Dimension;
 use crate::conversation::ConversationId;
-use crate::ledger::store::{Changes, Store, StoreError};
+use crate::ledger::store::StoreError;
 use crate::ledger::{Marks, Row};
 use crate::moment::Moment;
-use crate::target::TargetKey;
-
-/// What the recorder needs to know of a target.
-#[derive(Debug, Clone)]
-pub struct TargetSetup {
-    /// Its identity.
-    pub key: TargetKey,
-    /// Channels that exist at 0 from the first scrape.
-    pub channels: Vec<String>,
-    /// `polyai_target_info`: account id, project id, host, API version.
-    pub info: [String; 4],
-}
 
 /// What a poller takes up again after a restart.
 #[derive(Debug, Clone, Default)]
@@ -38,51 +28,43 @@ pub struct Resume {
     pub starts: Vec<Moment>,
 }
 
-impl Recorder {
-    /// Takes up the state of `targets` as it was last committed; `now` is the start of series that do not exist yet.
-    ///
-    /// # Errors
-    /// When the state cannot be read, or not be written.
-    pub fn load(
-        mut store: Store,
-        targets: &[TargetSetup],
-        counting: Counting,
-        now: Moment,
-    ) -> Result<(Self, Vec<Resume>), StoreError> {
-        store.compact()?;
-        let mut recorder = Self {
-            layout: Arc::new(counting.layout.clone()),
-            store,
-            counting,
-            targets: Vec::with_capacity(targets.len()),
-            changes: Changes::default(),
-            dirty: BTreeSet::new(),
-            committed: Generation::default(),
-        };
-        let mut resumes = Vec::with_capacity(targets.len());
-        for setup in targets {
-            resumes.push(recorder.load_target(setup, now)?);
-        }
-        recorder.commit(true)?;
-        Ok((recorder, resumes))
+impl Resume {
+    fn from(marks: Option<&Marks>) -> Self {
+        Self { marks: marks.cloned(), ..Self::default() }
     }
 
-    fn load_target(&mut self, setup: &TargetSetup, now: Moment) -> Result<Resume, StoreError> {
+    fn take(&mut self, id: &str, row: &Row) {
+        self.starts.push(row.started_at());
+        if let Row::Open { started_at, .. } = row {
+            self.open.extend(ConversationId::new(id).map(|id| (id, *started_at)));
+        }
+    }
+}
+
+impl Recorder {
+    /// The state of a target as it was last committed, under another layout and way of counting than the recorder's, perhaps.
+    pub(super) fn load_target(
+        &self,
+        setup: &TargetSetup,
+        counting: &Counting,
+        layout: &Layout,
+    ) -> Result<(TargetState, Resume), StoreError> {
         let id = self.store.target_id(&setup.key.to_string())?;
         let mut state = TargetState {
             key: Arc::new(setup.key.clone()),
+            setup: setup.clone(),
             id,
             marks: self.store.marks(id)?,
             series: Arc::default(),
-            cap: LabelCap::new(self.counting.max_label_values),
+            cap: LabelCap::new(counting.max_label_values),
             settling: BTreeMap::new(),
             recent: Recent::default(),
             known: Known::default(),
         };
         let mut series = TargetSeries::default();
         for (key, value) in self.store.series(id)? {
-            if let Some((key, value)) = persist::decode(&key, &value, &self.layout)? {
-                for (name, value) in self.layout.label_names(key.metric).into_iter().zip(&*key.values) {
+            if let Some((key, value)) = persist::decode(&key, &value, layout)? {
+                for (name, value) in layout.label_names(key.metric).into_iter().zip(&*key.values) {
                     if capped_label(name).is_some() {
                         state.cap.admit(name, value);
                     }
@@ -90,54 +72,65 @@ impl Recorder {
                 series.restore(key, value);
             }
         }
-        let resume = self.load_rows(&mut state)?;
         state.series = Arc::new(series);
-        let index = TargetIndex(self.targets.len());
-        self.targets.push(state);
-        self.make_known_series(index, setup, now);
-        Ok(resume)
+        let resume = self.load_rows(&mut state, counting, layout)?;
+        Ok((state, resume))
     }
 
-    fn load_rows(&self, state: &mut TargetState) -> Result<Resume, StoreError> {
-        let mut resume = Resume { marks: state.marks.clone(), ..Resume::default() };
+    fn load_rows(
+        &self,
+        state: &mut TargetState,
+        counting: &Counting,
+        layout: &Layout,
+    ) -> Result<Resume, StoreError> {
+        let mut resume = Resume::from(state.marks.as_ref());
         self.store.for_each_row(state.id, |id, row| {
-            resume.starts.push(row.started_at());
+            resume.take(id, &row);
             state.known.add(id);
             match row {
-                Row::Open { started_at, .. } => {
-                    resume.open.extend(ConversationId::new(id).map(|id| (id, started_at)));
-                }
+                Row::Open { .. } => {}
                 Row::Settling { since, .. } => {
                     state.settling.extend(ConversationId::new(id).map(|id| (id, since)));
                 }
                 Row::Counted(counted) => state.recent.push(RecentConversation {
                     ended_at: counted.ended_at,
-                    dimensions: carried_over(&self.layout.dimensions, &counted.dimensions),
+                    dimensions: carried_over(&layout.dimensions, &counted.dimensions),
                     tally: counted.shown,
                 }),
             }
         })?;
         if let Some(marks) = &state.marks {
-            state.recent.trim(marks.fresh, self.counting.recent_window);
+            state.recent.trim(marks.fresh, counting.recent_window);
         }
         Ok(resume)
     }
 
-    /// Known label sets exist from the first scrape, so that the first call of each shows as an increase.
-    fn make_known_series(&mut self, index: TargetIndex, setup: &TargetSetup, now: Moment) {
-        let Some(state) = self.targets.get_mut(index.0) else { return };
-        let series = Arc::make_mut(&mut state.series);
-        let mut known: Vec<Dimensions> = match *self.layout.dimensions {
+    /// Where a new poller of a target would go on, as far as it is committed.
+    pub(super) fn resume(&self, state: &TargetState) -> Result<Resume, StoreError> {
+        let mut resume = Resume::from(state.marks.as_ref());
+        self.store.for_each_row(state.id, |id, row| resume.take(id, &row))?;
+        Ok(resume)
+    }
+}
+
+impl TargetState {
+    /// Known label sets exist from the first scrape, so that the first call of each shows as an increase. Answers which of
+    /// them are new.
+    pub(super) fn make_known_series(&mut self, layout: &Layout, now: Moment) -> Vec<SeriesKey> {
+        let series = Arc::make_mut(&mut self.series);
+        let mut known: Vec<Dimensions> = match *layout.dimensions {
             [] => vec![Arc::from([])],
-            [Dimension::Channel] => setup
+            [Dimension::Channel] => self
+                .setup
                 .channels
                 .iter()
-                .map(|channel| Arc::from([state.cap.admit(Dimension::Channel.as_str(), channel).value]))
+                .map(|channel| Arc::from([self.cap.admit(Dimension::Channel.as_str(), channel).value]))
                 .collect(),
             // Which variants a project has is not known beforehand.
             [Dimension::Variant, ..] | [Dimension::Channel, ..] => Vec::new(),
         };
         known.dedup();
+        let mut new = Vec::new();
         for definition in &CATALOGUE {
             let sets: Vec<Arc<[Arc<str>]>> = match (definition.labels, definition.kind) {
                 (Labels::Dimensions, Kind::Counter | Kind::Histogram(_)) => known.clone(),
@@ -145,8 +138,7 @@ impl Recorder {
                 (Labels::TargetAnd(["direction"]), _) => {
                     ["up", "down"].map(|way| Arc::from([Arc::from(way)])).to_vec()
                 }
-                (Labels::TargetAnd(["label"]), _) => self
-                    .layout
+                (Labels::TargetAnd(["label"]), _) => layout
                     .dimensions
                     .iter()
                     .map(|dimension| dimension.as_str())
@@ -160,22 +152,28 @@ impl Recorder {
             };
             for values in sets {
                 let key = SeriesKey { metric: definition.metric, values };
-                if series.ensure(key.clone(), &self.layout, now) {
-                    self.dirty.insert((index, key));
+                if series.ensure(key.clone(), layout, now) {
+                    new.push(key);
                 }
             }
         }
-        let info: Vec<Arc<str>> = setup.info.iter().map(|value| Arc::from(value.as_str())).collect();
-        series.set(Metric::TargetInfo, &info, 1.0, now);
+        new
+    }
+
+    /// What the gauges say of a target before its first poll: what is not known yet, what it stands for, and what the state
+    /// remembers.
+    pub(super) fn begin_gauges(&mut self, now: Moment) {
+        let series = Arc::make_mut(&mut self.series);
         for unknown in
             [Metric::TargetUp, Metric::TargetLastSuccess, Metric::TargetWatermark, Metric::TargetOverlap]
         {
             series.set(unknown, &[], 0.0, now);
         }
-        if let Some(marks) = &state.marks {
-            super::gauges::show_marks(series, marks, now);
+        gauges::show_info(series, &self.setup, now);
+        if let Some(marks) = &self.marks {
+            gauges::show_marks(series, marks, now);
         }
-        super::gauges::show_recent(series, &state.recent, now);
+        gauges::show_recent(series, &self.recent, now);
     }
 }
 

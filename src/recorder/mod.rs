@@ -9,13 +9,15 @@ mod known;
 mod load;
 mod persist;
 mod prune;
+mod roster;
 pub mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use load::{Resume, TargetSetup};
+pub use load::Resume;
+pub use roster::{Enlisted, Place, Roster, TargetSetup};
 
 use crate::aggregate::{LabelCap, Layout, Recent, SeriesKey, TargetSeries};
 use crate::conversation::{Conversation, ConversationId};
@@ -26,7 +28,7 @@ use crate::moment::Moment;
 use crate::problem::Problem;
 use crate::target::TargetKey;
 
-/// Which target, by its place in the settings.
+/// Which target: a number that it gets when it enters the configuration, and that no other gets while the program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetIndex(pub usize);
 
@@ -128,7 +130,10 @@ pub struct Recorder {
     store: Store,
     counting: Counting,
     layout: Arc<Layout>,
-    targets: Vec<TargetState>,
+    targets: BTreeMap<TargetIndex, TargetState>,
+    /// In the order of the settings.
+    shown: Vec<TargetIndex>,
+    next_index: usize,
     changes: Changes,
     dirty: BTreeSet<(TargetIndex, SeriesKey)>,
     committed: Generation,
@@ -137,6 +142,7 @@ pub struct Recorder {
 #[derive(Debug)]
 struct TargetState {
     key: Arc<TargetKey>,
+    setup: TargetSetup,
     id: TargetId,
     marks: Option<Marks>,
     series: Arc<TargetSeries>,
@@ -167,7 +173,7 @@ impl Recorder {
 
     fn encode_dirty_series(&mut self) -> Result<(), StoreError> {
         while let Some((target, key)) = self.dirty.pop_first() {
-            let Some(state) = self.targets.get(target.0) else { continue };
+            let Some(state) = self.targets.get(&target) else { continue };
             if let Some(series) = state.series.get(&key) {
                 let (name, value) = persist::encode(&key, series, &self.layout)?;
                 self.changes.series.insert((state.id, name), value);
@@ -177,9 +183,10 @@ impl Recorder {
     }
 
     fn publish(&mut self) {
+        let shown = self.shown.iter().filter_map(|index| self.targets.get(index));
         self.committed = Generation {
             number: self.committed.number + 1,
-            targets: self.targets.iter().map(|state| (state.key.clone(), state.series.clone())).collect(),
+            targets: shown.map(|state| (state.key.clone(), state.series.clone())).collect(),
             layout: Some(self.layout.clone()),
             state_bytes: self.store.bytes(),
         };

@@ -15,7 +15,7 @@ impl Recorder {
     /// # Errors
     /// When the state cannot be read or written; rows that are left go another time.
     pub fn prune(&mut self, target: TargetIndex) -> Result<usize, StoreError> {
-        let Some(state) = self.targets.get_mut(target.0) else { return Ok(0) };
+        let Some(state) = self.targets.get_mut(&target) else { return Ok(0) };
         let Some(marks) = &mut state.marks else { return Ok(0) };
         let horizon = horizon(marks);
         let mut expendables = Vec::new();
@@ -40,7 +40,7 @@ impl Recorder {
             self.changes.rows.extend(chunk.iter().map(|conversation| ((id, conversation.clone()), None)));
             self.commit(true)?;
         }
-        if let Some(state) = self.targets.get_mut(target.0) {
+        if let Some(state) = self.targets.get_mut(&target) {
             state.known = kept;
         }
         Ok(expendables.len())

@@ -1,7 +1,7 @@
 //! The recorder's task: takes what the pollers send, commits it in groups, and publishes each generation.
 //!
 //! Owns: the grouping (one transaction, one flush to disk, for all that has queued up meanwhile), the retry when the disk
-//! fails, and the pauses for forgetting. Never: a verdict. Commits run as blocking tasks, so that no scrape and no poll
+//! fails, the turn to another roster between two groups, and the pauses for forgetting. Never: a verdict. Commits run as blocking tasks, so that no scrape and no poll
 //! waits for the disk.
 
 use std::sync::Arc;
@@ -12,9 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Batch, Generation, Recorded, Recorder, Status, TargetIndex};
+use super::{Batch, Enlisted, Generation, Recorded, Recorder, Roster, Status};
 use crate::events::Events;
 use crate::ledger::store::StoreError;
+use crate::moment::Moment;
 use crate::selfstats::SelfStats;
 
 /// How many batches may wait; pollers are held back beyond that.
@@ -34,6 +35,14 @@ pub type Published = Arc<ArcSwap<Generation>>;
 enum Message {
     Batch(Batch, oneshot::Sender<Recorded>),
     Status(Status),
+    Turn(Turn),
+}
+
+/// A turn to another roster.
+struct Turn {
+    roster: Roster,
+    now: Moment,
+    answer: oneshot::Sender<Vec<Enlisted>>,
 }
 
 /// The way to the recorder.
@@ -77,6 +86,17 @@ impl Handle {
     pub async fn note(&self, status: Status) -> Result<(), Stopped> {
         self.0.send(Message::Status(status)).await.map_err(|_| Stopped)
     }
+
+    /// Turns to another roster, after every batch that was sent before; waits until that is durable and published, however
+    /// long the disk refuses.
+    ///
+    /// # Errors
+    /// When the program stops first.
+    pub async fn turn_to(&self, roster: Roster, now: Moment) -> Result<Vec<Enlisted>, Stopped> {
+        let (answer, enlisted) = oneshot::channel();
+        self.0.send(Message::Turn(Turn { roster, now, answer })).await.map_err(|_| Stopped)?;
+        enlisted.await.map_err(|_| Stopped)
+    }
 }
 
 /// The task to run, and the way to it.
@@ -115,7 +135,7 @@ impl Task {
         while let Some(first) = inbox.recv().await {
             let mut group = Group::default();
             group.take(first);
-            while group.sightings < MOST_SIGHTINGS
+            while group.has_room()
                 && let Ok(message) = inbox.try_recv()
             {
                 group.take(message);
@@ -129,11 +149,13 @@ impl Task {
 
             if Instant::now() >= prune_due {
                 prune_due = Instant::now() + PRUNE_EVERY;
-                let target = TargetIndex(next_to_prune);
-                next_to_prune = (next_to_prune + 1) % recorder.targets.len().max(1);
+                next_to_prune = (next_to_prune + 1) % recorder.shown.len().max(1);
                 let outcome;
-                (recorder, outcome) = blocking(recorder, move |recorder| recorder.prune(target)).await;
-                if let Err(error) = outcome {
+                (recorder, outcome) = blocking(recorder, move |recorder| {
+                    recorder.shown.get(next_to_prune).copied().map(|target| recorder.prune(target))
+                })
+                .await;
+                if let Some(Err(error)) = outcome {
                     reports.events.commit_failed(&error, PRUNE_EVERY);
                     recorder.reopen();
                 }
@@ -150,9 +172,15 @@ struct Group {
     batches: Vec<(Batch, oneshot::Sender<Recorded>)>,
     statuses: Vec<Status>,
     sightings: usize,
+    /// After all of them.
+    turn: Option<Turn>,
 }
 
 impl Group {
+    fn has_room(&self) -> bool {
+        self.sightings < MOST_SIGHTINGS && self.turn.is_none()
+    }
+
     fn take(&mut self, message: Message) {
         match message {
             Message::Batch(batch, answer) => {
@@ -160,6 +188,7 @@ impl Group {
                 self.batches.push((batch, answer));
             }
             Message::Status(status) => self.statuses.push(status),
+            Message::Turn(turn) => self.turn = Some(turn),
         }
     }
 
@@ -174,6 +203,21 @@ impl Group {
         }
         Ok(recorded)
     }
+
+    /// Writes what was taken, and turns to the next roster if there is one. Safe to repeat.
+    fn write(&self, recorder: &mut Recorder, even_marks: bool) -> Result<Written, StoreError> {
+        match &self.turn {
+            None => Ok(Written { anything: recorder.commit(even_marks)?, enlisted: Vec::new() }),
+            Some(turn) => Ok(Written { anything: true, enlisted: recorder.turn_to(&turn.roster, turn.now)? }),
+        }
+    }
+}
+
+/// What came of writing a group.
+struct Written {
+    /// Whether there was a transaction.
+    anything: bool,
+    enlisted: Vec<Enlisted>,
 }
 
 /// Commits a group, however long the disk refuses; until then scrapes see the last generation with a problem on it.
@@ -200,7 +244,7 @@ async fn commit(
                 Some(recorded) => recorded,
                 None => shared.absorb(recorder)?,
             };
-            let written = recorder.commit(even_marks);
+            let written = shared.write(recorder, even_marks);
             Ok((recorded, written))
         })
         .await;
@@ -209,11 +253,11 @@ async fn commit(
                 if failed {
                     reports.events.commit_recovered();
                 }
-                if written {
+                if written.anything {
                     reports.stats.committed(started.elapsed());
                 }
                 published.store(Arc::new(recorder.generation().clone()));
-                answer(group, answers, &reports.events, &recorder);
+                answer(group, answers, written.enlisted, &reports.events, &recorder);
                 return Ok(recorder);
             }
             Ok((answers, Err(error))) => {
@@ -234,10 +278,20 @@ async fn commit(
     }
 }
 
-fn answer(group: Arc<Group>, answers: Vec<Recorded>, events: &Events, recorder: &Recorder) {
+fn answer(
+    group: Arc<Group>,
+    answers: Vec<Recorded>,
+    enlisted: Vec<Enlisted>,
+    events: &Events,
+    recorder: &Recorder,
+) {
     let Some(group) = Arc::into_inner(group) else { return };
+    if let Some(turn) = group.turn {
+        // Whoever asked may have stopped waiting, because the program is stopping.
+        let _ = turn.answer.send(enlisted);
+    }
     for ((batch, sender), recorded) in group.batches.into_iter().zip(answers) {
-        if let Some(state) = recorder.targets.get(batch.target.0) {
+        if let Some(state) = recorder.targets.get(&batch.target) {
             recorded.folded.iter().for_each(|label| events.label_folded(&state.key, label));
         }
         // A poller that has stopped no longer asks.

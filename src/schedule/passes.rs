@@ -31,7 +31,8 @@ pub struct Policy {
     pub initial_lookback: Duration,
     /// `polling.anchor`
     pub anchor: Option<Moment>,
-    /// How many requests per tick the budget leaves for conversations that left the open list.
+    /// How many requests per tick the budget leaves for conversations that left the open list, until
+    /// [`Passes::spare`] says otherwise.
     pub narrow_requests: usize,
 }
 
@@ -123,6 +124,11 @@ impl Passes {
             filter_ignored: false,
             policy,
         }
+    }
+
+    /// From now on the budget leaves so many requests per tick for conversations that left the open list.
+    pub fn spare(&mut self, narrow_requests: usize) {
+        self.policy.narrow_requests = narrow_requests;
     }
 
     /// The live pass: everything that is open, however long ago it started.

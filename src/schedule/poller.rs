@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -29,23 +29,40 @@ const MOST_OPEN: usize = 10_000;
 /// Behind by this many intervals, progress is told.
 const TOLD_FROM_INTERVALS: u32 = 10;
 
-/// Targets that have not been tried yet; the daemon is ready when it is zero.
-#[derive(Debug, Clone)]
-pub struct Untried(Arc<AtomicUsize>);
+/// Whether a target has been polled at all, well or not. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Tried(Arc<AtomicBool>);
 
-impl Untried {
-    /// None of so many has been tried.
-    pub fn new(targets: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(targets)))
-    }
-
-    /// How many are left.
-    pub fn left(&self) -> usize {
+impl Tried {
+    /// Whether it has.
+    pub fn is_so(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn tried_one(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// How many requests per tick the budget of an API key leaves each of its targets for conversations that left the open list.
+/// Clones share it: it changes while pollers run, as targets that use the key come and go.
+#[derive(Debug, Clone)]
+pub struct Spare(Arc<AtomicUsize>);
+
+impl Spare {
+    /// So many.
+    pub fn new(requests: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(requests)))
+    }
+
+    /// So many from the next tick on.
+    pub fn set(&self, requests: usize) {
+        self.0.store(requests, Ordering::Relaxed);
+    }
+
+    /// How many now.
+    pub fn requests(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -66,8 +83,10 @@ pub struct Poller {
     pub recorder: Handle,
     /// The exporter's own metrics.
     pub stats: SelfStats,
-    /// Told after the first poll.
-    pub untried: Untried,
+    /// What its key's budget leaves for the narrow pass.
+    pub spare: Spare,
+    /// Set by the first poll.
+    pub tried: Tried,
 }
 
 /// Why a poll ended early.
@@ -115,7 +134,6 @@ struct Run {
 
 impl Run {
     async fn forever(mut self) {
-        let mut is_first = true;
         loop {
             for _ in 0..self.timer.tick().await {
                 self.poller.list.events.tick_refused(&self.poller.list.target);
@@ -131,15 +149,14 @@ impl Run {
             if self.report(failure).await.is_err() {
                 return;
             }
-            if std::mem::take(&mut is_first) {
-                self.poller.untried.tried_one();
-            }
+            self.poller.tried.set();
         }
     }
 
     /// One tick's worth of walks.
     async fn poll(&mut self, started: Instant) -> Result<(), Ended> {
         let asked_at = self.poller.list.clock.now();
+        self.poller.passes.spare(self.poller.spare.requests());
         let live = self.poller.passes.live(self.server_time(asked_at));
         let mut walked = self.walk(&live, Limit::StopAt(MOST_OPEN)).await?;
         if !walked.complete {

@@ -8,10 +8,12 @@ mod landing;
 mod listen;
 mod metrics;
 mod patience;
+mod reload;
 mod routes;
 
 pub use listen::{BindError, Limits, Server};
 pub use metrics::Exposition;
+pub use reload::{Reload, Reloading};
 pub use routes::{Readiness, Routes};
 
 #[cfg(test)]

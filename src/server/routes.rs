@@ -15,6 +15,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::body::Answer;
 use super::landing;
 use super::metrics::{Exposition, MetricsPage};
+use super::reload::{self, Reload};
 
 /// Scrapes that are answered at once. Two Prometheus replicas and a person are usual; each answer shares its bytes with the
 /// others, but one that is read slowly keeps them alive.
@@ -35,9 +36,11 @@ pub trait Readiness: Send + Sync {
 #[derive(Clone)]
 pub struct Routes(Arc<Table>);
 
+#[derive(Clone)]
 struct Table {
-    metrics: MetricsPage,
+    metrics: Arc<MetricsPage>,
     readiness: Arc<dyn Readiness>,
+    reload: Option<Arc<dyn Reload>>,
     landing: Bytes,
 }
 
@@ -46,6 +49,7 @@ enum Route {
     Metrics,
     Healthy,
     Ready,
+    Reload,
 }
 
 impl Route {
@@ -55,8 +59,22 @@ impl Route {
             "/metrics" => Some(Self::Metrics),
             "/-/healthy" => Some(Self::Healthy),
             "/-/ready" => Some(Self::Ready),
+            "/-/reload" => Some(Self::Reload),
             _ => None,
         }
+    }
+
+    /// The methods that it takes, as `Allow` lists them.
+    const fn allow(&self) -> &'static str {
+        match self {
+            Self::Landing | Self::Metrics | Self::Healthy | Self::Ready => "GET, HEAD",
+            // As Prometheus takes them.
+            Self::Reload => "POST, PUT",
+        }
+    }
+
+    fn allows(&self, method: &Method) -> bool {
+        self.allow().split(", ").any(|allowed| allowed == method.as_str())
     }
 }
 
@@ -65,19 +83,26 @@ impl Routes {
     pub fn new(exposition: Arc<dyn Exposition>, readiness: Arc<dyn Readiness>) -> Self {
         let page = landing::page(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), &landing::LINKS);
         Self(Arc::new(Table {
-            metrics: MetricsPage::new(exposition, CONCURRENT_SCRAPES, SCRAPE_PATIENCE),
+            metrics: Arc::new(MetricsPage::new(exposition, CONCURRENT_SCRAPES, SCRAPE_PATIENCE)),
             readiness,
+            reload: None,
             landing: page.into(),
         }))
+    }
+
+    /// The same, and `/-/reload` that asks `configuration`.
+    pub fn reloading(self, configuration: Arc<dyn Reload>) -> Self {
+        Self(Arc::new(Table { reload: Some(configuration), ..(*self.0).clone() }))
     }
 
     /// The answer to `request`. A request with a body closes its connection, because nobody reads the body.
     pub async fn answer<B: Body>(&self, request: Request<B>) -> Response<Answer> {
         let mut response = match Route::find(request.uri().path()) {
             None => plain(StatusCode::NOT_FOUND, "not found; / lists what there is\n"),
-            Some(_) if !matches!(*request.method(), Method::GET | Method::HEAD) => {
-                let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "use GET or HEAD\n");
-                refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            Some(route) if !route.allows(request.method()) => {
+                let (allow, words) = (route.allow(), route.allow().replace(", ", " or "));
+                let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, format!("use {words}\n"));
+                refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
                 refusal
             }
             Some(Route::Landing) => self.landing(),
@@ -86,6 +111,10 @@ impl Routes {
             Some(Route::Ready) => match self.0.readiness.ready() {
                 Ok(()) => plain(StatusCode::OK, "ready\n"),
                 Err(missing) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {missing}\n")),
+            },
+            Some(Route::Reload) => match &self.0.reload {
+                Some(configuration) => reload::answer(&**configuration).await,
+                None => plain(StatusCode::NOT_FOUND, "there is no configuration that could be read again\n"),
             },
         };
         if !request.body().is_end_stream() {

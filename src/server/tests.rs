@@ -80,11 +80,14 @@ impl Running {
     }
 
     async fn with(limits: Limits, exposition: impl Exposition + 'static, readiness: Missing) -> Self {
+        Self::answering(limits, Routes::new(Arc::new(exposition), Arc::new(readiness))).await
+    }
+
+    async fn answering(limits: Limits, routes: Routes) -> Self {
         let events = Events::new(SelfStats::new(BuildInfo::CURRENT, Moment::from_millis(0)));
         let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits, events).await.unwrap();
         let address = server.address();
         let stop = CancellationToken::new();
-        let routes = Routes::new(Arc::new(exposition), Arc::new(readiness));
         let server = tokio::spawn(server.run(routes, stop.clone()));
         Self { address, stop, server }
     }
@@ -174,7 +177,7 @@ async fn other_methods_and_paths_are_told_what_would_be_right() {
         let answer = running.ask(&format!("{method} /metrics HTTP/1.1")).await;
         assert_eq!((answer.status(), answer.header("allow")), ("405", Some("GET, HEAD")), "{method}");
     }
-    for path in ["/metric", "/metrics/", "/-/reload", "//", "/%2e%2e/etc/passwd"] {
+    for path in ["/metric", "/metrics/", "/-/reloads", "//", "/%2e%2e/etc/passwd"] {
         let answer = running.ask(&format!("GET {path} HTTP/1.1")).await;
         assert_eq!((answer.status(), answer.text()), ("404", "not found; / lists what there is\n"), "{path}");
     }
@@ -200,6 +203,39 @@ async fn readiness_says_what_is_missing_and_health_does_not_depend_on_it() {
     assert_eq!(ready.status(), "503");
     assert_eq!(ready.text(), "not ready: reservations/us-1/live has not been polled yet\n");
     assert_eq!(running.ask("GET /-/healthy HTTP/1.1").await.status(), "200");
+}
+
+struct Configuration(Result<&'static str, &'static str>);
+
+impl Reload for Configuration {
+    fn reload(&self) -> Reloading<'_> {
+        let outcome = self.0.map(str::to_owned).map_err(str::to_owned);
+        Box::pin(std::future::ready(outcome))
+    }
+}
+
+#[tokio::test]
+async fn a_reload_answers_with_what_changed_or_with_the_reason() {
+    let routes = || Routes::new(Arc::new(Fixed(Bytes::new())), Arc::new(Missing(None)));
+    for (outcome, status, text) in [
+        (Ok("polling changed"), "200", "reloaded: polling changed\n"),
+        (
+            Err("polyai.yaml: line 3: unknown key"),
+            "500",
+            "not reloaded, the configuration before stays in force:\npolyai.yaml: line 3: unknown key\n",
+        ),
+    ] {
+        let routes = routes().reloading(Arc::new(Configuration(outcome)));
+        let running = Running::answering(Limits::default(), routes).await;
+        for method in ["POST", "PUT"] {
+            let answer = running.ask(&format!("{method} /-/reload HTTP/1.1")).await;
+            assert_eq!((answer.status(), answer.text()), (status, text));
+        }
+        let read = running.ask("GET /-/reload HTTP/1.1").await;
+        assert_eq!((read.status(), read.header("allow")), ("405", Some("POST, PUT")), "a link cannot do it");
+    }
+    let running = Running::answering(Limits::default(), routes()).await;
+    assert_eq!(running.ask("POST /-/reload HTTP/1.1").await.status(), "404", "a demo has nothing to reload");
 }
 
 #[tokio::test]

@@ -1,0 +1,173 @@
+//! What changes from one configuration to the next. Pure.
+//!
+//! Owns: who has to begin anew because of it, what a running daemon cannot change, and the sentence that tells all that. Never:
+//! the doing of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::config::{Settings, Target};
+use crate::target::TargetKey;
+
+/// How many targets a sentence names before it only counts.
+const NAMED: usize = 5;
+
+/// The difference between the settings in force and others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// Sections that apply to all targets.
+    pub(super) sections: BTreeSet<&'static str>,
+    /// Targets that are new.
+    pub(super) added: BTreeSet<TargetKey>,
+    /// Targets that are no longer there.
+    pub(super) removed: BTreeSet<TargetKey>,
+    /// Targets of which something changes.
+    pub(super) changed: BTreeSet<TargetKey>,
+}
+
+/// Keys that differ and that only a start can change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} changed, which needs a restart: a running daemon keeps its ports and its state. Nothing was changed; undo it, or restart", .0.join(" and ")
+)]
+pub(super) struct NeedsRestart(Vec<&'static str>);
+
+impl Difference {
+    /// What changes from `old` to `new`.
+    ///
+    /// # Errors
+    /// When something does that a running daemon cannot change.
+    pub(super) fn between(old: &Settings, new: &Settings) -> Result<Self, NeedsRestart> {
+        let fixed = [("server.listen", old.server != new.server), ("storage", old.storage != new.storage)];
+        let fixed: Vec<_> = fixed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect();
+        if !fixed.is_empty() {
+            return Err(NeedsRestart(fixed));
+        }
+        let sections = [("polling", old.polling != new.polling), ("metrics", old.metrics != new.metrics)];
+        let (before, after) = (by_key(old), by_key(new));
+        let mut difference = Self {
+            sections: sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect(),
+            removed: before.keys().filter(|key| !after.contains_key(*key)).map(|&key| key.clone()).collect(),
+            ..Self::default()
+        };
+        for (key, target) in after {
+            match before.get(key) {
+                None => difference.added.insert(key.clone()),
+                Some(before) if *before != target => difference.changed.insert(key.clone()),
+                Some(_) => continue,
+            };
+        }
+        Ok(difference)
+    }
+
+    /// Whether the poller of a target that was there and stays has to begin anew.
+    pub(super) fn restarts(&self, key: &TargetKey) -> bool {
+        self.sections.contains("polling") || self.changed.contains(key)
+    }
+}
+
+fn by_key(settings: &Settings) -> BTreeMap<&TargetKey, &Target> {
+    settings.targets.iter().map(|target| (&target.key, target)).collect()
+}
+
+impl fmt::Display for Difference {
+    /// As it ends a sentence: `1 target added (billing/us-1/live); polling changed`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        for (keys, verb) in [(&self.added, "added"), (&self.removed, "removed"), (&self.changed, "changed")] {
+            if keys.is_empty() {
+                continue;
+            }
+            let mut names: Vec<String> = keys.iter().take(NAMED).map(TargetKey::to_string).collect();
+            if keys.len() > NAMED {
+                names.push(format!("{} more", keys.len() - NAMED));
+            }
+            let plural = if keys.len() == 1 { "" } else { "s" };
+            parts.push(format!("{} target{plural} {verb} ({})", keys.len(), names.join(", ")));
+        }
+        parts.extend(self.sections.iter().map(|name| format!("{name} changed")));
+        if parts.is_empty() { f.write_str("nothing changed") } else { f.write_str(&parts.join("; ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Metrics, Polling, Secret, Server, Storage};
+    use crate::target::{ApiVersion, ClientEnv, Region};
+
+    fn target(project: &str) -> Target {
+        Target {
+            key: TargetKey { project: project.into(), region: Region::Us1, client_env: ClientEnv::Live },
+            account_id: "ws-1".into(),
+            project_id: format!("PROJECT-{project}"),
+            api_version: ApiVersion::V3,
+            api_key: Secret::new("key"),
+            base_url: "https://localhost".into(),
+            ca_file: None,
+            channels: vec![],
+        }
+    }
+
+    fn settings(projects: &[&str]) -> Settings {
+        Settings {
+            server: Server::default(),
+            storage: Storage::Ephemeral,
+            polling: Polling::default(),
+            metrics: Metrics::default(),
+            targets: projects.iter().map(|project| target(project)).collect(),
+        }
+    }
+
+    #[test]
+    fn the_same_twice_differs_in_nothing() {
+        let difference = Difference::between(&settings(&["a", "b"]), &settings(&["a", "b"])).unwrap();
+        assert_eq!(difference, Difference::default());
+        assert_eq!(difference.to_string(), "nothing changed");
+    }
+
+    #[test]
+    fn targets_come_go_and_change_by_themselves() {
+        let mut new = settings(&["a", "c", "d"]);
+        new.targets[0].api_key = Secret::new("another key");
+        let difference = Difference::between(&settings(&["a", "b", "d"]), &new).unwrap();
+        assert_eq!(
+            difference.to_string(),
+            "1 target added (c/us-1/live); 1 target removed (b/us-1/live); 1 target changed (a/us-1/live)"
+        );
+        assert!(difference.restarts(&target("a").key), "a new key acts at once");
+        assert!(!difference.restarts(&target("d").key), "what stays as it was is left alone");
+    }
+
+    #[test]
+    fn polling_concerns_every_poller_and_metrics_none() {
+        let mut new = settings(&["a"]);
+        new.metrics.recent_window = Duration::from_secs(60);
+        let difference = Difference::between(&settings(&["a"]), &new).unwrap();
+        assert!(!difference.restarts(&target("a").key));
+        new.polling.interval = Duration::from_secs(5);
+        let difference = Difference::between(&settings(&["a"]), &new).unwrap();
+        assert!(difference.restarts(&target("a").key));
+        assert_eq!(difference.to_string(), "metrics changed; polling changed");
+    }
+
+    #[test]
+    fn many_targets_are_counted() {
+        let difference =
+            Difference::between(&settings(&[]), &settings(&["a", "b", "c", "d", "e", "f", "g"])).unwrap();
+        let sentence = difference.to_string();
+        assert!(sentence.starts_with("7 targets added (a/us-1/live, "), "{sentence}");
+        assert!(sentence.ends_with(", 2 more)"), "{sentence}");
+    }
+
+    #[test]
+    fn ports_and_state_stay_until_a_restart() {
+        let mut new = settings(&["a"]);
+        new.server.listen.set_port(1);
+        new.storage = Storage::Directory("elsewhere".into());
+        let refusal = Difference::between(&settings(&["a"]), &new).unwrap_err().to_string();
+        assert!(refusal.starts_with("server.listen and storage changed, which needs a restart"), "{refusal}");
+    }
+}

@@ -1,0 +1,298 @@
+//! The pollers that run: one task per target.
+//!
+//! Owns: what each is made from, and their beginning and end, at the start, at a change of the configuration and at the stop.
+//! Targets that a change does not concern go on in the middle of what they do. Never: what a poll does, or whether a
+//! configuration is right.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use super::derive;
+use super::difference::Difference;
+use crate::api::Client;
+use crate::api::client::{Access, ClientError};
+use crate::api::pace::{Concurrency, Pace};
+use crate::api::pages::List;
+use crate::api::server_clock::ServerClock;
+use crate::clock::Clock;
+use crate::config::{CaFile, Polling, Secret, Settings, Target};
+use crate::events::Events;
+use crate::moment::Moment;
+use crate::recorder::task::{Handle, Stopped};
+use crate::recorder::{Enlisted, Place, Resume, Roster, TargetIndex};
+use crate::schedule::poller::{Spare, Tried};
+use crate::schedule::{Passes, Poller};
+use crate::selfstats::SelfStats;
+use crate::shutdown::{Drained, drain};
+use crate::target::TargetKey;
+
+/// First ticks of targets are spread by this much each, up to an interval.
+const FIRST_TICK_SPREAD: Duration = Duration::from_millis(30);
+
+/// Where every poller reports to.
+pub(super) struct Surroundings {
+    pub(super) clock: Clock,
+    pub(super) stats: SelfStats,
+    pub(super) events: Events,
+    pub(super) recorder: Handle,
+}
+
+/// The pollers of the settings in force.
+pub(super) struct Fleet {
+    around: Surroundings,
+    settings: Arc<Settings>,
+    clients: Clients,
+    keys: HashMap<Secret, KeyShare>,
+    running: BTreeMap<TargetKey, Running>,
+    tracker: TaskTracker,
+    tried: Roll,
+}
+
+/// What all targets of one API key share. It outlives its pollers, so that no change of the configuration brings a fresh budget.
+struct KeyShare {
+    pace: Pace,
+    spare: Spare,
+}
+
+struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    tried: Tried,
+}
+
+/// The targets that are polled, for whoever asks whether all of them have been tried.
+pub(super) type Roll = Arc<ArcSwap<Vec<Tried>>>;
+
+impl Fleet {
+    /// A fleet without pollers, equipped for `settings`.
+    ///
+    /// # Errors
+    /// When a client cannot be made: a `ca_file` that is no bundle.
+    pub(super) fn equip(settings: Arc<Settings>, around: Surroundings) -> Result<Self, ClientError> {
+        let clients = Clients::make(&settings, &around)?;
+        // None has been tried before any is there.
+        let tried = vec![Tried::default(); settings.targets.len()];
+        Ok(Self {
+            around,
+            settings,
+            clients,
+            keys: HashMap::new(),
+            running: BTreeMap::new(),
+            tracker: TaskTracker::new(),
+            tried: Arc::new(ArcSwap::from_pointee(tried)),
+        })
+    }
+
+    /// The settings in force.
+    pub(super) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Which targets have been tried.
+    pub(super) fn tried(&self) -> Roll {
+        self.tried.clone()
+    }
+
+    /// Starts a poller for every target; each goes on where the resume in its place says.
+    pub(super) fn start(&mut self, resumes: Vec<Resume>) {
+        self.share_keys();
+        let settings = self.settings.clone();
+        let beginners = settings.targets.iter().zip(resumes).enumerate();
+        let beginners = beginners.map(|(place, (target, resume))| (target, TargetIndex(place), resume));
+        self.launch(beginners.collect());
+    }
+
+    /// Turns to other settings, which differ as `difference` says. Until it can no longer fail, nothing is stopped.
+    ///
+    /// # Errors
+    /// When a client cannot be made; or when the program stops meanwhile.
+    pub(super) async fn turn_to(
+        &mut self,
+        settings: Arc<Settings>,
+        difference: &Difference,
+    ) -> Result<(), TurnError> {
+        self.clients = self.clients.renewed(&self.settings, &settings, &self.around)?;
+        let ending: Vec<TargetKey> = self
+            .running
+            .keys()
+            .filter(|key| difference.removed.contains(key) || difference.restarts(key))
+            .cloned()
+            .collect();
+        self.end(&ending).await;
+        let places = settings.targets.iter().map(|target| Place {
+            setup: derive::setup(target),
+            resumes: !self.running.contains_key(&target.key),
+        });
+        let roster = Roster { counting: derive::counting(&settings), places: places.collect() };
+        let now = Moment::from(self.around.clock.now());
+        let enlisted = self.around.recorder.turn_to(roster, now).await?;
+        let polling_before = self.settings.polling.clone();
+        self.settings = settings.clone();
+        if polling_before.requests_per_minute != settings.polling.requests_per_minute {
+            self.keys.clear();
+        }
+        self.share_keys();
+        let beginners = settings.targets.iter().zip(enlisted);
+        let beginners =
+            beginners.filter_map(|(target, Enlisted { index, resume })| Some((target, index, resume?)));
+        self.launch(beginners.collect());
+        difference.removed.iter().for_each(|key| self.around.events.forget(key));
+        Ok(())
+    }
+
+    /// Stops every poller, waiting no longer than `deadline`.
+    pub(super) async fn stop(self, deadline: Duration) -> Drained {
+        self.running.values().for_each(|one| one.stop.cancel());
+        drain(&self.tracker, deadline).await
+        // With it goes the last way to the recorder, which then ends too.
+    }
+
+    /// Stops these pollers and waits until they have sent their last.
+    async fn end(&mut self, keys: &[TargetKey]) {
+        let ending: Vec<Running> = keys.iter().filter_map(|key| self.running.remove(key)).collect();
+        ending.iter().for_each(|one| one.stop.cancel());
+        for Running { task, .. } in ending {
+            // A panic has been told where it happened; the one that takes its place begins anew.
+            let _ = task.await;
+        }
+    }
+
+    /// Brings the shares of all keys up to the settings in force.
+    fn share_keys(&mut self) {
+        let polling = &self.settings.polling;
+        let sharing = self.settings.targets_per_key();
+        self.keys.retain(|key, _| sharing.contains_key(key.reveal()));
+        for target in &self.settings.targets {
+            let sharing = sharing.get(target.api_key.reveal()).copied().unwrap_or(1);
+            let requests = derive::narrow_requests(polling, sharing);
+            let fresh =
+                || KeyShare { pace: Pace::new(polling.requests_per_minute), spare: Spare::new(requests) };
+            self.keys.entry(target.api_key.clone()).or_insert_with(fresh).spare.set(requests);
+        }
+    }
+
+    fn launch(&mut self, beginners: Vec<(&Target, TargetIndex, Resume)>) {
+        let interval = self.settings.polling.interval;
+        let spread = interval.min(FIRST_TICK_SPREAD.saturating_mul(derive::count(beginners.len())));
+        for (target, index, resume) in beginners {
+            let tried = Tried::default();
+            let phase = spread.mul_f64(rand::random());
+            let Some(poller) = self.poller(target, index, resume, phase, tried.clone()) else { continue };
+            let stop = CancellationToken::new();
+            let task = self.tracker.spawn(poller.run(stop.clone()));
+            self.running.insert(target.key.clone(), Running { stop, task, tried });
+        }
+        let roll = self.running.values().map(|one| one.tried.clone()).collect();
+        self.tried.store(Arc::new(roll));
+    }
+
+    /// None does not happen: clients and shares of the settings in force are made before its pollers.
+    fn poller(
+        &self,
+        target: &Target,
+        index: TargetIndex,
+        resume: Resume,
+        phase: Duration,
+        tried: Tried,
+    ) -> Option<Poller> {
+        let polling = &self.settings.polling;
+        let KeyShare { pace, spare } = self.keys.get(&target.api_key)?;
+        warn_of_another_anchor(target, polling, &resume);
+        let Surroundings { clock, stats, events, recorder } = &self.around;
+        let list = List {
+            client: self.clients.of(target)?.clone(),
+            access: Access {
+                endpoint: derive::endpoint(target),
+                key: target.api_key.clone(),
+                pace: pace.clone(),
+            },
+            page_size: polling.page_size,
+            target: target.key.clone(),
+            events: events.clone(),
+            clock: clock.clone(),
+            server_clock: ServerClock::default(),
+        };
+        Some(Poller {
+            index,
+            passes: Passes::resume(derive::policy(polling, spare.requests()), resume),
+            list,
+            interval: polling.interval,
+            phase,
+            recorder: recorder.clone(),
+            stats: stats.clone(),
+            spare: spare.clone(),
+            tried,
+        })
+    }
+}
+
+/// Why a fleet did not turn.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TurnError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("the program is stopping")]
+    Stopped(#[from] Stopped),
+}
+
+fn warn_of_another_anchor(target: &Target, polling: &Polling, resume: &Resume) {
+    if let (Some(anchor), Some(marks)) = (polling.anchor, &resume.marks)
+        && Moment::from(anchor) != marks.anchor
+    {
+        warn!(target = %target.key, configured = %Moment::from(anchor), state = %marks.anchor,
+            "polling.anchor differs from the state's, which was kept: what has counted cannot be taken back. For another anchor use another storage.path");
+    }
+}
+
+/// One client for each set of roots, all with one bound on requests at once.
+struct Clients {
+    concurrency: Concurrency,
+    by_roots: HashMap<Option<CaFile>, Client>,
+}
+
+impl Clients {
+    fn make(settings: &Settings, around: &Surroundings) -> Result<Self, ClientError> {
+        let concurrency = Concurrency::new(settings.polling.max_concurrent_requests);
+        let none_yet = Self { concurrency, by_roots: HashMap::new() };
+        none_yet.renewed(settings, settings, around)
+    }
+
+    /// The clients for `new`; those that were made for the same in `old` keep their connections.
+    fn renewed(&self, old: &Settings, new: &Settings, around: &Surroundings) -> Result<Self, ClientError> {
+        let (before, polling) = (&old.polling, &new.polling);
+        let same_bound = before.max_concurrent_requests == polling.max_concurrent_requests;
+        let same_manner = same_bound && before.timeout == polling.timeout;
+        let concurrency = match same_bound {
+            true => self.concurrency.clone(),
+            false => Concurrency::new(polling.max_concurrent_requests),
+        };
+        let mut by_roots = HashMap::new();
+        for target in &new.targets {
+            let roots = &target.ca_file;
+            if by_roots.contains_key(roots) {
+                continue;
+            }
+            let client = match self.by_roots.get(roots).filter(|_| same_manner) {
+                Some(client) => client.clone(),
+                None => {
+                    let path = roots.as_ref().map(|file| file.path.as_path());
+                    let (stats, clock) = (around.stats.clone(), around.clock.clone());
+                    Client::new(polling.timeout, path, concurrency.clone(), stats, clock)?
+                }
+            };
+            by_roots.insert(roots.clone(), client);
+        }
+        Ok(Self { concurrency, by_roots })
+    }
+
+    fn of(&self, target: &Target) -> Option<&Client> {
+        self.by_roots.get(&target.ca_file)
+    }
+}

@@ -1,0 +1,235 @@
+//! Reading the configuration again while the daemon runs.
+//!
+//! Owns: the order of it (read whole, compare, turn), one attempt at a time, and the record of what is in force and how the last
+//! attempt went. A configuration that cannot be used changes nothing. Never: what a configuration must look like, or how a
+//! poller is made.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
+
+use super::derive;
+use super::difference::{Difference, NeedsRestart};
+use super::fleet::{Fleet, TurnError};
+use super::scrape::Scrape;
+use super::watch::Watch;
+use crate::clock::Clock;
+use crate::config::{Loaded, Problems, Settings};
+use crate::events::Events;
+use crate::moment::Moment;
+use crate::selfstats::SelfStats;
+use crate::server::{Reload, Reloading};
+
+/// Reads the configuration from where it came from. May wait for files.
+pub type Load = Arc<dyn Fn() -> Result<Loaded, Problems> + Send + Sync>;
+
+/// What made the configuration be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// SIGHUP.
+    Signal,
+    /// `POST /-/reload`.
+    Request,
+    /// A file has another content than before.
+    Files,
+}
+
+impl Trigger {
+    /// For the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Signal => "SIGHUP",
+            Self::Request => "POST /-/reload",
+            Self::Files => "file change",
+        }
+    }
+}
+
+/// The configuration in force, for whoever shows it.
+pub type Configuration = Arc<ArcSwap<InForce>>;
+
+/// What is in force, and since when.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    /// The settings.
+    pub settings: Arc<Settings>,
+    /// Where they came from, for people: `polyai.yaml and 2 environment variables`.
+    pub origin: String,
+    /// When they were read.
+    pub since: Moment,
+    /// The last attempt to read them again.
+    pub last_attempt: Option<Attempt>,
+}
+
+/// An attempt to read the configuration again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// When.
+    pub at: Moment,
+    /// What changed, or why nothing was changed; for people.
+    pub outcome: Result<String, String>,
+}
+
+/// The way to have the configuration read again.
+#[derive(Debug, Clone)]
+pub struct Reloads(mpsc::Sender<Request>);
+
+#[derive(Debug)]
+struct Request {
+    trigger: Trigger,
+    answer: oneshot::Sender<Result<String, String>>,
+}
+
+impl Reloads {
+    /// Reads it, and answers what changed.
+    ///
+    /// # Errors
+    /// Why nothing was changed, for people; may have several lines.
+    pub async fn reload(&self, trigger: Trigger) -> Result<String, String> {
+        let (answer, outcome) = oneshot::channel();
+        let stopping = || "the program is stopping".to_owned();
+        self.0.send(Request { trigger, answer }).await.map_err(|_| stopping())?;
+        outcome.await.map_err(|_| stopping())?
+    }
+}
+
+impl Reload for Reloads {
+    fn reload(&self) -> Reloading<'_> {
+        Box::pin(self.reload(Trigger::Request))
+    }
+}
+
+/// Attends to reloads.
+pub(super) struct Reloader {
+    pub(super) fleet: Fleet,
+    scrape: Arc<Scrape>,
+    load: Option<Load>,
+    watch: Watch,
+    requests: mpsc::Receiver<Request>,
+    configuration: Configuration,
+    clock: Clock,
+    stats: SelfStats,
+    events: Events,
+}
+
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("{0}")]
+    Problems(Problems),
+    #[error(transparent)]
+    NeedsRestart(#[from] NeedsRestart),
+    #[error(transparent)]
+    Turn(#[from] TurnError),
+    #[error("the configuration did not come from a file or the environment; there is nothing to read again")]
+    NoSource,
+    #[error("reading the configuration failed: {0}")]
+    Reading(#[from] tokio::task::JoinError),
+}
+
+impl Reloader {
+    /// For the fleet that runs; without a source there is nothing to read again.
+    pub(super) fn new(
+        fleet: Fleet,
+        scrape: Arc<Scrape>,
+        clock: Clock,
+        stats: SelfStats,
+        events: Events,
+    ) -> (Self, Reloads) {
+        let (outbox, requests) = mpsc::channel(8);
+        let in_force = InForce {
+            settings: fleet.settings().clone(),
+            origin: "the program".to_owned(),
+            since: Moment::from(clock.now()),
+            last_attempt: None,
+        };
+        let configuration = Arc::new(ArcSwap::from_pointee(in_force));
+        let (load, watch) = (None, Watch::default());
+        (Self { fleet, scrape, load, watch, requests, configuration, clock, stats, events }, Reloads(outbox))
+    }
+
+    /// From now on the configuration, which was `loaded` before, is read again with `load`.
+    pub(super) fn read_again(&mut self, loaded: &Loaded, load: Load, watch: Watch) {
+        self.load = Some(load);
+        self.watch = watch;
+        self.watch.over(loaded.files.clone());
+        let in_force = InForce { origin: loaded.origin.clone(), ..(**self.configuration.load()).clone() };
+        self.configuration.store(Arc::new(in_force));
+    }
+
+    pub(super) fn configuration(&self) -> Configuration {
+        self.configuration.clone()
+    }
+
+    /// Attends to requests and to changes of files for as long as it is polled. Dropping it in between leaves the fleet in order.
+    pub(super) async fn attend(&mut self) {
+        loop {
+            tokio::select! {
+                request = self.requests.recv() => {
+                    // Without anybody who could ask, only files are left to look at.
+                    let Some(Request { trigger, answer }) = request else { return self.watch_alone().await };
+                    let outcome = self.reload(trigger).await;
+                    // Who asked may have hung up.
+                    let _ = answer.send(outcome);
+                }
+                () = self.watch.changed() => {
+                    let _ = self.reload(Trigger::Files).await;
+                }
+            }
+        }
+    }
+
+    async fn watch_alone(&mut self) {
+        loop {
+            self.watch.changed().await;
+            let _ = self.reload(Trigger::Files).await;
+        }
+    }
+
+    async fn reload(&mut self, trigger: Trigger) -> Result<String, String> {
+        let outcome = self.attempt().await.map_err(|refusal| refusal.to_string());
+        let at = self.clock.now();
+        let mut in_force = (**self.configuration.load()).clone();
+        match &outcome {
+            Ok(changes) => {
+                self.stats.config_loaded(at);
+                self.events.config_reloaded(trigger.as_str(), changes);
+                in_force.since = Moment::from(at);
+            }
+            Err(reason) => {
+                self.stats.config_rejected();
+                self.events.config_rejected(trigger.as_str(), reason);
+            }
+        }
+        in_force.settings = self.fleet.settings().clone();
+        in_force.last_attempt = Some(Attempt { at: Moment::from(at), outcome: outcome.clone() });
+        self.configuration.store(Arc::new(in_force));
+        outcome
+    }
+
+    async fn attempt(&mut self) -> Result<String, Refusal> {
+        let load = self.load.clone().ok_or(Refusal::NoSource)?;
+        self.watch.look().await;
+        let loaded = tokio::task::spawn_blocking(move || load()).await?.map_err(Refusal::Problems)?;
+        for warning in &loaded.warnings {
+            warn!(%warning, "configuration");
+        }
+        let difference = Difference::between(self.fleet.settings(), &loaded.settings)?;
+        if difference != Difference::default() {
+            let settings = Arc::new(loaded.settings);
+            self.fleet.turn_to(settings.clone(), &difference).await?;
+            self.scrape.show(derive::shown(&settings));
+        }
+        self.watch.over(loaded.files);
+        Ok(difference.to_string())
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
