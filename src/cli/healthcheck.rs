@@ -16,7 +16,7 @@ use std::time::Duration;
 use ask::{Answer, ask};
 
 use super::Failure;
-use crate::config::{self, Input};
+use crate::config;
 
 /// The flags of `healthcheck`.
 #[derive(Debug, Clone, clap::Args)]
@@ -70,7 +70,7 @@ impl Door {
     ///
     /// # Errors
     /// A sentence, if nobody can tell: port 0 stands for whichever port was free.
-    fn from_here(self) -> Result<Self, String> {
+    fn seen_here(self) -> Result<Self, String> {
         match self {
             Self::Port(address) if address.port() == 0 => Err(
                 "the daemon took a free port (0), which only its log tells: give it in --web.listen-address"
@@ -139,11 +139,11 @@ fn door(flags: &Healthcheck, env: &BTreeMap<String, String>) -> Result<Door, Str
     let told = match &flags.listen {
         Some(door) => door.clone(),
         None => {
-            let input = Input { file: flags.config.as_deref(), env, listen: None };
-            Door::Port(config::server(&input).map_err(|problems| problems.to_string())?.listen)
+            let server = config::server(flags.config.as_deref(), env);
+            Door::Port(server.map_err(|problems| problems.to_string())?.listen)
         }
     };
-    told.from_here()
+    told.seen_here()
 }
 
 /// What `answer` to `question` means, as the rest of a sentence that begins with the address.
@@ -184,9 +184,9 @@ mod tests {
             ("10.0.0.7:80", "10.0.0.7:80"),
             ("unix:/run/polyai.sock", "unix:/run/polyai.sock"),
         ] {
-            assert_eq!(told.parse::<Door>().unwrap().from_here().unwrap().to_string(), asked, "{told}");
+            assert_eq!(told.parse::<Door>().unwrap().seen_here().unwrap().to_string(), asked, "{told}");
         }
-        assert!("127.0.0.1:0".parse::<Door>().unwrap().from_here().unwrap_err().contains("log"));
+        assert!("127.0.0.1:0".parse::<Door>().unwrap().seen_here().unwrap_err().contains("log"));
     }
 
     #[test]

@@ -167,6 +167,11 @@ fn around_the_daemon() -> String {
     text.push_str(".SH SIGNALS\n");
     entry(
         &mut text,
+        "SIGHUP",
+        "Of serve: read the configuration again. What is wrong is in the log, and the old one stays.",
+    );
+    entry(
+        &mut text,
         "SIGTERM, SIGINT",
         "Stop in order: finish what was read, write it, answer the last scrapes. A second one ends the process at once.",
     );

@@ -75,7 +75,7 @@ pub struct Loaded {
 /// # Errors
 /// All that is wrong at once, each with its place and what would be right. No message repeats a secret.
 pub fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
-    let (mut root, mut complaints) = raw(input);
+    let (mut root, mut complaints) = raw(input.file);
     let unreadable = !complaints.is_empty();
     complaints.extend(environment::overlay(&mut root, input.env));
     let mut reader = Reader { complaints, ..Reader::default() };
@@ -115,21 +115,18 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
 ///
 /// # Errors
 /// When the file cannot be read, or the section is wrong.
-pub fn server(input: &Input<'_>) -> Result<Server, Problems> {
-    let (mut root, complaints) = raw(input);
+pub fn server(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Server, Problems> {
+    let (mut root, complaints) = raw(file);
     // Complaints about other sections among them: whoever runs the daemon has been told.
-    let _ = environment::overlay(&mut root, input.env);
-    let mut reader = Reader { complaints, warnings: Vec::new() };
-    let mut server = sections::server(&mut reader, &root);
-    if let Some(listen) = input.listen {
-        server.listen = listen;
-    }
+    let _ = environment::overlay(&mut root, env);
+    let mut reader = Reader { complaints, ..Reader::default() };
+    let server = sections::server(&mut reader, &root);
     Problems::from_complaints(reader.complaints).map_or(Ok(server), Err)
 }
 
 /// What the file says, unchecked; the complaints are of a file that cannot be read.
-fn raw(input: &Input<'_>) -> (Node, Vec<Complaint>) {
-    match input.file.map(file::read) {
+fn raw(file: Option<&Path>) -> (Node, Vec<Complaint>) {
+    match file.map(file::read) {
         None => (Node::table(Place::Environment), Vec::new()),
         Some(Ok(root)) => (root, Vec::new()),
         // What the environment says on top of a file that cannot be read means little.
