@@ -107,7 +107,7 @@ impl App {
         stats.config_loaded(clock.now());
         let shown = derive::shown(settings);
         let scrape = Arc::new(Scrape::new(published.clone(), stats.clone(), shown, clock.clone()));
-        let ready = Arc::new(Ready::new(fleet.tried()));
+        let ready = Arc::new(Ready(fleet.roll()));
         let (reloader, reloads) = Reloader::new(fleet, scrape.clone(), clock, stats, events);
         let routes = Routes::new(scrape, ready);
         Ok(Self { server, routes, recorder: task, reloader, reloads, resumes, published })

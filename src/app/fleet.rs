@@ -52,7 +52,7 @@ pub(super) struct Fleet {
     keys: HashMap<Secret, KeyShare>,
     running: BTreeMap<TargetKey, Running>,
     tracker: TaskTracker,
-    tried: Roll,
+    roll: Roll,
 }
 
 /// What all targets of one API key share. It outlives its pollers, so that no change of the configuration brings a fresh budget.
@@ -67,7 +67,7 @@ struct Running {
     tried: Tried,
 }
 
-/// The targets that are polled, for whoever asks whether all of them have been tried.
+/// Who has to be tried before the daemon can be relied on.
 pub(super) type Roll = Arc<ArcSwap<Vec<Tried>>>;
 
 impl Fleet {
@@ -78,7 +78,7 @@ impl Fleet {
     pub(super) fn equip(settings: Arc<Settings>, around: Surroundings) -> Result<Self, ClientError> {
         let clients = Clients::make(&settings, &around)?;
         // None has been tried before any is there.
-        let tried = vec![Tried::default(); settings.targets.len()];
+        let roll = vec![Tried::default(); settings.targets.len()];
         Ok(Self {
             around,
             settings,
@@ -86,7 +86,7 @@ impl Fleet {
             keys: HashMap::new(),
             running: BTreeMap::new(),
             tracker: TaskTracker::new(),
-            tried: Arc::new(ArcSwap::from_pointee(tried)),
+            roll: Arc::new(ArcSwap::from_pointee(roll)),
         })
     }
 
@@ -95,9 +95,9 @@ impl Fleet {
         &self.settings
     }
 
-    /// Which targets have been tried.
-    pub(super) fn tried(&self) -> Roll {
-        self.tried.clone()
+    /// Who has to be tried.
+    pub(super) fn roll(&self) -> Roll {
+        self.roll.clone()
     }
 
     /// Starts a poller for every target; each goes on where the resume in its place says.
@@ -189,8 +189,11 @@ impl Fleet {
             let task = self.tracker.spawn(poller.run(stop.clone()));
             self.running.insert(target.key.clone(), Running { stop, task, tried });
         }
-        let roll = self.running.values().map(|one| one.tried.clone()).collect();
-        self.tried.store(Arc::new(roll));
+        // Once all have been tried, a target that a reload adds does not take that back: whatever finds its scrape targets by
+        // readiness would then miss the others too.
+        let is_ready = self.roll.load().iter().all(Tried::is_so);
+        let untried = self.running.values().map(|one| one.tried.clone()).filter(|_| !is_ready);
+        self.roll.store(Arc::new(untried.collect()));
     }
 
     /// None does not happen: clients and shares of the settings in force are made before its pollers.

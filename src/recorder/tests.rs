@@ -1,6 +1,7 @@
 //! Stories of the single writer: what a scrape may see, and when.
 
 mod exemplars;
+mod roster;
 mod scene;
 
 use std::num::NonZeroUsize;

@@ -1,14 +1,17 @@
 //! The documents say what the code declares.
 //!
-//! `POLYAI_UPDATE_DOCS=1` writes the generated tables into the README instead of comparing them.
+//! `POLYAI_UPDATE_DOCS=1` writes the generated parts into the documents instead of comparing them.
 
 use polyai_exporter::aggregate::Kind;
 use polyai_exporter::aggregate::catalogue::{CATALOGUE, Labels};
+use polyai_exporter::config::reference_markdown;
 use polyai_exporter::exposition;
 use polyai_exporter::problem::Problem;
 use polyai_exporter::selfstats::SelfStats;
 
-const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+const README: &str = "README.md";
+const CONFIGURATION: &str = "docs/configuration.md";
+const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
 
 #[test]
 fn the_readme_lists_every_metric_of_the_catalogue() {
@@ -39,7 +42,7 @@ fn the_readme_lists_every_metric_of_the_catalogue() {
         let labels: Vec<String> = entry.labels.iter().map(|label| format!("`{label}`")).collect();
         table.push_str(&format!("| `{}` | {kind} | {} | {} |\n", entry.name, labels.join(", "), entry.help));
     }
-    section("metrics", &table);
+    section(README, "metrics", &table);
 }
 
 #[test]
@@ -48,23 +51,43 @@ fn the_readme_explains_every_problem() {
     for problem in Problem::ALL {
         table.push_str(&format!("| `{}` | {} |\n", problem.code(), problem.advice()));
     }
-    section("problems", &table);
+    section(README, "problems", &table);
 }
 
-/// Compares the part of the README between two marks, or writes it.
+#[test]
+fn the_configuration_page_has_every_key() {
+    section(CONFIGURATION, "keys", &reference_markdown());
+}
+
+#[test]
+fn every_problem_has_a_section_that_begins_with_its_advice() {
+    for problem in Problem::ALL {
+        section(TROUBLESHOOTING, problem.code(), &format!("> {}\n", problem.advice()));
+    }
+    let text = std::fs::read_to_string(path(TROUBLESHOOTING)).unwrap();
+    let headings: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let codes: Vec<&str> = Problem::ALL.iter().map(|problem| problem.code()).collect();
+    assert_eq!(headings, codes, "a section for each problem, in the order of the code, and no other");
+}
+
+fn path(file: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+/// Compares the part of `file` between two marks, or writes it.
 #[expect(clippy::disallowed_methods, reason = "a test reads its own switch")]
-fn section(name: &str, expected: &str) {
+fn section(file: &str, name: &str, expected: &str) {
     // Several tests of this file may write at the same time.
     let _one_at_a_time = WRITING.lock().unwrap();
-    let readme = std::fs::read_to_string(README).unwrap();
+    let text = std::fs::read_to_string(path(file)).unwrap();
     let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
-    let (before, rest) = readme.split_once(&start).unwrap();
-    let (found, after) = rest.split_once(&end).unwrap();
+    let (before, rest) = text.split_once(&start).unwrap_or_else(|| panic!("{file} has no mark {start}"));
+    let (found, after) = rest.split_once(&end).unwrap_or_else(|| panic!("{file} has no mark {end}"));
     if std::env::var("POLYAI_UPDATE_DOCS").is_ok() {
-        std::fs::write(README, format!("{before}{start}{expected}{end}{after}")).unwrap();
+        std::fs::write(path(file), format!("{before}{start}{expected}{end}{after}")).unwrap();
         return;
     }
-    assert_eq!(found, expected, "README.md is not current; run with POLYAI_UPDATE_DOCS=1 to write it");
+    assert_eq!(found, expected, "{file} is not current; run with POLYAI_UPDATE_DOCS=1 to write it");
 }
 
 static WRITING: std::sync::Mutex<()> = std::sync::Mutex::new(());

@@ -12,6 +12,7 @@ mod healthcheck;
 mod history;
 mod packaging;
 mod prometheus;
+mod reload;
 mod scene;
 mod scrape;
 mod stack;

@@ -11,4 +11,5 @@ mod one_call;
 mod problems;
 mod records;
 mod recount;
+mod reload;
 mod time;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use polyai_exporter::ledger::Row;
 use polyai_exporter::ledger::store::{Store, StoreError};
 use polyai_exporter::moment::Moment;
-use polyai_exporter::recorder::{Batch, Generation, Status, TargetIndex};
+use polyai_exporter::recorder::{Batch, Generation, Status};
 
 use super::disk::Disk;
 use super::instance::{Ended, Instance};
@@ -26,8 +26,8 @@ impl Instance<'_> {
         if self.happens(self.plan.full_disks) {
             self.disk.set_full(true);
         }
-        for (batch, _) in &outbox {
-            self.patience[batch.target.0].may_begin(self.plan, batch);
+        for (batch, target, _) in &outbox {
+            self.patience[*target].may_begin(self.plan, batch);
         }
         let even_marks = self.chance.percent(10);
         let mut recorded: Option<Vec<_>> = None;
@@ -40,7 +40,7 @@ impl Instance<'_> {
                 Some(taken) => Ok(taken),
                 None => {
                     let recorder = &mut self.process().recorder;
-                    outbox.iter().map(|(batch, _)| recorder.absorb(batch)).collect::<Result<Vec<_>, _>>()
+                    outbox.iter().map(|(batch, ..)| recorder.absorb(batch)).collect::<Result<Vec<_>, _>>()
                 }
             };
             if self.happens(self.plan.kills) {
@@ -60,9 +60,9 @@ impl Instance<'_> {
                 Err(error) => self.storage_fails(&error)?,
             }
         }
-        for (batch, _) in &outbox {
-            self.anchor_stays(batch);
-            self.patience[batch.target.0].has_begun(self.plan, batch);
+        for (batch, target, _) in &outbox {
+            self.anchor_stays(*target, batch);
+            self.patience[*target].has_begun(self.plan, batch);
         }
         self.tell_what_counts();
         self.publish();
@@ -71,17 +71,19 @@ impl Instance<'_> {
         if self.happens(self.plan.kills) {
             return Err(Ended::Killed);
         }
-        for ((batch, fresh_before), recorded) in outbox.into_iter().zip(recorded.unwrap_or_default()) {
-            self.process().answers.push((batch.target.0, recorded.finished, fresh_before));
+        for ((_, target, fresh_before), recorded) in outbox.into_iter().zip(recorded.unwrap_or_default()) {
+            self.process().answers.push((target, recorded.finished, fresh_before));
         }
         Ok(())
     }
 
-    fn storage_fails(&mut self, error: &StoreError) -> Result<(), Ended> {
+    pub(super) fn storage_fails(&mut self, error: &StoreError) -> Result<(), Ended> {
         assert!(self.disk.is_full(), "the store fails on a sound disk: {error}");
         self.story.happens(self.now, || format!("the disk refuses: {error}"));
         let without_storage = self.process().recorder.generation_without_storage().clone();
-        for ((_, now), before) in without_storage.targets.iter().zip(&self.shown) {
+        // While a target is away, there is one less.
+        let comparable = without_storage.targets.len() == self.shown.len();
+        for ((_, now), before) in without_storage.targets.iter().zip(&self.shown).filter(|_| comparable) {
             invariants::counters_are_equal(before, now, "a failed commit shows");
         }
         if self.happens(self.plan.kills * 5) {
@@ -96,12 +98,12 @@ impl Instance<'_> {
     }
 
     /// Taking a committed batch again changes nothing.
-    fn replay(&mut self, outbox: &[(Batch, Moment)]) {
+    fn replay(&mut self, outbox: &[(Batch, usize, Moment)]) {
         if self.disk.is_full() || !self.chance.percent(10) {
             return;
         }
         let recorder = &mut self.process().recorder;
-        for (batch, _) in outbox {
+        for (batch, ..) in outbox {
             recorder.absorb(batch).unwrap();
         }
         recorder.commit(true).unwrap();
@@ -115,8 +117,12 @@ impl Instance<'_> {
     pub(super) fn report(&mut self, target: usize, up: bool) -> Result<(), Ended> {
         self.record()?;
         let others = self.shown.clone();
-        let status =
-            Status { target: TargetIndex(target), now: self.api_time(), up, problems: Default::default() };
+        let status = Status {
+            target: self.process().indices[target],
+            now: self.api_time(),
+            up,
+            problems: Default::default(),
+        };
         let process = self.process();
         process.recorder.note(&status);
         if let Err(error) = process.recorder.commit(false) {
@@ -169,9 +175,9 @@ impl Instance<'_> {
     }
 
     /// What conversations count since is decided once.
-    fn anchor_stays(&mut self, batch: &Batch) {
+    fn anchor_stays(&mut self, target: usize, batch: &Batch) {
         let Some(marks) = &batch.marks else { return };
-        let anchor = *self.anchors[batch.target.0].get_or_insert(marks.anchor);
+        let anchor = *self.anchors[target].get_or_insert(marks.anchor);
         assert_eq!(anchor, marks.anchor, "the anchor of {:?} moves", batch.target);
     }
 

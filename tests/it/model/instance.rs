@@ -27,6 +27,8 @@ use super::world::Call;
 pub(super) enum Ended {
     Failed,
     Killed,
+    /// By a change of the configuration; another poller goes on.
+    Reloaded,
 }
 
 pub(super) struct Instance<'a> {
@@ -58,8 +60,10 @@ pub(super) struct Instance<'a> {
 pub(super) struct Process {
     pub(super) recorder: Recorder,
     pub(super) passes: Vec<Passes>,
+    /// What batches call each target.
+    pub(super) indices: Vec<TargetIndex>,
     /// Batches on their way to the recorder.
-    pub(super) outbox: Vec<(Batch, Moment)>,
+    pub(super) outbox: Vec<(Batch, usize, Moment)>,
     /// Committed, and not yet known to the passes.
     pub(super) answers: Vec<(usize, Vec<FirstFinish>, Moment)>,
 }
@@ -121,6 +125,7 @@ impl<'a> Instance<'a> {
             let outcome = self.poll(target, &mut walks);
             let outcome = match outcome {
                 Err(Ended::Killed) => Err(Ended::Killed),
+                Err(Ended::Reloaded) => continue,
                 Ok(()) => self.report(target, true),
                 Err(Ended::Failed) => self.report(target, false),
             };
@@ -140,7 +145,7 @@ impl<'a> Instance<'a> {
         for target in 0..self.calls.len() {
             self.arm();
             let Some(process) = &mut self.process else { break };
-            let pruned = process.recorder.prune(TargetIndex(target));
+            let pruned = process.recorder.prune(process.indices[target]);
             if self.disk.is_dead() {
                 return Err(Ended::Killed);
             }
@@ -180,7 +185,9 @@ impl<'a> Instance<'a> {
             Ok((recorder, resumes)) => {
                 let passes =
                     resumes.into_iter().map(|resume| Passes::resume(policy(self.plan), resume)).collect();
-                self.process = Some(Process { recorder, passes, outbox: Vec::new(), answers: Vec::new() });
+                let indices = (0..self.calls.len()).map(TargetIndex).collect();
+                let (outbox, answers) = (Vec::new(), Vec::new());
+                self.process = Some(Process { recorder, passes, indices, outbox, answers });
                 self.story.happens(self.now, || "the process starts".into());
                 self.publish();
                 true
@@ -309,7 +316,7 @@ impl<'a> Instance<'a> {
             conversation,
         };
         let batch = Batch {
-            target: TargetIndex(target),
+            target: self.process().indices[target],
             now: self.api_time(),
             sightings: seen.into_iter().map(sighting).collect(),
             is_listing: walk.purpose == Purpose::Live,
@@ -317,8 +324,8 @@ impl<'a> Instance<'a> {
             marks: progress.marks,
         };
         self.finish_underway()?;
-        self.process().outbox.push((batch, fresh_before));
-        Ok(())
+        self.process().outbox.push((batch, target, fresh_before));
+        self.may_be_reloaded(target)
     }
 
     /// Lets the recorder take what was sent to it, and the passes learn what became of it.

@@ -17,6 +17,7 @@ mod invariants;
 mod patience;
 mod plan;
 mod recount;
+mod reloads;
 mod service;
 mod settings;
 mod story;

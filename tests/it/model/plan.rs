@@ -54,6 +54,8 @@ pub(super) struct Plan {
     pub(super) failures: u64,
     pub(super) kills: u64,
     pub(super) full_disks: u64,
+    /// Percent of walks after which the configuration changes.
+    pub(super) reloads: u64,
     /// How far the estimate of the API's time may be off.
     pub(super) clock_error: i64,
     /// Whether the clock is stepped back by an hour for a while.
@@ -112,6 +114,7 @@ impl Plan {
             failures: often(chance, &[0, 2, 10, 30]),
             kills: often(chance, &[0, 1, 4]),
             full_disks: often(chance, &[0, 0, 5]),
+            reloads: often(chance, &[0, 0, 1, 5]),
             grid,
             clock_error: if calm || grid > 1 { 0 } else { chance.pick(&[0, 900, 1900]) },
             steps_back: !calm && chance.percent(20),

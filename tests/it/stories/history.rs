@@ -144,7 +144,7 @@ async fn a_daemon_that_is_started_on_the_state_of_a_history_goes_on_from_there()
     let Lived { columns, store } = lived(&story.settings);
     let last = File::of(&columns).scrape(at(hours(3)));
     let app = App::build_on(&story.settings, Clock::starting_at(at(hours(3))), || Ok(store)).await.unwrap();
-    let exporter = Exporter::running(app, Clock::starting_at(at(hours(3))));
+    let exporter = Exporter::running(app, Clock::starting_at(at(hours(3))), &story.settings);
     let first = exporter.scrape().await;
     for name in ["hotel", "bank"] {
         let (wanted, found) = (counted(&last, name), counted(&first, name));

@@ -4,12 +4,15 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use polyai_exporter::app::{App, Ended};
+use polyai_exporter::app::{App, Ended, Reloads, Trigger};
 use polyai_exporter::clock::Clock;
-use polyai_exporter::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
+use polyai_exporter::config::{
+    self, Input, Loaded, Metrics, Polling, Problems, Secret, Server, Settings, Storage, Target,
+};
 use polyai_exporter::simulator::{Control, Project, Running, Simulator, World};
 use polyai_exporter::target::{ApiVersion, ClientEnv, TargetKey};
 use tokio::task::JoinHandle;
@@ -40,6 +43,45 @@ pub(crate) struct Exporter {
     address: SocketAddr,
     stop: CancellationToken,
     running: JoinHandle<Ended>,
+    reloads: Reloads,
+    /// What it reads when it reads its configuration again.
+    source: Arc<Mutex<Source>>,
+}
+
+/// Where a daemon reads its configuration again from.
+enum Source {
+    Settings(Box<Settings>),
+    /// YAML.
+    Text(&'static str),
+}
+
+impl Source {
+    fn load(&self) -> Result<Loaded, Problems> {
+        match self {
+            Self::Settings(settings) => Ok(Loaded {
+                settings: (**settings).clone(),
+                warnings: Vec::new(),
+                origin: "the story".to_owned(),
+                files: Vec::new(),
+            }),
+            Self::Text(text) => {
+                let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+                std::fs::write(file.path(), text).unwrap();
+                config::load(&Input { file: Some(file.path()), env: &Default::default(), listen: None })
+            }
+        }
+    }
+}
+
+/// Scrapes that go on in the background.
+pub(crate) struct Scraping(CancellationToken, JoinHandle<usize>);
+
+impl Scraping {
+    /// Ends them, and answers how many there were. Each has to have succeeded.
+    pub(crate) async fn stop(self) -> usize {
+        self.0.cancel();
+        self.1.await.unwrap()
+    }
 }
 
 /// The world of these projects, polled every 30 s and counted from [`dawn`] on. Budgets are so wide that they do not matter.
@@ -89,6 +131,11 @@ impl Given {
         let target = self.settings.targets.iter_mut().find(|target| target.key.project == project);
         target.unwrap().api_version = version;
         self
+    }
+
+    /// The settings of the daemon; its targets get their addresses later.
+    pub(crate) fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
     }
 
     /// Keeps its state in `directory`.
@@ -175,14 +222,49 @@ impl Story {
 impl Exporter {
     /// Starts a daemon.
     pub(crate) async fn start(settings: &Settings, clock: Clock) -> Self {
-        Self::running(App::build(settings, clock.clone()).await.unwrap(), clock)
+        Self::running(App::build(settings, clock.clone()).await.unwrap(), clock, settings)
     }
 
     /// Runs a daemon that was built with `clock`.
-    pub(crate) fn running(app: App, clock: Clock) -> Self {
-        let (address, stop) = (app.address(), CancellationToken::new());
+    pub(crate) fn running(app: App, clock: Clock, settings: &Settings) -> Self {
+        let source = Arc::new(Mutex::new(Source::Settings(Box::new(settings.clone()))));
+        let loaded = source.lock().unwrap().load().unwrap();
+        let again = source.clone();
+        let app = app.reloading(&loaded, Arc::new(move || again.lock().unwrap().load()), None);
+        let (address, reloads, stop) = (app.address(), app.reloads(), CancellationToken::new());
         let running = tokio::spawn(app.run(stop.clone()));
-        Self { clock, address, stop, running }
+        Self { clock, address, stop, running, reloads, source }
+    }
+
+    /// Has it read these settings instead; answers what changed, or why nothing did.
+    pub(crate) async fn reload(&self, settings: Settings) -> Result<String, String> {
+        *self.source.lock().unwrap() = Source::Settings(Box::new(settings));
+        self.reloads.reload(Trigger::Signal).await
+    }
+
+    /// Has it read a file with this text, which it must refuse; answers its reason.
+    pub(crate) async fn reload_fails(&self, yaml: &'static str) -> String {
+        *self.source.lock().unwrap() = Source::Text(yaml);
+        self.reloads.reload(Trigger::Signal).await.expect_err(yaml)
+    }
+
+    /// Scrapes it all the time, with such pauses.
+    pub(crate) fn scraping(&self, pause: Duration) -> Scraping {
+        let (stop, url) = (CancellationToken::new(), format!("http://{}/metrics", self.address));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let stopped = stop.clone();
+        let scraping = tokio::spawn(async move {
+            let mut scrapes = 0;
+            while !stopped.is_cancelled() {
+                let answer = client.get(&url).send().await.unwrap();
+                assert_eq!(answer.status(), 200, "scrape {scrapes}");
+                assert!(answer.text().await.unwrap().contains("polyai_target_up{"), "scrape {scrapes}");
+                scrapes += 1;
+                tokio::time::sleep(pause).await;
+            }
+            scrapes
+        });
+        Scraping(stop, scraping)
     }
 
     /// Status and body of a page of its own port.
@@ -190,6 +272,13 @@ impl Exporter {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = client.get(format!("http://{}{path}", self.address)).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// The body of a page in a format of the caller's choice.
+    pub(crate) async fn get_as(&self, path: &str, accept: &str) -> String {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.get(format!("http://{}{path}", self.address)).header("accept", accept);
+        request.send().await.unwrap().text().await.unwrap()
     }
 
     /// What it says now.

@@ -1,0 +1,145 @@
+//! Stories of a configuration that changes while the recorder works.
+
+use super::*;
+
+fn sandbox() -> TargetSetup {
+    let key = TargetKey { client_env: ClientEnv::Sandbox, ..setup().key };
+    TargetSetup { key, ..setup() }
+}
+
+fn places(setups: &[TargetSetup]) -> Vec<Place> {
+    setups.iter().map(|setup| Place { setup: setup.clone(), resumes: false }).collect()
+}
+
+fn roster(setups: &[TargetSetup]) -> Roster {
+    Roster { counting: counting(), places: places(setups) }
+}
+
+fn shown(recorder: &Recorder, place: usize) -> Arc<TargetSeries> {
+    recorder.generation().targets[place].1.clone()
+}
+
+#[test]
+fn a_target_that_joins_begins_at_zero_and_the_others_are_not_touched() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    let before = shown(&recorder, 0);
+    // In the order of the settings it comes first.
+    let enlisted = recorder.turn_to(&roster(&[sandbox(), setup()]), at(500)).unwrap();
+    assert_eq!(enlisted.iter().map(|one| one.index).collect::<Vec<_>>(), [TargetIndex(1), THE_TARGET]);
+    assert!(Arc::ptr_eq(&before, &shown(&recorder, 1)));
+    let new = recorder.generation().series(Metric::Conversations, PHONE).unwrap().clone();
+    assert_eq!(new.start, at(500));
+    assert_eq!(recorder.generation().gauge(Metric::TargetUp, &[]), Some(0.0));
+
+    let batch = Batch { target: TargetIndex(1), ..walk(900, &[finished("CA01", 510, 45)]) };
+    assert_eq!(recorder.take(&batch).counted, 1, "the same id in another target is another conversation");
+}
+
+#[test]
+fn a_target_that_leaves_is_no_longer_shown_and_goes_on_where_it_was_when_it_comes_back() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45), running("CA02", 390)]));
+    recorder.turn_to(&roster(&[sandbox()]), at(500)).unwrap();
+    assert_eq!(recorder.generation().targets.len(), 1);
+    let late = Batch { target: THE_TARGET, ..walk(900, &[finished("CA09", 10, 45)]) };
+    assert_eq!(
+        recorder.take(&late),
+        Recorded::default(),
+        "whoever still calls it by its number is not heard"
+    );
+
+    let back = Place { setup: setup(), resumes: true };
+    let enlisted = recorder.turn_to(&Roster { counting: counting(), places: vec![back] }, at(1000)).unwrap();
+    assert_eq!(enlisted[0].index, TargetIndex(2), "no number is given twice");
+    let resume = enlisted[0].resume.as_ref().unwrap();
+    assert_eq!(resume.marks.as_ref().unwrap().fresh, at(400));
+    assert_eq!(resume.open.keys().map(ConversationId::as_str).collect::<Vec<_>>(), ["CA02"]);
+    let series = recorder.generation().series(Metric::Conversations, PHONE).unwrap();
+    assert_eq!((series.start, recorder.generation().count(Metric::Conversations, PHONE)), (at(0), Some(1)));
+    let again = Batch { target: TargetIndex(2), ..walk(1030, &[finished("CA01", 10, 45)]) };
+    assert_eq!(recorder.take(&again).counted, 0, "what it had counted is not counted twice");
+}
+
+#[test]
+fn a_poller_that_begins_anew_goes_on_from_what_was_sent_before_even_if_it_was_not_durable_yet() {
+    let mut recorder = in_memory(counting());
+    recorder.absorb(&walk(400, &[running("CA02", 390)])).unwrap();
+    let place = Place { setup: setup(), resumes: true };
+    let enlisted = recorder.turn_to(&Roster { counting: counting(), places: vec![place] }, at(500)).unwrap();
+    let resume = enlisted[0].resume.as_ref().unwrap();
+    assert_eq!(resume.marks.as_ref().unwrap().fresh, at(400));
+    assert!(resume.open.contains_key(&ConversationId::new("CA02").unwrap()));
+}
+
+#[test]
+fn another_label_makes_other_series_and_leaves_the_gauges_of_the_target() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    recorder.note(&poll_went_well(400));
+    let roster = Roster { counting: with_labels(&[]), places: places(&[setup()]) };
+    recorder.turn_to(&roster, at(500)).unwrap();
+    let generation = recorder.generation();
+    assert_eq!(
+        generation.count(Metric::Conversations, &[]),
+        Some(0),
+        "a new series counts from its own start"
+    );
+    assert_eq!(generation.series(Metric::Conversations, &[]).unwrap().start, at(500));
+    assert_eq!(generation.count(Metric::Conversations, PHONE), None);
+    assert_eq!(generation.gauge(Metric::TargetUp, &[]), Some(1.0), "the last poll is still the last");
+    assert_eq!(generation.gauge(Metric::RecentConversations, &[]), Some(1.0));
+    let settled = &[finished("CA01", 10, 45), finished("CA03", 20, 45)];
+    assert_eq!(recorder.take(&walk(900, settled)).counted, 1, "the ledger is the same");
+}
+
+#[test]
+fn another_bucket_begins_only_its_histograms_anew() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    let metrics = Metrics { latency_buckets: vec![1.0, 2.0], ..Metrics::default() };
+    let counting = Counting { layout: Layout::new(&metrics), ..counting() };
+    recorder.turn_to(&Roster { counting, places: places(&[setup()]) }, at(500)).unwrap();
+    let generation = recorder.generation();
+    assert_eq!(generation.count(Metric::TurnLatency, PHONE), Some(0));
+    assert_eq!(generation.count(Metric::ConversationDuration, PHONE), Some(1));
+}
+
+#[test]
+fn other_channels_and_another_host_of_a_target_that_stays_show_at_once() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    let info = ["ws-00000001", "PROJECT-0000001", "proxy", "v2"].map(str::to_owned);
+    let changed = TargetSetup { channels: vec!["VOICE-SIP".into(), "CHAT".into()], info, ..setup() };
+    recorder.turn_to(&roster(&[changed]), at(500)).unwrap();
+    let generation = recorder.generation();
+    assert_eq!(generation.count(Metric::Conversations, &["CHAT"]), Some(0));
+    assert_eq!(generation.count(Metric::Conversations, PHONE), Some(1));
+    assert_eq!(generation.label_sets(Metric::TargetInfo), ["ws-00000001,PROJECT-0000001,proxy,v2"]);
+}
+
+#[test]
+fn a_wider_window_looks_back_as_far_as_the_ledger_does() {
+    let narrow = Counting { recent_window: Duration::from_secs(60), ..counting() };
+    let mut recorder = in_memory(narrow);
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
+    recorder.turn_to(&roster(&[setup()]), at(500)).unwrap();
+    assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(1.0));
+}
+
+#[test]
+fn on_a_broken_disk_nothing_turns_and_the_next_try_does() {
+    let disk = BrokenDisk::default();
+    let backend = disk.clone();
+    let store = Store::on(move || backend.clone()).unwrap();
+    let mut recorder = Recorder::load(store, &[setup()], counting(), at(0)).unwrap().0;
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    disk.1.store(true, SeqCst);
+    recorder.turn_to(&roster(&[sandbox()]), at(500)).unwrap_err();
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1), "as before");
+    disk.1.store(false, SeqCst);
+    recorder.reopen();
+    recorder.turn_to(&roster(&[sandbox()]), at(500)).unwrap();
+    assert_eq!(recorder.generation().targets[0].0.client_env, ClientEnv::Sandbox);
+}

@@ -1,0 +1,157 @@
+//! The configuration of a running process: read again by signal, by request, and by itself.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use polyai_exporter::clock::Clock;
+
+use super::busy::{self, Traffic};
+use super::daemon::{BINARY, Daemon, command, serve_arguments};
+use super::scene::Scene;
+use super::web;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Rechecks of the last calls come a good minute after them.
+const QUIESCE: Duration = Duration::from_secs(90);
+
+async fn scene() -> Scene {
+    let traffic = Traffic { now: Clock::system().now(), before: 300, after: 200, lasting: 15 };
+    Scene::of(busy::projects(11, traffic), TimeDelta::minutes(10)).await
+}
+
+/// The same configuration without its last target.
+fn without_the_last_target(config: &Path) -> String {
+    let text = std::fs::read_to_string(config).unwrap();
+    let (rest, _) = text.rsplit_once("\n  - ").expect("several targets");
+    format!("{rest}\n")
+}
+
+async fn reload(daemon: &mut Daemon) -> (u16, String) {
+    web::ask(daemon.address().await, "POST", "/-/reload").await.unwrap()
+}
+
+async fn targets_shown(daemon: &mut Daemon) -> usize {
+    daemon.metrics().await.lines().filter(|line| line.starts_with("polyai_target_up{")).count()
+}
+
+async fn shows_targets(daemon: &mut Daemon, wanted: usize) {
+    for _ in 0..PATIENCE.as_millis() / 50 {
+        if targets_shown(daemon).await == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{} targets instead of {wanted}: {}", targets_shown(daemon).await, daemon.log());
+}
+
+#[tokio::test]
+async fn a_signal_and_a_request_have_the_file_read_again_and_a_bad_one_is_refused_with_its_place() {
+    let scene = scene().await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let (all, fewer) = (std::fs::read_to_string(&config).unwrap(), without_the_last_target(&config));
+    let mut daemon = Daemon::serve(&config);
+    let targets = targets_shown(&mut daemon).await;
+    assert!(targets >= 2, "{targets} targets");
+
+    std::fs::write(&config, &fewer).unwrap();
+    let hangup = format!("kill -HUP {}", daemon.pid());
+    assert!(command("sh").args(["-c", &hangup]).status().await.unwrap().success());
+    shows_targets(&mut daemon, targets - 1).await;
+
+    std::fs::write(&config, format!("{all}\nmetrics: {{recent_window: 15}}\n")).unwrap();
+    let (status, text) = reload(&mut daemon).await;
+    assert_eq!(status, 500, "{text}");
+    assert!(text.contains("polyai.yaml:"), "{text}");
+    assert!(
+        text.contains("metrics.recent_window: found 15; a duration needs a unit: write \"15s\""),
+        "{text}"
+    );
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let metrics = daemon.metrics().await;
+    assert!(metrics.contains("polyai_exporter_config_last_reload_successful 0\n"), "{metrics}");
+
+    std::fs::write(&config, &all).unwrap();
+    let (status, text) = reload(&mut daemon).await;
+    assert_eq!(status, 200, "{text}");
+    assert!(text.starts_with("reloaded: 1 target added ("), "{text}");
+    let (status, _) = daemon.terminate().await;
+    assert!(status.success());
+}
+
+/// As the kubelet mounts a ConfigMap, and changes it.
+#[tokio::test]
+async fn a_mounted_configuration_that_changes_is_read_again_without_being_told() {
+    let scene = scene().await;
+    let written = scene.config("written.yaml", &scene.path("state"));
+    let mounted = scene.path("mounted");
+    let mount = |version: &str, text: &str| {
+        let folder = mounted.join(version);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("polyai.yaml"), text).unwrap();
+        symlink(version, mounted.join("..tmp")).unwrap();
+        std::fs::rename(mounted.join("..tmp"), mounted.join("..data")).unwrap();
+    };
+    mount("..1", &std::fs::read_to_string(&written).unwrap());
+    symlink("..data/polyai.yaml", mounted.join("polyai.yaml")).unwrap();
+    let mut watching = command(BINARY);
+    watching
+        .args(serve_arguments(&mounted.join("polyai.yaml")))
+        .args(["--config.auto-reload-interval", "1s"]);
+    let mut daemon = Daemon::start(watching);
+    let targets = targets_shown(&mut daemon).await;
+    mount("..2", &without_the_last_target(&written));
+    shows_targets(&mut daemon, targets - 1).await;
+    mount("..3", "targets: []\n");
+    for _ in 0..PATIENCE.as_millis() / 50 {
+        if daemon.log().contains("configuration not reloaded") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(targets_shown(&mut daemon).await, targets - 1, "{}", daemon.log());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let refusals = daemon.log().matches("configuration not reloaded").count();
+    assert_eq!(refusals, 1, "a file that stays bad is told of once");
+    assert!(daemon.terminate().await.0.success());
+}
+
+/// A hundred reloads of a real process, as fast as they go, while it is scraped all the time.
+#[tokio::test]
+async fn no_scrape_fails_and_nothing_is_left_open_while_the_configuration_changes_all_the_time() {
+    let scene = scene().await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let (all, fewer) = (std::fs::read_to_string(&config).unwrap(), without_the_last_target(&config));
+    let mut daemon = Daemon::serve(&config);
+    let address = daemon.address().await;
+    let before = open_files(&daemon);
+    let done = tokio_util::sync::CancellationToken::new();
+    let stopped = done.clone();
+    let scraping = tokio::spawn(async move {
+        let mut scrapes = 0;
+        while !stopped.is_cancelled() {
+            let (status, body) = web::get(address, "/metrics").await.expect("the port stays open");
+            assert_eq!(status, 200, "{body}");
+            scrapes += 1;
+        }
+        scrapes
+    });
+    for round in 0..100 {
+        std::fs::write(&config, if round % 2 == 0 { &fewer } else { &all }).unwrap();
+        let (status, text) = reload(&mut daemon).await;
+        assert_eq!(status, 200, "{text}");
+    }
+    done.cancel();
+    let scrapes = scraping.await.unwrap();
+    assert!(scrapes > 100, "only {scrapes} scrapes");
+    daemon.scrape_until(QUIESCE, |scrape| scene.agrees(scrape)).await;
+    let after = open_files(&daemon);
+    assert!(after <= before + 10, "{after} open files where {before} were");
+    assert!(daemon.terminate().await.0.success());
+}
+
+fn open_files(daemon: &Daemon) -> usize {
+    let files: PathBuf = ["/proc", &daemon.pid(), "fd"].iter().collect();
+    std::fs::read_dir(files).unwrap().count()
+}
