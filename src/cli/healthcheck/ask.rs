@@ -78,8 +78,11 @@ fn failed(error: &reqwest::Error) -> Answer {
     Answer::Silence(if reason.is_empty() { error.to_string() } else { reason })
 }
 
-/// The TLS error within `error`: rustls' errors travel inside those of input and output, whose source they are not.
-fn tls<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
-    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    error.downcast_ref().or_else(|| inner?.downcast_ref())
+/// The TLS error within `error`: rustls' errors travel inside those of input and output, one or two deep, whose sources
+/// they are not.
+fn tls<'e>(mut error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    while let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        error = inner;
+    }
+    error.downcast_ref()
 }
