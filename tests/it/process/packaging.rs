@@ -212,6 +212,24 @@ fn included(path: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+fn the_image_listens_where_the_program_does_and_nobody_is_root() {
+    let dockerfile = read("Dockerfile");
+    let port = polyai_exporter::config::Server::default().listen.port();
+    for line in [
+        &*format!("EXPOSE {port}"),
+        "USER 65532:65532",
+        "ENTRYPOINT [\"/polyai-exporter\"]",
+        "CMD [\"serve\"]",
+        // The state of a configuration that names no folder is in ./data.
+        "WORKDIR /",
+        "VOLUME /data",
+    ] {
+        assert!(dockerfile.lines().any(|found| found == line), "{line:?} is not in {dockerfile}");
+    }
+    assert!(dockerfile.contains("CMD [\"/polyai-exporter\", \"healthcheck\"]\n"), "{dockerfile}");
+}
+
+#[test]
 fn the_image_has_a_compiler_that_the_program_is_written_for() {
     let (dockerfile, manifest) = (read("Dockerfile"), read("Cargo.toml"));
     let version = |text: &str, before: &str| -> Vec<u32> {
