@@ -1,0 +1,161 @@
+//! The exporter's configuration on its way through Helm, and what the exporter says of it.
+
+use std::path::Path;
+use std::process::Command;
+
+use yaml_rust2::Yaml;
+
+use super::chart::{Scenario, scenario, scenarios, yaml};
+use super::engine::{Rendered, helm3, one, rendered};
+use super::object::{Object, Pod, items, of, the};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_polyai-exporter");
+
+/// The configuration in the objects, if they have one.
+fn configuration(objects: &[Object]) -> Option<&str> {
+    of(objects, "ConfigMap").find_map(|map| map.yaml["data"]["polyai.yaml"].as_str())
+}
+
+fn values(scenario: &Scenario) -> Yaml {
+    yaml(&scenario.text)["config"].clone()
+}
+
+#[test]
+fn a_text_survives_byte_for_byte() {
+    let text = scenario("text");
+    let Some(rendered) = one(text.clone()) else { return };
+    let written = values(&text).into_string().unwrap();
+    for hard in ["{{ .Release.Name }}", "# the project label", "PROJECT-0000001  \n", "'ws-00000001'"] {
+        assert!(written.contains(hard), "{hard}: {written}");
+    }
+    assert_eq!(configuration(&rendered.objects), Some(written.as_str()));
+    let Some(by_helm3) = helm3(&text) else { return };
+    assert_eq!(configuration(&by_helm3.unwrap()), Some(written.as_str()));
+}
+
+#[test]
+fn an_object_keeps_its_meaning() {
+    let scenario = scenario("full");
+    let Some(rendered) = one(scenario.clone()) else { return };
+    let found = yaml(configuration(&rendered.objects).unwrap());
+    let expected = values(&scenario);
+    // Helm sorts keys.
+    assert_eq!(
+        super::values::json(&without_fractions(&found)),
+        super::values::json(&without_fractions(&expected))
+    );
+    assert_eq!(found["metrics"]["latency_buckets"], expected["metrics"]["latency_buckets"]);
+    assert_eq!(found["polling"]["anchor"].as_str(), Some("2026-01-31T00:00:00Z"), "a time stays a text");
+    assert_eq!(found["polling"]["page_size"].as_i64(), Some(1000));
+}
+
+/// Without the list of bounds, whose fractions are compared on their own.
+fn without_fractions(configuration: &Yaml) -> Yaml {
+    let mut table = configuration.clone().into_hash().unwrap();
+    let metrics = Yaml::String("metrics".to_owned());
+    if let Some(Yaml::Hash(metrics)) = table.get_mut(&metrics) {
+        metrics.remove(&Yaml::String("latency_buckets".to_owned()));
+    }
+    Yaml::Hash(table)
+}
+
+/// The pod's own environment and files, as far as they can be had here, and the exporter's own `check`.
+#[test]
+fn the_exporter_accepts_what_its_pod_would_get() {
+    let Some(all) = rendered(&scenarios()) else { return };
+    let mut checked = 0;
+    for one in &all {
+        let Some(text) = configuration(&one.objects) else { continue };
+        let pod = the(&one.objects, "StatefulSet").pod().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("polyai.yaml");
+        let secrets = folder.path().join("secrets");
+        std::fs::write(&config, text.replace("/secrets/", &format!("{}/", secrets.display()))).unwrap();
+        secret_files(pod, text, &secrets);
+        let mut command = Command::new(BINARY);
+        command.env_clear().args(["check", "--config"]).arg(&config).envs(environment(pod));
+        let output = command.output().unwrap();
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{}: {said}", one.name);
+        assert!(said.contains("state       /data\n"), "{}: {said}", one.name);
+        let listen = items(&pod.exporter()["env"]).next().unwrap()["value"].as_str().unwrap();
+        assert!(said.contains(&format!("listen      {listen}\n")), "{}: {said}", one.name);
+        checked += 1;
+    }
+    assert_eq!(checked, all.len() - 1, "all but the one whose configuration is there already");
+}
+
+/// Each variable of the exporter's container, those from Secrets with a value made up.
+fn environment(pod: Pod<'_>) -> Vec<(String, String)> {
+    let mut variables: Vec<(String, String)> = items(&pod.exporter()["env"])
+        .map(|variable| (variable["name"].as_str().unwrap(), variable["value"].as_str().unwrap_or("a-key")))
+        // Its certificate is not here.
+        .filter(|(name, _)| *name != "POLYAI_EXPORTER__SERVER__WEB_CONFIG_FILE")
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    if !pod.exporter()["envFrom"].is_badvalue() {
+        variables.push(("POLYAI_API_KEY".to_owned(), "a-key".to_owned()));
+    }
+    variables
+}
+
+/// A file for each `api_key_file`, which must be in a Secret that is mounted there.
+fn secret_files(pod: Pod<'_>, config: &str, folder: &Path) {
+    for target in items(&yaml(config)["targets"]) {
+        let Some(path) = target["api_key_file"].as_str() else { continue };
+        let (mount, _) = path.rsplit_once('/').unwrap();
+        let mounts: Vec<_> =
+            items(&pod.exporter()["volumeMounts"]).map(|one| one["mountPath"].as_str().unwrap()).collect();
+        assert!(mounts.contains(&mount), "{path}: {mounts:?}");
+        let file = folder.join(path.strip_prefix("/secrets/").unwrap());
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "a-key").unwrap();
+    }
+}
+
+/// What the pods call is there: a flag that the exporter does not know would end it at once.
+#[test]
+fn the_exporter_knows_every_command_and_flag_that_the_chart_uses() {
+    let Some(all) = rendered(&scenarios()) else { return };
+    for (command, flags) in all.iter().flat_map(calls) {
+        let Some(help) = help(&command) else {
+            // It comes with the image.
+            assert_eq!(command, "healthcheck", "there is no such command");
+            continue;
+        };
+        for flag in flags {
+            let known = help.split_whitespace().any(|word| word.trim_end_matches(',') == flag);
+            assert!(known, "{command} has no flag {flag}: {help}");
+        }
+    }
+}
+
+/// The flags of a command, in words; none if there is no such command.
+fn help(command: &str) -> Option<String> {
+    let output = Command::new(BINARY).env_clear().args([command, "--help"]).output().unwrap();
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+/// Each call of the exporter in the pods: the command and its flags, without their values.
+fn calls(rendered: &Rendered) -> Vec<(String, Vec<String>)> {
+    let mut calls = Vec::new();
+    for pod in rendered.objects.iter().filter_map(Object::pod) {
+        let container = pod.exporter();
+        calls.push(call(&container["args"], 0));
+        for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+            let command = &container[probe]["exec"]["command"];
+            if !command.is_badvalue() {
+                assert_eq!(command[0].as_str(), Some("/polyai-exporter"));
+                calls.push(call(command, 1));
+            }
+        }
+    }
+    calls
+}
+
+fn call(arguments: &Yaml, at: usize) -> (String, Vec<String>) {
+    let words = super::object::texts(arguments);
+    let flags = words[at + 1..].iter().map(|word| word.split('=').next().unwrap().to_owned()).collect();
+    (words[at].to_owned(), flags)
+}
