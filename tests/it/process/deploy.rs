@@ -92,6 +92,8 @@ fn prometheus_loads_the_rules_and_nothing_else_that_lies_beside_them() {
 fn the_exporter_is_the_image_of_the_dockerfile_and_every_service_has_no_privileges() {
     let compose = yaml("compose.yml");
     let exporter = &compose["services"]["exporter"];
+    let image = format!("polyai-exporter:${{POLYAI_EXPORTER_VERSION:-{}}}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(exporter["image"].as_str(), Some(&*image));
     assert_eq!(exporter["build"]["context"].as_str(), Some(".."));
     assert!(exporter["build"]["dockerfile"].is_badvalue(), "the one that is found without a name");
     assert_eq!(exporter["read_only"].as_bool(), Some(true));
