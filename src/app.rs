@@ -22,7 +22,7 @@ pub use reload::{Attempt, Configuration, InForce, Load, Reloads, Trigger};
 
 use crate::api::client::ClientError;
 use crate::clock::Clock;
-use crate::config::{Loaded, Settings};
+use crate::config::{Loaded, Problems, Settings};
 use crate::events::Events;
 use crate::ledger::store::{Store, StoreError};
 use crate::moment::Moment;
@@ -30,6 +30,7 @@ use crate::recorder::task::{Published, Task};
 use crate::recorder::{Recorder, Resume};
 use crate::selfstats::{BuildInfo, SelfStats};
 use crate::server::{BindError, Limits, Routes, Server};
+use crate::web::{Prepared, Web};
 use fleet::{Fleet, Surroundings};
 use ready::Ready;
 use reload::Reloader;
@@ -43,6 +44,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 pub struct App {
     server: Server,
     routes: Routes,
+    watching: Watching,
     recorder: Task,
     reloader: Reloader,
     reloads: Reloads,
@@ -62,6 +64,9 @@ pub enum BuildError {
     /// The HTTP client.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The web configuration.
+    #[error("{0}")]
+    Web(Problems),
 }
 
 /// How it ended.
@@ -95,7 +100,8 @@ impl App {
         let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(clock.now()));
         let events = Events::new(stats.clone());
         let (recorder, resumes) = load(settings, &clock, open).await?;
-        let server = Server::bind(settings.server.listen, Limits::default(), events.clone()).await?;
+        let web = open_web(settings, &clock).await?;
+        let server = Server::bind(&settings.server.listen, Limits::default(), events.clone()).await?;
         let (task, handle, published) = Task::new(recorder, events.clone(), stats.clone());
         let around = Surroundings {
             clock: clock.clone(),
@@ -108,9 +114,10 @@ impl App {
         let shown = derive::shown(settings);
         let scrape = Arc::new(Scrape::new(published.clone(), stats.clone(), shown, clock.clone()));
         let ready = Arc::new(Ready(fleet.roll()));
-        let (reloader, reloads) = Reloader::new(fleet, scrape.clone(), clock, stats, events);
+        let watching = Watching { web: web.clone(), events: events.clone(), clock: clock.clone() };
+        let (reloader, reloads) = Reloader::new(fleet, scrape.clone(), web, clock, stats, events);
         let routes = Routes::new(scrape, ready);
-        Ok(Self { server, routes, recorder: task, reloader, reloads, resumes, published })
+        Ok(Self { server, routes, watching, recorder: task, reloader, reloads, resumes, published })
     }
 
     /// Lets the configuration, which was `loaded` before, be read again with `load`: when somebody asks for it, and, with
@@ -131,8 +138,8 @@ impl App {
         self.reloader.configuration()
     }
 
-    /// Where it serves.
-    pub fn address(&self) -> SocketAddr {
+    /// Where it serves, if it does so over TCP; the first such address.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.server.address()
     }
 
@@ -143,12 +150,14 @@ impl App {
 
     /// Runs until `stop`; then pollers stop, what they handed over is committed, and open scrapes are answered.
     pub async fn run(self, stop: CancellationToken) -> Ended {
-        let Self { server, routes, recorder, mut reloader, resumes, .. } = self;
+        let Self { server, routes, watching, recorder, mut reloader, resumes, .. } = self;
         info!(targets = resumes.len(), "polling");
         let (give_up, stop_server) = (CancellationToken::new(), CancellationToken::new());
         reloader.fleet.start(resumes);
         let mut recorder = tokio::spawn(recorder.run(give_up.clone()));
-        let serving = tokio::spawn(server.run(routes, stop_server.clone()));
+        let Watching { web, events, clock } = watching;
+        let serving = tokio::spawn(server.run(routes, web.clone(), stop_server.clone()));
+        let watching = tokio::spawn(web.watch(events, clock, stop_server.clone()));
 
         let early = tokio::select! {
             () = stop.cancelled() => None,
@@ -174,6 +183,8 @@ impl App {
         };
         stop_server.cancel();
         let connections_left = serving.await.map_or(0, |drained| drained.left);
+        // It ends with the server, whatever it has found last.
+        let _ = watching.await;
         match committed {
             Some(Ok(Ok(()))) if left == 0 => {
                 info!(connections_left, "stopped; all that was counted is in the state");
@@ -188,6 +199,27 @@ impl App {
                 Ended::Cut
             }
         }
+    }
+}
+
+/// What the watch over the web configuration needs.
+struct Watching {
+    web: Web,
+    events: Events,
+    clock: Clock,
+}
+
+async fn open_web(settings: &Settings, clock: &Clock) -> Result<Web, BuildError> {
+    let (file, now) = (settings.server.web_config_file.clone(), clock.now());
+    match tokio::task::spawn_blocking(move || Prepared::read(file.as_deref(), now)).await {
+        Ok(prepared) => {
+            let prepared = prepared.map_err(BuildError::Web)?;
+            for warning in prepared.warnings() {
+                warn!(%warning, "web configuration");
+            }
+            Ok(Web::new(prepared))
+        }
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }
 

@@ -26,3 +26,4 @@ pub mod server;
 pub mod shutdown;
 pub mod simulator;
 pub mod target;
+pub mod web;

@@ -38,12 +38,19 @@ impl Difference {
     /// # Errors
     /// When something does that a running daemon cannot change.
     pub(super) fn between(old: &Settings, new: &Settings) -> Result<Self, NeedsRestart> {
-        let fixed = [("server.listen", old.server != new.server), ("storage", old.storage != new.storage)];
+        let fixed = [
+            ("server.listen", old.server.listen != new.server.listen),
+            ("storage", old.storage != new.storage),
+        ];
         let fixed: Vec<_> = fixed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect();
         if !fixed.is_empty() {
             return Err(NeedsRestart(fixed));
         }
-        let sections = [("polling", old.polling != new.polling), ("metrics", old.metrics != new.metrics)];
+        let sections = [
+            ("polling", old.polling != new.polling),
+            ("metrics", old.metrics != new.metrics),
+            ("server.web_config_file", old.server.web_config_file != new.server.web_config_file),
+        ];
         let (before, after) = (by_key(old), by_key(new));
         let mut difference = Self {
             sections: sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect(),
@@ -165,7 +172,7 @@ mod tests {
     #[test]
     fn ports_and_state_stay_until_a_restart() {
         let mut new = settings(&["a"]);
-        new.server.listen.set_port(1);
+        new.server.listen = vec!["127.0.0.1:1".parse().unwrap()];
         new.storage = Storage::Directory("elsewhere".into());
         let refusal = Difference::between(&settings(&["a"]), &new).unwrap_err().to_string();
         assert!(refusal.starts_with("server.listen and storage changed, which needs a restart"), "{refusal}");

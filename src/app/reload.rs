@@ -22,6 +22,7 @@ use crate::events::Events;
 use crate::moment::Moment;
 use crate::selfstats::SelfStats;
 use crate::server::{Reload, Reloading};
+use crate::web::{Prepared, Web};
 
 /// Reads the configuration from where it came from. May wait for files.
 pub type Load = Arc<dyn Fn() -> Result<Loaded, Problems> + Send + Sync>;
@@ -106,6 +107,7 @@ impl Reload for Reloads {
 pub(super) struct Reloader {
     pub(super) fleet: Fleet,
     scrape: Arc<Scrape>,
+    web: Web,
     load: Option<Load>,
     watch: Watch,
     requests: mpsc::Receiver<Request>,
@@ -135,6 +137,7 @@ impl Reloader {
     pub(super) fn new(
         fleet: Fleet,
         scrape: Arc<Scrape>,
+        web: Web,
         clock: Clock,
         stats: SelfStats,
         events: Events,
@@ -148,7 +151,10 @@ impl Reloader {
         };
         let configuration = Arc::new(ArcSwap::from_pointee(in_force));
         let (load, watch) = (None, Watch::default());
-        (Self { fleet, scrape, load, watch, requests, configuration, clock, stats, events }, Reloads(outbox))
+        (
+            Self { fleet, scrape, web, load, watch, requests, configuration, clock, stats, events },
+            Reloads(outbox),
+        )
     }
 
     /// From now on the configuration, which was `loaded` before, is read again with `load`.
@@ -213,8 +219,14 @@ impl Reloader {
     async fn attempt(&mut self) -> Result<String, Refusal> {
         let load = self.load.clone().ok_or(Refusal::NoSource)?;
         self.watch.look().await;
-        let loaded = tokio::task::spawn_blocking(move || load()).await?.map_err(Refusal::Problems)?;
-        for warning in &loaded.warnings {
+        let now = self.clock.now();
+        let both = move || {
+            let loaded = load()?;
+            let web = Prepared::read(loaded.settings.server.web_config_file.as_deref(), now)?;
+            Ok((loaded, web))
+        };
+        let (loaded, web) = tokio::task::spawn_blocking(both).await?.map_err(Refusal::Problems)?;
+        for warning in loaded.warnings.iter().chain(web.warnings()) {
             warn!(%warning, "configuration");
         }
         let difference = Difference::between(self.fleet.settings(), &loaded.settings)?;
@@ -224,7 +236,13 @@ impl Reloader {
             self.scrape.show(derive::shown(&settings));
         }
         self.watch.over(loaded.files);
-        Ok(difference.to_string())
+        let has_changed = self.web.install(web);
+        self.stats.set_web_config_usable(true);
+        Ok(match (has_changed, difference == Difference::default()) {
+            (false, _) => difference.to_string(),
+            (true, true) => "web configuration changed".to_owned(),
+            (true, false) => format!("{difference}; web configuration changed"),
+        })
     }
 }
 

@@ -6,8 +6,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
+
 use super::{Failure, live};
+use crate::clock::Clock;
 use crate::config::{self, Budget, Input, Loaded, Problems, Settings, Storage, Target, budgets, span};
+use crate::web::Prepared;
 
 /// The flags of `check`.
 #[derive(Debug, Clone, clap::Args)]
@@ -15,6 +19,9 @@ pub struct Check {
     /// Configuration file: YAML, or TOML or JSON by extension. Without it, the environment alone is checked.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The web configuration of the Prometheus exporters, with the certificates that it names. Wins over server.web_config_file.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config_file: Option<PathBuf>,
     /// Also ask each target for one conversation, and say in words what the answer means.
     #[arg(long)]
     pub live: bool,
@@ -25,7 +32,12 @@ pub struct Check {
 /// # Errors
 /// When `out` cannot be written.
 pub async fn run(flags: &Check, env: &BTreeMap<String, String>, out: &mut impl Write) -> Result<u8, Failure> {
-    let outcome = config::load(&Input { file: flags.config.as_deref(), env, listen: None });
+    let web_config_file = flags.web_config_file.as_deref();
+    let outcome = config::load(&Input { file: flags.config.as_deref(), env, listen: &[], web_config_file });
+    let (outcome, web) = with_web(outcome, Clock::system().now());
+    if let Some(web) = web {
+        writeln!(out, "web         {web}").map_err(|error| Failure::run_time(&error))?;
+    }
     let verdict = offline(&outcome, out).map_err(|error| Failure::run_time(&error))?;
     match (outcome, flags.live) {
         (Ok(loaded), true) => {
@@ -33,6 +45,23 @@ pub async fn run(flags: &Check, env: &BTreeMap<String, String>, out: &mut impl W
             Ok(u8::from(!all_well))
         }
         (Ok(_) | Err(_), _) => Ok(verdict.exit_code()),
+    }
+}
+
+/// Checks the web configuration as well, if there is one: its problems and warnings join those of the configuration. What it
+/// amounts to comes beside them, in words.
+fn with_web(
+    outcome: Result<Loaded, Problems>,
+    now: DateTime<Utc>,
+) -> (Result<Loaded, Problems>, Option<String>) {
+    let Ok(mut loaded) = outcome else { return (outcome, None) };
+    let Some(file) = loaded.settings.server.web_config_file.clone() else { return (Ok(loaded), None) };
+    match Prepared::read(Some(&file), now) {
+        Ok(prepared) => {
+            loaded.warnings.extend_from_slice(prepared.warnings());
+            (Ok(loaded), Some(format!("{}: {}", file.display(), prepared.summary())))
+        }
+        Err(problems) => (Err(problems), None),
     }
 }
 
@@ -92,7 +121,8 @@ fn settings(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
         Storage::Ephemeral => "in memory, gone with the process".to_owned(),
     };
     let ages: Vec<String> = polling.recheck.iter().map(|age| span(*age)).collect();
-    writeln!(out, "listen      {}", settings.server.listen)?;
+    let listen: Vec<String> = settings.server.listen.iter().map(ToString::to_string).collect();
+    writeln!(out, "listen      {}", listen.join(", "))?;
     writeln!(out, "state       {state}")?;
     writeln!(
         out,

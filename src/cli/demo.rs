@@ -86,7 +86,7 @@ pub async fn run(flags: &Flags, stop: CancellationToken, out: &mut impl Write) -
     let open = move || store.map_or_else(|| Store::open(&storage), Ok);
     let app =
         App::build_on(&settings, Clock::system(), open).await.map_err(|error| Failure::run_time(&error))?;
-    let (address, published) = (app.address(), app.published());
+    let (address, published) = (app.address().unwrap_or(flags.listen), app.published());
     introduce(out, address, simulator.addr).map_err(|error| Failure::run_time(&error))?;
     let running = tokio::spawn(app.run(stop.clone()));
     if let Some(generation) = first_numbers(&published, &stop).await {
@@ -125,7 +125,7 @@ fn settings(flags: &Flags, simulator: SocketAddr, projects: &[Project]) -> Setti
         .collect();
     targets.sort_by(|a, b| a.key.cmp(&b.key));
     Settings {
-        server: Server { listen: flags.listen },
+        server: Server { listen: vec![flags.listen.into()], web_config_file: None },
         storage: Storage::Ephemeral,
         polling,
         metrics: Metrics::default(),

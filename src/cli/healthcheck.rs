@@ -6,17 +6,15 @@
 mod ask;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use ask::{Answer, ask};
 
 use super::Failure;
-use crate::config;
+use crate::config::{self, ListenAddress, Server};
 
 /// The flags of `healthcheck`.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,9 +22,13 @@ pub struct Healthcheck {
     /// The configuration file of the daemon; only the address is taken from it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where the daemon listens, as `serve` was told: ADDRESS:PORT, or unix:/path; wins over the configuration.
-    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
-    pub listen: Option<Door>,
+    /// Where the daemon listens, as `serve` was told; wins over the configuration. Of several addresses one is enough.
+    #[arg(long = "web.listen-address", value_name = "ADDRESS:PORT")]
+    pub listen: Option<ListenAddress>,
+    /// The web configuration, if `serve` was given one; TLS is then tried first. Without it too TLS is found out, but the
+    /// daemon counts a request that was not meant for it.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config_file: Option<PathBuf>,
     /// Ask whether the numbers can be trusted yet, not only whether the process answers.
     #[arg(long)]
     pub ready: bool,
@@ -35,68 +37,12 @@ pub struct Healthcheck {
     pub timeout: Duration,
 }
 
-/// Where the daemon is asked.
+/// Where the daemon is asked, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Door {
-    /// A port. An address for all interfaces is asked on the loopback interface.
-    Port(SocketAddr),
-    /// A unix socket.
-    Socket(PathBuf),
-}
-
-impl FromStr for Door {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return if path.starts_with('/') {
-                Ok(Self::Socket(path.into()))
-            } else {
-                Err("the path of a unix socket begins with a slash: unix:/run/polyai-exporter.sock"
-                    .to_owned())
-            };
-        }
-        // As Prometheus' own flags have it: no address means every address.
-        let whole = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-        whole
-            .parse()
-            .map(Self::Port)
-            .map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:9890, or unix:/path".to_owned())
-    }
-}
-
-impl Door {
-    /// As it is reached from this machine.
-    ///
-    /// # Errors
-    /// A sentence, if nobody can tell: port 0 stands for whichever port was free.
-    fn seen_here(self) -> Result<Self, String> {
-        match self {
-            Self::Port(address) if address.port() == 0 => Err(
-                "the daemon took a free port (0), which only its log tells: give it in --web.listen-address"
-                    .to_owned(),
-            ),
-            Self::Port(mut address) => {
-                if address.ip().is_unspecified() {
-                    address.set_ip(match address.ip() {
-                        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-                    });
-                }
-                Ok(Self::Port(address))
-            }
-            Self::Socket(path) => Ok(Self::Socket(path)),
-        }
-    }
-}
-
-impl fmt::Display for Door {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Port(address) => address.fmt(f),
-            Self::Socket(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
+struct Door {
+    address: ListenAddress,
+    /// Whether it has a web configuration, which is where TLS is switched on.
+    has_web_config: bool,
 }
 
 /// What is asked.
@@ -130,20 +76,53 @@ pub async fn run(
     let door = door(flags, env).map_err(|sentence| Failure::run_time(&sentence))?;
     let question = if flags.ready { Question::Ready } else { Question::Healthy };
     let answer = ask(&door, question.path(), flags.timeout).await;
+    let address = &door.address;
     let sentence =
-        judge(question, &answer).map_err(|sentence| Failure::run_time(&format!("{door} {sentence}")))?;
-    writeln!(out, "{door} {sentence}").map_err(|error| Failure::run_time(&error))
+        judge(question, &answer).map_err(|sentence| Failure::run_time(&format!("{address} {sentence}")))?;
+    writeln!(out, "{address} {sentence}").map_err(|error| Failure::run_time(&error))
 }
 
 fn door(flags: &Healthcheck, env: &BTreeMap<String, String>) -> Result<Door, String> {
-    let told = match &flags.listen {
-        Some(door) => door.clone(),
-        None => {
-            let server = config::server(flags.config.as_deref(), env);
-            Door::Port(server.map_err(|problems| problems.to_string())?.listen)
-        }
+    // What the flags tell needs no configuration, nor one that can be read.
+    let server = match (&flags.listen, &flags.config) {
+        (Some(_), None) => Server::default(),
+        (_, config) => config::server(config.as_deref(), env).map_err(|problems| problems.to_string())?,
     };
-    told.seen_here()
+    let told = flags.listen.clone().or_else(|| server.listen.into_iter().next());
+    let address = told.ok_or_else(|| "the configuration names no address".to_owned())?;
+    Ok(Door {
+        address: seen_here(address)?,
+        has_web_config: flags.web_config_file.is_some() || server.web_config_file.is_some(),
+    })
+}
+
+/// An address as it is reached from this machine: one that stands for all is asked on the loopback interface.
+///
+/// # Errors
+/// A sentence, if nobody can tell where the daemon is.
+fn seen_here(told: ListenAddress) -> Result<ListenAddress, String> {
+    match told {
+        ListenAddress::Everywhere(port) if port != 0 => {
+            Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
+        }
+        ListenAddress::Socket(mut address) if address.port() != 0 => {
+            if address.ip().is_unspecified() {
+                address.set_ip(match address.ip() {
+                    IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                    IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                });
+            }
+            Ok(address.into())
+        }
+        ListenAddress::Socket(_) | ListenAddress::Everywhere(_) => {
+            Err("the daemon took a free port (0), which only its log tells: give it in --web.listen-address"
+                .to_owned())
+        }
+        ListenAddress::Unix(path) => Ok(ListenAddress::Unix(path)),
+        ListenAddress::Inherited => {
+            Err("the sockets are systemd's: give the address of one in --web.listen-address".to_owned())
+        }
+    }
 }
 
 /// What `answer` to `question` means, as the rest of a sentence that begins with the address.
@@ -184,18 +163,12 @@ mod tests {
             ("10.0.0.7:80", "10.0.0.7:80"),
             ("unix:/run/polyai.sock", "unix:/run/polyai.sock"),
         ] {
-            assert_eq!(told.parse::<Door>().unwrap().seen_here().unwrap().to_string(), asked, "{told}");
+            assert_eq!(seen_here(told.parse().unwrap()).unwrap().to_string(), asked, "{told}");
         }
-        assert!("127.0.0.1:0".parse::<Door>().unwrap().seen_here().unwrap_err().contains("log"));
-    }
-
-    #[test]
-    fn what_is_no_address_is_refused_with_what_would_be_right() {
-        for (told, said) in
-            [("9890", "127.0.0.1:9890"), ("unix:run.sock", "begins with a slash"), ("", "unix:/path")]
-        {
-            assert!(told.parse::<Door>().unwrap_err().contains(said), "{told}");
+        for nowhere in ["127.0.0.1:0", ":0"] {
+            assert!(seen_here(nowhere.parse().unwrap()).unwrap_err().contains("log"), "{nowhere}");
         }
+        assert!(seen_here(ListenAddress::Inherited).unwrap_err().contains("systemd"));
     }
 
     #[test]

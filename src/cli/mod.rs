@@ -6,6 +6,7 @@ pub mod demo;
 pub mod healthcheck;
 pub mod live;
 pub mod man;
+mod notify;
 pub mod rules;
 pub mod serve;
 pub mod simulate;

@@ -1,7 +1,6 @@
 //! `serve`: the daemon.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +9,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::Failure;
-use crate::app::{App, Ended, Load, Reloads, Trigger};
+use super::{Failure, notify};
+use crate::app::{App, BuildError, Ended, Load, Reloads, Trigger};
 use crate::clock::Clock;
-use crate::config::{self, Input};
+use crate::config::{self, Input, ListenAddress};
 
 /// The flags of `serve`.
 #[derive(Debug, Clone, clap::Args)]
@@ -22,9 +21,17 @@ pub struct Serve {
     /// POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID give one target.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where to serve /metrics; wins over server.listen.
+    /// Where to serve /metrics: an IP address and port, :PORT for all addresses, or unix:/PATH; may be repeated. Wins over
+    /// server.listen.
     #[arg(long = "web.listen-address", value_name = "ADDRESS:PORT")]
-    pub listen: Option<SocketAddr>,
+    pub listen: Vec<ListenAddress>,
+    /// Serve on the sockets that systemd hands over instead of binding addresses.
+    #[arg(long = "web.systemd-socket", conflicts_with = "listen")]
+    pub systemd_socket: bool,
+    /// The web configuration of the Prometheus exporters: TLS, client certificates, users, headers. Wins over
+    /// server.web_config_file.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config_file: Option<PathBuf>,
     /// Look at the files of the configuration this often, and read them again when they have changed; at least 1s. Without
     /// it, SIGHUP and POST /-/reload have them read again.
     #[arg(long = "config.auto-reload-interval", value_name = "DURATION", value_parser = reload_interval)]
@@ -53,11 +60,16 @@ pub async fn run(
     for warning in &loaded.warnings {
         warn!(%warning, "configuration");
     }
-    let app =
-        App::build(&loaded.settings, Clock::system()).await.map_err(|error| Failure::run_time(&error))?;
+    let app = App::build(&loaded.settings, Clock::system()).await.map_err(|error| match error {
+        BuildError::Web(problems) => Failure::configuration(&problems),
+        BuildError::Store(_) | BuildError::Bind(_) | BuildError::Client(_) => Failure::run_time(&error),
+    })?;
     let app = app.reloading(&loaded, load, flags.auto_reload_interval);
     let reloading = tokio::spawn(reload_on(hangups, app.reloads()));
+    let stopping = tokio::spawn(tell_of_the_stop(stop.clone()));
+    notify::ready();
     let ended = app.run(stop).await;
+    stopping.abort();
     reloading.abort();
     match ended {
         Ended::Orderly => Ok(()),
@@ -67,13 +79,25 @@ pub async fn run(
 
 /// The configuration that these flags and this environment name, as often as it is asked for.
 fn source(flags: &Serve, env: &BTreeMap<String, String>) -> Load {
-    let (file, env, listen) = (flags.config.clone(), env.clone(), flags.listen);
-    Arc::new(move || config::load(&Input { file: file.as_deref(), env: &env, listen }))
+    let (flags, env) = (flags.clone(), env.clone());
+    let listen = if flags.systemd_socket { vec![ListenAddress::Inherited] } else { flags.listen };
+    let (file, web_config_file) = (flags.config, flags.web_config_file);
+    Arc::new(move || {
+        let web_config_file = web_config_file.as_deref();
+        config::load(&Input { file: file.as_deref(), env: &env, listen: &listen, web_config_file })
+    })
+}
+
+async fn tell_of_the_stop(stop: CancellationToken) {
+    stop.cancelled().await;
+    notify::stopping();
 }
 
 /// The outcome is in the log.
 async fn reload_on(mut hangups: Signal, reloads: Reloads) {
     while hangups.recv().await.is_some() {
+        notify::reloading();
         let _ = reloads.reload(Trigger::Signal).await;
+        notify::ready();
     }
 }

@@ -80,6 +80,11 @@ impl Problems {
         (!complaints.is_empty()).then_some(Self(complaints))
     }
 
+    /// Of one complaint.
+    pub(crate) fn of(complaint: Complaint) -> Self {
+        Self(vec![complaint])
+    }
+
     /// The complaints, at least one.
     pub fn complaints(&self) -> &[Complaint] {
         &self.0

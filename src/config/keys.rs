@@ -64,9 +64,15 @@ const DIMENSIONS: &[&str] = &[Dimension::Channel.as_str(), Dimension::Variant.as
 pub(super) const KEYS: &[Key] = &[
     key(
         "server.listen",
-        Shape::Address,
+        Shape::Addresses,
         Value("\"0.0.0.0:9890\""),
-        "Where to serve `/metrics`; port 0 takes a free port.",
+        "Where to serve `/metrics`: one address or a list; port 0 takes a free port.",
+    ),
+    key(
+        "server.web_config_file",
+        Shape::Path,
+        Value("null"),
+        "The web configuration of the Prometheus exporters (TLS, client certificates, users, headers), relative to the folder of the configuration file; without it plain HTTP for everyone.",
     ),
     key(
         "storage.path",
@@ -239,7 +245,6 @@ pub(super) const KEYS: &[Key] = &[
 /// What the design has and this version has not: refused, so that nobody relies on it. Each line goes away with the
 /// change that brings it. A value after `=` is refused alone; a section is refused whole.
 pub(super) const NOT_YET: &[&str] = &[
-    "server.web_config_file",
     "polling.sources_interval",
     "targets[].platform_api_key",
     "targets[].platform_api_key_env",

@@ -14,6 +14,7 @@ mod credential;
 mod environment;
 mod file;
 mod keys;
+mod listen;
 mod nearest;
 mod reader;
 mod reference;
@@ -26,12 +27,12 @@ mod targets;
 mod tree;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use budget::{Budget, budgets};
 pub use complaint::{Complaint, Place, Problems};
 pub use keys::{Key, Preset};
+pub use listen::{ListenAddress, NoAddress};
 pub use reference::{reference, reference_markdown, variable};
 pub use secret::Secret;
 pub use settings::{CaFile, Dimension, Metrics, Polling, Server, Settings, Storage, Target};
@@ -53,8 +54,10 @@ pub struct Input<'a> {
     pub file: Option<&'a Path>,
     /// The environment variables.
     pub env: &'a BTreeMap<String, String>,
-    /// `--web.listen-address`, which wins over file and environment.
-    pub listen: Option<SocketAddr>,
+    /// `--web.listen-address`, which wins over file and environment; none given: empty.
+    pub listen: &'a [ListenAddress],
+    /// `--web.config.file`, which wins as well; relative to the working directory.
+    pub web_config_file: Option<&'a Path>,
 }
 
 /// A configuration that can be used.
@@ -93,14 +96,17 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
         without_file: input.file.is_none(),
     };
     let mut settings = Settings {
-        server: sections::server(&mut reader, &root),
+        server: sections::server(&mut reader, &root, &around.folder),
         storage: sections::storage(&mut reader, &root),
         polling: sections::polling(&mut reader, &root),
         metrics: sections::metrics(&mut reader, &root),
         targets: if has_targets { targets::targets(&mut reader, &root, &around) } else { Vec::new() },
     };
-    if let Some(listen) = input.listen {
-        settings.server.listen = listen;
+    if !input.listen.is_empty() {
+        settings.server.listen = input.listen.to_vec();
+    }
+    if let Some(path) = input.web_config_file {
+        settings.server.web_config_file = Some(path.to_path_buf());
     }
     if let Some(problems) = Problems::from_complaints(reader.complaints) {
         return Err(problems);
@@ -120,7 +126,7 @@ pub fn server(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Ser
     // Complaints about other sections among them: whoever runs the daemon has been told.
     let _ = environment::overlay(&mut root, env);
     let mut reader = Reader { complaints, ..Reader::default() };
-    let server = sections::server(&mut reader, &root);
+    let server = sections::server(&mut reader, &root, &file.map(file::folder_of).unwrap_or_default());
     Problems::from_complaints(reader.complaints).map_or(Ok(server), Err)
 }
 

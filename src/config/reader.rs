@@ -4,7 +4,6 @@
 //! conversion: only values from the environment, which are text by nature, are parsed from text.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::complaint::{Complaint, Place, quoted};
 use super::keys::{Key, NOT_YET, Preset, find, join};
+use super::listen::ListenAddress;
 use super::shape::{MOST_BOUNDS, Shape};
 use super::tree::{Node, Value};
 
@@ -166,8 +166,17 @@ impl Reader {
         self.distinct(items)
     }
 
-    pub(super) fn address(&mut self, section: &Section<'_>, name: &str) -> Option<SocketAddr> {
-        self.read(section, name, |node, _| text_of(node)?.parse().ok())
+    /// At least one, without repeats.
+    pub(super) fn addresses(&mut self, section: &Section<'_>, name: &str) -> Option<Vec<ListenAddress>> {
+        let items = self.read_list(section, name, |node, _| text_of(node)?.parse().ok())?;
+        if items.is_empty()
+            && let Some(entry) = section.entry(name)
+        {
+            let sentence = format!("found no address; write {}", entry.key.shape);
+            self.complain(&entry.node.place, &entry.path, sentence);
+            return None;
+        }
+        self.distinct(items)
     }
 
     pub(super) fn time(&mut self, section: &Section<'_>, name: &str) -> Option<DateTime<Utc>> {
@@ -300,6 +309,9 @@ fn advice(node: &Node, shape: Shape) -> String {
             format!("write {shape}, without quotes")
         }
         (Value::Nothing, _) => format!("write {shape}, or remove the key"),
+        (Value::Text(text), _) if shape == Shape::Addresses => {
+            text.parse::<ListenAddress>().err().map_or_else(|| format!("write {shape}"), |no| no.to_string())
+        }
         _ if shape == Shape::Bounds => "write a finite number greater than 0".to_owned(),
         _ => format!("write {}", shape_of_entry(shape)),
     }

@@ -3,17 +3,19 @@
 //! Owns: defaults where a key is absent, and rules over several keys. Never: targets.
 
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::reader::{Reader, Section};
 use super::settings::{Dimension, Metrics, Polling, Server, Storage};
 use super::shape::span;
 use super::tree::Node;
 
-pub(super) fn server(reader: &mut Reader, root: &Node) -> Server {
+pub(super) fn server(reader: &mut Reader, root: &Node, folder: &Path) -> Server {
     let section = Section::top(root, "server");
-    let listen = reader.address(&section, "listen");
-    listen.map_or_else(Server::default, |listen| Server { listen })
+    Server {
+        listen: reader.addresses(&section, "listen").unwrap_or(Server::default().listen),
+        web_config_file: reader.text(&section, "web_config_file").map(|path| folder.join(path)),
+    }
 }
 
 pub(super) fn storage(reader: &mut Reader, root: &Node) -> Storage {

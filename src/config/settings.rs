@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Secret;
+use super::{ListenAddress, Secret};
 use crate::target::{ApiVersion, TargetKey};
 
 /// Everything the daemon is told.
@@ -32,8 +32,10 @@ pub struct Settings {
 /// Section `server`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// `listen`; default `0.0.0.0:9890`. Port 0 takes a free port.
-    pub listen: SocketAddr,
+    /// `listen`, at least one, without repeats; default `0.0.0.0:9890`. Port 0 takes a free port.
+    pub listen: Vec<ListenAddress>,
+    /// `web_config_file`: the web configuration; without it plain HTTP, without authentication.
+    pub web_config_file: Option<PathBuf>,
 }
 
 /// Section `storage`.
@@ -153,7 +155,7 @@ impl Settings {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([0, 0, 0, 0], 9890)) }
+        Self { listen: vec![SocketAddr::from(([0, 0, 0, 0], 9890)).into()], web_config_file: None }
     }
 }
 

@@ -6,12 +6,13 @@ use std::fmt;
 use std::time::Duration;
 
 use super::complaint::listed;
+use super::listen::RIGHT;
 
 /// The format and range of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shape {
-    /// IP address and port.
-    Address,
+    /// One address to listen on, or a list of them.
+    Addresses,
     /// `true` or `false`.
     Switch,
     /// A path of the file system.
@@ -64,7 +65,7 @@ impl fmt::Display for Shape {
     /// What would be right, as it ends a message: "write ...".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address => f.write_str("an IP address and port, such as \"0.0.0.0:9890\""),
+            Self::Addresses => f.write_str(RIGHT),
             Self::Switch => f.write_str("true or false"),
             Self::Path => f.write_str("a path"),
             Self::Text => f.write_str("text that is not empty, without control characters"),

@@ -7,6 +7,7 @@
 #[expect(missing_docs, reason = "each is explained by the function of `Events` that reports it")]
 pub enum Event {
     AcceptFailed,
+    AuthenticationFailed,
     CatchingUp,
     ClockSkew,
     CommitFailed,
@@ -20,14 +21,18 @@ pub enum Event {
     ProblemStarted,
     RecordRejected,
     RequestFailed,
+    RequestLimited,
     TickRefused,
+    TlsHandshakeFailed,
     WalkAbandoned,
+    WebConfigRejected,
 }
 
 impl Event {
     /// All events, sorted by name.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::AcceptFailed,
+        Self::AuthenticationFailed,
         Self::CatchingUp,
         Self::ClockSkew,
         Self::CommitFailed,
@@ -41,14 +46,18 @@ impl Event {
         Self::ProblemStarted,
         Self::RecordRejected,
         Self::RequestFailed,
+        Self::RequestLimited,
         Self::TickRefused,
+        Self::TlsHandshakeFailed,
         Self::WalkAbandoned,
+        Self::WebConfigRejected,
     ];
 
     /// The value of the `event` label.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AcceptFailed => "accept_failed",
+            Self::AuthenticationFailed => "authentication_failed",
             Self::CatchingUp => "catching_up",
             Self::ClockSkew => "clock_skew",
             Self::CommitFailed => "commit_failed",
@@ -62,8 +71,11 @@ impl Event {
             Self::ProblemStarted => "problem_started",
             Self::RecordRejected => "record_rejected",
             Self::RequestFailed => "request_failed",
+            Self::RequestLimited => "request_limited",
             Self::TickRefused => "tick_refused",
+            Self::TlsHandshakeFailed => "tls_handshake_failed",
             Self::WalkAbandoned => "walk_abandoned",
+            Self::WebConfigRejected => "web_config_rejected",
         }
     }
 }

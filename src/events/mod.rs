@@ -320,6 +320,52 @@ impl Events {
         }
     }
 
+    /// A TLS handshake with a peer came to nothing. `kind` is a word of a closed set.
+    pub fn tls_handshake_failed(&self, peer: &dyn Display, kind: &'static str, reason: &dyn Display) {
+        self.stats.event(Event::TlsHandshakeFailed);
+        let key = Key { target: None, event: Event::TlsHandshakeFailed, detail: [kind, ""] };
+        match self.repeats.may_say(key, LISTENER) {
+            Some(unsaid) => warn!(%peer, kind, %reason, unsaid, "TLS handshake failed"),
+            None => debug!(%peer, kind, %reason, "TLS handshake failed"),
+        }
+    }
+
+    /// A request came without a known user and the right password. Its user name is not told: people type passwords there.
+    pub fn authentication_failed(&self, peer: &dyn Display) {
+        self.stats.event(Event::AuthenticationFailed);
+        let key = Key { target: None, event: Event::AuthenticationFailed, detail: NO_DETAIL };
+        match self.repeats.may_say(key, LISTENER) {
+            Some(unsaid) => warn!(%peer, unsaid, "request refused: no known user with the right password"),
+            None => debug!(%peer, "request refused: no known user with the right password"),
+        }
+    }
+
+    /// A request came faster than `rate_limit` of the web configuration allows.
+    pub fn request_limited(&self, peer: &dyn Display) {
+        self.stats.event(Event::RequestLimited);
+        let key = Key { target: None, event: Event::RequestLimited, detail: NO_DETAIL };
+        if let Some(unsaid) = self.repeats.may_say(key, LISTENER) {
+            warn!(%peer, unsaid, "request refused: more than rate_limit of the web configuration allows");
+        }
+    }
+
+    /// The web configuration, or a certificate that it names, has changed and cannot be used; the last good one is served
+    /// with. Call it once per change.
+    pub fn web_config_rejected(&self, problems: &dyn Display) {
+        self.stats.event(Event::WebConfigRejected);
+        self.stats.set_web_config_usable(false);
+        error!(%problems, "the web configuration has changed and cannot be used; the one before stays in force");
+    }
+
+    /// A changed web configuration is in force.
+    pub fn web_config_exchanged(&self, warnings: &[impl Display]) {
+        self.stats.set_web_config_usable(true);
+        info!("the web configuration has changed; the new one is in force");
+        for warning in warnings {
+            warn!(%warning, "web configuration");
+        }
+    }
+
     /// Forgets what was said about `target`, when it leaves the configuration.
     pub fn forget(&self, target: &TargetKey) {
         self.repeats.forget(target);

@@ -114,8 +114,14 @@ pub(super) const EVENTS: Declared = counter(
     "Things out of the ordinary, by name; each also stands in the log, where repeats are below the level info.",
 );
 
+pub(super) const WEB_CONFIG_LAST_RELOAD_SUCCESSFUL: Declared = gauge(
+    "polyai_exporter_web_config_last_reload_successful",
+    &[],
+    "1 if the web configuration (TLS, users) is in force as it stands on disk, 0 if it has changed and cannot be used.",
+);
+
 /// All of the above, sorted by name.
-pub(super) const ALL: [&Declared; 14] = [
+pub(super) const ALL: [&Declared; 15] = [
     &API_REQUEST_DURATION,
     &API_REQUESTS,
     &API_RESPONSE_BYTES,
@@ -130,4 +136,5 @@ pub(super) const ALL: [&Declared; 14] = [
     &RECORDS_REJECTED,
     &SERIES,
     &STATE_BYTES,
+    &WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
 ];

@@ -41,6 +41,7 @@ struct Metrics {
     commit_duration: Histogram,
     records_rejected: IntCounterVec,
     events: IntCounterVec,
+    web_config_last_reload_successful: IntGauge,
 }
 
 /// How a request to the API ended: the `code` label.
@@ -93,6 +94,10 @@ impl SelfStats {
             commit_duration: histogram(&registry, &catalogue::COMMIT_DURATION),
             records_rejected: counters(&registry, &catalogue::RECORDS_REJECTED),
             events: counters(&registry, &catalogue::EVENTS),
+            web_config_last_reload_successful: gauge(
+                &registry,
+                &catalogue::WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
+            ),
             started,
             registry,
         };
@@ -103,6 +108,7 @@ impl SelfStats {
             metrics.commits.with_label_values(&[outcome]);
         }
         build_info(&metrics.registry, build).set(1);
+        metrics.web_config_last_reload_successful.set(1);
         #[cfg(target_os = "linux")]
         register(&metrics.registry, prometheus::process_collector::ProcessCollector::for_self());
         Self(Arc::new(metrics))
@@ -166,6 +172,11 @@ impl SelfStats {
     /// The configuration could not be read; the one before stays.
     pub fn config_rejected(&self) {
         self.0.config_last_reload_successful.set(0);
+    }
+
+    /// Whether the web configuration is in force as it stands on disk.
+    pub fn set_web_config_usable(&self, is_usable: bool) {
+        self.0.web_config_last_reload_successful.set(i64::from(is_usable));
     }
 
     /// One of [`Events`](crate::events::Events) happened, which alone calls this.

@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::pulse::Underway;
 use crate::exposition::page::Page;
 
 /// A body that is known as a whole before its first byte is sent.
@@ -27,6 +28,8 @@ pub struct Pieces {
     left: usize,
     /// Held until the last byte has been sent.
     _permit: Option<OwnedSemaphorePermit>,
+    /// Told of each byte that is.
+    underway: Option<Underway>,
 }
 
 #[derive(Debug)]
@@ -48,7 +51,23 @@ impl Answer {
     /// A page, which holds on to `permit` until it has been sent or given up.
     pub(super) fn page(page: Page, permit: OwnedSemaphorePermit) -> Self {
         let left = page.len();
-        Self::of(Pieces { source: Source::Page(page), index: 0, sent: 0, left, _permit: Some(permit) })
+        Self::of(Pieces {
+            source: Source::Page(page),
+            index: 0,
+            sent: 0,
+            left,
+            _permit: Some(permit),
+            underway: None,
+        })
+    }
+
+    /// The same, which tells `underway` what the peer takes of it, until all is sent or given up.
+    pub(super) fn under(mut self, underway: Underway) -> Self {
+        if let Some(pieces) = &mut self.0 {
+            underway.taken();
+            pieces.underway = Some(underway);
+        }
+        self
     }
 
     fn of(pieces: Pieces) -> Self {
@@ -60,7 +79,14 @@ impl<T: Into<Bytes>> From<T> for Answer {
     fn from(bytes: T) -> Self {
         let bytes = bytes.into();
         let left = bytes.len();
-        Self::of(Pieces { source: Source::One(bytes), index: 0, sent: 0, left, _permit: None })
+        Self::of(Pieces {
+            source: Source::One(bytes),
+            index: 0,
+            sent: 0,
+            left,
+            _permit: None,
+            underway: None,
+        })
     }
 }
 
@@ -120,6 +146,9 @@ impl Buf for Pieces {
 
     fn advance(&mut self, count: usize) {
         assert!(count <= self.left, "advanced by {count} of {} bytes", self.left);
+        if let Some(underway) = self.underway.as_ref().filter(|_| count > 0) {
+            underway.taken();
+        }
         self.left -= count;
         self.sent += count;
         while let Some(length) = self.source.piece(self.index).map(Bytes::len)
@@ -145,7 +174,7 @@ mod tests {
         let parts: Arc<[Bytes]> = parts.iter().cloned().map(Bytes::from).collect();
         let page = Page::new(parts, tail.clone().into());
         let left = page.len();
-        Pieces { source: Source::Page(page), index: 0, sent: 0, left, _permit: None }
+        Pieces { source: Source::Page(page), index: 0, sent: 0, left, _permit: None, underway: None }
     }
 
     #[test]

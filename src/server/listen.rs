@@ -1,41 +1,50 @@
-//! The listener: connections, their limits and their end.
+//! The listeners: what is accepted, what is turned away, and the end of all of it.
 //!
-//! Owns: binding, accepting, the cap, the time limits and the drain. Never: what is answered.
+//! Owns: accepting, the cap over all listeners, and the drain. Never: what is said on a connection, or what is answered.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
-use super::patience::Patient;
+use super::bind::{BindError, Bound, bind, inherited};
+use super::connection::Conversation;
+use super::guard::Guard;
 use super::routes::Routes;
+use super::socket::{Listener, Peer, Socket};
+use crate::config::ListenAddress;
 use crate::events::Events;
 use crate::shutdown::{Drained, drain};
+use crate::web::Web;
 
-/// What a peer may ask of the listener.
+/// What a peer may ask of the listeners.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once, at least 1; beyond it they are answered with 503 and closed.
+    /// Connections open at once over all listeners, at least 1; beyond it they are answered with 503 and closed, and where
+    /// TLS is spoken closed at once.
     pub connections: usize,
+    /// For a whole TLS handshake.
+    pub handshake_timeout: Duration,
     /// For the whole head of a request, and for a kept connection to wait for its next one.
     pub head_timeout: Duration,
     /// Size of the head of a request, at least 8192; beyond it the answer is 431.
     pub head_bytes: usize,
+    /// Requests under way at once on one connection of HTTP/2, at least 1.
+    pub streams: u32,
     /// How long an answer may wait for a peer that does not read.
     pub write_timeout: Duration,
+    /// For a request with its body and its whole answer, however slowly it moves.
+    pub answer_timeout: Duration,
+    /// After so long a connection ends with its next answer, so that no client stays on a certificate, or on a right, of long
+    /// ago.
+    pub age: Duration,
     /// How long running answers may take once the server stops.
     pub drain: Duration,
 }
@@ -44,98 +53,94 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
+            handshake_timeout: Duration::from_secs(10),
             // Between the usual scrape intervals of 15 s and 30 s, so that no scrape meets a connection that is closing.
             head_timeout: Duration::from_secs(20),
             head_bytes: 16 * 1024,
+            streams: 16,
             write_timeout: Duration::from_secs(30),
+            // Longer than any scrape timeout; a large page over a poor link has the time that its scraper gives it.
+            answer_timeout: Duration::from_secs(120),
+            age: Duration::from_secs(3600),
             drain: Duration::from_secs(5),
         }
     }
 }
 
-/// The address could not be bound.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}{}", advice(source.kind()))]
-pub struct BindError {
-    /// The address asked for (`server.listen`).
-    pub address: SocketAddr,
-    /// Why not.
-    pub source: io::Error,
-}
-
-fn advice(kind: io::ErrorKind) -> &'static str {
-    if kind == io::ErrorKind::AddrInUse {
-        "; another process listens there: stop it, or set server.listen to another port"
-    } else if kind == io::ErrorKind::AddrNotAvailable {
-        "; this machine has no such address: set server.listen to one it has, or to 0.0.0.0 for all"
-    } else if kind == io::ErrorKind::PermissionDenied {
-        "; ports below 1024 need a privilege: set server.listen to a higher port"
-    } else {
-        ""
-    }
-}
-
-/// A listener that is bound but does not answer yet.
+/// Listeners that are bound but do not answer yet.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
-    address: SocketAddr,
+    listeners: Vec<Bound>,
     limits: Limits,
     events: Events,
 }
 
 impl Server {
-    /// Binds `address`; port 0 takes a free port. From here on connections queue up.
+    /// Binds all of `addresses`; port 0 takes a free port. From here on connections queue up.
     ///
     /// # Errors
     ///
-    /// If the address is taken, not of this machine, or not allowed.
-    pub async fn bind(address: SocketAddr, limits: Limits, events: Events) -> Result<Self, BindError> {
-        let bound = async {
-            let listener = TcpListener::bind(address).await?;
-            let address = listener.local_addr()?;
-            Ok(Self { listener, address, limits, events })
-        };
-        bound.await.map_err(|source| BindError { address, source })
-    }
-
-    /// The address that was bound, with its real port.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Answers until `stop`, then lets running answers end within [`Limits::drain`] and cuts off the rest, which is what
-    /// the result tells.
-    pub async fn run(self, routes: Routes, stop: CancellationToken) -> Drained {
-        let Self { listener, address, limits, events } = self;
-        info!(%address, "listening");
-        let connections = Connections {
-            http: http(&limits),
-            slots: Arc::new(Semaphore::new(limits.connections)),
-            courtesies: Arc::new(Semaphore::new(COURTESIES)),
-            tracker: TaskTracker::new(),
-            stop: stop.clone(),
-            cut: CancellationToken::new(),
-            limits,
-            routes,
-            events,
-        };
-        while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-            match accepted {
-                Ok((stream, peer)) => connections.take(stream, peer),
-                Err(reason) if is_of_the_peer(&reason) => {
-                    debug!(%reason, "a peer left before it was accepted")
-                }
-                Err(reason) => {
-                    connections.events.accept_failed(&reason);
-                    stop.run_until_cancelled(sleep(ACCEPT_PAUSE)).await;
+    /// If an address is taken, not of this machine, or not allowed, or the service manager has handed over nothing that can be
+    /// listened on; then none is bound.
+    pub async fn bind(
+        addresses: &[ListenAddress],
+        limits: Limits,
+        events: Events,
+    ) -> Result<Self, BindError> {
+        let mut listeners = Vec::new();
+        for address in addresses {
+            match address {
+                ListenAddress::Inherited => listeners.extend(inherited()?),
+                ListenAddress::Socket(_) | ListenAddress::Everywhere(_) | ListenAddress::Unix(_) => {
+                    listeners.push(bind(address)?);
                 }
             }
         }
-        drop(listener);
-        let drained = drain(&connections.tracker, connections.limits.drain).await;
-        connections.cut.cancel();
-        connections.tracker.wait().await;
+        Ok(Self { listeners, limits, events })
+    }
+
+    /// What was bound, with real ports.
+    pub fn addresses(&self) -> impl Iterator<Item = &ListenAddress> {
+        self.listeners.iter().map(|bound| &bound.address)
+    }
+
+    /// The first TCP address that was bound, with its real port.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.addresses().find_map(|address| match address {
+            ListenAddress::Socket(address) => Some(*address),
+            ListenAddress::Everywhere(_) | ListenAddress::Unix(_) | ListenAddress::Inherited => None,
+        })
+    }
+
+    /// Answers until `stop`, then lets running answers end within [`Limits::drain`] and cuts off the rest, which is what the
+    /// result tells.
+    pub async fn run(self, routes: Routes, web: Web, stop: CancellationToken) -> Drained {
+        let Self { listeners, limits, events } = self;
+        let guard = Guard { routes, web: web.clone(), events: events.clone() };
+        let tracker = TaskTracker::new();
+        let cut = CancellationToken::new();
+        let door = Arc::new(Door {
+            slots: Arc::new(Semaphore::new(limits.connections)),
+            courtesies: Arc::new(Semaphore::new(COURTESIES)),
+            tracker: tracker.clone(),
+            conversation: Conversation::new(guard, limits.clone(), stop.clone(), cut.clone()),
+            web,
+            limits,
+            events,
+        });
+        let accepting = TaskTracker::new();
+        for bound in listeners {
+            let tls = door.web.served().tls().is_some();
+            info!(address = %bound.address, tls, "listening");
+            let (door, stop) = (Arc::clone(&door), stop.clone());
+            accepting.spawn(async move { door.keep(bound, &stop).await });
+        }
+        accepting.close();
+        // Each ends with `stop`, and its listener with it.
+        accepting.wait().await;
+        let drained = drain(&tracker, door.limits.drain).await;
+        cut.cancel();
+        tracker.wait().await;
         drained
     }
 }
@@ -163,83 +168,54 @@ fn is_of_the_peer(reason: &io::Error) -> bool {
     peers.contains(&reason.kind())
 }
 
-fn http(limits: &Limits) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    // Without a timer the time limit would panic.
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .max_buf_size(limits.head_bytes.max(8192));
-    http
-}
-
-struct Connections {
-    http: http1::Builder,
+/// Where all listeners lead.
+struct Door {
     slots: Arc<Semaphore>,
     courtesies: Arc<Semaphore>,
     tracker: TaskTracker,
-    /// Finish what is running.
-    stop: CancellationToken,
-    /// Finish nothing.
-    cut: CancellationToken,
+    conversation: Conversation,
+    web: Web,
     limits: Limits,
-    routes: Routes,
     events: Events,
 }
 
-impl Connections {
-    fn take(&self, stream: TcpStream, peer: SocketAddr) {
-        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
-            // An answer is written as a whole; waiting to fill packets only delays its end.
-            if let Err(reason) = stream.set_nodelay(true) {
-                debug!(%peer, %reason, "cannot set TCP_NODELAY");
-            }
-            let serving = self.serve(stream, peer);
-            self.tracker.spawn(async move {
-                serving.await;
-                drop(slot);
-            });
-        } else {
-            self.events.connection_refused(self.limits.connections);
-            if let Ok(courtesy) = Arc::clone(&self.courtesies).try_acquire_owned() {
-                let refusing = self.cut.clone().run_until_cancelled_owned(refuse(stream));
-                self.tracker.spawn(async move {
-                    refusing.await;
-                    drop(courtesy);
-                });
+impl Door {
+    /// Takes connections from `bound` until `stop`.
+    async fn keep(&self, bound: Bound, stop: &CancellationToken) {
+        let listener: &Listener = &bound.listener;
+        while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+            match accepted {
+                Ok((socket, peer)) => self.take(socket, peer),
+                Err(reason) if is_of_the_peer(&reason) => {
+                    debug!(%reason, "a peer left before it was accepted")
+                }
+                Err(reason) => {
+                    self.events.accept_failed(&reason);
+                    stop.run_until_cancelled(sleep(ACCEPT_PAUSE)).await;
+                }
             }
         }
     }
 
-    /// Serves one connection of any kind to its end.
-    fn serve<S>(&self, stream: S, peer: SocketAddr) -> impl Future<Output = ()> + use<S>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let routes = self.routes.clone();
-        let service = service_fn(move |request| {
-            let routes = routes.clone();
-            async move { Ok::<_, Infallible>(routes.answer(request).await) }
-        });
-        let stream = TokioIo::new(Patient::new(stream, self.limits.write_timeout));
-        let connection = self.http.serve_connection(stream, service);
-        let (stop, cut) = (self.stop.clone(), self.cut.clone());
-        async move {
-            let mut connection = pin!(connection);
-            let ended = tokio::select! {
-                biased;
-                () = cut.cancelled() => return,
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        () = cut.cancelled() => return,
-                        ended = connection => ended,
-                    }
-                }
-                ended = connection.as_mut() => ended,
-            };
-            if let Err(reason) = ended {
-                debug!(%peer, %reason, "connection ended");
-            }
+    fn take(&self, socket: Socket, peer: Peer) {
+        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+            let conversation = self.conversation.clone();
+            self.tracker.spawn(async move {
+                conversation.hold(socket, peer).await;
+                drop(slot);
+            });
+            return;
+        }
+        self.events.connection_refused(self.limits.connections);
+        // Where TLS is spoken a word would cost a handshake.
+        if self.web.served().tls().is_none()
+            && let Ok(courtesy) = Arc::clone(&self.courtesies).try_acquire_owned()
+        {
+            let refusing = self.conversation.cut().run_until_cancelled_owned(say(socket, BUSY));
+            self.tracker.spawn(async move {
+                refusing.await;
+                drop(courtesy);
+            });
         }
     }
 }
@@ -249,13 +225,13 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/pla
 
 /// Says why, and waits a moment for the peer to have read it: closing with its request unread would reset the connection
 /// and take the answer back.
-async fn refuse(mut stream: TcpStream) {
+pub(super) async fn say(mut socket: Socket, words: &'static [u8]) {
     let said = async {
-        stream.write_all(BUSY).await?;
-        stream.shutdown().await?;
+        socket.write_all(words).await?;
+        socket.shutdown().await?;
         let mut unread = [0; 1024];
         let mut budget = 64;
-        while budget > 0 && stream.read(&mut unread).await? > 0 {
+        while budget > 0 && socket.read(&mut unread).await? > 0 {
             budget -= 1;
         }
         io::Result::Ok(())

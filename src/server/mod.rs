@@ -1,17 +1,23 @@
 //! The exporter's own HTTP port.
 //!
-//! Owns: the listener, its limits, the routes and their answers. Never: what the numbers mean; it is handed finished bytes
-//! and a yes or no.
+//! Owns: the listeners, their limits, who is let in, the routes and their answers. Never: what the numbers mean; it is handed
+//! finished bytes and a yes or no.
 
+mod bind;
 mod body;
+mod connection;
+mod guard;
 mod landing;
 mod listen;
 mod metrics;
 mod patience;
+mod pulse;
 mod reload;
 mod routes;
+mod socket;
 
-pub use listen::{BindError, Limits, Server};
+pub use bind::BindError;
+pub use listen::{Limits, Server};
 pub use metrics::Exposition;
 pub use reload::{Reload, Reloading};
 pub use routes::{Readiness, Routes};

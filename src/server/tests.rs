@@ -20,6 +20,7 @@ use crate::exposition::page::{Coding, Page};
 use crate::moment::Moment;
 use crate::selfstats::{BuildInfo, SelfStats};
 use crate::shutdown::Drained;
+use crate::web::{Prepared, Web};
 
 const EXPOSITION: &str = "# HELP polyai_conversations_total Conversations.\n";
 
@@ -85,10 +86,10 @@ impl Running {
 
     async fn answering(limits: Limits, routes: Routes) -> Self {
         let events = Events::new(SelfStats::new(BuildInfo::CURRENT, Moment::from_millis(0)));
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits, events).await.unwrap();
-        let address = server.address();
+        let server = Server::bind(&["127.0.0.1:0".parse().unwrap()], limits, events).await.unwrap();
+        let address = server.address().unwrap();
         let stop = CancellationToken::new();
-        let server = tokio::spawn(server.run(routes, stop.clone()));
+        let server = tokio::spawn(server.run(routes, plain_http(), stop.clone()));
         Self { address, stop, server }
     }
 
@@ -108,6 +109,11 @@ impl Running {
         self.stop.cancel();
         timeout(PATIENCE, self.server).await.unwrap().unwrap()
     }
+}
+
+/// Without a web configuration.
+fn plain_http() -> Web {
+    Web::new(Prepared::read(None, chrono::DateTime::UNIX_EPOCH).unwrap())
 }
 
 #[derive(Debug)]
@@ -374,7 +380,8 @@ async fn settle(running: &Running) {
 async fn an_address_in_use_is_refused_with_advice() {
     let running = Running::start().await;
     let events = Events::new(SelfStats::new(BuildInfo::CURRENT, Moment::from_millis(0)));
-    let error = Server::bind(running.address, Limits::default(), events).await.unwrap_err().to_string();
+    let error =
+        Server::bind(&[running.address.into()], Limits::default(), events).await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot listen on {}: ", running.address)), "{error}");
-    assert!(error.ends_with("set server.listen to another port"), "{error}");
+    assert!(error.ends_with("set server.listen to another address"), "{error}");
 }

@@ -24,7 +24,7 @@ fn variables(env: &Env<'_>) -> BTreeMap<String, String> {
 }
 
 fn load_file(file: &Path, env: &Env<'_>) -> Result<Loaded, Problems> {
-    load(&Input { file: Some(file), env: &variables(env), listen: None })
+    load(&Input { file: Some(file), env: &variables(env), listen: &[], web_config_file: None })
 }
 
 /// Loads `text` as a file of this extension in a folder of its own; messages then call it by its name alone.
@@ -37,7 +37,8 @@ fn load_text(extension: &str, text: &str, env: &Env<'_>) -> Result<Loaded, Strin
 }
 
 fn load_environment(env: &Env<'_>) -> Result<Loaded, String> {
-    load(&Input { file: None, env: &variables(env), listen: None }).map_err(|problems| problems.to_string())
+    load(&Input { file: None, env: &variables(env), listen: &[], web_config_file: None })
+        .map_err(|problems| problems.to_string())
 }
 
 const TARGET: &str = "targets:\n  - {region: us-1, account_id: ws-1, project_id: P-1, api_key: k}\n";
@@ -190,7 +191,7 @@ fn the_reference_is_a_table_with_a_line_for_each_key() {
 fn every_key_can_be_set_by_its_variable() {
     for key in reference() {
         let value = match key.shape {
-            Shape::Address => "127.0.0.1:1",
+            Shape::Addresses => "127.0.0.1:1, :2, unix:/run/polyai.sock",
             Shape::Switch if key.default == Preset::Value("true") => "false",
             Shape::Switch => "true",
             Shape::Text | Shape::Id => "text",
@@ -257,7 +258,7 @@ fn the_environment_wins_over_the_file_and_extends_its_targets() {
     .unwrap();
     let settings = loaded.settings;
     assert_eq!(settings.polling.interval, Duration::from_secs(15));
-    assert_eq!(settings.polling.recheck, []);
+    assert_eq!(settings.polling.recheck, [] as [Duration; 0]);
     assert_eq!(settings.metrics.labels, [Dimension::Channel, Dimension::Variant]);
     let [a, b] = settings.targets.as_slice() else { panic!("{settings:?}") };
     assert_eq!((a.key.project.as_str(), a.account_id.as_str(), a.project_id.as_str()), ("a", "123", "1e5"));
@@ -299,7 +300,8 @@ fn a_variable_that_cannot_be_used_is_named() {
         ("POLYAI_EXPORTER__TARGETS__99999999999999999999__REGION", "us-1"),
         ("POLYAI_EXPORTER__METRICS__LABELS__0", "channel"),
         ("POLYAI_EXPORTER__METRICS__LATENCY_BUCKETS", "1,x"),
-        ("POLYAI_EXPORTER__SERVER__WEB_CONFIG_FILE", "web.yml"),
+        ("POLYAI_EXPORTER__SERVER__LISTEN", "127.0.0.1:1, 9890"),
+        ("POLYAI_EXPORTER__SEARCHES", "marker"),
         ("POLYAI_EXPORTER__WEBHOOK__SECRET", "marker"),
         ("POLYAI_EXPORTER__", "marker"),
     ];
@@ -354,12 +356,15 @@ fn beside_a_file_the_quickstart_variables_are_not_used_in_silence() {
 }
 
 #[test]
-fn the_listen_address_of_the_command_line_wins() {
+fn addresses_and_web_configuration_of_the_command_line_win() {
     let env = variables(&[("POLYAI_EXPORTER__SERVER__LISTEN", "127.0.0.1:1")]);
     let env: BTreeMap<_, _> = env.into_iter().chain(variables(&QUICKSTART)).collect();
-    let listen = "127.0.0.1:2".parse().unwrap();
-    let loaded = load(&Input { file: None, env: &env, listen: Some(listen) }).unwrap();
+    let listen = ["127.0.0.1:2".parse().unwrap(), "unix:/run/polyai.sock".parse().unwrap()];
+    let loaded =
+        load(&Input { file: None, env: &env, listen: &listen, web_config_file: Some(Path::new("web.yml")) })
+            .unwrap();
     assert_eq!(loaded.settings.server.listen, listen);
+    assert_eq!(loaded.settings.server.web_config_file, Some("web.yml".into()));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod contract;
 mod layers;
 mod model;
 mod one_conversation;
+mod port;
 mod process;
 mod protobuf_model;
 mod records;

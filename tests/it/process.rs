@@ -11,6 +11,7 @@ mod formats;
 mod healthcheck;
 mod history;
 mod packaging;
+mod port;
 mod prometheus;
 mod reload;
 mod scene;

@@ -29,7 +29,12 @@ pub(super) fn read(path: &Path) -> Result<Node, Vec<Complaint>> {
     let name: Arc<str> = path.display().to_string().into();
     let text =
         text_of(path).map_err(|sentence| vec![Complaint::new(&Place::File(name.clone()), "", sentence)])?;
-    parse(&name, &text, Format::of(path))
+    let root = parse(&name, &text, Format::of(path))?;
+    if root.entries().is_none_or(|entries| entries.is_empty()) {
+        let sentence = "the file is empty; it needs at least `targets`";
+        return Err(vec![Complaint::new(&root.place, "", sentence)]);
+    }
+    Ok(root)
 }
 
 /// The folder that relative paths in the file start from.
@@ -64,7 +69,7 @@ fn text_of(path: &Path) -> Result<String, String> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// Parses the YAML `text`, which complaints call `name`.
+/// Parses the YAML `text`, which complaints call `name`; a document of nothing is an empty table.
 pub(crate) fn parse_yaml(name: &str, text: &str) -> Result<Node, Vec<Complaint>> {
     parse(&name.into(), text, Format::Yaml)
 }
@@ -121,8 +126,7 @@ fn parse(name: &Arc<str>, text: &str, format: Format) -> Result<Node, Vec<Compla
     })?;
     let whole = Place::File(name.clone());
     if marks.is_empty() {
-        let sentence = "the file is empty; it needs at least `targets`";
-        return Err(vec![Complaint::new(&whole, "", sentence)]);
+        return Ok(Node::table(whole));
     }
     // Errors of this parser quote values, so its own words are left out.
     let values = config::File::from_str(text, format.of_crate()).collect().map_err(|_| {

@@ -45,10 +45,10 @@ fn check(event: &Event, documents: usize, walk: &Walk) -> Result<(), String> {
             Err("a second YAML document begins here; the configuration is one document".to_owned())
         }
         Event::SequenceStart(..) if top => {
-            Err("found a list; the file begins with sections such as `targets:`".to_owned())
+            Err("found a list; the file begins with the names of its sections".to_owned())
         }
         Event::Scalar(text, style, _, _) if top && !is_nothing(text, *style) => {
-            Err("found a single value; the file begins with sections such as `targets:`".to_owned())
+            Err("found a single value; the file begins with the names of its sections".to_owned())
         }
         Event::SequenceStart(..) | Event::MappingStart(..) if walk.depth() >= DEEPEST => {
             Err("nested too deeply".to_owned())

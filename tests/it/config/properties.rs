@@ -124,8 +124,8 @@ proptest! {
             load_file(&file, &[]),
             load_file(&file, &[(&variable, &secret)]),
             load_file(&file, &[("POLYAI_API_KEY", &secret), ("POLYAI_EXPORTER__TARGETS__0__API_KEY_ENV", "POLYAI_API_KEY")]),
-            load(&Input { file: None, env: &variables(&[&QUICKSTART[1..], &[("POLYAI_API_KEY", &secret)]].concat()), listen: None }),
-            load(&Input { file: None, env: &variables(&[&QUICKSTART[..], &[(&variable, &secret)]].concat()), listen: None }),
+            load(&Input { file: None, env: &variables(&[&QUICKSTART[1..], &[("POLYAI_API_KEY", &secret)]].concat()), listen: &[], web_config_file: None }),
+            load(&Input { file: None, env: &variables(&[&QUICKSTART[..], &[(&variable, &secret)]].concat()), listen: &[], web_config_file: None }),
         ] {
             let said = said(&outcome);
             prop_assert!(!said.contains("marker"), "{}", said);

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::daemon::{Daemon, Ended, polyai_exporter};
 use super::scene::Scene;
+use crate::port::authority::{Authority, dns};
 
 async fn healthcheck(flags: &[&str]) -> Ended {
     polyai_exporter(&[&["healthcheck"], flags].concat(), &[]).await
@@ -115,6 +116,64 @@ async fn who_says_nothing_is_not_waited_for() {
     let silent = healthcheck(&["--timeout", "200ms", "--web.listen-address", &address]).await;
     assert_eq!(silent.code, 1, "{silent:?}");
     assert!(silent.stderr.contains("nothing came within 200ms"), "{silent:?}");
+}
+
+/// A daemon with this web configuration, and its address.
+async fn behind(web_config: &str) -> (Scene, Daemon, String) {
+    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let authority = Authority::new("authority");
+    scene.write("authority.pem", &authority.pem);
+    // For another name than that of this machine.
+    let issued = authority.issue(&[dns("exporter.example.com")]);
+    scene.write("server.pem", &issued.certificate);
+    scene.write("server-key.pem", &issued.key);
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("server: {{web_config_file: web.yml}}\n{text}")).unwrap();
+    scene.write("web.yml", web_config);
+    let mut daemon = Daemon::serve(&config);
+    let address = daemon.address().await.to_string();
+    (scene, daemon, address)
+}
+
+const TLS: &str = "tls_server_config:\n  cert_file: server.pem\n  key_file: server-key.pem\n";
+
+#[tokio::test]
+async fn tls_is_spoken_where_the_daemon_speaks_it_and_no_name_is_verified() {
+    let (scene, daemon, address) = behind(TLS).await;
+    let web = scene.path("web.yml");
+    let told = ["--web.listen-address", &address, "--web.config.file", web.to_str().unwrap()];
+    let healthy = healthcheck(&told).await;
+    assert_eq!((healthy.code, healthy.stdout), (0, format!("{address} is healthy\n")), "{}", healthy.stderr);
+    let config = scene.path("polyai.yaml");
+    let named = ["--web.listen-address", &address, "--config", config.to_str().unwrap()];
+    assert_eq!(healthcheck(&named).await.code, 0);
+    assert!(!daemon.log().contains("TLS handshake failed"), "{}", daemon.log());
+    // Not told, it finds out.
+    let healthy = healthcheck(&["--web.listen-address", &address]).await;
+    assert_eq!((healthy.code, healthy.stdout), (0, format!("{address} is healthy\n")), "{}", healthy.stderr);
+}
+
+#[tokio::test]
+async fn a_daemon_behind_a_password_or_certificates_is_known_to_live() {
+    let hash = bcrypt::hash("correct horse", 5).unwrap();
+    let users = format!("basic_auth_users: {{prometheus: {hash:?}}}\n");
+    let clients = "  client_ca_file: authority.pem\n  client_auth_type: RequireAndVerifyClientCert\n";
+    for (web_config, reason) in [
+        (users.clone(), "it asks for a password"),
+        (format!("{TLS}{users}"), "it asks for a password"),
+        (format!("{TLS}{clients}"), "it asks for a client certificate"),
+        (format!("{TLS}{clients}  max_version: TLS12\n"), "it asks for a client certificate"),
+    ] {
+        let (scene, _daemon, address) = behind(&web_config).await;
+        let web = scene.path("web.yml");
+        let told = ["--web.listen-address", &address, "--web.config.file", web.to_str().unwrap()];
+        let healthy = healthcheck(&told).await;
+        assert_eq!(healthy.code, 0, "{web_config}: {healthy:?}");
+        assert_eq!(healthy.stdout, format!("{address} is healthy: {reason}, so it runs\n"));
+        let ready = healthcheck(&[&told[..], &["--ready"]].concat()).await;
+        assert!(ready.code == 1 && ready.stderr.contains("ask without --ready"), "{ready:?}");
+    }
 }
 
 #[tokio::test]

@@ -214,9 +214,9 @@ fn included(path: &Path) -> Vec<PathBuf> {
 #[test]
 fn the_image_listens_where_the_program_does_and_nobody_is_root() {
     let dockerfile = read("Dockerfile");
-    let port = polyai_exporter::config::Server::default().listen.port();
+    let listen = polyai_exporter::config::Server::default().listen[0].to_string();
     for line in [
-        &*format!("EXPOSE {port}"),
+        &*format!("EXPOSE {}", listen.rsplit(':').next().unwrap()),
         "USER 65532:65532",
         "ENTRYPOINT [\"/polyai-exporter\"]",
         "CMD [\"serve\"]",

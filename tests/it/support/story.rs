@@ -67,7 +67,12 @@ impl Source {
             Self::Text(text) => {
                 let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
                 std::fs::write(file.path(), text).unwrap();
-                config::load(&Input { file: Some(file.path()), env: &Default::default(), listen: None })
+                config::load(&Input {
+                    file: Some(file.path()),
+                    env: &Default::default(),
+                    listen: &[],
+                    web_config_file: None,
+                })
             }
         }
     }
@@ -93,7 +98,7 @@ pub(crate) fn given(projects: impl IntoIterator<Item = Project>) -> Given {
         ..Polling::default()
     };
     let settings = Settings {
-        server: Server { listen: SocketAddr::from(([127, 0, 0, 1], 0)) },
+        server: Server { listen: vec!["127.0.0.1:0".parse().unwrap()], web_config_file: None },
         storage: Storage::Ephemeral,
         polling,
         metrics: Metrics::default(),
@@ -231,7 +236,7 @@ impl Exporter {
         let loaded = source.lock().unwrap().load().unwrap();
         let again = source.clone();
         let app = app.reloading(&loaded, Arc::new(move || again.lock().unwrap().load()), None);
-        let (address, reloads, stop) = (app.address(), app.reloads(), CancellationToken::new());
+        let (address, reloads, stop) = (app.address().unwrap(), app.reloads(), CancellationToken::new());
         let running = tokio::spawn(app.run(stop.clone()));
         Self { clock, address, stop, running, reloads, source }
     }

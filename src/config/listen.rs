@@ -1,0 +1,123 @@
+//! Where the port may be: the forms of `server.listen` and `--web.listen-address`.
+//!
+//! Owns: the forms and their wording. Never: a socket.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::complaint::quoted;
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ListenAddress {
+    /// An IP address and port; port 0 takes a free one.
+    Socket(SocketAddr),
+    /// `:9890`: the port on every address of the machine, IPv6 and IPv4.
+    Everywhere(u16),
+    /// `unix:/run/polyai.sock`: a socket of the file system.
+    Unix(PathBuf),
+    /// Sockets that the service manager hands to this process; `--web.systemd-socket` alone asks for them.
+    Inherited,
+}
+
+/// What would be right, as it ends a message.
+pub(super) const RIGHT: &str =
+    "an IP address and port such as \"0.0.0.0:9890\", a port such as \":9890\", or \"unix:/run/polyai.sock\"";
+
+/// The longest path of a socket: `sun_path` of unix(7), less its end.
+const LONGEST_PATH: usize = 107;
+
+/// No address to listen on; says what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoAddress(String);
+
+impl FromStr for ListenAddress {
+    type Err = NoAddress;
+
+    fn from_str(text: &str) -> Result<Self, NoAddress> {
+        let text = text.trim();
+        if text.starts_with("vsock:") {
+            return Err(NoAddress(
+                "sockets of virtual machines (vsock) are not served; listen on an IP address or a unix socket".to_owned(),
+            ));
+        }
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+            return match path.len() {
+                0 => Err(NoAddress(
+                    "the path of the socket is missing, as in \"unix:/run/polyai.sock\"".to_owned(),
+                )),
+                length if length > LONGEST_PATH => Err(NoAddress(format!(
+                    "the path of the socket has {length} bytes; the system allows {LONGEST_PATH}"
+                ))),
+                _ => Ok(Self::Unix(path.into())),
+            };
+        }
+        if let Some(port) = text.strip_prefix(':').and_then(|port| port.parse().ok()) {
+            return Ok(Self::Everywhere(port));
+        }
+        if let Some(port) = text.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
+            return Ok(Self::Socket((Ipv4Addr::LOCALHOST, port).into()));
+        }
+        let hint = if text.parse::<u16>().is_ok() {
+            format!("write {} for that port on every address", quoted(&format!(":{text}")))
+        } else {
+            format!("write {RIGHT}")
+        };
+        text.parse().map(Self::Socket).map_err(|_| NoAddress(hint))
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(f),
+            Self::Everywhere(port) => write!(f, ":{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Inherited => f.write_str("the sockets of systemd"),
+        }
+    }
+}
+
+impl From<SocketAddr> for ListenAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self::Socket(address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_read_and_shown_as_it_was_written() {
+        for text in
+            ["0.0.0.0:9890", "[::]:9890", "[::1]:0", ":9890", "unix:/run/polyai.sock", "unix:polyai.sock"]
+        {
+            assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
+        }
+        assert_eq!("localhost:80".parse::<ListenAddress>().unwrap().to_string(), "127.0.0.1:80");
+        assert_eq!("unix:///run/a".parse::<ListenAddress>().unwrap().to_string(), "unix:/run/a");
+    }
+
+    #[test]
+    fn what_is_no_address_says_what_would_be_right() {
+        let long = format!("unix:/{}", "x".repeat(107));
+        for (text, said) in [
+            ("9890", "write \":9890\""),
+            ("", "an IP address and port"),
+            (":99999", "an IP address and port"),
+            ("example.com:80", "an IP address and port"),
+            ("::1:9890x", "an IP address and port"),
+            ("unix:", "the path of the socket is missing"),
+            (&long, "has 108 bytes"),
+            ("vsock://:9890", "vsock"),
+        ] {
+            let sentence = text.parse::<ListenAddress>().unwrap_err().to_string();
+            assert!(sentence.contains(said), "{text}: {sentence}");
+        }
+    }
+}

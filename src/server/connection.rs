@@ -1,0 +1,310 @@
+//! One connection from its first byte to its end.
+//!
+//! Owns: the TLS handshake, which HTTP is spoken, and when a connection has to end. Never: what is answered.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use rustls::{AlertDescription, Error as TlsError, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::body::Answer;
+use super::guard::Guard;
+use super::listen::{Limits, say};
+use super::patience::Patient;
+use super::pulse::{Overdue, Patience, Pulse};
+use super::socket::{Peer, Socket};
+
+/// All that connections share. Clones share it too.
+#[derive(Clone)]
+pub(super) struct Conversation(Arc<Shared>);
+
+struct Shared {
+    guard: Guard,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    limits: Limits,
+    /// Finish what is running.
+    stop: CancellationToken,
+    /// Finish nothing.
+    cut: CancellationToken,
+}
+
+/// What a connection was made with, and what it came to.
+struct Course {
+    peer: Peer,
+    is_http2: bool,
+    /// None: plain HTTP.
+    tls: Option<Arc<ServerConfig>>,
+    began: Instant,
+    pulse: Pulse,
+    /// Told when it should end with what is under way.
+    retired: Notify,
+}
+
+/// The first byte of every TLS handshake (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
+
+const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 47\r\nConnection: close\r\n\r\nclient sent an HTTP request to an HTTPS server\n";
+
+/// How long a connection of HTTP/2 that was told to end for want of requests may take to do so.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+impl Conversation {
+    pub(super) fn new(guard: Guard, limits: Limits, stop: CancellationToken, cut: CancellationToken) -> Self {
+        let (http1, http2) = (http1(&limits), http2(&limits));
+        Self(Arc::new(Shared { guard, http1, http2, limits, stop, cut }))
+    }
+
+    /// Cancelled when nothing is to be finished any more.
+    pub(super) fn cut(&self) -> CancellationToken {
+        self.0.cut.clone()
+    }
+
+    /// Serves one connection to its end.
+    pub(super) async fn hold(&self, socket: Socket, peer: Peer) {
+        let tls = self.0.guard.web.served().tls().cloned();
+        let Some(config) = tls else {
+            self.speak(socket, peer, None, false).await;
+            return;
+        };
+        let shaking =
+            timeout(self.0.limits.handshake_timeout, self.shake_hands(socket, peer, config.clone()));
+        // A peer that has no session yet loses nothing when the server stops.
+        let Some(Some(shaken)) =
+            self.0.stop.run_until_cancelled(async { self.in_time(shaking.await, peer) }).await
+        else {
+            return;
+        };
+        let is_http2 = shaken.get_ref().1.alpn_protocol() == Some(b"h2");
+        self.speak(shaken, peer, Some(config), is_http2).await;
+    }
+
+    fn in_time<T>(&self, outcome: Result<Option<T>, tokio::time::error::Elapsed>, peer: Peer) -> Option<T> {
+        outcome.unwrap_or_else(|_| {
+            let reason = "it did not end in time";
+            self.0.guard.events.tls_handshake_failed(&peer, "timeout", &reason);
+            None
+        })
+    }
+
+    async fn shake_hands(
+        &self,
+        mut socket: Socket,
+        peer: Peer,
+        config: Arc<ServerConfig>,
+    ) -> Option<TlsStream<Socket>> {
+        let events = &self.0.guard.events;
+        match socket.first().await {
+            Ok(Some(HANDSHAKE)) => {}
+            Ok(Some(byte)) if byte.is_ascii_uppercase() => {
+                events.tls_handshake_failed(
+                    &peer,
+                    "plain_http",
+                    &"it sent an HTTP request to the HTTPS port",
+                );
+                say(socket, PLAIN).await;
+                return None;
+            }
+            Ok(Some(_)) => {
+                events.tls_handshake_failed(&peer, "protocol", &"it does not speak TLS");
+                return None;
+            }
+            // A look whether the port is open, as load balancers take it.
+            Ok(None) | Err(_) => {
+                debug!(%peer, "a peer left without a word");
+                return None;
+            }
+        }
+        match TlsAcceptor::from(config).accept(socket).await {
+            Ok(stream) => Some(stream),
+            Err(reason) => {
+                events.tls_handshake_failed(&peer, kind(&reason), &reason);
+                None
+            }
+        }
+    }
+
+    /// Speaks HTTP on `stream` to its end.
+    async fn speak<S>(&self, stream: S, peer: Peer, tls: Option<Arc<ServerConfig>>, is_http2: bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = TokioIo::new(Patient::new(stream, self.0.limits.write_timeout));
+        let (began, pulse) = (Instant::now(), Pulse::new());
+        let course = Arc::new(Course { peer, is_http2, tls, began, pulse, retired: Notify::new() });
+        let service = {
+            let (shared, course) = (Arc::clone(&self.0), Arc::clone(&course));
+            service_fn(move |request| {
+                let (shared, course) = (Arc::clone(&shared), Arc::clone(&course));
+                async move { Ok::<_, Infallible>(shared.answer(request, &course).await) }
+            })
+        };
+        if is_http2 {
+            self.drive(self.0.http2.serve_connection(stream, service), &course).await;
+        } else {
+            self.drive(self.0.http1.serve_connection(stream, service), &course).await;
+        }
+    }
+
+    /// Lets `connection` go on until it ends, has to end, or has taken too long.
+    async fn drive<C>(&self, connection: C, course: &Course)
+    where
+        C: GracefulConnection<Error = hyper::Error>,
+    {
+        let Shared { stop, cut, limits, .. } = &*self.0;
+        let patience = Patience {
+            answer: limits.answer_timeout,
+            standstill: limits.write_timeout,
+            // Of HTTP/1, hyper itself ends a connection that asks nothing.
+            idle: course.is_http2.then_some(limits.head_timeout),
+        };
+        let mut connection = pin!(connection);
+        let mut overdue = pin!(course.pulse.overdue(patience));
+        let mut is_ending = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = cut.cancelled() => return,
+                () = stop.cancelled(), if !is_ending => {
+                    connection.as_mut().graceful_shutdown();
+                    is_ending = true;
+                }
+                () = course.retired.notified(), if !is_ending => {
+                    connection.as_mut().graceful_shutdown();
+                    is_ending = true;
+                }
+                ended = connection.as_mut() => {
+                    if let Err(reason) = ended {
+                        debug!(peer = %course.peer, %reason, "connection ended");
+                    }
+                    return;
+                }
+                what = overdue.as_mut() => match what {
+                    Overdue::Answer => {
+                        debug!(peer = %course.peer, "connection cut: the peer does not read, or too slowly");
+                        return;
+                    }
+                    Overdue::Idle if is_ending => return,
+                    Overdue::Idle => {
+                        connection.as_mut().graceful_shutdown();
+                        is_ending = true;
+                        let idle = Some(limits.head_timeout + FAREWELL);
+                        overdue.set(course.pulse.overdue(Patience { idle, ..patience }));
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl Shared {
+    async fn answer(&self, request: Request<Incoming>, course: &Course) -> Response<Answer> {
+        let underway = course.pulse.begin();
+        let is_head = request.method() == Method::HEAD;
+        let mut answer = self.guard.answer(request, course.peer).await;
+        let is_retired = self.is_retired(course);
+        if course.is_http2 {
+            // A connection is not the business of one of its streams.
+            answer.headers_mut().remove(CONNECTION);
+            if is_head {
+                answer = without_body(answer);
+            }
+            if is_retired {
+                course.retired.notify_one();
+            }
+        } else if is_retired {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer.map(|body| body.under(underway))
+    }
+
+    /// Whether a connection is old, or was made with what is no longer in force.
+    fn is_retired(&self, course: &Course) -> bool {
+        let served = self.guard.web.served();
+        let is_same = match (&course.tls, served.tls()) {
+            (None, None) => true,
+            (Some(then), Some(now)) => Arc::ptr_eq(then, now),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        !is_same || course.began.elapsed() > self.limits.age
+    }
+}
+
+/// hyper leaves this out for HTTP/1 alone.
+fn without_body(mut answer: Response<Answer>) -> Response<Answer> {
+    if let Some(length) = answer.body().size_hint().exact() {
+        answer.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    answer.map(|_| Answer::from(""))
+}
+
+fn http1(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    // Without a timer the time limit would panic.
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.head_bytes.max(8192));
+    http
+}
+
+/// Few streams, small buffers: a scraper asks one thing at a time. Streams that a peer opens and takes back (CVE-2023-44487)
+/// count until they are gone.
+fn http2(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(100)
+        .max_send_buf_size(64 * 1024)
+        .keep_alive_interval(limits.head_timeout)
+        .keep_alive_timeout(limits.head_timeout);
+    http
+}
+
+/// A word of a closed set for what ended a handshake.
+fn kind(reason: &io::Error) -> &'static str {
+    let of_tls = reason.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+    match of_tls {
+        None => "closed",
+        Some(TlsError::NoCertificatesPresented | TlsError::InvalidCertificate(_)) => "client_certificate",
+        // The peer does not trust our certificate, which is worth to be told apart.
+        Some(TlsError::AlertReceived(
+            AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown,
+        )) => "server_certificate",
+        Some(TlsError::PeerIncompatible(_)) => "incompatible",
+        Some(_) => "protocol",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_to_those_who_speak_no_tls_is_as_long_as_it_says() {
+        let (head, body) = str::from_utf8(PLAIN).unwrap().split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+    }
+}

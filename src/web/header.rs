@@ -1,0 +1,67 @@
+//! Headers that the operator adds to every answer.
+//!
+//! Owns: the closed set of them, as the original has it, and how they meet those of an answer. Never: other headers.
+
+use hyper::header::{
+    CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS, X_XSS_PROTECTION,
+};
+
+use super::reader::{Reader, Section, advice};
+use crate::config::{Value, listed, name_shown};
+
+/// Each header and the values that it may have; any, if none are listed.
+const HEADERS: [(&str, HeaderName, &[&str]); 5] = [
+    ("Content-Security-Policy", CONTENT_SECURITY_POLICY, &[]),
+    ("X-Frame-Options", X_FRAME_OPTIONS, &["deny", "sameorigin"]),
+    ("X-Content-Type-Options", X_CONTENT_TYPE_OPTIONS, &["nosniff"]),
+    ("X-XSS-Protection", X_XSS_PROTECTION, &[]),
+    ("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY, &[]),
+];
+
+/// What is added to each answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Headers(Vec<(HeaderName, HeaderValue)>);
+
+impl Headers {
+    /// Adds them to `answer`. The policy of a page holds beside the operator's: browsers obey both. Anything else is the
+    /// operator's word.
+    pub(crate) fn add_to(&self, answer: &mut HeaderMap) {
+        for (name, value) in &self.0 {
+            if name == CONTENT_SECURITY_POLICY {
+                answer.append(name, value.clone());
+            } else {
+                answer.insert(name, value.clone());
+            }
+        }
+    }
+}
+
+pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> Headers {
+    let mut headers = Vec::new();
+    for (name, node) in section.entries() {
+        let key = section.key(&name_shown(name));
+        let Some((_, header, allowed)) = HEADERS.iter().find(|(known, ..)| *known == name) else {
+            let names = HEADERS.map(|(name, ..)| name);
+            reader.complain(node, &key, advice(name, "`http_server_config.headers`", &names));
+            continue;
+        };
+        let text = if let Value::Text(text) = &node.value { Some(text.as_str()) } else { None };
+        let is_blank = node.value == Value::Nothing || text == Some("");
+        let fits = |text: &&str| allowed.is_empty() || allowed.contains(text);
+        match text.filter(fits).map(HeaderValue::from_str) {
+            _ if is_blank => {}
+            Some(Ok(value)) => headers.push((header.clone(), value)),
+            Some(Err(_)) => {
+                reader.complain(
+                    node,
+                    &key,
+                    "no HTTP header can carry this value; write visible ASCII in one line",
+                );
+            }
+            None if allowed.is_empty() => reader.misfit(node, &key, "text"),
+            None => reader.misfit(node, &key, &listed(allowed.iter().copied(), "or")),
+        }
+    }
+    Headers(headers)
+}

@@ -1,0 +1,98 @@
+//! What the port serves with at one moment.
+//!
+//! Owns: a whole and valid web configuration. Never: how it is exchanged.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+
+use super::file::{ClientAuth, WebFile};
+use super::header::Headers;
+use super::limit::Limiter;
+use super::tls::Built;
+use super::users::Users;
+
+/// A web configuration in force. Parts that a change leaves alone are shared with the one before.
+#[derive(Debug, Default)]
+pub(crate) struct Served {
+    tls: Option<Arc<Built>>,
+    pub(crate) headers: Headers,
+    pub(crate) users: Option<Arc<Users>>,
+    pub(crate) limiter: Option<Arc<Limiter>>,
+}
+
+impl Served {
+    pub(super) fn new(file: WebFile, tls: Option<Built>) -> Result<Self, String> {
+        Ok(Self {
+            tls: tls.map(Arc::new),
+            headers: file.headers,
+            users: Users::new(file.users)?.map(Arc::new),
+            limiter: file.rate.map(|rate| Arc::new(Limiter::new(rate))),
+        })
+    }
+
+    /// What TLS is served with; none: plain HTTP.
+    pub(crate) fn tls(&self) -> Option<&Arc<ServerConfig>> {
+        self.tls.as_ref().map(|built| &built.config)
+    }
+
+    /// This one, with whatever is the same as in `before` taken over from it: connections, remembered passwords and the
+    /// limit of requests live on.
+    pub(super) fn after(mut self, before: &Self) -> Self {
+        if let (Some(new), Some(old)) = (&self.tls, &before.tls)
+            && new.fingerprint == old.fingerprint
+        {
+            self.tls = Some(Arc::clone(old));
+        }
+        if let (Some(new), Some(old)) = (&self.users, &before.users)
+            && new.hashes() == old.hashes()
+        {
+            self.users = Some(Arc::clone(old));
+        }
+        if let (Some(new), Some(old)) = (&self.limiter, &before.limiter)
+            && new.rate() == old.rate()
+        {
+            self.limiter = Some(Arc::clone(old));
+        }
+        self
+    }
+
+    /// Whether this one, which came [after](Self::after) `before`, differs from it in nothing.
+    pub(super) fn is_same(&self, before: &Self) -> bool {
+        fn same<T>(one: &Option<Arc<T>>, other: &Option<Arc<T>>) -> bool {
+            one.as_ref().map(Arc::as_ptr) == other.as_ref().map(Arc::as_ptr)
+        }
+        self.headers == before.headers
+            && same(&self.tls, &before.tls)
+            && same(&self.users, &before.users)
+            && same(&self.limiter, &before.limiter)
+    }
+
+    /// In words, for people; nothing secret.
+    pub(super) fn summary(&self) -> String {
+        let tls = match &self.tls {
+            None => "plain HTTP".to_owned(),
+            Some(built) => {
+                let until = built.facts.as_ref();
+                let until = until
+                    .map(|facts| format!(" with a certificate until {:?}", facts.not_after.date_naive()));
+                let http2 = built.config.alpn_protocols.iter().any(|name| name == b"h2");
+                format!("TLS{}{}", until.unwrap_or_default(), if http2 { ", HTTP/2" } else { "" })
+            }
+        };
+        let clients = match self.tls.as_ref().map_or(ClientAuth::NoClientCert, |built| built.client_auth) {
+            ClientAuth::NoClientCert => "",
+            ClientAuth::RequestClientCert | ClientAuth::RequireAnyClientCert => {
+                ", client certificates not verified"
+            }
+            ClientAuth::VerifyClientCertIfGiven => ", client certificates verified if given",
+            ClientAuth::RequireAndVerifyClientCert => ", client certificates required",
+        };
+        let users = match self.users.as_ref().map_or(0, |users| users.hashes().len()) {
+            0 => "no users".to_owned(),
+            1 => "1 user".to_owned(),
+            count => format!("{count} users"),
+        };
+        format!("{tls}{clients}, {users}")
+    }
+}

@@ -1,0 +1,305 @@
+//! The port of a real daemon: TLS, client certificates and users as curl meets them, sockets of the file system, sockets that are
+//! handed over, and a process with no rights but those that it needs.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use polyai_exporter::simulator::Project;
+use polyai_exporter::target::Region;
+use tokio::net::UnixDatagram;
+use tokio::time::{sleep, timeout};
+
+use super::daemon::{BINARY, Daemon, Ended, command, polyai_exporter, run, serve_arguments};
+use super::scene::Scene;
+use super::{has, leave_out};
+use crate::port::authority::{Authority, dns};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn a_scene() -> Scene {
+    Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await
+}
+
+/// What curl says with `arguments`; its code is 0 for any answer of HTTP.
+async fn curl(arguments: &[&str]) -> Ended {
+    let mut curl = command("curl");
+    curl.args(["--silent", "--show-error", "--max-time", "20"]).args(arguments);
+    run(curl).await
+}
+
+/// In CI it has to be there.
+async fn has_curl() -> bool {
+    let is_there = command("curl").arg("--version").status().await.is_ok_and(|status| status.success());
+    has(is_there, "curl is not installed; tests/run installs it")
+}
+
+/// Writes the certificates of a server and of two clients, one of which nobody vouches for, and a web configuration that asks for
+/// them and for a password.
+fn secure(scene: &Scene, port_file: &str) {
+    let (authority, other) = (Authority::new("authority"), Authority::new("authority"));
+    scene.write("authority.pem", &authority.pem);
+    for (name, issued) in [
+        ("server", authority.issue(&[])),
+        ("client", authority.issue(&[dns("prometheus.example.com")])),
+        ("unnamed", authority.issue(&[])),
+        ("stranger", other.issue(&[dns("prometheus.example.com")])),
+    ] {
+        scene.write(&format!("{name}.pem"), &issued.certificate);
+        scene.write(&format!("{name}-key.pem"), &issued.key);
+    }
+    let hash = bcrypt::hash("correct horse", 5).unwrap();
+    scene.write(
+        port_file,
+        &format!(
+            "tls_server_config:\n  cert_file: server.pem\n  key_file: server-key.pem\n  client_ca_file: authority.pem\n  \
+             client_auth_type: RequireAndVerifyClientCert\n  client_allowed_sans: [prometheus.example.com]\n\
+             http_server_config: {{headers: {{X-Frame-Options: deny}}}}\nbasic_auth_users: {{prometheus: {hash:?}}}\n"
+        ),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn curl_is_let_in_with_its_certificate_and_its_password_alone() {
+    if !has_curl().await {
+        return;
+    }
+    let scene = a_scene().await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("server: {{web_config_file: web.yml}}\n{text}")).unwrap();
+    secure(&scene, "web.yml");
+
+    let checked = polyai_exporter(&["check", "--config", config.to_str().unwrap()], &[]).await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+    let line =
+        "web.yml: TLS with a certificate until 4096-01-01, HTTP/2, client certificates required, 1 user\n";
+    assert!(checked.stdout.contains(line), "{}", checked.stdout);
+
+    let mut daemon = Daemon::serve(&config);
+    let address = daemon.address().await;
+    let url = |path: &str| format!("https://{address}{path}");
+    let file = |name: &str| scene.path(name).to_str().unwrap().to_owned();
+    let (authority, metrics) = (file("authority.pem"), url("/metrics"));
+    let with = |name: &str| [file(&format!("{name}.pem")), file(&format!("{name}-key.pem"))];
+    let [certificate, key] = with("client");
+    let mine = ["--cacert", &authority, "--cert", &certificate, "--key", &key];
+    let password = ["--user", "prometheus:correct horse"];
+    let status = ["--output", "/dev/null", "--write-out", "%{http_version} %{http_code}"];
+
+    let scraped = curl(&[&mine[..], &password, &[&metrics]].concat()).await;
+    assert!(scraped.stdout.contains("polyai_exporter_build_info{"), "{scraped:?}");
+    for (version, said) in [("--http2", "2 200"), ("--http1.1", "1.1 200")] {
+        assert_eq!(curl(&[&mine[..], &password, &status, &[version, &metrics]].concat()).await.stdout, said);
+    }
+    let head = curl(&[&mine[..], &["--head", &metrics]].concat()).await.stdout.to_lowercase();
+    assert!(head.starts_with("http/2 401") && head.contains("\nwww-authenticate: basic"), "{head}");
+    assert!(head.contains("\nx-frame-options: deny"), "{head}");
+    let wrong = ["--user", "prometheus:wrong", "--request", "POST"];
+    let reload = url("/-/reload");
+    assert_eq!(curl(&[&mine[..], &wrong, &status, &[&reload]].concat()).await.stdout, "2 401");
+
+    // Without a certificate, with one that nobody vouches for, and with one of another name.
+    assert_ne!(curl(&["--cacert", &authority, &metrics]).await.code, 0);
+    for name in ["stranger", "unnamed"] {
+        let [certificate, key] = with(name);
+        let refused = curl(&["--cacert", &authority, "--cert", &certificate, "--key", &key, &metrics]).await;
+        assert_ne!(refused.code, 0, "{name}: {refused:?}");
+    }
+    let plain = curl(&[&format!("http://{address}/metrics")]).await;
+    assert_eq!(plain.stdout, "client sent an HTTP request to an HTTPS server\n");
+
+    // A file that cannot be used is refused with the reason, and changes nothing.
+    let good = std::fs::read_to_string(scene.path("web.yml")).unwrap();
+    scene.write("web.yml", &good.replace("basic_auth_users", "basic_auth_user"));
+    let post = ["--request", "POST", &reload];
+    let refused = curl(&[&mine[..], &password, &post].concat()).await;
+    assert!(refused.stdout.contains("did you mean `basic_auth_users`?"), "{refused:?}");
+    assert_eq!(curl(&[&mine[..], &password, &status, &[&metrics]].concat()).await.stdout, "2 200");
+    let hash = bcrypt::hash("battery staple", 5).unwrap();
+    let lines: String =
+        good.lines().filter(|line| !line.starts_with("basic_auth")).map(|line| format!("{line}\n")).collect();
+    scene.write("web.yml", &format!("{lines}basic_auth_users: {{prometheus: {hash:?}}}\n"));
+    let changed = curl(&[&mine[..], &password, &post].concat()).await;
+    assert_eq!(changed.stdout, "reloaded: web configuration changed\n");
+    assert_eq!(curl(&[&mine[..], &password, &status, &[&metrics]].concat()).await.stdout, "2 401");
+
+    let (ended, log) = daemon.terminate().await;
+    assert!(ended.success(), "{log}");
+    for secret in ["correct horse", "battery staple", "PRIVATE KEY", "$2b$"] {
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_web_configuration_that_cannot_be_used_stops_check_and_start_alike() {
+    let scene = a_scene().await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let web =
+        scene.write("web.yml", "tls_server_config: {cert_file: no-such.pem, key_file: no-such-key.pem}\n");
+    let (config, web) = (config.to_str().unwrap(), web.to_str().unwrap());
+    for action in ["check", "serve"] {
+        let ended = polyai_exporter(&[action, "--config", config, "--web.config.file", web], &[]).await;
+        assert_eq!(ended.code, 2, "{ended:?}");
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        for key in ["cert_file", "key_file"] {
+            assert!(
+                said.contains("web.yml:1:") && said.contains(&format!("tls_server_config.{key}: ")),
+                "{said}"
+            );
+        }
+        assert!(said.contains("there is no such file"), "{said}");
+    }
+    assert!(!scene.path("state/polyai.redb").exists());
+}
+
+#[tokio::test]
+async fn several_addresses_and_a_unix_socket_are_served_at_once() {
+    if !has_curl().await {
+        return;
+    }
+    let scene = a_scene().await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let socket = scene.path("polyai.sock");
+    let mut serve = command(BINARY);
+    serve.args(serve_arguments(&config)).args(["--web.listen-address", ":0"]);
+    serve.arg("--web.listen-address").arg(format!("unix:{}", socket.display()));
+    let mut daemon = Daemon::start(serve);
+    daemon.address().await;
+    let healthy = curl(&["--unix-socket", socket.to_str().unwrap(), "http://localhost/-/healthy"]).await;
+    assert_eq!(healthy.stdout, "healthy\n", "{healthy:?}");
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o660);
+    let log = daemon.log();
+    let listening: Vec<serde_json::Value> = log
+        .lines()
+        .filter(|line| line.contains(r#""message":"listening""#))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(listening.len(), 3, "{log}");
+    for line in &listening {
+        if let Ok(address) = line["address"].as_str().unwrap().parse::<SocketAddr>() {
+            // What listens on every address of IPv6 hears IPv4 as well.
+            let address = SocketAddr::from(([127, 0, 0, 1], address.port()));
+            assert_eq!(curl(&[&format!("http://{address}/-/healthy")]).await.stdout, "healthy\n");
+        }
+    }
+    let (ended, log) = daemon.terminate().await;
+    assert!(ended.success(), "{log}");
+    assert!(!socket.exists(), "it takes its socket along");
+}
+
+/// Turns a listening socket of the test into descriptor 3 of the daemon, as systemd hands it over.
+const HAND_OVER: &str = "import os, sys; os.dup2(0, 3); os.dup2(os.open('/dev/null', os.O_RDONLY), 0); \
+    os.environ['LISTEN_PID'] = str(os.getpid()); os.execv(sys.argv[1], sys.argv[1:])";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_that_is_handed_over_is_served_and_the_manager_is_told_how_far_it_is() {
+    if !has_curl().await {
+        return;
+    }
+    let python = run({
+        let mut which = command("sh");
+        which.args(["-c", "command -v python3 || true"]);
+        which
+    });
+    if !has(!python.await.stdout.is_empty(), "python3, to hand a socket over") {
+        return;
+    }
+    let scene = a_scene().await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let manager = UnixDatagram::bind(scene.path("manager.sock")).unwrap();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut serve = command("python3");
+    serve
+        .args(["-c", HAND_OVER, BINARY, "--log.format", "json", "serve", "--web.systemd-socket", "--config"])
+        .arg(&config);
+    serve.env("LISTEN_FDS", "1").env("NOTIFY_SOCKET", scene.path("manager.sock"));
+    serve.stdin(std::os::fd::OwnedFd::from(socket));
+    let mut daemon = Daemon::start(serve);
+    assert_eq!(daemon.address().await, address);
+    assert_eq!(curl(&[&format!("http://{address}/-/healthy")]).await.stdout, "healthy\n");
+    assert_eq!(told(&manager).await, "READY=1\n");
+    let hangup = format!("kill -HUP {}", daemon.pid());
+    assert!(command("sh").args(["-c", &hangup]).status().await.unwrap().success());
+    assert!(told(&manager).await.starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(told(&manager).await, "READY=1\n");
+    let (ended, log) = daemon.terminate().await;
+    assert!(ended.success(), "{log}");
+    assert_eq!(told(&manager).await, "STOPPING=1\n");
+}
+
+async fn told(manager: &UnixDatagram) -> String {
+    let mut message = [0; 256];
+    let length = timeout(PATIENCE, manager.recv(&mut message)).await.expect("it is told").unwrap();
+    String::from_utf8(message[..length].to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn without_a_socket_that_is_handed_over_it_says_how_to_start_it() {
+    let scene = a_scene().await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let ended =
+        polyai_exporter(&["serve", "--web.systemd-socket", "--config", config.to_str().unwrap()], &[]).await;
+    assert_eq!(ended.code, 1);
+    assert!(ended.stderr.contains("no socket was handed over; start it through a .socket unit"), "{ended:?}");
+    let both =
+        ["serve", "--web.systemd-socket", "--web.listen-address", ":0", "--config", config.to_str().unwrap()];
+    assert_eq!(polyai_exporter(&both, &[]).await.code, 2);
+}
+
+/// Everything is read-only but the state, for a user without rights who cannot get any.
+const CONFINED: &str = "mount --make-rprivate / && mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro / && shift && \
+    exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \"$@\"";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_without_rights_on_a_read_only_system_is_enough() {
+    if !has_curl().await {
+        return;
+    }
+    let scene = a_scene().await;
+    let state = scene.path("state");
+    std::fs::create_dir(&state).unwrap();
+    open_to_all(&state, 0o777);
+    open_to_all(&scene.path("."), 0o755);
+    let config = scene.config("polyai.yaml", &state);
+    // Where the build puts it, others may not look.
+    let binary = scene.path("polyai-exporter");
+    std::fs::copy(BINARY, &binary).unwrap();
+    let confined = |command: &mut tokio::process::Command| {
+        command.args(["--mount", "sh", "-c", CONFINED, "sh"]).arg(&state);
+    };
+    let mut probe = command("unshare");
+    confined(&mut probe);
+    probe.arg(&binary).arg("--version");
+    let probed = run(probe).await;
+    if probed.code != 0 {
+        leave_out(&format!("this user may not confine a process here: {}", probed.stderr.trim()));
+        return;
+    }
+    let mut serve = command("unshare");
+    confined(&mut serve);
+    serve.arg(&binary).args(serve_arguments(&config));
+    let mut daemon = Daemon::start(serve);
+    let address = daemon.address().await;
+    assert_eq!(curl(&[&format!("http://{address}/-/healthy")]).await.stdout, "healthy\n");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    for line in [
+        "Uid:\t65534\t65534\t65534\t65534",
+        "NoNewPrivs:\t1",
+        "CapEff:\t0000000000000000",
+        "CapBnd:\t0000000000000000",
+    ] {
+        assert!(status.contains(line), "{line}: {status}");
+    }
+    daemon.scrape_until(PATIENCE, |scrape| scene.agrees(scrape)).await;
+    sleep(Duration::from_millis(100)).await;
+    let (ended, log) = daemon.terminate().await;
+    assert!(ended.success(), "{log}");
+}
+
+fn open_to_all(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
