@@ -7,4 +7,4 @@ mod scene;
 mod strain;
 mod tls;
 mod users;
-mod vectors;
+pub(crate) mod vectors;

@@ -15,12 +15,12 @@ use super::authority::Authority;
 const FIXTURES: &str = "tests/fixtures/web";
 
 /// Of the story of each file; certificates are made around it.
-fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     "2026-06-15T12:00:00Z".parse().unwrap()
 }
 
 /// A folder with all the files that the fixtures name.
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     let authority = Authority::new("clients");
@@ -41,7 +41,7 @@ fn folder() -> TempDir {
 }
 
 /// The fixture as a file in `folder`, with certificates written out where it asks for them.
-fn placed(fixture: &Path, folder: &Path) -> PathBuf {
+pub(crate) fn placed(fixture: &Path, folder: &Path) -> PathBuf {
     let mut text = fs::read_to_string(fixture).unwrap();
     for name in ["server.pem", "server-key.pem", "clients.pem"] {
         let mark = format!("{{{{{name}}}}}");
@@ -55,7 +55,7 @@ fn placed(fixture: &Path, folder: &Path) -> PathBuf {
     path
 }
 
-fn fixtures(ending: &str) -> Vec<PathBuf> {
+pub(crate) fn fixtures(ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(FIXTURES).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = entries.filter(|path| path.to_string_lossy().ends_with(ending)).collect();
     files.sort();

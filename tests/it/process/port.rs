@@ -36,9 +36,9 @@ async fn has_curl() -> bool {
     has(is_there, "curl is not installed; tests/run installs it")
 }
 
-/// Writes the certificates of a server and of two clients, one of which nobody vouches for, and a web configuration that asks for
-/// them and for a password.
-fn secure(scene: &Scene, port_file: &str) {
+/// Writes the certificates of a server and of clients, one of which nobody vouches for, and a web configuration that asks for
+/// them and for a password. Answers with the authority of the others.
+pub(super) fn secure(scene: &Scene, port_file: &str) -> Authority {
     let (authority, other) = (Authority::new("authority"), Authority::new("authority"));
     scene.write("authority.pem", &authority.pem);
     for (name, issued) in [
@@ -59,6 +59,7 @@ fn secure(scene: &Scene, port_file: &str) {
              http_server_config: {{headers: {{X-Frame-Options: deny}}}}\nbasic_auth_users: {{prometheus: {hash:?}}}\n"
         ),
     );
+    authority
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,9 @@
 
 mod dashboards;
 mod formats;
+mod secured;
 mod server;
+mod web_config;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,0 +1,62 @@
+//! A real Prometheus scrapes a port that asks for a certificate and a password, while the certificate of the port is exchanged.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use polyai_exporter::simulator::Project;
+use polyai_exporter::target::Region;
+use tokio::time::sleep;
+
+use super::super::daemon::{BINARY, Daemon, command, serve_arguments};
+use super::super::port::secure;
+use super::super::scene::Scene;
+use super::server::{Job, Prometheus, wait};
+
+/// A job that shows the certificate `name` and sends this password.
+fn job(scene: &Scene, exporter: std::net::SocketAddr, name: &str, certificate: &str, password: &str) -> Job {
+    let file = |name: &str| scene.path(name).display().to_string();
+    let (ca, certificate, key) =
+        (file("authority.pem"), file(&format!("{certificate}.pem")), file(&format!("{certificate}-key.pem")));
+    Job::plain(name, exporter)
+        .with("scheme: https")
+        .with(&format!("tls_config: {{ca_file: {ca}, cert_file: {certificate}, key_file: {key}}}"))
+        .with(&format!("basic_auth: {{username: prometheus, password: {password}}}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prometheus_scrapes_over_tls_and_misses_nothing_while_the_certificate_changes() {
+    if !super::installed().await {
+        return;
+    }
+    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let authority = secure(&scene, "web.yml");
+    let mut serve = command(BINARY);
+    serve.args(serve_arguments(&config)).arg("--web.config.file").arg(scene.path("web.yml"));
+    let mut daemon = Daemon::start(serve);
+    let exporter = daemon.address().await;
+    let jobs = [
+        job(&scene, exporter, "secured", "client", "correct horse"),
+        job(&scene, exporter, "guesser", "client", "wrong"),
+        job(&scene, exporter, "stranger", "stranger", "correct horse"),
+    ];
+    let prometheus = Prometheus::with("prometheus", &[], &jobs).await;
+    for (name, is_up) in [("secured", 1.0), ("guesser", 0.0), ("stranger", 0.0)] {
+        let up = format!("up{{job={name:?}}}");
+        assert_eq!(wait(&up, async || prometheus.number(&up).await).await, is_up, "{name}");
+    }
+    for _ in 0..2 {
+        let issued = authority.issue(&[]);
+        scene.write("server.pem", &issued.certificate);
+        scene.write("server-key.pem", &issued.key);
+        sleep(Duration::from_secs(4)).await;
+    }
+    let log = daemon.log();
+    assert_eq!(log.matches("the new one is in force").count(), 2, "{log}");
+    let worst = prometheus.number("min_over_time(up{job=\"secured\"}[1m])").await;
+    assert_eq!(worst, Some(1.0), "no scrape was missed");
+    let scrapes = prometheus.number("count_over_time(up{job=\"secured\"}[1m])").await.unwrap();
+    assert!(scrapes >= 6.0, "{scrapes} scrapes");
+    let (ended, log) = daemon.terminate().await;
+    assert!(ended.success(), "{log}");
+}

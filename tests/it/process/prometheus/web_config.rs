@@ -1,0 +1,64 @@
+//! The verdicts of Prometheus' own checker on web configuration files, beside ours.
+
+use polyai_exporter::web::Prepared;
+
+use super::super::daemon::{command, run};
+use crate::port::vectors::{fixtures, folder, now, placed};
+
+/// Where we refuse what the original accepts, each for a reason that `src/web/mod.rs` tells. The last five have keys that only
+/// later versions of the original know.
+const STRICTER: [&str; 12] = [
+    "auth-without-ca.bad.yml",
+    "crossed-versions.bad.yml",
+    "no-certificate.bad.yml",
+    "no-curve-left.bad.yml",
+    "no-suite-for-http2.bad.yml",
+    "no-suite-left.bad.yml",
+    "old-version.bad.yml",
+    "given-twice.bad.yml",
+    "long-rate.bad.yml",
+    "no-names.bad.yml",
+    "rate-without-burst.bad.yml",
+    "rates.bad.yml",
+];
+
+/// Keys that came to the original after the versions that distributions have.
+const NEWER: [&str; 5] = ["cert", "key", "client_ca", "client_allowed_sans", "rate_limit"];
+
+/// Whether a complaint of the checker is about a key that it does not know yet.
+fn is_of_a_newer_key(complaint: &str) -> bool {
+    NEWER.iter().any(|key| complaint.contains(&format!("field {key} not found")))
+}
+
+#[tokio::test]
+async fn prometheus_and_we_agree_on_every_vector_but_for_those_that_are_listed() {
+    if !super::installed().await {
+        return;
+    }
+    let folder = folder();
+    let mut agreed = 0;
+    for fixture in fixtures(".yml") {
+        let path = placed(&fixture, folder.path());
+        let mut promtool = command("promtool");
+        promtool.args(["check", "web-config"]).arg(&path);
+        let theirs = run(promtool).await;
+        let name = fixture.file_name().unwrap().to_str().unwrap();
+        match (theirs.code == 0, Prepared::read(Some(&path), now())) {
+            (true, Ok(_)) | (false, Err(_)) => agreed += 1,
+            (true, Err(problems)) => {
+                assert!(STRICTER.contains(&name), "{name}: only we refuse it: {problems}")
+            }
+            (false, Ok(_)) => {
+                let mut complaints =
+                    theirs.stderr.lines().filter(|line| line.trim_start().starts_with("line "));
+                let first = complaints.next().unwrap_or_default();
+                assert!(
+                    is_of_a_newer_key(first) && complaints.all(is_of_a_newer_key),
+                    "{name}: only we accept it: {}",
+                    theirs.stderr
+                );
+            }
+        }
+    }
+    assert!(agreed > 25, "only {agreed} verdicts agree");
+}
