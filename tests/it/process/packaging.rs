@@ -154,7 +154,21 @@ async fn the_service_runs_what_its_example_and_the_program_agree_on() {
     let stand_in = ("POLYAI_EXPORTER__TARGETS__0__API_KEY_FILE", key.to_str().unwrap());
     let checked = polyai_exporter(&["check", "--config", "deploy/systemd/polyai.yaml"], &[stand_in]).await;
     assert_eq!(checked.code, 0, "{checked:?}");
-    // What the file of variables suggests are variables, and the flags that texts suggest are flags.
+    // The flags that texts suggest are flags.
+    let serve = help("serve").await;
+    for file in [UNIT, "deploy/systemd/polyai-exporter.socket", "deploy/systemd/polyai-exporter.default"] {
+        let text = read(file);
+        let suggested = text
+            .split([' ', ',', '\n'])
+            .filter(|word| word.starts_with("--web.") || word.starts_with("--config"));
+        for flag in suggested {
+            assert!(
+                serve.contains(&format!(" {flag} ")) || serve.contains(&format!(" {flag}\n")),
+                "{file}: {flag}"
+            );
+        }
+    }
+    // And the variables are variables.
     for line in read("deploy/systemd/polyai-exporter.default")
         .lines()
         .filter(|line| line.contains("POLYAI_EXPORTER__"))
