@@ -159,7 +159,7 @@ async fn the_service_runs_what_its_example_and_the_program_agree_on() {
     for file in [UNIT, "deploy/systemd/polyai-exporter.socket", "deploy/systemd/polyai-exporter.default"] {
         let text = read(file);
         let suggested = text
-            .split([' ', ',', '\n'])
+            .split([' ', ',', ':', '\n'])
             .filter(|word| word.starts_with("--web.") || word.starts_with("--config"));
         for flag in suggested {
             assert!(
