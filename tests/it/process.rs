@@ -8,6 +8,7 @@ mod daemon;
 mod deploy;
 mod disk;
 mod formats;
+mod guide;
 mod healthcheck;
 mod history;
 mod packaging;
