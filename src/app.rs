@@ -4,6 +4,7 @@
 //! Building tells every address and refuses every problem before anything runs.
 
 pub(crate) mod derive;
+mod desk;
 mod difference;
 mod fleet;
 mod ready;
@@ -30,7 +31,9 @@ use crate::recorder::task::{Published, Task};
 use crate::recorder::{Recorder, Resume};
 use crate::selfstats::{BuildInfo, SelfStats};
 use crate::server::{BindError, Limits, Routes, Server};
+use crate::status::Journals;
 use crate::web::{Prepared, Web};
+use desk::Desk;
 use fleet::{Fleet, Surroundings};
 use ready::Ready;
 use reload::Reloader;
@@ -50,6 +53,7 @@ pub struct App {
     reloads: Reloads,
     resumes: Vec<Resume>,
     published: Published,
+    desk: Arc<Desk>,
 }
 
 /// Why the daemon cannot start.
@@ -103,11 +107,13 @@ impl App {
         let web = open_web(settings, &clock).await?;
         let server = Server::bind(&settings.server.listen, Limits::default(), events.clone()).await?;
         let (task, handle, published) = Task::new(recorder, events.clone(), stats.clone());
+        let journals = Journals::default();
         let around = Surroundings {
             clock: clock.clone(),
             stats: stats.clone(),
             events: events.clone(),
             recorder: handle,
+            journals: journals.clone(),
         };
         let fleet = Fleet::equip(Arc::new(settings.clone()), around)?;
         stats.config_loaded(clock.now());
@@ -115,9 +121,12 @@ impl App {
         let scrape = Arc::new(Scrape::new(published.clone(), stats.clone(), shown, clock.clone()));
         let ready = Arc::new(Ready(fleet.roll()));
         let watching = Watching { web: web.clone(), events: events.clone(), clock: clock.clone() };
-        let (reloader, reloads) = Reloader::new(fleet, scrape.clone(), web, clock, stats, events);
-        let routes = Routes::new(scrape, ready);
-        Ok(Self { server, routes, watching, recorder: task, reloader, reloads, resumes, published })
+        let (reloader, reloads) = Reloader::new(fleet, scrape.clone(), web, clock.clone(), stats, events);
+        let addresses = server.addresses().map(ToString::to_string).collect();
+        let configuration = reloader.configuration();
+        let desk = Arc::new(Desk::new(published.clone(), journals, configuration, clock, addresses));
+        let routes = Routes::new(scrape, ready).receiving(desk.clone());
+        Ok(Self { server, routes, watching, recorder: task, reloader, reloads, resumes, published, desk })
     }
 
     /// Lets the configuration, which was `loaded` before, be read again with `load`: when somebody asks for it, and, with
@@ -150,7 +159,7 @@ impl App {
 
     /// Runs until `stop`; then pollers stop, what they handed over is committed, and open scrapes are answered.
     pub async fn run(self, stop: CancellationToken) -> Ended {
-        let Self { server, routes, watching, recorder, mut reloader, resumes, .. } = self;
+        let Self { server, routes, watching, recorder, mut reloader, resumes, desk, .. } = self;
         info!(targets = resumes.len(), "polling");
         let (give_up, stop_server) = (CancellationToken::new(), CancellationToken::new());
         reloader.fleet.start(resumes);
@@ -164,6 +173,7 @@ impl App {
             // It ends by itself only when it cannot go on.
             outcome = &mut recorder => Some(outcome),
             () = reloader.attend() => None,
+            () = desk.attend() => None,
         };
         let left = reloader.fleet.stop(STOP_DEADLINE).await.left;
         let committed = match early {

@@ -25,5 +25,6 @@ pub mod selfstats;
 pub mod server;
 pub mod shutdown;
 pub mod simulator;
+pub mod status;
 pub mod target;
 pub mod web;

@@ -65,6 +65,27 @@ impl Problem {
         }
     }
 
+    /// What is wrong, in a few words that may follow a colon.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "the API refuses the key",
+            Self::Forbidden => "the key may not read this project",
+            Self::NotFound => "the API does not know this project",
+            Self::WrongHost => "the address is not the Conversations API",
+            Self::RateLimited => "too many requests for this key",
+            Self::ServerError => "the API answers with server errors",
+            Self::Unreachable => "no connection to the API",
+            Self::Timeout => "the API does not answer in time",
+            Self::BadPayload => "answers of the API cannot be understood",
+            Self::TranscriptOff => "transcripts are hidden, so latency and silence cannot be measured",
+            Self::LatencyMissing => "turns carry no latency",
+            Self::PartialFields => "records carry little more than id and start time",
+            Self::StuckConversations => "a conversation has been open for more than a day",
+            Self::ClockSkew => "this machine's clock and the API's differ",
+            Self::Storage => "the state cannot be written",
+        }
+    }
+
     /// What it means and what to do, in two sentences, following the vendor's troubleshooting pages.
     pub const fn advice(self) -> &'static str {
         match self {

@@ -54,6 +54,8 @@ pub struct Client {
 pub struct Exchange {
     /// The time at the API, if it answered at all.
     pub stamp: Option<Stamp>,
+    /// Bytes of the answer's body that came, after decompression.
+    pub bytes: u64,
     /// The page.
     pub outcome: Result<Page, FetchError>,
 }
@@ -126,7 +128,7 @@ impl Client {
         if let Err(FetchError { kind: FetchErrorKind::RateLimited, retry_after, .. }) = &outcome {
             access.pace.slow_down(*retry_after);
         }
-        Exchange { stamp, outcome }
+        Exchange { stamp, bytes, outcome }
     }
 
     async fn exchange(

@@ -42,6 +42,19 @@ pub struct List {
     pub clock: Clock,
     /// The API's, learned from every answer.
     pub server_clock: ServerClock,
+    /// What its requests have cost since it was last taken from here.
+    pub traffic: Traffic,
+}
+
+/// What requests cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests, second tries included.
+    pub requests: u32,
+    /// Of these, those that brought a page.
+    pub pages: u32,
+    /// Of their bodies, after decompression.
+    pub bytes: u64,
 }
 
 /// Everything that a walk saw.
@@ -115,6 +128,9 @@ impl List {
             .build();
         loop {
             let exchange = self.client.page(&self.access, request).await;
+            self.traffic.requests += 1;
+            self.traffic.pages += u32::from(exchange.outcome.is_ok());
+            self.traffic.bytes += exchange.bytes;
             if let Some(stamp) = exchange.stamp {
                 self.server_clock.observe(stamp);
             }

@@ -19,7 +19,7 @@ use super::difference::Difference;
 use crate::api::Client;
 use crate::api::client::{Access, ClientError};
 use crate::api::pace::{Concurrency, Pace};
-use crate::api::pages::List;
+use crate::api::pages::{List, Traffic};
 use crate::api::server_clock::ServerClock;
 use crate::clock::Clock;
 use crate::config::{CaFile, Polling, Secret, Settings, Target};
@@ -31,6 +31,7 @@ use crate::schedule::poller::{Spare, Tried};
 use crate::schedule::{Passes, Poller};
 use crate::selfstats::SelfStats;
 use crate::shutdown::{Drained, drain};
+use crate::status::Journals;
 use crate::target::TargetKey;
 
 /// First ticks of targets are spread by this much each, up to an interval.
@@ -42,6 +43,7 @@ pub(super) struct Surroundings {
     pub(super) stats: SelfStats,
     pub(super) events: Events,
     pub(super) recorder: Handle,
+    pub(super) journals: Journals,
 }
 
 /// The pollers of the settings in force.
@@ -143,7 +145,10 @@ impl Fleet {
         let beginners =
             beginners.filter_map(|(target, Enlisted { index, resume })| Some((target, index, resume?)));
         self.launch(beginners.collect());
-        difference.removed.iter().for_each(|key| self.around.events.forget(key));
+        for key in &difference.removed {
+            self.around.events.forget(key);
+            self.around.journals.forget(key);
+        }
         Ok(())
     }
 
@@ -208,7 +213,7 @@ impl Fleet {
         let polling = &self.settings.polling;
         let KeyShare { pace, spare } = self.keys.get(&target.api_key)?;
         warn_of_another_anchor(target, polling, &resume);
-        let Surroundings { clock, stats, events, recorder } = &self.around;
+        let Surroundings { clock, stats, events, recorder, journals } = &self.around;
         let list = List {
             client: self.clients.of(target)?.clone(),
             access: Access {
@@ -221,6 +226,7 @@ impl Fleet {
             events: events.clone(),
             clock: clock.clone(),
             server_clock: ServerClock::default(),
+            traffic: Traffic::default(),
         };
         Some(Poller {
             index,
@@ -232,6 +238,7 @@ impl Fleet {
             stats: stats.clone(),
             spare: spare.clone(),
             tried,
+            journal: journals.of(&target.key),
         })
     }
 }

@@ -135,6 +135,7 @@ fn settings(flags: &Flags, simulator: SocketAddr, projects: &[Project]) -> Setti
 
 fn introduce(out: &mut impl Write, exporter: SocketAddr, simulator: SocketAddr) -> io::Result<()> {
     writeln!(out, "metrics          http://{exporter}/metrics")?;
+    writeln!(out, "status page      http://{exporter}/")?;
     writeln!(
         out,
         "simulated API    http://{simulator}  (incidents and faults: http://{simulator}/_sim/state)"

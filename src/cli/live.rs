@@ -109,7 +109,7 @@ impl Asker {
 
     async fn diagnose(&self, target: &Target) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
-        let Exchange { stamp, outcome } = self.ask(target, target.key.client_env, DAY).await;
+        let Exchange { stamp, outcome, .. } = self.ask(target, target.key.client_env, DAY).await;
         if let Some(stamp) = stamp {
             diagnosis.compare_clocks(stamp);
         }

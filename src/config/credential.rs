@@ -8,9 +8,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::Secret;
+use super::complaint::Place;
 use super::environment::CREDENTIALS;
 use super::reader::{Entry, Reader, Section, text_of};
+use super::secret::{Origin, Secret};
 
 /// Far more than any key; a file beyond it is the wrong file.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -56,7 +57,14 @@ pub(super) fn api_key(
                     reader.files.insert(around.folder.join(text));
                     from_file(text, &around.folder)
                 }
-                _ => sendable(text),
+                _ => sendable(text).map(|key| match &entry.node.place {
+                    Place::Variable(name) => key.found_in(Origin::Variable(name.clone())),
+                    Place::File(_)
+                    | Place::Line(..)
+                    | Place::Flag(_)
+                    | Place::Environment
+                    | Place::Program => key,
+                }),
             };
             key.map_err(|sentence| reader.complain(&entry.node.place, &entry.path, sentence)).ok()
         }
@@ -73,7 +81,9 @@ fn from_environment(name: &str, env: &BTreeMap<String, String>) -> Result<Secret
     let value = env.get(name.trim()).ok_or(
         "the environment variable that it names is not set; export it (this key holds the variable's name, not the API key)",
     )?;
-    sendable(value).map_err(|sentence| format!("the environment variable that it names: {sentence}"))
+    sendable(value)
+        .map(|key| key.found_in(Origin::Variable(name.trim().to_owned())))
+        .map_err(|sentence| format!("the environment variable that it names: {sentence}"))
 }
 
 fn from_file(text: &str, folder: &Path) -> Result<Secret, String> {
@@ -94,7 +104,9 @@ fn from_file(text: &str, folder: &Path) -> Result<Secret, String> {
         return Err(format!("{shown} is larger than 64 KiB; a key file holds the key and nothing else"));
     }
     let text = String::from_utf8(bytes).map_err(|_| format!("{shown} is not text"))?;
-    sendable(&text).map_err(|sentence| format!("{shown}: {sentence}"))
+    sendable(&text)
+        .map(|key| key.found_in(Origin::File(path)))
+        .map_err(|sentence| format!("{shown}: {sentence}"))
 }
 
 /// Whether `text` can only be a path: a key that was pasted here by mistake must not be repeated.

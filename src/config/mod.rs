@@ -34,7 +34,7 @@ pub use complaint::{Complaint, Place, Problems};
 pub use keys::{Key, Preset};
 pub use listen::{ListenAddress, NoAddress};
 pub use reference::{reference, reference_markdown, variable};
-pub use secret::Secret;
+pub use secret::{Origin, Secret};
 pub use settings::{CaFile, Dimension, Metrics, Polling, Server, Settings, Storage, Target};
 pub use shape::{Shape, span};
 

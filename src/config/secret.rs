@@ -1,20 +1,70 @@
 //! A value that must never be printed.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
 
-/// A key. Hidden in debug output, without `Display`, opened by name only.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Secret(String);
+/// A key. Hidden in debug output, without `Display`, opened by name only. The same value is the same key, wherever it was found.
+#[derive(Clone)]
+pub struct Secret {
+    value: String,
+    origin: Origin,
+}
+
+/// Where a key was found. Names the place, which was seen to hold a key, and nothing of its value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The configuration itself.
+    Configuration,
+    /// The environment variable of this name.
+    Variable(String),
+    /// This file.
+    File(PathBuf),
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl Eq for Secret {}
+
+impl Hash for Secret {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.value.hash(state);
+    }
+}
 
 impl Secret {
     /// Wraps `value`, without surrounding white space, which files tend to end with.
     pub fn new(value: &str) -> Self {
-        Self(value.trim().to_owned())
+        Self { value: value.trim().to_owned(), origin: Origin::Configuration }
+    }
+
+    /// The same key, found elsewhere than in the configuration.
+    pub(super) fn found_in(self, origin: Origin) -> Self {
+        Self { origin, ..self }
     }
 
     /// The value itself, for the one place that sends it.
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.value
+    }
+
+    /// Where it was found.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configuration => f.write_str("the configuration"),
+            Self::Variable(name) => write!(f, "the environment variable {name}"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+        }
     }
 }
 

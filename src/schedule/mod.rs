@@ -12,6 +12,7 @@ pub mod passes;
 pub mod poller;
 pub mod timer;
 mod walk;
+mod work;
 
 pub use passes::{Passes, Policy};
 pub use poller::Poller;

@@ -15,6 +15,7 @@ use super::health::Health;
 use super::passes::{Passes, Progress, SLICE_MOST, Tick};
 use super::timer::Timer;
 use super::walk::{Purpose, Stretch, Walk};
+use super::work::{Work, reason};
 use crate::api::pages::{Limit, List, WalkError, Walked};
 use crate::api::{FetchError, FetchErrorKind};
 use crate::conversation::Phase;
@@ -23,6 +24,7 @@ use crate::problem::Problem;
 use crate::recorder::task::{Handle, Stopped, Underway};
 use crate::recorder::{Batch, Sighting, Status, TargetIndex};
 use crate::selfstats::SelfStats;
+use crate::status::{Journal, Poll, Report};
 
 /// More open conversations than any project has; beyond it the gauge falls short, and says so.
 const MOST_OPEN: usize = 10_000;
@@ -87,6 +89,8 @@ pub struct Poller {
     pub spare: Spare,
     /// Set by the first poll.
     pub tried: Tried,
+    /// Told of every poll, for people to read.
+    pub journal: Arc<Journal>,
 }
 
 /// Why a poll ended early.
@@ -112,6 +116,7 @@ impl Poller {
             health: Health::default(),
             underway: None,
             caught_up: 0,
+            work: Work::default(),
         };
         tokio::select! {
             () = stop.cancelled() => {}
@@ -130,27 +135,40 @@ struct Run {
     underway: Option<(Underway, Moment)>,
     /// Conversations read since the target fell behind.
     caught_up: u64,
+    /// What the poll that is running has done.
+    work: Work,
 }
 
 impl Run {
     async fn forever(mut self) {
+        self.poller.journal.awaits(self.next_tick());
         loop {
             for _ in 0..self.timer.tick().await {
                 self.poller.list.events.tick_refused(&self.poller.list.target);
             }
             let started = Instant::now();
+            let began = Moment::from(self.poller.list.clock.now());
+            self.poller.journal.began(began);
             let outcome = self.poll(started).await;
-            self.poller.stats.poll(started.elapsed());
+            let took = started.elapsed();
+            self.poller.stats.poll(took);
             let failure = match outcome {
                 Ok(()) => None,
                 Err(Ended::Failed(error)) => Some(error),
                 Err(Ended::Stopped) => return,
             };
-            if self.report(failure).await.is_err() {
+            let traffic = std::mem::take(&mut self.poller.list.traffic);
+            let poll = std::mem::take(&mut self.work).ended(began, took, failure.as_ref(), traffic);
+            if self.report(failure, poll).await.is_err() {
                 return;
             }
             self.poller.tried.set();
         }
+    }
+
+    /// When the next poll is due, on this machine's clock.
+    fn next_tick(&self) -> Moment {
+        Moment::from(self.poller.list.clock.now()) + self.timer.until_next()
     }
 
     /// One tick's worth of walks.
@@ -158,6 +176,7 @@ impl Run {
         let asked_at = self.poller.list.clock.now();
         self.poller.passes.spare(self.poller.spare.requests());
         let live = self.poller.passes.live(self.server_time(asked_at));
+        self.work.walks += 1;
         let mut walked = self.walk(&live, Limit::StopAt(MOST_OPEN)).await?;
         if !walked.complete {
             self.poller.list.events.live_list_capped(&self.poller.list.target);
@@ -191,6 +210,7 @@ impl Run {
     async fn read(&mut self, walk: &Walk, tick: &Tick) -> Result<(), Ended> {
         let fresh_before = self.poller.passes.fresh_mark().unwrap_or(tick.until());
         let mut limit = Limit::RefuseAt(SLICE_MOST);
+        self.work.walks += 1;
         let walked = loop {
             match self.poller.list.walk(walk.window, walk.filter, limit).await {
                 Ok(walked) => break walked,
@@ -240,6 +260,7 @@ impl Run {
             );
         }
         self.health.judge(&walked.conversations, walked.rejected.len());
+        self.work.read(&walked);
         let sighting = |conversation: crate::conversation::Conversation| Sighting {
             sight: Passes::sight(walk, conversation.facts.started_at),
             conversation,
@@ -262,13 +283,14 @@ impl Run {
         if let Some((underway, fresh_before)) = self.underway.take() {
             let recorded = underway.committed().await?;
             self.caught_up += recorded.counted;
+            self.work.counted += recorded.counted;
             let now = self.now();
             self.poller.passes.learn(&recorded.finished, fresh_before, now);
         }
         Ok(())
     }
 
-    async fn report(&mut self, failure: Option<FetchError>) -> Result<(), Stopped> {
+    async fn report(&mut self, failure: Option<FetchError>, poll: Poll) -> Result<(), Stopped> {
         let Poller { list, passes, .. } = &self.poller;
         let now = Moment::from(list.server_clock.at(list.clock.now()));
         let mut problems: BTreeSet<Problem> = self.health.problems().clone();
@@ -304,6 +326,16 @@ impl Run {
                 list.events.problem_ended(&list.target, problem);
             }
         }
+        let here = Moment::from(list.clock.now());
+        self.poller.journal.ended(&Report {
+            poll,
+            problems: &problems,
+            reason: failure.as_ref().map(reason).as_deref(),
+            api_ahead_millis: now.millis().saturating_sub(here.millis()),
+            read_to: passes.fresh_mark(),
+            followed: passes.followed(),
+            next: self.next_tick(),
+        });
         let status = Status { target: self.poller.index, now, up: failure.is_none(), problems };
         self.poller.recorder.note(status).await
     }

@@ -30,6 +30,11 @@ impl Timer {
         u64::from(refused)
     }
 
+    /// How long it is until the next tick is due; zero if it is overdue.
+    pub fn until_next(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
+    }
+
     /// Lets no tick come before `pause` is over. Those left out on purpose do not count as refused.
     pub fn pause(&mut self, pause: Duration) {
         self.next = self.next.max(Instant::now() + pause);
@@ -70,6 +75,7 @@ mod tests {
         let mut timer = Timer::new(INTERVAL, Duration::ZERO);
         timer.tick().await;
         timer.pause(Duration::from_secs(300));
+        assert_eq!(timer.until_next(), Duration::from_secs(300));
         assert_eq!(timer.tick().await, 0);
         assert_eq!(started.elapsed().as_secs(), 300);
     }

@@ -7,7 +7,6 @@ mod bind;
 mod body;
 mod connection;
 mod guard;
-mod landing;
 mod listen;
 mod metrics;
 mod patience;
@@ -15,12 +14,14 @@ mod pulse;
 mod reload;
 mod routes;
 mod socket;
+mod status;
 
 pub use bind::BindError;
 pub use listen::{Limits, Server};
 pub use metrics::Exposition;
 pub use reload::{Reload, Reloading};
 pub use routes::{Readiness, Routes};
+pub use status::{Document, Reception, Written};
 
 #[cfg(test)]
 mod tests;

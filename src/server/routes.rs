@@ -7,15 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Body;
-use hyper::header::{
-    ALLOW, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
-};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::body::Answer;
-use super::landing;
 use super::metrics::{Exposition, MetricsPage};
 use super::reload::{self, Reload};
+use super::status::{Document, Reception, StatusPages};
 
 /// Scrapes that are answered at once. Two Prometheus replicas and a person are usual; each answer shares its bytes with the
 /// others, but one that is read slowly keeps them alive.
@@ -41,11 +39,11 @@ struct Table {
     metrics: Arc<MetricsPage>,
     readiness: Arc<dyn Readiness>,
     reload: Option<Arc<dyn Reload>>,
-    landing: Bytes,
+    status: Option<Arc<StatusPages>>,
 }
 
 enum Route {
-    Landing,
+    Status(Document),
     Metrics,
     Healthy,
     Ready,
@@ -55,19 +53,18 @@ enum Route {
 impl Route {
     fn find(path: &str) -> Option<Self> {
         match path {
-            "/" => Some(Self::Landing),
             "/metrics" => Some(Self::Metrics),
             "/-/healthy" => Some(Self::Healthy),
             "/-/ready" => Some(Self::Ready),
             "/-/reload" => Some(Self::Reload),
-            _ => None,
+            _ => Document::find(path).map(Self::Status),
         }
     }
 
     /// The methods that it takes, as `Allow` lists them.
     const fn allow(&self) -> &'static str {
         match self {
-            Self::Landing | Self::Metrics | Self::Healthy | Self::Ready => "GET, HEAD",
+            Self::Status(_) | Self::Metrics | Self::Healthy | Self::Ready => "GET, HEAD",
             // As Prometheus takes them.
             Self::Reload => "POST, PUT",
         }
@@ -81,18 +78,22 @@ impl Route {
 impl Routes {
     /// Routes that answer from `exposition` and `readiness`.
     pub fn new(exposition: Arc<dyn Exposition>, readiness: Arc<dyn Readiness>) -> Self {
-        let page = landing::page(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), &landing::LINKS);
         Self(Arc::new(Table {
             metrics: Arc::new(MetricsPage::new(exposition, CONCURRENT_SCRAPES, SCRAPE_PATIENCE)),
             readiness,
             reload: None,
-            landing: page.into(),
+            status: None,
         }))
     }
 
     /// The same, and `/-/reload` that asks `configuration`.
     pub fn reloading(self, configuration: Arc<dyn Reload>) -> Self {
         Self(Arc::new(Table { reload: Some(configuration), ..(*self.0).clone() }))
+    }
+
+    /// The same, and the pages for people from `reception`.
+    pub fn receiving(self, reception: Arc<dyn Reception>) -> Self {
+        Self(Arc::new(Table { status: Some(Arc::new(StatusPages::new(reception))), ..(*self.0).clone() }))
     }
 
     /// The answer to `request`. A request with a body closes its connection, because nobody reads the body.
@@ -105,7 +106,10 @@ impl Routes {
                 refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
                 refusal
             }
-            Some(Route::Landing) => self.landing(),
+            Some(Route::Status(document)) => match &self.0.status {
+                Some(pages) => pages.answer(document, request.uri().query().unwrap_or_default()).await,
+                None => plain(StatusCode::NOT_FOUND, "there are no pages for people here\n"),
+            },
             Some(Route::Metrics) => self.0.metrics.answer(request.headers()).await,
             Some(Route::Healthy) => plain(StatusCode::OK, "healthy\n"),
             Some(Route::Ready) => match self.0.readiness.ready() {
@@ -120,15 +124,6 @@ impl Routes {
         if !request.body().is_end_stream() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
-    }
-
-    fn landing(&self) -> Response<Answer> {
-        let mut response = Response::new(Answer::from(self.0.landing.clone()));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
     }
 }

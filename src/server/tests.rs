@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -168,7 +169,7 @@ async fn a_scrape_gets_the_exposition_with_its_exact_content_type() {
 #[tokio::test]
 async fn head_gives_the_head_alone() {
     let running = Running::start().await;
-    for path in ["/metrics", "/", "/-/healthy", "/-/ready"] {
+    for path in ["/metrics", "/-/healthy", "/-/ready"] {
         let get = running.ask(&format!("GET {path} HTTP/1.1")).await;
         let head = running.ask(&format!("HEAD {path} HTTP/1.1")).await;
         assert_eq!((head.status(), head.text()), ("200", ""), "{path}");
@@ -189,16 +190,48 @@ async fn other_methods_and_paths_are_told_what_would_be_right() {
     }
 }
 
-#[tokio::test]
-async fn the_landing_page_names_the_version_and_every_route_it_links_to_exists() {
-    let running = Running::start().await;
-    let page = running.ask("GET / HTTP/1.1").await;
-    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-    assert!(page.text().contains(concat!("Version ", env!("CARGO_PKG_VERSION"))), "{}", page.text());
-    for (path, _) in landing::LINKS {
-        assert!(page.text().contains(&format!("href=\"{path}\"")));
-        assert_eq!(running.ask(&format!("GET {path} HTTP/1.1")).await.status(), "200", "{path}");
+/// Says what it was asked for.
+struct Echo;
+
+impl Reception for Echo {
+    fn write(&self, document: Document, query: &str) -> Written {
+        let status = if query == "missing" { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        Written {
+            status,
+            content_type: "text/html; charset=utf-8",
+            body: format!("{document:?} {query}").into(),
+        }
     }
+}
+
+#[tokio::test]
+async fn pages_for_people_load_and_run_nothing_and_are_never_kept() {
+    let routes =
+        Routes::new(Arc::new(Fixed(Bytes::new())), Arc::new(Missing(None))).receiving(Arc::new(Echo));
+    let running = Running::answering(Limits::default(), routes).await;
+    for (path, body) in [
+        ("/", "Overview "),
+        ("/?q=a%26b", "Overview q=a%26b"),
+        ("/target?project=a", "Target project=a"),
+        ("/api/v1/status", "StatusJson "),
+        ("/api/v1/targets", "TargetsJson "),
+        ("/api/v1/target", "TargetJson "),
+    ] {
+        let page = running.ask(&format!("GET {path} HTTP/1.1")).await;
+        assert_eq!((page.status(), page.text()), ("200", body), "{path}");
+        assert!(
+            page.header("content-security-policy").unwrap().starts_with("default-src 'none'; "),
+            "{path}"
+        );
+        assert!(page.header("content-security-policy").unwrap().contains("frame-ancestors 'none'"), "{path}");
+        assert_eq!(page.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(page.header("referrer-policy"), Some("no-referrer"), "{path}");
+        assert_eq!(page.header("cache-control"), Some("no-store"), "{path}");
+        let head = running.ask(&format!("HEAD {path} HTTP/1.1")).await;
+        assert_eq!((head.status(), head.text()), ("200", ""), "{path}");
+    }
+    assert_eq!(running.ask("GET /target?missing HTTP/1.1").await.status(), "404");
+    assert_eq!(running.ask("POST / HTTP/1.1").await.status(), "405");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Stories of real processes: the built binary with its state on disk, the simulated API, and a real Prometheus.
 
+mod browser;
 mod busy;
 mod chain;
 mod cli;

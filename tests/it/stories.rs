@@ -12,4 +12,5 @@ mod problems;
 mod records;
 mod recount;
 mod reload;
+mod status;
 mod time;

@@ -1,0 +1,46 @@
+//! What a poll does, added up while it runs, for the journal that people read.
+
+use std::time::Duration;
+
+use crate::api::FetchError;
+use crate::api::pages::{Traffic, Walked};
+use crate::moment::Moment;
+use crate::status::Poll;
+
+/// The work of one poll.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Work {
+    pub(super) walks: u32,
+    pub(super) counted: u64,
+    records: u64,
+    rejected: u64,
+}
+
+impl Work {
+    /// A walk brought this.
+    pub(super) fn read(&mut self, walked: &Walked) {
+        self.records += walked.conversations.len() as u64;
+        self.rejected += walked.rejected.len() as u64;
+    }
+
+    /// The poll is over; `traffic` is what its requests have cost.
+    pub(super) fn ended(
+        self,
+        began: Moment,
+        took: Duration,
+        failure: Option<&FetchError>,
+        traffic: Traffic,
+    ) -> Poll {
+        let Self { walks, counted, records, rejected } = self;
+        let failure = failure.map(|error| error.kind.problem());
+        Poll { began, took, failure, walks, traffic, records, rejected, counted }
+    }
+}
+
+/// What a failure looked like, with what the vendor's support asks for.
+pub(super) fn reason(error: &FetchError) -> String {
+    match &error.correlation_id {
+        Some(id) => format!("{error}; correlation id {id}"),
+        None => error.to_string(),
+    }
+}

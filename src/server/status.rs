@@ -1,0 +1,192 @@
+//! The pages for people and the same as JSON: how many may ask at once, and what the browser may do with them.
+//!
+//! Owns: the bound, and the headers that keep a page from loading, running or being framed. Never: what a page says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Response, StatusCode};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::error;
+
+use super::body::Answer;
+use super::routes::plain;
+
+/// No script, no frame, nothing from elsewhere; our style sheet, and the icon that stands in the page itself.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; \
+                      frame-ancestors 'none'";
+
+/// Pages that are written at once; a thousand targets take some milliseconds each.
+const CONCURRENT: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Document {
+    /// `/`
+    Overview,
+    /// `/target?project=&region=&client_env=`
+    Target,
+    /// `/style.css`
+    Style,
+    /// `/api/v1/status`
+    StatusJson,
+    /// `/api/v1/targets`
+    TargetsJson,
+    /// `/api/v1/target?project=&region=&client_env=`
+    TargetJson,
+}
+
+impl Document {
+    /// The document at `path`.
+    pub(super) fn find(path: &str) -> Option<Self> {
+        match path {
+            "/" => Some(Self::Overview),
+            "/target" => Some(Self::Target),
+            "/style.css" => Some(Self::Style),
+            "/api/v1/status" => Some(Self::StatusJson),
+            "/api/v1/targets" => Some(Self::TargetsJson),
+            "/api/v1/target" => Some(Self::TargetJson),
+            _ => None,
+        }
+    }
+}
+
+/// A document as it is sent.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// 200, or 404 where it is about something that does not exist.
+    pub status: StatusCode,
+    /// `Content-Type`
+    pub content_type: &'static str,
+    /// The text.
+    pub body: Bytes,
+}
+
+/// Where the documents come from.
+pub trait Reception: Send + Sync {
+    /// Writes a document; `query` is what follows the question mark. May take a while; it is called off the threads that
+    /// serve connections.
+    fn write(&self, document: Document, query: &str) -> Written;
+}
+
+/// The answers to people.
+pub(super) struct StatusPages {
+    source: Arc<dyn Reception>,
+    underway: Arc<Semaphore>,
+    patience: Duration,
+}
+
+impl StatusPages {
+    pub(super) fn new(source: Arc<dyn Reception>) -> Self {
+        Self::bounded(source, CONCURRENT, PATIENCE)
+    }
+
+    /// At most `concurrent` documents are written at once; the others wait for up to `patience`.
+    fn bounded(source: Arc<dyn Reception>, concurrent: usize, patience: Duration) -> Self {
+        Self { source, underway: Arc::new(Semaphore::new(concurrent)), patience }
+    }
+
+    pub(super) async fn answer(&self, document: Document, query: &str) -> Response<Answer> {
+        let Ok(Ok(permit)) = timeout(self.patience, Arc::clone(&self.underway).acquire_owned()).await else {
+            let mut busy = plain(StatusCode::SERVICE_UNAVAILABLE, "too many pages at once\n");
+            busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            return busy;
+        };
+        let (source, query) = (Arc::clone(&self.source), query.to_owned());
+        // The turn goes along, since the work goes on if the reader hangs up.
+        let writing = tokio::task::spawn_blocking(move || {
+            let written = source.write(document, &query);
+            drop(permit);
+            written
+        });
+        match writing.await {
+            Ok(written) => sent(document, written),
+            Err(reason) => {
+                error!(%reason, "a status page could not be written");
+                let sentence = "the page could not be written; the log says why\n";
+                plain(StatusCode::INTERNAL_SERVER_ERROR, sentence)
+            }
+        }
+    }
+}
+
+fn sent(document: Document, written: Written) -> Response<Answer> {
+    let mut response = Response::new(Answer::from(written.body));
+    *response.status_mut() = written.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(written.content_type));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // The page names its style sheet with a hash; all else is of the moment.
+    let kept = if document == Document::Style { "max-age=86400" } else { "no-store" };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(kept));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    /// Writes once it is told to.
+    struct Waiting(Mutex<Receiver<()>>);
+
+    impl Reception for Waiting {
+        fn write(&self, _: Document, _: &str) -> Written {
+            let _ = self.0.lock().unwrap().recv();
+            Written { status: StatusCode::OK, content_type: "text/plain", body: Bytes::new() }
+        }
+    }
+
+    #[tokio::test]
+    async fn beyond_the_bound_pages_wait_and_a_reader_who_leaves_frees_no_place_too_early() {
+        let (word, go_on) = channel();
+        let source = Arc::new(Waiting(Mutex::new(go_on)));
+        let pages = Arc::new(StatusPages::bounded(source, 1, Duration::from_millis(50)));
+        let first = Arc::clone(&pages);
+        let reader = tokio::spawn(async move { first.answer(Document::Overview, "").await.status() });
+        while pages.underway.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        reader.abort();
+        let refused = pages.answer(Document::Overview, "").await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "the first is still being written");
+        assert_eq!(refused.headers()[RETRY_AFTER], "5");
+        word.send(()).unwrap();
+        drop(word);
+        let patient = StatusPages {
+            patience: Duration::from_secs(20),
+            underway: pages.underway.clone(),
+            source: pages.source.clone(),
+        };
+        assert_eq!(patient.answer(Document::Overview, "").await.status(), StatusCode::OK);
+    }
+
+    /// Fails as no page should.
+    struct Broken;
+
+    impl Reception for Broken {
+        fn write(&self, _: Document, _: &str) -> Written {
+            panic!("told so")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_that_cannot_be_written_is_an_error_in_words_and_blocks_no_other() {
+        let pages = StatusPages::bounded(Arc::new(Broken), 1, Duration::from_millis(50));
+        for _ in 0..3 {
+            let answer = pages.answer(Document::Overview, "").await;
+            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Where the trouble is: the exporter itself, keys and projects, the API, or the calls. Pure.
+//!
+//! Owns: which problem points where, and one sentence per area. It is what somebody who was woken up wants to know first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::condition::Tone;
+use super::view::TargetRow;
+use super::words::{At, Ratio, bytes, count, plain, span};
+use super::{ConfigurationStatus, Reload, State};
+use crate::moment::Moment;
+use crate::problem::Problem;
+use crate::target::TargetKey;
+
+/// A target's handoff rate stands out from the others' by this much.
+const STANDS_OUT: f64 = 0.15;
+/// Up to this many targets are named, more are counted.
+const NAMED: usize = 2;
+/// Of fewer conversations nothing is said.
+const ENOUGH: u64 = 10;
+
+/// What may be at fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Area {
+    /// This process, its disk, its clock, its configuration.
+    Exporter,
+    /// Keys, permissions, ids, and what the vendor's side is configured to show.
+    Access,
+    /// The API, or the network in between.
+    Api,
+    /// The agent and the telephony, as far as conversations tell.
+    Calls,
+}
+
+impl Area {
+    /// For people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Exporter => "This exporter",
+            Self::Access => "Keys and projects",
+            Self::Api => "PolyAI's API",
+            Self::Calls => "Calls",
+        }
+    }
+
+    const fn of(problem: Problem) -> Self {
+        match problem {
+            Problem::Storage | Problem::ClockSkew | Problem::RateLimited => Self::Exporter,
+            Problem::Unauthorized
+            | Problem::Forbidden
+            | Problem::NotFound
+            | Problem::WrongHost
+            | Problem::TranscriptOff
+            | Problem::LatencyMissing
+            | Problem::PartialFields => Self::Access,
+            Problem::ServerError | Problem::Unreachable | Problem::Timeout | Problem::BadPayload => Self::Api,
+            Problem::StuckConversations => Self::Calls,
+        }
+    }
+}
+
+/// How an area is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AreaView {
+    /// Which.
+    pub area: Area,
+    /// How grave.
+    pub tone: Tone,
+    /// In words.
+    pub sentence: String,
+}
+
+/// What the areas are judged by, besides the targets.
+#[derive(Debug)]
+pub(super) struct Whole<'a> {
+    pub(super) now: Moment,
+    pub(super) configuration: &'a ConfigurationStatus,
+    pub(super) series: usize,
+    pub(super) state_bytes: u64,
+    pub(super) recent_window: std::time::Duration,
+}
+
+/// All areas, in the order in which to look.
+pub(super) fn areas(rows: &[TargetRow], whole: &Whole<'_>) -> Vec<AreaView> {
+    vec![exporter(rows, whole), access(rows), api(rows), calls(rows, whole)]
+}
+
+/// The targets that have a problem of this area, by problem; in the order of the documentation.
+fn problems(rows: &[TargetRow], area: Area) -> BTreeMap<Problem, Vec<&TargetRow>> {
+    let mut found: BTreeMap<Problem, Vec<&TargetRow>> = BTreeMap::new();
+    for row in rows {
+        for problem in
+            row.problems.iter().map(|view| view.problem).filter(|&problem| Area::of(problem) == area)
+        {
+            found.entry(problem).or_default().push(row);
+        }
+    }
+    found
+}
+
+/// `billing/uk-1/live: the API refuses the key`; of many targets, how many.
+fn told(found: &BTreeMap<Problem, Vec<&TargetRow>>, total: usize) -> String {
+    let one = |(problem, rows): (&Problem, &Vec<&TargetRow>)| {
+        format!("{}: {}", whose(rows, total), problem.title())
+    };
+    found.iter().map(one).collect::<Vec<_>>().join(". ")
+}
+
+fn whose(rows: &[&TargetRow], total: usize) -> String {
+    if rows.len() > NAMED && rows.len() == total {
+        return format!("All {total} targets");
+    }
+    if rows.len() > NAMED {
+        return format!("{} of {total} targets", rows.len());
+    }
+    let names: Vec<String> = rows.iter().map(|row| plain(&row.key.to_string())).collect();
+    names.join(" and ")
+}
+
+fn exporter(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
+    let area = Area::Exporter;
+    let failing = rows.iter().find(|row| row.state == State::StorageFailing);
+    if let Some(row) = failing {
+        return AreaView { area, tone: Tone::Bad, sentence: row.sentence.clone() };
+    }
+    let mut said = Vec::new();
+    if let Some(Reload { at, outcome: Err(reason) }) = &whole.configuration.last_reload {
+        let clock = At(*at).clock(At(whole.now));
+        said.push(format!("The configuration was refused at {clock}, the one before is in force: {reason}"));
+    }
+    let found = problems(rows, area);
+    if !found.is_empty() {
+        said.push(told(&found, rows.len()));
+    }
+    if said.is_empty() {
+        let size = match whole.state_bytes {
+            0 => "all in memory".to_owned(),
+            size => format!("{} of state", bytes(size)),
+        };
+        let sentence = format!("Works: {} series, {size}", count(whole.series as u64));
+        return AreaView { area, tone: Tone::Good, sentence };
+    }
+    AreaView { area, tone: Tone::Warn, sentence: said.join(". ") }
+}
+
+fn access(rows: &[TargetRow]) -> AreaView {
+    let area = Area::Access;
+    let found = problems(rows, area);
+    if found.is_empty() {
+        let tried = rows.iter().any(|row| row.last_success_at.is_some());
+        let sentence = if tried { "No key or project is refused" } else { "Nothing is known yet" };
+        return AreaView {
+            area,
+            tone: if tried { Tone::Good } else { Tone::Wait },
+            sentence: sentence.to_owned(),
+        };
+    }
+    let stops = rows
+        .iter()
+        .flat_map(|row| &row.problems)
+        .any(|view| view.stops_polling && Area::of(view.problem) == area);
+    let tone = if stops { Tone::Bad } else { Tone::Warn };
+    AreaView { area, tone, sentence: told(&found, rows.len()) }
+}
+
+fn api(rows: &[TargetRow]) -> AreaView {
+    let area = Area::Api;
+    let found = problems(rows, area);
+    if found.is_empty() {
+        let endless: Vec<&TargetRow> =
+            rows.iter().filter(|row| row.state == State::Stale && row.problems.is_empty()).collect();
+        let (tone, sentence) = if !endless.is_empty() {
+            (Tone::Bad, format!("{}: a poll does not end", whose(&endless, rows.len())))
+        } else if rows.iter().any(|row| row.last_poll.is_some()) {
+            // One that refuses a key answers too.
+            (Tone::Good, "Answers as it should".to_owned())
+        } else {
+            (Tone::Wait, "No answer yet".to_owned())
+        };
+        return AreaView { area, tone, sentence };
+    }
+    let mut sentence = told(&found, rows.len());
+    let concerned: BTreeSet<&TargetKey> = found.values().flatten().map(|row| &row.key).collect();
+    let hosts = |is_concerned: bool| -> BTreeSet<&str> {
+        let rows = rows.iter().filter(|row| concerned.contains(&row.key) == is_concerned);
+        rows.map(|row| &*row.host).collect()
+    };
+    let (failing, answering) = (hosts(true), hosts(false));
+    let silent = found.keys().all(|&problem| matches!(problem, Problem::Unreachable | Problem::Timeout));
+    if answering.is_empty() && silent && failing.len() > 1 {
+        sentence.push_str(". No host answers: look at the network here first");
+    } else if failing.len() == 1 && !answering.is_empty() && failing.is_disjoint(&answering) {
+        let host: Vec<&str> = failing.into_iter().collect();
+        sentence.push_str(&format!(". All of {} fails, other hosts answer", host.join("")));
+    } else if !failing.is_disjoint(&answering) {
+        sentence.push_str(". Other targets on the same host are answered");
+    }
+    let tone =
+        if found.values().flatten().any(|row| row.state == State::Stale) { Tone::Bad } else { Tone::Warn };
+    AreaView { area, tone, sentence }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a window")]
+fn calls(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
+    let area = Area::Calls;
+    let fresh: Vec<&TargetRow> = rows.iter().filter(|row| row.state >= State::CatchingUp).collect();
+    if fresh.is_empty() {
+        let sentence = "Nothing is known of the present: no target is fresh".to_owned();
+        return AreaView { area, tone: Tone::Wait, sentence };
+    }
+    let open: u64 = fresh.iter().filter_map(|row| row.open_conversations).sum();
+    let recent: u64 = fresh.iter().filter_map(|row| row.recent.conversations).sum();
+    let mut sentence =
+        format!("{} open, {} ended in the last {}", count(open), count(recent), span(whole.recent_window));
+    type Share = fn(&TargetRow) -> Option<Ratio>;
+    let shares: [(&str, Share); 2] = [
+        ("handed off", |row| row.recent.handoff_ratio),
+        ("silent turns", |row| row.recent.silence_turn_ratio),
+    ];
+    for (words, ratio) in shares {
+        let known =
+            || fresh.iter().filter_map(|row| Some((row, ratio(row)?.0, row.recent.conversations? as f64)));
+        let weight: f64 = known().map(|(_, _, weight)| weight).sum();
+        if weight == 0.0 {
+            continue;
+        }
+        let overall = known().map(|(_, ratio, weight)| ratio * weight).sum::<f64>() / weight;
+        sentence.push_str(&format!(", {} {words}", Ratio(overall)));
+        let most = known()
+            .filter(|(row, ..)| row.recent.conversations >= Some(ENOUGH))
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .filter(|&(_, ratio, _)| ratio > overall + STANDS_OUT);
+        if let Some((row, ratio, _)) = most {
+            sentence.push_str(&format!(" ({}: {})", plain(&row.project), Ratio(ratio)));
+        }
+    }
+    let found = problems(rows, area);
+    if found.is_empty() {
+        return AreaView { area, tone: Tone::Good, sentence };
+    }
+    let sentence = format!("{sentence}. {}", told(&found, rows.len()));
+    AreaView { area, tone: Tone::Warn, sentence }
+}

@@ -1,0 +1,58 @@
+//! The health of the whole in one line: how many targets, what is wrong with the worst, and since when. Pure.
+
+use std::collections::BTreeMap;
+
+use super::condition::{State, Tone};
+use super::view::{Health, TargetRow};
+use super::words::{At, plain};
+use crate::moment::Moment;
+
+/// The health of the whole, in one line.
+pub(super) fn health(rows: &[TargetRow], now: Moment) -> Health {
+    let mut targets: BTreeMap<State, usize> = BTreeMap::new();
+    for row in rows {
+        *targets.entry(row.state).or_default() += 1;
+    }
+    let in_state = |state: State| rows.iter().filter(|row| row.state == state).count();
+    let total = rows.len();
+    let all = if total == 1 { "The one target".to_owned() } else { format!("All {total} targets") };
+    let are = |number: usize| if number == 1 { "is" } else { "are" };
+    let worst = rows.iter().min_by_key(|row| row.state);
+    let ill = rows.iter().filter(|row| row.state <= State::Failing).count();
+    let sentence = match worst {
+        None => "No target is configured.".to_owned(),
+        Some(row) if row.state == State::StorageFailing => format!("{}.", row.sentence),
+        Some(row) if ill > 0 => {
+            let have = if ill == 1 { "has" } else { "have" };
+            let which = format!("{} is {}", plain(&row.key.to_string()), row.state.words());
+            let since = row.since.map(|since| format!(" since {}", since.clock(At(now)))).unwrap_or_default();
+            match (ill, total) {
+                (1, 1) => format!("{which}{since}."),
+                (ill, total) if ill == total => {
+                    format!("All {total} targets {have} a problem; {which}{since}.")
+                }
+                (ill, total) => format!("{ill} of {total} targets {have} a problem; {which}{since}."),
+            }
+        }
+        Some(_) => {
+            let counted = |number: usize| {
+                if number == total { all.clone() } else { format!("{number} of {total} targets") }
+            };
+            let (untried, behind, limited) =
+                (in_state(State::NotTried), in_state(State::CatchingUp), in_state(State::Limited));
+            if untried > 0 {
+                let has = if untried == 1 { "has" } else { "have" };
+                format!("{} {has} not been tried yet.", counted(untried))
+            } else if behind > 0 {
+                format!("{} {} catching up.", counted(behind), are(behind))
+            } else if limited > 0 {
+                let some = if limited == total { "details" } else { "details of some" };
+                format!("{all} {} up to date, but {some} cannot be measured.", are(total))
+            } else {
+                format!("{all} {} up to date.", are(total))
+            }
+        }
+    };
+    let tone = worst.map_or(Tone::Warn, |row| row.state.tone());
+    Health { tone, sentence, targets }
+}

@@ -1,0 +1,482 @@
+//! What people read, from worlds that are set up by hand: the view as a table of stories, the page and the JSON from it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use serde_json::Value as Json;
+
+use super::*;
+use crate::aggregate::{Metric, TargetSeries};
+use crate::api::pages::Traffic;
+use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
+use crate::moment::Moment;
+use crate::problem::Problem;
+use crate::recorder::Generation;
+use crate::selfstats::BuildInfo;
+use crate::server::{Document, Written};
+use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
+
+const SECRET: &str = "k-77-never-shown";
+
+fn at(clock: &str) -> Moment {
+    let seconds = if clock.len() == 5 { ":00" } else { "" };
+    Moment::parse(&format!("2026-11-24T{clock}{seconds}Z")).unwrap()
+}
+
+/// Everything that is looked at; it is 14:10.
+struct World {
+    settings: Settings,
+    journals: Journals,
+    trends: Trends,
+    series: Vec<TargetSeries>,
+    configuration: ConfigurationStatus,
+}
+
+impl World {
+    fn of(projects: &[&str]) -> Self {
+        let targets: Vec<Target> = projects.iter().map(|project| target(project)).collect();
+        let series = targets.iter().map(|_| TargetSeries::default()).collect();
+        Self {
+            settings: Settings {
+                server: Server::default(),
+                storage: Storage::Ephemeral,
+                polling: Polling::default(),
+                metrics: Metrics::default(),
+                targets,
+            },
+            journals: Journals::default(),
+            trends: Trends::default(),
+            series,
+            configuration: ConfigurationStatus {
+                origin: "polyai.yaml".to_owned(),
+                loaded_at: at("12:00"),
+                last_reload: None,
+            },
+        }
+    }
+
+    /// A poll of a target ended at this time.
+    fn polled(&self, project: &str, clock: &str, failure: Option<(Problem, &str)>, others: &[Problem]) {
+        let poll = Poll {
+            began: at(clock),
+            took: Duration::ZERO,
+            failure: failure.map(|(problem, _)| problem),
+            walks: 2,
+            traffic: Traffic { requests: 3, pages: 2, bytes: 12_400 },
+            records: 31,
+            rejected: 0,
+            counted: 4,
+        };
+        let problems: BTreeSet<Problem> =
+            failure.iter().map(|(problem, _)| *problem).chain(others.iter().copied()).collect();
+        self.journals.of(&target(project).key).ended(&Report {
+            poll,
+            problems: &problems,
+            reason: failure.map(|(_, reason)| reason),
+            api_ahead_millis: 0,
+            read_to: Some(at(clock)),
+            followed: 3,
+            next: at(clock) + Duration::from_secs(30),
+        });
+    }
+
+    fn all_polled(self, clock: &str) -> Self {
+        for target in &self.settings.targets {
+            self.polled(&target.key.project, clock, None, &[]);
+        }
+        self
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Sight<'_>) -> T) -> T {
+        let keys = self.settings.targets.iter().map(|target| Arc::new(target.key.clone()));
+        let targets = keys.zip(self.series.iter().cloned().map(Arc::new)).collect();
+        let generation = Generation { number: 1, targets, layout: None, state_bytes: 557_056 };
+        let process = Process {
+            started: at("12:00"),
+            build: BuildInfo { version: "1.2.3", revision: Some("abc"), rustversion: None },
+            addresses: vec!["127.0.0.1:9890".to_owned()],
+        };
+        look(&Sight {
+            now: at("14:10"),
+            settings: &self.settings,
+            generation: &generation,
+            journals: &self.journals,
+            trends: &self.trends,
+            configuration: &self.configuration,
+            process: &process,
+        })
+    }
+
+    fn health(&self) -> String {
+        self.look(|sight| sight.status(&sight.rows()).health.sentence)
+    }
+
+    fn areas(&self) -> Vec<(view::Tone, String)> {
+        let areas = self.look(|sight| sight.status(&sight.rows()).areas);
+        areas.into_iter().map(|area| (area.tone, area.sentence)).collect()
+    }
+
+    fn written(&self, document: Document, query: &str) -> (StatusCode, String) {
+        let Written { status, body, .. } = self.look(|sight| answer(sight, document, query));
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(!text.contains(SECRET), "a key in {document:?}");
+        (status, text)
+    }
+
+    fn page(&self, document: Document, query: &str) -> String {
+        self.written(document, query).1
+    }
+
+    fn json(&self, document: Document, query: &str) -> Json {
+        serde_json::from_str(&self.page(document, query)).unwrap()
+    }
+}
+
+fn target(project: &str) -> Target {
+    Target {
+        key: TargetKey { project: project.to_owned(), region: Region::Us1, client_env: ClientEnv::Live },
+        account_id: "ws-1".to_owned(),
+        project_id: "P-1".to_owned(),
+        api_version: ApiVersion::V3,
+        api_key: Secret::new(SECRET),
+        base_url: format!("https://me:{SECRET}@api.example.com/polyai?key={SECRET}"),
+        ca_file: None,
+        channels: vec!["VOICE-SIP".to_owned()],
+    }
+}
+
+fn query_of(project: &str) -> String {
+    query::link("", &target(project).key).trim_start_matches('?').to_owned()
+}
+
+#[test]
+fn health_is_one_line() {
+    assert_eq!(World::of(&["a"]).all_polled("14:09:50").health(), "The one target is up to date.");
+    assert_eq!(World::of(&["a", "b"]).all_polled("14:09:50").health(), "All 2 targets are up to date.");
+
+    let world = World::of(&["a", "b", "c"]);
+    world.polled("a", "14:09:50", None, &[]);
+    assert_eq!(world.health(), "2 of 3 targets have a problem; b/us-1/live is stale since 12:00.");
+    world.polled("c", "14:03", None, &[]);
+    world.polled("c", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
+    assert_eq!(world.health(), "2 of 3 targets have a problem; b/us-1/live is stale since 12:00.");
+
+    let limited = World::of(&["a", "b"]).all_polled("14:09:00");
+    limited.polled("b", "14:09:50", None, &[Problem::LatencyMissing]);
+    let sentence = "All 2 targets are up to date, but details of some cannot be measured.";
+    assert_eq!(limited.health(), sentence);
+}
+
+#[test]
+fn a_state_that_cannot_be_written_is_told_before_all_else() {
+    let mut world = World::of(&["a", "b"]).all_polled("14:09:50");
+    world.series[1].set(Metric::TargetProblem, &[Arc::from("storage")], 1.0, at("14:00"));
+    assert_eq!(world.health(), "The state cannot be written; the last committed numbers are served.");
+    assert_eq!(world.areas()[0].0, view::Tone::Bad);
+    let row = &world.json(Document::TargetsJson, "")["targets"][1];
+    assert_eq!((&row["state"], &row["problems"][0]["code"]), (&"storage_failing".into(), &"storage".into()));
+}
+
+#[test]
+fn each_problem_points_to_where_to_look() {
+    use view::Tone::{Bad, Good, Warn};
+
+    for (problem, exporter, access, api, calls) in [
+        (Problem::RateLimited, Warn, Good, Good, Good),
+        (Problem::Unauthorized, Good, Bad, Good, Good),
+        (Problem::TranscriptOff, Good, Warn, Good, Good),
+        (Problem::ServerError, Good, Good, Warn, Good),
+        (Problem::StuckConversations, Good, Good, Good, Warn),
+    ] {
+        let world = World::of(&["a", "b"]).all_polled("14:09:00");
+        let fails = matches!(problem, Problem::RateLimited | Problem::Unauthorized | Problem::ServerError);
+        let (failure, others) = if fails { (Some((problem, "said")), vec![]) } else { (None, vec![problem]) };
+        world.polled("b", "14:09:50", failure, &others);
+        let areas = world.areas();
+        let tones: Vec<_> = areas.iter().map(|(tone, _)| *tone).collect();
+        assert_eq!(tones, [exporter, access, api, calls], "{problem:?}: {areas:?}");
+        let told =
+            areas.iter().any(|(_, sentence)| sentence.contains(&format!("b/us-1/live: {}", problem.title())));
+        assert!(told, "{areas:?}");
+    }
+}
+
+#[test]
+fn a_detail_that_is_hidden_does_not_put_the_blame_for_an_outage_on_the_key() {
+    let world = World::of(&["a", "b"]).all_polled("14:09:00");
+    world.polled("b", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[Problem::TranscriptOff]);
+    assert_eq!(world.areas()[1].0, view::Tone::Warn);
+}
+
+#[test]
+fn a_poll_that_does_not_end_is_told_of_the_api() {
+    let world = World::of(&["a", "b"]).all_polled("14:09:00");
+    world.polled("b", "13:00", None, &[]);
+    world.journals.of(&target("b").key).began(at("13:01"));
+    assert_eq!(world.areas()[2], (view::Tone::Bad, "b/us-1/live: a poll does not end".to_owned()));
+}
+
+#[test]
+fn when_no_host_answers_the_network_here_is_looked_at_first() {
+    let mut world = World::of(&["a", "b"]);
+    world.settings.targets[1].base_url = "https://other.example.com".to_owned();
+    for project in ["a", "b"] {
+        world.polled(project, "14:09:50", Some((Problem::Unreachable, "no route")), &[]);
+    }
+    assert!(
+        world.areas()[2].1.ends_with("No host answers: look at the network here first"),
+        "{:?}",
+        world.areas()
+    );
+    world.polled("b", "14:09:55", None, &[]);
+    assert!(
+        world.areas()[2].1.ends_with("All of api.example.com fails, other hosts answer"),
+        "{:?}",
+        world.areas()
+    );
+}
+
+#[test]
+fn a_reload_that_was_refused_shows_with_its_reason() {
+    let mut world = World::of(&["a"]).all_polled("14:09:50");
+    let reason = "polyai.yaml:3:5: polling.interval: found \"<soon>\"".to_owned();
+    world.configuration.last_reload = Some(Reload { at: at("14:01"), outcome: Err(reason) });
+    let (tone, sentence) = world.areas().remove(0);
+    assert_eq!(tone, view::Tone::Warn);
+    assert!(
+        sentence.starts_with(
+            "The configuration was refused at 14:01, the one before is in force: polyai.yaml:3:5"
+        )
+    );
+    assert!(world.page(Document::Overview, "").contains("found &quot;&lt;soon&gt;&quot;"));
+    let json = world.json(Document::StatusJson, "");
+    assert_eq!(json["configuration"]["last_reload"]["succeeded"], false);
+}
+
+/// Names that would do something if they were not escaped.
+const HOSTILE: [&str; 9] = [
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "' onmouseover='alert(1)",
+    "a\u{202e}b",
+    "../../etc/passwd",
+    "..",
+    "a/b?c=d&e#f%2F",
+    "🤖 réservations",
+    "</title><svg onload=alert(1)>",
+];
+
+#[test]
+fn no_name_becomes_markup() {
+    let long = "x".repeat(200);
+    for project in HOSTILE.into_iter().chain([long.as_str()]) {
+        let world = World::of(&[project]);
+        world.polled(project, "14:09:50", Some((Problem::ServerError, "<b>HTTP 503</b>")), &[]);
+        for (document, query) in [
+            (Document::Overview, String::new()),
+            (Document::Target, query_of(project)),
+            (Document::Overview, format!("q={}", &query_of(project)[8..])),
+        ] {
+            let page = world.page(document, &query);
+            for markup in ["<script", "<img", "<svg onload", "<b>"] {
+                assert!(!page.contains(markup), "{project:?}: {markup} in {page}");
+            }
+            // What was typed into the filter is given back as it was, in its own field.
+            let typed = format!("value=\"{project}\"");
+            assert!(!page.replace(&typed, "").contains('\u{202e}'), "{page}");
+        }
+        let (status, page) = world.written(Document::Target, &query_of(project));
+        assert_eq!(status, StatusCode::OK, "{project:?} has a page: {page}");
+    }
+}
+
+#[test]
+fn page_and_json_say_the_same() {
+    let mut world = World::of(&["billing", "support"]).all_polled("14:03");
+    world.polled("billing", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
+    world.series[0].set(Metric::InProgress, &[Arc::from("VOICE-SIP")], 1234.0, at("14:00"));
+    let (status, targets) = (world.json(Document::StatusJson, ""), world.json(Document::TargetsJson, ""));
+    let page = world.page(Document::Overview, "");
+    let mut told = vec![status["health"]["sentence"].clone()];
+    told.extend(status["areas"].as_array().unwrap().iter().map(|area| area["sentence"].clone()));
+    told.push(targets["targets"][0]["sentence"].clone());
+    for sentence in told {
+        let sentence = sentence.as_str().unwrap().to_owned();
+        assert!(page.contains(&sentence), "{sentence:?} is not in {page}");
+    }
+    assert_eq!(targets["targets"][0]["open_conversations"], 1234);
+    assert!(page.contains(">1,234</td>"));
+
+    let one = world.json(Document::TargetJson, &query_of("billing"));
+    assert_eq!(one["target"], targets["targets"][0]);
+    assert_eq!(one["polls"].as_array().unwrap().len(), 2);
+    assert_eq!(one["polls"][0]["problem"], "server_error");
+    let page = world.page(Document::Target, &query_of("billing"));
+    assert_eq!(page.matches("12.4 kB").count(), 2, "both polls are there");
+    assert!(page.contains("docs/troubleshooting.md#server_error"));
+}
+
+#[test]
+fn a_target_shows_its_settings_without_secrets() {
+    let world = World::of(&["a"]).all_polled("14:09:50");
+    let settings = &world.json(Document::TargetJson, &query_of("a"))["settings"];
+    assert_eq!(settings["api_key"], "set, from the configuration");
+    assert_eq!(settings["base_url"], "https://api.example.com/polyai");
+    assert!(world.page(Document::Target, &query_of("a")).contains("https://api.example.com/polyai"));
+}
+
+#[test]
+fn what_was_never_read_is_unknown_and_not_zero() {
+    let mut world = World::of(&["a"]);
+    world.series[0].set(Metric::RecentConversations, &[Arc::from("VOICE-SIP")], 0.0, at("12:00"));
+    world.polled("a", "14:09:50", Some((Problem::Unauthorized, "HTTP 401")), &[]);
+    let row = world.json(Document::TargetsJson, "")["targets"][0].take();
+    assert_eq!((&row["open_conversations"], &row["recent"]["conversations"]), (&Json::Null, &Json::Null));
+    world.polled("a", "14:09:55", None, &[]);
+    let row = world.json(Document::TargetsJson, "")["targets"][0].take();
+    assert_eq!(row["recent"]["conversations"], 0);
+}
+
+#[test]
+fn a_target_that_is_not_configured_is_a_404_in_words() {
+    let world = World::of(&["a"]);
+    for query in
+        ["", "project=a", "project=b&region=us-1&client_env=live", "project=a&region=x&client_env=live"]
+    {
+        let (status, page) = world.written(Document::Target, query);
+        assert_eq!(status, StatusCode::NOT_FOUND, "{query}");
+        assert!(page.contains("There is no such target."), "{page}");
+        let (status, json) = world.written(Document::TargetJson, query);
+        assert_eq!(status, StatusCode::NOT_FOUND, "{query}");
+        assert!(json.starts_with("{\"error\":\"no such target"), "{json}");
+    }
+}
+
+#[test]
+fn the_worst_comes_first_on_the_page_and_the_order_of_the_json_is_stable() {
+    let world = World::of(&["a", "b", "c"]).all_polled("14:09:00");
+    world.polled("c", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
+    let page = world.page(Document::Overview, "");
+    let place = |project: &str| page.find(&format!("<bdi>{project}</bdi>")).unwrap();
+    assert!(place("c") < place("a") && place("a") < place("b"));
+    let json = world.json(Document::TargetsJson, "");
+    let order: Vec<&str> =
+        json["targets"].as_array().unwrap().iter().map(|row| row["project"].as_str().unwrap()).collect();
+    assert_eq!(order, ["a", "b", "c"]);
+    let filtered = world.json(Document::TargetsJson, "project=b&region=us-1");
+    assert_eq!(filtered["targets"].as_array().unwrap().len(), 1);
+    assert_eq!(filtered["targets_configured"], 3);
+}
+
+#[test]
+fn a_thousand_targets_are_folded_and_bounded() {
+    let names: Vec<String> = (0..1000).map(|number| format!("project-{number:04}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::of(&names).all_polled("14:09:00");
+    for project in &names[500..503] {
+        world.polled(project, "14:09:50", Some((Problem::Timeout, "no answer")), &[]);
+    }
+    let page = world.page(Document::Overview, "");
+    assert!(page.contains("<summary>997 targets up to date</summary>"));
+    assert!(page.contains("797 more are not shown"));
+    assert!(page.len() < 400_000, "{} bytes", page.len());
+    let before = page.split("<summary>997").next().unwrap();
+    assert_eq!(before.matches("href=\"target?").count(), 3, "what has a problem is not folded");
+
+    let found = world.page(Document::Overview, "q=0999");
+    assert_eq!(found.matches("href=\"target?").count(), 1);
+    assert!(found.contains("1 of 1,000 targets"));
+    assert!(world.page(Document::Overview, "q=nothing").contains("No target matches."));
+}
+
+#[test]
+fn a_page_refreshes_only_when_asked_to() {
+    let world = World::of(&["a"]).all_polled("14:09:50");
+    assert!(!world.page(Document::Overview, "").contains("http-equiv"));
+    let page = world.page(Document::Overview, "refresh=30&q=a");
+    assert!(page.contains("<meta http-equiv=\"refresh\" content=\"30\">"), "{page}");
+    assert!(page.contains("<a href=\"./?q=a\">stop</a>"), "{page}");
+}
+
+#[test]
+fn the_hash_follows_the_settings_and_not_the_secrets() {
+    let settings = World::of(&["a"]).settings;
+    let before = hash(&settings);
+    assert_eq!(before.len(), 64);
+    let mut rotated = settings.clone();
+    rotated.targets[0].api_key = Secret::new("another");
+    assert_eq!(hash(&rotated), before);
+    let mut changed = settings.clone();
+    changed.polling.interval = Duration::from_secs(31);
+    assert_ne!(hash(&changed), before);
+    let mut renamed = settings;
+    renamed.targets[0].key.project = "b".to_owned();
+    assert_ne!(hash(&renamed), before);
+}
+
+#[test]
+fn the_style_asks_for_nothing_from_elsewhere() {
+    let style = World::of(&[]).page(Document::Style, "");
+    for word in ["url(", "@import", "http:", "https:"] {
+        assert!(!style.contains(word), "{word}");
+    }
+    assert!(style.contains("prefers-color-scheme: dark"));
+}
+
+#[test]
+fn the_documentation_has_every_field_and_no_other() {
+    let mut world = World::of(&["a"]).all_polled("14:00");
+    world.polled("a", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
+    world.configuration.last_reload =
+        Some(Reload { at: at("14:01"), outcome: Ok("nothing changed".to_owned()) });
+    world.look(|sight| world.trends.look(sight.generation, sight.now));
+    let mut fields = BTreeSet::new();
+    for (document, query) in [
+        (Document::StatusJson, String::new()),
+        (Document::TargetsJson, String::new()),
+        (Document::TargetJson, query_of("a")),
+    ] {
+        collect(&world.json(document, &query), &mut fields);
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let documented: BTreeSet<&str> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .flat_map(|code| code.split(['.', '[', ']']))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let missing: Vec<&String> = fields.iter().filter(|field| !documented.contains(field.as_str())).collect();
+    assert_eq!(missing, Vec::<&String>::new(), "not in docs/api.md");
+    // What the tables name as a field must be one.
+    let named = text.lines().filter(|line| line.starts_with("| `") && !line.starts_with("| `/"));
+    let named = named.filter_map(|line| line.split(" | ").next());
+    let states = State::ALL.map(|state| serde_json::to_value(state).unwrap().as_str().unwrap().to_owned());
+    for field in named.flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
+        for word in field.split(['.', '[', ']']).filter(|word| !word.is_empty()) {
+            let known = fields.contains(word) || states.iter().any(|state| state == word);
+            assert!(known, "docs/api.md names {word}, which is not there");
+        }
+    }
+}
+
+/// The names of all fields of objects with fixed keys.
+fn collect(json: &Json, fields: &mut BTreeSet<String>) {
+    match json {
+        Json::Object(object) => {
+            for (name, value) in object {
+                fields.insert(name.clone());
+                let keyed_by_data =
+                    matches!(name.as_str(), "settings") || json["tone"].is_string() && name == "targets";
+                if !keyed_by_data {
+                    collect(value, fields);
+                }
+            }
+        }
+        Json::Array(items) => items.iter().for_each(|item| collect(item, fields)),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+    }
+}

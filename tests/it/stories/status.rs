@@ -1,0 +1,92 @@
+//! What the page and its JSON tell of a daemon that runs: states as they come and go, and what was noted of polls.
+
+use polyai_exporter::simulator::{Fault, FaultKind};
+use serde_json::Value;
+
+use crate::support::calls::{call, project};
+use crate::support::story::{Exporter, given, wait};
+use crate::support::{minutes, seconds};
+
+async fn json(exporter: &Exporter, path: &str) -> Value {
+    let (status, body) = exporter.get(path).await;
+    assert_eq!(status, 200, "{path}: {body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+async fn state(exporter: &Exporter, project: &str) -> (String, String) {
+    let targets = json(exporter, &format!("/api/v1/targets?project={project}")).await;
+    let row = &targets["targets"][0];
+    (row["state"].as_str().unwrap().to_owned(), row["sentence"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_failing_then_stale_then_caught_up_on() {
+    let story = given([project("bank"), project("hotel")]).begin().await;
+    wait(minutes(2)).await;
+    assert_eq!(state(&story.exporter, "bank").await, ("up_to_date".into(), "Up to date".into()));
+
+    story.api().fault(Fault::new(FaultKind::Status(503)).on("bank"));
+    wait(minutes(3)).await;
+    let (code, sentence) = state(&story.exporter, "bank").await;
+    assert_eq!(code, "failing");
+    assert!(sentence.ends_with(": the API answers with server errors"), "{sentence}");
+    let one = json(&story.exporter, "/api/v1/target?project=bank&region=us-1&client_env=live").await;
+    let problem = &one["target"]["problems"][0];
+    assert_eq!((&problem["code"], &problem["stops_polling"]), (&"server_error".into(), &true.into()));
+    assert!(problem["reason"].as_str().unwrap().contains("HTTP 503"), "{problem}");
+    assert_eq!(one["polls"][0]["problem"], "server_error");
+    assert_eq!(one["polls"][0]["requests"], 3, "a poll tries three times");
+    let due = one["target"]["next_poll_at"].as_str().unwrap().to_owned();
+    assert!(due.as_str() > one["generated_at"].as_str().unwrap(), "backing off until {due}");
+
+    wait(minutes(10)).await;
+    assert_eq!(state(&story.exporter, "bank").await.0, "stale");
+    let health = json(&story.exporter, "/api/v1/status").await["health"].take();
+    assert_eq!((&health["targets"]["stale"], &health["targets"]["up_to_date"]), (&1.into(), &1.into()));
+    let sentence = health["sentence"].as_str().unwrap();
+    assert!(
+        sentence.starts_with("1 of 2 targets has a problem; bank/us-1/live is stale since "),
+        "{sentence}"
+    );
+
+    story.api().clear_faults();
+    wait(minutes(6)).await;
+    assert_eq!(state(&story.exporter, "bank").await.0, "up_to_date");
+    let one = json(&story.exporter, "/api/v1/target?project=bank&region=us-1&client_env=live").await;
+    assert_eq!(one["target"]["problems"], Value::Array(Vec::new()));
+    let history = one["problem_history"].as_array().unwrap();
+    assert_eq!(history.len(), 1);
+    assert!(history[0]["until"].is_string(), "{history:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_journal_outlives_a_reload_and_not_its_target() {
+    let bank = project("bank").with_calls([call("CA1", seconds(20))]);
+    let story = given([bank, project("hotel")]).begin().await;
+    wait(minutes(5)).await;
+    let polls = async |name: &str| {
+        let (status, body) =
+            story.exporter.get(&format!("/api/v1/target?project={name}&region=us-1&client_env=live")).await;
+        let json: Value = serde_json::from_str(&body).unwrap();
+        (status, json["polls"].as_array().map_or(0, Vec::len))
+    };
+    let (_, before) = polls("bank").await;
+    assert!(before >= 9, "{before}");
+
+    let mut settings = story.settings.clone();
+    settings.polling.interval = seconds(60);
+    settings.targets.retain(|target| target.key.project == "bank");
+    story.exporter.reload(settings).await.unwrap();
+    wait(minutes(2)).await;
+    let (_, after) = polls("bank").await;
+    assert!(after > before, "the new poller goes on with the journal: {before}, then {after}");
+    assert_eq!(polls("hotel").await, (404, 0));
+    let status = json(&story.exporter, "/api/v1/status").await;
+    let reload = &status["configuration"]["last_reload"];
+    assert_eq!(reload["succeeded"], true);
+    assert!(reload["detail"].as_str().unwrap().contains("1 target removed (hotel/us-1/live)"), "{reload}");
+    assert_eq!(status["configuration"]["settings"]["polling.interval"], "1m");
+
+    let targets = json(&story.exporter, "/api/v1/targets").await;
+    assert_eq!(targets["targets"][0]["conversations_counted"], 1);
+}
