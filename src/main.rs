@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use polyai_exporter::cli::{self, Failure};
 use polyai_exporter::{logging, shutdown};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,12 @@ enum Command {
     Simulate(cli::simulate::Simulate),
     /// Print the recording and alert rules for Prometheus, with thresholds of your own.
     Rules(cli::rules::Rules),
+    /// Ask the daemon on this machine how it is: exit code 0 if it is well, 1 if not.
+    Healthcheck(cli::healthcheck::Healthcheck),
+    /// Print what a shell needs to complete commands and flags.
+    Completions(cli::completions::Completions),
+    /// Print the manual page of a command, or write them all to a folder.
+    Man(cli::man::Man),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +78,16 @@ fn run(flags: &Flags) -> Result<ExitCode, Failure> {
                 .map(|()| ExitCode::SUCCESS),
             Command::Check(flags) => {
                 cli::check::run(flags, &env, &mut std::io::stdout()).await.map(ExitCode::from)
+            }
+            Command::Healthcheck(flags) => {
+                cli::healthcheck::run(flags, &env, &mut std::io::stdout()).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Completions(flags) => {
+                cli::completions::run(flags, Flags::command(), &mut std::io::stdout())
+                    .map(|()| ExitCode::SUCCESS)
+            }
+            Command::Man(flags) => {
+                cli::man::run(flags, Flags::command(), &mut std::io::stdout()).map(|()| ExitCode::SUCCESS)
             }
         }
     })

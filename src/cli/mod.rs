@@ -1,8 +1,11 @@
 //! The commands: flags, assembly and printing. No logic of their own.
 
 pub mod check;
+pub mod completions;
 pub mod demo;
+pub mod healthcheck;
 pub mod live;
+pub mod man;
 mod notify;
 pub mod rules;
 pub mod serve;

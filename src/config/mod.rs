@@ -78,12 +78,7 @@ pub struct Loaded {
 /// # Errors
 /// All that is wrong at once, each with its place and what would be right. No message repeats a secret.
 pub fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
-    let (mut root, mut complaints) = match input.file.map(file::read) {
-        None => (Node::table(Place::Environment), Vec::new()),
-        Some(Ok(root)) => (root, Vec::new()),
-        // What the environment says on top of a file that cannot be read means little.
-        Some(Err(complaints)) => (Node::table(Place::Program), complaints),
-    };
+    let (mut root, mut complaints) = raw(input.file);
     let unreadable = !complaints.is_empty();
     complaints.extend(environment::overlay(&mut root, input.env));
     let mut reader = Reader { complaints, ..Reader::default() };
@@ -120,6 +115,29 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
     warnings.extend(budget::warnings(&settings));
     let files = input.file.map(Path::to_path_buf).into_iter().chain(reader.files).collect();
     Ok(Loaded { settings, warnings, origin: origin(input), files })
+}
+
+/// The section `server` alone, for commands that ask a running daemon; whatever else is wrong is not their business.
+///
+/// # Errors
+/// When the file cannot be read, or the section is wrong.
+pub fn server(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Server, Problems> {
+    let (mut root, complaints) = raw(file);
+    // Complaints about other sections among them: whoever runs the daemon has been told.
+    let _ = environment::overlay(&mut root, env);
+    let mut reader = Reader { complaints, ..Reader::default() };
+    let server = sections::server(&mut reader, &root, &file.map(file::folder_of).unwrap_or_default());
+    Problems::from_complaints(reader.complaints).map_or(Ok(server), Err)
+}
+
+/// What the file says, unchecked; the complaints are of a file that cannot be read.
+fn raw(file: Option<&Path>) -> (Node, Vec<Complaint>) {
+    match file.map(file::read) {
+        None => (Node::table(Place::Environment), Vec::new()),
+        Some(Ok(root)) => (root, Vec::new()),
+        // What the environment says on top of a file that cannot be read means little.
+        Some(Err(complaints)) => (Node::table(Place::Program), complaints),
+    }
 }
 
 fn origin(input: &Input<'_>) -> String {

@@ -94,8 +94,9 @@ async fn the_help_lists_what_there_is() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert_eq!(commands, ["serve", "check", "demo", "simulate", "rules", "help"]);
-    for command in &commands[..5] {
+    let all = ["serve", "check", "demo", "simulate", "rules", "healthcheck", "completions", "man", "help"];
+    assert_eq!(commands, all);
+    for command in &commands[..8] {
         let help = polyai_exporter(&[command, "--help"], &[]).await;
         assert_eq!(help.code, 0, "{command}");
         assert!(help.stdout.contains("Usage: polyai-exporter"), "{command}: {}", help.stdout);

@@ -1,0 +1,199 @@
+//! `healthcheck` asks a running daemon, and strangers in its place, and says what the answer means.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use chrono::TimeDelta;
+use polyai_exporter::simulator::Project;
+use polyai_exporter::target::Region;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::daemon::{Daemon, Ended, polyai_exporter};
+use super::scene::Scene;
+use crate::port::authority::{Authority, dns};
+
+async fn healthcheck(flags: &[&str]) -> Ended {
+    polyai_exporter(&[&["healthcheck"], flags].concat(), &[]).await
+}
+
+/// Somebody who gives every request this answer.
+async fn stranger(answer: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(reply(stream, answer));
+        }
+    });
+    address
+}
+
+async fn reply(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &str) {
+    let mut request = [0; 4096];
+    let _ = stream.read(&mut request).await;
+    let _ = stream.write_all(answer.as_bytes()).await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_runs_is_healthy_and_soon_ready() {
+    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let mut daemon = Daemon::serve(&config);
+    let address = daemon.address().await.to_string();
+
+    let healthy = healthcheck(&["--web.listen-address", &address]).await;
+    assert_eq!((healthy.code, healthy.stdout), (0, format!("{address} is healthy\n")));
+
+    let mut ready = healthcheck(&["--ready", "--web.listen-address", &address]).await;
+    for _ in 0..100 {
+        if ready.code == 0 {
+            break;
+        }
+        assert!(ready.stderr.contains(" is not ready: "), "{ready:?}");
+        ready = healthcheck(&["--ready", "--web.listen-address", &address]).await;
+    }
+    assert_eq!((ready.code, ready.stdout), (0, format!("{address} is ready\n")));
+
+    // The same through a configuration, of which nothing but the address has to be right.
+    let port = address.rsplit(':').next().unwrap();
+    let text = format!(
+        "server: {{listen: \"0.0.0.0:{port}\"}}\ntargets: [{{api_key_file: no/such/file}}]\nnonsense: 1\n"
+    );
+    let other = scene.write("other.yaml", &text);
+    let found = healthcheck(&["--config", other.to_str().unwrap()]).await;
+    assert_eq!((found.code, found.stdout), (0, format!("127.0.0.1:{port} is healthy\n")));
+    let variable = ("POLYAI_EXPORTER__SERVER__LISTEN", &*address);
+    assert_eq!(polyai_exporter(&["healthcheck"], &[variable]).await.code, 0);
+
+    let (status, _) = daemon.terminate().await;
+    assert!(status.success());
+    let gone = healthcheck(&["--web.listen-address", &address]).await;
+    assert_eq!(gone.code, 1, "{gone:?}");
+    assert!(gone.stderr.contains("does not answer: ") && gone.stderr.contains("refused"), "{gone:?}");
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_be_read_or_tells_no_port_is_said_so() {
+    for (flags, words) in [
+        (&["--config", "no/such/file.yaml"][..], "no/such/file.yaml"),
+        (&["--web.listen-address", "127.0.0.1:0"], "took a free port"),
+    ] {
+        let refused = healthcheck(flags).await;
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(refused.stderr.contains(words), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_a_password_lives_and_others_are_told_apart() {
+    const LOCKED: &str = "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic\r\ncontent-length: 0\r\n\r\n";
+    let address = stranger(LOCKED).await.to_string();
+    let locked = healthcheck(&["--web.listen-address", &address]).await;
+    assert_eq!(locked.code, 0, "{locked:?}");
+    assert!(locked.stdout.contains("is healthy: it asks for a password"), "{locked:?}");
+    let locked = healthcheck(&["--ready", "--web.listen-address", &address]).await;
+    assert_eq!(locked.code, 1, "{locked:?}");
+
+    for (answer, words) in [
+        ("HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\nhello", "answered 404 to /-/healthy"),
+        ("HTTP/1.1 302 Found\r\nlocation: http://example.com/\r\ncontent-length: 0\r\n\r\n", "answered 302"),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "does not answer: "),
+        ("", "does not answer: "),
+    ] {
+        let address = stranger(answer).await.to_string();
+        let refused = healthcheck(&["--web.listen-address", &address]).await;
+        assert_eq!(refused.code, 1, "{answer:?}: {refused:?}");
+        assert!(refused.stderr.contains(words), "{answer:?}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let silent = healthcheck(&["--timeout", "200ms", "--web.listen-address", &address]).await;
+    assert_eq!(silent.code, 1, "{silent:?}");
+    assert!(silent.stderr.contains("nothing came within 200ms"), "{silent:?}");
+}
+
+/// A daemon with this web configuration, and its address.
+async fn behind(web_config: &str) -> (Scene, Daemon, String) {
+    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let authority = Authority::new("authority");
+    scene.write("authority.pem", &authority.pem);
+    // For another name than that of this machine.
+    let issued = authority.issue(&[dns("exporter.example.com")]);
+    scene.write("server.pem", &issued.certificate);
+    scene.write("server-key.pem", &issued.key);
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("server: {{web_config_file: web.yml}}\n{text}")).unwrap();
+    scene.write("web.yml", web_config);
+    let mut daemon = Daemon::serve(&config);
+    let address = daemon.address().await.to_string();
+    (scene, daemon, address)
+}
+
+const TLS: &str = "tls_server_config:\n  cert_file: server.pem\n  key_file: server-key.pem\n";
+
+#[tokio::test]
+async fn tls_is_spoken_where_the_daemon_speaks_it_and_no_name_is_verified() {
+    let (scene, daemon, address) = behind(TLS).await;
+    let web = scene.path("web.yml");
+    let told = ["--web.listen-address", &address, "--web.config.file", web.to_str().unwrap()];
+    let healthy = healthcheck(&told).await;
+    assert_eq!((healthy.code, healthy.stdout), (0, format!("{address} is healthy\n")), "{}", healthy.stderr);
+    let config = scene.path("polyai.yaml");
+    let named = ["--web.listen-address", &address, "--config", config.to_str().unwrap()];
+    assert_eq!(healthcheck(&named).await.code, 0);
+    assert!(!daemon.log().contains("TLS handshake failed"), "{}", daemon.log());
+    // Not told, it finds out.
+    let healthy = healthcheck(&["--web.listen-address", &address]).await;
+    assert_eq!((healthy.code, healthy.stdout), (0, format!("{address} is healthy\n")), "{}", healthy.stderr);
+}
+
+#[tokio::test]
+async fn a_daemon_behind_a_password_or_certificates_is_known_to_live() {
+    let hash = bcrypt::hash("correct horse", 5).unwrap();
+    let users = format!("basic_auth_users: {{prometheus: {hash:?}}}\n");
+    let clients = "  client_ca_file: authority.pem\n  client_auth_type: RequireAndVerifyClientCert\n";
+    for (web_config, reason) in [
+        (users.clone(), "it asks for a password"),
+        (format!("{TLS}{users}"), "it asks for a password"),
+        (format!("{TLS}{clients}"), "it asks for a client certificate"),
+        (format!("{TLS}{clients}  max_version: TLS12\n"), "it asks for a client certificate"),
+    ] {
+        let (scene, _daemon, address) = behind(&web_config).await;
+        let web = scene.path("web.yml");
+        let told = ["--web.listen-address", &address, "--web.config.file", web.to_str().unwrap()];
+        let healthy = healthcheck(&told).await;
+        assert_eq!(healthy.code, 0, "{web_config}: {healthy:?}");
+        assert_eq!(healthy.stdout, format!("{address} is healthy: {reason}, so it runs\n"));
+        let ready = healthcheck(&[&told[..], &["--ready"]].concat()).await;
+        assert!(ready.code == 1 && ready.stderr.contains("ask without --ready"), "{ready:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_asked_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("exporter.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let answered = async {
+        while let Ok((stream, _)) = listener.accept().await {
+            reply(stream, "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhealthy\n").await;
+        }
+    };
+    let asked = ask_socket(&path);
+    tokio::select! {
+        () = answered => unreachable!("it accepts for ever"),
+        ended = asked => assert_eq!((ended.code, ended.stdout), (0, format!("unix:{} is healthy\n", path.display()))),
+    }
+}
+
+fn ask_socket(path: &Path) -> impl Future<Output = Ended> {
+    let address = format!("unix:{}", path.display());
+    async move { healthcheck(&["--web.listen-address", &address]).await }
+}
