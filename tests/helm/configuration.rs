@@ -63,7 +63,7 @@ fn without_fractions(configuration: &Yaml) -> Yaml {
 #[test]
 fn the_exporter_accepts_what_its_pod_would_get() {
     let Some(all) = rendered(&scenarios()) else { return };
-    let mut checked = 0;
+    let (mut checked, mut with_tls) = (0, 0);
     for one in &all {
         let Some(text) = configuration(&one.objects) else { continue };
         let pod = the(&one.objects, "StatefulSet").pod().unwrap();
@@ -74,6 +74,10 @@ fn the_exporter_accepts_what_its_pod_would_get() {
         secret_files(pod, text, &secrets);
         let mut command = Command::new(BINARY);
         command.env_clear().args(["check", "--config"]).arg(&config).envs(environment(pod));
+        let tls = web_config(&one.objects).map(|text| with_a_certificate(text, folder.path()));
+        if let Some(file) = &tls {
+            command.env("POLYAI_EXPORTER__SERVER__WEB_CONFIG_FILE", file);
+        }
         let output = command.output().unwrap();
         let said =
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -81,16 +85,19 @@ fn the_exporter_accepts_what_its_pod_would_get() {
         assert!(said.contains("state       /data\n"), "{}: {said}", one.name);
         let listen = items(&pod.exporter()["env"]).next().unwrap()["value"].as_str().unwrap();
         assert!(said.contains(&format!("listen      {listen}\n")), "{}: {said}", one.name);
+        assert_eq!(said.contains(": TLS with a certificate until "), tls.is_some(), "{}: {said}", one.name);
+        with_tls += usize::from(tls.is_some());
         checked += 1;
     }
     assert_eq!(checked, all.len() - 1, "all but the one whose configuration is there already");
+    assert!(with_tls > 0, "no scenario has a web.config.yml of the chart's own");
 }
 
 /// Each variable of the exporter's container, those from Secrets with a value made up.
 fn environment(pod: Pod<'_>) -> Vec<(String, String)> {
     let mut variables: Vec<(String, String)> = items(&pod.exporter()["env"])
         .map(|variable| (variable["name"].as_str().unwrap(), variable["value"].as_str().unwrap_or("a-key")))
-        // Its certificate is not here.
+        // What is in a Secret is the user's, and not here; what the chart writes is given below.
         .filter(|(name, _)| *name != "POLYAI_EXPORTER__SERVER__WEB_CONFIG_FILE")
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
@@ -98,6 +105,24 @@ fn environment(pod: Pod<'_>) -> Vec<(String, String)> {
         variables.push(("POLYAI_API_KEY".to_owned(), "a-key".to_owned()));
     }
     variables
+}
+
+/// The web.config.yml that the chart writes, if it does.
+fn web_config(objects: &[Object]) -> Option<&str> {
+    of(objects, "ConfigMap").find_map(|map| map.yaml["data"]["web.config.yml"].as_str())
+}
+
+/// The same file in `folder`, and beside it what its Secret of type kubernetes.io/tls would hold.
+fn with_a_certificate(text: &str, folder: &Path) -> std::path::PathBuf {
+    let (mounted, here) = ("/etc/polyai-exporter-tls", folder.join("tls"));
+    assert!(text.contains(mounted), "{text}");
+    std::fs::create_dir(&here).unwrap();
+    let made = rcgen::generate_simple_self_signed(["polyai-exporter".to_owned()]).unwrap();
+    std::fs::write(here.join("tls.crt"), made.cert.pem()).unwrap();
+    std::fs::write(here.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    let file = folder.join("web.config.yml");
+    std::fs::write(&file, text.replace(mounted, &here.display().to_string())).unwrap();
+    file
 }
 
 /// A file for each `api_key_file`, which must be in a Secret that is mounted there.
@@ -119,11 +144,7 @@ fn secret_files(pod: Pod<'_>, config: &str, folder: &Path) {
 fn the_exporter_knows_every_command_and_flag_that_the_chart_uses() {
     let Some(all) = rendered(&scenarios()) else { return };
     for (command, flags) in all.iter().flat_map(calls) {
-        let Some(help) = help(&command) else {
-            // It comes with the image.
-            assert_eq!(command, "healthcheck", "there is no such command");
-            continue;
-        };
+        let help = help(&command);
         for flag in flags {
             let known = help.split_whitespace().any(|word| word.trim_end_matches(',') == flag);
             assert!(known, "{command} has no flag {flag}: {help}");
@@ -131,10 +152,11 @@ fn the_exporter_knows_every_command_and_flag_that_the_chart_uses() {
     }
 }
 
-/// The flags of a command, in words; none if there is no such command.
-fn help(command: &str) -> Option<String> {
+/// The flags of a command, in words.
+fn help(command: &str) -> String {
     let output = Command::new(BINARY).env_clear().args([command, "--help"]).output().unwrap();
-    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    assert!(output.status.success(), "there is no command {command}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Each call of the exporter in the pods: the command and its flags, without their values.
