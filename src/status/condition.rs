@@ -28,7 +28,7 @@ pub enum State {
     NotTried,
     /// Polls succeed, and have not reached the present yet.
     CatchingUp,
-    /// Up to date, but for details that cannot be measured.
+    /// Up to date, with a problem that polls go on with: details are hidden, a conversation does not end, clocks differ.
     Limited,
     /// Nothing is wrong.
     UpToDate,

@@ -34,7 +34,7 @@ pub(super) fn health(rows: &[TargetRow], now: Moment) -> Health {
                 (ill, total) => format!("{ill} of {total} targets {have} a problem; {which}{since}."),
             }
         }
-        Some(_) => {
+        Some(worst) => {
             let counted = |number: usize| {
                 if number == total { all.clone() } else { format!("{number} of {total} targets") }
             };
@@ -46,8 +46,12 @@ pub(super) fn health(rows: &[TargetRow], now: Moment) -> Health {
             } else if behind > 0 {
                 format!("{} {} catching up.", counted(behind), are(behind))
             } else if limited > 0 {
-                let some = if limited == total { "details" } else { "details of some" };
-                format!("{all} {} up to date, but {some} cannot be measured.", are(total))
+                let lesser = match (limited, total) {
+                    (1, 1) => format!("{}.", worst.sentence),
+                    (1, _) => format!("{}: {}.", plain(&worst.key.to_string()), worst.sentence),
+                    _ => format!("{limited} have a lesser problem."),
+                };
+                format!("{all} {} up to date. {lesser}", are(total))
             } else {
                 format!("{all} {} up to date.", are(total))
             }

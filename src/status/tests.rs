@@ -165,8 +165,10 @@ fn health_is_one_line() {
 
     let limited = World::of(&["a", "b"]).all_polled("14:09:00");
     limited.polled("b", "14:09:50", None, &[Problem::LatencyMissing]);
-    let sentence = "All 2 targets are up to date, but details of some cannot be measured.";
+    let sentence = "All 2 targets are up to date. b/us-1/live: Turns carry no latency.";
     assert_eq!(limited.health(), sentence);
+    limited.polled("a", "14:09:55", None, &[Problem::StuckConversations]);
+    assert_eq!(limited.health(), "All 2 targets are up to date. 2 have a lesser problem.");
 }
 
 #[test]
