@@ -175,7 +175,7 @@ impl App {
             () = reloader.attend() => None,
             () = desk.attend() => None,
         };
-        let left = reloader.fleet.stop(STOP_DEADLINE).await.left;
+        let left = reloader.into_fleet().stop(STOP_DEADLINE).await.left;
         let committed = match early {
             Some(outcome) => Some(outcome),
             None => tokio::time::timeout(STOP_DEADLINE, async {

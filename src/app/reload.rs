@@ -170,6 +170,12 @@ impl Reloader {
         self.configuration.clone()
     }
 
+    /// The fleet alone, for the stop: whoever waits for a reload, or asks for one from now on, is told that the program stops,
+    /// and no connection waits for an answer.
+    pub(super) fn into_fleet(self) -> Fleet {
+        self.fleet
+    }
+
     /// Attends to requests and to changes of files for as long as it is polled. Dropping it in between leaves the fleet in order.
     pub(super) async fn attend(&mut self) {
         loop {
