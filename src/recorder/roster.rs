@@ -165,6 +165,8 @@ impl Recorder {
                         state.key = old.key;
                         let series = Arc::make_mut(&mut state.series);
                         carry_gauges(&old.series, old_layout, series, &self.layout);
+                        // These are of the new roster.
+                        gauges::show_info(series, &state.setup, now);
                         gauges::show_recent(series, &state.recent, now);
                     }
                     state

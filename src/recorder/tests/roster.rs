@@ -119,6 +119,17 @@ fn other_channels_and_another_host_of_a_target_that_stays_show_at_once() {
 }
 
 #[test]
+fn another_host_and_another_window_at_once_leave_one_line_about_the_target() {
+    let mut recorder = in_memory(counting());
+    let info = ["ws-00000001", "PROJECT-0000001", "proxy", "v3"].map(str::to_owned);
+    let counting = Counting { recent_window: Duration::from_secs(60), ..counting() };
+    let places = places(&[TargetSetup { info, ..setup() }]);
+    recorder.turn_to(&Roster { counting, places }, at(500)).unwrap();
+    let shown = recorder.generation().label_sets(Metric::TargetInfo);
+    assert_eq!(shown, ["ws-00000001,PROJECT-0000001,proxy,v3"]);
+}
+
+#[test]
 fn a_wider_window_looks_back_as_far_as_the_ledger_does() {
     let narrow = Counting { recent_window: Duration::from_secs(60), ..counting() };
     let mut recorder = in_memory(narrow);
