@@ -97,6 +97,11 @@ impl Fleet {
         &self.settings
     }
 
+    /// Takes `settings` for those in force, from which they do not differ: at most a key is found elsewhere.
+    pub(super) fn restate(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
+    }
+
     /// Who has to be tried.
     pub(super) fn roll(&self) -> Roll {
         self.roll.clone()

@@ -40,6 +40,12 @@ impl Watch {
         }
     }
 
+    /// From now on over these files as well.
+    pub(super) fn also_over(&mut self, files: &[PathBuf]) {
+        let new = files.iter().filter(|file| !self.files.contains(file));
+        self.over(self.files.iter().chain(new).cloned().collect());
+    }
+
     /// Takes what the files hold now for known: they are about to be read.
     pub(super) async fn look(&mut self) {
         if self.every.is_some() {
@@ -166,6 +172,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_an_interval_nothing_is_looked_at() {
         assert!(timeout(EVERY * 100, Watch::every(None).changed()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_looked_for_and_comes_later_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, late) = (folder.path().join("polyai.yaml"), folder.path().join("key"));
+        std::fs::write(&file, "a").unwrap();
+        let mut watch = over(&file).await;
+        watch.also_over(&[file, late.clone()]);
+        assert!(timeout(EVERY * 5, watch.changed()).await.is_err());
+        std::fs::write(&late, "k").unwrap();
+        timeout(EVERY * 2, watch.changed()).await.expect("noticed");
     }
 
     #[tokio::test(start_paused = true)]
