@@ -62,6 +62,18 @@ fn a_target_that_leaves_is_no_longer_shown_and_goes_on_where_it_was_when_it_come
 }
 
 #[test]
+fn no_number_is_given_twice_even_if_the_highest_was_given_back() {
+    let mut recorder = in_memory(counting());
+    let both = roster(&[setup(), sandbox()]);
+    let mut numbers = Vec::new();
+    for roster in [&both, &roster(&[setup()]), &both] {
+        let enlisted = recorder.turn_to(roster, at(500)).unwrap();
+        numbers.push(enlisted.iter().map(|one| one.index.0).collect::<Vec<_>>());
+    }
+    assert_eq!(numbers, [vec![0, 1], vec![0], vec![0, 2]]);
+}
+
+#[test]
 fn a_poller_that_begins_anew_goes_on_from_what_was_sent_before_even_if_it_was_not_durable_yet() {
     let mut recorder = in_memory(counting());
     recorder.absorb(&walk(400, &[running("CA02", 390)])).unwrap();
