@@ -3,6 +3,7 @@
 //! Owns: the order of building (state first, then the port, then the pollers) and of stopping (pollers, recorder, port).
 //! Building tells every address and refuses every problem before anything runs.
 
+mod clients;
 pub(crate) mod derive;
 mod desk;
 mod difference;
