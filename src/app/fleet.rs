@@ -57,7 +57,8 @@ pub(super) struct Fleet {
     roll: Roll,
 }
 
-/// What all targets of one API key share. It outlives its pollers, so that no change of the configuration brings a fresh budget.
+/// What all targets of one API key share. As long as there is one, it outlives their pollers, so that no change of the
+/// configuration brings a fresh budget or ends a pause that the API has asked for.
 struct KeyShare {
     pace: Pace,
     spare: Spare,
@@ -140,11 +141,7 @@ impl Fleet {
         let roster = Roster { counting: derive::counting(&settings), places: places.collect() };
         let now = Moment::from(self.around.clock.now());
         let enlisted = self.around.recorder.turn_to(roster, now).await?;
-        let polling_before = self.settings.polling.clone();
         self.settings = settings.clone();
-        if polling_before.requests_per_minute != settings.polling.requests_per_minute {
-            self.keys.clear();
-        }
         self.share_keys();
         let beginners = settings.targets.iter().zip(enlisted);
         let beginners =
@@ -184,7 +181,9 @@ impl Fleet {
             let requests = derive::narrow_requests(polling, sharing);
             let fresh =
                 || KeyShare { pace: Pace::new(polling.requests_per_minute), spare: Spare::new(requests) };
-            self.keys.entry(target.api_key.clone()).or_insert_with(fresh).spare.set(requests);
+            let share = self.keys.entry(target.api_key.clone()).or_insert_with(fresh);
+            share.pace.set_budget(polling.requests_per_minute);
+            share.spare.set(requests);
         }
     }
 

@@ -149,6 +149,24 @@ async fn another_interval_and_other_formats_hold_from_the_reload_on() {
     assert!(text.contains("polyai_conversations_created{"), "the pages of before are given up");
 }
 
+#[tokio::test(start_paused = true)]
+async fn however_often_a_target_begins_anew_its_key_has_one_budget() {
+    let story = given([project("hotel")])
+        .polling(|polling| polling.requests_per_minute = 6.try_into().unwrap())
+        .begin()
+        .await;
+    for round in 0..120u32 {
+        let mut settings = story.settings.clone();
+        settings.targets[0].channels = vec![format!("CHANNEL-{}", round % 2)];
+        settings.polling.requests_per_minute = (6 + round / 2 % 2).try_into().unwrap();
+        story.exporter.reload(settings).await.unwrap();
+        wait(seconds(5)).await;
+    }
+    let requests = story.api().traffic(&story.target("hotel")).requests;
+    // Six at once, and then six or seven a minute; a request that a reload cuts off has been paid for.
+    assert!((40..=6 + 70).contains(&requests), "{requests} requests in ten minutes");
+}
+
 /// Five hundred reloads over two hours of calls, of every kind, some of them refused; between them scrapes.
 #[tokio::test(start_paused = true)]
 async fn after_five_hundred_reloads_nothing_is_lost_doubled_or_left_running() {
