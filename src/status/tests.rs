@@ -427,6 +427,8 @@ fn a_page_refreshes_only_when_asked_to() {
     let page = world.page(Document::Overview, "refresh=30&q=a");
     assert!(page.contains("<meta http-equiv=\"refresh\" content=\"30\">"), "{page}");
     assert!(page.contains("<a href=\"./?q=a\">stop</a>"), "{page}");
+    let page = world.page(Document::Target, &format!("{}&refresh=30", query_of("gone")));
+    assert!(page.contains("content=\"30\""), "a target that a reload took away may come back: {page}");
 }
 
 #[test]

@@ -40,6 +40,12 @@ async fn reload(daemon: &mut Daemon) -> (u16, String) {
     web::ask(daemon.address().await, "POST", "/-/reload").await.unwrap()
 }
 
+async fn hash_shown(daemon: &mut Daemon) -> String {
+    let (_, text) = web::get(daemon.address().await, "/api/v1/status").await.unwrap();
+    let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+    status["configuration"]["hash"].as_str().expect("a hash").to_owned()
+}
+
 async fn targets_shown(daemon: &mut Daemon) -> usize {
     daemon.metrics().await.lines().filter(|line| line.starts_with("polyai_target_up{")).count()
 }
@@ -85,6 +91,7 @@ async fn a_signal_and_a_request_have_the_file_read_again_and_a_bad_one_is_refuse
     assert_eq!(status, 200, "{text}");
     assert!(text.starts_with("reloaded: 1 target added ("), "{text}");
 
+    let hash = hash_shown(&mut daemon).await;
     let file = scene.path("key");
     let (text, key) = with_its_first_key_in(&file, &all);
     std::fs::write(&file, key).unwrap();
@@ -95,6 +102,11 @@ async fn a_signal_and_a_request_have_the_file_read_again_and_a_bad_one_is_refuse
     let path = format!("/target?project={name}&region={region}&client_env={env}");
     let (_, page) = web::get(daemon.address().await, &path).await.unwrap();
     assert!(page.contains("set, from the file "), "where the key is now: {page}");
+    assert_eq!(
+        hash_shown(&mut daemon).await,
+        hash,
+        "the same settings have the same hash, wherever they come from"
+    );
     let (status, _) = daemon.terminate().await;
     assert!(status.success());
 }
