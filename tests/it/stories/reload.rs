@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use polyai_exporter::app::{App, Ended};
 use polyai_exporter::clock::Clock;
-use polyai_exporter::config::{Secret, Settings};
+use polyai_exporter::config::{Dimension, Secret, Settings};
 use polyai_exporter::ledger::store::Store;
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
@@ -147,6 +147,24 @@ async fn another_interval_and_other_formats_hold_from_the_reload_on() {
     assert!((11.0..=13.0).contains(&more), "{more} polls in a minute");
     let text = story.exporter.get_as("/metrics", "application/openmetrics-text; version=1.0.0").await;
     assert!(text.contains("polyai_conversations_created{"), "the pages of before are given up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_label_shows_at_once_in_every_line_and_the_old_one_in_none() {
+    let (story, both) = hotel_beside_a_bank().await;
+    story.exporter.reload(both.clone()).await.unwrap();
+    wait(minutes(30)).await;
+    for (labels, shown) in [(vec![], ""), (vec![Dimension::Variant], "variant=\"")] {
+        let mut settings = both.clone();
+        settings.metrics.labels = labels;
+        assert_eq!(story.exporter.reload(settings).await.unwrap(), "metrics changed");
+        wait(minutes(10)).await;
+        let (_, page) = story.exporter.get("/metrics").await;
+        assert!(!page.contains("channel=\""), "{page}");
+        let lines = page.lines().filter(|line| line.starts_with(&format!("{CALLS}{{")));
+        let lines: Vec<&str> = lines.collect();
+        assert!(lines.len() >= 2 && lines.iter().all(|line| line.contains(shown)), "{lines:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
