@@ -179,6 +179,7 @@ impl Reloader {
 
     /// Attends to requests and to changes of files for as long as it is polled. Dropping it in between leaves the fleet in order.
     pub(super) async fn attend(&mut self) {
+        self.catch_up().await;
         loop {
             tokio::select! {
                 request = self.requests.recv() => {
@@ -192,6 +193,18 @@ impl Reloader {
                     let _ = self.reload(Trigger::Files).await;
                 }
             }
+        }
+    }
+
+    /// Notices what has changed since the configuration was read for the start, which a large state makes a while ago. From
+    /// here on the watch does.
+    async fn catch_up(&mut self) {
+        let Some(load) = self.load.clone().filter(|_| self.watch.is_on()) else { return };
+        self.watch.look().await;
+        let Ok(read) = tokio::task::spawn_blocking(move || load()).await else { return };
+        let is_same = read.is_ok_and(|read| read.settings == **self.fleet.settings());
+        if !is_same {
+            let _ = self.reload(Trigger::Files).await;
         }
     }
 

@@ -31,6 +31,11 @@ impl Watch {
         Self { every, ..Self::default() }
     }
 
+    /// Whether it ever looks.
+    pub(super) const fn is_on(&self) -> bool {
+        self.every.is_some()
+    }
+
     /// From now on over these files.
     pub(super) fn over(&mut self, files: Vec<PathBuf>) {
         if files != self.files {

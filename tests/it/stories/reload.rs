@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use polyai_exporter::app::{App, Ended};
 use polyai_exporter::clock::Clock;
-use polyai_exporter::config::{Dimension, Secret, Settings};
+use polyai_exporter::config::{Dimension, Loaded, Secret, Settings};
 use polyai_exporter::ledger::store::Store;
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::calls::{call, mixed_calls, project};
 use crate::support::story::{Exporter, Story, given, wait};
@@ -147,6 +148,26 @@ async fn another_interval_and_other_formats_hold_from_the_reload_on() {
     assert!((11.0..=13.0).contains(&more), "{more} polls in a minute");
     let text = story.exporter.get_as("/metrics", "application/openmetrics-text; version=1.0.0").await;
     assert!(text.contains("polyai_conversations_created{"), "the pages of before are given up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changed_while_the_state_was_opened_is_noticed_by_a_daemon_that_watches() {
+    let (story, both) = hotel_beside_a_bank().await;
+    let loaded = |settings: &Settings| Loaded {
+        settings: settings.clone(),
+        warnings: Vec::new(),
+        origin: "the story".to_owned(),
+        files: Vec::new(),
+    };
+    let app = App::build(&story.settings, Clock::starting_at(story.now())).await.unwrap();
+    let (read_first, now) = (loaded(&story.settings), loaded(&both));
+    let app = app.reloading(&read_first, Arc::new(move || Ok(now.clone())), Some(hours(1)));
+    let (configuration, stop) = (app.configuration(), CancellationToken::new());
+    let running = tokio::spawn(app.run(stop.clone()));
+    wait(seconds(1)).await;
+    assert_eq!(configuration.load().settings.targets, both.targets);
+    stop.cancel();
+    assert_eq!(running.await.unwrap(), Ended::Orderly);
 }
 
 #[tokio::test(start_paused = true)]
