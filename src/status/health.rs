@@ -34,7 +34,7 @@ pub(super) fn health(rows: &[TargetRow], now: Moment) -> Health {
                 (ill, total) => format!("{ill} of {total} targets {have} a problem; {which}{since}."),
             }
         }
-        Some(worst) => {
+        Some(_) => {
             let counted = |number: usize| {
                 if number == total { all.clone() } else { format!("{number} of {total} targets") }
             };
@@ -46,12 +46,12 @@ pub(super) fn health(rows: &[TargetRow], now: Moment) -> Health {
             } else if behind > 0 {
                 format!("{} {} catching up.", counted(behind), are(behind))
             } else if limited > 0 {
-                let lesser = match (limited, total) {
-                    (1, 1) => format!("{}.", worst.sentence),
-                    (1, _) => format!("{}: {}.", plain(&worst.key.to_string()), worst.sentence),
-                    _ => format!("{limited} have a lesser problem."),
+                let with = match limited {
+                    _ if total == 1 => "with".to_owned(),
+                    limited if limited == total => "all with".to_owned(),
+                    limited => format!("{limited} with"),
                 };
-                format!("{all} {} up to date. {lesser}", are(total))
+                format!("{all} {} up to date, {with} a problem that does not stop polling.", are(total))
             } else {
                 format!("{all} {} up to date.", are(total))
             }
