@@ -3,6 +3,7 @@
 //! Owns: the order of building (state first, then the port, then the pollers) and of stopping (pollers, recorder, port).
 //! Building tells every address and refuses every problem before anything runs.
 
+mod clients;
 pub(crate) mod derive;
 mod desk;
 mod difference;
@@ -175,7 +176,7 @@ impl App {
             () = reloader.attend() => None,
             () = desk.attend() => None,
         };
-        let left = reloader.fleet.stop(STOP_DEADLINE).await.left;
+        let left = reloader.into_fleet().stop(STOP_DEADLINE).await.left;
         let committed = match early {
             Some(outcome) => Some(outcome),
             None => tokio::time::timeout(STOP_DEADLINE, async {

@@ -55,6 +55,14 @@ impl Pace {
         Self(Arc::new(Shared { next: tokio::sync::Mutex::new(()), bucket: Mutex::new(bucket) }))
     }
 
+    /// From now on with a budget of `per_minute` requests; what has been spent, and a pause that the API asked for, stay.
+    pub fn set_budget(&self, per_minute: NonZeroU32) {
+        let mut bucket = self.bucket();
+        bucket.refill(Instant::now());
+        bucket.full = f64::from(per_minute.get()) / 60.0;
+        bucket.tokens = bucket.tokens.min(BURST.max(bucket.full));
+    }
+
     /// Waits for the next free place in the budget and takes it.
     pub async fn turn(&self) {
         let _next = self.0.next.lock().await;
@@ -174,6 +182,17 @@ mod tests {
         pace.slow_down(Some(Duration::from_secs(120)));
         let two = seconds_for(&pace, 2).await;
         assert!((133.0..134.5).contains(&two), "{two}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_budget_ends_no_pause_and_brings_no_burst() {
+        let pace = Pace::new(NonZeroU32::new(60).unwrap());
+        pace.slow_down(Some(Duration::from_secs(100)));
+        pace.set_budget(NonZeroU32::new(30).unwrap());
+        let first = seconds_for(&pace, 1).await;
+        assert!((100.0..100.1).contains(&first), "{first}");
+        let ten = seconds_for(&pace, 10).await;
+        assert!((20.0..28.7).contains(&ten), "{ten} s, at 70 % of a request every two seconds and more");
     }
 
     #[tokio::test(start_paused = true)]

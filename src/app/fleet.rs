@@ -14,15 +14,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use super::clients::Clients;
 use super::derive;
 use super::difference::Difference;
-use crate::api::Client;
 use crate::api::client::{Access, ClientError};
-use crate::api::pace::{Concurrency, Pace};
+use crate::api::pace::Pace;
 use crate::api::pages::{List, Traffic};
 use crate::api::server_clock::ServerClock;
 use crate::clock::Clock;
-use crate::config::{CaFile, Polling, Secret, Settings, Target};
+use crate::config::{Polling, Secret, Settings, Target};
 use crate::events::Events;
 use crate::moment::Moment;
 use crate::recorder::task::{Handle, Stopped};
@@ -57,7 +57,8 @@ pub(super) struct Fleet {
     roll: Roll,
 }
 
-/// What all targets of one API key share. It outlives its pollers, so that no change of the configuration brings a fresh budget.
+/// What all targets of one API key share. As long as there is one, it outlives their pollers, so that no change of the
+/// configuration brings a fresh budget or ends a pause that the API has asked for.
 struct KeyShare {
     pace: Pace,
     spare: Spare,
@@ -78,7 +79,7 @@ impl Fleet {
     /// # Errors
     /// When a client cannot be made: a `ca_file` that is no bundle.
     pub(super) fn equip(settings: Arc<Settings>, around: Surroundings) -> Result<Self, ClientError> {
-        let clients = Clients::make(&settings, &around)?;
+        let clients = Clients::make(&settings, &around.stats, &around.clock)?;
         // None has been tried before any is there.
         let roll = vec![Tried::default(); settings.targets.len()];
         Ok(Self {
@@ -95,6 +96,11 @@ impl Fleet {
     /// The settings in force.
     pub(super) fn settings(&self) -> &Arc<Settings> {
         &self.settings
+    }
+
+    /// Takes `settings` for those in force, from which they do not differ: at most a key is found elsewhere.
+    pub(super) fn restate(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
     }
 
     /// Who has to be tried.
@@ -120,7 +126,7 @@ impl Fleet {
         settings: Arc<Settings>,
         difference: &Difference,
     ) -> Result<(), TurnError> {
-        self.clients = self.clients.renewed(&self.settings, &settings, &self.around)?;
+        self.clients = self.clients.renewed(&self.settings, &settings)?;
         let ending: Vec<TargetKey> = self
             .running
             .keys()
@@ -135,11 +141,7 @@ impl Fleet {
         let roster = Roster { counting: derive::counting(&settings), places: places.collect() };
         let now = Moment::from(self.around.clock.now());
         let enlisted = self.around.recorder.turn_to(roster, now).await?;
-        let polling_before = self.settings.polling.clone();
         self.settings = settings.clone();
-        if polling_before.requests_per_minute != settings.polling.requests_per_minute {
-            self.keys.clear();
-        }
         self.share_keys();
         let beginners = settings.targets.iter().zip(enlisted);
         let beginners =
@@ -179,7 +181,9 @@ impl Fleet {
             let requests = derive::narrow_requests(polling, sharing);
             let fresh =
                 || KeyShare { pace: Pace::new(polling.requests_per_minute), spare: Spare::new(requests) };
-            self.keys.entry(target.api_key.clone()).or_insert_with(fresh).spare.set(requests);
+            let share = self.keys.entry(target.api_key.clone()).or_insert_with(fresh);
+            share.pace.set_budget(polling.requests_per_minute);
+            share.spare.set(requests);
         }
     }
 
@@ -261,48 +265,5 @@ fn warn_of_another_anchor(target: &Target, polling: &Polling, resume: &Resume) {
     }
 }
 
-/// One client for each set of roots, all with one bound on requests at once.
-struct Clients {
-    concurrency: Concurrency,
-    by_roots: HashMap<Option<CaFile>, Client>,
-}
-
-impl Clients {
-    fn make(settings: &Settings, around: &Surroundings) -> Result<Self, ClientError> {
-        let concurrency = Concurrency::new(settings.polling.max_concurrent_requests);
-        let none_yet = Self { concurrency, by_roots: HashMap::new() };
-        none_yet.renewed(settings, settings, around)
-    }
-
-    /// The clients for `new`; those that were made for the same in `old` keep their connections.
-    fn renewed(&self, old: &Settings, new: &Settings, around: &Surroundings) -> Result<Self, ClientError> {
-        let (before, polling) = (&old.polling, &new.polling);
-        let same_bound = before.max_concurrent_requests == polling.max_concurrent_requests;
-        let same_manner = same_bound && before.timeout == polling.timeout;
-        let concurrency = match same_bound {
-            true => self.concurrency.clone(),
-            false => Concurrency::new(polling.max_concurrent_requests),
-        };
-        let mut by_roots = HashMap::new();
-        for target in &new.targets {
-            let roots = &target.ca_file;
-            if by_roots.contains_key(roots) {
-                continue;
-            }
-            let client = match self.by_roots.get(roots).filter(|_| same_manner) {
-                Some(client) => client.clone(),
-                None => {
-                    let path = roots.as_ref().map(|file| file.path.as_path());
-                    let (stats, clock) = (around.stats.clone(), around.clock.clone());
-                    Client::new(polling.timeout, path, concurrency.clone(), stats, clock)?
-                }
-            };
-            by_roots.insert(roots.clone(), client);
-        }
-        Ok(Self { concurrency, by_roots })
-    }
-
-    fn of(&self, target: &Target) -> Option<&Client> {
-        self.by_roots.get(&target.ca_file)
-    }
-}
+#[cfg(test)]
+mod tests;

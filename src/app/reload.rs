@@ -5,6 +5,7 @@
 //! poller is made.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -170,8 +171,15 @@ impl Reloader {
         self.configuration.clone()
     }
 
+    /// The fleet alone, for the stop: whoever waits for a reload, or asks for one from now on, is told that the program stops,
+    /// and no connection waits for an answer.
+    pub(super) fn into_fleet(self) -> Fleet {
+        self.fleet
+    }
+
     /// Attends to requests and to changes of files for as long as it is polled. Dropping it in between leaves the fleet in order.
     pub(super) async fn attend(&mut self) {
+        self.catch_up().await;
         loop {
             tokio::select! {
                 request = self.requests.recv() => {
@@ -185,6 +193,18 @@ impl Reloader {
                     let _ = self.reload(Trigger::Files).await;
                 }
             }
+        }
+    }
+
+    /// Notices what has changed since the configuration was read for the start, which a large state makes a while ago. From
+    /// here on the watch does.
+    async fn catch_up(&mut self) {
+        let Some(load) = self.load.clone().filter(|_| self.watch.is_on()) else { return };
+        self.watch.look().await;
+        let Ok(read) = tokio::task::spawn_blocking(move || load()).await else { return };
+        let is_same = read.is_ok_and(|read| read.settings == **self.fleet.settings());
+        if !is_same {
+            let _ = self.reload(Trigger::Files).await;
         }
     }
 
@@ -222,23 +242,33 @@ impl Reloader {
         let now = self.clock.now();
         let both = move || {
             let loaded = load()?;
-            let web = Prepared::read(loaded.settings.server.web_config_file.as_deref(), now)?;
+            let file = loaded.settings.server.web_config_file.as_deref();
+            let web = Prepared::read(file, now).map_err(|problems| {
+                problems.found_in(loaded.files.iter().cloned().chain(file.map(Path::to_path_buf)).collect())
+            })?;
             Ok((loaded, web))
         };
-        let (loaded, web) = tokio::task::spawn_blocking(both).await?.map_err(Refusal::Problems)?;
+        let (loaded, web) = tokio::task::spawn_blocking(both).await?.map_err(|problems: Problems| {
+            // What is missing may come later, as a Secret may be mounted after the ConfigMap that names it.
+            self.watch.also_over(problems.files());
+            Refusal::Problems(problems)
+        })?;
         for warning in loaded.warnings.iter().chain(web.warnings()) {
             warn!(%warning, "configuration");
         }
         let difference = Difference::between(self.fleet.settings(), &loaded.settings)?;
-        if difference != Difference::default() {
-            let settings = Arc::new(loaded.settings);
+        let settings = Arc::new(loaded.settings);
+        let is_same = difference == Difference::default();
+        if is_same {
+            self.fleet.restate(settings);
+        } else {
             self.fleet.turn_to(settings.clone(), &difference).await?;
             self.scrape.show(derive::shown(&settings));
         }
         self.watch.over(loaded.files);
         let has_changed = self.web.install(web);
         self.stats.set_web_config_usable(true);
-        Ok(match (has_changed, difference == Difference::default()) {
+        Ok(match (has_changed, is_same) {
             (false, _) => difference.to_string(),
             (true, true) => "web configuration changed".to_owned(),
             (true, false) => format!("{difference}; web configuration changed"),

@@ -31,6 +31,11 @@ impl Watch {
         Self { every, ..Self::default() }
     }
 
+    /// Whether it ever looks.
+    pub(super) const fn is_on(&self) -> bool {
+        self.every.is_some()
+    }
+
     /// From now on over these files.
     pub(super) fn over(&mut self, files: Vec<PathBuf>) {
         if files != self.files {
@@ -38,6 +43,12 @@ impl Watch {
             // What they hold has just been read, and is looked at as soon as changes are waited for.
             self.seen = None;
         }
+    }
+
+    /// From now on over these files as well.
+    pub(super) fn also_over(&mut self, files: &[PathBuf]) {
+        let new = files.iter().filter(|file| !self.files.contains(file));
+        self.over(self.files.iter().chain(new).cloned().collect());
     }
 
     /// Takes what the files hold now for known: they are about to be read.
@@ -166,6 +177,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_an_interval_nothing_is_looked_at() {
         assert!(timeout(EVERY * 100, Watch::every(None).changed()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_looked_for_and_comes_later_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, late) = (folder.path().join("polyai.yaml"), folder.path().join("key"));
+        std::fs::write(&file, "a").unwrap();
+        let mut watch = over(&file).await;
+        watch.also_over(&[file, late.clone()]);
+        assert!(timeout(EVERY * 5, watch.changed()).await.is_err());
+        std::fs::write(&late, "k").unwrap();
+        timeout(EVERY * 2, watch.changed()).await.expect("noticed");
     }
 
     #[tokio::test(start_paused = true)]

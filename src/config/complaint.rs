@@ -3,6 +3,7 @@
 //! Owns: the list of complaints and how values are quoted in them. Never: the checks, and never the value of a secret.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where a value came from.
@@ -70,30 +71,50 @@ impl fmt::Display for Complaint {
 }
 
 /// Everything that is wrong with a configuration: at least one complaint, in the order of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems(Vec<Complaint>);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Problems {
+    complaints: Vec<Complaint>,
+    files: Vec<PathBuf>,
+}
 
 impl Problems {
     /// None if there is nothing to complain about.
     pub(crate) fn from_complaints(mut complaints: Vec<Complaint>) -> Option<Self> {
         complaints.sort_by(|a, b| a.place.cmp(&b.place));
-        (!complaints.is_empty()).then_some(Self(complaints))
+        (!complaints.is_empty()).then_some(Self { complaints, files: Vec::new() })
     }
 
     /// Of one complaint.
     pub(crate) fn of(complaint: Complaint) -> Self {
-        Self(vec![complaint])
+        Self { complaints: vec![complaint], files: Vec::new() }
+    }
+
+    /// Found while these files were read, or looked for.
+    pub(crate) fn found_in(self, files: Vec<PathBuf>) -> Self {
+        Self { files, ..self }
+    }
+
+    /// The files that were read, or looked for: another content of one of them may mend it all.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// The complaints, at least one.
     pub fn complaints(&self) -> &[Complaint] {
-        &self.0
+        &self.complaints
+    }
+}
+
+impl fmt::Debug for Problems {
+    /// Without the files: one of them may be a key that was pasted where its file should be named.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Problems").field(&self.complaints).finish()
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, complaint) in self.0.iter().enumerate() {
+        for (index, complaint) in self.complaints.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }

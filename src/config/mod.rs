@@ -108,12 +108,12 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
     if let Some(path) = input.web_config_file {
         settings.server.web_config_file = Some(path.to_path_buf());
     }
+    let files = input.file.map(Path::to_path_buf).into_iter().chain(reader.files).collect();
     if let Some(problems) = Problems::from_complaints(reader.complaints) {
-        return Err(problems);
+        return Err(problems.found_in(files));
     }
     let mut warnings = reader.warnings;
     warnings.extend(budget::warnings(&settings));
-    let files = input.file.map(Path::to_path_buf).into_iter().chain(reader.files).collect();
     Ok(Loaded { settings, warnings, origin: origin(input), files })
 }
 

@@ -201,10 +201,10 @@ fn ca_file(reader: &mut Reader, section: &Section<'_>, path: &Path) -> Option<Ca
         File::open(path)?.take(MOST_CA_BYTES).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
+    reader.files.insert(path.to_owned());
     let marker = b"-----BEGIN CERTIFICATE-----";
     let sentence = match read() {
         Ok(bytes) if bytes.windows(marker.len()).any(|window| window == marker) => {
-            reader.files.insert(path.to_owned());
             let mut hasher = DefaultHasher::new();
             hasher.write(&bytes);
             return Some(CaFile { path: path.to_owned(), fingerprint: hasher.finish() });

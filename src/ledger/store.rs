@@ -186,31 +186,38 @@ impl Store {
         }
     }
 
-    /// The number of the target whose key reads `name`, given out on first use.
+    /// The numbers of the targets whose keys read so, given out on first use; new ones in one transaction, since each waits for
+    /// the disk.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn target_id(&self, name: &str) -> Result<TargetId, StoreError> {
+    pub fn target_ids<N: AsRef<str>>(&self, names: &[N]) -> Result<Vec<TargetId>, StoreError> {
         let transaction = self.database()?.begin_write().map_err(StoreError::transaction)?;
-        let (id, is_new) = {
+        let mut ids = Vec::with_capacity(names.len());
+        let mut are_known = true;
+        {
             let mut targets = transaction.open_table(TARGETS).map_err(StoreError::transaction)?;
-            let known = targets.get(name).map_err(StoreError::transaction)?.map(|id| id.value());
-            match known {
-                Some(id) => (id, false),
-                None => {
-                    let next =
-                        u32::try_from(targets.len().map_err(StoreError::transaction)?).unwrap_or(u32::MAX);
-                    targets.insert(name, next).map_err(StoreError::transaction)?;
-                    (next, true)
-                }
+            for name in names {
+                let known = targets.get(name.as_ref()).map_err(StoreError::transaction)?.map(|id| id.value());
+                let id = match known {
+                    Some(id) => id,
+                    None => {
+                        are_known = false;
+                        let given = targets.len().map_err(StoreError::transaction)?;
+                        let next = u32::try_from(given).unwrap_or(u32::MAX);
+                        targets.insert(name.as_ref(), next).map_err(StoreError::transaction)?;
+                        next
+                    }
+                };
+                ids.push(TargetId(id));
             }
-        };
-        if is_new {
-            transaction.commit().map_err(StoreError::transaction)?;
-        } else {
-            transaction.abort().map_err(StoreError::transaction)?;
         }
-        Ok(TargetId(id))
+        if are_known {
+            transaction.abort().map_err(StoreError::transaction)?;
+        } else {
+            transaction.commit().map_err(StoreError::transaction)?;
+        }
+        Ok(ids)
     }
 
     /// The marks of a target.

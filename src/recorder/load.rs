@@ -13,7 +13,7 @@ use crate::aggregate::{
 };
 use crate::config::Dimension;
 use crate::conversation::ConversationId;
-use crate::ledger::store::StoreError;
+use crate::ledger::store::{StoreError, TargetId};
 use crate::ledger::{Marks, Row};
 use crate::moment::Moment;
 
@@ -46,10 +46,10 @@ impl Recorder {
     pub(super) fn load_target(
         &self,
         setup: &TargetSetup,
+        id: TargetId,
         counting: &Counting,
         layout: &Layout,
     ) -> Result<(TargetState, Resume), StoreError> {
-        let id = self.store.target_id(&setup.key.to_string())?;
         let mut state = TargetState {
             key: Arc::new(setup.key.clone()),
             setup: setup.clone(),

@@ -125,14 +125,15 @@ impl Recorder {
             || roster.counting.max_label_values != self.counting.max_label_values;
         let mut next = self.next_index;
         let mut candidates = Vec::with_capacity(roster.places.len());
-        for place in &roster.places {
+        let names: Vec<String> = roster.places.iter().map(|place| place.setup.key.to_string()).collect();
+        for (place, id) in roster.places.iter().zip(self.store.target_ids(&names)?) {
             let index = known.get(&place.setup.key).copied();
             let staying = index.and_then(|index| self.targets.get(&index)).filter(|_| !rebuilds);
             let (loaded, resume) = match staying {
                 Some(state) if place.resumes => (None, Some(self.resume(state)?)),
                 Some(_) => (None, None),
                 None => {
-                    let (state, resume) = self.load_target(&place.setup, &roster.counting, layout)?;
+                    let (state, resume) = self.load_target(&place.setup, id, &roster.counting, layout)?;
                     (Some(state), place.resumes.then_some(resume))
                 }
             };
@@ -165,6 +166,8 @@ impl Recorder {
                         state.key = old.key;
                         let series = Arc::make_mut(&mut state.series);
                         carry_gauges(&old.series, old_layout, series, &self.layout);
+                        // These are of the new roster.
+                        gauges::show_info(series, &state.setup, now);
                         gauges::show_recent(series, &state.recent, now);
                     }
                     state

@@ -10,6 +10,7 @@ pub mod narrow;
 pub mod overlap;
 pub mod passes;
 pub mod poller;
+mod shared;
 pub mod timer;
 mod walk;
 mod work;

@@ -2,9 +2,9 @@
 //!
 //! Owns: the order of requests of its target, and nothing that another target could wait for. Never: what counts.
 
-use std::collections::BTreeSet;
+mod telling;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,60 +13,23 @@ use tokio_util::sync::CancellationToken;
 use super::backoff::Backoff;
 use super::health::Health;
 use super::passes::{Passes, Progress, SLICE_MOST, Tick};
+pub use super::shared::{Spare, Tried};
 use super::timer::Timer;
 use super::walk::{Purpose, Stretch, Walk};
-use super::work::{Work, reason};
+use super::work::Work;
+use crate::api::FetchError;
 use crate::api::pages::{Limit, List, WalkError, Walked};
-use crate::api::{FetchError, FetchErrorKind};
 use crate::conversation::Phase;
 use crate::moment::Moment;
-use crate::problem::Problem;
 use crate::recorder::task::{Handle, Stopped, Underway};
-use crate::recorder::{Batch, Sighting, Status, TargetIndex};
+use crate::recorder::{Batch, Sighting, TargetIndex};
 use crate::selfstats::SelfStats;
-use crate::status::{Journal, Poll, Report};
+use crate::status::Journal;
 
 /// More open conversations than any project has; beyond it the gauge falls short, and says so.
 const MOST_OPEN: usize = 10_000;
 /// Behind by this many intervals, progress is told.
 const TOLD_FROM_INTERVALS: u32 = 10;
-
-/// Whether a target has been polled at all, well or not. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct Tried(Arc<AtomicBool>);
-
-impl Tried {
-    /// Whether it has.
-    pub fn is_so(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// How many requests per tick the budget of an API key leaves each of its targets for conversations that left the open list.
-/// Clones share it: it changes while pollers run, as targets that use the key come and go.
-#[derive(Debug, Clone)]
-pub struct Spare(Arc<AtomicUsize>);
-
-impl Spare {
-    /// So many.
-    pub fn new(requests: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(requests)))
-    }
-
-    /// So many from the next tick on.
-    pub fn set(&self, requests: usize) {
-        self.0.store(requests, Ordering::Relaxed);
-    }
-
-    /// How many now.
-    pub fn requests(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// One target's poller.
 #[derive(Debug)]
@@ -286,78 +249,6 @@ impl Run {
             self.work.counted += recorded.counted;
             let now = self.now();
             self.poller.passes.learn(&recorded.finished, fresh_before, now);
-        }
-        Ok(())
-    }
-
-    async fn report(&mut self, failure: Option<FetchError>, poll: Poll) -> Result<(), Stopped> {
-        let Poller { list, passes, .. } = &self.poller;
-        let now = Moment::from(list.server_clock.at(list.clock.now()));
-        let mut problems: BTreeSet<Problem> = self.health.problems().clone();
-        match list.server_clock.skew_seconds() {
-            Some(seconds) => {
-                problems.insert(Problem::ClockSkew);
-                list.events.clock_skew(&list.target, seconds);
-            }
-            None => list.events.clocks_agree(&list.target),
-        }
-        if passes.is_stuck(now) {
-            problems.insert(Problem::StuckConversations);
-        }
-        match &failure {
-            None => {
-                self.backoff.succeeded();
-                list.events.poll_recovered(&list.target);
-            }
-            Some(error) => {
-                problems.insert(error.kind.problem());
-                list.events.poll_failed(&list.target, error.kind.as_str(), error);
-                let wait = self.backoff.failed(error.kind, self.poller.interval, rand::random());
-                // After a 429 the budget itself makes the target wait.
-                if error.kind != FetchErrorKind::RateLimited {
-                    self.timer.pause(wait);
-                }
-            }
-        }
-        for problem in Problem::ALL {
-            if problems.contains(&problem) {
-                list.events.problem_started(&list.target, problem);
-            } else if problem != Problem::Storage {
-                list.events.problem_ended(&list.target, problem);
-            }
-        }
-        let here = Moment::from(list.clock.now());
-        self.poller.journal.ended(&Report {
-            poll,
-            problems: &problems,
-            reason: failure.as_ref().map(reason).as_deref(),
-            api_ahead_millis: now.millis().saturating_sub(here.millis()),
-            read_to: passes.fresh_mark(),
-            followed: passes.followed(),
-            next: self.next_tick(),
-        });
-        let status = Status { target: self.poller.index, now, up: failure.is_none(), problems };
-        self.poller.recorder.note(status).await
-    }
-
-    async fn tell_progress(&mut self, walk: &Walk, from: Moment, to: Moment) -> Result<(), Ended> {
-        let Purpose::Stretch(Stretch { fresh: Some((_, reached)), .. }) = walk.purpose else { return Ok(()) };
-        if reached >= to {
-            // The last line should tell of everything.
-            self.finish_underway().await?;
-        }
-        let list = &self.poller.list;
-        let times = (
-            chrono::DateTime::from_timestamp_millis(from.millis()),
-            chrono::DateTime::from_timestamp_millis(to.millis()),
-        );
-        if let (Some(from_time), Some(to_time)) = times {
-            let done = reached.since(from).as_secs_f64() / to.since(from).as_secs_f64().max(1.0);
-            let done = (done * 100.0).round() / 100.0;
-            list.events.catching_up(&list.target, from_time, to_time, done, self.caught_up);
-        }
-        if reached >= to {
-            self.caught_up = 0;
         }
         Ok(())
     }

@@ -36,11 +36,3 @@ impl Work {
         Poll { began, took, failure, walks, traffic, records, rejected, counted }
     }
 }
-
-/// What a failure looked like, with what the vendor's support asks for.
-pub(super) fn reason(error: &FetchError) -> String {
-    match &error.correlation_id {
-        Some(id) => format!("{error}; correlation id {id}"),
-        None => error.to_string(),
-    }
-}

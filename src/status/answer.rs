@@ -28,7 +28,7 @@ pub fn answer(sight: &Sight<'_>, document: Document, query: &str) -> Written {
             let about = sight.about();
             match query.target().and_then(|key| sight.target(&key)) {
                 Some(target) => html(StatusCode::OK, page::target(&about, &target, &query)),
-                None => html(StatusCode::NOT_FOUND, page::no_target(&about)),
+                None => html(StatusCode::NOT_FOUND, page::no_target(&about, &query)),
             }
         }
         Document::StatusJson => json(StatusCode::OK, &sight.status(&sight.rows())),

@@ -129,7 +129,15 @@ fn exporter(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
     let mut said = Vec::new();
     if let Some(Reload { at, outcome: Err(reason) }) = &whole.configuration.last_reload {
         let clock = At(*at).clock(At(whole.now));
-        said.push(format!("The configuration was refused at {clock}, the one before is in force: {reason}"));
+        let mut lines = reason.lines();
+        let first = lines.next().unwrap_or_default();
+        let more = match lines.count() {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        said.push(format!(
+            "The configuration was refused at {clock}, the one before is in force: {first}{more}"
+        ));
     }
     let found = problems(rows, area);
     if !found.is_empty() {
@@ -172,7 +180,9 @@ fn api(rows: &[TargetRow]) -> AreaView {
     if found.is_empty() {
         let endless: Vec<&TargetRow> =
             rows.iter().filter(|row| row.state == State::Stale && row.problems.is_empty()).collect();
-        let (tone, sentence) = if !endless.is_empty() {
+        let (tone, sentence) = if rows.iter().any(|row| row.state == State::StorageFailing) {
+            (Tone::Wait, "Not asked while the state cannot be written".to_owned())
+        } else if !endless.is_empty() {
             (Tone::Bad, format!("{}: a poll does not end", whose(&endless, rows.len())))
         } else if rows.iter().any(|row| row.last_poll.is_some()) {
             // One that refuses a key answers too.
@@ -185,8 +195,8 @@ fn api(rows: &[TargetRow]) -> AreaView {
     let mut sentence = told(&found, rows.len());
     let concerned: BTreeSet<&TargetKey> = found.values().flatten().map(|row| &row.key).collect();
     let hosts = |is_concerned: bool| -> BTreeSet<&str> {
-        let rows = rows.iter().filter(|row| concerned.contains(&row.key) == is_concerned);
-        rows.map(|row| &*row.host).collect()
+        let asked = rows.iter().filter(|row| row.last_poll.is_some());
+        asked.filter(|row| concerned.contains(&row.key) == is_concerned).map(|row| &*row.host).collect()
     };
     let (failing, answering) = (hosts(true), hosts(false));
     let silent = found.keys().all(|&problem| matches!(problem, Problem::Unreachable | Problem::Timeout));

@@ -28,7 +28,7 @@ pub enum State {
     NotTried,
     /// Polls succeed, and have not reached the present yet.
     CatchingUp,
-    /// Up to date, but for details that cannot be measured.
+    /// Up to date, with a problem that does not stop polling.
     Limited,
     /// Nothing is wrong.
     UpToDate,
@@ -89,7 +89,7 @@ pub enum Tone {
 pub(super) struct Evidence<'a> {
     /// What its poller noted.
     pub(super) entries: &'a Entries,
-    /// When the daemon started.
+    /// When the daemon started; a target may have been added later.
     pub(super) started: Moment,
     /// `polling.interval`
     pub(super) interval: Duration,
@@ -119,7 +119,7 @@ impl Evidence<'_> {
         let stale_after = STALE_AFTER.max(self.interval * 3);
         // After a start, what the state says has been read tells the age of the data.
         let resumed = read_to(entries).filter(|_| entries.failures > 0);
-        let fresh_from = entries.last_success.or(resumed).unwrap_or(self.started);
+        let fresh_from = entries.last_success.or(resumed).or(entries.first_due).unwrap_or(self.started);
         let fresh_until = fresh_from + stale_after;
         if entries.polls.is_empty() && now <= fresh_until {
             return (State::NotTried, None);
@@ -145,7 +145,7 @@ impl Evidence<'_> {
     }
 
     fn behind(&self, now: Moment) -> Duration {
-        lag(self.entries, now).unwrap_or_default()
+        read_to(self.entries).map(|read_to| now.since(read_to)).unwrap_or_default()
     }
 
     fn sentence(&self, state: State, since: Option<Moment>, now: Moment) -> String {
@@ -157,11 +157,7 @@ impl Evidence<'_> {
             }
             State::Stale if entries.last_success.is_none() => {
                 let read_to = read_to(entries).map(|to| format!(", data ends at {}", At(to).clock(At(now))));
-                format!(
-                    "No poll has succeeded since the start{}{}",
-                    self.because(),
-                    read_to.unwrap_or_default()
-                )
+                format!("No poll has succeeded yet{}{}", self.because(), read_to.unwrap_or_default())
             }
             State::Stale => format!("No poll has succeeded{since}{}", self.because()),
             State::Failing => {
@@ -196,15 +192,14 @@ impl Evidence<'_> {
     }
 }
 
-/// How far the reading of a target is behind the present; none before the first poll.
-pub(super) fn lag(entries: &Entries, now: Moment) -> Option<Duration> {
-    read_to(entries).map(|read_to| now.since(read_to))
-}
-
 /// How far a target has been read, on this machine's clock.
 pub(super) fn read_to(entries: &Entries) -> Option<Moment> {
-    let here = |at: Moment| Moment::from_millis(at.millis().saturating_sub(entries.api_ahead_millis));
-    entries.read_to.map(here)
+    entries.read_to.map(|at| here(entries, at))
+}
+
+/// A time of the API on this machine's clock.
+pub(super) fn here(entries: &Entries, at: Moment) -> Moment {
+    Moment::from_millis(at.millis().saturating_sub(entries.api_ahead_millis))
 }
 
 /// Whether polling comes to nothing because of it, or some detail is missing only.
@@ -298,17 +293,29 @@ mod tests {
         poll(&journal, "12:00", Some(Problem::Unauthorized), &[], "12:00");
         let failing = "1 poll failed since 12:00: the API refuses the key".to_owned();
         assert_eq!(judged(&journal, "12:01"), (State::Failing, failing));
-        let stale =
-            "No poll has succeeded since the start: the API refuses the key, data ends at 12:00".to_owned();
+        let stale = "No poll has succeeded yet: the API refuses the key, data ends at 12:00".to_owned();
         assert_eq!(judged(&journal, "12:11"), (State::Stale, stale));
+    }
+
+    #[test]
+    fn a_target_that_is_added_long_after_the_start_has_time_for_its_first_poll() {
+        let journal = Journal::default();
+        journal.awaits(at("14:00"));
+        assert_eq!(judged(&journal, "14:00"), (State::NotTried, "Not tried yet".to_owned()));
+        journal.began(at("14:00"));
+        assert_eq!(judged(&journal, "14:09").0, State::NotTried);
+        let endless = "No poll has succeeded yet: one has been running all this time".to_owned();
+        assert_eq!(judged(&journal, "14:11"), (State::Stale, endless));
+        // Its poller is started anew meanwhile: that is no new beginning.
+        journal.awaits(at("14:12"));
+        assert_eq!(judged(&journal, "14:12").0, State::Stale);
     }
 
     #[test]
     fn after_a_restart_the_age_of_the_data_counts_and_not_that_of_the_process() {
         let journal = Journal::default();
         poll(&journal, "12:00", Some(Problem::ServerError), &[], "11:30");
-        let stale =
-            "No poll has succeeded since the start: the API answers with server errors, data ends at 11:30";
+        let stale = "No poll has succeeded yet: the API answers with server errors, data ends at 11:30";
         assert_eq!(judged(&journal, "12:01"), (State::Stale, stale.to_owned()));
     }
 

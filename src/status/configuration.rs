@@ -46,7 +46,10 @@ pub fn hash(settings: &Settings) -> String {
     add(storage_lines(storage));
     add(polling_lines(polling));
     add(metrics_lines(metrics));
-    targets.iter().for_each(|target| add(target_lines(target)));
+    for target in targets {
+        // Where a key is found is no setting.
+        add(target_lines(target).into_iter().filter(|(key, _)| *key != "api_key").collect());
+    }
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     digest.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");

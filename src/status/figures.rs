@@ -2,7 +2,7 @@
 //!
 //! Owns: the sums. They are those of `/metrics`, because they are made from the same generation.
 
-use crate::aggregate::{Metric, TargetSeries, Value};
+use crate::aggregate::{Metric, Series, SeriesKey, TargetSeries, Value};
 use crate::moment::Moment;
 use crate::problem::Problem;
 
@@ -66,10 +66,14 @@ impl Figures {
 type Values<'a> = &'a [std::sync::Arc<str>];
 
 fn gauges(series: &TargetSeries, metric: Metric) -> impl Iterator<Item = (Values<'_>, f64)> {
-    series.of(metric).filter_map(|(key, series)| match &series.value {
-        Value::Gauge(value) => Some((&*key.values, *value)),
+    series.of(metric).filter_map(|(key, series)| Some((&*key.values, gauge(series)?)))
+}
+
+fn gauge(series: &Series) -> Option<f64> {
+    match series.value {
+        Value::Gauge(value) => Some(value),
         Value::Counter(_) | Value::Histogram(_) => None,
-    })
+    }
 }
 
 fn total(series: &TargetSeries, metric: Metric) -> u64 {
@@ -83,9 +87,10 @@ fn total(series: &TargetSeries, metric: Metric) -> u64 {
 /// A ratio over all label sets: each weighs as much as it has recent conversations. Of turns that is close, of handoffs exact.
 fn share(series: &TargetSeries, metric: Metric) -> Option<f64> {
     let (mut weight, mut weighed) = (0.0, 0.0);
-    for (values, ratio) in gauges(series, metric) {
-        let conversations = gauges(series, Metric::RecentConversations).find(|(known, _)| *known == values);
-        let conversations = conversations.map_or(0.0, |(_, number)| number);
+    for (key, ratio) in series.of(metric) {
+        let of = SeriesKey { metric: Metric::RecentConversations, values: key.values.clone() };
+        let conversations = series.get(&of).and_then(|series| gauge(series)).unwrap_or(0.0);
+        let Some(ratio) = gauge(ratio) else { continue };
         weight += conversations;
         weighed += ratio * conversations;
     }

@@ -46,8 +46,12 @@ pub(super) fn health(rows: &[TargetRow], now: Moment) -> Health {
             } else if behind > 0 {
                 format!("{} {} catching up.", counted(behind), are(behind))
             } else if limited > 0 {
-                let some = if limited == total { "details" } else { "details of some" };
-                format!("{all} {} up to date, but {some} cannot be measured.", are(total))
+                let with = match limited {
+                    _ if total == 1 => "with".to_owned(),
+                    limited if limited == total => "all with".to_owned(),
+                    limited => format!("{limited} with"),
+                };
+                format!("{all} {} up to date, {with} a problem that does not stop polling.", are(total))
             } else {
                 format!("{all} {} up to date.", are(total))
             }

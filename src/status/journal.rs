@@ -77,6 +77,8 @@ pub struct Journal(Mutex<Entries>);
 /// What a journal holds.
 #[derive(Debug, Clone, Default)]
 pub struct Entries {
+    /// When the first poll of all was due, on this machine's clock.
+    pub first_due: Option<Moment>,
     /// Latest last.
     pub polls: VecDeque<Poll>,
     /// Latest start last.
@@ -103,6 +105,7 @@ impl Journal {
     /// The first poll of a new poller is due then. One that its predecessor had begun will not end.
     pub fn awaits(&self, next: Moment) {
         let mut entries = self.lock();
+        entries.first_due.get_or_insert(next);
         (entries.underway, entries.next) = (None, Some(next));
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::area::{Whole, areas};
-use super::condition::{Evidence, Tone, lag, read_to, stops_polling};
+use super::condition::{Evidence, Tone, here, read_to, stops_polling};
 use super::configuration::{ConfigurationStatus, Reload, hash, shared_lines, target_lines};
 use super::figures::Figures;
 use super::health::health;
@@ -171,6 +171,10 @@ impl Sight<'_> {
             storage_fails: figures.storage_fails.then(|| self.trends.storage_fails_since()),
         };
         let condition = evidence.judge(now);
+        // Without a label set that is known beforehand there is no series before the first conversation.
+        let none_if_read = entries.last_success.map(|_| 0);
+        // Before the first poll after a start the state tells.
+        let read_to = read_to(entries).or(figures.watermark);
         let mut problems: Vec<ProblemView> =
             entries.problems().map(|episode| problem(entries, episode)).collect();
         if figures.storage_fails {
@@ -190,18 +194,18 @@ impl Sight<'_> {
             problems,
             last_success_at: entries.last_success.map(At),
             last_success_age_seconds: entries.last_success.map(|last| Seconds(now.since(last))),
-            read_to: read_to(entries).map(At),
-            lag_seconds: lag(entries, now).map(Seconds),
-            open_conversations: figures.open,
+            read_to: read_to.map(At),
+            lag_seconds: read_to.map(|read_to| Seconds(now.since(read_to))),
+            open_conversations: figures.open.or(none_if_read),
             followed_conversations: (!entries.polls.is_empty()).then_some(entries.followed),
-            oldest_open_started_at: figures.oldest_open.map(At),
-            last_conversation_ended_at: figures.last_conversation.map(At),
+            oldest_open_started_at: figures.oldest_open.map(|at| At(here(entries, at))),
+            last_conversation_ended_at: figures.last_conversation.map(|at| At(here(entries, at))),
             conversations_counted: figures.conversations,
             handoffs_counted: figures.handoffs,
             recent: RecentView {
                 window_seconds: Seconds(self.settings.metrics.recent_window),
                 // The gauge is 0 from the start; before a poll has succeeded that means nothing.
-                conversations: figures.recent.filter(|&ended| ended > 0 || entries.last_success.is_some()),
+                conversations: figures.recent.filter(|&ended| ended > 0).or(none_if_read),
                 handoff_ratio: figures.recent_handoff.map(Ratio),
                 ood_turn_ratio: figures.recent_ood.map(Ratio),
                 silence_turn_ratio: figures.recent_silence.map(Ratio),

@@ -165,7 +165,7 @@ fn health_is_one_line() {
 
     let limited = World::of(&["a", "b"]).all_polled("14:09:00");
     limited.polled("b", "14:09:50", None, &[Problem::LatencyMissing]);
-    let sentence = "All 2 targets are up to date, but details of some cannot be measured.";
+    let sentence = "All 2 targets are up to date, 1 with a problem that does not stop polling.";
     assert_eq!(limited.health(), sentence);
 }
 
@@ -174,7 +174,10 @@ fn a_state_that_cannot_be_written_is_told_before_all_else() {
     let mut world = World::of(&["a", "b"]).all_polled("14:09:50");
     world.series[1].set(Metric::TargetProblem, &[Arc::from("storage")], 1.0, at("14:00"));
     assert_eq!(world.health(), "The state cannot be written; the last committed numbers are served.");
-    assert_eq!(world.areas()[0].0, view::Tone::Bad);
+    let areas = world.areas();
+    assert_eq!(areas[0].0, view::Tone::Bad);
+    let not_asked = "Not asked while the state cannot be written".to_owned();
+    assert_eq!(areas[2], (view::Tone::Wait, not_asked), "what it answered before says nothing now");
     let row = &world.json(Document::TargetsJson, "")["targets"][1];
     assert_eq!((&row["state"], &row["problems"][0]["code"]), (&"storage_failing".into(), &"storage".into()));
 }
@@ -230,6 +233,14 @@ fn when_no_host_answers_the_network_here_is_looked_at_first() {
         "{:?}",
         world.areas()
     );
+    let mut other = World::of(&["a", "b"]);
+    other.settings.targets[1].base_url = "https://other.example.com".to_owned();
+    other.polled("a", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
+    assert_eq!(
+        other.areas()[2].1,
+        "a/us-1/live: the API answers with server errors",
+        "a host that was not asked yet does not answer"
+    );
     world.polled("b", "14:09:55", None, &[]);
     assert!(
         world.areas()[2].1.ends_with("All of api.example.com fails, other hosts answer"),
@@ -253,6 +264,15 @@ fn a_reload_that_was_refused_shows_with_its_reason() {
     assert!(world.page(Document::Overview, "").contains("found &quot;&lt;soon&gt;&quot;"));
     let json = world.json(Document::StatusJson, "");
     assert_eq!(json["configuration"]["last_reload"]["succeeded"], false);
+
+    let reason = "a.yaml:1:1: one\na.yaml:2:1: two\na.yaml:3:1: three".to_owned();
+    world.configuration.last_reload = Some(Reload { at: at("14:01"), outcome: Err(reason) });
+    let (_, sentence) = world.areas().remove(0);
+    assert!(
+        sentence.ends_with("in force: a.yaml:1:1: one, and 2 more"),
+        "a sentence has one line: {sentence}"
+    );
+    assert!(world.page(Document::Overview, "").contains("one\na.yaml:2:1: two"), "all of it stands below");
 }
 
 /// Names that would do something if they were not escaped.
@@ -330,13 +350,22 @@ fn a_target_shows_its_settings_without_secrets() {
 #[test]
 fn what_was_never_read_is_unknown_and_not_zero() {
     let mut world = World::of(&["a"]);
+    assert_eq!(world.json(Document::TargetsJson, "")["targets"][0]["read_to"], Json::Null);
+    world.series[0].set(Metric::TargetWatermark, &[], at("14:00").seconds(), at("12:00"));
+    let row = world.json(Document::TargetsJson, "")["targets"][0].take();
+    assert_eq!((&row["read_to"], &row["lag_seconds"]), (&"2026-11-24T14:00:00.000Z".into(), &600.0.into()));
     world.series[0].set(Metric::RecentConversations, &[Arc::from("VOICE-SIP")], 0.0, at("12:00"));
     world.polled("a", "14:09:50", Some((Problem::Unauthorized, "HTTP 401")), &[]);
     let row = world.json(Document::TargetsJson, "")["targets"][0].take();
     assert_eq!((&row["open_conversations"], &row["recent"]["conversations"]), (&Json::Null, &Json::Null));
     world.polled("a", "14:09:55", None, &[]);
     let row = world.json(Document::TargetsJson, "")["targets"][0].take();
-    assert_eq!(row["recent"]["conversations"], 0);
+    assert_eq!((&row["open_conversations"], &row["recent"]["conversations"]), (&0.into(), &0.into()));
+    world.series[0] = TargetSeries::default();
+    let row = world.json(Document::TargetsJson, "")["targets"][0].take();
+    let said = "without channels in the configuration there is no series of a quiet target";
+    assert_eq!(row["open_conversations"], 0, "{said}");
+    assert_eq!(row["recent"]["conversations"], 0, "{said}");
 }
 
 #[test]
@@ -398,6 +427,8 @@ fn a_page_refreshes_only_when_asked_to() {
     let page = world.page(Document::Overview, "refresh=30&q=a");
     assert!(page.contains("<meta http-equiv=\"refresh\" content=\"30\">"), "{page}");
     assert!(page.contains("<a href=\"./?q=a\">stop</a>"), "{page}");
+    let page = world.page(Document::Target, &format!("{}&refresh=30", query_of("gone")));
+    assert!(page.contains("content=\"30\""), "a target that a reload took away may come back: {page}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the store refuses, and that it leaves alone what it refuses; what it keeps.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
@@ -14,6 +15,10 @@ fn at(seconds: i64) -> Moment {
 
 fn id(number: u32) -> ConversationId {
     ConversationId::new(&format!("CA{number:04}")).unwrap()
+}
+
+fn target_of(store: &Store, name: &str) -> TargetId {
+    store.target_ids(&[name]).unwrap()[0]
 }
 
 fn counted(number: u32) -> Row {
@@ -45,7 +50,7 @@ fn some_changes(target: TargetId, rows: u32) -> Changes {
 fn closed_store(rows: u32) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::in_directory(directory.path()).unwrap();
-    let target = store.target_id("reservations/us-1/live").unwrap();
+    let target = target_of(&store, "reservations/us-1/live");
     store.commit(&some_changes(target, rows)).unwrap();
     directory
 }
@@ -72,7 +77,7 @@ fn is_refused(directory: &Path, expected: &str) -> StoreError {
 fn everything_survives_being_closed_and_opened() {
     let directory = closed_store(50);
     let store = Store::in_directory(directory.path()).unwrap();
-    let target = store.target_id("reservations/us-1/live").unwrap();
+    let target = target_of(&store, "reservations/us-1/live");
     let rows = all_rows(&store, target).unwrap();
     assert_eq!(rows.len(), 50);
     assert_eq!(rows[7], ("CA0007".to_owned(), counted(7)));
@@ -87,10 +92,13 @@ fn everything_survives_being_closed_and_opened() {
 fn a_target_keeps_its_number_and_sees_nothing_of_its_neighbours() {
     let directory = closed_store(3);
     let store = Store::in_directory(directory.path()).unwrap();
-    let neighbour = store.target_id("reservations/us-1/sandbox").unwrap();
-    let first = store.target_id("reservations/us-1/live").unwrap();
+    let neighbour = target_of(&store, "reservations/us-1/sandbox");
+    let first = target_of(&store, "reservations/us-1/live");
     assert_ne!(first, neighbour);
-    assert_eq!(store.target_id("reservations/us-1/sandbox").unwrap(), neighbour);
+    assert_eq!(target_of(&store, "reservations/us-1/sandbox"), neighbour);
+    let several = store.target_ids(&["a", "reservations/us-1/sandbox", "b"]).unwrap();
+    assert_eq!((several[1], several.iter().collect::<BTreeSet<_>>().len()), (neighbour, 3));
+    assert_eq!(store.target_ids(&["b", "a"]).unwrap(), [several[2], several[0]]);
     store
         .commit(&Changes { rows: BTreeMap::from([((neighbour, id(1)), None)]), ..Changes::default() })
         .unwrap();
@@ -102,7 +110,7 @@ fn a_target_keeps_its_number_and_sees_nothing_of_its_neighbours() {
 #[test]
 fn a_row_can_be_replaced_and_removed() {
     let store = Store::open(&Storage::Ephemeral).unwrap();
-    let target = store.target_id("t").unwrap();
+    let target = target_of(&store, "t");
     store.commit(&some_changes(target, 3)).unwrap();
     let open = Row::Open { started_at: at(5), late: true };
     let rows = BTreeMap::from([((target, id(0)), Some(open.clone())), ((target, id(1)), None)]);
@@ -117,7 +125,7 @@ fn a_row_can_be_replaced_and_removed() {
 #[test]
 fn a_view_of_rows_does_not_move_under_its_reader() {
     let store = Store::open(&Storage::Ephemeral).unwrap();
-    let target = store.target_id("t").unwrap();
+    let target = target_of(&store, "t");
     let before = store.rows().unwrap();
     store.commit(&some_changes(target, 3)).unwrap();
     assert_eq!(before.get(target, &id(0)).unwrap(), None);
@@ -173,7 +181,7 @@ fn a_commit_is_all_or_nothing_wherever_the_disk_gives_up() {
     };
     let target = {
         let store = open();
-        let target = store.target_id("t").unwrap();
+        let target = target_of(&store, "t");
         store.commit(&some_changes(target, 10)).unwrap();
         target
     };
@@ -287,7 +295,7 @@ fn flipped_bytes_are_refused_unless_nothing_is_stored_there() {
         match Store::in_directory(directory.path()) {
             Ok(store) => {
                 harmless += 1;
-                let target = store.target_id("reservations/us-1/live").unwrap();
+                let target = target_of(&store, "reservations/us-1/live");
                 let rows = all_rows(&store, target).unwrap();
                 assert_eq!(rows.len(), 2000, "at {start}");
                 for (number, row) in (0..).zip(rows) {
@@ -308,7 +316,7 @@ fn flipped_bytes_are_refused_unless_nothing_is_stored_there() {
 fn a_state_that_was_not_closed_is_taken_up_again() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::in_directory(directory.path()).unwrap();
-    let target = store.target_id("t").unwrap();
+    let target = target_of(&store, "t");
     store.commit(&some_changes(target, 500)).unwrap();
     // What a killed process leaves: the file as it is while it is open.
     let killed = tempfile::tempdir().unwrap();
@@ -359,7 +367,7 @@ fn a_creation_that_was_killed_is_no_obstacle() {
     let unfinished = directory.path().join("state.redb.new");
     fs::write(&unfinished, "a torso").unwrap();
     let store = Store::in_directory(directory.path()).unwrap();
-    let target = store.target_id("t").unwrap();
+    let target = target_of(&store, "t");
     store.commit(&some_changes(target, 3)).unwrap();
     assert!(!unfinished.exists());
     drop(store);
@@ -380,7 +388,7 @@ fn a_value_that_this_program_does_not_write_is_named_by_its_kind() {
     transaction.commit().unwrap();
     drop(database);
     let store = Store::in_directory(directory.path()).unwrap();
-    let target = store.target_id("reservations/us-1/live").unwrap();
+    let target = target_of(&store, "reservations/us-1/live");
     assert_eq!(
         all_rows(&store, target).unwrap_err().to_string(),
         "the state holds a row that cannot be read; restore a copy, or move it away to start anew"
@@ -393,7 +401,7 @@ fn after_a_failure_it_can_be_opened_anew() {
     let directory = closed_store(3);
     let mut store = Store::in_directory(directory.path()).unwrap();
     store.reopen();
-    let target = store.target_id("reservations/us-1/live").unwrap();
+    let target = target_of(&store, "reservations/us-1/live");
     assert_eq!(all_rows(&store, target).unwrap().len(), 3);
 
     // While the disk is away every use fails, and none panics.
@@ -412,6 +420,6 @@ fn a_small_file_is_not_compacted_and_loses_nothing_by_being_asked() {
     let directory = closed_store(100);
     let mut store = Store::in_directory(directory.path()).unwrap();
     store.compact().unwrap();
-    let target = store.target_id("reservations/us-1/live").unwrap();
+    let target = target_of(&store, "reservations/us-1/live");
     assert_eq!(all_rows(&store, target).unwrap().len(), 100);
 }

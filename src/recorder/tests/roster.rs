@@ -62,6 +62,18 @@ fn a_target_that_leaves_is_no_longer_shown_and_goes_on_where_it_was_when_it_come
 }
 
 #[test]
+fn no_number_is_given_twice_even_if_the_highest_was_given_back() {
+    let mut recorder = in_memory(counting());
+    let both = roster(&[setup(), sandbox()]);
+    let mut numbers = Vec::new();
+    for roster in [&both, &roster(&[setup()]), &both] {
+        let enlisted = recorder.turn_to(roster, at(500)).unwrap();
+        numbers.push(enlisted.iter().map(|one| one.index.0).collect::<Vec<_>>());
+    }
+    assert_eq!(numbers, [vec![0, 1], vec![0], vec![0, 2]]);
+}
+
+#[test]
 fn a_poller_that_begins_anew_goes_on_from_what_was_sent_before_even_if_it_was_not_durable_yet() {
     let mut recorder = in_memory(counting());
     recorder.absorb(&walk(400, &[running("CA02", 390)])).unwrap();
@@ -116,6 +128,17 @@ fn other_channels_and_another_host_of_a_target_that_stays_show_at_once() {
     assert_eq!(generation.count(Metric::Conversations, &["CHAT"]), Some(0));
     assert_eq!(generation.count(Metric::Conversations, PHONE), Some(1));
     assert_eq!(generation.label_sets(Metric::TargetInfo), ["ws-00000001,PROJECT-0000001,proxy,v2"]);
+}
+
+#[test]
+fn another_host_and_another_window_at_once_leave_one_line_about_the_target() {
+    let mut recorder = in_memory(counting());
+    let info = ["ws-00000001", "PROJECT-0000001", "proxy", "v3"].map(str::to_owned);
+    let counting = Counting { recent_window: Duration::from_secs(60), ..counting() };
+    let places = places(&[TargetSetup { info, ..setup() }]);
+    recorder.turn_to(&Roster { counting, places }, at(500)).unwrap();
+    let shown = recorder.generation().label_sets(Metric::TargetInfo);
+    assert_eq!(shown, ["ws-00000001,PROJECT-0000001,proxy,v3"]);
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub(in crate::status) fn target(about: &About, view: &TargetView, query: &Query)
 }
 
 /// The page for a target that is not configured.
-pub(in crate::status) fn no_target(about: &About) -> Markup {
+pub(in crate::status) fn no_target(about: &About, query: &Query) -> Markup {
     let content = html! {
         div.health.warn role="status" {
             h1 { "There is no such target." }
@@ -76,8 +76,9 @@ pub(in crate::status) fn no_target(about: &About) -> Markup {
             }
         }
     };
-    let frame =
-        Frame { about, title: "No such target", tone: Tone::Warn, refresh: None, json: "api/v1/targets" };
+    // It may come back as it went.
+    let (title, refresh) = ("No such target", query.refresh);
+    let frame = Frame { about, title, tone: Tone::Warn, refresh, json: "api/v1/targets" };
     frame.around(&content)
 }
 

@@ -28,8 +28,22 @@ fn without_the_last_target(config: &Path) -> String {
     format!("{rest}\n")
 }
 
+/// The same configuration, with a key in `file` that stood in it before; and the key.
+fn with_its_first_key_in(file: &Path, config: &str) -> (String, String) {
+    let (before, rest) = config.split_once("api_key: ").unwrap();
+    let (quoted, after) = rest.split_once('\n').unwrap();
+    let text = format!("{before}api_key_file: {}\n{after}", file.display());
+    (text, quoted.trim_matches('"').to_owned())
+}
+
 async fn reload(daemon: &mut Daemon) -> (u16, String) {
     web::ask(daemon.address().await, "POST", "/-/reload").await.unwrap()
+}
+
+async fn hash_shown(daemon: &mut Daemon) -> String {
+    let (_, text) = web::get(daemon.address().await, "/api/v1/status").await.unwrap();
+    let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+    status["configuration"]["hash"].as_str().expect("a hash").to_owned()
 }
 
 async fn targets_shown(daemon: &mut Daemon) -> usize {
@@ -76,8 +90,29 @@ async fn a_signal_and_a_request_have_the_file_read_again_and_a_bad_one_is_refuse
     let (status, text) = reload(&mut daemon).await;
     assert_eq!(status, 200, "{text}");
     assert!(text.starts_with("reloaded: 1 target added ("), "{text}");
+
+    let hash = hash_shown(&mut daemon).await;
+    let file = scene.path("key");
+    let (text, key) = with_its_first_key_in(&file, &all);
+    std::fs::write(&file, key).unwrap();
+    std::fs::write(&config, text).unwrap();
+    assert_eq!(reload(&mut daemon).await, (200, "reloaded: nothing changed\n".to_owned()));
+    let project = &scene.control().projects()[0];
+    let (name, region, env) = (&project.name, project.region, project.client_envs[0]);
+    let path = format!("/target?project={name}&region={region}&client_env={env}");
+    let (_, page) = web::get(daemon.address().await, &path).await.unwrap();
+    assert!(page.contains("set, from the file "), "where the key is now: {page}");
+    assert_eq!(
+        hash_shown(&mut daemon).await,
+        hash,
+        "the same settings have the same hash, wherever they come from"
+    );
     let (status, _) = daemon.terminate().await;
     assert!(status.success());
+}
+
+fn refusals(daemon: &Daemon) -> usize {
+    daemon.log().matches("configuration not reloaded").count()
 }
 
 /// As the kubelet mounts a ConfigMap, and changes it.
@@ -105,15 +140,28 @@ async fn a_mounted_configuration_that_changes_is_read_again_without_being_told()
     shows_targets(&mut daemon, targets - 1).await;
     mount("..3", "targets: []\n");
     for _ in 0..PATIENCE.as_millis() / 50 {
-        if daemon.log().contains("configuration not reloaded") {
+        if refusals(&daemon) == 1 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(targets_shown(&mut daemon).await, targets - 1, "{}", daemon.log());
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let refusals = daemon.log().matches("configuration not reloaded").count();
-    assert_eq!(refusals, 1, "a file that stays bad is told of once");
+    assert_eq!(refusals(&daemon), 1, "a file that stays bad is told of once");
+
+    // A Secret is mounted later than the ConfigMap that names it.
+    let late = scene.path("late-key");
+    let (text, key) = with_its_first_key_in(&late, &std::fs::read_to_string(&written).unwrap());
+    mount("..4", &text);
+    for _ in 0..PATIENCE.as_millis() / 50 {
+        if refusals(&daemon) == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(refusals(&daemon), 2, "{}", daemon.log());
+    std::fs::write(&late, key).unwrap();
+    shows_targets(&mut daemon, targets).await;
     assert!(daemon.terminate().await.0.success());
 }
 

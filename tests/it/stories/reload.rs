@@ -1,11 +1,20 @@
 //! Stories of a configuration that changes while calls come in.
 
+use std::io::{Error, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use polyai_exporter::config::{Secret, Settings};
+use polyai_exporter::app::{App, Ended};
+use polyai_exporter::clock::Clock;
+use polyai_exporter::config::{Dimension, Loaded, Secret, Settings};
+use polyai_exporter::ledger::store::Store;
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::calls::{call, mixed_calls, project};
-use crate::support::story::{Story, given, wait};
+use crate::support::story::{Exporter, Story, given, wait};
 use crate::support::{dawn, hours, minutes, seconds};
 
 const CALLS: &str = "polyai_conversations_total";
@@ -141,6 +150,62 @@ async fn another_interval_and_other_formats_hold_from_the_reload_on() {
     assert!(text.contains("polyai_conversations_created{"), "the pages of before are given up");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_changed_while_the_state_was_opened_is_noticed_by_a_daemon_that_watches() {
+    let (story, both) = hotel_beside_a_bank().await;
+    let loaded = |settings: &Settings| Loaded {
+        settings: settings.clone(),
+        warnings: Vec::new(),
+        origin: "the story".to_owned(),
+        files: Vec::new(),
+    };
+    let app = App::build(&story.settings, Clock::starting_at(story.now())).await.unwrap();
+    let (read_first, now) = (loaded(&story.settings), loaded(&both));
+    let app = app.reloading(&read_first, Arc::new(move || Ok(now.clone())), Some(hours(1)));
+    let (configuration, stop) = (app.configuration(), CancellationToken::new());
+    let running = tokio::spawn(app.run(stop.clone()));
+    wait(seconds(1)).await;
+    assert_eq!(configuration.load().settings.targets, both.targets);
+    stop.cancel();
+    assert_eq!(running.await.unwrap(), Ended::Orderly);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_label_shows_at_once_in_every_line_and_the_old_one_in_none() {
+    let (story, both) = hotel_beside_a_bank().await;
+    story.exporter.reload(both.clone()).await.unwrap();
+    wait(minutes(30)).await;
+    for (labels, shown) in [(vec![], ""), (vec![Dimension::Variant], "variant=\"")] {
+        let mut settings = both.clone();
+        settings.metrics.labels = labels;
+        assert_eq!(story.exporter.reload(settings).await.unwrap(), "metrics changed");
+        wait(minutes(10)).await;
+        let (_, page) = story.exporter.get("/metrics").await;
+        assert!(!page.contains("channel=\""), "{page}");
+        let lines = page.lines().filter(|line| line.starts_with(&format!("{CALLS}{{")));
+        let lines: Vec<&str> = lines.collect();
+        assert!(lines.len() >= 2 && lines.iter().all(|line| line.contains(shown)), "{lines:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_often_a_target_begins_anew_its_key_has_one_budget() {
+    let story = given([project("hotel")])
+        .polling(|polling| polling.requests_per_minute = 6.try_into().unwrap())
+        .begin()
+        .await;
+    for round in 0..120u32 {
+        let mut settings = story.settings.clone();
+        settings.targets[0].channels = vec![format!("CHANNEL-{}", round % 2)];
+        settings.polling.requests_per_minute = (6 + round / 2 % 2).try_into().unwrap();
+        story.exporter.reload(settings).await.unwrap();
+        wait(seconds(5)).await;
+    }
+    let requests = story.api().traffic(&story.target("hotel")).requests;
+    // Six at once, and then six or seven a minute; a request that a reload cuts off has been paid for.
+    assert!((40..=6 + 70).contains(&requests), "{requests} requests in ten minutes");
+}
+
 /// Five hundred reloads over two hours of calls, of every kind, some of them refused; between them scrapes.
 #[tokio::test(start_paused = true)]
 async fn after_five_hundred_reloads_nothing_is_lost_doubled_or_left_running() {
@@ -175,4 +240,95 @@ async fn after_five_hundred_reloads_nothing_is_lost_doubled_or_left_running() {
     let after = story.scrape().await;
     story.agrees("bank", &after);
     story.agrees("hotel", &after);
+}
+
+/// A disk in memory that takes nothing while it is full.
+#[derive(Debug, Default, Clone)]
+struct Disk {
+    memory: Arc<InMemoryBackend>,
+    is_full: Arc<AtomicBool>,
+}
+
+impl Disk {
+    fn set_full(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::SeqCst);
+    }
+
+    fn takes(&self) -> Result<(), Error> {
+        if self.is_full.load(Ordering::SeqCst) { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> Result<u64, Error> {
+        self.memory.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        self.memory.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> Result<(), Error> {
+        self.takes().and_then(|()| self.memory.set_len(length))
+    }
+
+    fn sync_data(&self) -> Result<(), Error> {
+        self.takes().and_then(|()| self.memory.sync_data())
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.takes().and_then(|()| self.memory.write(offset, bytes))
+    }
+}
+
+/// Another daemon beside that of `story`, with its state on `disk`.
+async fn on_a_disk(story: &Story, disk: &Disk) -> Exporter {
+    let clock = Clock::starting_at(story.now());
+    let mounted = disk.clone();
+    let store = Store::on(move || mounted.clone()).unwrap();
+    let app = App::build_on(&story.settings, clock.clone(), || Ok(store)).await.unwrap();
+    Exporter::running(app, clock, &story.settings)
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_full_disk_a_reload_waits_and_is_then_as_whole_as_any_other() {
+    let (story, both) = hotel_beside_a_bank().await;
+    let disk = Disk::default();
+    let exporter = on_a_disk(&story, &disk).await;
+    wait(minutes(30)).await;
+    disk.set_full(true);
+    exporter.configure(both);
+    let reload = exporter.post_reload();
+    wait(minutes(1)).await;
+    assert!(!reload.is_finished());
+    let meanwhile = exporter.scrape().await;
+    assert_eq!(meanwhile.problems("hotel"), ["storage"]);
+    meanwhile.lacks("polyai_target_up", &[("project", "bank")]);
+    disk.set_full(false);
+    let (status, text) = reload.await.unwrap();
+    assert_eq!((status, text.as_str()), (200, "reloaded: 1 target added (bank/us-1/live)\n"));
+    wait(hours(26)).await;
+    let after = exporter.scrape().await;
+    story.agrees("bank", &after);
+    story.agrees("hotel", &after);
+    assert_eq!(exporter.stop().await, Ended::Orderly);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_reload_when_the_program_stops_is_told_so_and_holds_nothing_up() {
+    let (story, both) = hotel_beside_a_bank().await;
+    let disk = Disk::default();
+    let exporter = on_a_disk(&story, &disk).await;
+    wait(minutes(1)).await;
+    disk.set_full(true);
+    exporter.configure(both);
+    let (under_way, queued) = (exporter.post_reload(), exporter.post_reload());
+    wait(seconds(30)).await;
+    assert!(!under_way.is_finished() && !queued.is_finished());
+    assert_eq!(exporter.stop().await, Ended::Cut, "the last commit has failed");
+    for waiting in [under_way, queued] {
+        let (status, text) = waiting.await.unwrap();
+        assert_eq!(status, 500, "{text}");
+        assert!(text.ends_with("the program is stopping\n"), "{text}");
+    }
 }

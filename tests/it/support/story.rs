@@ -241,10 +241,25 @@ impl Exporter {
         Self { clock, address, stop, running, reloads, source }
     }
 
+    /// Lets it read these settings instead, once it is asked to.
+    pub(crate) fn configure(&self, settings: Settings) {
+        *self.source.lock().unwrap() = Source::Settings(Box::new(settings));
+    }
+
     /// Has it read these settings instead; answers what changed, or why nothing did.
     pub(crate) async fn reload(&self, settings: Settings) -> Result<String, String> {
-        *self.source.lock().unwrap() = Source::Settings(Box::new(settings));
+        self.configure(settings);
         self.reloads.reload(Trigger::Signal).await
+    }
+
+    /// Asks for a reload as an operator does, and goes on; status and body come later.
+    pub(crate) fn post_reload(&self) -> JoinHandle<(u16, String)> {
+        let url = format!("http://{}/-/reload", self.address);
+        tokio::spawn(async move {
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let answer = client.post(url).send().await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        })
     }
 
     /// Has it read a file with this text, which it must refuse; answers its reason.

@@ -1,0 +1,69 @@
+//! The HTTP clients of the pollers.
+//!
+//! Owns: which there are, so that targets with the same roots of trust share their connections, and which survive a change of the
+//! configuration. Never: a request.
+
+use std::collections::HashMap;
+
+use crate::api::Client;
+use crate::api::client::ClientError;
+use crate::api::pace::Concurrency;
+use crate::clock::Clock;
+use crate::config::{CaFile, Settings, Target};
+use crate::selfstats::SelfStats;
+
+/// One client for each set of roots, all with one bound on requests at once.
+pub(super) struct Clients {
+    stats: SelfStats,
+    clock: Clock,
+    concurrency: Concurrency,
+    by_roots: HashMap<Option<CaFile>, Client>,
+}
+
+impl Clients {
+    /// The clients for `settings`.
+    ///
+    /// # Errors
+    /// When one cannot be made: a `ca_file` that is no bundle.
+    pub(super) fn make(settings: &Settings, stats: &SelfStats, clock: &Clock) -> Result<Self, ClientError> {
+        let concurrency = Concurrency::new(settings.polling.max_concurrent_requests);
+        let (stats, clock, by_roots) = (stats.clone(), clock.clone(), HashMap::new());
+        Self { stats, clock, concurrency, by_roots }.renewed(settings, settings)
+    }
+
+    /// The clients for `new`; those that were made for the same in `old` keep their connections.
+    ///
+    /// # Errors
+    /// As [`make`](Self::make).
+    pub(super) fn renewed(&self, old: &Settings, new: &Settings) -> Result<Self, ClientError> {
+        let (before, polling) = (&old.polling, &new.polling);
+        let same_bound = before.max_concurrent_requests == polling.max_concurrent_requests;
+        let same_manner = same_bound && before.timeout == polling.timeout;
+        let concurrency = match same_bound {
+            true => self.concurrency.clone(),
+            false => Concurrency::new(polling.max_concurrent_requests),
+        };
+        let mut by_roots = HashMap::new();
+        for target in &new.targets {
+            let roots = &target.ca_file;
+            if by_roots.contains_key(roots) {
+                continue;
+            }
+            let client = match self.by_roots.get(roots).filter(|_| same_manner) {
+                Some(client) => client.clone(),
+                None => {
+                    let path = roots.as_ref().map(|file| file.path.as_path());
+                    let (stats, clock) = (self.stats.clone(), self.clock.clone());
+                    Client::new(polling.timeout, path, concurrency.clone(), stats, clock)?
+                }
+            };
+            by_roots.insert(roots.clone(), client);
+        }
+        Ok(Self { stats: self.stats.clone(), clock: self.clock.clone(), concurrency, by_roots })
+    }
+
+    /// That of `target`; none only if it is not of the settings that these were made for.
+    pub(super) fn of(&self, target: &Target) -> Option<&Client> {
+        self.by_roots.get(&target.ca_file)
+    }
+}
