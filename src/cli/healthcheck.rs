@@ -136,6 +136,13 @@ fn judge(question: Question, answer: &Answer) -> Result<String, String> {
         (Question::Healthy, Answer::WantsCertificate) => {
             Ok("is healthy: it asks for a client certificate, so it runs".to_owned())
         }
+        (Question::Healthy, Answer::Status(429, _)) => {
+            Ok("is healthy: it is asked more often than its rate_limit allows, so it runs".to_owned())
+        }
+        (Question::Ready, Answer::Status(429, _)) => {
+            Err("runs, but is asked more often than its rate_limit allows, so it does not tell whether it is ready"
+                .to_owned())
+        }
         (Question::Ready, Answer::Status(401, _) | Answer::WantsCertificate) => {
             Err("runs, but tells nobody without a password or client certificate whether it is ready; ask without --ready"
                 .to_owned())
@@ -177,6 +184,13 @@ mod tests {
             assert!(judge(Question::Healthy, &locked).unwrap().starts_with("is healthy: "));
             assert!(judge(Question::Ready, &locked).unwrap_err().contains("without --ready"));
         }
+    }
+
+    #[test]
+    fn whoever_asks_too_often_does_not_make_it_ill() {
+        let limited = Answer::Status(429, "too many requests".into());
+        assert!(judge(Question::Healthy, &limited).unwrap().contains("rate_limit"));
+        assert!(judge(Question::Ready, &limited).unwrap_err().contains("rate_limit"));
     }
 
     #[test]

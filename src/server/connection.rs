@@ -18,14 +18,14 @@ use hyper_util::server::graceful::GracefulConnection;
 use rustls::{AlertDescription, Error as TlsError, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::body::Answer;
-use super::guard::Guard;
+use super::guard::{Client, Guard};
 use super::listen::{Limits, say};
 use super::patience::Patient;
 use super::pulse::{Overdue, Patience, Pulse};
@@ -48,10 +48,8 @@ struct Shared {
 
 /// What a connection was made with, and what it came to.
 struct Course {
-    peer: Peer,
+    client: Client,
     is_http2: bool,
-    /// None: plain HTTP.
-    tls: Option<Arc<ServerConfig>>,
     began: Instant,
     pulse: Pulse,
     /// Told when it should end with what is under way.
@@ -82,7 +80,7 @@ impl Conversation {
     pub(super) async fn hold(&self, socket: Socket, peer: Peer) {
         let tls = self.0.guard.web.served().tls().cloned();
         let Some(config) = tls else {
-            self.speak(socket, peer, None, false).await;
+            self.speak(socket, Client { peer, tls: None, certificates: Vec::new() }, false).await;
             return;
         };
         let shaking =
@@ -93,8 +91,10 @@ impl Conversation {
         else {
             return;
         };
-        let is_http2 = shaken.get_ref().1.alpn_protocol() == Some(b"h2");
-        self.speak(shaken, peer, Some(config), is_http2).await;
+        let (_, session) = shaken.get_ref();
+        let is_http2 = session.alpn_protocol() == Some(b"h2");
+        let certificates = session.peer_certificates().unwrap_or_default().to_vec();
+        self.speak(shaken, Client { peer, tls: Some(config), certificates }, is_http2).await;
     }
 
     fn in_time<T>(&self, outcome: Result<Option<T>, tokio::time::error::Elapsed>, peer: Peer) -> Option<T> {
@@ -143,13 +143,13 @@ impl Conversation {
     }
 
     /// Speaks HTTP on `stream` to its end.
-    async fn speak<S>(&self, stream: S, peer: Peer, tls: Option<Arc<ServerConfig>>, is_http2: bool)
+    async fn speak<S>(&self, stream: S, client: Client, is_http2: bool)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let stream = TokioIo::new(Patient::new(stream, self.0.limits.write_timeout));
         let (began, pulse) = (Instant::now(), Pulse::new());
-        let course = Arc::new(Course { peer, is_http2, tls, began, pulse, retired: Notify::new() });
+        let course = Arc::new(Course { client, is_http2, began, pulse, retired: Notify::new() });
         let service = {
             let (shared, course) = (Arc::clone(&self.0), Arc::clone(&course));
             service_fn(move |request| {
@@ -178,34 +178,45 @@ impl Conversation {
         };
         let mut connection = pin!(connection);
         let mut overdue = pin!(course.pulse.overdue(patience));
+        let mut told_to_end = pin!(async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = course.retired.notified() => {}
+            }
+        });
         let mut is_ending = false;
+        // HTTP/2 can only ask a peer to open no more streams. One that goes on is not waited for any longer than what was under
+        // way when it was asked.
+        let mut last_answer = pin!(sleep(limits.answer_timeout));
         loop {
             tokio::select! {
                 biased;
                 () = cut.cancelled() => return,
-                () = stop.cancelled(), if !is_ending => {
+                () = told_to_end.as_mut(), if !is_ending => {
                     connection.as_mut().graceful_shutdown();
                     is_ending = true;
+                    last_answer.as_mut().reset(Instant::now() + limits.answer_timeout);
                 }
-                () = course.retired.notified(), if !is_ending => {
-                    connection.as_mut().graceful_shutdown();
-                    is_ending = true;
+                () = last_answer.as_mut(), if is_ending => {
+                    debug!(peer = %course.client.peer, "connection cut: the peer goes on after it was told to end");
+                    return;
                 }
                 ended = connection.as_mut() => {
                     if let Err(reason) = ended {
-                        debug!(peer = %course.peer, %reason, "connection ended");
+                        debug!(peer = %course.client.peer, %reason, "connection ended");
                     }
                     return;
                 }
                 what = overdue.as_mut() => match what {
                     Overdue::Answer => {
-                        debug!(peer = %course.peer, "connection cut: the peer does not read, or too slowly");
+                        debug!(peer = %course.client.peer, "connection cut: the peer does not read, or too slowly");
                         return;
                     }
                     Overdue::Idle if is_ending => return,
                     Overdue::Idle => {
                         connection.as_mut().graceful_shutdown();
                         is_ending = true;
+                        last_answer.as_mut().reset(Instant::now() + limits.answer_timeout);
                         let idle = Some(limits.head_timeout + FAREWELL);
                         overdue.set(course.pulse.overdue(Patience { idle, ..patience }));
                     }
@@ -219,7 +230,7 @@ impl Shared {
     async fn answer(&self, request: Request<Incoming>, course: &Course) -> Response<Answer> {
         let underway = course.pulse.begin();
         let is_head = request.method() == Method::HEAD;
-        let mut answer = self.guard.answer(request, course.peer).await;
+        let mut answer = self.guard.answer(request, &course.client).await;
         let is_retired = self.is_retired(course);
         if course.is_http2 {
             // A connection is not the business of one of its streams.
@@ -238,13 +249,7 @@ impl Shared {
 
     /// Whether a connection is old, or was made with what is no longer in force.
     fn is_retired(&self, course: &Course) -> bool {
-        let served = self.guard.web.served();
-        let is_same = match (&course.tls, served.tls()) {
-            (None, None) => true,
-            (Some(then), Some(now)) => Arc::ptr_eq(then, now),
-            (None, Some(_)) | (Some(_), None) => false,
-        };
-        !is_same || course.began.elapsed() > self.limits.age
+        !course.client.is_current(&self.guard.web.served()) || course.began.elapsed() > self.limits.age
     }
 }
 
@@ -265,6 +270,9 @@ fn http1(limits: &Limits) -> http1::Builder {
     http
 }
 
+/// What a peer may send before anybody reads it: the least that HTTP/2 allows, since bodies of requests are never read.
+const UNREAD: u32 = 65_535;
+
 /// Few streams, small buffers: a scraper asks one thing at a time. Streams that a peer opens and takes back (CVE-2023-44487)
 /// count until they are gone.
 fn http2(limits: &Limits) -> http2::Builder<TokioExecutor> {
@@ -272,6 +280,8 @@ fn http2(limits: &Limits) -> http2::Builder<TokioExecutor> {
     http.timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(UNREAD)
+        .initial_connection_window_size(UNREAD)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(100)
         .max_send_buf_size(64 * 1024)

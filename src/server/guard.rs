@@ -1,7 +1,9 @@
 //! What every request passes before a route sees it, and every answer on its way out.
 //!
-//! Owns: the order (limit, user, origin, route) and the operator's headers. Never: a socket, or what a route does. Whatever a
+//! Owns: the order (limit, certificate, user, origin, route) and the operator's headers. Never: a socket, or what a route does. Whatever a
 //! route may change is reached by nobody who is not let in here.
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,13 +12,33 @@ use hyper::header::{
     AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
+use tracing::debug;
 
 use super::body::Answer;
 use super::routes::{Routes, plain};
 use super::socket::Peer;
 use crate::events::Events;
 use crate::web::{Served, Verdict, Web};
+
+/// Who asks, as far as the connection tells.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) peer: Peer,
+    /// What the connection was made with; none: plain HTTP.
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    /// What the client has shown, its own first.
+    pub(super) certificates: Vec<CertificateDer<'static>>,
+}
+
+impl Client {
+    /// Whether its connection was made with what is in force.
+    pub(super) fn is_current(&self, served: &Served) -> bool {
+        self.tls.as_ref().map(Arc::as_ptr) == served.tls().map(Arc::as_ptr)
+    }
+}
 
 /// All that stands before the routes.
 pub(super) struct Guard {
@@ -26,9 +48,9 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) async fn answer<B: Body>(&self, request: Request<B>, peer: Peer) -> Response<Answer> {
+    pub(super) async fn answer<B: Body>(&self, request: Request<B>, client: &Client) -> Response<Answer> {
         let served = self.web.served();
-        let mut answer = match self.refusal(&served, &request, peer).await {
+        let mut answer = match self.refusal(&served, &request, client).await {
             Some(mut refusal) => {
                 // Nobody reads its body.
                 if !request.body().is_end_stream() {
@@ -46,13 +68,19 @@ impl Guard {
         &self,
         served: &Served,
         request: &Request<B>,
-        peer: Peer,
+        client: &Client,
     ) -> Option<Response<Answer>> {
         if let Some(limiter) = &served.limiter
             && !limiter.allows(Instant::now())
         {
-            self.events.request_limited(&peer);
+            self.events.request_limited(&client.peer);
             return Some(plain(StatusCode::TOO_MANY_REQUESTS, "too many requests\n"));
+        }
+        // Who was let in before is let in again where that has changed, or sees nothing more.
+        if !client.is_current(served) && !served.admits(&client.certificates) {
+            debug!(peer = %client.peer, "request refused: its connection has no certificate that is accepted now");
+            let sentence = "this connection has no client certificate that is accepted now; connect again\n";
+            return Some(plain(StatusCode::MISDIRECTED_REQUEST, sentence));
         }
         if let Some(users) = &served.users {
             let verdict = match credentials(request.headers()) {
@@ -62,7 +90,7 @@ impl Guard {
             match verdict {
                 Verdict::Known => {}
                 Verdict::Unknown => {
-                    self.events.authentication_failed(&peer);
+                    self.events.authentication_failed(&client.peer);
                     let mut refusal =
                         plain(StatusCode::UNAUTHORIZED, "a user name and a password are needed\n");
                     let asks = HeaderValue::from_static("Basic realm=\"polyai-exporter\"");

@@ -46,10 +46,15 @@ pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> Headers {
             reader.complain(node, &key, advice(name, "`http_server_config.headers`", &names));
             continue;
         };
-        let text = if let Value::Text(text) = &node.value { Some(text.as_str()) } else { None };
-        let is_blank = node.value == Value::Nothing || text == Some("");
-        let fits = |text: &&str| allowed.is_empty() || allowed.contains(text);
-        match text.filter(fits).map(HeaderValue::from_str) {
+        let text = match &node.value {
+            Value::Text(text) => Some(text.clone()),
+            // `X-XSS-Protection: 0`, which the original reads as text.
+            Value::Whole(number) => Some(number.to_string()),
+            Value::Nothing | Value::Switch(_) | Value::Fraction(_) | Value::List(_) | Value::Table(_) => None,
+        };
+        let is_blank = node.value == Value::Nothing || text.as_deref() == Some("");
+        let fits = |text: &String| allowed.is_empty() || allowed.contains(&text.as_str());
+        match text.filter(fits).as_deref().map(HeaderValue::from_str) {
             _ if is_blank => {}
             Some(Ok(value)) => headers.push((header.clone(), value)),
             Some(Err(_)) => {

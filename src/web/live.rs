@@ -111,22 +111,32 @@ struct Live {
 struct Watched {
     file: Option<PathBuf>,
     sources: Sources,
-    /// Looks in a row that found something that cannot be used.
-    bad_looks: u32,
+    /// Looks in a row that have found this, and nothing was made of it yet.
+    undecided: u32,
+    /// Whether this was told to be of no use.
+    is_bad: bool,
+}
+
+impl Watched {
+    /// Of what is in force.
+    fn decided(file: Option<PathBuf>, sources: Sources) -> Self {
+        Self { file, sources, undecided: 0, is_bad: false }
+    }
 }
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Certificate and key are two files, and a file is not written in one go: what is bad may just not be done. So much later it
-/// is meant.
-const BAD_LOOKS: u32 = 3;
+/// Certificate and key are two files, and a file is not written in one go: what a look finds may just not be done. That may be
+/// bad, or worse: one that is emptied before it is written says "plain HTTP for everyone". What so many looks in a row have
+/// found is meant.
+const LOOKS: u32 = 3;
 
 impl Web {
     /// Begins with `prepared`.
     pub fn new(prepared: Prepared) -> Self {
         let Prepared { file, served, sources, .. } = prepared;
-        let watched = Mutex::new(Watched { file, sources, bad_looks: 0 });
+        let watched = Mutex::new(Watched::decided(file, sources));
         Self(Arc::new(Live { served: ArcSwap::from_pointee(served), watched, installed: Notify::new() }))
     }
 
@@ -135,7 +145,7 @@ impl Web {
     pub fn install(&self, prepared: Prepared) -> bool {
         let Prepared { file, served, sources, .. } = prepared;
         let mut watched = self.watched();
-        *watched = Watched { file, sources, bad_looks: 0 };
+        *watched = Watched::decided(file, sources);
         self.0.installed.notify_one();
         self.put(served)
     }
@@ -172,8 +182,8 @@ impl Web {
         while stop.run_until_cancelled(self.until_next_look()).await.is_some() {
             let (web, now) = (self.clone(), clock.now());
             let looked = tokio::task::spawn_blocking(move || web.look(now)).await;
-            match looked.unwrap_or(Look::Same) {
-                Look::Same | Look::NotYet => {}
+            match looked.unwrap_or(Look::Nothing) {
+                Look::Nothing => {}
                 Look::Exchanged(warnings) => events.web_config_exchanged(&warnings),
                 Look::Bad(problems) => events.web_config_rejected(&problems),
             }
@@ -189,31 +199,31 @@ impl Web {
     }
 
     fn look(&self, now: DateTime<Utc>) -> Look {
-        let (file, sources, bad_looks) = {
+        let (file, sources, undecided) = {
             let watched = self.watched();
-            (watched.file.clone(), watched.sources.clone(), watched.bad_looks)
+            (watched.file.clone(), watched.sources.clone(), watched.undecided)
         };
-        let has_changed = sources.have_changed();
-        let is_undecided = (1..BAD_LOOKS).contains(&bad_looks);
-        if !has_changed && !is_undecided {
-            return Look::Same;
+        if undecided == 0 && !sources.have_changed() {
+            return Look::Nothing;
         }
         let (outcome, read) = attempt(file.as_deref(), now);
         let mut watched = self.watched();
         if watched.file != file || watched.sources != sources {
             // Somebody has put another one in force meanwhile.
-            return Look::Same;
+            return Look::Nothing;
         }
+        let looks = if read == sources { undecided + 1 } else { 1 };
         watched.sources = read;
+        watched.undecided = if looks < LOOKS { looks } else { 0 };
         match outcome {
+            _ if looks < LOOKS => Look::Nothing,
             Ok((served, warnings)) => {
-                watched.bad_looks = 0;
-                let was_bad = bad_looks >= BAD_LOOKS;
-                if self.put(served) || was_bad { Look::Exchanged(warnings) } else { Look::Same }
+                let was_bad = std::mem::take(&mut watched.is_bad);
+                if self.put(served) || was_bad { Look::Exchanged(warnings) } else { Look::Nothing }
             }
             Err(problems) => {
-                watched.bad_looks = if has_changed { 1 } else { bad_looks + 1 };
-                if watched.bad_looks == BAD_LOOKS { Look::Bad(problems) } else { Look::NotYet }
+                watched.is_bad = true;
+                Look::Bad(problems)
             }
         }
     }
@@ -226,9 +236,71 @@ impl Web {
 /// What a look at the files has found.
 #[derive(Debug)]
 enum Look {
-    Same,
-    /// Bad, but it may not be done yet.
-    NotYet,
+    /// Nothing new, or nothing that is sure to be done.
+    Nothing,
     Exchanged(Vec<Complaint>),
     Bad(Problems),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    fn users(names: &[&str]) -> String {
+        let hash = bcrypt::hash("secret", 4).unwrap();
+        let lines: String = names.iter().map(|name| format!("  {name}: {hash}\n")).collect();
+        format!("basic_auth_users:\n{lines}")
+    }
+
+    #[test]
+    fn a_file_that_is_emptied_before_it_is_written_lets_nobody_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        std::fs::write(&path, users(&["alice"])).unwrap();
+        let web = Web::new(Prepared::read(Some(&path), NOW).unwrap());
+        let count = || web.served().users.as_ref().map_or(0, |users| users.hashes().len());
+
+        for half in ["", "# users\n", "http_server_config: {http2: true}\n"] {
+            std::fs::write(&path, half).unwrap();
+            for _ in 1..LOOKS {
+                assert!(matches!(web.look(NOW), Look::Nothing), "{half:?}");
+            }
+        }
+        std::fs::write(&path, users(&["alice", "bob"])).unwrap();
+        for _ in 1..LOOKS {
+            assert!(matches!(web.look(NOW), Look::Nothing));
+            assert_eq!(count(), 1, "the one before stays in force");
+        }
+        assert!(matches!(web.look(NOW), Look::Exchanged(_)));
+        assert_eq!(count(), 2);
+        assert!(matches!(web.look(NOW), Look::Nothing));
+
+        std::fs::write(&path, "").unwrap();
+        let looks: Vec<_> = (0..LOOKS).map(|_| web.look(NOW)).collect();
+        assert!(
+            matches!(looks[..], [Look::Nothing, Look::Nothing, Look::Exchanged(_)]),
+            "it is meant: {looks:?}"
+        );
+        assert_eq!(count(), 0);
+    }
+
+    #[test]
+    fn what_is_put_in_force_by_hand_waits_for_no_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        std::fs::write(&path, users(&["alice"])).unwrap();
+        let web = Web::new(Prepared::read(Some(&path), NOW).unwrap());
+        std::fs::write(&path, "basic_auth_user: {}").unwrap();
+        let looks: Vec<_> = (0..=LOOKS).map(|_| web.look(NOW)).collect();
+        assert!(
+            matches!(looks[..], [Look::Nothing, Look::Nothing, Look::Bad(_), Look::Nothing]),
+            "told once: {looks:?}"
+        );
+        std::fs::write(&path, users(&["alice"])).unwrap();
+        assert!(matches!(web.look(NOW), Look::Nothing));
+        web.reload(NOW).unwrap();
+        assert!(matches!(web.look(NOW), Look::Nothing), "there is nothing left to decide");
+    }
 }

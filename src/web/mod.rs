@@ -20,8 +20,9 @@
 //! - `rate_limit.interval` has a unit; a bare number, which the original reads as nanoseconds, is refused.
 //! - Headers are on every answer. A blank one is not sent, as the original documents. A `Content-Security-Policy` is sent
 //!   beside a page's own, so that both hold.
-//! - All of it is exchanged on the fly, `http2` and the limit included; connections made before get the new certificate when
-//!   their next answer ends them.
+//! - All of it is exchanged on the fly, `http2` and the limit included, but not in the middle of a write: once three looks, a
+//!   second apart, have found the same. Connections made before get the new certificate when their next answer ends them; whose
+//!   own certificate is no longer accepted gets none.
 
 mod certificate;
 mod client;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 
 use super::file::{ClientAuth, WebFile};
 use super::header::Headers;
@@ -34,6 +35,11 @@ impl Served {
     /// What TLS is served with; none: plain HTTP.
     pub(crate) fn tls(&self) -> Option<&Arc<ServerConfig>> {
         self.tls.as_ref().map(|built| &built.config)
+    }
+
+    /// Whether a client that has shown `certificates`, its own first, on a connection of before would be let in now.
+    pub(crate) fn admits(&self, certificates: &[CertificateDer<'_>]) -> bool {
+        self.tls.as_ref().is_none_or(|built| built.admits(certificates))
     }
 
     /// This one, with whatever is the same as in `before` taken over from it: connections, remembered passwords and the

@@ -23,10 +23,24 @@ use super::reader::Reader;
 #[derive(Debug)]
 pub(super) struct Built {
     pub(super) config: Arc<ServerConfig>,
+    /// None: clients are not asked for a certificate.
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
     /// Of all that it was made from: the same means that there is nothing to exchange.
     pub(super) fingerprint: Vec<u8>,
     pub(super) facts: Option<Facts>,
     pub(super) client_auth: ClientAuth,
+}
+
+impl Built {
+    /// Whether a client that has shown `certificates`, its own first, on a connection of before would be let in now.
+    pub(super) fn admits(&self, certificates: &[CertificateDer<'_>]) -> bool {
+        let Some(verifier) = &self.verifier else { return true };
+        match (certificates, self.config.time_provider.current_time()) {
+            ([], _) => !verifier.client_auth_mandatory(),
+            ([own, others @ ..], Some(now)) => verifier.verify_client_cert(own, others, now).is_ok(),
+            ([..], None) => false,
+        }
+    }
 }
 
 /// A certificate that ends within this time is worth a word, unless it is renewed more often than that anyway.
@@ -68,7 +82,6 @@ pub(super) fn build(
             return None;
         }
     };
-    let asks = verifier.is_some();
     let builder = match ServerConfig::builder_with_provider(provider).with_protocol_versions(&tls.versions) {
         Ok(builder) => builder,
         Err(error) => {
@@ -76,14 +89,14 @@ pub(super) fn build(
             return None;
         }
     };
-    let builder = match verifier {
-        Some(verifier) => builder.with_client_cert_verifier(verifier),
+    let builder = match &verifier {
+        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own?)));
     config.ignore_client_order = tls.prefers_own_order;
     config.alpn_protocols = protocols(http2);
-    if asks {
+    if verifier.is_some() {
         // A session that is taken up again is not verified again.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -93,6 +106,7 @@ pub(super) fn build(
     marks.extend_from_slice(format!("{tls:?} {http2}").as_bytes());
     Some(Built {
         config: Arc::new(config),
+        verifier,
         fingerprint: fingerprint(&marks),
         facts,
         client_auth: tls.client_auth,

@@ -155,6 +155,10 @@ impl Week {
             &format!("1x{SAMPLES}"),
         );
         self.series(
+            &format!("polyai_exporter_web_config_last_reload_successful{{{own}}}"),
+            &format!("1x{SAMPLES}"),
+        );
+        self.series(
             &format!("polyai_exporter_events_total{{{own},event=\"record_rejected\"}}"),
             &format!("0x{SAMPLES}"),
         );

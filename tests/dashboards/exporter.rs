@@ -60,7 +60,11 @@ fn now(dashboard: Dashboard) -> Dashboard {
     let seen = format!("max_over_time({}[5m])", scrape("up"));
     let target_up = SCOPE.of(Metric::TargetUp);
     let last_success = SCOPE.of(Metric::TargetLastSuccess);
-    let reload = own("polyai_exporter_config_last_reload_successful");
+    let reloads = [
+        "polyai_exporter_config_last_reload_successful",
+        "polyai_exporter_web_config_last_reload_successful",
+    ]
+    .map(|name| min_by(ALL, own(name)));
     let skipped = own("polyai_exporter_polls_skipped_total").increase("$window");
     let rejected = own("polyai_exporter_records_rejected_total").increase("$window");
     let failing = Field::number().limits(1.0, 1.0);
@@ -110,12 +114,13 @@ fn now(dashboard: Dashboard) -> Dashboard {
         ),
         (
             "Configuration",
-            "Whether the last attempt to read the configuration succeeded. After a failed one the configuration before stays in force.",
+            "Whether the last attempt to read the configuration succeeded, and the last change of the web configuration or its certificates. After a failed one what was before stays in force.",
             Field::default()
                 .words(&reload_words)
                 .steps(&[(None, BAD), (Some(1.0), GOOD)])
                 .missing("not scraped"),
-            min_by(ALL, reload),
+            // Each is 0 or 1.
+            reloads.join(" * "),
         ),
     ];
     tiles.into_iter().fold(dashboard, |dashboard, (title, description, field, expr)| {

@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 mod clients;
+mod frames;
 mod rotation;
 mod scene;
 mod strain;

@@ -1,6 +1,7 @@
 //! Who is let in by a certificate.
 
 use rcgen::SanType;
+use rustls::HandshakeKind;
 use rustls::version::{TLS12, TLS13};
 
 use super::authority::{Authority, Issued, dns, email, ip, self_made, uri};
@@ -87,6 +88,26 @@ async fn a_client_needs_one_of_the_allowed_names_of_any_kind() {
         let verifies = kind == "RequireAndVerifyClientCert";
         assert_eq!(is_let_in(&scene, &port, Some(&self_made)).await, !verifies, "{kind}: self-made");
         assert!(!is_let_in(&scene, &port, None).await, "{kind}: without a certificate");
+    }
+}
+
+#[tokio::test]
+async fn who_comes_again_shows_its_certificate_again() {
+    let clients = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: authority.pem\n";
+    for (more, again) in [("", HandshakeKind::Resumed), (clients, HandshakeKind::Full)] {
+        let scene = with_clients(more);
+        let port = scene.open().await;
+        for version in [&TLS12, &TLS13] {
+            let connector = scene.tls_with_any_key(&scene.authority.issue(&[]), version);
+            let mut kinds = Vec::new();
+            for _ in 0..2 {
+                let mut stream = port.shake_hands(&connector).await.unwrap();
+                // What a session is taken up with comes after the handshake.
+                assert!(super::scene::answers(&mut stream).await);
+                kinds.push(stream.get_ref().1.handshake_kind().unwrap());
+            }
+            assert_eq!(kinds, [HandshakeKind::Full, again], "{more:?} {version:?}");
+        }
     }
 }
 

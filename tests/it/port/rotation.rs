@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use polyai_exporter::clock::Clock;
 use polyai_exporter::exposition::Value;
+use reqwest::Version;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::version::TLS13;
@@ -180,14 +181,22 @@ async fn an_authority_that_is_exchanged_lets_its_clients_in_and_those_of_the_old
     let port = scene.open().await;
     let old_client = scene.client(Some(&old.issue(&[dns("a")])));
     let new_client = scene.client(Some(&new.issue(&[dns("b")])));
-    let gets_through = async |client: &reqwest::Client| client.get(port.url("/metrics")).send().await.is_ok();
-    assert!(gets_through(&old_client).await && !gets_through(&new_client).await);
+    let older_client = scene.client_with(Some(&old.issue(&[dns("a")])), |builder| builder.http1_only());
+    let gets_through = async |client: &reqwest::Client| {
+        let answer = client.get(port.url("/metrics")).send().await;
+        answer.is_ok_and(|answer| answer.status() == 200)
+    };
+    assert!(gets_through(&old_client).await && gets_through(&older_client).await);
+    assert!(!gets_through(&new_client).await);
     scene.write("ca.pem", &new.pem);
     port.web.reload(Clock::system().now()).unwrap();
     assert!(gets_through(&new_client).await);
-    // The connection that it has ends with the next answer.
-    gets_through(&old_client).await;
-    assert!(!gets_through(&old_client).await);
+    for (client, version) in [(&old_client, Version::HTTP_2), (&older_client, Version::HTTP_11)] {
+        // Over the connection that it has; the next one it does not get.
+        let refused = client.get(port.url("/metrics")).send().await.unwrap();
+        assert_eq!((refused.status().as_u16(), refused.version()), (421, version), "not one more answer");
+        assert!(client.get(port.url("/metrics")).send().await.is_err());
+    }
 }
 
 #[tokio::test]

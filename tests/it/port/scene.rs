@@ -10,13 +10,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::StatusCode;
 use polyai_exporter::clock::Clock;
 use polyai_exporter::events::Events;
 use polyai_exporter::exposition::Format;
 use polyai_exporter::exposition::page::{Coding, Page};
 use polyai_exporter::moment::Moment;
 use polyai_exporter::selfstats::{BuildInfo, SelfStats};
-use polyai_exporter::server::{Exposition, Limits, Readiness, Reload, Reloading, Routes, Server};
+use polyai_exporter::server::{
+    Document, Exposition, Limits, Readiness, Reception, Reload, Reloading, Routes, Server, Written,
+};
 use polyai_exporter::shutdown::Drained;
 use polyai_exporter::web::{Prepared, Web};
 use reqwest::{Certificate, Client, Identity};
@@ -87,7 +90,9 @@ impl Scene {
         let server = Server::bind(&["127.0.0.1:0".parse().unwrap()], limits, events.clone()).await.unwrap();
         let address = server.address().unwrap();
         let reloads = Arc::new(Reloads::default());
-        let routes = Routes::new(Arc::new(Fixed(exposition)), Arc::new(Always)).reloading(reloads.clone());
+        let routes = Routes::new(Arc::new(Fixed(exposition)), Arc::new(Always))
+            .reloading(reloads.clone())
+            .receiving(Arc::new(Blank));
         let stop = CancellationToken::new();
         tokio::spawn(web.clone().watch(events, Clock::system(), stop.clone()));
         let server = tokio::spawn(server.run(routes, web.clone(), stop.clone()));
@@ -220,6 +225,15 @@ impl Exposition for Fixed {
 
     fn make(&self, _: Format, _: Coding) -> io::Result<Page> {
         Err(io::Error::other("nobody should ask"))
+    }
+}
+
+/// Pages for people that say nothing.
+struct Blank;
+
+impl Reception for Blank {
+    fn write(&self, _: Document, _: &str) -> Written {
+        Written { status: StatusCode::OK, content_type: "text/html; charset=utf-8", body: Bytes::new() }
     }
 }
 

@@ -146,11 +146,15 @@ async fn an_answer_that_is_read_drop_by_drop_has_an_end() {
     let began = Instant::now();
     let mut buffer = vec![0; 256 << 10];
     let dripping = async {
-        while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+        let mut got = 0;
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            got += read;
             sleep(Duration::from_millis(30)).await;
         }
+        got
     };
-    timeout(PATIENCE, dripping).await.expect("the connection is cut");
+    let got = timeout(PATIENCE, dripping).await.expect("the connection is cut");
+    assert!(got < much().len(), "it was cut, and not read to its end");
     assert!(began.elapsed() > Duration::from_secs(1), "but not before its time");
 }
 

@@ -177,7 +177,7 @@ async fn a_connection_ends_with_its_answer_once_it_is_old() {
 #[tokio::test]
 async fn the_headers_of_the_operator_are_on_every_answer() {
     let headers = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n    Strict-Transport-Security: max-age=1\n    \
-                   Content-Security-Policy: frame-ancestors 'none'\n    X-XSS-Protection: \"0\"\n    X-Content-Type-Options: nosniff\n";
+                   Content-Security-Policy: frame-ancestors 'none'\n    X-XSS-Protection: 0\n    X-Content-Type-Options: nosniff\n";
     let scene = Scene::new(&format!("{TLS}{headers}"));
     let port = scene.open().await;
     let client = scene.client(None);

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use polyai_exporter::logging::{Filter, Format, subscriber};
 use reqwest::Method;
+use rustls::version::TLS13;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
-use super::scene::{Scene, TLS};
+use super::scene::{PATIENCE, Scene, TLS};
 
 /// With the cheapest hash that there is.
 fn users(users: &[(&str, &str)]) -> String {
@@ -34,6 +37,38 @@ async fn every_path_asks_for_a_user() {
         assert_eq!(refused.status(), 401, "{user}");
     }
     assert_eq!(port.counted("authentication_failed"), 11);
+}
+
+#[tokio::test]
+async fn no_method_no_version_and_no_form_of_a_request_goes_around_that() {
+    let scene = Scene::new(&format!("{TLS}{}", users(&[("alice", "secret")])));
+    let port = scene.open().await;
+    for client in [scene.client(None), scene.client_with(None, |builder| builder.http1_only())] {
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"] {
+            for path in ["/", "/metrics", "/-/reload"] {
+                let request = client.request(method.parse().unwrap(), port.url(path));
+                assert_eq!(request.send().await.unwrap().status(), 401, "{method} {path}");
+            }
+        }
+    }
+    for line in [
+        "GET /metrics HTTP/1.0",
+        "GET http://localhost/metrics HTTP/1.1",
+        "GET //metrics HTTP/1.1",
+        "GET /metrics?/-/healthy HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "CONNECT localhost:80 HTTP/1.1",
+    ] {
+        let mut stream = port.shake_hands(&scene.tls(&[&TLS13], |_| {})).await.unwrap();
+        let request = format!("{line}\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // After CONNECT it is closed without a word of TLS.
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some("401"), "{line}: {answer}");
+    }
+    assert_eq!(port.reloads.count(), 0);
 }
 
 #[tokio::test]
@@ -88,7 +123,8 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
