@@ -126,7 +126,7 @@ impl Problem {
                 "Records carry little more than id and start time. Check the key's \"Conversations data\" permission, the selected response metrics, and on v1 the field whitelist."
             }
             Self::StuckConversations => {
-                "A conversation has been in progress for more than a day. It is still followed; if it is a leftover of a crash on their side, send its id to PolyAI."
+                "A conversation has been in progress for more than a day. It is still followed; if it is a leftover of a crash on their side, send its id, which the log has, to PolyAI."
             }
             Self::ClockSkew => {
                 "This machine's clock and the API's differ. Windows are computed in the API's time, so nothing is lost, but ages shown here are off; fix NTP."

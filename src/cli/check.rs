@@ -154,7 +154,7 @@ fn describe(target: &Target, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "  account   {}", target.account_id)?;
     writeln!(out, "  project   {}", target.project_id)?;
     writeln!(out, "  API       {} at {}", target.api_version, target.base_url)?;
-    writeln!(out, "  API key   set (never shown)")?;
+    writeln!(out, "  API key   from {} (never shown)", target.api_key.origin())?;
     if let Some(file) = &target.ca_file {
         writeln!(out, "  CA file   {}", file.path.display())?;
     }

@@ -66,7 +66,10 @@ fn interval(text: &str) -> Result<Duration, String> {
 /// When a port is taken, or `out` is gone.
 pub async fn run(flags: &Flags, stop: CancellationToken, out: &mut impl Write) -> Result<(), Failure> {
     let listener = TcpListener::bind(flags.simulator).await.map_err(|error| {
-        Failure::run_time(&format!("--simulator.listen-address {}: {error}", flags.simulator))
+        Failure::run_time(&format!(
+            "--simulator.listen-address {}: {error}; if another demo runs, stop it, or name other ports with this flag and --web.listen-address",
+            flags.simulator
+        ))
     })?;
     let demo = Demo { seed: flags.seed, volume: flags.volume, ..Demo::default() };
     let now = Clock::system().now();

@@ -157,7 +157,9 @@ impl Reader {
 
     pub(super) fn text(&mut self, section: &Section<'_>, name: &str) -> Option<String> {
         self.read(section, name, |node, shape| {
-            text_of(node).filter(|text| shape != Shape::Id || !text.contains('/')).map(str::to_owned)
+            text_of(node)
+                .filter(|text| shape != Shape::Id || !text.contains('/') && text.trim() == *text)
+                .map(str::to_owned)
         })
     }
 

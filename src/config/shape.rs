@@ -69,7 +69,9 @@ impl fmt::Display for Shape {
             Self::Switch => f.write_str("true or false"),
             Self::Path => f.write_str("a path"),
             Self::Text => f.write_str("text that is not empty, without control characters"),
-            Self::Id => f.write_str("text that is not empty, without slashes and control characters"),
+            Self::Id => f.write_str(
+                "text that is not empty, without slashes, control characters and spaces at its ends",
+            ),
             Self::Url => f.write_str("a URL such as \"https://proxy.example.com/polyai\""),
             Self::Time => f.write_str("a time with its zone, such as \"2026-01-31T00:00:00Z\""),
             Self::Credential => f.write_str("text that is not empty"),

@@ -14,6 +14,7 @@ pub enum Event {
     ConfigRejected,
     ConfigReloaded,
     ConnectionRefused,
+    ConversationStuck,
     ConversationVanished,
     LabelFolded,
     LiveListCapped,
@@ -30,7 +31,7 @@ pub enum Event {
 
 impl Event {
     /// All events, sorted by name.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::AcceptFailed,
         Self::AuthenticationFailed,
         Self::CatchingUp,
@@ -39,6 +40,7 @@ impl Event {
         Self::ConfigRejected,
         Self::ConfigReloaded,
         Self::ConnectionRefused,
+        Self::ConversationStuck,
         Self::ConversationVanished,
         Self::LabelFolded,
         Self::LiveListCapped,
@@ -64,6 +66,7 @@ impl Event {
             Self::ConfigRejected => "config_rejected",
             Self::ConfigReloaded => "config_reloaded",
             Self::ConnectionRefused => "connection_refused",
+            Self::ConversationStuck => "conversation_stuck",
             Self::ConversationVanished => "conversation_vanished",
             Self::LabelFolded => "label_folded",
             Self::LiveListCapped => "live_list_capped",

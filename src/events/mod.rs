@@ -128,11 +128,12 @@ impl Events {
         }
     }
 
-    /// A target has a problem. May be called as long as it lasts; says and counts only the first time.
-    pub fn problem_started(&self, target: &TargetKey, problem: Problem) {
+    /// A target has a problem. May be called as long as it lasts; says and counts only the first time, and answers whether this
+    /// was it.
+    pub fn problem_started(&self, target: &TargetKey, problem: Problem) -> bool {
         let key = key(target, Event::ProblemStarted, [problem.code(), ""]);
         if self.repeats.failed(key) > 1 {
-            return;
+            return false;
         }
         self.stats.event(Event::ProblemStarted);
         let (code, advice) = (problem.code(), problem.advice());
@@ -141,6 +142,13 @@ impl Events {
         } else {
             line!(warn, target, problem = code, advice, "problem started");
         }
+        true
+    }
+
+    /// Which conversation has been open for more than a day, the longest if there are several: PolyAI asks for its id.
+    pub fn conversation_stuck(&self, target: &TargetKey, id: &str, started_at: &dyn Display) {
+        self.stats.event(Event::ConversationStuck);
+        line!(warn, target, conversation_id = id, %started_at, "a conversation has been open for more than a day");
     }
 
     /// A target does not have this problem; says so if it had.

@@ -202,6 +202,7 @@ async fn refused_ticks_count_as_skipped_polls() {
 async fn the_other_events_say_and_count_too() {
     let story = Story::new();
     let target = target("a");
+    story.events.conversation_stuck(&target, "conv-8", &"2026-01-01 08:00 UTC");
     story.events.conversation_vanished(&target, "conv-9");
     story.events.walk_abandoned(&target, &"the cursor repeats");
     story.events.live_list_capped(&target);
@@ -211,8 +212,9 @@ async fn the_other_events_say_and_count_too() {
     story.events.connection_refused(512);
 
     let levels: Vec<_> = story.lines().iter().map(|line| text(line, "level").to_owned()).collect();
-    assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "INFO", "ERROR", "WARN"]);
+    assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "WARN", "INFO", "ERROR", "WARN"]);
     for event in [
+        Event::ConversationStuck,
         Event::ConversationVanished,
         Event::WalkAbandoned,
         Event::LiveListCapped,

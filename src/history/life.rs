@@ -261,7 +261,7 @@ impl Poller {
 
     fn status(&self, now: Moment) -> Status {
         let mut problems = self.health.problems().clone();
-        if self.passes.is_stuck(now) {
+        if self.passes.stuck(now).is_some() {
             problems.insert(Problem::StuckConversations);
         }
         for problem in Problem::ALL {

@@ -412,10 +412,12 @@ impl Passes {
         self.fresh_mark().map_or(Duration::ZERO, |fresh| now.since(fresh))
     }
 
-    /// Whether a conversation has been open for longer than a day.
-    pub fn is_stuck(&self, now: Moment) -> bool {
-        let missing = self.missing.values().map(|missing| missing.started_at);
-        self.open.values().copied().chain(missing).any(|start| now.since(start) > STUCK_AFTER)
+    /// The conversation that has been open longest, with its start, if that is longer than a day.
+    pub fn stuck(&self, now: Moment) -> Option<(&ConversationId, Moment)> {
+        let open = self.open.iter().map(|(id, start)| (id, *start));
+        let missing = self.missing.iter().map(|(id, missing)| (id, missing.started_at));
+        let longest = open.chain(missing).min_by_key(|&(_, start)| start)?;
+        (now.since(longest.1) > STUCK_AFTER).then_some(longest)
     }
 
     /// How many conversations are open or searched for.

@@ -34,7 +34,10 @@ fn links_lead_to_the_addresses_given() {
     let Some(plain) = groups(scenario("ephemeral")) else { return };
     let (text, linked) = (format!("{plain:?}"), format!("{:?}", groups(scenario("full")).unwrap()));
     for (example, given) in [
-        ("https://runbooks.example.com/polyai/", "https://wiki.example.org/polyai/"),
+        (
+            "https://github.com/polyai-exporter/polyai-exporter/blob/main/docs/runbooks/",
+            "https://wiki.example.org/polyai/",
+        ),
         ("https://grafana.example.com/d/", "https://grafana.example.org/d/"),
     ] {
         assert!(text.matches(example).count() > 10, "{example} is not in the rules");

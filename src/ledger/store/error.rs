@@ -41,7 +41,10 @@ pub enum StoreError {
         detail: String,
     },
     /// The directory or file cannot be made or opened.
-    #[error("the state in {} cannot be opened: {source}", path.display())]
+    #[error(
+        "the state in {} cannot be opened: {source}; storage.path must be a folder in which this process may create and write files",
+        path.display()
+    )]
     Inaccessible {
         /// The file or directory.
         path: PathBuf,

@@ -86,11 +86,11 @@ fn a_call_that_left_the_open_list_is_read_around_its_start() {
 fn a_call_that_runs_for_a_day_is_followed_to_its_end() {
     let mut watch = Watch::over(vec![call("CA01", 100, DAY + 2 * HOUR)]);
     watch.run(0, DAY + HOUR);
-    assert!(watch.passes.is_stuck(at(DAY + HOUR)));
+    assert_eq!(watch.passes.stuck(at(DAY + HOUR)), Some((&id("CA01"), at(100))));
     assert!(watch.abandoned.is_empty());
     watch.run(DAY + HOUR + INTERVAL, DAY + 2 * HOUR + INTERVAL);
     assert!(watch.seen_finished.contains_key(&id("CA01")));
-    assert!(!watch.passes.is_stuck(at(DAY + 2 * HOUR + INTERVAL)));
+    assert_eq!(watch.passes.stuck(at(DAY + 2 * HOUR + INTERVAL)), None);
 }
 
 #[test]

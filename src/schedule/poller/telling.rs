@@ -26,7 +26,8 @@ impl Run {
             }
             None => list.events.clocks_agree(&list.target),
         }
-        if passes.is_stuck(now) {
+        let stuck = passes.stuck(now);
+        if stuck.is_some() {
             problems.insert(Problem::StuckConversations);
         }
         match &failure {
@@ -46,7 +47,11 @@ impl Run {
         }
         for problem in Problem::ALL {
             if problems.contains(&problem) {
-                list.events.problem_started(&list.target, problem);
+                let is_new = list.events.problem_started(&list.target, problem);
+                if let Some((id, start)) = stuck.filter(|_| is_new && problem == Problem::StuckConversations)
+                {
+                    list.events.conversation_stuck(&list.target, id.as_str(), &start);
+                }
             } else if problem != Problem::Storage {
                 list.events.problem_ended(&list.target, problem);
             }

@@ -17,7 +17,11 @@ async fn the_example_configuration_passes_its_check() {
     let checked = polyai_exporter(&["check", "--config", "config.example.yaml"], &[KEY]).await;
     assert_eq!(checked.code, 0, "{checked:?}");
     assert!(checked.stdout.ends_with("OK: 1 target from config.example.yaml.\n"), "{}", checked.stdout);
-    assert!(checked.stdout.contains("API key   set (never shown)"), "{}", checked.stdout);
+    assert!(
+        checked.stdout.contains("API key   from the environment variable POLYAI_API_KEY (never shown)"),
+        "{}",
+        checked.stdout
+    );
 }
 
 #[tokio::test]

@@ -17,6 +17,9 @@ use super::{CALLS_PER_SECOND, PATIENCE, PROJECTS};
 /// How long nothing may happen before all is taken to be well. Longer than rules, routes and a word take.
 const CALM: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// Where alerts say that their runbooks are, unless they are told otherwise.
+const RUNBOOKS: &str = "https://github.com/polyai-exporter/polyai-exporter/blob/main/docs/runbooks";
+
 /// An alert that must come.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Right {
@@ -48,7 +51,7 @@ impl Right {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/dashboards");
         assert!(std::path::Path::new(root).join(format!("{}.json", self.dashboard)).exists(), "{dashboard}");
         let runbook = of("runbook_url");
-        assert_eq!(*runbook, format!("https://runbooks.example.com/polyai/{}.md", self.alert), "{told}");
+        assert_eq!(*runbook, format!("{RUNBOOKS}/{}.md", self.alert), "{told}");
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/runbooks");
         assert!(std::path::Path::new(root).join(format!("{}.md", self.alert)).exists(), "{runbook}");
         for text in ["summary", "description"] {
