@@ -182,9 +182,8 @@ impl Reloader {
         self.catch_up().await;
         loop {
             tokio::select! {
-                request = self.requests.recv() => {
-                    // Without anybody who could ask, only files are left to look at.
-                    let Some(Request { trigger, answer }) = request else { return self.watch_alone().await };
+                // Without anybody who could ask, only files are left to look at.
+                Some(Request { trigger, answer }) = self.requests.recv() => {
                     let outcome = self.reload(trigger).await;
                     // Who asked may have hung up.
                     let _ = answer.send(outcome);
@@ -204,13 +203,6 @@ impl Reloader {
         let Ok(read) = tokio::task::spawn_blocking(move || load()).await else { return };
         let is_same = read.is_ok_and(|read| read.settings == **self.fleet.settings());
         if !is_same {
-            let _ = self.reload(Trigger::Files).await;
-        }
-    }
-
-    async fn watch_alone(&mut self) {
-        loop {
-            self.watch.changed().await;
             let _ = self.reload(Trigger::Files).await;
         }
     }
