@@ -3,6 +3,8 @@
 //! Owns: what the fields of a record amount to (the larger of two turn counts, which turn is the greeting, when a
 //! conversation ended). Never: JSON, and never what was said or who said it. Times come from the record alone.
 
+pub(crate) mod telephone;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,9 +104,9 @@ pub enum Phase {
 /// A transfer to a human.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handoff {
-    /// `handoff_reason`; may be empty.
+    /// `handoff_reason`; may be empty. A word stands for one with a telephone number in it.
     pub reason: Box<str>,
-    /// `handoff_destination`; may be empty.
+    /// `handoff_destination`; as the reason.
     pub destination: Box<str>,
 }
 
@@ -299,7 +301,8 @@ fn replies_of(turns: &[wire::Turn<'_>]) -> Box<[Reply]> {
 
 fn handoff(record: &wire::Conversation<'_>) -> Option<Handoff> {
     let first_of = |flat: &str, nested: &str| -> Box<str> {
-        [flat.trim(), nested.trim()].into_iter().find(|text| !text.is_empty()).unwrap_or("").into()
+        let text = [flat.trim(), nested.trim()].into_iter().find(|text| !text.is_empty()).unwrap_or("");
+        if telephone::may_be_in(text) { telephone::MASK } else { text }.into()
     };
     (record.handoff.happened == Some(true)).then(|| Handoff {
         reason: first_of(&record.handoff_reason.0, &record.handoff.reason),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::conversation::{ConversationId, Micros};
+use crate::conversation::{ConversationId, Micros, telephone};
 use crate::moment::Moment;
 
 /// The name of an exemplar's only label.
@@ -41,12 +41,7 @@ impl ExemplarId {
 
 fn may_be_shown(id: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
-    (1..=MOST_CHARS).contains(&id.len()) && id.bytes().all(is_plain) && !may_be_telephone_number(id)
-}
-
-fn may_be_telephone_number(id: &str) -> bool {
-    let digits = id.bytes().filter(u8::is_ascii_digit).count();
-    (7..=15).contains(&digits) && !id.bytes().any(|byte| byte.is_ascii_alphabetic())
+    (1..=MOST_CHARS).contains(&id.len()) && id.bytes().all(is_plain) && !telephone::may_be_one(id)
 }
 
 /// The conversation that stands behind a change of a series.

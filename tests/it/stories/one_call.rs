@@ -197,3 +197,13 @@ async fn sixty_channels_fold_into_other_beyond_the_cap() {
     let folded = story.log.about("hotel").iter().filter(|line| line.field("label") == "channel").count();
     assert_eq!(folded, 1, "the log says it once");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_telephone_number_never_becomes_a_label() {
+    let one = call("CA01", minutes(1)).lasting(60).handoff("asked for +44 20 7946 0958", "tel:+442079460958");
+    let story = given([project("hotel").with_calls([one])]).begin().await;
+    wait(minutes(5)).await;
+    let scrape = story.scrape().await;
+    let masked = [("reason", "telephone_number"), ("destination", "telephone_number")];
+    scrape.says("polyai_handoffs_by_reason_total", &masked, 1.0);
+}

@@ -1,0 +1,82 @@
+//! Telephone numbers in what should have been names.
+//!
+//! Owns: what may be one, and the word that stands for it: numbers of people never become part of the state, a label or an
+//! exemplar. Rather a name too many is taken for a number than a number for a name. Never: whose it is.
+
+/// Stands for a text with a telephone number in it.
+pub(crate) const MASK: &str = "telephone_number";
+
+/// The fewest digits of a number that leads to a person.
+const FEWEST: usize = 7;
+/// The most digits that there are (ITU-T E.164).
+const MOST: usize = 15;
+
+/// Whether `text` as a whole may be one: no letters, and 7 to 15 digits, whatever stands between them.
+pub(crate) fn may_be_one(text: &str) -> bool {
+    !text.chars().any(char::is_alphabetic) && (FEWEST..=MOST).contains(&digits(text))
+}
+
+/// Whether there may be one in `text`: alone, among words, or in an address (`tel:+44 20 7946 0958`, `sip:02079460958@pbx`).
+/// Digits that hang on a word are part of a name (`QUEUE-0000001`), unless they begin with `+`.
+pub(crate) fn may_be_in(text: &str) -> bool {
+    text.split([':', ';', ',', '@', '<', '>', '"', '\'', '=']).any(|part| {
+        let words: Vec<&str> = part.split_whitespace().collect();
+        let in_a_row = words.split(|word| word.chars().any(char::is_alphabetic));
+        in_a_row.map(|words| words.iter().copied().map(digits).sum()).any(|digits: usize| digits >= FEWEST)
+            || part.split('+').skip(1).any(|rest| digits(leading_number(rest)) >= FEWEST)
+    })
+}
+
+fn leading_number(text: &str) -> &str {
+    text.split(char::is_alphabetic).next().unwrap_or(text)
+}
+
+fn digits(text: &str) -> usize {
+    text.chars().filter(|letter| letter.is_numeric()).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_found_however_they_are_written() {
+        for text in [
+            "+442079460958",
+            "442079460958",
+            "020 7946 0958",
+            "(020) 7946-0958",
+            "020.7946.0958 ext",
+            "Transfer to +1 (212) 555-0100",
+            "call +44 20 7946 0958 now",
+            "tel:+12125550100",
+            "sip:02079460958@pbx.example",
+            "<sip:+442079460958@10.0.0.1;user=phone>",
+            "line+12125550100",
+            "number: 5550100",
+            "020 7946 0958 020 7946 0959",
+            "\u{664}\u{664}\u{662}\u{660}\u{667}\u{669}\u{664}\u{666}",
+        ] {
+            assert!(may_be_in(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_left_alone() {
+        for text in [
+            "",
+            "none",
+            "Billing queue",
+            "billing_question",
+            "QUEUE-0000001",
+            "queue 12",
+            "ext 12345",
+            "sip:billing@pbx.example",
+            "2nd line, desk 4",
+            "a1b2c3d4-0000-4000-8000-000000000000",
+            "C++ 17",
+        ] {
+            assert!(!may_be_in(text), "{text}");
+        }
+    }
+}
