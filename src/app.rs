@@ -7,6 +7,7 @@ mod clients;
 pub(crate) mod derive;
 mod desk;
 mod difference;
+mod fall;
 mod fleet;
 mod ready;
 mod reload;
@@ -106,6 +107,7 @@ impl App {
         let events = Events::new(stats.clone());
         let (recorder, resumes) = load(settings, &clock, open).await?;
         let web = open_web(settings, &clock).await?;
+        stats.web_config_in_force(web.certificate_expiry());
         let server = Server::bind(&settings.server.listen, Limits::default(), events.clone()).await?;
         let (task, handle, published) = Task::new(recorder, events.clone(), stats.clone());
         let journals = Journals::default();

@@ -22,11 +22,12 @@ pub enum Problem {
     StuckConversations,
     ClockSkew,
     Storage,
+    ExporterFault,
 }
 
 impl Problem {
     /// All problems, in the order of the documentation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
@@ -42,6 +43,7 @@ impl Problem {
         Self::StuckConversations,
         Self::ClockSkew,
         Self::Storage,
+        Self::ExporterFault,
     ];
 
     /// The value of the `problem` label.
@@ -62,6 +64,7 @@ impl Problem {
             Self::StuckConversations => "stuck_conversations",
             Self::ClockSkew => "clock_skew",
             Self::Storage => "storage",
+            Self::ExporterFault => "exporter_fault",
         }
     }
 
@@ -83,6 +86,7 @@ impl Problem {
             Self::StuckConversations => "a conversation has been open for more than a day",
             Self::ClockSkew => "this machine's clock and the API's differ",
             Self::Storage => "the state cannot be written",
+            Self::ExporterFault => "the exporter has failed, through a fault of its own",
         }
     }
 
@@ -133,6 +137,9 @@ impl Problem {
             }
             Self::Storage => {
                 "The state could not be written (disk full, or an I/O error). The last committed numbers are served and the write is retried; free space or check the disk."
+            }
+            Self::ExporterFault => {
+                "Reading this target ran into a fault of the exporter. It begins anew a minute later with what was committed, so nothing is lost; report it with the line of the log that starts with \"thread\"."
             }
         }
     }

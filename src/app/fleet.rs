@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,6 +18,7 @@ use tracing::warn;
 use super::clients::Clients;
 use super::derive;
 use super::difference::Difference;
+use super::fall::{Attendant, Fallen};
 use crate::api::client::{Access, ClientError};
 use crate::api::pace::Pace;
 use crate::api::pages::{List, Traffic};
@@ -55,6 +57,8 @@ pub(super) struct Fleet {
     running: BTreeMap<TargetKey, Running>,
     tracker: TaskTracker,
     roll: Roll,
+    /// Pollers that fell; no more at a time than there are targets.
+    fallen: (mpsc::UnboundedSender<Fallen>, mpsc::UnboundedReceiver<Fallen>),
 }
 
 /// What all targets of one API key share. As long as there is one, it outlives their pollers, so that no change of the
@@ -90,6 +94,7 @@ impl Fleet {
             running: BTreeMap::new(),
             tracker: TaskTracker::new(),
             roll: Arc::new(ArcSwap::from_pointee(roll)),
+            fallen: mpsc::unbounded_channel(),
         })
     }
 
@@ -154,6 +159,29 @@ impl Fleet {
         Ok(())
     }
 
+    /// Waits until a poller has fallen and its target has been left alone for a while.
+    pub(super) async fn fallen(&mut self) -> Fallen {
+        match self.fallen.1.recv().await {
+            Some(fallen) => fallen,
+            // The fleet itself can always send.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Lets the target of a poller that fell begin anew from what was committed.
+    ///
+    /// # Errors
+    /// When the program stops meanwhile.
+    pub(super) async fn revive(&mut self, fallen: &Fallen) -> Result<(), TurnError> {
+        let is_the_one = |running: &mut Running| running.task.id() == fallen.task;
+        // A reload may have been faster.
+        if self.running.get_mut(&fallen.target).is_none_or(|running| !is_the_one(running)) {
+            return Ok(());
+        }
+        self.end(std::slice::from_ref(&fallen.target)).await;
+        self.turn_to(self.settings.clone(), &Difference::default()).await
+    }
+
     /// Stops every poller, waiting no longer than `deadline`.
     pub(super) async fn stop(self, deadline: Duration) -> Drained {
         self.running.values().for_each(|one| one.stop.cancel());
@@ -166,7 +194,6 @@ impl Fleet {
         let ending: Vec<Running> = keys.iter().filter_map(|key| self.running.remove(key)).collect();
         ending.iter().for_each(|one| one.stop.cancel());
         for Running { task, .. } in ending {
-            // A panic has been told where it happened; the one that takes its place begins anew.
             let _ = task.await;
         }
     }
@@ -195,7 +222,8 @@ impl Fleet {
             let phase = spread.mul_f64(rand::random());
             let Some(poller) = self.poller(target, index, resume, phase, tried.clone()) else { continue };
             let stop = CancellationToken::new();
-            let task = self.tracker.spawn(poller.run(stop.clone()));
+            let attendant = self.attendant(target, index, tried.clone());
+            let task = self.tracker.spawn(attendant.attend(poller, stop.clone()));
             self.running.insert(target.key.clone(), Running { stop, task, tried });
         }
         // Once all have been tried, a target that a reload adds does not take that back: whatever finds its scrape targets by
@@ -203,6 +231,20 @@ impl Fleet {
         let is_ready = self.roll.load().iter().all(Tried::is_so);
         let untried = self.running.values().map(|one| one.tried.clone()).filter(|_| !is_ready);
         self.roll.store(Arc::new(untried.collect()));
+    }
+
+    fn attendant(&self, target: &Target, index: TargetIndex, tried: Tried) -> Attendant {
+        let Surroundings { clock, events, recorder, journals, .. } = &self.around;
+        Attendant {
+            target: target.key.clone(),
+            index,
+            tried,
+            clock: clock.clone(),
+            events: events.clone(),
+            recorder: recorder.clone(),
+            journal: journals.of(&target.key),
+            fallen: self.fallen.0.clone(),
+        }
     }
 
     /// None does not happen: clients and shares of the settings in force are made before its pollers.

@@ -177,12 +177,12 @@ impl Reloader {
         self.fleet
     }
 
-    /// Attends to requests and to changes of files for as long as it is polled. Dropping it in between leaves the fleet in order.
+    /// Attends to requests, to changes of files and to pollers that fell for as long as it is polled. Dropping it in between leaves the fleet in order.
     pub(super) async fn attend(&mut self) {
         self.catch_up().await;
         loop {
             tokio::select! {
-                // Without anybody who could ask, only files are left to look at.
+                // Without anybody who could ask, files and pollers are left to look after.
                 Some(Request { trigger, answer }) = self.requests.recv() => {
                     let outcome = self.reload(trigger).await;
                     // Who asked may have hung up.
@@ -190,6 +190,10 @@ impl Reloader {
                 }
                 () = self.watch.changed() => {
                     let _ = self.reload(Trigger::Files).await;
+                }
+                fallen = self.fleet.fallen() => {
+                    // It fails only when the program stops.
+                    let _ = self.fleet.revive(&fallen).await;
                 }
             }
         }
@@ -259,7 +263,7 @@ impl Reloader {
         }
         self.watch.over(loaded.files);
         let has_changed = self.web.install(web);
-        self.stats.set_web_config_usable(true);
+        self.stats.web_config_in_force(self.web.certificate_expiry());
         Ok(match (has_changed, is_same) {
             (false, _) => difference.to_string(),
             (true, true) => "web configuration changed".to_owned(),

@@ -19,6 +19,7 @@ pub enum Event {
     LabelFolded,
     LiveListCapped,
     PollFailed,
+    PollerPanicked,
     ProblemStarted,
     RecordRejected,
     RequestFailed,
@@ -31,7 +32,7 @@ pub enum Event {
 
 impl Event {
     /// All events, sorted by name.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::AcceptFailed,
         Self::AuthenticationFailed,
         Self::CatchingUp,
@@ -45,6 +46,7 @@ impl Event {
         Self::LabelFolded,
         Self::LiveListCapped,
         Self::PollFailed,
+        Self::PollerPanicked,
         Self::ProblemStarted,
         Self::RecordRejected,
         Self::RequestFailed,
@@ -71,6 +73,7 @@ impl Event {
             Self::LabelFolded => "label_folded",
             Self::LiveListCapped => "live_list_capped",
             Self::PollFailed => "poll_failed",
+            Self::PollerPanicked => "poller_panicked",
             Self::ProblemStarted => "problem_started",
             Self::RecordRejected => "record_rejected",
             Self::RequestFailed => "request_failed",

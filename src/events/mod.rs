@@ -107,6 +107,16 @@ impl Events {
         first_at!(warn, failures, target, kind, %reason, "poll failed; the next one reads the same stretch again");
     }
 
+    /// The poller of a target ended by a panic. Where it happened is on standard error already.
+    pub fn poller_panicked(&self, target: &TargetKey) {
+        self.stats.event(Event::PollerPanicked);
+        line!(
+            error,
+            target,
+            "a fault of the exporter ended this target's polls; they begin anew in a minute with what was committed"
+        );
+    }
+
     /// A poll succeeded. Call it after each one: it ends what had failed, and says so if anything had.
     pub fn poll_recovered(&self, target: &TargetKey) {
         if let Some(ended) = self.repeats.ended(Some(target), Event::PollFailed, Duration::ZERO) {
@@ -361,13 +371,13 @@ impl Events {
     /// with. Call it once per change.
     pub fn web_config_rejected(&self, problems: &dyn Display) {
         self.stats.event(Event::WebConfigRejected);
-        self.stats.set_web_config_usable(false);
+        self.stats.web_config_rejected();
         error!(%problems, "the web configuration has changed and cannot be used; the one before stays in force");
     }
 
-    /// A changed web configuration is in force.
-    pub fn web_config_exchanged(&self, warnings: &[impl Display]) {
-        self.stats.set_web_config_usable(true);
+    /// A changed web configuration is in force; the certificate in it ends to be valid at `expiry`.
+    pub fn web_config_exchanged(&self, expiry: Option<DateTime<Utc>>, warnings: &[impl Display]) {
+        self.stats.web_config_in_force(expiry);
         info!("the web configuration has changed; the new one is in force");
         for warning in warnings {
             warn!(%warning, "web configuration");
@@ -400,7 +410,8 @@ const fn needs_a_person(problem: Problem) -> bool {
         | Problem::NotFound
         | Problem::WrongHost
         | Problem::BadPayload
-        | Problem::Storage => true,
+        | Problem::Storage
+        | Problem::ExporterFault => true,
         Problem::RateLimited
         | Problem::ServerError
         | Problem::Unreachable

@@ -51,7 +51,7 @@ impl Kind {
         Some(match name {
             "enabled" => Self::Switch,
             "for" | "keep_firing_for" => Self::Span,
-            "stale_after" | "age" => Self::Age,
+            "stale_after" | "age" | "remaining" => Self::Age,
             "window" => Self::Window,
             "ratio" | "goal" | "points" => Self::Share,
             "severity" => Self::Severity,

@@ -13,7 +13,8 @@ impl Tried {
         self.0.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set(&self) {
+    /// It has.
+    pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }

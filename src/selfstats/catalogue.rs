@@ -120,8 +120,14 @@ pub(super) const WEB_CONFIG_LAST_RELOAD_SUCCESSFUL: Declared = gauge(
     "1 if the web configuration (TLS, users) is in force as it stands on disk, 0 if it has changed and cannot be used.",
 );
 
+pub(super) const WEB_CERTIFICATE_EXPIRY: Declared = gauge(
+    "polyai_exporter_web_certificate_expiry_timestamp_seconds",
+    &[],
+    "When the certificate that this port serves with ends to be valid, by its own account; absent without TLS.",
+);
+
 /// All of the above, sorted by name.
-pub(super) const ALL: [&Declared; 15] = [
+pub(super) const ALL: [&Declared; 16] = [
     &API_REQUEST_DURATION,
     &API_REQUESTS,
     &API_RESPONSE_BYTES,
@@ -136,5 +142,6 @@ pub(super) const ALL: [&Declared; 15] = [
     &RECORDS_REJECTED,
     &SERIES,
     &STATE_BYTES,
+    &WEB_CERTIFICATE_EXPIRY,
     &WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
 ];

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry,
 };
 
 use catalogue::Declared;
@@ -41,6 +42,8 @@ struct Metrics {
     commit_duration: Histogram,
     records_rejected: IntCounterVec,
     events: IntCounterVec,
+    /// Without labels, and without a series while there is no certificate.
+    web_certificate_expiry: GaugeVec,
     web_config_last_reload_successful: IntGauge,
 }
 
@@ -94,6 +97,7 @@ impl SelfStats {
             commit_duration: histogram(&registry, &catalogue::COMMIT_DURATION),
             records_rejected: counters(&registry, &catalogue::RECORDS_REJECTED),
             events: counters(&registry, &catalogue::EVENTS),
+            web_certificate_expiry: optional_time(&registry, &catalogue::WEB_CERTIFICATE_EXPIRY),
             web_config_last_reload_successful: gauge(
                 &registry,
                 &catalogue::WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
@@ -162,11 +166,7 @@ impl SelfStats {
     /// The configuration was read and is in force since `at`.
     pub fn config_loaded(&self, at: DateTime<Utc>) {
         self.0.config_last_reload_successful.set(1);
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "milliseconds of this age of the world are exact in a double"
-        )]
-        self.0.config_last_reload_success_timestamp.set(at.timestamp_millis() as f64 / 1000.0);
+        self.0.config_last_reload_success_timestamp.set(seconds(at));
     }
 
     /// The configuration could not be read; the one before stays.
@@ -174,9 +174,18 @@ impl SelfStats {
         self.0.config_last_reload_successful.set(0);
     }
 
-    /// Whether the web configuration is in force as it stands on disk.
-    pub fn set_web_config_usable(&self, is_usable: bool) {
-        self.0.web_config_last_reload_successful.set(i64::from(is_usable));
+    /// The web configuration is in force as it stands on disk; the certificate in it ends to be valid at `expiry`.
+    pub fn web_config_in_force(&self, expiry: Option<DateTime<Utc>>) {
+        self.0.web_config_last_reload_successful.set(1);
+        match expiry {
+            Some(at) => self.0.web_certificate_expiry.with_label_values::<&str>(&[]).set(seconds(at)),
+            None => self.0.web_certificate_expiry.reset(),
+        }
+    }
+
+    /// The web configuration on disk cannot be used; the one before stays.
+    pub fn web_config_rejected(&self) {
+        self.0.web_config_last_reload_successful.set(0);
     }
 
     /// One of [`Events`](crate::events::Events) happened, which alone calls this.
@@ -267,6 +276,18 @@ fn time(registry: &Registry, declared: &Declared) -> Gauge {
     metric
 }
 
+fn optional_time(registry: &Registry, declared: &Declared) -> GaugeVec {
+    let options = Opts::new(declared.name, declared.help);
+    let metric = GaugeVec::new(options, declared.labels).expect(VALID);
+    register(registry, metric.clone());
+    metric
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of this age of the world are exact in a double")]
+fn seconds(at: DateTime<Utc>) -> f64 {
+    at.timestamp_millis() as f64 / 1000.0
+}
+
 fn histogram(registry: &Registry, declared: &Declared) -> Histogram {
     let options = HistogramOpts::new(declared.name, declared.help).buckets(declared.bounds.to_vec());
     let metric = Histogram::with_opts(options).expect(VALID);
@@ -318,6 +339,7 @@ mod tests {
         stats.poll(Duration::from_secs(1));
         stats.committed(Duration::from_millis(20));
         stats.record_rejected("no_id");
+        stats.web_config_in_force(Some(DateTime::UNIX_EPOCH));
         stats
     }
 
@@ -350,6 +372,20 @@ mod tests {
         assert_eq!(value_of(&stats, name, &[]), Some(Value::Gauge(0.0)));
         let name = "polyai_exporter_config_last_reload_success_timestamp_seconds";
         assert_eq!(value_of(&stats, name, &[]), Some(Value::Gauge(1_790_000_000.5)));
+    }
+
+    #[test]
+    fn the_certificate_is_known_as_long_as_there_is_one() {
+        let stats = busy();
+        stats.web_config_in_force(None);
+        let name = "polyai_exporter_web_certificate_expiry_timestamp_seconds";
+        assert_eq!(value_of(&stats, name, &[]), None);
+        stats.web_config_in_force(DateTime::from_timestamp(1_790_000_000, 0));
+        assert_eq!(value_of(&stats, name, &[]), Some(Value::Gauge(1_790_000_000.0)));
+        stats.web_config_rejected();
+        assert_eq!(value_of(&stats, name, &[]), Some(Value::Gauge(1_790_000_000.0)), "it is still served");
+        stats.web_config_in_force(None);
+        assert_eq!(value_of(&stats, name, &[]), None);
     }
 
     #[test]

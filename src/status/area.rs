@@ -48,7 +48,9 @@ impl Area {
 
     const fn of(problem: Problem) -> Self {
         match problem {
-            Problem::Storage | Problem::ClockSkew | Problem::RateLimited => Self::Exporter,
+            Problem::Storage | Problem::ClockSkew | Problem::RateLimited | Problem::ExporterFault => {
+                Self::Exporter
+            }
             Problem::Unauthorized
             | Problem::Forbidden
             | Problem::NotFound

@@ -119,6 +119,33 @@ impl Journal {
         self.lock().take(report);
     }
 
+    /// The poller is gone, through a fault of this program; another begins at `next`.
+    pub fn fell(&self, now: Moment, next: Moment) {
+        let mut entries = self.lock();
+        let began = entries.underway.unwrap_or(now);
+        let failure = Problem::ExporterFault;
+        let report = Report {
+            // What it had done is gone with it.
+            poll: Poll {
+                began,
+                took: now.since(began),
+                failure: Some(failure),
+                walks: 0,
+                traffic: Traffic::default(),
+                records: 0,
+                rejected: 0,
+                counted: 0,
+            },
+            problems: &BTreeSet::from([failure]),
+            reason: None,
+            api_ahead_millis: entries.api_ahead_millis,
+            read_to: entries.read_to,
+            followed: entries.followed,
+            next,
+        };
+        entries.take(&report);
+    }
+
     /// What it holds now.
     pub fn read<T>(&self, look: impl FnOnce(&Entries) -> T) -> T {
         look(&self.lock())

@@ -171,6 +171,11 @@ impl Web {
         Ok(warnings)
     }
 
+    /// When the certificate in force ends to be valid; none without one.
+    pub fn certificate_expiry(&self) -> Option<DateTime<Utc>> {
+        self.served().certificate_expiry()
+    }
+
     /// What is in force now.
     pub(crate) fn served(&self) -> Arc<Served> {
         self.0.served.load_full()
@@ -184,7 +189,9 @@ impl Web {
             let looked = tokio::task::spawn_blocking(move || web.look(now)).await;
             match looked.unwrap_or(Look::Nothing) {
                 Look::Nothing => {}
-                Look::Exchanged(warnings) => events.web_config_exchanged(&warnings),
+                Look::Exchanged(warnings) => {
+                    events.web_config_exchanged(self.certificate_expiry(), &warnings)
+                }
                 Look::Bad(problems) => events.web_config_rejected(&problems),
             }
         }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 
@@ -74,14 +75,18 @@ impl Served {
             && same(&self.limiter, &before.limiter)
     }
 
+    /// When the certificate ends to be valid; none without TLS, or if the certificate does not say so in a form that is known.
+    pub(super) fn certificate_expiry(&self) -> Option<DateTime<Utc>> {
+        Some(self.tls.as_ref()?.facts.as_ref()?.not_after)
+    }
+
     /// In words, for people; nothing secret.
     pub(super) fn summary(&self) -> String {
         let tls = match &self.tls {
             None => "plain HTTP".to_owned(),
             Some(built) => {
-                let until = built.facts.as_ref();
-                let until = until
-                    .map(|facts| format!(" with a certificate until {:?}", facts.not_after.date_naive()));
+                let until = self.certificate_expiry();
+                let until = until.map(|until| format!(" with a certificate until {:?}", until.date_naive()));
                 let http2 = built.config.alpn_protocols.iter().any(|name| name == b"h2");
                 format!("TLS{}{}", until.unwrap_or_default(), if http2 { ", HTTP/2" } else { "" })
             }

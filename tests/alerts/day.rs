@@ -158,9 +158,16 @@ impl Week {
             &format!("polyai_exporter_web_config_last_reload_successful{{{own}}}"),
             &format!("1x{SAMPLES}"),
         );
+        for event in ["record_rejected", "poller_panicked"] {
+            self.series(
+                &format!("polyai_exporter_events_total{{{own},event=\"{event}\"}}"),
+                &format!("0x{SAMPLES}"),
+            );
+        }
+        // Good for a year.
         self.series(
-            &format!("polyai_exporter_events_total{{{own},event=\"record_rejected\"}}"),
-            &format!("0x{SAMPLES}"),
+            &format!("polyai_exporter_web_certificate_expiry_timestamp_seconds{{{own}}}"),
+            &format!("31536000x{SAMPLES}"),
         );
     }
 

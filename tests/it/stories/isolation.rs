@@ -1,5 +1,8 @@
 //! One target's failure is nobody else's.
 
+use std::time::Duration;
+
+use polyai_exporter::config::Polling;
 use polyai_exporter::simulator::{Fault, FaultKind, RetryAfter};
 
 use crate::support::calls::{mixed_calls, project};
@@ -49,4 +52,18 @@ async fn a_failing_target_changes_nothing_for_another() {
     for name in names {
         story.agrees(name, &scrape);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_at_which_the_exporter_itself_fails_begins_anew_each_minute() {
+    // No configuration brings such an interval here; a poller with it cannot say when its second tick is due, and panics.
+    let absurd = |polling: &mut Polling| polling.interval = Duration::MAX;
+    let story = given([project("hotel")]).polling(absurd).begin().await;
+    wait(seconds(5)).await;
+    let scrape = story.scrape().await;
+    assert_eq!(scrape.problems("hotel"), ["exporter_fault"]);
+    let panicked = [("event", "poller_panicked")];
+    scrape.says("polyai_exporter_events_total", &panicked, 1.0);
+    wait(minutes(2)).await;
+    story.scrape().await.says("polyai_exporter_events_total", &panicked, 3.0);
 }
