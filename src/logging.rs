@@ -2,6 +2,8 @@
 //!
 //! Owns: formats, levels and that a line is a line. Never: what is said.
 
+mod panics;
+
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
@@ -103,7 +105,7 @@ impl fmt::Display for Filter {
     }
 }
 
-/// Sets up the log of this process, on standard error.
+/// Sets up the log of this process, on standard error; panics are told by it too.
 ///
 /// # Errors
 ///
@@ -111,7 +113,9 @@ impl fmt::Display for Filter {
 pub fn install(format: Format, filter: &Filter) -> Result<(), AlreadyInstalled> {
     let colours = format == Format::Auto && io::stderr().is_terminal();
     let subscriber = subscriber(format, filter, colours, io::stderr);
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| AlreadyInstalled)
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| AlreadyInstalled)?;
+    panics::install();
+    Ok(())
 }
 
 /// A log that writes to `writer`; each event reaches it as one line.

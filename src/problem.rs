@@ -139,7 +139,7 @@ impl Problem {
                 "The state could not be written (disk full, or an I/O error). The last committed numbers are served and the write is retried; free space or check the disk."
             }
             Self::ExporterFault => {
-                "Reading this target ran into a fault of the exporter. It begins anew a minute later with what was committed, so nothing is lost; report it with the line of the log that starts with \"thread\"."
+                "Reading this target ran into a fault of the exporter. It begins anew a minute later with what was committed, so nothing is lost; please report the panic that the log has."
             }
         }
     }

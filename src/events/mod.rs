@@ -107,7 +107,7 @@ impl Events {
         first_at!(warn, failures, target, kind, %reason, "poll failed; the next one reads the same stretch again");
     }
 
-    /// The poller of a target ended by a panic. Where it happened is on standard error already.
+    /// The poller of a target ended by a panic. Where it happened is in the log already.
     pub fn poller_panicked(&self, target: &TargetKey) {
         self.stats.event(Event::PollerPanicked);
         line!(
