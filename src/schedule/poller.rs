@@ -20,6 +20,7 @@ use super::work::Work;
 use crate::api::FetchError;
 use crate::api::pages::{Limit, List, WalkError, Walked};
 use crate::conversation::Phase;
+use crate::ledger::verdict::Sight;
 use crate::moment::Moment;
 use crate::recorder::task::{Handle, Stopped, Underway};
 use crate::recorder::{Batch, Sighting, TargetIndex};
@@ -222,7 +223,8 @@ impl Run {
                 &detail,
             );
         }
-        self.health.judge(&walked.conversations, walked.rejected.len());
+        let is_new = |start| Passes::sight(walk, start) == Sight::Timely;
+        self.health.saw(&walked.conversations, walked.rejected.len(), is_new);
         self.work.read(&walked);
         let sighting = |conversation: crate::conversation::Conversation| Sighting {
             sight: Passes::sight(walk, conversation.facts.started_at),
