@@ -111,8 +111,7 @@ impl Run {
                 self.poller.list.events.tick_refused(&self.poller.list.target);
             }
             let started = Instant::now();
-            let began = Moment::from(self.poller.list.clock.now());
-            self.poller.journal.began(began);
+            self.poller.journal.began(Moment::from(self.poller.list.clock.now()));
             let outcome = self.poll(started).await;
             let took = started.elapsed();
             self.poller.stats.poll(took);
@@ -121,6 +120,8 @@ impl Run {
                 Err(Ended::Failed(error)) => Some(error),
                 Err(Ended::Stopped) => return,
             };
+            // By the clock of now, which may have been stepped meanwhile.
+            let began = Moment::from(self.poller.list.clock.now()) - took;
             let traffic = std::mem::take(&mut self.poller.list.traffic);
             let poll = std::mem::take(&mut self.work).ended(began, took, failure.as_ref(), traffic);
             if self.report(failure, poll).await.is_err() {
