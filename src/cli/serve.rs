@@ -84,7 +84,8 @@ fn source(flags: &Serve, env: &BTreeMap<String, String>) -> Load {
     let (file, web_config_file) = (flags.config, flags.web_config_file);
     Arc::new(move || {
         let web_config_file = web_config_file.as_deref();
-        config::load(&Input { file: file.as_deref(), env: &env, listen: &listen, web_config_file })
+        let now = Clock::system().now();
+        config::load(&Input { file: file.as_deref(), env: &env, listen: &listen, web_config_file, now })
     })
 }
 
