@@ -112,8 +112,7 @@ impl Client {
 
     /// Asks for one page, in its turn.
     pub async fn page(&self, access: &Access, request: &PageRequest<'_>) -> Exchange {
-        access.pace.turn().await;
-        let _place = self.concurrency.place().await;
+        let turn = access.pace.turn(&self.concurrency).await;
         let started = Instant::now();
         let mut bytes = 0;
         let mut status = None;
@@ -126,7 +125,7 @@ impl Client {
         };
         self.stats.request(LIST, code, started.elapsed(), bytes);
         if let Err(FetchError { kind: FetchErrorKind::RateLimited, retry_after, .. }) = &outcome {
-            access.pace.slow_down(*retry_after);
+            access.pace.slow_down(&turn, *retry_after);
         }
         Exchange { stamp, bytes, outcome }
     }
