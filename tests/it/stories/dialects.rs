@@ -14,7 +14,7 @@ use crate::support::{dawn, minutes, seconds};
 
 type Dialect = (&'static str, fn(&mut Quirks));
 
-const PAGING: [Dialect; 16] = [
+const PAGING: [Dialect; 18] = [
     ("oldest-first", |quirks| quirks.order = Order::Ascending),
     ("newest-first", |quirks| quirks.order = Order::Descending),
     ("in-no-order", |quirks| quirks.order = Order::Shuffled),
@@ -24,6 +24,10 @@ const PAGING: [Dialect; 16] = [
     ("offset-only", |quirks| quirks.paging = Paging::OffsetOnly),
     ("offset-only-oldest-first", |quirks| {
         (quirks.paging, quirks.order) = (Paging::OffsetOnly, Order::Ascending);
+    }),
+    ("offset-unsaid", |quirks| quirks.paging = Paging::OffsetUnsaid),
+    ("offset-unsaid-oldest-first", |quirks| {
+        (quirks.paging, quirks.order) = (Paging::OffsetUnsaid, Order::Ascending);
     }),
     ("empty-last-page", |quirks| quirks.empty_last_page = true),
     ("end-inclusive", |quirks| quirks.end_time = EndBound::Inclusive),
