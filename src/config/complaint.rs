@@ -106,6 +106,12 @@ impl Problems {
         Self { web_config_file, ..self }
     }
 
+    /// These, and then those.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.complaints.extend(others.complaints);
+        self.found_in(others.sources)
+    }
+
     /// What was read, or looked for: another content of one of these files may mend it all.
     pub(crate) fn sources(&self) -> &Sources {
         &self.sources
