@@ -80,7 +80,7 @@ impl Problem {
             Self::Unreachable => "no connection to the API",
             Self::Timeout => "the API does not answer in time",
             Self::BadPayload => "answers of the API cannot be understood",
-            Self::TranscriptOff => "transcripts are hidden, so latency and silence cannot be measured",
+            Self::TranscriptOff => "transcripts are hidden, so latency and barge-ins cannot be measured",
             Self::LatencyMissing => "turns carry no latency",
             Self::PartialFields => "records carry little more than id and start time",
             Self::StuckConversations => "a conversation has been open for more than a day",
@@ -121,7 +121,7 @@ impl Problem {
                 "The API's answer, or records in it, could not be understood. Readable records were counted; the log names the others by id."
             }
             Self::TranscriptOff => {
-                "Conversations have turns (num_turns > 0) but the turns are hidden, so turn latency, silence flags and barge-ins cannot be measured. Switch on \"Conversation transcript\" under API Keys > Configuration in Agent Studio."
+                "Conversations have turns (num_turns > 0) but the turns are hidden, so turn latency and barge-ins cannot be measured. Switch on \"Conversation transcript\" under API Keys > Configuration in Agent Studio."
             }
             Self::LatencyMissing => {
                 "Turns are there but carry no latency, so the latency histograms stay empty. v1 and v2 may not provide it; on v3 ask PolyAI to enable include_latency for the project."

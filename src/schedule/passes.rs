@@ -402,6 +402,11 @@ impl Passes {
         }
     }
 
+    /// From when on conversations that end count; known once there has been an answer.
+    pub fn anchor(&self) -> Option<Moment> {
+        self.marks.as_ref().map(|marks| marks.anchor)
+    }
+
     /// Where the fresh pass stands.
     pub fn fresh_mark(&self) -> Option<Moment> {
         self.marks.as_ref().map(|marks| marks.fresh)

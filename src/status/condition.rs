@@ -233,6 +233,7 @@ mod tests {
             problems: &problems,
             reason: failure.map(|_| "HTTP 503"),
             api_ahead_millis: 0,
+            counts_since: None,
             read_to: Some(at(read_to)),
             followed: 0,
             next: began + INTERVAL,

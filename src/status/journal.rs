@@ -62,6 +62,8 @@ pub struct Report<'a> {
     pub reason: Option<&'a str>,
     /// The API's time less this machine's, milliseconds.
     pub api_ahead_millis: i64,
+    /// From when on conversations that end count, in the API's time.
+    pub counts_since: Option<Moment>,
     /// How far the target has been read, in the API's time.
     pub read_to: Option<Moment>,
     /// Conversations that are open or searched for.
@@ -93,6 +95,8 @@ pub struct Entries {
     pub failing_since: Option<Moment>,
     /// How many have failed since then.
     pub failures: u32,
+    /// From when on conversations that end count, in the API's time.
+    pub counts_since: Option<Moment>,
     /// How far the target has been read, in the API's time.
     pub read_to: Option<Moment>,
     /// The API's time less this machine's, milliseconds.
@@ -139,6 +143,7 @@ impl Journal {
             problems: &BTreeSet::from([failure]),
             reason: None,
             api_ahead_millis: entries.api_ahead_millis,
+            counts_since: entries.counts_since,
             read_to: entries.read_to,
             followed: entries.followed,
             next,
@@ -161,6 +166,7 @@ impl Entries {
         let ended = report.poll.began + report.poll.took;
         self.underway = None;
         self.next = Some(report.next);
+        self.counts_since = report.counts_since;
         self.read_to = report.read_to;
         self.api_ahead_millis = report.api_ahead_millis;
         self.followed = report.followed;
@@ -248,6 +254,7 @@ mod tests {
             problems: &failure.into_iter().chain(others.iter().copied()).collect(),
             reason: failure.map(|_| reason),
             api_ahead_millis: 0,
+            counts_since: Some(at(0)),
             read_to: Some(at(second)),
             followed: 0,
             next: at(second + 30),

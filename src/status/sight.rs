@@ -194,6 +194,7 @@ impl Sight<'_> {
             problems,
             last_success_at: entries.last_success.map(At),
             last_success_age_seconds: entries.last_success.map(|last| Seconds(now.since(last))),
+            counts_since: entries.counts_since.map(At),
             read_to: read_to.map(At),
             lag_seconds: read_to.map(|read_to| Seconds(now.since(read_to))),
             open_conversations: figures.open.or(none_if_read),

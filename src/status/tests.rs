@@ -76,6 +76,7 @@ impl World {
             problems: &problems,
             reason: failure.map(|(_, reason)| reason),
             api_ahead_millis: 0,
+            counts_since: Some(at("09:00")),
             read_to: Some(at(clock)),
             followed: 3,
             next: at(clock) + Duration::from_secs(30),

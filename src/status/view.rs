@@ -131,6 +131,8 @@ pub struct TargetRow {
     pub last_success_at: Option<At>,
     /// How long ago that was.
     pub last_success_age_seconds: Option<Seconds>,
+    /// From when on conversations that end count, in the API's time, as `polling.anchor` takes it; none before the first answer.
+    pub counts_since: Option<At>,
     /// Start time up to which all conversations have been read, on this machine's clock.
     pub read_to: Option<At>,
     /// How far that is behind the present.

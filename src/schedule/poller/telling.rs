@@ -62,6 +62,7 @@ impl Run {
             problems: &problems,
             reason: failure.as_ref().map(reason).as_deref(),
             api_ahead_millis: now.millis().saturating_sub(here.millis()),
+            counts_since: passes.anchor(),
             read_to: passes.fresh_mark(),
             followed: passes.followed(),
             next: self.next_tick(),

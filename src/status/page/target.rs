@@ -117,6 +117,7 @@ fn figures(row: &TargetRow, now: At) -> Markup {
             div { dt { "Followed" } dd { (known(row.followed_conversations.map(|number| number as u64))) } }
             div { dt { "Longest open, since" } dd { (time(row.oldest_open_started_at, now)) } }
             div { dt { "Newest counted, ended" } dd { (time(row.last_conversation_ended_at, now)) } }
+            div { dt { "Counts what ended since" } dd { (time(row.counts_since, now)) } }
             div { dt { "Counted" } dd { (count(row.conversations_counted)) } }
             div { dt { "Handed off" } dd { (count(row.handoffs_counted)) } }
         }

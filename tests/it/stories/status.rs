@@ -1,11 +1,12 @@
 //! What the page and its JSON tell of a daemon that runs: states as they come and go, and what was noted of polls.
 
+use polyai_exporter::config::Polling;
 use polyai_exporter::simulator::{Fault, FaultKind};
 use serde_json::Value;
 
 use crate::support::calls::{call, project};
 use crate::support::story::{Exporter, given, wait};
-use crate::support::{minutes, seconds};
+use crate::support::{at, hours, minutes, seconds};
 
 async fn json(exporter: &Exporter, path: &str) -> Value {
     let (status, body) = exporter.get(path).await;
@@ -90,4 +91,20 @@ async fn the_journal_outlives_a_reload_and_not_its_target() {
 
     let targets = json(&story.exporter, "/api/v1/targets").await;
     assert_eq!(targets["targets"][0]["conversations_counted"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn since_when_a_target_counts_is_told_as_the_anchor_would_be_written() {
+    let hour_before = |polling: &mut Polling| (polling.anchor, polling.initial_lookback) = (None, hours(1));
+    let story = given([project("hotel")]).polling(hour_before).begin().await;
+    wait(minutes(1)).await;
+    let anchor = at(seconds(0)) - hours(1);
+    let since = async |exporter: &Exporter| {
+        json(exporter, "/api/v1/targets").await["targets"][0]["counts_since"].as_str().unwrap().to_owned()
+    };
+    let told = chrono::DateTime::parse_from_rfc3339(&since(&story.exporter).await).unwrap();
+    assert!((told.to_utc() - anchor).num_seconds().abs() < 60, "{told} is not about {anchor}");
+    let before = since(&story.exporter).await;
+    wait(hours(1)).await;
+    assert_eq!(since(&story.exporter).await, before, "it stays");
 }
