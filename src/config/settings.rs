@@ -13,6 +13,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::address;
 use super::{ListenAddress, Secret};
 use crate::target::{ApiVersion, TargetKey};
 
@@ -133,6 +134,18 @@ pub struct Target {
     pub ca_file: Option<CaFile>,
     /// `channels`: label sets that exist at 0 from the first scrape; default `[VOICE-SIP]`.
     pub channels: Vec<String>,
+}
+
+impl Target {
+    /// The host of `base_url`, and its port if that is not the usual one.
+    pub fn host(&self) -> String {
+        address::host(&self.base_url)
+    }
+
+    /// `base_url` as it may be shown.
+    pub fn base_url_shown(&self) -> String {
+        address::shown(&self.base_url)
+    }
 }
 
 /// A bundle of certificates, as it was when the configuration was read.

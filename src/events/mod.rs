@@ -346,7 +346,16 @@ impl Events {
         }
     }
 
-    /// A connection was turned away, because `limit` of them are open.
+    /// A connection on which nothing passed was closed for a new one, because `limit` of them were open.
+    pub fn connection_displaced(&self, limit: usize) {
+        self.stats.event(Event::ConnectionDisplaced);
+        let key = Key { target: None, event: Event::ConnectionDisplaced, detail: NO_DETAIL };
+        if let Some(unsaid) = self.repeats.may_say(key, LISTENER) {
+            warn!(limit, unsaid, "idle connection closed for a new one: too many are open");
+        }
+    }
+
+    /// A connection was turned away, because `limit` of them are open, and something is being answered on each.
     pub fn connection_refused(&self, limit: usize) {
         self.stats.event(Event::ConnectionRefused);
         let key = Key { target: None, event: Event::ConnectionRefused, detail: NO_DETAIL };

@@ -231,10 +231,11 @@ async fn the_other_events_say_and_count_too() {
     story.events.clock_skew(&target, -12.5);
     story.events.clocks_agree(&target);
     story.events.accept_failed(&std::io::Error::other("too many open files"));
+    story.events.connection_displaced(512);
     story.events.connection_refused(512);
 
     let levels: Vec<_> = story.lines().iter().map(|line| text(line, "level").to_owned()).collect();
-    assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "WARN", "INFO", "ERROR", "WARN"]);
+    assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "WARN", "INFO", "ERROR", "WARN", "WARN"]);
     for event in [
         Event::ConversationStuck,
         Event::ConversationVanished,
@@ -242,6 +243,7 @@ async fn the_other_events_say_and_count_too() {
         Event::LiveListCapped,
         Event::ClockSkew,
         Event::AcceptFailed,
+        Event::ConnectionDisplaced,
         Event::ConnectionRefused,
     ] {
         assert_eq!(story.counted(event), Value::total(1), "{}", event.as_str());

@@ -64,6 +64,16 @@ impl Pulse {
         Underway { pulse: self.clone(), number }
     }
 
+    /// Since when nothing has passed on the connection; none while an answer is being made.
+    pub(super) fn quiet_since(&self) -> Option<Instant> {
+        let state = self.state();
+        if state.underway.is_empty() {
+            return Some(state.idle_since);
+        }
+        let taken: Option<Vec<Instant>> = state.underway.values().map(|span| span.taken).collect();
+        taken?.into_iter().max()
+    }
+
     /// Waits until something has taken too long.
     pub(super) async fn overdue(&self, patience: Patience) -> Overdue {
         loop {

@@ -210,6 +210,45 @@ async fn several_addresses_and_a_unix_socket_are_served_at_once() {
     assert!(!socket.exists(), "it takes its socket along");
 }
 
+/// A network of its own, with a loopback interface and nothing else, where sockets of IPv6 do not hear IPv4 unless they ask for
+/// it. The daemon in it answers to both, or the shell ends with 1.
+const IPV6_ALONE: &str = "python3 -c 'import fcntl, socket, struct; \
+    fcntl.ioctl(socket.socket(), 0x8914, struct.pack(\"16sh\", b\"lo\", 1))' || exit 9
+    echo 1 >/proc/sys/net/ipv6/bindv6only || exit 9
+    $0 serve --web.listen-address :9890 --config $1 & daemon=$!
+    for address in 127.0.0.1 [::1]; do
+        code=1
+        for _ in $(seq 200); do
+            $0 healthcheck --web.listen-address $address:9890 2>/dev/null && code=0 && break
+            kill -0 $daemon || break
+            sleep 0.05
+        done
+        [ $code = 0 ] || break
+    done
+    kill $daemon; wait $daemon; exit $code";
+
+#[tokio::test]
+async fn a_port_on_every_address_hears_ipv4_where_the_system_means_ipv6_alone() {
+    let mut probe = command("unshare");
+    probe.args(["--net", "--map-root-user", "test", "-w", "/proc/sys/net/ipv6/bindv6only"]);
+    let probed = run(probe).await;
+    if probed.code != 0 {
+        leave_out(&format!("this user may not have a network with IPv6 of its own here: {probed:?}"));
+        return;
+    }
+    let scene = a_scene().await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let mut alone = command("unshare");
+    alone.args(["--net", "--map-root-user", "sh", "-c", IPV6_ALONE, BINARY]).arg(&config);
+    let ended = run(alone).await;
+    if ended.code == 9 {
+        leave_out(&format!("no loopback interface, or none without python3: {}", ended.stderr));
+        return;
+    }
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stdout.contains("[::1]:9890 is healthy"), "{ended:?}");
+}
+
 /// Turns a listening socket of the test into descriptor 3 of the daemon, as systemd hands it over.
 const HAND_OVER: &str = "import os, sys; os.dup2(0, 3); os.dup2(os.open('/dev/null', os.O_RDONLY), 0); \
     os.environ['LISTEN_PID'] = str(os.getpid()); os.execv(sys.argv[1], sys.argv[1:])";
