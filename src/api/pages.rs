@@ -1,8 +1,8 @@
 //! A walk over all pages of a window.
 //!
 //! Owns: the way from page to page (cursor first, offset only where nothing better is offered, never both), the guards
-//! against going round in circles, and a second try for failures that pass. The result is whole or an error: a half-read
-//! walk is never handed on.
+//! against going round in circles, a second try for failures that pass, and that a walk sees each conversation once. The
+//! result is whole or an error: a half-read walk is never handed on.
 
 use std::collections::HashSet;
 use std::num::NonZeroU16;
@@ -60,7 +60,7 @@ pub struct Traffic {
 /// Everything that a walk saw.
 #[derive(Debug, Default)]
 pub struct Walked {
-    /// Conversations, in no order, possibly more than once.
+    /// Conversations, in no order, each once.
     pub conversations: Vec<Conversation>,
     /// Records that cannot be counted.
     pub rejected: Vec<Rejected>,
@@ -96,6 +96,13 @@ impl List {
     /// # Errors
     /// When a page cannot be had, the pages go round in circles, or there is more than `limit` allows.
     pub async fn walk(&mut self, window: Window, filter: Filter, limit: Limit) -> Result<Walked, WalkError> {
+        let mut walked = self.pages(window, filter, limit).await?;
+        walked.conversations = each_once(walked.conversations);
+        Ok(walked)
+    }
+
+    /// The pages as they come, their conversations possibly more than once.
+    async fn pages(&mut self, window: Window, filter: Filter, limit: Limit) -> Result<Walked, WalkError> {
         let mut walked = Walked::default();
         let mut way = Way::default();
         loop {
@@ -154,6 +161,17 @@ impl List {
             }
         }
     }
+}
+
+/// Offsets drift while pages are read: when a conversation begins, the last record of a page may come again on the next.
+/// Of such sights the last is kept, which is the newest. What an earlier one showed more of is not lost by that: if it is
+/// still so, a recheck adds it.
+pub fn each_once(mut conversations: Vec<Conversation>) -> Vec<Conversation> {
+    let mut seen = HashSet::with_capacity(conversations.len());
+    conversations.reverse();
+    conversations.retain(|conversation| seen.insert(conversation.id.clone()));
+    conversations.reverse();
+    conversations
 }
 
 /// The way through the pages so far.
@@ -216,6 +234,7 @@ impl Way {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversation::Phase;
 
     fn page(records: usize, cursor: Option<&str>, next_offset: Option<u64>) -> Page {
         let rejected = Rejected { id: None, kind: crate::conversation::RejectedKind::BadId };
@@ -264,6 +283,17 @@ mod tests {
         assert!(follow(&circle).unwrap_err().contains("repeated a page cursor"));
         let stuck = [page(2, None, Some(2)), page(2, None, Some(2))];
         assert!(follow(&stuck).unwrap_err().contains("does not move on"));
+    }
+
+    #[test]
+    fn of_a_conversation_that_came_again_the_last_sight_is_kept() {
+        let record = |id: &str, running: bool| {
+            format!(r#"{{"id":"{id}","started_at":"2026-08-20T09:15:02Z","in_progress":{running}}}"#)
+        };
+        let body = [record("A", true), record("B", false), record("A", false), record("C", true)].join(",");
+        let seen = each_once(Page::read(format!("[{body}]").as_bytes()).unwrap().conversations);
+        let seen: Vec<_> = seen.iter().map(|seen| (seen.id.as_str(), seen.facts.phase)).collect();
+        assert_eq!(seen, [("B", Phase::Finished), ("A", Phase::Finished), ("C", Phase::Running)]);
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Asker {
         match outcome {
             Err(error) => diagnosis.problems.push(refusal(target, &error)),
             Ok(page) if page.is_empty() => self.look_elsewhere(target, &mut diagnosis).await,
-            Ok(page) => diagnosis.judge(&page),
+            Ok(page) => diagnosis.judge(&page, Moment::from(self.clock.now())),
         }
         diagnosis
     }
@@ -125,7 +125,7 @@ impl Asker {
                 diagnosis
                     .notes
                     .push("no conversation in the last day, but there are some of the last 30".into());
-                return diagnosis.judge(&page);
+                return diagnosis.judge(&page, Moment::from(self.clock.now()));
             }
             Ok(_) | Err(_) => {}
         }
@@ -175,13 +175,14 @@ impl Diagnosis {
         }
     }
 
-    fn judge(&mut self, page: &Page) {
+    fn judge(&mut self, page: &Page, now: Moment) {
         let mut health = Health::default();
-        health.judge(&page.conversations, page.rejected.len());
-        for problem in health.problems() {
+        health.saw(&page.conversations, page.rejected.len(), |_| true);
+        let problems = health.conclude(now);
+        for problem in &problems {
             self.problems.push(format!("{}: {}", problem.code(), problem.advice()));
         }
-        if health.problems().is_empty() {
+        if problems.is_empty() {
             self.notes.push("the key works, and a conversation was read with all that is counted".into());
         }
     }

@@ -23,6 +23,7 @@ use crate::config::{Secret, Settings};
 use crate::conversation::{Conversation, Phase};
 use crate::events::Events;
 use crate::ledger::store::{Store, StoreError};
+use crate::ledger::verdict::Sight;
 use crate::moment::Moment;
 use crate::problem::Problem;
 use crate::recorder::{Batch, Recorder, Sighting, Status, TargetIndex};
@@ -209,7 +210,7 @@ impl Poller {
             let Some(next) = next else { break };
             way.position = next;
         }
-        self.health.judge(&seen, rejected);
+        self.health.saw(&seen, rejected, |start| Passes::sight(walk, start) == Sight::Timely);
         Ok(seen)
     }
 
@@ -259,8 +260,8 @@ impl Poller {
         Ok(())
     }
 
-    fn status(&self, now: Moment) -> Status {
-        let mut problems = self.health.problems().clone();
+    fn status(&mut self, now: Moment) -> Status {
+        let mut problems = self.health.conclude(now);
         if self.passes.stuck(now).is_some() {
             problems.insert(Problem::StuckConversations);
         }

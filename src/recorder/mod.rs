@@ -39,7 +39,7 @@ pub struct Batch {
     pub target: TargetIndex,
     /// The API's time when the walk ended.
     pub now: Moment,
-    /// Every conversation seen.
+    /// Every conversation seen, each once.
     pub sightings: Vec<Sighting>,
     /// Set by the live pass: the sightings are all that is open.
     pub is_listing: bool,

@@ -113,6 +113,19 @@ struct Reports {
     stats: SelfStats,
 }
 
+impl Reports {
+    /// Something was written. What failed before, a commit or the forgetting of rows, is over with that.
+    fn committed(&self, started: Instant) {
+        self.stats.committed(started.elapsed());
+        self.events.commit_recovered();
+    }
+
+    fn failed(&self, started: Instant, error: &StoreError, retry_in: Duration) {
+        self.stats.commit_failed(started.elapsed());
+        self.events.commit_failed(error, retry_in);
+    }
+}
+
 impl Task {
     /// Prepares the task around a loaded recorder.
     pub fn new(recorder: Recorder, events: Events, stats: SelfStats) -> (Self, Handle, Published) {
@@ -150,14 +163,18 @@ impl Task {
             if Instant::now() >= prune_due {
                 prune_due = Instant::now() + PRUNE_EVERY;
                 next_to_prune = (next_to_prune + 1) % recorder.shown.len().max(1);
-                let outcome;
-                (recorder, outcome) = blocking(recorder, move |recorder| {
-                    recorder.shown.get(next_to_prune).copied().map(|target| recorder.prune(target))
-                })
-                .await;
-                if let Some(Err(error)) = outcome {
-                    reports.events.commit_failed(&error, PRUNE_EVERY);
-                    recorder.reopen();
+                if let Some(&target) = recorder.shown.get(next_to_prune) {
+                    let started = Instant::now();
+                    let outcome;
+                    (recorder, outcome) = blocking(recorder, move |recorder| recorder.prune(target)).await;
+                    match outcome {
+                        Ok(0) => {}
+                        Ok(_) => reports.committed(started),
+                        Err(error) => {
+                            reports.failed(started, &error, PRUNE_EVERY);
+                            recorder.reopen();
+                        }
+                    }
                 }
             }
         }
@@ -250,11 +267,11 @@ async fn commit(
         .await;
         let error = match outcome {
             Ok((answers, Ok(written))) => {
-                if failed {
-                    reports.events.commit_recovered();
-                }
                 if written.anything {
-                    reports.stats.committed(started.elapsed());
+                    reports.committed(started);
+                } else if failed {
+                    // What failed was to read, and there is nothing to write.
+                    reports.events.commit_recovered();
                 }
                 published.store(Arc::new(recorder.generation().clone()));
                 answer(group, answers, written.enlisted, &reports.events, &recorder);
@@ -267,8 +284,7 @@ async fn commit(
             Err(error) => error,
         };
         failed = true;
-        reports.stats.commit_failed(started.elapsed());
-        reports.events.commit_failed(&error, wait);
+        reports.failed(started, &error, wait);
         published.store(Arc::new(recorder.generation_without_storage().clone()));
         recorder.reopen();
         tokio::select! {

@@ -1,5 +1,6 @@
 //! Stories of the single writer: what a scrape may see, and when.
 
+mod disk;
 mod exemplars;
 mod roster;
 mod scene;

@@ -148,7 +148,7 @@ impl Passes {
             .filter(|conversation| conversation.facts.phase == Phase::Running)
             .map(|conversation| (conversation.id.clone(), conversation.facts.started_at))
             .collect();
-        self.filter_ignored |= listed.len() < seen.len();
+        self.filter_ignored |= seen.iter().any(|conversation| conversation.facts.phase == Phase::Finished);
         listed.values().for_each(|&start| self.crowd.add(start, now + SHORTEST_SEARCH));
         for (id, started_at) in std::mem::take(&mut self.open) {
             if !listed.contains_key(&id) {

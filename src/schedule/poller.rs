@@ -20,6 +20,7 @@ use super::work::Work;
 use crate::api::FetchError;
 use crate::api::pages::{Limit, List, WalkError, Walked};
 use crate::conversation::Phase;
+use crate::ledger::verdict::Sight;
 use crate::moment::Moment;
 use crate::recorder::task::{Handle, Stopped, Underway};
 use crate::recorder::{Batch, Sighting, TargetIndex};
@@ -110,8 +111,7 @@ impl Run {
                 self.poller.list.events.tick_refused(&self.poller.list.target);
             }
             let started = Instant::now();
-            let began = Moment::from(self.poller.list.clock.now());
-            self.poller.journal.began(began);
+            self.poller.journal.began(Moment::from(self.poller.list.clock.now()));
             let outcome = self.poll(started).await;
             let took = started.elapsed();
             self.poller.stats.poll(took);
@@ -120,6 +120,8 @@ impl Run {
                 Err(Ended::Failed(error)) => Some(error),
                 Err(Ended::Stopped) => return,
             };
+            // By the clock of now, which may have been stepped meanwhile.
+            let began = Moment::from(self.poller.list.clock.now()) - took;
             let traffic = std::mem::take(&mut self.poller.list.traffic);
             let poll = std::mem::take(&mut self.work).ended(began, took, failure.as_ref(), traffic);
             if self.report(failure, poll).await.is_err() {
@@ -222,7 +224,8 @@ impl Run {
                 &detail,
             );
         }
-        self.health.judge(&walked.conversations, walked.rejected.len());
+        let is_new = |start| Passes::sight(walk, start) == Sight::Timely;
+        self.health.saw(&walked.conversations, walked.rejected.len(), is_new);
         self.work.read(&walked);
         let sighting = |conversation: crate::conversation::Conversation| Sighting {
             sight: Passes::sight(walk, conversation.facts.started_at),

@@ -321,6 +321,26 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_put_back_makes_no_target_stale_later() {
+        let journal = Journal::default();
+        poll(&journal, "14:00", None, &[], "12:00");
+        poll(&journal, "14:01", Some(Problem::Timeout), &[], "12:00");
+        journal.began(at("14:02"));
+        journal.put_back(Duration::from_secs(2 * 3600), at("12:03"));
+        let failing = "1 poll failed since 12:01: the API does not answer in time".to_owned();
+        assert_eq!(judged(&journal, "12:03"), (State::Failing, failing));
+        assert_eq!(judged(&journal, "12:11").0, State::Stale);
+        journal.read(|entries| {
+            assert_eq!((entries.underway, entries.next), (Some(at("12:02")), Some(at("12:01") + INTERVAL)));
+            assert_eq!(
+                entries.polls.iter().map(|poll| poll.began).collect::<Vec<_>>(),
+                [at("12:00"), at("12:01")]
+            );
+            assert_eq!(entries.episodes[0].since, at("12:01"));
+        });
+    }
+
+    #[test]
     fn storage_comes_before_all_else() {
         let entries = Entries::default();
         let mut evidence = Evidence {

@@ -151,6 +151,12 @@ impl Journal {
         entries.take(&report);
     }
 
+    /// This machine's clock was put back by `step` and shows `now`: what had been noted by the clock of before moves along, as
+    /// far as that can be told. Otherwise a poll that succeeded two hours ahead would hide for two hours that none does.
+    pub fn put_back(&self, step: Duration, now: Moment) {
+        self.lock().put_back(step, now);
+    }
+
     /// What it holds now.
     pub fn read<T>(&self, look: impl FnOnce(&Entries) -> T) -> T {
         look(&self.lock())
@@ -162,6 +168,23 @@ impl Journal {
 }
 
 impl Entries {
+    fn put_back(&mut self, step: Duration, now: Moment) {
+        // A past that lies ahead was noted by the clock of before; so was a plan that lies much further ahead than plans do.
+        let past = |noted: &mut Moment| *noted = if *noted > now { *noted - step } else { *noted };
+        let plan =
+            |noted: &mut Moment| *noted = if *noted >= now + step / 2 { *noted - step } else { *noted };
+        self.polls.iter_mut().for_each(|poll| past(&mut poll.began));
+        for episode in &mut self.episodes {
+            past(&mut episode.since);
+            episode.until.iter_mut().for_each(past);
+        }
+        [&mut self.underway, &mut self.last_success, &mut self.failing_since]
+            .into_iter()
+            .flatten()
+            .for_each(past);
+        [&mut self.first_due, &mut self.next].into_iter().flatten().for_each(plan);
+    }
+
     fn take(&mut self, report: &Report<'_>) {
         let ended = report.poll.began + report.poll.took;
         self.underway = None;

@@ -4,8 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::journal::Journal;
+use crate::moment::Moment;
 use crate::target::TargetKey;
 
 /// All journals. Clones share them.
@@ -27,6 +29,11 @@ impl Journals {
         self.lock().get(target).cloned()
     }
 
+    /// This machine's clock was put back by `step` and shows `now`.
+    pub fn put_back(&self, step: Duration, now: Moment) {
+        self.lock().values().for_each(|journal| journal.put_back(step, now));
+    }
+
     /// Throws the journal of `target` away, when it leaves the configuration.
     pub fn forget(&self, target: &TargetKey) {
         self.lock().remove(target);
@@ -40,7 +47,6 @@ impl Journals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::moment::Moment;
     use crate::target::{ClientEnv, Region};
 
     #[test]

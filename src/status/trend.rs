@@ -38,6 +38,10 @@ pub(super) struct Trend {
 
 impl Trend {
     fn add(&mut self, point: Point) {
+        // This machine's clock was put back: nobody knows where on it the points since then belong.
+        while self.points.back().is_some_and(|last| last.at > point.at) {
+            self.points.pop_back();
+        }
         // Looks are not punctual.
         let due = |last: &Point| point.at.since(last.at) + LOOK_EVERY / 3 >= self.spacing;
         if !self.points.back().is_none_or(due) {
@@ -89,7 +93,8 @@ impl Trends {
         if seen.trends.len() > generation.targets.len() {
             seen.trends.retain(|known, _| generation.targets.iter().any(|(key, _)| **key == *known));
         }
-        seen.storage_fails_since = if storage_fails { seen.storage_fails_since.or(Some(now)) } else { None };
+        let since = seen.storage_fails_since.map_or(now, |since| since.min(now));
+        seen.storage_fails_since = storage_fails.then_some(since);
     }
 
     /// The points of `target`, latest last.
@@ -132,6 +137,16 @@ mod tests {
         let (points, minutes) = covers(&after(4 * 60));
         assert!((61..=MOST_POINTS).contains(&points) && minutes >= 59, "{points} points, {minutes} minutes");
         assert_eq!(covers(&after(4 * 60 * 10)), (MOST_POINTS, 119));
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_leaves_no_gap_longer_than_what_it_takes_back() {
+        let mut trend = after(8);
+        let back = Moment::from_millis(1_787_217_300_000) + LOOK_EVERY * 3;
+        trend.add(Point { at: back - Duration::from_secs(1), ratio: None, conversations: 100 });
+        trend.add(Point { at: back + LOOK_EVERY, ratio: None, conversations: 101 });
+        let conversations: Vec<u64> = trend.points.iter().map(|point| point.conversations).collect();
+        assert_eq!(conversations, [0, 1, 2, 100, 101]);
     }
 
     fn key() -> Arc<TargetKey> {

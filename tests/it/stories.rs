@@ -2,6 +2,7 @@
 
 mod cost;
 mod dialects;
+mod drift;
 mod faults;
 mod freshness;
 mod history;

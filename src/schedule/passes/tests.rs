@@ -353,6 +353,14 @@ fn a_server_that_ignores_the_filter_is_not_asked_for_its_whole_history() {
 }
 
 #[test]
+fn a_call_that_is_listed_twice_is_no_sign_that_the_filter_is_ignored() {
+    let mut watch = Watch::over(Vec::new());
+    let open = call("CA01", -5 * HOUR, DAY).conversation(0);
+    watch.passes.listed(&[open.clone(), open], at(0));
+    assert_eq!(watch.passes.live(at(INTERVAL)).window.from, None);
+}
+
+#[test]
 fn a_new_age_in_the_settings_does_not_disturb_the_others() {
     let mut watch = Watch::over(steady_calls(0, 4 * HOUR, 60));
     watch.run(0, 2 * HOUR);

@@ -18,7 +18,7 @@ impl Run {
     pub(super) async fn report(&mut self, failure: Option<FetchError>, poll: Poll) -> Result<(), Stopped> {
         let Poller { list, passes, .. } = &self.poller;
         let now = Moment::from(list.server_clock.at(list.clock.now()));
-        let mut problems: BTreeSet<Problem> = self.health.problems().clone();
+        let mut problems: BTreeSet<Problem> = self.health.conclude(now);
         match list.server_clock.skew_seconds() {
             Some(seconds) => {
                 problems.insert(Problem::ClockSkew);

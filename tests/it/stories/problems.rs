@@ -100,6 +100,26 @@ async fn what_the_records_lack_is_a_problem_of_a_target_that_is_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_setting_of_today_is_not_judged_by_the_calls_that_rechecks_read_again() {
+    // From the thirtieth minute on turns are hidden, of calls that are seen running before.
+    let calls = (0..400).map(|n| {
+        let call = call(&format!("CA{n:03}"), seconds(20 + n * 11)).lasting(50);
+        if n * 11 < 1800 { call } else { call.turns(0).saying_num_turns(4) }
+    });
+    let story = given([project("hotel").with_calls(calls)])
+        .polling(|polling| polling.recheck = vec![minutes(5), minutes(20)])
+        .begin()
+        .await;
+    wait(minutes(30)).await;
+    assert_eq!(story.scrape().await.problems("hotel"), Vec::<String>::new());
+    wait(minutes(3)).await;
+    for _ in 0..70 {
+        wait(seconds(30)).await;
+        assert_eq!(story.scrape().await.problems("hotel"), ["transcript_off"], "at {}", story.now());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_target_is_not_up_before_its_first_poll_and_ready_means_that_each_was_tried() {
     let slow = Fault::new(FaultKind::SlowFirstByte(seconds(20))).on("slow").times(1);
     let story = given([project("hotel"), project("slow")]).begin_with(|api| api.fault(slow)).await;

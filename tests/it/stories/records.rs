@@ -42,17 +42,26 @@ async fn a_broken_record_spoils_only_itself_and_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn broken_records_are_a_problem_while_they_come() {
-    let raw = call("RAW", minutes(2)).lasting(30).raw(r#"{"id":"CA-ODD","started_at":"soon"}"#);
-    let later = call("CA01", minutes(8));
-    let story = given([project("hotel").with_calls([raw, later])])
-        .polling(|polling| polling.recheck = Vec::new())
+async fn a_broken_record_on_a_busy_target_is_a_problem_of_every_poll_until_none_is_met_for_long() {
+    let raw = call("RAW", minutes(10)).lasting(30).raw(r#"{"id":"CA-ODD","started_at":"soon"}"#);
+    // Most of them are seen running, so that each poll ends with reading what has ended meanwhile, or again what is older.
+    let good = (0..900).map(|n| call(&format!("CA{n}"), seconds(20 + n * 13)).lasting(70));
+    let story = given([project("hotel").with_calls(good.chain([raw]))])
+        .polling(|polling| polling.recheck = vec![minutes(5), minutes(20)])
         .begin()
         .await;
-    wait(minutes(4)).await;
-    let during = story.scrape().await;
-    assert_eq!(during.problems("hotel"), ["bad_payload"]);
-    during.says("polyai_target_up", &[], 1.0);
-    wait(minutes(8)).await;
+    wait(minutes(9)).await;
+    assert_eq!(story.scrape().await.problems("hotel"), Vec::<String>::new());
+    wait(minutes(3)).await;
+    for _ in 0..120 {
+        wait(seconds(30)).await;
+        let during = story.scrape().await;
+        assert_eq!(during.problems("hotel"), ["bad_payload"], "at {}", story.now());
+        during.says("polyai_target_up", &[], 1.0);
+    }
+    let (_, row) = story.exporter.get("/api/v1/targets").await;
+    assert!(row.contains(r#""state":"limited""#), "{row}");
+    // It was met last by the recheck at the age of 20 min.
+    wait(minutes(55)).await;
     assert_eq!(story.scrape().await.problems("hotel"), Vec::<String>::new());
 }

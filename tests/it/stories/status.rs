@@ -1,5 +1,6 @@
 //! What the page and its JSON tell of a daemon that runs: states as they come and go, and what was noted of polls.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use polyai_exporter::config::Polling;
 use polyai_exporter::simulator::{Fault, FaultKind};
 use serde_json::Value;
@@ -59,6 +60,51 @@ async fn an_outage_is_failing_then_stale_then_caught_up_on() {
     let history = one["problem_history"].as_array().unwrap();
     assert_eq!(history.len(), 1);
     assert!(history[0]["until"].is_string(), "{history:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_put_back_hides_no_outage_and_freezes_no_chart() {
+    let story = given([project("bank"), project("hotel")]).begin().await;
+    story.exporter.clock.jump(TimeDelta::hours(2));
+    wait(minutes(20)).await;
+    story.api().fault(Fault::new(FaultKind::Status(503)).on("bank"));
+    wait(minutes(3)).await;
+    assert_eq!(state(&story.exporter, "bank").await.0, "failing");
+
+    story.exporter.clock.jump(TimeDelta::hours(-2));
+    wait(minutes(6)).await;
+    let target = |name: &str| format!("/api/v1/target?project={name}&region=us-1&client_env=live");
+    let bank = json(&story.exporter, &target("bank")).await["target"].take();
+    assert_eq!(bank["state"], "failing", "{bank}");
+    let age = bank["last_success_age_seconds"].as_f64().unwrap();
+    assert!((530.0..600.0).contains(&age), "the last success was {age} s ago");
+    let now = story.now().to_rfc3339();
+    for when in ["since", "last_success_at"] {
+        let noted = bank[when].as_str().unwrap();
+        assert!(noted < now.as_str(), "{when} is {noted}, and it is {now}");
+    }
+    wait(minutes(3)).await;
+    assert_eq!(state(&story.exporter, "bank").await.0, "stale");
+
+    let hotel = json(&story.exporter, &target("hotel")).await;
+    let points: Vec<&str> = hotel["handoff_history"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|point| point["at"].as_str().unwrap())
+        .collect();
+    let (newest, now) = (points.last().unwrap(), story.now());
+    let behind = now - newest.parse::<DateTime<Utc>>().unwrap();
+    assert!((0..=60).contains(&behind.num_seconds()), "the chart ends at {newest}, and it is {now}");
+    assert!(points.is_sorted(), "{points:?}");
+    let uptime = json(&story.exporter, "/api/v1/status").await["exporter"]["uptime_seconds"].take();
+    assert!((1900.0..2000.0).contains(&uptime.as_f64().unwrap()), "it has run for {uptime} s");
+
+    // The metrics tell the API's time, whatever this machine's clock does.
+    let last =
+        story.scrape().await.value("polyai_target_last_success_timestamp_seconds", &[("project", "hotel")]);
+    let age = now.timestamp() as f64 - last;
+    assert!((-1.0..=31.0).contains(&age), "the last success was {age} s ago");
 }
 
 #[tokio::test(start_paused = true)]

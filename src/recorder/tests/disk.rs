@@ -1,0 +1,99 @@
+//! The recorder's task on a disk that fails for a while: what it says of that.
+
+use serde_json::Value as Json;
+use tokio_util::sync::CancellationToken;
+
+use super::super::task::{Handle, Task};
+use super::*;
+use crate::events::Events;
+use crate::exposition::{Labels, Value};
+use crate::logging::{Captured, Filter, Format, subscriber};
+use crate::selfstats::{BuildInfo, SelfStats};
+
+/// A task at work, its disk, and what it says.
+struct Scene {
+    handle: Handle,
+    disk_fails: Arc<std::sync::atomic::AtomicBool>,
+    stats: SelfStats,
+    log: Captured,
+    _until_dropped: tracing::subscriber::DefaultGuard,
+}
+
+impl Scene {
+    fn set() -> Self {
+        let log = Captured::default();
+        let filter = Filter::parse("debug,polyai_exporter=debug").unwrap();
+        let guard = tracing::subscriber::set_default(subscriber(Format::Json, &filter, false, log.clone()));
+        let disk = BrokenDisk::default();
+        let disk_fails = disk.1.clone();
+        let store = Store::on(move || disk.clone()).unwrap();
+        let recorder = Recorder::load(store, &[setup()], counting(), at(0)).unwrap().0;
+        let stats = SelfStats::new(BuildInfo::CURRENT, at(0));
+        let (task, handle, _) = Task::new(recorder, Events::new(stats.clone()), stats.clone());
+        tokio::spawn(task.run(CancellationToken::new()));
+        Self { handle, disk_fails, stats, log, _until_dropped: guard }
+    }
+
+    async fn takes(&self, batch: Batch) {
+        let underway = self.handle.record(batch).await.unwrap();
+        underway.committed().await.unwrap();
+    }
+
+    /// Level and message of what it said since the last call, without repeats of a failure that lasts.
+    fn said(&self) -> Vec<String> {
+        let text = self.log.take();
+        let lines = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        let gist =
+            |line: Json| format!("{} {}", line["level"].as_str().unwrap(), line["message"].as_str().unwrap());
+        lines.map(gist).filter(|gist| !gist.starts_with("DEBUG")).collect()
+    }
+
+    fn transactions(&self, outcome: &str) -> Value {
+        let families = self.stats.gather();
+        let family = families.iter().find(|one| one.head.name == "polyai_exporter_commits_total").unwrap();
+        let labels = Labels::new([("outcome", outcome)]);
+        family.series.iter().find(|series| series.labels == labels).unwrap().value.clone()
+    }
+}
+
+const NOT_WRITTEN: &str = "ERROR state not written; the last committed numbers are served";
+const AGAIN: &str = "INFO state written again";
+
+/// A batch after which a call from the beginning is remembered by no pass.
+fn long_after(now: i64, conversations: &[Conversation]) -> Batch {
+    let mut marks = Marks { fresh: at(now), ..Marks::at_first_start(at(0), &AGES) };
+    for mark in &mut marks.rechecks {
+        mark.read_to = at(now) - mark.age;
+    }
+    Batch { marks: Some(marks), ..walk(now, conversations) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_fails_once_while_rows_are_forgotten_is_well_with_the_next_commit() {
+    let scene = Scene::set();
+    scene.takes(walk(400, &[finished("CA01", 10, 45)])).await;
+    scene.takes(long_after(9000, &[finished("CA02", 8900, 45)])).await;
+    assert_eq!(scene.said(), Vec::<String>::new());
+
+    // Nothing waits to be written: it is the forgetting that fails.
+    scene.disk_fails.store(true, SeqCst);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    scene.handle.note(poll_went_well(9061)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(scene.said(), [NOT_WRITTEN]);
+    assert_eq!(scene.transactions("failed"), Value::total(1));
+
+    scene.disk_fails.store(false, SeqCst);
+    scene.takes(long_after(9091, &[finished("CA03", 9040, 45)])).await;
+    assert_eq!(scene.said(), [AGAIN]);
+
+    // Ten days later it is news again.
+    tokio::time::sleep(Duration::from_secs(10 * 86_400)).await;
+    scene.disk_fails.store(true, SeqCst);
+    let underway = scene.handle.record(long_after(9151, &[finished("CA04", 9100, 45)])).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(scene.said(), [NOT_WRITTEN]);
+    scene.disk_fails.store(false, SeqCst);
+    underway.committed().await.unwrap();
+    assert_eq!(scene.said(), [AGAIN]);
+}
