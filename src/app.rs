@@ -3,6 +3,7 @@
 //! Owns: the order of building (state first, then the port, then the pollers) and of stopping (pollers, recorder, port).
 //! Building tells every address and refuses every problem before anything runs.
 
+mod asks;
 mod clients;
 pub(crate) mod derive;
 mod desk;
@@ -22,7 +23,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub use reload::{Attempt, Configuration, InForce, Load, Reloads, Trigger};
+pub use asks::{Reloads, Trigger};
+pub use reload::{Attempt, Configuration, InForce, Load};
 
 use crate::api::client::ClientError;
 use crate::clock::Clock;

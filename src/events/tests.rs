@@ -57,6 +57,28 @@ fn target(project: &str) -> TargetKey {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_asks_for_reloads_all_the_time_fills_no_log_and_hides_no_change() {
+    let story = Story::new();
+    for _ in 0..1000 {
+        story.events.config_reloaded("POST /-/reload", None);
+        story.events.config_rejected("POST /-/reload", "polyai.yaml:1:1: no");
+    }
+    story.events.config_reloaded("POST /-/reload", Some("1 target added (a/us-1/live)"));
+    story.events.config_rejected("SIGHUP", "polyai.yaml:1:1: no");
+    assert_eq!(story.counted(Event::ConfigReloaded), Value::total(1001));
+    assert_eq!(story.counted(Event::ConfigRejected), Value::total(1001));
+    let said: Vec<_> = story.said().into_iter().filter(|line| !line.starts_with("DEBUG")).collect();
+    assert_eq!(said.len(), 22, "{said:?}");
+    let last =
+        ["INFO configuration reloaded", "ERROR configuration not reloaded; the one before stays in force"];
+    assert_eq!(said[20..], last, "a change is said however many asked, and so is another trigger");
+
+    advance(Duration::from_secs(600)).await;
+    story.events.config_reloaded("POST /-/reload", None);
+    assert_eq!(story.lines()[0]["unsaid"], 990);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lasting_failure_is_said_once_and_its_end_with_how_long() {
     let story = Story::new();
     let target = target("reservations");

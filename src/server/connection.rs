@@ -209,7 +209,11 @@ impl Conversation {
                     return;
                 }
                 what = overdue.as_mut() => match what {
-                    Overdue::Answer => {
+                    Overdue::Unmade => {
+                        debug!(peer = %course.client.peer, "connection cut: its answer was not made in time");
+                        return;
+                    }
+                    Overdue::Untaken => {
                         debug!(peer = %course.client.peer, "connection cut: the peer does not read, or too slowly");
                         return;
                     }

@@ -278,6 +278,24 @@ async fn a_reload_answers_with_what_changed_or_with_the_reason() {
     assert_eq!(running.ask("POST /-/reload HTTP/1.1").await.status(), "404", "a demo has nothing to reload");
 }
 
+/// One that waits for a disk.
+struct Waiting;
+
+impl Reload for Waiting {
+    fn reload(&self) -> Reloading<'_> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_waits_for_the_disk_is_answered_before_its_connection_is_cut() {
+    let began = tokio::time::Instant::now();
+    let answer = super::reload::answer(&Waiting).await;
+    assert_eq!(answer.status(), 503);
+    let longest = Limits::default().answer_timeout;
+    assert!(began.elapsed() < longest - Duration::from_secs(30), "{:?} of {longest:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn a_body_is_never_read() {
     let running = Running::start().await;

@@ -14,3 +14,4 @@ mod recount;
 mod reload;
 mod status;
 mod time;
+mod watch;

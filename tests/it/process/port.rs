@@ -157,6 +157,25 @@ async fn a_web_configuration_that_cannot_be_used_stops_check_and_start_alike() {
 }
 
 #[tokio::test]
+async fn check_finds_what_is_wrong_with_the_web_configuration_beside_what_is_wrong_with_the_rest() {
+    let scene = a_scene().await;
+    let web = scene.write("web.yml", "basic_auth_user: {}\n");
+    let wrong = scene.write("wrong.yaml", "server: {web_config_file: web.yml}\npolling: {intervall: 5s}\n");
+    let broken = scene.write("broken.yaml", "targets: [\n");
+    let by_file = ["check", "--config", wrong.to_str().unwrap()];
+    let by_flag = ["check", "--config", broken.to_str().unwrap(), "--web.config.file", web.to_str().unwrap()];
+    for (arguments, rest, count) in
+        [(&by_file[..], "polling.intervall: ", 3), (&by_flag[..], "broken.yaml:2:", 2)]
+    {
+        let ended = polyai_exporter(arguments, &[]).await;
+        assert_eq!(ended.code, 2, "{ended:?}");
+        assert!(ended.stdout.contains(rest) && ended.stdout.contains("basic_auth_user"), "{}", ended.stdout);
+        let verdict = format!("NOT OK: {count} problems; nothing was started.\n");
+        assert!(ended.stdout.ends_with(&verdict), "{}", ended.stdout);
+    }
+}
+
+#[tokio::test]
 async fn several_addresses_and_a_unix_socket_are_served_at_once() {
     if !has_curl().await {
         return;
