@@ -22,6 +22,7 @@ pub enum Event {
     PollFailed,
     PollerPanicked,
     ProblemStarted,
+    ReadInPart,
     RecordRejected,
     RequestFailed,
     RequestLimited,
@@ -33,7 +34,7 @@ pub enum Event {
 
 impl Event {
     /// All events, sorted by name.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::AcceptFailed,
         Self::AuthenticationFailed,
         Self::CatchingUp,
@@ -50,6 +51,7 @@ impl Event {
         Self::PollFailed,
         Self::PollerPanicked,
         Self::ProblemStarted,
+        Self::ReadInPart,
         Self::RecordRejected,
         Self::RequestFailed,
         Self::RequestLimited,
@@ -78,6 +80,7 @@ impl Event {
             Self::PollFailed => "poll_failed",
             Self::PollerPanicked => "poller_panicked",
             Self::ProblemStarted => "problem_started",
+            Self::ReadInPart => "read_in_part",
             Self::RecordRejected => "record_rejected",
             Self::RequestFailed => "request_failed",
             Self::RequestLimited => "request_limited",

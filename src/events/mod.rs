@@ -199,6 +199,21 @@ impl Events {
         }
     }
 
+    /// A record of the API's answer counts, but without the fields that are named in `unread`, which could not be understood;
+    /// without an id it is the answer as a whole. No problem of the target is raised by it, because no conversation is lost.
+    pub fn read_in_part(&self, target: &TargetKey, id: Option<&str>, unread: &dyn Display) {
+        self.stats.event(Event::ReadInPart);
+        let key = key(target, Event::ReadInPart, NO_DETAIL);
+        match self.repeats.may_say(key, RECORDS) {
+            Some(unsaid) => {
+                line!(warn, target, conversation_id = id, %unread, unsaid, "read in part; what could not be read counts as absent");
+            }
+            None => {
+                line!(debug, target, conversation_id = id, %unread, "read in part; what could not be read counts as absent")
+            }
+        }
+    }
+
     /// A conversation that was open is no longer listed, neither open nor finished; there is nothing to count.
     pub fn conversation_vanished(&self, target: &TargetKey, id: &str) {
         self.stats.event(Event::ConversationVanished);

@@ -243,7 +243,11 @@ impl Listing<'_> {
         let with_cursor = cursors(self.version, quirks);
         let going_on =
             rows.more || (quirks.empty_last_page && rows.page.rows > 0) || trick == Trick::EmptyPage;
-        let offsets = quirks.paging != Paging::CursorOnly || !with_cursor;
+        let offsets = match quirks.paging {
+            Paging::CursorAndOffset | Paging::OffsetOnly => true,
+            Paging::CursorOnly => !with_cursor,
+            Paging::OffsetUnsaid => false,
+        };
         let body = &mut rows.page.body;
         if going_on && offsets && self.query.cursor.is_none() {
             let next = self.query.offset.saturating_add(rows.page.rows);
