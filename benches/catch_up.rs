@@ -26,6 +26,8 @@ use polyai_exporter::target::Region;
 use process::{Exporter, free_port, mega, sum};
 use tokio::time::Instant;
 
+type Page<'a> = wire::Page<'a, Vec<wire::Conversation<'a>>>;
+
 fn main() {
     let numbers: Vec<u64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
     let count = numbers.first().copied().unwrap_or(100_000);
@@ -43,7 +45,7 @@ fn main() {
         let total: usize = pages.iter().map(Vec::len).sum();
         let parse = cpu_of(|| {
             for page in &pages {
-                black_box(serde_json::from_slice::<wire::Page<'_>>(page).unwrap());
+                black_box(serde_json::from_slice::<Page<'_>>(page).unwrap());
             }
         });
         drop(pages);
@@ -111,8 +113,8 @@ fn fetch_all(simulator: SocketAddr, list: &str, page_size: u16) -> Vec<Vec<u8>> 
             let answer = client.get(url).header("x-api-key", "demo-key").send().await.unwrap();
             assert!(answer.status().is_success(), "{simulator}: {}", answer.status());
             let body = answer.bytes().await.unwrap().to_vec();
-            let page: wire::Page<'_> = serde_json::from_slice(&body).unwrap();
-            cursor = Some(page.cursor.0.to_string()).filter(|cursor| !cursor.is_empty());
+            let page: Page<'_> = serde_json::from_slice(&body).unwrap();
+            cursor = page.cursor.map(|cursor| cursor.0.to_string()).filter(|cursor| !cursor.is_empty());
             pages.push(body);
             if cursor.is_none() {
                 return pages;

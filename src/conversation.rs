@@ -186,7 +186,7 @@ pub enum RejectedKind {
     BadId,
     /// No `started_at`, or one that is no time, or that no call can have: before [`EARLIEST_START`].
     BadStart,
-    /// The record is not an object, or a field of it has a shape that no document knows.
+    /// The record is not an object.
     BadShape,
 }
 
@@ -230,7 +230,8 @@ pub(crate) fn printable(id: &str) -> Option<String> {
 }
 
 fn facts(record: &wire::Conversation<'_>, started_at: Moment) -> Facts {
-    let turns = &record.turns.0;
+    let turns = &record.turns.list;
+    let seen = saturating(record.turns.len()).min(MOST_TURNS);
     let counted = count(record.num_turns);
     let flagged = |flag: fn(&wire::Turn<'_>) -> wire::Flag| {
         saturating(turns.iter().filter(|turn| flag(turn).0 == Some(true)).count())
@@ -245,9 +246,9 @@ fn facts(record: &wire::Conversation<'_>, started_at: Moment) -> Facts {
         duration: record.total_duration.0.and_then(Micros::from_units),
         agent_duration: record.polyai_duration.0.and_then(Micros::from_units),
         last_turn_at: turns.iter().filter_map(spoken_at).max(),
-        turns: match (counted, turns.len()) {
+        turns: match (counted, seen) {
             (None, 0) => None,
-            (counted, seen) => Some(counted.unwrap_or(0).max(saturating(seen))),
+            (counted, seen) => Some(counted.unwrap_or(0).max(seen)),
         },
         ood_turns: count(record.num_ood).unwrap_or(0).max(flagged(|turn| turn.is_ood)),
         silence_turns: count(record.num_silences).unwrap_or(0).max(flagged(|turn| turn.is_silence)),
@@ -255,7 +256,7 @@ fn facts(record: &wire::Conversation<'_>, started_at: Moment) -> Facts {
         handoff: handoff(record),
         greeting: greeting.first().and_then(reply),
         replies: replies_of(replies),
-        transcript: match (counted.unwrap_or(0), turns.len()) {
+        transcript: match (counted.unwrap_or(0), seen) {
             (0, 0) => Transcript::Empty,
             (_, 0) => Transcript::Hidden,
             (_, _) => Transcript::Shown,
@@ -267,13 +268,20 @@ fn facts(record: &wire::Conversation<'_>, started_at: Moment) -> Facts {
     }
 }
 
+/// As many characters as a label has at most: these are names, and a text of any length could be sent as one.
+const MOST_NAME_CHARS: usize = 128;
+
 fn named(text: &str) -> Option<Box<str>> {
     let text = text.trim();
-    (!text.is_empty()).then(|| text.into())
+    (!text.is_empty()).then(|| cut(text, MOST_NAME_CHARS).into())
+}
+
+fn cut(text: &str, most_chars: usize) -> &str {
+    text.char_indices().nth(most_chars).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 /// No conversation has more turns; a larger count is nonsense, and would spoil a counter for good.
-const MOST_TURNS: f64 = 100_000.0;
+const MOST_TURNS: u32 = 100_000;
 
 #[expect(
     clippy::cast_possible_truncation,
@@ -281,7 +289,7 @@ const MOST_TURNS: f64 = 100_000.0;
     reason = "checked against both ends first"
 )]
 fn count(number: wire::Number) -> Option<u32> {
-    number.0.filter(|n| (0.0..=MOST_TURNS).contains(n)).map(|n| n as u32)
+    number.0.filter(|n| (0.0..=f64::from(MOST_TURNS)).contains(n)).map(|n| n as u32)
 }
 
 fn saturating(length: usize) -> u32 {
@@ -307,7 +315,9 @@ fn replies_of(turns: &[wire::Turn<'_>]) -> Box<[Reply]> {
 fn handoff(record: &wire::Conversation<'_>) -> Option<Handoff> {
     let first_of = |flat: &str, nested: &str| -> Box<str> {
         let text = [flat.trim(), nested.trim()].into_iter().find(|text| !text.is_empty()).unwrap_or("");
-        if telephone::may_be_in(text) { telephone::MASK } else { text }.into()
+        // Looked for in twice of what is kept, so that the cut leaves no part of a number behind.
+        let may_be_private = telephone::may_be_in(cut(text, 2 * MOST_NAME_CHARS));
+        if may_be_private { telephone::MASK } else { cut(text, MOST_NAME_CHARS) }.into()
     };
     (record.handoff.happened == Some(true)).then(|| Handoff {
         reason: first_of(&record.handoff_reason.0, &record.handoff.reason),

@@ -18,7 +18,7 @@ use super::page::Page;
 use super::request::{Endpoint, PageRequest};
 use super::server_clock::Stamp;
 use crate::clock::Clock;
-use crate::config::Secret;
+use crate::config::{CaFile, Secret};
 use crate::selfstats::{Code, SelfStats};
 
 /// The `endpoint` label of the list of conversations.
@@ -80,10 +80,10 @@ impl Client {
     /// A client that trusts the system's roots, and those in `ca_file` besides.
     ///
     /// # Errors
-    /// When `ca_file` cannot be read as PEM, or TLS cannot be set up.
+    /// When `ca_file` is no PEM, or TLS cannot be set up.
     pub fn new(
         timeout: Duration,
-        ca_file: Option<&Path>,
+        ca_file: Option<&CaFile>,
         concurrency: Concurrency,
         stats: SelfStats,
         clock: Clock,
@@ -96,24 +96,27 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
             .pool_max_idle_per_host(8)
             .user_agent(concat!("polyai-exporter/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = ca_file {
-            let unusable = |reason: String| ClientError::Roots { path: path.display().to_string(), reason };
-            let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+        let unusable =
+            |path: &Path, reason: String| ClientError::Roots { path: path.display().to_string(), reason };
+        if let Some(CaFile { path, pem }) = ca_file {
             let roots =
-                reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(chain(&error)))?;
+                reqwest::Certificate::from_pem_bundle(pem).map_err(|error| unusable(path, chain(&error)))?;
             if roots.is_empty() {
-                return Err(unusable("holds no certificate; expected PEM".into()));
+                return Err(unusable(path, "holds no certificate; expected PEM".into()));
             }
             builder = builder.tls_certs_merge(roots);
         }
-        let http = builder.build().map_err(|error| ClientError::Setup(chain(&error)))?;
+        let http = builder.build().map_err(|error| match ca_file {
+            // What is in the bundle is looked at now; without one, there is nothing that could be wrong.
+            Some(CaFile { path, .. }) => unusable(path, chain(&error)),
+            None => ClientError::Setup(chain(&error)),
+        })?;
         Ok(Self { http, concurrency, stats, clock })
     }
 
     /// Asks for one page, in its turn.
     pub async fn page(&self, access: &Access, request: &PageRequest<'_>) -> Exchange {
-        access.pace.turn().await;
-        let _place = self.concurrency.place().await;
+        let turn = access.pace.turn(&self.concurrency).await;
         let started = Instant::now();
         let mut bytes = 0;
         let mut status = None;
@@ -126,7 +129,7 @@ impl Client {
         };
         self.stats.request(LIST, code, started.elapsed(), bytes);
         if let Err(FetchError { kind: FetchErrorKind::RateLimited, retry_after, .. }) = &outcome {
-            access.pace.slow_down(*retry_after);
+            access.pace.slow_down(&turn, *retry_after);
         }
         Exchange { stamp, bytes, outcome }
     }
@@ -162,7 +165,7 @@ impl Client {
         let headers = response.headers().clone();
         *stamp = Some(Stamp { date: http_date(headers.get(DATE)), asked, answered: self.clock.look() });
         let most = if response.status().is_success() { MOST_BYTES } else { 64 << 10 };
-        let mut body = Vec::with_capacity(most.min(capacity(&response)));
+        let mut body = Vec::with_capacity(most.min(room(response.content_length())));
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
@@ -208,7 +211,7 @@ impl Client {
         FetchError {
             kind,
             status: Some(status),
-            retry_after: headers.get(RETRY_AFTER).and_then(|value| retry_after(value, self.clock.now())),
+            retry_after: retry_after(headers, self.clock.now()),
             correlation_id: headers
                 .get(CORRELATION_ID)
                 .and_then(|value| value.to_str().ok())
@@ -249,12 +252,9 @@ fn correlation_id() -> String {
     format!("polyai-exporter-{:08x}-{}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn capacity(response: &reqwest::Response) -> usize {
-    response
-        .content_length()
-        .and_then(|length| usize::try_from(length).ok())
-        .unwrap_or(64 << 10)
-        .min(32 << 20)
+/// Room for a page of the usual size. A length is a promise, and memory is taken only for what has come.
+fn room(promised: Option<u64>) -> usize {
+    promised.and_then(|length| usize::try_from(length).ok()).unwrap_or(64 << 10).min(1 << 20)
 }
 
 fn http_date(header: Option<&HeaderValue>) -> Option<DateTime<Utc>> {
@@ -262,13 +262,15 @@ fn http_date(header: Option<&HeaderValue>) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
 }
 
-/// `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date.
-fn retry_after(header: &HeaderValue, now: DateTime<Utc>) -> Option<Duration> {
-    let text = header.to_str().ok()?.trim();
-    match text.parse::<u32>() {
-        Ok(seconds) => Some(Duration::from_secs(u64::from(seconds))),
-        Err(_) => http_date(Some(header)).map(|date| (date - now).to_std().unwrap_or_default()),
+/// `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date. A date is one of the clock that wrote it, which its `Date`
+/// shows; `here` serves where there is none.
+fn retry_after(headers: &HeaderMap, here: DateTime<Utc>) -> Option<Duration> {
+    let header = headers.get(RETRY_AFTER)?;
+    if let Ok(seconds) = header.to_str().ok()?.trim().parse::<u32>() {
+        return Some(Duration::from_secs(u64::from(seconds)));
     }
+    let now = http_date(headers.get(DATE)).unwrap_or(here);
+    http_date(Some(header)).map(|date| (date - now).to_std().unwrap_or_default())
 }
 
 fn transport(error: reqwest::Error) -> FetchError {
@@ -295,16 +297,38 @@ fn chain(error: &reqwest::Error) -> String {
 mod tests {
     use super::*;
 
+    const HERE: &str = "Fri, 20 Nov 2026 10:00:00 GMT";
+
+    /// The seconds to wait, where the clock here shows [`HERE`].
+    fn wait(after: &'static str, date: Option<&'static str>) -> Option<u64> {
+        let here = DateTime::parse_from_rfc2822(HERE).unwrap().to_utc();
+        let mut headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(after))]);
+        headers.extend(date.map(|date| (DATE, HeaderValue::from_static(date))));
+        retry_after(&headers, here).map(|wait| wait.as_secs())
+    }
+
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        let now = DateTime::parse_from_rfc2822("Fri, 20 Nov 2026 10:00:00 GMT").unwrap().to_utc();
-        let seconds = |text: &str| {
-            retry_after(&HeaderValue::from_str(text).unwrap(), now).map(|duration| duration.as_secs())
-        };
-        assert_eq!(seconds("17"), Some(17));
-        assert_eq!(seconds("Fri, 20 Nov 2026 10:01:30 GMT"), Some(90));
-        assert_eq!(seconds("Fri, 20 Nov 2026 09:00:00 GMT"), Some(0));
-        assert_eq!(seconds("-5"), None);
-        assert_eq!(seconds("soon"), None);
+        assert_eq!(wait("17", None), Some(17));
+        assert_eq!(wait("Fri, 20 Nov 2026 10:01:30 GMT", None), Some(90));
+        assert_eq!(wait("Fri, 20 Nov 2026 09:00:00 GMT", None), Some(0));
+        assert_eq!(wait("-5", None), None);
+        assert_eq!(wait("soon", None), None);
+    }
+
+    #[test]
+    fn a_date_to_retry_after_is_one_of_the_clock_that_wrote_it() {
+        let in_half_a_minute = "Fri, 20 Nov 2026 12:00:30 GMT";
+        assert_eq!(wait(in_half_a_minute, Some("Fri, 20 Nov 2026 12:00:00 GMT")), Some(30));
+        assert_eq!(wait("Fri, 20 Nov 2026 08:00:30 GMT", Some("Fri, 20 Nov 2026 08:00:00 GMT")), Some(30));
+        assert_eq!(wait(in_half_a_minute, Some("no date")), Some(2 * 3600 + 30));
+        assert_eq!(wait("17", Some("Fri, 20 Nov 2026 12:00:00 GMT")), Some(17));
+    }
+    #[test]
+    fn a_promised_length_takes_no_memory_before_it_comes() {
+        assert_eq!(
+            [None, Some(3000), Some(100 << 20), Some(u64::MAX)].map(room),
+            [65_536, 3000, 1_048_576, 1_048_576]
+        );
     }
 }

@@ -3,11 +3,14 @@
 //! Owns: one method per endpoint, errors with a bounded kind, the budget of each key. Never: metrics or the ledger; what a
 //! failure means for a target is decided by its poller.
 
+pub mod by_field;
 pub mod client;
 pub mod error;
+mod not_a_number;
 pub mod pace;
 pub mod page;
 pub mod pages;
+pub mod rejects;
 pub mod request;
 pub mod server_clock;
 pub mod window;

@@ -1,7 +1,8 @@
 //! The pace of requests: a budget per API key, and a limit on how many run at once.
 //!
 //! Owns: one token bucket per key on the runtime's clock, so that tests can pause it, and the pause after a 429. The budget is
-//! spread over the minute rather than spent at its start. Never: which request goes next; waiting is first come, first served.
+//! spread over the minute rather than spent at its start. Whoever waits holds neither a token nor a place that another could
+//! use. Never: which request goes next; waiting is first come, first served.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 const AFTER_UNTIMED_429: Duration = Duration::from_secs(65);
 /// The longest pause that an answer can ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-/// Each 429 lowers the pace to this share, down to a tenth of the budget.
+/// A 429 lowers the pace to this share, down to a tenth of the budget.
 const SLOWER: f64 = 0.7;
 const SLOWEST: f64 = 0.1;
 /// In this time without a 429 the pace recovers fully from its slowest.
@@ -43,6 +44,15 @@ struct Bucket {
     updated: Instant,
     /// No request starts before this.
     held_until: Instant,
+    /// When a 429 lowered the share last.
+    lowered_at: Option<Instant>,
+}
+
+/// The right to make one request; its place is free again when it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    since: Instant,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Pace {
@@ -51,7 +61,8 @@ impl Pace {
         let now = Instant::now();
         let full = f64::from(per_minute.get()) / 60.0;
         let burst = BURST.max(full);
-        let bucket = Bucket { full, share: 1.0, tokens: burst, updated: now, held_until: now };
+        let bucket =
+            Bucket { full, share: 1.0, tokens: burst, updated: now, held_until: now, lowered_at: None };
         Self(Arc::new(Shared { next: tokio::sync::Mutex::new(()), bucket: Mutex::new(bucket) }))
     }
 
@@ -63,24 +74,34 @@ impl Pace {
         bucket.tokens = bucket.tokens.min(BURST.max(bucket.full));
     }
 
-    /// Waits for the next free place in the budget and takes it.
-    pub async fn turn(&self) {
+    /// Waits for the next free place in the budget and `among` all requests, and takes both.
+    pub async fn turn(&self, among: &Concurrency) -> Turn {
         let _next = self.0.next.lock().await;
         loop {
-            let ready_at = match self.bucket().take(Instant::now()) {
-                Ok(()) => return,
-                Err(ready_at) => ready_at,
-            };
-            tokio::time::sleep_until(ready_at).await;
+            let ready_at = self.bucket().ready_at(Instant::now());
+            if let Some(ready_at) = ready_at {
+                tokio::time::sleep_until(ready_at).await;
+                continue;
+            }
+            let place = among.place().await;
+            // While it waited for the place, a pause may have begun.
+            let since = Instant::now();
+            if self.bucket().take(since) {
+                return Turn { since, _place: place };
+            }
         }
     }
 
-    /// The API answered 429: pause for what it asks for, then go slower than before.
-    pub fn slow_down(&self, retry_after: Option<Duration>) {
+    /// The API answered a request with 429: pause for what it asks for, then go slower than before. Of the requests that
+    /// were under way together only the first makes it slower, because the others could not have known.
+    pub fn slow_down(&self, turn: &Turn, retry_after: Option<Duration>) {
         let mut bucket = self.bucket();
         let now = Instant::now();
         bucket.refill(now);
-        bucket.share = (bucket.share * SLOWER).max(SLOWEST);
+        if bucket.lowered_at.is_none_or(|lowered_at| turn.since > lowered_at) {
+            bucket.share = (bucket.share * SLOWER).max(SLOWEST);
+            bucket.lowered_at = Some(now);
+        }
         bucket.tokens = bucket.tokens.min(1.0);
         let pause = retry_after.unwrap_or(AFTER_UNTIMED_429).min(LONGEST_PAUSE);
         bucket.held_until = bucket.held_until.max(now + pause);
@@ -101,19 +122,27 @@ impl Bucket {
         self.share = (self.share + elapsed / RECOVERY.as_secs_f64()).min(1.0);
     }
 
-    /// Takes a token, or says when there will be one.
-    fn take(&mut self, now: Instant) -> Result<(), Instant> {
+    /// When there will be a token; none if there is one.
+    fn ready_at(&mut self, now: Instant) -> Option<Instant> {
         self.refill(now);
         if now < self.held_until {
-            return Err(self.held_until);
+            return Some(self.held_until);
         }
         if self.tokens >= 1.0 {
-            self.tokens -= 1.0;
-            return Ok(());
+            return None;
         }
         let missing = (1.0 - self.tokens) / (self.full * self.share);
         // A little more than needed, so that rounding does not wake it too early.
-        Err(now + Duration::from_secs_f64(missing.clamp(0.001, 3600.0)) + Duration::from_millis(1))
+        Some(now + Duration::from_secs_f64(missing.clamp(0.001, 3600.0)) + Duration::from_millis(1))
+    }
+
+    /// Takes a token, if there is one.
+    fn take(&mut self, now: Instant) -> bool {
+        let is_ready = self.ready_at(now).is_none();
+        if is_ready {
+            self.tokens -= 1.0;
+        }
+        is_ready
     }
 }
 
@@ -137,12 +166,23 @@ impl Concurrency {
 mod tests {
     use super::*;
 
+    fn places(most: usize) -> Concurrency {
+        Concurrency::new(NonZeroUsize::new(most).unwrap())
+    }
+
     async fn seconds_for(pace: &Pace, requests: usize) -> f64 {
-        let started = Instant::now();
+        let (started, among) = (Instant::now(), places(1));
         for _ in 0..requests {
-            pace.turn().await;
+            pace.turn(&among).await;
         }
         started.elapsed().as_secs_f64()
+    }
+
+    /// A request that begins now, and a moment later its answer.
+    async fn a_429(pace: &Pace, retry_after: Option<u64>) {
+        let turn = Turn { since: Instant::now(), _place: None };
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        pace.slow_down(&turn, retry_after.map(Duration::from_secs));
     }
 
     #[tokio::test(start_paused = true)]
@@ -156,7 +196,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_429_is_waited_out_and_then_it_goes_slower() {
         let pace = Pace::new(NonZeroU32::new(60).unwrap());
-        pace.slow_down(Some(Duration::from_secs(7)));
+        a_429(&pace, Some(7)).await;
         let first = seconds_for(&pace, 1).await;
         assert!((7.0..7.1).contains(&first), "{first}");
         let rest = seconds_for(&pace, 10).await;
@@ -169,17 +209,17 @@ mod tests {
         seconds_for(&pace, 6).await;
         let started = Instant::now();
         let patient = pace.clone();
-        let patient = tokio::spawn(async move { patient.turn().await });
+        let patient = tokio::spawn(async move { patient.turn(&places(1)).await });
         // Just when the next place comes free, and just before the one that waits for it wakes.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        pace.turn().await;
+        pace.turn(&places(1)).await;
         assert!(patient.is_finished(), "the newcomer went first, after {:?}", started.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_burst_follows_a_429() {
         let pace = Pace::new(NonZeroU32::new(6).unwrap());
-        pace.slow_down(Some(Duration::from_secs(120)));
+        a_429(&pace, Some(120)).await;
         let two = seconds_for(&pace, 2).await;
         assert!((133.0..134.5).contains(&two), "{two}");
     }
@@ -187,7 +227,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn another_budget_ends_no_pause_and_brings_no_burst() {
         let pace = Pace::new(NonZeroU32::new(60).unwrap());
-        pace.slow_down(Some(Duration::from_secs(100)));
+        a_429(&pace, Some(100)).await;
         pace.set_budget(NonZeroU32::new(30).unwrap());
         let first = seconds_for(&pace, 1).await;
         assert!((100.0..100.1).contains(&first), "{first}");
@@ -198,7 +238,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_429_without_a_time_waits_65_seconds() {
         let pace = Pace::new(NonZeroU32::new(60).unwrap());
-        pace.slow_down(None);
+        a_429(&pace, None).await;
         let first = seconds_for(&pace, 1).await;
         assert!((65.0..65.1).contains(&first), "{first}");
     }
@@ -207,12 +247,82 @@ mod tests {
     async fn after_half_an_hour_the_pace_is_as_before() {
         let pace = Pace::new(NonZeroU32::new(60).unwrap());
         for _ in 0..20 {
-            pace.slow_down(Some(Duration::ZERO));
+            a_429(&pace, Some(0)).await;
         }
         tokio::time::sleep(RECOVERY).await;
-        pace.turn().await;
+        pace.turn(&places(1)).await;
         pace.bucket().tokens = 0.0;
         let ten = seconds_for(&pace, 10).await;
         assert!((9.9..10.2).contains(&ten), "{ten}");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn six_429_to_requests_under_way_together_slow_down_once_and_the_longest_pause_holds() {
+        let pace = Pace::new(NonZeroU32::new(60).unwrap());
+        let among = places(6);
+        let mut turns = Vec::new();
+        for _ in 0..6 {
+            turns.push(pace.turn(&among).await);
+        }
+        for (answer, turn) in turns.into_iter().enumerate() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            pace.slow_down(&turn, Some(Duration::from_secs(if answer == 2 { 30 } else { 0 })));
+        }
+        let share = pace.bucket().share;
+        assert!((0.7..0.71).contains(&share), "{share}");
+        // The third answer came after 3 s, and all had come after 6 s.
+        let first = seconds_for(&pace, 1).await;
+        assert!((27.0..27.1).contains(&first), "{first}");
+        a_429(&pace, Some(0)).await;
+        let share = pace.bucket().share;
+        assert!((0.49..0.51).contains(&share), "a request after the pause is another matter: {share}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_place_sees_the_pause_that_begins_meanwhile() {
+        let pace = Pace::new(NonZeroU32::new(60).unwrap());
+        let among = places(1);
+        let under_way = pace.turn(&among).await;
+        let (waiting, place) = (pace.clone(), among.clone());
+        let waiting = tokio::spawn(async move { waiting.turn(&place).await.since });
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        pace.slow_down(&under_way, Some(Duration::from_secs(40)));
+        let answered_at = Instant::now();
+        drop(under_way);
+        let began = waiting.await.unwrap().duration_since(answered_at).as_secs_f64();
+        assert!((40.0..40.1).contains(&began), "it began {began} s after the 429");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waited_long_for_a_place_keeps_the_spacing() {
+        let pace = Pace::new(NonZeroU32::new(60).unwrap());
+        let among = places(20);
+        let all = among.0.clone().acquire_many_owned(20).await.unwrap();
+        let waiting: Vec<_> = (0..20)
+            .map(|_| {
+                let (pace, among) = (pace.clone(), among.clone());
+                tokio::spawn(async move { pace.turn(&among).await.since })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let freed_at = Instant::now();
+        drop(all);
+        let mut last = 0.0;
+        for waiting in waiting {
+            last = waiting.await.unwrap().duration_since(freed_at).as_secs_f64();
+        }
+        assert!((13.9..14.2).contains(&last), "a tick's worth at once, then one per second: {last}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_pauses_holds_no_place_that_another_could_use() {
+        let (pausing, other) = (Pace::new(NonZeroU32::MIN), Pace::new(NonZeroU32::MIN));
+        let among = places(1);
+        a_429(&pausing, Some(100)).await;
+        let place = among.clone();
+        tokio::spawn(async move { pausing.turn(&place).await });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let started = Instant::now();
+        other.turn(&among).await;
+        assert!(started.elapsed() < Duration::from_millis(1), "{:?}", started.elapsed());
     }
 }

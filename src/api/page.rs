@@ -1,14 +1,24 @@
 //! From the bytes of a page to conversations.
 //!
-//! Owns: that a broken record spoils only itself. A page is read in one go, typed and borrowed; only if that fails is it
-//! taken apart record by record.
+//! Owns: that a broken record spoils only itself, and a broken field only itself. A page is read in one go, typed and
+//! borrowed, each record made a conversation before the next is read; only if that fails is it taken apart record by record.
+//! However many records a body holds, the memory for them is bounded.
 
-use serde::Deserialize;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::by_field::{self, Unread};
 use super::error::FetchError;
+use super::not_a_number;
 use super::wire;
 use crate::conversation::{Conversation, Rejected, RejectedKind, printable};
+
+/// Ten times the largest page that can be asked for. A body of nothing but `{}` holds millions.
+const MOST_RECORDS: usize = 10_000;
 
 /// What a page holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,18 +27,43 @@ pub struct Page {
     pub conversations: Vec<Conversation>,
     /// The others.
     pub rejected: Vec<Rejected>,
+    /// What could not be read of records that can be counted all the same.
+    pub in_part: Vec<InPart>,
+    /// Records beyond the 10,000 that are read of a page.
+    pub left_out: usize,
     /// `cursor`; none on the last page.
     pub cursor: Option<String>,
     /// `next_offset`
     pub next_offset: Option<u64>,
-    /// It came as a bare array, which cannot say whether more follows.
-    pub is_bare: bool,
+    /// What it can say of the page after it.
+    pub form: Form,
+}
+
+/// How a page came, and what it can say of the page after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// An object with `cursor` or `next_offset`, which are empty on the last page.
+    #[default]
+    Paged,
+    /// An object with neither, which does not say whether more follows.
+    Silent,
+    /// A bare array, which cannot.
+    Bare,
+}
+
+/// A record that counts without some of its fields, or a page without some of its numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InPart {
+    /// The record's id; none for the page.
+    pub id: Option<String>,
+    /// What counts as absent.
+    pub unread: Unread,
 }
 
 impl Page {
-    /// How many records it holds, of either kind.
+    /// How many records it holds, of any kind.
     pub fn len(&self) -> usize {
-        self.conversations.len() + self.rejected.len()
+        self.conversations.len() + self.rejected.len() + self.left_out
     }
 
     /// Whether it holds none.
@@ -41,87 +76,137 @@ impl Page {
     /// # Errors
     /// When the body as a whole is not such a page: cut off, HTML, or another object.
     pub fn read(body: &[u8]) -> Result<Self, FetchError> {
-        let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-        let whole: Result<wire::Page<'_>, _> = if is_array {
-            serde_json::from_slice(body).map(|conversations| wire::Page {
-                conversations,
-                cursor: wire::Text::default(),
-                next_offset: wire::Number::default(),
-            })
-        } else {
-            serde_json::from_slice(body)
+        let first = match Self::read_json(body) {
+            Ok(page) => return Ok(page),
+            Err(error) => error,
         };
-        let page = match whole {
-            Ok(page) => Ok(Self::of(
-                page.conversations.iter().map(Conversation::try_from),
-                page.cursor,
-                page.next_offset,
-            )),
-            Err(error) => Self::read_apart(body, is_array, &error),
-        };
-        page.map(|page| Self { is_bare: is_array, ..page })
-    }
-
-    fn of(
-        records: impl Iterator<Item = Result<Conversation, Rejected>>,
-        cursor: wire::Text<'_>,
-        next_offset: wire::Number,
-    ) -> Self {
-        let mut page = Self {
-            cursor: (!cursor.0.is_empty()).then(|| cursor.0.into_owned()),
-            next_offset: next_offset.0.and_then(whole),
-            ..Self::default()
-        };
-        page.conversations.reserve_exact(records.size_hint().0);
-        for record in records {
-            match record {
-                Ok(conversation) => page.conversations.push(conversation),
-                Err(rejected) => page.rejected.push(rejected),
+        let mended = if first.is_eof() { None } else { not_a_number::made_null(body) };
+        match mended.map(|mended| Self::read_json(&mended)) {
+            Some(Ok(mut page)) => {
+                page.in_part.push(InPart { id: None, unread: Unread::one("NaN or Infinity") });
+                Ok(page)
             }
+            Some(Err(_)) | None => Err(FetchError::bad_payload(describe(body, &first))),
         }
-        page
     }
 
-    /// Record by record, so that what is broken can be named and the rest counts.
-    fn read_apart(body: &[u8], is_array: bool, first: &serde_json::Error) -> Result<Self, FetchError> {
-        #[derive(Deserialize)]
-        struct Apart<'a> {
-            #[serde(borrow, deserialize_with = "wire::nullable_list")]
-            conversations: Vec<&'a RawValue>,
-            #[serde(borrow, default)]
-            cursor: wire::Text<'a>,
-            #[serde(default)]
-            next_offset: wire::Number,
-        }
-
-        // Bytes that are no UTF-8 belong to one record, too.
-        let text = String::from_utf8_lossy(body);
-        let apart = if is_array {
-            serde_json::from_str(&text).map(|records| Apart {
-                conversations: records,
-                cursor: wire::Text::default(),
-                next_offset: wire::Number::default(),
-            })
+    fn read_json(body: &[u8]) -> Result<Self, serde_json::Error> {
+        let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+        let in_one_go = if is_array {
+            serde_json::from_slice::<Records<InOneGo>>(body).map(Self::bare)
         } else {
-            serde_json::from_str(&text)
+            serde_json::from_slice::<wire::Page<'_, Records<InOneGo>>>(body).map(Self::paged)
         };
-        let apart: Apart<'_> = apart.map_err(|_| FetchError::bad_payload(describe(body, first)))?;
-        Ok(Self::of(
-            apart.conversations.iter().map(|record| read_one(record.get())),
-            apart.cursor,
-            apart.next_offset,
-        ))
+        in_one_go.or_else(|first| {
+            // Bytes that are no UTF-8 belong to one record, too.
+            let text = String::from_utf8_lossy(body);
+            let apart = if is_array {
+                serde_json::from_str::<Records<Apart>>(&text).map(Self::bare)
+            } else {
+                serde_json::from_str::<wire::Page<'_, Records<Apart>>>(&text).map(Self::paged)
+            };
+            apart.map_err(|_| first)
+        })
+    }
+
+    fn bare<R>(records: Records<R>) -> Self {
+        Self { form: Form::Bare, ..records.page }
+    }
+
+    fn paged<R>(page: wire::Page<'_, Records<R>>) -> Self {
+        let is_silent = page.cursor.is_none() && page.next_offset.is_none();
+        Self {
+            cursor: page.cursor.map(|cursor| cursor.0.into_owned()).filter(|cursor| !cursor.is_empty()),
+            next_offset: page.next_offset.and_then(|offset| offset.0).and_then(whole),
+            form: if is_silent { Form::Silent } else { Form::Paged },
+            ..page.conversations.page
+        }
+    }
+
+    fn take(&mut self, record: Result<Conversation, Rejected>) {
+        match record {
+            Ok(conversation) => self.conversations.push(conversation),
+            Err(rejected) => self.rejected.push(rejected),
+        }
     }
 }
 
-fn read_one(record: &str) -> Result<Conversation, Rejected> {
-    match serde_json::from_str::<wire::Conversation<'_>>(record) {
-        Ok(record) => Conversation::try_from(&record),
-        Err(_) => {
-            let named: Option<wire::Named<'_>> = serde_json::from_str(record).ok();
-            let id = named.and_then(|named| printable(&named.id.0));
-            Err(Rejected { id, kind: RejectedKind::BadShape })
+/// The list of records, each read as `R` does and taken into a page that is otherwise empty. It must be there, but may be
+/// null.
+struct Records<R> {
+    page: Page,
+    how: PhantomData<R>,
+}
+
+/// A way to read a record.
+trait Read<'de> {
+    type Record: Deserialize<'de>;
+    fn read(record: Self::Record, into: &mut Page);
+}
+
+/// With the page, which fails if the record does.
+struct InOneGo;
+
+/// On its own, and field by field if need be.
+struct Apart;
+
+impl<'de> Read<'de> for InOneGo {
+    type Record = wire::Conversation<'de>;
+
+    fn read(record: Self::Record, into: &mut Page) {
+        into.take(Conversation::try_from(&record));
+    }
+}
+
+impl<'de> Read<'de> for Apart {
+    type Record = &'de RawValue;
+
+    fn read(record: Self::Record, into: &mut Page) {
+        if let Ok(record) = serde_json::from_str::<wire::Conversation<'_>>(record.get()) {
+            return into.take(Conversation::try_from(&record));
         }
+        let Some((record, unread)) = by_field::read(record) else {
+            return into.take(Err(Rejected { id: None, kind: RejectedKind::BadShape }));
+        };
+        let conversation = Conversation::try_from(&record);
+        if conversation.is_ok() && !unread.is_empty() {
+            into.in_part.push(InPart { id: printable(&record.id.0), unread });
+        }
+        into.take(conversation);
+    }
+}
+
+impl<'de, R: Read<'de>> Deserialize<'de> for Records<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RecordsVisitor(PhantomData))
+    }
+}
+
+struct RecordsVisitor<R>(PhantomData<R>);
+
+impl<'de, R: Read<'de>> Visitor<'de> for RecordsVisitor<R> {
+    type Value = Records<R>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of conversations")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Records { page: Page::default(), how: PhantomData })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut page = Page::default();
+        while page.len() < MOST_RECORDS {
+            match list.next_element()? {
+                Some(record) => R::read(record, &mut page),
+                None => break,
+            }
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            page.left_out += 1;
+        }
+        Ok(Records { page, how: PhantomData })
     }
 }
 
@@ -153,97 +238,4 @@ fn describe(body: &[u8], error: &serde_json::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn good(id: &str) -> String {
-        format!(
-            r#"{{"id":"{id}","started_at":"2026-08-20T09:15:02Z","in_progress":false,"total_duration":60}}"#
-        )
-    }
-
-    #[test]
-    fn a_broken_record_spoils_only_itself() {
-        for (broken, id, kind) in [
-            (
-                r#"{"id":"X","started_at":"2026-08-20T09:15:02Z","turns":"none"}"#,
-                Some("X"),
-                RejectedKind::BadShape,
-            ),
-            (r#"{"id":"X","id":"Y","started_at":"2026-08-20T09:15:02Z"}"#, None, RejectedKind::BadShape),
-            (
-                r#"{"id":"X","started_at":"2026-08-20T09:15:02Z","turns":[5]}"#,
-                Some("X"),
-                RejectedKind::BadShape,
-            ),
-            (r#"{"id":"X"}"#, Some("X"), RejectedKind::BadStart),
-            (r#"{"id":"X","started_at":"soon"}"#, Some("X"), RejectedKind::BadStart),
-            (r#"{"id":"X","started_at":"0001-01-01T00:00:00Z"}"#, Some("X"), RejectedKind::BadStart),
-            (r#"{"started_at":"2026-08-20T09:15:02Z"}"#, None, RejectedKind::BadId),
-            (r#"{"id":{},"started_at":"2026-08-20T09:15:02Z"}"#, None, RejectedKind::BadId),
-            ("7", None, RejectedKind::BadShape),
-            ("null", None, RejectedKind::BadShape),
-            (r#""text""#, None, RejectedKind::BadShape),
-            ("[[]]", None, RejectedKind::BadId),
-            (
-                r#"{"id":"X","total_duration":1e999,"started_at":"2026-08-20T09:15:02Z"}"#,
-                None,
-                RejectedKind::BadShape,
-            ),
-        ] {
-            let body =
-                format!(r#"{{"conversations":[{},{broken},{}],"cursor":"next"}}"#, good("A"), good("B"));
-            let page = Page::read(body.as_bytes()).unwrap();
-            let ids: Vec<_> =
-                page.conversations.iter().map(|conversation| conversation.id.as_str()).collect();
-            assert_eq!(ids, ["A", "B"], "{broken}");
-            assert_eq!(page.rejected.len(), 1, "{broken}");
-            let rejected = page.rejected.first().unwrap();
-            assert_eq!((rejected.kind, page.cursor.as_deref()), (kind, Some("next")), "{broken}");
-            if id.is_some() {
-                assert_eq!(rejected.id.as_deref(), id, "{broken}");
-            }
-        }
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_spoil_no_other_record() {
-        let mut body = br#"{"conversations":["#.to_vec();
-        body.extend(good("A").bytes());
-        body.extend(b",{\"id\":\"X\xff\",\"started_at\":\"2026-08-20T09:15:02Z\"}]}");
-        let page = Page::read(&body).unwrap();
-        assert_eq!(page.conversations.len(), 2);
-    }
-
-    #[test]
-    fn the_shapes_of_a_page() {
-        let count = |body: &str| Page::read(body.as_bytes()).map(|page| page.conversations.len());
-        assert_eq!(count(&format!("[{},{}]", good("A"), good("B"))), Ok(2));
-        assert_eq!(count(r#"{"conversations":null}"#), Ok(0));
-        assert_eq!(count(r#"{"conversations":[],"cursor":null,"descriptions":{"id":"the id"}}"#), Ok(0));
-        for (body, expected) in [
-            ("", "is empty"),
-            ("<html><body>Bad gateway</body></html>", "is HTML"),
-            (r#"{"conversations":[{"id":"A""#, "is cut off after"),
-            (r#"{"success":false,"error":"no"}"#, "expected an object with \"conversations\""),
-        ] {
-            let message = Page::read(body.as_bytes()).unwrap_err().message;
-            assert!(message.contains(expected), "{body} gives {message}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_body_makes_it_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Page::read(&body);
-        }
-
-        #[test]
-        fn no_cut_makes_it_panic(cut in 0usize..400) {
-            let body = format!(r#"{{"conversations":[{},{}],"cursor":"x"}}"#, good("A"), good("B"));
-            let _ = Page::read(body.as_bytes().get(..cut).unwrap_or(body.as_bytes()));
-        }
-    }
-}
+mod tests;

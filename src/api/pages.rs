@@ -12,12 +12,13 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 
 use super::client::{Access, Client, LIST};
 use super::error::FetchError;
-use super::page::Page;
+use super::page::{Form, Page};
+use super::rejects::Rejects;
 use super::request::{PageRequest, Position};
 use super::server_clock::ServerClock;
 use super::window::{Filter, Window};
 use crate::clock::Clock;
-use crate::conversation::{Conversation, Rejected};
+use crate::conversation::Conversation;
 use crate::events::{Events, RequestFailure};
 use crate::target::TargetKey;
 
@@ -63,12 +64,19 @@ pub struct Walked {
     /// Conversations, in no order, each once.
     pub conversations: Vec<Conversation>,
     /// Records that cannot be counted.
-    pub rejected: Vec<Rejected>,
+    pub rejected: Rejects,
     /// Whether the last page was reached.
     pub complete: bool,
 }
 
-/// What to do when there is more than a walk may hold.
+impl Walked {
+    /// Records of either kind.
+    fn len(&self) -> usize {
+        self.conversations.len() + self.rejected.len()
+    }
+}
+
+/// What to do when there is more than a walk may hold, in records of either kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// Stop there; what was read is of use.
@@ -109,20 +117,41 @@ impl List {
             let request = PageRequest { window, filter, limit: self.page_size, position: &way.position };
             let page = self.page_with_retries(&request).await?;
             let next = way.after(&page, self.page_size)?;
-            walked.conversations.extend(page.conversations);
-            walked.rejected.extend(page.rejected);
+            let left_out = page.left_out;
+            self.take(page, &mut walked);
+            if left_out > 0 {
+                // So long a page comes only from an API that knows no limit, and there is nothing to read on from.
+                return match limit {
+                    Limit::StopAt(_) => Ok(walked),
+                    Limit::RefuseAt(most) => Err(WalkError::TooLarge(most)),
+                    Limit::None => Err(too_long(walked.len() + left_out).into()),
+                };
+            }
             let Some(next) = next else {
                 walked.complete = true;
                 return Ok(walked);
             };
             way.position = next;
             match limit {
-                Limit::StopAt(most) if walked.conversations.len() >= most => return Ok(walked),
-                Limit::RefuseAt(most) if walked.conversations.len() > most => {
+                Limit::StopAt(most) if walked.len() >= most => return Ok(walked),
+                Limit::RefuseAt(most) if walked.len() > most => {
                     return Err(WalkError::TooLarge(most));
                 }
                 Limit::StopAt(_) | Limit::RefuseAt(_) | Limit::None => {}
             }
+        }
+    }
+
+    /// Adds a page, and tells of what nobody else will tell.
+    fn take(&self, page: Page, walked: &mut Walked) {
+        for in_part in &page.in_part {
+            self.events.read_in_part(&self.target, in_part.id.as_deref(), &in_part.unread);
+        }
+        walked.conversations.extend(page.conversations);
+        for rejected in walked.rejected.take(page.rejected) {
+            let detail = "one of more than a walk keeps by name";
+            let (id, kind) = (rejected.id.as_deref(), rejected.kind.as_str());
+            self.events.record_rejected(&self.target, id, kind, &detail);
         }
     }
 
@@ -163,6 +192,12 @@ impl List {
     }
 }
 
+fn too_long(records: usize) -> FetchError {
+    FetchError::bad_payload(format!(
+        "one page holds {records} records, more than any that was asked for; the stretch is read again later"
+    ))
+}
+
 /// Offsets drift while pages are read: when a conversation begins, the last record of a page may come again on the next.
 /// Of such sights the last is kept, which is the newest. What an earlier one showed more of is not lost by that: if it is
 /// still so, a recheck adds it.
@@ -181,14 +216,22 @@ pub(crate) struct Way {
     pub(crate) position: Position,
     cursors: HashSet<String>,
     empty_pages: u32,
+    /// The API does not say where the next page is.
+    is_probing: bool,
 }
 
 impl Way {
     /// Where the page after `page` is; none after the last.
     pub(crate) fn after(&mut self, page: &Page, limit: NonZeroU16) -> Result<Option<Position>, FetchError> {
         self.empty_pages = if page.is_empty() { self.empty_pages + 1 } else { 0 };
-        if page.is_bare && page.len() >= usize::from(limit.get()) {
-            return self.after_full_bare(page);
+        if page.len() >= usize::from(limit.get()) {
+            // Where it said so for the page before, a page that says nothing is the last.
+            let is_untold = self.is_probing || self.position == Position::First;
+            match page.form {
+                Form::Bare => return self.after_full_bare(page).map(Some),
+                Form::Silent if is_untold => return Ok(self.after_full_silent(page)),
+                Form::Silent | Form::Paged => {}
+            }
         }
         match (&self.position, &page.cursor, page.next_offset) {
             (Position::First | Position::Cursor(_), Some(cursor), _) => {
@@ -216,28 +259,41 @@ impl Way {
 
 impl Way {
     /// A bare list as long as was asked for may have been cut there: ask on by offset.
-    fn after_full_bare(&mut self, page: &Page) -> Result<Option<Position>, FetchError> {
-        let first = page.conversations.first().map(|conversation| conversation.id.to_string());
-        if !self.cursors.insert(first.unwrap_or_default()) {
-            return Err(FetchError::bad_payload(
+    fn after_full_bare(&mut self, page: &Page) -> Result<Position, FetchError> {
+        self.further(page).ok_or_else(|| {
+            FetchError::bad_payload(
                 "the API answers a bare list, as long as was asked for, and ignores offset: what follows cannot be had; raise polling.page_size",
-            ));
-        }
+            )
+        })
+    }
+
+    /// As a bare list. But what comes again here is no error: an object that could say where to go on, and does not, is
+    /// mostly the last.
+    fn after_full_silent(&mut self, page: &Page) -> Option<Position> {
+        self.is_probing = true;
+        self.further(page)
+    }
+
+    /// Where the page after this one is by offset; none if it has been here before.
+    fn further(&mut self, page: &Page) -> Option<Position> {
+        let first = page.conversations.first().map(|conversation| conversation.id.to_string());
+        let first = first.or_else(|| page.rejected.first().and_then(|rejected| rejected.id.clone()));
         let before = match self.position {
             Position::Offset(before) => before,
             Position::First | Position::Cursor(_) => 0,
         };
-        Ok(Some(Position::Offset(before + page.len() as u64)))
+        let is_new = self.cursors.insert(first.unwrap_or_default());
+        is_new.then_some(Position::Offset(before + page.len() as u64))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversation::Phase;
+    use crate::conversation::{Phase, RejectedKind};
 
     fn page(records: usize, cursor: Option<&str>, next_offset: Option<u64>) -> Page {
-        let rejected = Rejected { id: None, kind: crate::conversation::RejectedKind::BadId };
+        let rejected = crate::conversation::Rejected { id: None, kind: RejectedKind::BadId };
         Page {
             rejected: vec![rejected; records],
             cursor: cursor.map(str::to_owned),
@@ -307,6 +363,30 @@ mod tests {
         assert_eq!(follow(&pages), Ok(vec![Position::Offset(2), Position::Offset(4)]));
         let ignored = [bare(&["A", "B"]), bare(&["A", "B"])];
         assert!(follow(&ignored).unwrap_err().contains("ignores offset"));
+    }
+
+    #[test]
+    fn a_full_page_that_does_not_say_what_follows_is_asked_on_by_offset_until_one_is_not_full_or_comes_again()
+    {
+        let silent = |ids: &[&str]| {
+            let records =
+                ids.iter().map(|id| format!(r#"{{"id":"{id}","started_at":"2026-08-20T09:15:02Z"}}"#));
+            let records = records.collect::<Vec<_>>().join(",");
+            Page::read(format!(r#"{{"conversations":[{records}]}}"#).as_bytes()).unwrap()
+        };
+        let two_more = || Ok(vec![Position::Offset(2), Position::Offset(4)]);
+        assert_eq!(follow(&[silent(&["A", "B"]), silent(&["C", "D"]), silent(&["E"])]), two_more());
+        assert_eq!(follow(&[silent(&["A", "B"]), silent(&["C", "D"]), silent(&[])]), two_more());
+        let ignored = [silent(&["A", "B"]), silent(&["A", "B"]), silent(&["A", "B"])];
+        assert_eq!(follow(&ignored), Ok(vec![Position::Offset(2)]));
+        assert_eq!(follow(&[silent(&["A"])]), Ok(vec![]));
+        // After a cursor, its absence is an answer; and so is an empty one.
+        assert_eq!(follow(&[page(2, Some("a"), None), silent(&["C", "D"])]), Ok(vec![cursor("a")]));
+        assert_eq!(follow(&[page(2, None, Some(2)), silent(&["C", "D"])]), Ok(vec![Position::Offset(2)]));
+        for last in [r#""cursor":null"#, r#""cursor":"""#, r#""next_offset":null"#] {
+            let body = format!(r#"{{"conversations":[{{"id":"A"}},{{"id":"B"}}],{last}}}"#);
+            assert_eq!(follow(&[Page::read(body.as_bytes()).unwrap()]), Ok(vec![]), "{last}");
+        }
     }
 
     #[test]

@@ -1,32 +1,33 @@
 //! The Conversations API as it is on the wire: what the service sends, read typed and borrowed from the bytes of a page.
 //!
-//! Owns: the tolerance for every shape that was documented or recorded (`research`: number or object, string or list, null
-//! or ""). A field in an unknown shape counts as absent; only a record without an id or a start is refused, later, by the
-//! domain. Never: meaning. What the fields amount to is decided in `conversation.rs`.
+//! Owns: the tolerance for every shape that was documented or recorded (number or object, string or list, null or ""), in
+//! one go and fast. A record with a field that cannot be read even so is read again by `by_field`, without that field; only
+//! one without an id or a start is refused, later, by the domain. Never: meaning. What the fields amount to is decided in
+//! `conversation.rs`.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// One page of `GET /v{1,2,3}/{account}/{project}/conversations`.
 #[derive(Debug, Deserialize)]
-pub struct Page<'a> {
+#[serde(bound(deserialize = "List: Deserialize<'de>"))]
+pub struct Page<'a, List> {
     /// The records; the only required key.
-    #[serde(borrow, deserialize_with = "nullable_list")]
-    pub conversations: Vec<Conversation<'a>>,
-    /// Where the next page starts; null, absent or "" on the last one.
-    #[serde(borrow, default)]
-    pub cursor: Text<'a>,
-    /// The legacy way to the next page.
-    #[serde(default)]
-    pub next_offset: Number,
+    pub conversations: List,
+    /// Where the next page starts; null, absent or "" on the last one. None only if the key is absent.
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub cursor: Option<Text<'a>>,
+    /// The legacy way to the next page; none only if the key is absent.
+    #[serde(default, deserialize_with = "present")]
+    pub next_offset: Option<Number>,
 }
 
 /// One record, `ConversationSummaryResponse` in the vendor's OpenAPI file. Texts that could hold personal data are never
 /// kept, only skipped.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct Conversation<'a> {
     /// `id`
     #[serde(borrow, default)]
@@ -101,21 +102,9 @@ pub struct Turn<'a> {
     pub barge_in: Flag,
 }
 
-/// Only the name of a record, for naming one that could not be read.
-#[derive(Debug, Deserialize)]
-pub struct Named<'a> {
-    /// `id`
-    #[serde(borrow, default)]
-    pub id: Text<'a>,
-}
-
-/// A list that must be there, but may be null.
-pub(super) fn nullable_list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+/// A key that is there, whatever stands behind it.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A text; null, absent and any other shape are the empty text, a number or boolean its spelling.
@@ -149,9 +138,37 @@ pub struct Handoff<'a> {
     pub destination: Cow<'a, str>,
 }
 
-/// `turns`: a list; null is no turns. A null within it is an empty turn, since it happened.
+/// `turns`: a list; null and every other form of nothing is no turns. A null within it is an empty turn, since it happened.
 #[derive(Debug, Default)]
-pub struct Turns<'a>(pub Vec<Turn<'a>>);
+pub struct Turns<'a> {
+    /// The turns, up to [`Turns::MOST`].
+    pub list: Vec<Turn<'a>>,
+    /// How many there were beyond these.
+    pub beyond: usize,
+}
+
+impl<'a> Turns<'a> {
+    /// No call has so many; more are only counted, because a short text can hold millions.
+    pub const MOST: usize = 10_000;
+
+    /// How many there were.
+    pub fn len(&self) -> usize {
+        self.list.len() + self.beyond
+    }
+
+    /// Whether there were none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn push(&mut self, turn: Turn<'a>) {
+        if self.list.len() < Self::MOST {
+            self.list.push(turn);
+        } else {
+            self.beyond += 1;
+        }
+    }
+}
 
 /// What any JSON value can be, with containers skipped unless asked for. All lenient types above are made from it, so
 /// that the tolerance is written once.
@@ -273,45 +290,27 @@ impl<'de> Deserialize<'de> for Presence {
             type Value = bool;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any JSON value")
+                f.write_str("a text or null")
             }
 
-            fn visit_str<E>(self, value: &str) -> Result<bool, E> {
-                Ok(!value.trim().is_empty())
-            }
-
-            fn visit_unit<E>(self) -> Result<bool, E> {
+            fn visit_none<E>(self) -> Result<bool, E> {
                 Ok(false)
             }
 
-            fn visit_bool<E>(self, _: bool) -> Result<bool, E> {
-                Ok(true)
+            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+                // Bytes, because what was said may have been cut in the middle of a character.
+                deserializer.deserialize_bytes(self)
             }
 
-            fn visit_u64<E>(self, _: u64) -> Result<bool, E> {
-                Ok(true)
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<bool, E> {
-                Ok(true)
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<bool, E> {
-                Ok(true)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(true)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
-                while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(true)
+            fn visit_bytes<E>(self, text: &[u8]) -> Result<bool, E> {
+                let is_blank = |byte: &u8| byte.is_ascii_whitespace();
+                let first = text.iter().find(|byte| !is_blank(byte));
+                // Beyond ASCII there are blanks as well.
+                Ok(first.is_some_and(u8::is_ascii) || !String::from_utf8_lossy(text).trim().is_empty())
             }
         }
 
-        deserializer.deserialize_any(PresenceVisitor).map(Self)
+        deserializer.deserialize_option(PresenceVisitor).map(Self)
     }
 }
 
@@ -320,6 +319,8 @@ struct ObjectOr<T>(std::marker::PhantomData<T>);
 
 /// What the object form of a field offers, key by key.
 trait FromObject<'a>: Default {
+    /// All others are skipped.
+    const KEYS: &'static [&'static str];
     fn from_scalar(scalar: Scalar<'a>) -> Self;
     fn take(&mut self, key: &str, value: Scalar<'a>);
     fn complete(self) -> Self;
@@ -367,7 +368,11 @@ impl<'de, T: FromObject<'de>> Visitor<'de> for ObjectOr<T> {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<T, A::Error> {
         let mut found = T::default();
         while let Some(Text(key)) = object.next_key::<Text<'de>>()? {
-            found.take(&key, object.next_value::<AnyScalar<'de>>()?.0);
+            if T::KEYS.contains(&&*key) {
+                found.take(&key, object.next_value::<AnyScalar<'de>>()?.0);
+            } else {
+                object.next_value::<IgnoredAny>()?;
+            }
         }
         Ok(found.complete())
     }
@@ -382,6 +387,8 @@ impl<'de> Deserialize<'de> for AnyScalar<'de> {
 }
 
 impl<'a> FromObject<'a> for Latency {
+    const KEYS: &'static [&'static str] = &["perceived_latency"];
+
     fn from_scalar(scalar: Scalar<'a>) -> Self {
         Self(match scalar {
             Scalar::Number(number) => Some(number),
@@ -390,10 +397,8 @@ impl<'a> FromObject<'a> for Latency {
         })
     }
 
-    fn take(&mut self, key: &str, value: Scalar<'a>) {
-        if key == "perceived_latency" {
-            *self = Self::from_scalar(value);
-        }
+    fn take(&mut self, _: &str, value: Scalar<'a>) {
+        *self = Self::from_scalar(value);
     }
 
     fn complete(self) -> Self {
@@ -402,6 +407,8 @@ impl<'a> FromObject<'a> for Latency {
 }
 
 impl<'a> FromObject<'a> for Handoff<'a> {
+    const KEYS: &'static [&'static str] = &["reason", "handoff_reason", "destination", "handoff_destination"];
+
     fn from_scalar(scalar: Scalar<'a>) -> Self {
         let happened = match scalar {
             Scalar::Bool(value) => Some(value),
@@ -416,8 +423,7 @@ impl<'a> FromObject<'a> for Handoff<'a> {
         if let Scalar::Text(text) = value {
             match key {
                 "reason" | "handoff_reason" => self.reason = text,
-                "destination" | "handoff_destination" => self.destination = text,
-                _ => {}
+                _ => self.destination = text,
             }
         }
     }
@@ -445,18 +451,42 @@ impl<'de: 'a, 'a> Deserialize<'de> for Turns<'a> {
         struct TurnsVisitor;
 
         impl<'de> Visitor<'de> for TurnsVisitor {
-            type Value = Vec<Turn<'de>>;
+            type Value = Turns<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of turns")
             }
 
             fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Vec::new())
+                Ok(Turns::default())
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+                if value {
+                    Err(E::invalid_type(Unexpected::Bool(value), &self))
+                } else {
+                    Ok(Turns::default())
+                }
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                if text.trim().is_empty() {
+                    Ok(Turns::default())
+                } else {
+                    Err(E::invalid_type(Unexpected::Other("text"), &self))
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+                match object.next_key::<IgnoredAny>()? {
+                    None => Ok(Turns::default()),
+                    Some(_) => Err(A::Error::invalid_type(Unexpected::Map, &self)),
+                }
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut turns = Vec::with_capacity(list.size_hint().unwrap_or(12).min(64));
+                let room = list.size_hint().unwrap_or(12).min(64);
+                let mut turns = Turns { list: Vec::with_capacity(room), beyond: 0 };
                 while let Some(turn) = list.next_element::<Option<Turn<'de>>>()? {
                     turns.push(turn.unwrap_or_default());
                 }
@@ -464,6 +494,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Turns<'a> {
             }
         }
 
-        deserializer.deserialize_any(TurnsVisitor).map(Self)
+        deserializer.deserialize_any(TurnsVisitor)
     }
 }

@@ -5,9 +5,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn read(fields: &str) -> Facts {
-    let json = format!(r#"{{"id":"CA01","started_at":"2026-08-20T09:15:02Z","in_progress":false{fields}}}"#);
-    let record: wire::Conversation<'_> = serde_json::from_str(&json).unwrap();
-    Conversation::try_from(&record).unwrap().facts
+    let json =
+        format!(r#"[{{"id":"CA01","started_at":"2026-08-20T09:15:02Z","in_progress":false{fields}}}]"#);
+    let mut page = crate::api::page::Page::read(json.as_bytes()).unwrap();
+    page.conversations.pop().unwrap().facts
 }
 
 fn seconds(reply: &Reply) -> f64 {
@@ -139,6 +140,27 @@ fn a_count_beyond_all_reason_is_no_count() {
         assert_eq!(read(&format!(r#","num_turns":{count}"#)).turns, expected, "{count}");
     }
     assert_eq!(read(r#","num_turns":4294967295,"num_ood":1e9,"turns":[{}]"#).ood_turns, 0);
+}
+
+#[test]
+fn names_are_cut_to_the_length_of_a_label() {
+    let long = "ä".repeat(1_000_000);
+    let facts = read(&format!(
+        r#","channel":"{long}","variant_name":"{long}","handoff":true,"handoff_reason":"{long}","handoff_destination":" {long}""#
+    ));
+    let handoff = facts.handoff.unwrap();
+    for kept in [facts.channel.unwrap(), facts.variant.unwrap(), handoff.reason, handoff.destination] {
+        assert_eq!(&*kept, "ä".repeat(128));
+    }
+}
+
+#[test]
+fn a_cut_leaves_no_part_of_a_telephone_number_behind() {
+    for before in [100, 118, 124, 128] {
+        let reason = format!("{} +44 20 7946 0958 {}", "x".repeat(before), "y".repeat(300));
+        let facts = read(&format!(r#","handoff":true,"handoff_reason":"{reason}""#));
+        assert_eq!(&*facts.handoff.unwrap().reason, telephone::MASK, "{before}");
+    }
 }
 
 proptest! {

@@ -13,6 +13,7 @@ pub enum Event {
     CommitFailed,
     ConfigRejected,
     ConfigReloaded,
+    ConnectionDisplaced,
     ConnectionRefused,
     ConversationStuck,
     ConversationVanished,
@@ -21,6 +22,7 @@ pub enum Event {
     PollFailed,
     PollerPanicked,
     ProblemStarted,
+    ReadInPart,
     RecordRejected,
     RequestFailed,
     RequestLimited,
@@ -32,7 +34,7 @@ pub enum Event {
 
 impl Event {
     /// All events, sorted by name.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::AcceptFailed,
         Self::AuthenticationFailed,
         Self::CatchingUp,
@@ -40,6 +42,7 @@ impl Event {
         Self::CommitFailed,
         Self::ConfigRejected,
         Self::ConfigReloaded,
+        Self::ConnectionDisplaced,
         Self::ConnectionRefused,
         Self::ConversationStuck,
         Self::ConversationVanished,
@@ -48,6 +51,7 @@ impl Event {
         Self::PollFailed,
         Self::PollerPanicked,
         Self::ProblemStarted,
+        Self::ReadInPart,
         Self::RecordRejected,
         Self::RequestFailed,
         Self::RequestLimited,
@@ -67,6 +71,7 @@ impl Event {
             Self::CommitFailed => "commit_failed",
             Self::ConfigRejected => "config_rejected",
             Self::ConfigReloaded => "config_reloaded",
+            Self::ConnectionDisplaced => "connection_displaced",
             Self::ConnectionRefused => "connection_refused",
             Self::ConversationStuck => "conversation_stuck",
             Self::ConversationVanished => "conversation_vanished",
@@ -75,6 +80,7 @@ impl Event {
             Self::PollFailed => "poll_failed",
             Self::PollerPanicked => "poller_panicked",
             Self::ProblemStarted => "problem_started",
+            Self::ReadInPart => "read_in_part",
             Self::RecordRejected => "record_rejected",
             Self::RequestFailed => "request_failed",
             Self::RequestLimited => "request_limited",

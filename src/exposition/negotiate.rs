@@ -2,8 +2,8 @@
 //!
 //! Owns: the choice. Pure. Never: the bytes that are chosen.
 //!
-//! Weights decide, then the scraper's order. Who names nothing that we have gets the text format 0.0.4, as Prometheus' own
-//! libraries answer, rather than a refusal. All our names are legal everywhere, so every escaping scheme leaves them as they
+//! Weights decide, then the scraper's order. What a range with weight 0 names is not sent for the sake of a wider one. Who
+//! names nothing that we have gets the text format 0.0.4, as Prometheus' own libraries answer, rather than a refusal. All our names are legal everywhere, so every escaping scheme leaves them as they
 //! are: the scheme that was asked for is confirmed, and changes nothing else.
 //!
 //! Source: "Content negotiation" and "Exposition formats" of the Prometheus documentation; RFC 9110, section 12.5.
@@ -40,10 +40,19 @@ const PROTOBUF: &str =
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
 const ESCAPINGS: [&str; 4] = ["allow-utf-8", "underscores", "dots", "values"];
 
+/// A format under the media type that was asked for.
+type Offer = (Format, &'static str);
+
 fn media<'a>(accept: impl Iterator<Item = &'a str>) -> (Format, String) {
+    let ranges: Vec<Item<'a>> = accept.flat_map(items).collect();
+    let is_refused = |offer: &Offer, above: Width| {
+        let refusals = ranges.iter().filter(|range| range.weight == 0.0 && Width::of(range) < above);
+        refusals.flat_map(offers).any(|(_, refused)| *refused == offer.1)
+    };
     let mut best: Option<(f64, Format, String)> = None;
-    for range in accept.flat_map(items) {
-        let Some((format, content_type)) = offer(&range) else { continue };
+    for range in &ranges {
+        let offered = offers(range).iter().find(|offer| !is_refused(offer, Width::of(range)));
+        let Some(&(format, content_type)) = offered else { continue };
         if range.weight > best.as_ref().map_or(0.0, |(weight, ..)| *weight) {
             let escaping = range.parameter("escaping").unwrap_or_default();
             let content_type = match ESCAPINGS.iter().find(|known| known.eq_ignore_ascii_case(escaping)) {
@@ -56,29 +65,50 @@ fn media<'a>(accept: impl Iterator<Item = &'a str>) -> (Format, String) {
     best.map_or_else(|| (Format::Text, TEXT.to_owned()), |(_, format, content_type)| (format, content_type))
 }
 
-/// What we have for a media range.
-fn offer(range: &Item<'_>) -> Option<(Format, &'static str)> {
+/// How much a media range covers; the narrower one says more about a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Width {
+    Version,
+    Type,
+    Kind,
+    All,
+}
+
+impl Width {
+    fn of(range: &Item<'_>) -> Self {
+        match range.name {
+            "*/*" => Self::All,
+            kind if kind.ends_with("/*") => Self::Kind,
+            _ if range.parameter("version").is_some() => Self::Version,
+            _ => Self::Type,
+        }
+    }
+}
+
+/// What we have for a media range, the most common first.
+fn offers(range: &Item<'_>) -> &'static [Offer] {
     let version = range.parameter("version");
     match range.name.to_ascii_lowercase().as_str() {
         "text/plain" => match version {
-            None | Some("0.0.4") => Some((Format::Text, TEXT)),
-            Some("1.0.0") => Some((Format::Text, TEXT_1)),
-            Some(_) => None,
+            None | Some("0.0.4") => &[(Format::Text, TEXT)],
+            Some("1.0.0") => &[(Format::Text, TEXT_1)],
+            Some(_) => &[],
         },
         "application/openmetrics-text" => match version {
-            None | Some("1.0.0") => Some((Format::OpenMetrics, OPENMETRICS_1)),
-            Some("0.0.1") => Some((Format::OpenMetrics, OPENMETRICS_0)),
-            Some("2.0.0") => Some((Format::OpenMetrics2, OPENMETRICS_2)),
-            Some(_) => None,
+            None | Some("1.0.0") => &[(Format::OpenMetrics, OPENMETRICS_1)],
+            Some("0.0.1") => &[(Format::OpenMetrics, OPENMETRICS_0)],
+            Some("2.0.0") => &[(Format::OpenMetrics2, OPENMETRICS_2)],
+            Some(_) => &[],
         },
         "application/vnd.google.protobuf" => {
             let is_ours =
                 range.parameter("proto").is_none_or(|proto| proto == "io.prometheus.client.MetricFamily")
                     && range.parameter("encoding").is_none_or(|encoding| encoding == "delimited");
-            is_ours.then_some((Format::Protobuf, PROTOBUF))
+            if is_ours { &[(Format::Protobuf, PROTOBUF)] } else { &[] }
         }
-        "*/*" | "text/*" => Some((Format::Text, TEXT)),
-        _ => None,
+        "*/*" => &[(Format::Text, TEXT), (Format::OpenMetrics, OPENMETRICS_1), (Format::Protobuf, PROTOBUF)],
+        "text/*" => &[(Format::Text, TEXT)],
+        _ => &[],
     }
 }
 

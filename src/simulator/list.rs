@@ -87,7 +87,8 @@ impl Listing<'_> {
     fn ask(&self, newest_first: bool) -> Ask {
         let end = self.query.end_time.map(|end| match self.project.quirks.end_time {
             EndBound::Inclusive => end,
-            EndBound::Exclusive => end - TimeDelta::microseconds(1),
+            // Nothing is before the beginning of time.
+            EndBound::Exclusive => end.checked_sub_signed(TimeDelta::microseconds(1)).unwrap_or(end),
         });
         Ask {
             env: self.query.client_env,
@@ -242,7 +243,11 @@ impl Listing<'_> {
         let with_cursor = cursors(self.version, quirks);
         let going_on =
             rows.more || (quirks.empty_last_page && rows.page.rows > 0) || trick == Trick::EmptyPage;
-        let offsets = quirks.paging != Paging::CursorOnly || !with_cursor;
+        let offsets = match quirks.paging {
+            Paging::CursorAndOffset | Paging::OffsetOnly => true,
+            Paging::CursorOnly => !with_cursor,
+            Paging::OffsetUnsaid => false,
+        };
         let body = &mut rows.page.body;
         if going_on && offsets && self.query.cursor.is_none() {
             let next = self.query.offset.saturating_add(rows.page.rows);

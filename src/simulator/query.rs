@@ -138,7 +138,7 @@ impl Query {
 
 /// Whether this project pages with cursors in this version.
 pub(crate) fn cursors(version: ApiVersion, quirks: &Quirks) -> bool {
-    let offered = quirks.paging != Paging::OffsetOnly;
+    let offered = !matches!(quirks.paging, Paging::OffsetOnly | Paging::OffsetUnsaid);
     match version {
         ApiVersion::V1 => false,
         ApiVersion::V2 => offered && quirks.chunked,

@@ -112,6 +112,8 @@ pub enum Paging {
     CursorOnly,
     /// No `cursor` key; one that is sent has no effect.
     OffsetOnly,
+    /// As `OffsetOnly`, and no `next_offset` key either: whoever reads on has to know that `offset` works.
+    OffsetUnsaid,
 }
 
 /// Whether a bound belongs to the window.

@@ -14,3 +14,4 @@ mod protobuf_model;
 mod records;
 mod stories;
 mod support;
+mod walks;

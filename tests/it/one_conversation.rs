@@ -33,7 +33,7 @@ fn one_conversation_from_json_to_a_line_of_text() {
     // and of what was said it reads no more than whether something was.
     let bytes = include_bytes!("../fixtures/api/transferred_after_three_turns.json");
     let record: wire::Conversation<'_> = serde_json::from_slice(bytes).unwrap();
-    let last_turn = record.turns.0.last().unwrap();
+    let last_turn = record.turns.list.last().unwrap();
     let read = format!(
         "{:?} {:?}\nlast turn: user_input {:?}, {:?}, barge_in {:?}",
         record.id, record.total_duration, last_turn.user_input, last_turn.latency, last_turn.barge_in

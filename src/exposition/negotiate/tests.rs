@@ -70,6 +70,27 @@ fn weights_decide_and_then_the_order() {
 }
 
 #[test]
+fn what_is_refused_is_not_sent_for_the_sake_of_a_wider_range() {
+    let cases = [
+        ("text/plain;q=0, */*", OPENMETRICS_1),
+        ("*/*, text/plain;q=0", OPENMETRICS_1),
+        ("text/*;q=0, */*;q=0.1", OPENMETRICS_1),
+        ("text/plain;version=0.0.4;q=0, */*", OPENMETRICS_1),
+        ("text/plain;q=0, application/openmetrics-text;q=0, */*", PROTOBUF),
+        ("text/plain;q=0, text/*, application/openmetrics-text;q=0.1", OPENMETRICS_1),
+        // The narrower range says more about its type.
+        ("*/*;q=0, text/plain", TEXT),
+        ("text/*;q=0, text/plain;q=0.2, */*;q=0.1", TEXT),
+        ("text/plain;q=0, text/plain;version=0.0.4", TEXT),
+        ("application/openmetrics-text;version=0.0.1;q=0, application/openmetrics-text", OPENMETRICS_1),
+        ("*/*;q=0", TEXT),
+    ];
+    for (accept, expected) in cases {
+        assert_eq!(chosen(accept).1, expected, "{accept}");
+    }
+}
+
+#[test]
 fn the_last_resort_is_the_oldest_text() {
     let strangers = [
         "",

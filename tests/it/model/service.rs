@@ -1,5 +1,7 @@
 //! The API as the adversary plays it: what a walk over a window gets to see.
 
+use std::collections::BTreeSet;
+
 use polyai_exporter::api::{Filter, Window};
 use polyai_exporter::conversation::Conversation;
 
@@ -47,8 +49,7 @@ impl List<'_> {
             let times = if chance.percent(5) { 2 } else { 1 };
             for _ in 0..times {
                 let at = chance.between(from, to);
-                // What is left out for once must have another chance to be seen.
-                let is_left_out = at < call.start + self.plan.last_age() * 8 / 10 && chance.percent(4);
+                let is_left_out = self.has_another_chance(call, at) && chance.percent(4);
                 seen.extend(self.shown((number, call), at).filter(|_| !is_left_out));
             }
         }
@@ -69,10 +70,20 @@ impl List<'_> {
             let before = seen.len();
             seen.extend(list.into_iter().skip(before).take(offsets.page));
             if seen.len() < before + offsets.page {
-                return seen;
+                break;
             }
             at = chance.between(at, to);
         }
+        let numbers: BTreeSet<usize> = seen.iter().map(|(number, _)| *number).collect();
+        let slipped_past = self.calls.iter().filter(|(number, _)| !numbers.contains(number));
+        let for_good = slipped_past.filter(|(_, call)| !self.has_another_chance(call, to));
+        seen.extend(for_good.filter_map(|&call| self.shown(call, to)));
+        seen
+    }
+
+    /// What is left out for once must have another chance to be seen: the last recheck, or a later walk that stands for it.
+    fn has_another_chance(&self, call: &Call, at: i64) -> bool {
+        at < call.start + self.plan.last_age() * 8 / 10
     }
 
     /// The call as it shows itself at a time, if it does and is asked for.

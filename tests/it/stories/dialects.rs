@@ -8,13 +8,13 @@ use polyai_exporter::simulator::{
 };
 use polyai_exporter::target::ApiVersion;
 
-use crate::support::calls::{mixed_calls, project};
+use crate::support::calls::{call, mixed_calls, project};
 use crate::support::story::{given, wait};
 use crate::support::{dawn, minutes, seconds};
 
 type Dialect = (&'static str, fn(&mut Quirks));
 
-const PAGING: [Dialect; 16] = [
+const PAGING: [Dialect; 18] = [
     ("oldest-first", |quirks| quirks.order = Order::Ascending),
     ("newest-first", |quirks| quirks.order = Order::Descending),
     ("in-no-order", |quirks| quirks.order = Order::Shuffled),
@@ -24,6 +24,10 @@ const PAGING: [Dialect; 16] = [
     ("offset-only", |quirks| quirks.paging = Paging::OffsetOnly),
     ("offset-only-oldest-first", |quirks| {
         (quirks.paging, quirks.order) = (Paging::OffsetOnly, Order::Ascending);
+    }),
+    ("offset-unsaid", |quirks| quirks.paging = Paging::OffsetUnsaid),
+    ("offset-unsaid-oldest-first", |quirks| {
+        (quirks.paging, quirks.order) = (Paging::OffsetUnsaid, Order::Ascending);
     }),
     ("empty-last-page", |quirks| quirks.empty_last_page = true),
     ("end-inclusive", |quirks| quirks.end_time = EndBound::Inclusive),
@@ -111,6 +115,27 @@ async fn older_versions_and_bare_arrays_count_alike() {
         // The recount is that of a reader of v3, who sees latencies; the older versions do not show them.
         let latencies: &[&str] = if project.starts_with('v') { &["latencies"] } else { &[] };
         story.agrees_since(dawn(), &project, &scrape, latencies);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rush_of_calls_is_read_to_its_end_where_no_page_says_that_there_is_a_next() {
+    let rush = || (0..61).map(|n| call(&format!("CA{n}"), minutes(3) + seconds(n)).lasting(150));
+    let both = [Order::Ascending, Order::Descending].map(|order| {
+        let name = format!("{order:?}").to_lowercase();
+        let silent = |quirks: &mut Quirks| (quirks.paging, quirks.order) = (Paging::OffsetUnsaid, order);
+        project(&name).with_quirks(silent).with_calls(rush())
+    });
+    let story = given(both).polling(hurried).begin().await;
+    wait(minutes(5) + seconds(20)).await;
+    let during = story.scrape().await;
+    for project in story.projects() {
+        during.says("polyai_conversations_in_progress", &[("project", &project)], 61.0);
+    }
+    wait(minutes(6)).await;
+    let scrape = story.scrape().await;
+    for project in story.projects() {
+        scrape.says("polyai_conversations_total", &[("project", &project)], 61.0);
     }
 }
 

@@ -10,11 +10,7 @@ async fn a_broken_record_spoils_only_itself_and_is_named() {
         ("CA-NO-START", "bad_start", r#"{"id":"CA-NO-START","in_progress":false}"#),
         ("CA-ODD-START", "bad_start", r#"{"id":"CA-ODD-START","started_at":"yesterday"}"#),
         ("", "bad_id", r#"{"started_at":"2026-08-20T09:02:00Z","total_duration":9}"#),
-        (
-            "CA-ODD-TURNS",
-            "bad_shape",
-            r#"{"id":"CA-ODD-TURNS","started_at":"2026-08-20T09:02:00Z","turns":7}"#,
-        ),
+        ("CA-FAR-START", "bad_start", r#"{"id":"CA-FAR-START","started_at":1e999}"#),
         ("", "bad_shape", "17"),
         ("", "bad_shape", "null"),
     ];
@@ -39,6 +35,60 @@ async fn a_broken_record_spoils_only_itself_and_is_named() {
     for (id, kind, _) in broken {
         assert!(rejected.contains(&(id.to_owned(), kind.to_owned())), "{id} {kind} in {rejected:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_with_a_field_that_cannot_be_read_counts_without_it_and_is_named() {
+    let record = |id: &str, fields: &str| {
+        let start = "2026-08-20T09:02:00Z";
+        format!(
+            r#"{{"id":"{id}","started_at":"{start}","channel":"VOICE-SIP","in_progress":false,"num_turns":2{fields}}}"#
+        )
+    };
+    let broken = [
+        ("CA-ODD-TURNS", "turns", r#","total_duration":30,"turns":7"#),
+        ("CA-ODD-TURN", "turns", r#","total_duration":30,"turns":[7,{"user_input":"x","latency":1}]"#),
+        ("CA-LONG", "total_duration", r#","total_duration":1e999"#),
+        ("CA-SLOW", "latency", r#","total_duration":30,"turns":[{},{"user_input":"x","latency":1e999}]"#),
+        // These can be understood whole.
+        ("CA-NO-TURNS", "", r#","total_duration":30,"turns":"""#),
+        ("CA-CUT", "", r#","total_duration":30,"turns":[{},{"user_input":"hi \ud83d","latency":1}]"#),
+    ];
+    let raw = broken.iter().enumerate().map(|(n, (id, _, fields))| {
+        call(&format!("RAW{n}"), minutes(2) + seconds(n as u64)).lasting(30).raw(record(id, fields))
+    });
+    let story = given([project("hotel").with_calls(raw)]).begin().await;
+    wait(minutes(20)).await;
+    let scrape = story.scrape().await;
+    scrape.says("polyai_conversations_total", &[], 6.0);
+    scrape.says("polyai_conversation_duration_seconds_count", &[], 5.0);
+    scrape.says("polyai_turn_latency_seconds_count", &[], 2.0);
+    assert_eq!(scrape.total("polyai_exporter_records_rejected_total", &[]), 0.0);
+    assert!(scrape.value("polyai_exporter_events_total", &[("event", "read_in_part")]) >= 4.0);
+    let lines = story.log.about("hotel");
+    let told: std::collections::BTreeSet<(String, String)> = lines
+        .iter()
+        .filter(|line| line.gist() == "WARN read in part; what could not be read counts as absent")
+        .map(|line| (line.field("conversation_id"), line.field("unread")))
+        .collect();
+    let expected = broken.iter().filter(|(_, unread, _)| !unread.is_empty());
+    assert_eq!(told, expected.map(|(id, unread, _)| ((*id).to_owned(), (*unread).to_owned())).collect());
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_that_json_does_not_have_spoil_no_page() {
+    let raw = call("RAW", minutes(2)).lasting(30).raw(
+        r#"{"id":"CA-NAN","started_at":"2026-08-20T09:02:00Z","channel":"VOICE-SIP","total_duration":30,"turns":[{},{"user_input":"NaN","latency":NaN}]}"#,
+    );
+    let good = (0..8).map(|n| call(&format!("CA{n}"), minutes(2) + seconds(n)).lasting(31));
+    let story = given([project("hotel").with_calls(good.chain([raw]))]).begin().await;
+    wait(minutes(20)).await;
+    let scrape = story.scrape().await;
+    scrape.says("polyai_conversations_total", &[], 9.0);
+    scrape.says("polyai_target_up", &[], 1.0);
+    assert_eq!(scrape.problems("hotel"), Vec::<String>::new());
+    let gists: Vec<_> = story.log.about("hotel").iter().map(|line| line.gist()).collect();
+    assert!(gists.iter().any(|gist| gist.starts_with("WARN read in part")), "{gists:?}");
 }
 
 #[tokio::test(start_paused = true)]

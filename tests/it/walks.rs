@@ -1,0 +1,109 @@
+//! Walks over lists in which there is more than a walk may hold, whether it can be read or not.
+
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+
+use polyai_exporter::api::client::Access;
+use polyai_exporter::api::pace::{Concurrency, Pace};
+use polyai_exporter::api::pages::{Limit, List, Traffic, WalkError, Walked};
+use polyai_exporter::api::request::Endpoint;
+use polyai_exporter::api::server_clock::ServerClock;
+use polyai_exporter::api::{Client, Filter, Window};
+use polyai_exporter::clock::Clock;
+use polyai_exporter::config::Secret;
+use polyai_exporter::events::Events;
+use polyai_exporter::exposition::Value;
+use polyai_exporter::moment::Moment;
+use polyai_exporter::selfstats::{BuildInfo, SelfStats};
+use polyai_exporter::simulator::{Fault, FaultKind, Running, Simulator, World};
+use polyai_exporter::target::{ApiVersion, ClientEnv};
+
+use crate::support::calls::{call, project};
+use crate::support::{at, hours, seconds};
+
+/// A list at the API, and who reads it in pages of a hundred.
+struct Reading {
+    list: List,
+    stats: SelfStats,
+    api: Running,
+}
+
+/// A thousand calls, shown in a dialect of tomorrow.
+async fn given_a_thousand_unreadable_records() -> Reading {
+    let records = (0..1000).map(|n| {
+        call(&format!("RAW{n}"), seconds(n)).lasting(5).raw(format!(r#"{{"id":"CA{n}","began":{n}}}"#))
+    });
+    let hotel = project("hotel").with_calls(records);
+    let (account, name, target) =
+        (hotel.account_id.clone(), hotel.project_id.clone(), hotel.target(ClientEnv::Live));
+    let clock = Clock::standing_at(at(hours(2)));
+    let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(clock.now()));
+    let region = hotel.region;
+    let api = Simulator::on_loopback(World::of([hotel]), clock.clone()).await.unwrap();
+    let concurrency = Concurrency::new(NonZeroUsize::MIN);
+    let list = List {
+        client: Client::new(seconds(20), None, concurrency, stats.clone(), clock.clone()).unwrap(),
+        access: Access {
+            endpoint: Endpoint::new(&api.base_url(region), ApiVersion::V3, &account, &name, ClientEnv::Live),
+            key: Secret::new("key-of-hotel"),
+            pace: Pace::new(NonZeroU32::new(60_000).unwrap()),
+        },
+        page_size: NonZeroU16::new(100).unwrap(),
+        target,
+        events: Events::new(stats.clone()),
+        clock,
+        server_clock: ServerClock::default(),
+        traffic: Traffic::default(),
+    };
+    Reading { list, stats, api }
+}
+
+impl Reading {
+    async fn walk(&mut self, limit: Limit) -> Result<Walked, WalkError> {
+        self.list.walk(Window { from: None, to: None }, Filter::Finished, limit).await
+    }
+
+    /// The records that were told as rejected so far; those that the walk names are told by the poller.
+    fn told(&self) -> Value {
+        let families = self.stats.gather();
+        let rejected =
+            families.iter().find(|family| family.head.name == "polyai_exporter_records_rejected_total");
+        let series = rejected.and_then(|family| family.series.first());
+        series.map_or(Value::total(0), |series| series.value.clone())
+    }
+}
+
+#[tokio::test]
+async fn records_that_cannot_be_read_count_towards_the_limit_of_a_walk() {
+    let mut hotel = given_a_thousand_unreadable_records().await;
+    let walked = hotel.walk(Limit::StopAt(250)).await.unwrap();
+    assert_eq!((walked.rejected.len(), walked.complete), (300, false));
+    assert_eq!(hotel.list.traffic.requests, 3);
+    let refused = hotel.walk(Limit::RefuseAt(250)).await;
+    assert!(matches!(refused, Err(WalkError::TooLarge(250))), "{refused:?}");
+    assert_eq!(hotel.list.traffic.requests, 6);
+    hotel.api.stop().await;
+}
+
+#[tokio::test]
+async fn of_a_thousand_records_that_cannot_be_read_the_first_are_named_and_all_are_told() {
+    let mut hotel = given_a_thousand_unreadable_records().await;
+    let walked = hotel.walk(Limit::None).await.unwrap();
+    assert_eq!((walked.rejected.len(), walked.complete), (1000, true));
+    assert_eq!(walked.rejected.into_iter().count(), 300);
+    assert_eq!(hotel.told(), Value::total(700));
+    hotel.api.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_of_endless_records_is_cut_and_never_taken_for_the_whole() {
+    let mut hotel = given_a_thousand_unreadable_records().await;
+    let endless = format!("[{}]", vec!["{}"; 25_000].join(","));
+    hotel.api.control.fault(Fault::new(FaultKind::Body(endless)));
+    let walked = hotel.walk(Limit::StopAt(10_000)).await.unwrap();
+    assert_eq!((walked.rejected.len(), walked.complete), (10_000, false));
+    let refused = hotel.walk(Limit::RefuseAt(3000)).await;
+    assert!(matches!(refused, Err(WalkError::TooLarge(3000))), "{refused:?}");
+    let failed = hotel.walk(Limit::None).await.unwrap_err();
+    assert!(failed.to_string().contains("one page holds 25000 records"), "{failed}");
+    hotel.api.stop().await;
+}
