@@ -184,7 +184,7 @@ const EARLIEST_START: Moment = Moment::from_millis(946_684_800_000);
 pub enum RejectedKind {
     /// No `id`, or one that no API would send.
     BadId,
-    /// No `started_at`, or one that is no time, or that no call can have: before [`EARLIEST_START`].
+    /// No `started_at`, or one that is no time, or that no call can have: before the year 2000.
     BadStart,
     /// The record is not an object.
     BadShape,
