@@ -41,6 +41,14 @@ impl Resume {
     }
 }
 
+/// A target as the store has it.
+pub(super) struct Loaded {
+    pub(super) state: TargetState,
+    /// The stored keys of series that the layout does not admit. What counts from now on is not added to them, so they must not
+    /// be there when a later layout would admit them again.
+    pub(super) misfits: Vec<Vec<u8>>,
+}
+
 impl Recorder {
     /// The state of a target as it was last committed, under another layout and way of counting than the recorder's, perhaps.
     pub(super) fn load_target(
@@ -49,7 +57,7 @@ impl Recorder {
         id: TargetId,
         counting: &Counting,
         layout: &Layout,
-    ) -> Result<(TargetState, Resume), StoreError> {
+    ) -> Result<(Loaded, Resume), StoreError> {
         let mut state = TargetState {
             key: Arc::new(setup.key.clone()),
             setup: setup.clone(),
@@ -62,19 +70,22 @@ impl Recorder {
             known: Known::default(),
         };
         let mut series = TargetSeries::default();
-        for (key, value) in self.store.series(id)? {
-            if let Some((key, value)) = persist::decode(&key, &value, layout)? {
-                for (name, value) in layout.label_names(key.metric).into_iter().zip(&*key.values) {
-                    if capped_label(name).is_some() {
-                        state.cap.admit(name, value);
-                    }
+        let mut misfits = Vec::new();
+        for (stored, value) in self.store.series(id)? {
+            let Some((key, value)) = persist::decode(&stored, &value, layout)? else {
+                misfits.push(stored);
+                continue;
+            };
+            for (name, value) in layout.label_names(key.metric).into_iter().zip(&*key.values) {
+                if capped_label(name).is_some() {
+                    state.cap.admit(name, value);
                 }
-                series.restore(key, value);
             }
+            series.restore(key, value);
         }
         state.series = Arc::new(series);
         let resume = self.load_rows(&mut state, counting, layout)?;
-        Ok((state, resume))
+        Ok((Loaded { state, misfits }, resume))
     }
 
     fn load_rows(
