@@ -78,7 +78,7 @@ impl Recorder {
             };
             for (name, value) in layout.label_names(key.metric).into_iter().zip(&*key.values) {
                 if capped_label(name).is_some() {
-                    state.cap.admit(name, value);
+                    state.cap.keep(name, value);
                 }
             }
             series.restore(key, value);

@@ -310,6 +310,26 @@ fn beyond_the_cap_labels_fold_also_after_a_restart() {
 }
 
 #[test]
+fn under_a_lowered_cap_values_that_have_series_go_on_and_new_ones_fold() {
+    let few = || Counting { max_label_values: NonZeroUsize::new(2).unwrap(), ..counting() };
+    let call = |id: &str, channel: &str| on_channel(finished(id, 10, 45), channel);
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    recorder.take(&walk(400, &[call("CA01", "CHAT"), call("CA02", "SMS")]));
+    drop(recorder);
+    let (mut recorder, _) = state.start(few(), 430);
+    recorder.take(&walk(
+        460,
+        &[call("CA03", "CHAT"), call("CA04", "SMS"), call("CA05", "VOICE-SIP"), call("CA06", "FAX")],
+    ));
+    let now = recorder.generation();
+    let counted = |channel: &str| now.count(Metric::Conversations, &[channel]);
+    assert_eq!(["CHAT", "SMS", "VOICE-SIP"].map(counted), [Some(2), Some(2), Some(1)]);
+    assert_eq!((counted("other"), counted("FAX")), (Some(1), None));
+    assert_eq!(now.count(Metric::LabelValuesFolded, &["channel"]), Some(1));
+}
+
+#[test]
 fn what_vanished_is_followed_no_longer_and_counts_if_it_turns_up_after_all() {
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
