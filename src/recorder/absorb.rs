@@ -157,6 +157,9 @@ impl Recorder {
         recorded: &mut Recorded,
     ) {
         let Some(state) = self.targets.get_mut(&batch.target) else { return };
+        // An end that lies ahead (a duration in another unit, another clock) would pass for the newest until then, and hide
+        // that no more calls come.
+        let ended_at = ended_at.min(batch.now);
         let times = Times { ended_at, now: batch.now };
         let configured = &self.counting.layout.dimensions;
         let (dimensions, mut list) = conversation(facts, times, configured, &mut state.cap);

@@ -8,8 +8,8 @@ use super::roster::TargetSetup;
 use super::{Counting, Recorder, TargetState, gauges, persist};
 use crate::aggregate::catalogue::{CATALOGUE, Labels};
 use crate::aggregate::{
-    Dimensions, Kind, LabelCap, Layout, Metric, Recent, RecentConversation, SeriesKey, TargetSeries,
-    carried_over,
+    Dimensions, Kind, LabelCap, Layout, Metric, Recent, RecentConversation, Series, SeriesKey, TargetSeries,
+    Value, carried_over,
 };
 use crate::config::Dimension;
 use crate::conversation::ConversationId;
@@ -51,12 +51,14 @@ pub(super) struct Loaded {
 
 impl Recorder {
     /// The state of a target as it was last committed, under another layout and way of counting than the recorder's, perhaps.
+    /// No conversation ended after `now`, whatever the state says.
     pub(super) fn load_target(
         &self,
         setup: &TargetSetup,
         id: TargetId,
         counting: &Counting,
         layout: &Layout,
+        now: Moment,
     ) -> Result<(Loaded, Resume), StoreError> {
         let mut state = TargetState {
             key: Arc::new(setup.key.clone()),
@@ -81,10 +83,10 @@ impl Recorder {
                     state.cap.keep(name, value);
                 }
             }
-            series.restore(key, value);
+            series.restore(key, as_past(value));
         }
         state.series = Arc::new(series);
-        let resume = self.load_rows(&mut state, counting, layout)?;
+        let resume = self.load_rows(&mut state, counting, layout, now)?;
         Ok((Loaded { state, misfits }, resume))
     }
 
@@ -93,8 +95,11 @@ impl Recorder {
         state: &mut TargetState,
         counting: &Counting,
         layout: &Layout,
+        now: Moment,
     ) -> Result<Resume, StoreError> {
         let mut resume = Resume::from(state.marks.as_ref());
+        // This machine's clock may be behind the API's, by which the ends were judged.
+        let latest = state.marks.as_ref().map_or(now, |marks| marks.fresh.max(now));
         self.store.for_each_row(state.id, |id, row| {
             resume.take(id, &row);
             state.known.add(id);
@@ -104,7 +109,7 @@ impl Recorder {
                     state.settling.extend(ConversationId::new(id).map(|id| (id, since)));
                 }
                 Row::Counted(counted) => state.recent.push(RecentConversation {
-                    ended_at: counted.ended_at,
+                    ended_at: counted.ended_at.min(latest),
                     dimensions: carried_over(&layout.dimensions, &counted.dimensions),
                     tally: counted.shown,
                 }),
@@ -185,6 +190,14 @@ impl TargetState {
             gauges::show_marks(series, marks, now);
         }
         gauges::show_recent(series, &self.recent, now);
+    }
+}
+
+/// The only gauge that is kept tells when a conversation ended, which is not later than it was told.
+fn as_past(series: Series) -> Series {
+    match series.value {
+        Value::Gauge(end) => Series { value: Value::Gauge(end.min(series.start.seconds())), ..series },
+        Value::Counter(_) | Value::Histogram(_) => series,
     }
 }
 

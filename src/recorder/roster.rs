@@ -104,7 +104,7 @@ impl Recorder {
             false => Arc::new(roster.counting.layout.clone()),
         };
         // Whatever may fail comes first.
-        let candidates = self.candidates(roster, &layout)?;
+        let candidates = self.candidates(roster, &layout, now)?;
         let before = mem::take(&mut self.targets);
         let old_layout = mem::replace(&mut self.layout, layout);
         self.counting = roster.counting.clone();
@@ -116,7 +116,12 @@ impl Recorder {
         Ok(enlisted)
     }
 
-    fn candidates(&self, roster: &Roster, layout: &Arc<Layout>) -> Result<Vec<Candidate>, StoreError> {
+    fn candidates(
+        &self,
+        roster: &Roster,
+        layout: &Arc<Layout>,
+        now: Moment,
+    ) -> Result<Vec<Candidate>, StoreError> {
         let known: HashMap<&TargetKey, TargetIndex> =
             self.targets.iter().map(|(index, state)| (&*state.key, *index)).collect();
         // These decide what is kept in memory, so that all of it is made again from the state, as a restart would.
@@ -134,7 +139,7 @@ impl Recorder {
                 Some(_) => (None, None),
                 None => {
                     let (loaded, resume) =
-                        self.load_target(&place.setup, id, &roster.counting, layout)?;
+                        self.load_target(&place.setup, id, &roster.counting, layout, now)?;
                     (Some(loaded), place.resumes.then_some(resume))
                 }
             };
