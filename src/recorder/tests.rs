@@ -11,8 +11,9 @@ use std::sync::atomic::Ordering::SeqCst;
 use scene::*;
 
 use super::*;
-use crate::aggregate::Metric;
+use crate::aggregate::{Metric, Value};
 use crate::config::{Dimension, Metrics, Storage};
+use crate::conversation::Micros;
 use crate::ledger::{Counted, Row};
 use crate::target::ClientEnv;
 
@@ -377,6 +378,16 @@ fn an_end_that_the_state_has_ahead_is_taken_for_past() {
     recorder.note(&poll_went_well(500 + 15 * 60));
     recorder.commit(true).unwrap();
     assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
+}
+
+#[test]
+fn what_ended_years_ago_has_the_longest_lag_and_not_none() {
+    let mut recorder = in_memory(counting());
+    let years = 3 * 365 * 86_400;
+    recorder.take(&walk(years, &[finished("CA01", 10, 45)]));
+    let lag = recorder.generation().series(Metric::IngestLag, &[]).unwrap().clone();
+    let Value::Histogram(lag) = &lag.value else { panic!("a lag is a histogram") };
+    assert_eq!((lag.counts().last(), lag.sum()), (Some(&1), Micros::MOST.units()));
 }
 
 #[test]
