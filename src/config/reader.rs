@@ -16,8 +16,8 @@ use super::shape::{LEAST_BOUND, MOST_BOUNDS, Shape};
 use super::tree::{Node, Value};
 use crate::conversation::Micros;
 
-/// Collects what is wrong while values are read.
-#[derive(Debug, Default)]
+/// Collects what is wrong while values are read. Not for debug output: the name of a file may be a key that was pasted there.
+#[derive(Default)]
 pub(super) struct Reader {
     pub(super) complaints: Vec<Complaint>,
     pub(super) warnings: Vec<Complaint>,
