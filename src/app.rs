@@ -3,12 +3,14 @@
 //! Owns: the order of building (state first, then the port, then the pollers) and of stopping (pollers, recorder, port).
 //! Building tells every address and refuses every problem before anything runs.
 
+mod asks;
 mod clients;
 pub(crate) mod derive;
 mod desk;
 mod difference;
 mod fall;
 mod fleet;
+mod port;
 mod ready;
 mod reload;
 pub(crate) mod scrape;
@@ -19,9 +21,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-pub use reload::{Attempt, Configuration, InForce, Load, Reloads, Trigger};
+pub use asks::{Reloads, Trigger};
+pub use reload::{Attempt, Configuration, InForce, Load};
 
 use crate::api::client::ClientError;
 use crate::clock::Clock;
@@ -37,6 +40,7 @@ use crate::status::Journals;
 use crate::web::{Prepared, Web};
 use desk::Desk;
 use fleet::{Fleet, Surroundings};
+use port::{Port, Watching};
 use ready::Ready;
 use reload::Reloader;
 use scrape::Scrape;
@@ -80,7 +84,8 @@ pub enum BuildError {
 pub enum Ended {
     /// Everything stopped in order, and the state holds all that was counted.
     Orderly,
-    /// Something did not stop in time, or the last commit failed; what it held is read again at the next start.
+    /// Something did not stop in time, the last commit failed, or the port fell; what was not committed is read again at the
+    /// next start.
     Cut,
 }
 
@@ -160,24 +165,28 @@ impl App {
         self.published.clone()
     }
 
-    /// Runs until `stop`; then pollers stop, what they handed over is committed, and open scrapes are answered.
+    /// Runs until `stop`; then pollers stop, what they handed over is committed, and open scrapes are answered. Should the port or
+    /// the recorder fall, it stops as well: a daemon that nobody can ask, or that counts nothing, is better started anew.
     pub async fn run(self, stop: CancellationToken) -> Ended {
         let Self { server, routes, watching, recorder, mut reloader, resumes, desk, .. } = self;
         info!(targets = resumes.len(), "polling");
-        let (give_up, stop_server) = (CancellationToken::new(), CancellationToken::new());
+        let give_up = CancellationToken::new();
         reloader.fleet.start(resumes);
         let mut recorder = tokio::spawn(recorder.run(give_up.clone()));
-        let Watching { web, events, clock } = watching;
-        let serving = tokio::spawn(server.run(routes, web.clone(), stop_server.clone()));
-        let watching = tokio::spawn(web.watch(events, clock, stop_server.clone()));
+        let mut port = Port::open(server, routes, watching);
 
-        let early = tokio::select! {
-            () = stop.cancelled() => None,
+        let (mut early, mut port_fell) = (None, false);
+        tokio::select! {
+            () = stop.cancelled() => {}
             // It ends by itself only when it cannot go on.
-            outcome = &mut recorder => Some(outcome),
-            () = reloader.attend() => None,
-            () = desk.attend() => None,
-        };
+            outcome = &mut recorder => early = Some(outcome),
+            part = port.fallen() => {
+                error!(part, "the port is no longer served as it should be; ending, so that it is started anew");
+                port_fell = true;
+            }
+            () = reloader.attend() => {}
+            () = desk.attend() => {}
+        }
         let left = reloader.into_fleet().stop(STOP_DEADLINE).await.left;
         let committed = match early {
             Some(outcome) => Some(outcome),
@@ -194,11 +203,12 @@ impl App {
             .await
             .ok(),
         };
-        stop_server.cancel();
-        let connections_left = serving.await.map_or(0, |drained| drained.left);
-        // It ends with the server, whatever it has found last.
-        let _ = watching.await;
+        let connections_left = port.close().await;
         match committed {
+            Some(Ok(Ok(()))) if left == 0 && port_fell => {
+                warn!(connections_left, "stopped without a port; all that was counted is in the state");
+                Ended::Cut
+            }
             Some(Ok(Ok(()))) if left == 0 => {
                 info!(connections_left, "stopped; all that was counted is in the state");
                 Ended::Orderly
@@ -213,13 +223,6 @@ impl App {
             }
         }
     }
-}
-
-/// What the watch over the web configuration needs.
-struct Watching {
-    web: Web,
-    events: Events,
-    clock: Clock,
 }
 
 async fn open_web(settings: &Settings, clock: &Clock) -> Result<Web, BuildError> {

@@ -27,4 +27,5 @@ pub mod shutdown;
 pub mod simulator;
 pub mod status;
 pub mod target;
+mod turns;
 pub mod web;

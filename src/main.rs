@@ -63,7 +63,7 @@ fn run(flags: &Flags) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::run_time(&format!("cannot start the runtime: {error}")))?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let stop = stop_on_signals()?;
         match &flags.command {
             Command::Serve(flags) => cli::serve::run(flags, &env, stop).await.map(|()| ExitCode::SUCCESS),
@@ -90,7 +90,12 @@ fn run(flags: &Flags) -> Result<ExitCode, Failure> {
                 cli::man::run(flags, Flags::command(), &mut std::io::stdout()).map(|()| ExitCode::SUCCESS)
             }
         }
-    })
+    });
+    // Dropping the runtime would wait for work that nothing can call off: the look-up of a name, a disk that hangs, a password
+    // under check. What had to be waited for was, by then nobody listens for a second signal, and a state that is cut off in the
+    // middle of a write is whole.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// The environment, read once. A variable that is no text cannot be one of ours.

@@ -18,7 +18,7 @@ use super::page::Page;
 use super::request::{Endpoint, PageRequest};
 use super::server_clock::Stamp;
 use crate::clock::Clock;
-use crate::config::Secret;
+use crate::config::{CaFile, Secret};
 use crate::selfstats::{Code, SelfStats};
 
 /// The `endpoint` label of the list of conversations.
@@ -80,10 +80,10 @@ impl Client {
     /// A client that trusts the system's roots, and those in `ca_file` besides.
     ///
     /// # Errors
-    /// When `ca_file` cannot be read as PEM, or TLS cannot be set up.
+    /// When `ca_file` is no PEM, or TLS cannot be set up.
     pub fn new(
         timeout: Duration,
-        ca_file: Option<&Path>,
+        ca_file: Option<&CaFile>,
         concurrency: Concurrency,
         stats: SelfStats,
         clock: Clock,
@@ -96,17 +96,21 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
             .pool_max_idle_per_host(8)
             .user_agent(concat!("polyai-exporter/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = ca_file {
-            let unusable = |reason: String| ClientError::Roots { path: path.display().to_string(), reason };
-            let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+        let unusable =
+            |path: &Path, reason: String| ClientError::Roots { path: path.display().to_string(), reason };
+        if let Some(CaFile { path, pem }) = ca_file {
             let roots =
-                reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(chain(&error)))?;
+                reqwest::Certificate::from_pem_bundle(pem).map_err(|error| unusable(path, chain(&error)))?;
             if roots.is_empty() {
-                return Err(unusable("holds no certificate; expected PEM".into()));
+                return Err(unusable(path, "holds no certificate; expected PEM".into()));
             }
             builder = builder.tls_certs_merge(roots);
         }
-        let http = builder.build().map_err(|error| ClientError::Setup(chain(&error)))?;
+        let http = builder.build().map_err(|error| match ca_file {
+            // What is in the bundle is looked at now; without one, there is nothing that could be wrong.
+            Some(CaFile { path, .. }) => unusable(path, chain(&error)),
+            None => ClientError::Setup(chain(&error)),
+        })?;
         Ok(Self { http, concurrency, stats, clock })
     }
 

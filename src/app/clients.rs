@@ -52,9 +52,8 @@ impl Clients {
             let client = match self.by_roots.get(roots).filter(|_| same_manner) {
                 Some(client) => client.clone(),
                 None => {
-                    let path = roots.as_ref().map(|file| file.path.as_path());
                     let (stats, clock) = (self.stats.clone(), self.clock.clone());
-                    Client::new(polling.timeout, path, concurrency.clone(), stats, clock)?
+                    Client::new(polling.timeout, roots.as_ref(), concurrency.clone(), stats, clock)?
                 }
             };
             by_roots.insert(roots.clone(), client);

@@ -37,15 +37,13 @@ pub(crate) fn setups(settings: &Settings) -> Vec<TargetSetup> {
 
 /// What the recorder needs to know of a target.
 pub(crate) fn setup(target: &Target) -> TargetSetup {
-    let host = target.base_url.split("://").nth(1).unwrap_or(&target.base_url);
-    let host = host.split('/').next().unwrap_or(host);
     TargetSetup {
         key: target.key.clone(),
         channels: target.channels.clone(),
         info: [
             target.account_id.clone(),
             target.project_id.clone(),
-            host.to_owned(),
+            target.host(),
             target.api_version.to_string(),
         ],
     }
@@ -90,4 +88,27 @@ pub(crate) fn count(length: usize) -> u32 {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
 fn whole(number: f64) -> usize {
     number.clamp(0.0, 1000.0) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+    use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
+
+    #[test]
+    fn the_host_of_a_target_has_its_port_and_nobodys_password() {
+        let key = TargetKey { project: "hotel".to_owned(), region: Region::Us1, client_env: ClientEnv::Live };
+        let target = Target {
+            key,
+            account_id: "ws-1".to_owned(),
+            project_id: "P-1".to_owned(),
+            api_version: ApiVersion::V3,
+            api_key: Secret::new("k"),
+            base_url: "https://me:marker@proxy.example.com:8443/polyai?key=marker".to_owned(),
+            ca_file: None,
+            channels: Vec::new(),
+        };
+        assert_eq!(setup(&target).info, ["ws-1", "P-1", "proxy.example.com:8443", "v3"]);
+    }
 }

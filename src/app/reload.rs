@@ -4,51 +4,27 @@
 //! attempt went. A configuration that cannot be used changes nothing. Never: what a configuration must look like, or how a
 //! poller is made.
 
-use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use chrono::{DateTime, Utc};
 use tracing::warn;
 
+use super::asks::{Asks, Outcome, Reloads, Trigger, asks};
 use super::derive;
 use super::difference::{Difference, NeedsRestart};
 use super::fleet::{Fleet, TurnError};
 use super::scrape::Scrape;
 use super::watch::Watch;
 use crate::clock::Clock;
-use crate::config::{Loaded, Problems, Settings};
+use crate::config::{Loaded, Problems, Settings, Sources};
 use crate::events::Events;
 use crate::moment::Moment;
 use crate::selfstats::SelfStats;
-use crate::server::{Reload, Reloading};
-use crate::web::{Prepared, Web};
+use crate::web::{Installed, Prepared, Web};
 
 /// Reads the configuration from where it came from. May wait for files.
 pub type Load = Arc<dyn Fn() -> Result<Loaded, Problems> + Send + Sync>;
-
-/// What made the configuration be read again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trigger {
-    /// SIGHUP.
-    Signal,
-    /// `POST /-/reload`.
-    Request,
-    /// A file has another content than before.
-    Files,
-}
-
-impl Trigger {
-    /// For the log.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Signal => "SIGHUP",
-            Self::Request => "POST /-/reload",
-            Self::Files => "file change",
-        }
-    }
-}
 
 /// The configuration in force, for whoever shows it.
 pub type Configuration = Arc<ArcSwap<InForce>>;
@@ -75,35 +51,6 @@ pub struct Attempt {
     pub outcome: Result<String, String>,
 }
 
-/// The way to have the configuration read again.
-#[derive(Debug, Clone)]
-pub struct Reloads(mpsc::Sender<Request>);
-
-#[derive(Debug)]
-struct Request {
-    trigger: Trigger,
-    answer: oneshot::Sender<Result<String, String>>,
-}
-
-impl Reloads {
-    /// Reads it, and answers what changed.
-    ///
-    /// # Errors
-    /// Why nothing was changed, for people; may have several lines.
-    pub async fn reload(&self, trigger: Trigger) -> Result<String, String> {
-        let (answer, outcome) = oneshot::channel();
-        let stopping = || "the program is stopping".to_owned();
-        self.0.send(Request { trigger, answer }).await.map_err(|_| stopping())?;
-        outcome.await.map_err(|_| stopping())?
-    }
-}
-
-impl Reload for Reloads {
-    fn reload(&self) -> Reloading<'_> {
-        Box::pin(self.reload(Trigger::Request))
-    }
-}
-
 /// Attends to reloads.
 pub(super) struct Reloader {
     pub(super) fleet: Fleet,
@@ -111,7 +58,7 @@ pub(super) struct Reloader {
     web: Web,
     load: Option<Load>,
     watch: Watch,
-    requests: mpsc::Receiver<Request>,
+    asks: Asks,
     configuration: Configuration,
     clock: Clock,
     stats: SelfStats,
@@ -143,7 +90,7 @@ impl Reloader {
         stats: SelfStats,
         events: Events,
     ) -> (Self, Reloads) {
-        let (outbox, requests) = mpsc::channel(8);
+        let (reloads, asks) = asks();
         let in_force = InForce {
             settings: fleet.settings().clone(),
             origin: "the program".to_owned(),
@@ -151,18 +98,15 @@ impl Reloader {
             last_attempt: None,
         };
         let configuration = Arc::new(ArcSwap::from_pointee(in_force));
-        let (load, watch) = (None, Watch::default());
-        (
-            Self { fleet, scrape, web, load, watch, requests, configuration, clock, stats, events },
-            Reloads(outbox),
-        )
+        let (load, watch) = (None, Watch::every(None));
+        (Self { fleet, scrape, web, load, watch, asks, configuration, clock, stats, events }, reloads)
     }
 
     /// From now on the configuration, which was `loaded` before, is read again with `load`.
     pub(super) fn read_again(&mut self, loaded: &Loaded, load: Load, watch: Watch) {
         self.load = Some(load);
         self.watch = watch;
-        self.watch.over(loaded.files.clone());
+        self.watch.over(loaded.sources.clone());
         let in_force = InForce { origin: loaded.origin.clone(), ..(**self.configuration.load()).clone() };
         self.configuration.store(Arc::new(in_force));
     }
@@ -177,16 +121,14 @@ impl Reloader {
         self.fleet
     }
 
-    /// Attends to requests, to changes of files and to pollers that fell for as long as it is polled. Dropping it in between leaves the fleet in order.
+    /// Attends to those who ask, to changes of files and to pollers that fell for as long as it is polled. Dropping it in between
+    /// leaves the fleet in order.
     pub(super) async fn attend(&mut self) {
-        self.catch_up().await;
         loop {
             tokio::select! {
-                // Without anybody who could ask, files and pollers are left to look after.
-                Some(Request { trigger, answer }) = self.requests.recv() => {
-                    let outcome = self.reload(trigger).await;
-                    // Who asked may have hung up.
-                    let _ = answer.send(outcome);
+                asked = self.asks.next() => {
+                    let outcome = self.reload(asked.trigger).await;
+                    self.asks.answer(asked, outcome);
                 }
                 () = self.watch.changed() => {
                     let _ = self.reload(Trigger::Files).await;
@@ -199,56 +141,38 @@ impl Reloader {
         }
     }
 
-    /// Notices what has changed since the configuration was read for the start, which a large state makes a while ago. From
-    /// here on the watch does.
-    async fn catch_up(&mut self) {
-        let Some(load) = self.load.clone().filter(|_| self.watch.is_on()) else { return };
-        self.watch.look().await;
-        let Ok(read) = tokio::task::spawn_blocking(move || load()).await else { return };
-        let is_same = read.is_ok_and(|read| read.settings == **self.fleet.settings());
-        if !is_same {
-            let _ = self.reload(Trigger::Files).await;
-        }
-    }
-
-    async fn reload(&mut self, trigger: Trigger) -> Result<String, String> {
-        let outcome = self.attempt().await.map_err(|refusal| refusal.to_string());
+    async fn reload(&mut self, trigger: Trigger) -> Outcome {
+        let attempt = self.attempt().await;
         let at = self.clock.now();
         let mut in_force = (**self.configuration.load()).clone();
-        match &outcome {
+        let outcome = match attempt {
             Ok(changes) => {
                 self.stats.config_loaded(at);
-                self.events.config_reloaded(trigger.as_str(), changes);
+                self.events.config_reloaded(trigger.as_str(), changes.as_deref());
                 in_force.since = Moment::from(at);
+                Ok(changes.unwrap_or_else(|| Difference::default().to_string()))
             }
-            Err(reason) => {
+            Err(refusal) => {
+                let reason = refusal.to_string();
                 self.stats.config_rejected();
-                self.events.config_rejected(trigger.as_str(), reason);
+                self.events.config_rejected(trigger.as_str(), &reason);
+                Err(reason)
             }
-        }
+        };
         in_force.settings = self.fleet.settings().clone();
         in_force.last_attempt = Some(Attempt { at: Moment::from(at), outcome: outcome.clone() });
         self.configuration.store(Arc::new(in_force));
         outcome
     }
 
-    async fn attempt(&mut self) -> Result<String, Refusal> {
+    /// Answers what changed; none if nothing did.
+    async fn attempt(&mut self) -> Result<Option<String>, Refusal> {
         let load = self.load.clone().ok_or(Refusal::NoSource)?;
-        self.watch.look().await;
         let now = self.clock.now();
-        let both = move || {
-            let loaded = load()?;
-            let file = loaded.settings.server.web_config_file.as_deref();
-            let web = Prepared::read(file, now).map_err(|problems| {
-                problems.found_in(loaded.files.iter().cloned().chain(file.map(Path::to_path_buf)).collect())
-            })?;
-            Ok((loaded, web))
-        };
-        let (loaded, web) = tokio::task::spawn_blocking(both).await?.map_err(|problems: Problems| {
-            // What is missing may come later, as a Secret may be mounted after the ConfigMap that names it.
-            self.watch.also_over(problems.files());
-            Refusal::Problems(problems)
-        })?;
+        let (read, sources) = tokio::task::spawn_blocking(move || read(&load, now)).await?;
+        // Whatever comes of it, and however long that takes: what is edited from here on has not been read.
+        self.watch.over(sources);
+        let (loaded, web) = read.map_err(Refusal::Problems)?;
         for warning in loaded.warnings.iter().chain(web.warnings()) {
             warn!(%warning, "configuration");
         }
@@ -261,19 +185,34 @@ impl Reloader {
             self.fleet.turn_to(settings.clone(), &difference).await?;
             self.scrape.show(derive::shown(&settings));
         }
-        self.watch.over(loaded.files);
-        let has_changed = self.web.install(web);
-        self.stats.web_config_in_force(self.web.certificate_expiry());
-        Ok(match (has_changed, is_same) {
-            (false, _) => difference.to_string(),
-            (true, true) => "web configuration changed".to_owned(),
-            (true, false) => format!("{difference}; web configuration changed"),
+        let installed = self.web.install(web);
+        // Of one that came later, the watch over it has told.
+        if installed != Installed::Superseded {
+            self.stats.web_config_in_force(self.web.certificate_expiry());
+        }
+        Ok(match (installed, is_same) {
+            (Installed::Same | Installed::Superseded, true) => None,
+            (Installed::Same | Installed::Superseded, false) => Some(difference.to_string()),
+            (Installed::Changed, true) => Some("web configuration changed".to_owned()),
+            (Installed::Changed, false) => Some(format!("{difference}; web configuration changed")),
         })
     }
 }
 
-impl fmt::Display for Trigger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+/// Reads all there is to read, and answers beside it what that was.
+fn read(load: &Load, now: DateTime<Utc>) -> (Result<(Loaded, Prepared), Problems>, Sources) {
+    let read = load().and_then(|loaded| {
+        let file = loaded.settings.server.web_config_file.as_deref();
+        match Prepared::read(file, now) {
+            Ok(web) => Ok((loaded, web)),
+            // What is missing may come later, as a Secret may be mounted after the ConfigMap that names it.
+            Err(problems) => Err(problems.found_in(loaded.sources)),
+        }
+    });
+    // The files of a web configuration that can be used are looked at by its own watch.
+    let sources = match &read {
+        Ok((loaded, _)) => loaded.sources.clone(),
+        Err(problems) => problems.sources().clone(),
+    };
+    (read, sources)
 }

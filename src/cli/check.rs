@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
@@ -48,20 +48,24 @@ pub async fn run(flags: &Check, env: &BTreeMap<String, String>, out: &mut impl W
     }
 }
 
-/// Checks the web configuration as well, if there is one: its problems and warnings join those of the configuration. What it
-/// amounts to comes beside them, in words.
+/// Checks the web configuration as well, if there is one, whatever is wrong with the rest: its problems and warnings join those of
+/// the configuration. What it amounts to comes beside them, in words.
 fn with_web(
     outcome: Result<Loaded, Problems>,
     now: DateTime<Utc>,
 ) -> (Result<Loaded, Problems>, Option<String>) {
-    let Ok(mut loaded) = outcome else { return (outcome, None) };
-    let Some(file) = loaded.settings.server.web_config_file.clone() else { return (Ok(loaded), None) };
-    match Prepared::read(Some(&file), now) {
-        Ok(prepared) => {
+    let file = match &outcome {
+        Ok(loaded) => loaded.settings.server.web_config_file.as_deref(),
+        Err(problems) => problems.web_config_file(),
+    };
+    let Some(file) = file.map(Path::to_path_buf) else { return (outcome, None) };
+    match (outcome, Prepared::read(Some(&file), now)) {
+        (Ok(mut loaded), Ok(prepared)) => {
             loaded.warnings.extend_from_slice(prepared.warnings());
             (Ok(loaded), Some(format!("{}: {}", file.display(), prepared.summary())))
         }
-        Err(problems) => (Err(problems), None),
+        (Err(problems), Err(more)) => (Err(problems.and(more)), None),
+        (Ok(_), Err(problems)) | (Err(problems), Ok(_)) => (Err(problems), None),
     }
 }
 

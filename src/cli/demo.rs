@@ -5,6 +5,7 @@ mod past;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use past::Past;
 
-use super::Failure;
+use super::{Failure, simulate};
 use crate::aggregate::{Metric, TargetSeries, Value};
 use crate::app::{App, Ended};
 use crate::clock::Clock;
@@ -37,13 +38,13 @@ pub struct Flags {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = interval)]
     pub interval: Duration,
     /// How far back calls are counted, so that there is something to see at once; with --history, its beginning is.
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = lookback)]
     pub lookback: Duration,
     /// The same seed gives the same calls.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Multiplies the number of calls.
-    #[arg(long, value_name = "FACTOR", default_value_t = 3.0)]
+    #[arg(long, value_name = "FACTOR", default_value_t = 3.0, value_parser = simulate::volume)]
     pub volume: f64,
     /// The hours before now.
     #[command(flatten)]
@@ -51,11 +52,18 @@ pub struct Flags {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
+    within(text, Duration::from_secs(1)..=Duration::from_secs(3600), "1s and 1h")
+}
+
+/// As `polling.initial_lookback`.
+fn lookback(text: &str) -> Result<Duration, String> {
+    within(text, Duration::ZERO..=Duration::from_secs(90 * 86_400), "0s and 90d")
+}
+
+fn within(text: &str, range: RangeInclusive<Duration>, limits: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(interval) if (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&interval) => {
-            Ok(interval)
-        }
-        Ok(_) => Err("must be between 1s and 1h".into()),
+        Ok(duration) if range.contains(&duration) => Ok(duration),
+        Ok(_) => Err(format!("must be between {limits}")),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -201,4 +209,36 @@ fn gauge(series: &TargetSeries, metric: Metric) -> f64 {
             Value::Counter(_) | Value::Histogram(_) => 0.0,
         })
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    #[test]
+    fn what_no_demo_can_do_is_refused_with_what_would_be_right() {
+        for (flag, value, right) in [
+            ("--interval", "2h", "must be between 1s and 1h"),
+            ("--lookback", "300000y", "must be between 0s and 90d"),
+            ("--volume", "NaN", "a number from 0 to 1000 is wanted"),
+            ("--volume", "1e300", "a number from 0 to 1000 is wanted"),
+            ("--history", "300000y", "must be between 10m and 7d"),
+            ("--history.step", "3m", "must be between 1s and 2m"),
+            ("--incident", "latency@300000y", "is more than a year"),
+            ("--incident", "latency@1h+300000y", "is more than a year"),
+        ] {
+            let refused = Line::try_parse_from(["demo", flag, value]).map(|line| line.flags).unwrap_err();
+            assert!(refused.to_string().contains(right), "{flag} {value}: {refused}");
+        }
+        let flags = Line::try_parse_from(["demo", "--lookback", "90d", "--volume", "1000"]).unwrap().flags;
+        assert_eq!((flags.lookback.as_secs(), flags.volume), (90 * 86_400, 1000.0));
+    }
 }

@@ -76,14 +76,9 @@ impl Asker {
         let clock = Clock::system();
         let concurrency = Concurrency::new(NonZeroUsize::MIN);
         let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(clock.now()));
-        let client = Client::new(
-            settings.polling.timeout,
-            target.ca_file.as_ref().map(|file| file.path.as_path()),
-            concurrency,
-            stats,
-            clock.clone(),
-        )
-        .map_err(|error| Failure::run_time(&error))?;
+        let client =
+            Client::new(settings.polling.timeout, target.ca_file.as_ref(), concurrency, stats, clock.clone())
+                .map_err(|error| Failure::run_time(&error))?;
         Ok(Self { client, pace: Pace::new(settings.polling.requests_per_minute), clock })
     }
 

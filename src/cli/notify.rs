@@ -1,4 +1,4 @@
-//! What the service manager is told: ready, reloading, stopping (sd_notify(3), for units of `Type=notify-reload`).
+//! What the service manager is told: ready, reloading, stopping (sd_notify(3), for units of `Type=notify` and `Type=notify-reload`).
 //!
 //! Owns: the messages. Without a manager that wants to know (`NOTIFY_SOCKET`), they go nowhere. Never: what follows from them.
 

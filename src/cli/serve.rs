@@ -55,8 +55,8 @@ pub async fn run(
     // From here on SIGHUP no longer ends the process.
     let hangups = signal(SignalKind::hangup())
         .map_err(|error| Failure::run_time(&format!("cannot listen for SIGHUP: {error}")))?;
-    let load = source(flags, env);
-    let loaded = load().map_err(|problems| Failure::configuration(&problems))?;
+    let source = Source::new(flags, env);
+    let loaded = config::load(&source.input()).map_err(|problems| Failure::configuration(&problems))?;
     for warning in &loaded.warnings {
         warn!(%warning, "configuration");
     }
@@ -64,6 +64,7 @@ pub async fn run(
         BuildError::Web(problems) => Failure::configuration(&problems),
         BuildError::Store(_) | BuildError::Bind(_) | BuildError::Client(_) => Failure::run_time(&error),
     })?;
+    let load: Load = Arc::new(move || config::load_again(&source.input()));
     let app = app.reloading(&loaded, load, flags.auto_reload_interval);
     let reloading = tokio::spawn(reload_on(hangups, app.reloads()));
     let stopping = tokio::spawn(tell_of_the_stop(stop.clone()));
@@ -77,15 +78,25 @@ pub async fn run(
     }
 }
 
-/// The configuration that these flags and this environment name, as often as it is asked for.
-fn source(flags: &Serve, env: &BTreeMap<String, String>) -> Load {
-    let (flags, env) = (flags.clone(), env.clone());
-    let listen = if flags.systemd_socket { vec![ListenAddress::Inherited] } else { flags.listen };
-    let (file, web_config_file) = (flags.config, flags.web_config_file);
-    Arc::new(move || {
-        let web_config_file = web_config_file.as_deref();
-        config::load(&Input { file: file.as_deref(), env: &env, listen: &listen, web_config_file })
-    })
+/// Where the configuration comes from, at the start and again.
+struct Source {
+    file: Option<PathBuf>,
+    env: BTreeMap<String, String>,
+    listen: Vec<ListenAddress>,
+    web_config_file: Option<PathBuf>,
+}
+
+impl Source {
+    fn new(flags: &Serve, env: &BTreeMap<String, String>) -> Self {
+        let Serve { config, web_config_file, .. } = flags.clone();
+        let listen = if flags.systemd_socket { vec![ListenAddress::Inherited] } else { flags.listen.clone() };
+        Self { file: config, env: env.clone(), listen, web_config_file }
+    }
+
+    fn input(&self) -> Input<'_> {
+        let Self { file, env, listen, web_config_file } = self;
+        Input { file: file.as_deref(), env, listen, web_config_file: web_config_file.as_deref() }
+    }
 }
 
 async fn tell_of_the_stop(stop: CancellationToken) {

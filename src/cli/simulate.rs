@@ -28,7 +28,8 @@ pub struct Simulate {
     pub api_key: String,
 }
 
-fn volume(text: &str) -> Result<f64, String> {
+/// How many times the usual number of calls.
+pub(super) fn volume(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(factor) if (0.0..=1000.0).contains(&factor) => Ok(factor),
         _ => Err("a number from 0 to 1000 is wanted".to_owned()),

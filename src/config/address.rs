@@ -1,6 +1,7 @@
 //! The address of the API: which URLs can be one, and what the vendor's hosts tell about the region.
 //!
-//! Owns: the check of `base_url`. Never: a connection, and never user names, passwords or queries in a message.
+//! Owns: the check of `base_url`, and what of it may be shown. Never: a connection, and never user names, passwords or queries in
+//! what people see.
 
 use std::net::IpAddr;
 
@@ -51,6 +52,34 @@ pub(super) fn base_url(text: &str) -> Result<BaseUrl, String> {
     }
     let is_exposed = url.scheme() == "http" && !is_loopback(&host);
     Ok(BaseUrl { text: url.as_str().trim_end_matches('/').to_owned(), region, is_exposed })
+}
+
+/// What stands for an address of which nobody knows what in it is secret.
+const NOT_SHOWN: &str = "(an address that is not shown)";
+
+/// `address` as it may be shown: without user name, password, query and fragment. [`base_url`] lets none of them through; an
+/// address that was made elsewhere may have them.
+pub(super) fn shown(address: &str) -> String {
+    match bare(address) {
+        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+        None => NOT_SHOWN.to_owned(),
+    }
+}
+
+/// The host of `address`, and its port if that is not the usual one.
+pub(super) fn host(address: &str) -> String {
+    let Some(url) = bare(address) else { return NOT_SHOWN.to_owned() };
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn bare(address: &str) -> Option<Url> {
+    let mut url = Url::parse(address).ok()?;
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    url.set_query(None);
+    url.set_fragment(None);
+    Some(url)
 }
 
 /// The host of the Conversations API, for a host of the other family or of the website.
@@ -113,6 +142,23 @@ mod tests {
         ] {
             let sentence = base_url(given).unwrap_err();
             assert!(sentence.contains(said), "{given}: {sentence}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_what_may_be_secret() {
+        for (address, whole, of_host) in [
+            ("https://api.example.com", "https://api.example.com", "api.example.com"),
+            ("http://127.0.0.1:8080/us-1", "http://127.0.0.1:8080/us-1", "127.0.0.1:8080"),
+            ("http://[::1]:8080", "http://[::1]:8080", "[::1]:8080"),
+            ("https://me:marker@host:444/p?key=marker#marker", "https://host:444/p", "host:444"),
+            ("https://marker@host/a@b/", "https://host/a@b", "host"),
+            ("https://me:mar@ker@host", "https://host", "host"),
+            ("https://me:mar/ker@host", NOT_SHOWN, NOT_SHOWN),
+            ("https://me:mar?ker@host", NOT_SHOWN, NOT_SHOWN),
+            ("me:marker@host", NOT_SHOWN, NOT_SHOWN),
+        ] {
+            assert_eq!((&*shown(address), &*host(address)), (whole, of_host), "{address}");
         }
     }
 

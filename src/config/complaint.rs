@@ -3,8 +3,10 @@
 //! Owns: the list of complaints and how values are quoted in them. Never: the checks, and never the value of a secret.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use super::sources::Sources;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,44 +73,58 @@ impl fmt::Display for Complaint {
 }
 
 /// Everything that is wrong with a configuration: at least one complaint, in the order of the file.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     complaints: Vec<Complaint>,
-    files: Vec<PathBuf>,
+    sources: Sources,
+    web_config_file: Option<PathBuf>,
 }
 
 impl Problems {
     /// None if there is nothing to complain about.
     pub(crate) fn from_complaints(mut complaints: Vec<Complaint>) -> Option<Self> {
         complaints.sort_by(|a, b| a.place.cmp(&b.place));
-        (!complaints.is_empty()).then_some(Self { complaints, files: Vec::new() })
+        (!complaints.is_empty()).then_some(Self {
+            complaints,
+            sources: Sources::default(),
+            web_config_file: None,
+        })
     }
 
     /// Of one complaint.
     pub(crate) fn of(complaint: Complaint) -> Self {
-        Self { complaints: vec![complaint], files: Vec::new() }
+        Self { complaints: vec![complaint], sources: Sources::default(), web_config_file: None }
     }
 
-    /// Found while these files were read, or looked for.
-    pub(crate) fn found_in(self, files: Vec<PathBuf>) -> Self {
-        Self { files, ..self }
+    /// Found while these were read, among others.
+    pub(crate) fn found_in(self, sources: Sources) -> Self {
+        Self { sources: self.sources.and(sources), ..self }
     }
 
-    /// The files that were read, or looked for: another content of one of them may mend it all.
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
+    /// Of a configuration that names this web configuration.
+    pub(super) fn naming(self, web_config_file: Option<PathBuf>) -> Self {
+        Self { web_config_file, ..self }
+    }
+
+    /// These, and then those.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.complaints.extend(others.complaints);
+        self.found_in(others.sources)
+    }
+
+    /// What was read, or looked for: another content of one of these files may mend it all.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// The web configuration that is named beside all that, if so much could be read.
+    pub fn web_config_file(&self) -> Option<&Path> {
+        self.web_config_file.as_deref()
     }
 
     /// The complaints, at least one.
     pub fn complaints(&self) -> &[Complaint] {
         &self.complaints
-    }
-}
-
-impl fmt::Debug for Problems {
-    /// Without the files: one of them may be a key that was pasted where its file should be named.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Problems").field(&self.complaints).finish()
     }
 }
 

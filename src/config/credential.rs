@@ -4,14 +4,13 @@
 //! value of the keys that lead to it, where a key is easily pasted by mistake.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::complaint::Place;
 use super::environment::CREDENTIALS;
 use super::reader::{Entry, Reader, Section, text_of};
 use super::secret::{Origin, Secret};
+use super::sources::Sources;
 
 /// Far more than any key; a file beyond it is the wrong file.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -52,10 +51,7 @@ pub(super) fn api_key(
             };
             let key = match *name {
                 "api_key_env" => from_environment(text, around.env),
-                "api_key_file" => {
-                    reader.files.insert(around.folder.join(text));
-                    from_file(text, &around.folder)
-                }
+                "api_key_file" => from_file(text, &around.folder, &mut reader.sources),
                 _ => sendable(text).map(|key| match &entry.node.place {
                     Place::Variable(name) => key.found_in(Origin::Variable(name.clone())),
                     Place::File(_)
@@ -85,24 +81,16 @@ fn from_environment(name: &str, env: &BTreeMap<String, String>) -> Result<Secret
         .map_err(|sentence| format!("the environment variable that it names: {sentence}"))
 }
 
-fn from_file(text: &str, folder: &Path) -> Result<Secret, String> {
+fn from_file(text: &str, folder: &Path, sources: &mut Sources) -> Result<Secret, String> {
     let path = folder.join(text);
     let shown = if looks_like_path(text, folder) {
         path.display().to_string()
     } else {
         "the file (a bare name, not shown: if it is the API key itself, use api_key)".to_owned()
     };
-    let cannot = |error: io::Error| format!("cannot read {shown}: {error}");
-    let file = File::open(&path).map_err(cannot)?;
-    if file.metadata().map_err(cannot)?.is_dir() {
-        return Err(format!("cannot read {shown}: it is a directory; name the file in it"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(format!("{shown} is larger than 64 KiB; a key file holds the key and nothing else"));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| format!("{shown} is not text"))?;
+    let bytes = sources.read(&path, MOST_BYTES).map_err(|sentence| format!("{shown}: {sentence}"))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| format!("{shown}: this is not text; a key file holds the key and nothing else"))?;
     sendable(&text)
         .map(|key| key.found_in(Origin::File(path)))
         .map_err(|sentence| format!("{shown}: {sentence}"))

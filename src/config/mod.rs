@@ -22,13 +22,14 @@ mod secret;
 mod sections;
 mod settings;
 mod shape;
+mod sources;
 mod strict;
 mod targets;
 mod tree;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use budget::{Budget, budgets};
 pub use complaint::{Complaint, Place, Problems};
@@ -38,11 +39,13 @@ pub use reference::{reference, reference_markdown, variable};
 pub use secret::{Origin, Secret};
 pub use settings::{CaFile, Dimension, Metrics, Polling, Server, Settings, Storage, Target};
 pub use shape::{Shape, span};
+pub use sources::Sources;
 
 // What any file for people needs: values with their places, complaints about them, and what was meant.
 pub(crate) use complaint::{listed, name_shown, quoted};
 pub(crate) use file::parse_yaml;
 pub(crate) use nearest::closest;
+pub(crate) use sources::fingerprint;
 pub(crate) use tree::{Node, Value};
 
 use credential::Surroundings;
@@ -80,19 +83,31 @@ pub struct Loaded {
     pub warnings: Vec<Complaint>,
     /// Where it came from, for people: `polyai.yaml and 2 environment variables`.
     pub origin: String,
-    /// Every file that a value was taken from: the configuration itself, and those that its keys name.
-    pub files: Vec<PathBuf>,
+    /// Every file that a value was taken from, as it was: the configuration itself, and those that its keys name.
+    pub sources: Sources,
 }
 
-/// Reads and checks a configuration.
+/// Reads and checks a configuration. What comes through a pipe is waited for.
 ///
 /// # Errors
 /// All that is wrong at once, each with its place and what would be right. No message repeats a secret.
 pub fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
-    let (mut root, mut complaints) = raw(input.file);
+    read(input, Sources::taking_pipes())
+}
+
+/// Reads it again: a pipe would have nothing more to say, and is refused.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_again(input: &Input<'_>) -> Result<Loaded, Problems> {
+    read(input, Sources::default())
+}
+
+fn read(input: &Input<'_>, mut sources: Sources) -> Result<Loaded, Problems> {
+    let (mut root, mut complaints) = raw(input.file, &mut sources);
     let unreadable = !complaints.is_empty();
     complaints.extend(environment::overlay(&mut root, input.env));
-    let mut reader = Reader { complaints, ..Reader::default() };
+    let mut reader = Reader { complaints, sources, ..Reader::default() };
     let mut has_targets = !unreadable;
     if input.file.is_none()
         && let Err(complaint) = environment::quickstart(&mut root, input.env)
@@ -119,13 +134,12 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
     if let Some(path) = input.web_config_file {
         settings.server.web_config_file = Some(path.to_path_buf());
     }
-    let files = input.file.map(Path::to_path_buf).into_iter().chain(reader.files).collect();
     if let Some(problems) = Problems::from_complaints(reader.complaints) {
-        return Err(problems.found_in(files));
+        return Err(problems.found_in(reader.sources).naming(settings.server.web_config_file));
     }
     let mut warnings = reader.warnings;
     warnings.extend(budget::warnings(&settings));
-    Ok(Loaded { settings, warnings, origin: origin(input), files })
+    Ok(Loaded { settings, warnings, origin: origin(input), sources: reader.sources })
 }
 
 /// The section `server` alone, for commands that ask a running daemon; whatever else is wrong is not their business.
@@ -133,7 +147,7 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
 /// # Errors
 /// When the file cannot be read, or the section is wrong.
 pub fn server(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Server, Problems> {
-    let (mut root, complaints) = raw(file);
+    let (mut root, complaints) = raw(file, &mut Sources::taking_pipes());
     // Complaints about other sections among them: whoever runs the daemon has been told.
     let _ = environment::overlay(&mut root, env);
     let mut reader = Reader { complaints, ..Reader::default() };
@@ -142,8 +156,8 @@ pub fn server(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Ser
 }
 
 /// What the file says, unchecked; the complaints are of a file that cannot be read.
-fn raw(file: Option<&Path>) -> (Node, Vec<Complaint>) {
-    match file.map(file::read) {
+fn raw(file: Option<&Path>, sources: &mut Sources) -> (Node, Vec<Complaint>) {
+    match file.map(|path| file::read(path, sources)) {
         None => (Node::table(Place::Environment), Vec::new()),
         Some(Ok(root)) => (root, Vec::new()),
         // What the environment says on top of a file that cannot be read means little.

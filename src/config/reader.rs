@@ -4,7 +4,6 @@
 //! conversion: only values from the environment, which are text by nature, are parsed from text.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,16 +12,17 @@ use super::complaint::{Complaint, Place, quoted};
 use super::keys::{Key, NOT_YET, Preset, find, join};
 use super::listen::ListenAddress;
 use super::shape::{LEAST_BOUND, MOST_BOUNDS, Shape};
+use super::sources::Sources;
 use super::tree::{Node, Value};
 use crate::conversation::Micros;
 
-/// Collects what is wrong while values are read. Not for debug output: the name of a file may be a key that was pasted there.
-#[derive(Default)]
+/// Collects what is wrong while values are read.
+#[derive(Debug, Default)]
 pub(super) struct Reader {
     pub(super) complaints: Vec<Complaint>,
     pub(super) warnings: Vec<Complaint>,
-    /// Every other file that a value was taken from.
-    pub(super) files: BTreeSet<PathBuf>,
+    /// The files that values are taken from.
+    pub(super) sources: Sources,
 }
 
 /// A section of the tree; absent ones read as empty.

@@ -3,14 +3,17 @@
 //! Values of this module have passed every check; the rest of the program relies on the ranges given here.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::address;
 use super::{ListenAddress, Secret};
 use crate::target::{ApiVersion, TargetKey};
 
@@ -133,13 +136,31 @@ pub struct Target {
     pub channels: Vec<String>,
 }
 
+impl Target {
+    /// The host of `base_url`, and its port if that is not the usual one.
+    pub fn host(&self) -> String {
+        address::host(&self.base_url)
+    }
+
+    /// `base_url` as it may be shown.
+    pub fn base_url_shown(&self) -> String {
+        address::shown(&self.base_url)
+    }
+}
+
 /// A bundle of certificates, as it was when the configuration was read.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CaFile {
     /// Where it is.
     pub path: PathBuf,
-    /// A hash of its content, so that a bundle that was replaced is another one. Differs between builds of this program.
-    pub fingerprint: u64,
+    /// Its content, so that it is read once and a bundle that was replaced is another one.
+    pub pem: Arc<[u8]>,
+}
+
+impl fmt::Debug for CaFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CaFile").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl Settings {

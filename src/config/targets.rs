@@ -3,10 +3,6 @@
 //! Owns: what a target must have, and that no two are the same. Never: whether the API agrees.
 
 use std::collections::BTreeMap;
-use std::collections::hash_map::DefaultHasher;
-use std::fs::File;
-use std::hash::Hasher;
-use std::io::{self, Read};
 use std::path::Path;
 
 use super::address::{BaseUrl, base_url};
@@ -194,25 +190,17 @@ fn version(reader: &mut Reader, section: &Section<'_>) -> ApiVersion {
     version
 }
 
-/// A bundle that cannot be used is found now, and not when the first connection fails.
+/// A bundle that holds nothing is found now, and not when a client is made of it.
 fn ca_file(reader: &mut Reader, section: &Section<'_>, path: &Path) -> Option<CaFile> {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(MOST_CA_BYTES).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    reader.files.insert(path.to_owned());
     let marker = b"-----BEGIN CERTIFICATE-----";
-    let sentence = match read() {
+    let sentence = match reader.sources.read(path, MOST_CA_BYTES) {
         Ok(bytes) if bytes.windows(marker.len()).any(|window| window == marker) => {
-            let mut hasher = DefaultHasher::new();
-            hasher.write(&bytes);
-            return Some(CaFile { path: path.to_owned(), fingerprint: hasher.finish() });
+            return Some(CaFile { path: path.to_owned(), pem: bytes.into() });
         }
-        Ok(_) => format!("{} holds no certificate; write a PEM bundle", path.display()),
-        Err(error) => format!("cannot read {}: {error}", path.display()),
+        Ok(_) => "there is no certificate in it; write a PEM bundle".to_owned(),
+        Err(sentence) => sentence,
     };
     let entry = section.entry("ca_file")?;
-    reader.complain(&entry.node.place, &entry.path, sentence);
+    reader.complain(&entry.node.place, &entry.path, format!("{}: {sentence}", path.display()));
     None
 }

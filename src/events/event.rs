@@ -13,6 +13,7 @@ pub enum Event {
     CommitFailed,
     ConfigRejected,
     ConfigReloaded,
+    ConnectionDisplaced,
     ConnectionRefused,
     ConversationStuck,
     ConversationVanished,
@@ -32,7 +33,7 @@ pub enum Event {
 
 impl Event {
     /// All events, sorted by name.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::AcceptFailed,
         Self::AuthenticationFailed,
         Self::CatchingUp,
@@ -40,6 +41,7 @@ impl Event {
         Self::CommitFailed,
         Self::ConfigRejected,
         Self::ConfigReloaded,
+        Self::ConnectionDisplaced,
         Self::ConnectionRefused,
         Self::ConversationStuck,
         Self::ConversationVanished,
@@ -67,6 +69,7 @@ impl Event {
             Self::CommitFailed => "commit_failed",
             Self::ConfigRejected => "config_rejected",
             Self::ConfigReloaded => "config_reloaded",
+            Self::ConnectionDisplaced => "connection_displaced",
             Self::ConnectionRefused => "connection_refused",
             Self::ConversationStuck => "conversation_stuck",
             Self::ConversationVanished => "conversation_vanished",

@@ -50,6 +50,8 @@ const QUIET: Duration = Duration::from_secs(5 * 60);
 
 /// Lines about single conversations, per target and kind.
 const RECORDS: Allowance = Allowance { lines: 10, per: Duration::from_secs(10 * 60) };
+/// Reloads that changed nothing, and those that were refused, each per trigger.
+const RELOADS: Allowance = Allowance { lines: 10, per: Duration::from_secs(10 * 60) };
 const PROGRESS: Allowance = Allowance { lines: 1, per: Duration::from_secs(30) };
 const HOURLY: Allowance = Allowance { lines: 1, per: Duration::from_secs(3600) };
 const LISTENER: Allowance = Allowance { lines: 1, per: Duration::from_secs(60) };
@@ -308,16 +310,31 @@ impl Events {
         }
     }
 
-    /// The configuration was read again, because of `trigger`, and is in force.
-    pub fn config_reloaded(&self, trigger: &'static str, changes: &str) {
+    /// The configuration was read again, because of `trigger`, and is in force; `changes` is what that changed, if anything. A
+    /// change is always said: only who can write the files makes one, while anybody may ask.
+    pub fn config_reloaded(&self, trigger: &'static str, changes: Option<&str>) {
         self.stats.event(Event::ConfigReloaded);
-        info!(trigger, changes, "configuration reloaded");
+        if let Some(changes) = changes {
+            info!(trigger, changes, "configuration reloaded");
+            return;
+        }
+        let key = Key { target: None, event: Event::ConfigReloaded, detail: [trigger, ""] };
+        match self.repeats.may_say(key, RELOADS) {
+            Some(unsaid) => info!(trigger, unsaid, "configuration reloaded; nothing changed"),
+            None => debug!(trigger, "configuration reloaded; nothing changed"),
+        }
     }
 
     /// The configuration was read again, because of `trigger`, and cannot be used; the one before stays in force.
     pub fn config_rejected(&self, trigger: &'static str, reason: &str) {
         self.stats.event(Event::ConfigRejected);
-        error!(trigger, reason, "configuration not reloaded; the one before stays in force");
+        let key = Key { target: None, event: Event::ConfigRejected, detail: [trigger, ""] };
+        match self.repeats.may_say(key, RELOADS) {
+            Some(unsaid) => {
+                error!(trigger, reason, unsaid, "configuration not reloaded; the one before stays in force");
+            }
+            None => debug!(trigger, reason, "configuration not reloaded; the one before stays in force"),
+        }
     }
 
     /// A connection could not be accepted for a reason on this side, such as too many open files.
@@ -329,7 +346,16 @@ impl Events {
         }
     }
 
-    /// A connection was turned away, because `limit` of them are open.
+    /// A connection on which nothing passed was closed for a new one, because `limit` of them were open.
+    pub fn connection_displaced(&self, limit: usize) {
+        self.stats.event(Event::ConnectionDisplaced);
+        let key = Key { target: None, event: Event::ConnectionDisplaced, detail: NO_DETAIL };
+        if let Some(unsaid) = self.repeats.may_say(key, LISTENER) {
+            warn!(limit, unsaid, "idle connection closed for a new one: too many are open");
+        }
+    }
+
+    /// A connection was turned away, because `limit` of them are open, and something is being answered on each.
     pub fn connection_refused(&self, limit: usize) {
         self.stats.event(Event::ConnectionRefused);
         let key = Key { target: None, event: Event::ConnectionRefused, detail: NO_DETAIL };

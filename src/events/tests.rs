@@ -57,6 +57,28 @@ fn target(project: &str) -> TargetKey {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_asks_for_reloads_all_the_time_fills_no_log_and_hides_no_change() {
+    let story = Story::new();
+    for _ in 0..1000 {
+        story.events.config_reloaded("POST /-/reload", None);
+        story.events.config_rejected("POST /-/reload", "polyai.yaml:1:1: no");
+    }
+    story.events.config_reloaded("POST /-/reload", Some("1 target added (a/us-1/live)"));
+    story.events.config_rejected("SIGHUP", "polyai.yaml:1:1: no");
+    assert_eq!(story.counted(Event::ConfigReloaded), Value::total(1001));
+    assert_eq!(story.counted(Event::ConfigRejected), Value::total(1001));
+    let said: Vec<_> = story.said().into_iter().filter(|line| !line.starts_with("DEBUG")).collect();
+    assert_eq!(said.len(), 22, "{said:?}");
+    let last =
+        ["INFO configuration reloaded", "ERROR configuration not reloaded; the one before stays in force"];
+    assert_eq!(said[20..], last, "a change is said however many asked, and so is another trigger");
+
+    advance(Duration::from_secs(600)).await;
+    story.events.config_reloaded("POST /-/reload", None);
+    assert_eq!(story.lines()[0]["unsaid"], 990);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lasting_failure_is_said_once_and_its_end_with_how_long() {
     let story = Story::new();
     let target = target("reservations");
@@ -209,10 +231,11 @@ async fn the_other_events_say_and_count_too() {
     story.events.clock_skew(&target, -12.5);
     story.events.clocks_agree(&target);
     story.events.accept_failed(&std::io::Error::other("too many open files"));
+    story.events.connection_displaced(512);
     story.events.connection_refused(512);
 
     let levels: Vec<_> = story.lines().iter().map(|line| text(line, "level").to_owned()).collect();
-    assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "WARN", "INFO", "ERROR", "WARN"]);
+    assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "WARN", "INFO", "ERROR", "WARN", "WARN"]);
     for event in [
         Event::ConversationStuck,
         Event::ConversationVanished,
@@ -220,6 +243,7 @@ async fn the_other_events_say_and_count_too() {
         Event::LiveListCapped,
         Event::ClockSkew,
         Event::AcceptFailed,
+        Event::ConnectionDisplaced,
         Event::ConnectionRefused,
     ] {
         assert_eq!(story.counted(event), Value::total(1), "{}", event.as_str());

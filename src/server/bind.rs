@@ -7,11 +7,10 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
-use socket2::SockRef;
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
 
 use super::socket::Listener;
@@ -64,11 +63,7 @@ pub(super) struct Bound {
 pub(super) fn bind(address: &ListenAddress) -> Result<Bound, BindError> {
     let bound = match address {
         ListenAddress::Socket(address) => tcp(*address),
-        ListenAddress::Everywhere(port) => match tcp((Ipv6Addr::UNSPECIFIED, *port).into()) {
-            // A machine without IPv6.
-            Err(error) if is_unsupported(&error) => tcp((Ipv4Addr::UNSPECIFIED, *port).into()),
-            outcome => outcome,
-        },
+        ListenAddress::Everywhere(port) => everywhere(*port),
         ListenAddress::Unix(path) => unix(path),
         ListenAddress::Inherited => {
             return Err(BindError::Inherited("they are not bound, but handed over".to_owned()));
@@ -87,8 +82,25 @@ fn is_unsupported(error: &io::Error) -> bool {
 /// burst if it were the usual 128.
 const BACKLOG: u32 = 1024;
 
+fn everywhere(port: u16) -> io::Result<Bound> {
+    let both = TcpSocket::new_v6().and_then(|socket| {
+        // The system's default (net.ipv6.bindv6only) may be IPv6 alone.
+        SockRef::from(&socket).set_only_v6(false)?;
+        listen(socket, (Ipv6Addr::UNSPECIFIED, port).into())
+    });
+    match both {
+        // A machine without IPv6.
+        Err(error) if is_unsupported(&error) => tcp((Ipv4Addr::UNSPECIFIED, port).into()),
+        outcome => outcome,
+    }
+}
+
 fn tcp(address: SocketAddr) -> io::Result<Bound> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    listen(socket, address)
+}
+
+fn listen(socket: TcpSocket, address: SocketAddr) -> io::Result<Bound> {
     // Else a restart would have to wait for the connections of before.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -123,11 +135,14 @@ fn make_way(path: &Path) -> io::Result<()> {
             "there is something that is no socket; remove it, or choose another path",
         ));
     }
-    match UnixStream::connect(path) {
+    // Who listens there may have stopped to take connections, with its queue full: that is not waited for.
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        Ok(()) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
     }
 }
 
@@ -238,6 +253,30 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let _other = bind(&at(&path)).unwrap();
         drop(bound);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_process_that_takes_no_connections_any_more_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("polyai.sock");
+        let address = SockAddr::unix(&path).unwrap();
+        let standing = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        standing.bind(&address).unwrap();
+        standing.listen(0).unwrap();
+        let connect = || {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket.connect(&address).map(|()| socket)
+        };
+        let waiting: Vec<_> = std::iter::from_fn(|| connect().ok()).take(100).collect();
+        assert!(waiting.len() < 100, "its queue is full");
+
+        let (said, hear) = std::sync::mpsc::channel();
+        let at = path.clone();
+        std::thread::spawn(move || said.send(make_way(&at)));
+        let said = hear.recv_timeout(std::time::Duration::from_secs(10)).expect("it is not waited for");
+        assert_eq!(said.unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert!(path.exists());
     }
 

@@ -9,10 +9,10 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::pulse::Underway;
 use crate::exposition::page::Page;
+use crate::turns::Turn;
 
 /// A body that is known as a whole before its first byte is sent.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Pieces {
     sent: usize,
     left: usize,
     /// Held until the last byte has been sent.
-    _permit: Option<OwnedSemaphorePermit>,
+    _turn: Option<Turn>,
     /// Told of each byte that is.
     underway: Option<Underway>,
 }
@@ -48,15 +48,15 @@ impl Source {
 }
 
 impl Answer {
-    /// A page, which holds on to `permit` until it has been sent or given up.
-    pub(super) fn page(page: Page, permit: OwnedSemaphorePermit) -> Self {
+    /// A page, which keeps its `turn` until it has been sent or given up.
+    pub(super) fn page(page: Page, turn: Turn) -> Self {
         let left = page.len();
         Self::of(Pieces {
             source: Source::Page(page),
             index: 0,
             sent: 0,
             left,
-            _permit: Some(permit),
+            _turn: Some(turn),
             underway: None,
         })
     }
@@ -79,14 +79,7 @@ impl<T: Into<Bytes>> From<T> for Answer {
     fn from(bytes: T) -> Self {
         let bytes = bytes.into();
         let left = bytes.len();
-        Self::of(Pieces {
-            source: Source::One(bytes),
-            index: 0,
-            sent: 0,
-            left,
-            _permit: None,
-            underway: None,
-        })
+        Self::of(Pieces { source: Source::One(bytes), index: 0, sent: 0, left, _turn: None, underway: None })
     }
 }
 
@@ -174,7 +167,7 @@ mod tests {
         let parts: Arc<[Bytes]> = parts.iter().cloned().map(Bytes::from).collect();
         let page = Page::new(parts, tail.clone().into());
         let left = page.len();
-        Pieces { source: Source::Page(page), index: 0, sent: 0, left, _permit: None, underway: None }
+        Pieces { source: Source::Page(page), index: 0, sent: 0, left, _turn: None, underway: None }
     }
 
     #[test]

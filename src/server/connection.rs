@@ -77,10 +77,11 @@ impl Conversation {
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn hold(&self, socket: Socket, peer: Peer) {
+    pub(super) async fn hold(&self, socket: Socket, peer: Peer, pulse: Pulse) {
         let tls = self.0.guard.web.served().tls().cloned();
         let Some(config) = tls else {
-            self.speak(socket, Client { peer, tls: None, certificates: Vec::new() }, false).await;
+            let client = Client { peer, tls: None, certificates: Vec::new() };
+            self.speak(socket, client, false, pulse).await;
             return;
         };
         let shaking =
@@ -94,7 +95,7 @@ impl Conversation {
         let (_, session) = shaken.get_ref();
         let is_http2 = session.alpn_protocol() == Some(b"h2");
         let certificates = session.peer_certificates().unwrap_or_default().to_vec();
-        self.speak(shaken, Client { peer, tls: Some(config), certificates }, is_http2).await;
+        self.speak(shaken, Client { peer, tls: Some(config), certificates }, is_http2, pulse).await;
     }
 
     fn in_time<T>(&self, outcome: Result<Option<T>, tokio::time::error::Elapsed>, peer: Peer) -> Option<T> {
@@ -143,12 +144,12 @@ impl Conversation {
     }
 
     /// Speaks HTTP on `stream` to its end.
-    async fn speak<S>(&self, stream: S, client: Client, is_http2: bool)
+    async fn speak<S>(&self, stream: S, client: Client, is_http2: bool, pulse: Pulse)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let stream = TokioIo::new(Patient::new(stream, self.0.limits.write_timeout));
-        let (began, pulse) = (Instant::now(), Pulse::new());
+        let began = Instant::now();
         let course = Arc::new(Course { client, is_http2, began, pulse, retired: Notify::new() });
         let service = {
             let (shared, course) = (Arc::clone(&self.0), Arc::clone(&course));
@@ -208,7 +209,11 @@ impl Conversation {
                     return;
                 }
                 what = overdue.as_mut() => match what {
-                    Overdue::Answer => {
+                    Overdue::Unmade => {
+                        debug!(peer = %course.client.peer, "connection cut: its answer was not made in time");
+                        return;
+                    }
+                    Overdue::Untaken => {
                         debug!(peer = %course.client.peer, "connection cut: the peer does not read, or too slowly");
                         return;
                     }

@@ -1,6 +1,6 @@
 //! The listeners: what is accepted, what is turned away, and the end of all of it.
 //!
-//! Owns: accepting, the cap over all listeners, and the drain. Never: what is said on a connection, or what is answered.
+//! Owns: accepting, who is turned away, and the drain. Never: what is said on a connection, or what is answered.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +18,7 @@ use super::bind::{BindError, Bound, bind, inherited};
 use super::connection::Conversation;
 use super::guard::Guard;
 use super::routes::Routes;
+use super::slots::{Admission, Slot, Slots};
 use super::socket::{Listener, Peer, Socket};
 use crate::config::ListenAddress;
 use crate::events::Events;
@@ -27,8 +28,9 @@ use crate::web::Web;
 /// What a peer may ask of the listeners.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once over all listeners, at least 1; beyond it they are answered with 503 and closed, and where
-    /// TLS is spoken closed at once.
+    /// Connections open at once over all listeners, at least 1. Beyond it the one on which nothing has passed for the longest
+    /// makes way. Where something is being answered on each, the new one is answered with 503 and closed, and where TLS is spoken
+    /// closed at once.
     pub connections: usize,
     /// For a whole TLS handshake.
     pub handshake_timeout: Duration,
@@ -120,7 +122,7 @@ impl Server {
         let tracker = TaskTracker::new();
         let cut = CancellationToken::new();
         let door = Arc::new(Door {
-            slots: Arc::new(Semaphore::new(limits.connections)),
+            slots: Slots::new(limits.connections),
             courtesies: Arc::new(Semaphore::new(COURTESIES)),
             tracker: tracker.clone(),
             conversation: Conversation::new(guard, limits.clone(), stop.clone(), cut.clone()),
@@ -170,7 +172,7 @@ fn is_of_the_peer(reason: &io::Error) -> bool {
 
 /// Where all listeners lead.
 struct Door {
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
     courtesies: Arc<Semaphore>,
     tracker: TaskTracker,
     conversation: Conversation,
@@ -198,14 +200,27 @@ impl Door {
     }
 
     fn take(&self, socket: Socket, peer: Peer) {
-        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
-            let conversation = self.conversation.clone();
-            self.tracker.spawn(async move {
-                conversation.hold(socket, peer).await;
-                drop(slot);
-            });
-            return;
+        match self.slots.admit() {
+            Admission::Free(slot) => self.hold(socket, peer, slot),
+            Admission::InPlace(slot) => {
+                self.events.connection_displaced(self.limits.connections);
+                self.hold(socket, peer, slot);
+            }
+            Admission::Refused => self.refuse(socket),
         }
+    }
+
+    fn hold(&self, socket: Socket, peer: Peer, slot: Slot) {
+        let conversation = self.conversation.clone();
+        self.tracker.spawn(async move {
+            let holding = conversation.hold(socket, peer, slot.pulse.clone());
+            if slot.leave.run_until_cancelled(holding).await.is_none() {
+                debug!(%peer, "connection closed: nothing passed on it, and another needed its slot");
+            }
+        });
+    }
+
+    fn refuse(&self, socket: Socket) {
         self.events.connection_refused(self.limits.connections);
         // Where TLS is spoken a word would cost a handshake.
         if self.web.served().tls().is_none()

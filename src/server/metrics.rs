@@ -11,7 +11,7 @@ use hyper::header::{
     VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tracing::error;
 
@@ -20,6 +20,7 @@ use super::routes::plain;
 use crate::exposition::Format;
 use crate::exposition::negotiate::choose;
 use crate::exposition::page::{Coding, Page};
+use crate::turns::Turns;
 
 /// Where the pages come from.
 pub trait Exposition: Send + Sync {
@@ -36,11 +37,14 @@ pub trait Exposition: Send + Sync {
     fn make(&self, format: Format, coding: Coding) -> io::Result<Page>;
 }
 
+/// Scrapes that wait for their turn.
+const WAITING: usize = 128;
+
 /// The answer to scrapes.
 pub(super) struct MetricsPage {
     source: Arc<dyn Exposition>,
-    /// Answers that are being made or sent.
-    underway: Arc<Semaphore>,
+    /// At answers that are being made or sent.
+    turns: Turns,
     /// For each format, whoever has its page made.
     makers: [Arc<Mutex<()>>; Format::ALL.len()],
     patience: Duration,
@@ -53,23 +57,21 @@ enum Refusal {
 }
 
 impl MetricsPage {
-    /// At most `concurrent` answers are made or sent at once; the others wait for up to `patience`.
+    /// At most `concurrent` answers are made or sent at once; [`WAITING`] others wait for up to `patience`.
     pub(super) fn new(source: Arc<dyn Exposition>, concurrent: usize, patience: Duration) -> Self {
-        Self { source, underway: Arc::new(Semaphore::new(concurrent)), makers: Default::default(), patience }
+        Self { source, turns: Turns::new(concurrent, WAITING), makers: Default::default(), patience }
     }
 
     pub(super) async fn answer(&self, headers: &HeaderMap) -> Response<Answer> {
         let deadline = Instant::now() + self.patience;
         let choice = choose(values(headers, ACCEPT), values(headers, ACCEPT_ENCODING));
-        let Ok(Ok(permit)) = timeout_at(deadline, Arc::clone(&self.underway).acquire_owned()).await else {
-            return refused(&Refusal::Busy);
-        };
+        let Some(turn) = self.turns.take(self.patience).await else { return refused(&Refusal::Busy) };
         let page = match self.page(choice.format, choice.coding, deadline).await {
             Ok(page) => page,
             Err(refusal) => return refused(&refusal),
         };
 
-        let mut response = Response::new(Answer::page(page, permit));
+        let mut response = Response::new(Answer::page(page, turn));
         let headers = response.headers_mut();
         let content_type = HeaderValue::try_from(choice.content_type);
         headers.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("text/plain")));

@@ -13,6 +13,7 @@ mod patience;
 mod pulse;
 mod reload;
 mod routes;
+mod slots;
 mod socket;
 mod status;
 

@@ -43,8 +43,10 @@ pub(super) struct Patience {
 pub(super) enum Overdue {
     /// The peer asks nothing.
     Idle,
-    /// The peer does not read, or too slowly.
-    Answer,
+    /// The answer is not made.
+    Unmade,
+    /// The answer is made, and the peer does not read it, or too slowly.
+    Untaken,
 }
 
 impl Pulse {
@@ -60,6 +62,16 @@ impl Pulse {
         state.next += 1;
         state.underway.insert(number, Span { began: Instant::now(), taken: None });
         Underway { pulse: self.clone(), number }
+    }
+
+    /// Since when nothing has passed on the connection; none while an answer is being made.
+    pub(super) fn quiet_since(&self) -> Option<Instant> {
+        let state = self.state();
+        if state.underway.is_empty() {
+            return Some(state.idle_since);
+        }
+        let taken: Option<Vec<Instant>> = state.underway.values().map(|span| span.taken).collect();
+        taken?.into_iter().max()
     }
 
     /// Waits until something has taken too long.
@@ -80,10 +92,13 @@ impl Pulse {
         let state = self.state();
         let of_span = |span: &Span| {
             let whole = span.began + patience.answer;
-            span.taken.map_or(whole, |taken| whole.min(taken + patience.standstill))
+            match span.taken {
+                None => (whole, Overdue::Unmade),
+                Some(taken) => (whole.min(taken + patience.standstill), Overdue::Untaken),
+            }
         };
-        match state.underway.values().map(of_span).min() {
-            Some(deadline) => Some((deadline, Overdue::Answer)),
+        match state.underway.values().map(of_span).min_by_key(|(deadline, _)| *deadline) {
+            Some(first) => Some(first),
             None => patience.idle.map(|idle| (state.idle_since + idle, Overdue::Idle)),
         }
     }
@@ -152,7 +167,7 @@ mod tests {
                 sleep(Duration::from_secs(1)).await;
             }
         });
-        assert_eq!(pulse.overdue(PATIENCE).await, Overdue::Answer);
+        assert_eq!(pulse.overdue(PATIENCE).await, Overdue::Untaken);
         assert_eq!(began.elapsed(), Duration::from_secs(30));
         others.abort();
     }
@@ -172,6 +187,15 @@ mod tests {
             what = pulse.overdue(PATIENCE) => what,
             () = drip => unreachable!("it drips for ever"),
         };
-        assert_eq!((what, began.elapsed()), (Overdue::Answer, Duration::from_secs(100)));
+        assert_eq!((what, began.elapsed()), (Overdue::Untaken, Duration::from_secs(100)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_never_made_is_not_the_fault_of_the_peer() {
+        let pulse = Pulse::new();
+        let began = Instant::now();
+        let _unmade = pulse.begin();
+        assert_eq!(pulse.overdue(PATIENCE).await, Overdue::Unmade);
+        assert_eq!(began.elapsed(), Duration::from_secs(100));
     }
 }

@@ -1,10 +1,12 @@
 //! `POST /-/reload`: has the configuration read again.
 //!
-//! Owns: the answer in words and its status. Never: the configuration.
+//! Owns: the answer in words and its status, and how long it is waited for. Never: the configuration.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use hyper::{Response, StatusCode};
+use tokio::time::timeout;
 
 use super::body::Answer;
 use super::routes::plain;
@@ -14,13 +16,21 @@ pub type Reloading<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + S
 
 /// Whoever can read the configuration again.
 pub trait Reload: Send + Sync {
-    /// Reads it. One attempt at a time; others wait for their turn.
+    /// Reads it. One attempt at a time; all who ask meanwhile share the next. Whoever drops the answer has asked all the same.
     fn reload(&self) -> Reloading<'_>;
 }
 
-/// 200 with what changed, or 500 with the reason, as Prometheus answers.
+/// How long the outcome is waited for: less than an answer may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// 200 with what changed, or 500 with the reason, as Prometheus answers; 503 while there is no outcome.
 pub(super) async fn answer(configuration: &dyn Reload) -> Response<Answer> {
-    match configuration.reload().await {
+    let Ok(outcome) = timeout(PATIENCE, configuration.reload()).await else {
+        let text = "not reloaded yet: it still waits, most likely for the disk of the state, and goes on by itself. Its outcome \
+                    will be on the status page (/), in the log, and in polyai_exporter_config_last_reload_successful\n";
+        return plain(StatusCode::SERVICE_UNAVAILABLE, text);
+    };
+    match outcome {
         Ok(changes) => plain(StatusCode::OK, format!("reloaded: {changes}\n")),
         Err(reason) => {
             let text = format!("not reloaded, the configuration before stays in force:\n{reason}\n");

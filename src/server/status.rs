@@ -11,12 +11,11 @@ use hyper::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use tracing::error;
 
 use super::body::Answer;
 use super::routes::plain;
+use crate::turns::Turns;
 
 /// No script, no frame, nothing from elsewhere; our style sheet, and the icon that stands in the page itself.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; \
@@ -24,6 +23,8 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; form-
 
 /// Pages that are written at once; a thousand targets take some milliseconds each.
 const CONCURRENT: usize = 4;
+/// Pages that wait for their turn.
+const WAITING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What can be asked for.
@@ -79,7 +80,7 @@ pub trait Reception: Send + Sync {
 /// The answers to people.
 pub(super) struct StatusPages {
     source: Arc<dyn Reception>,
-    underway: Arc<Semaphore>,
+    turns: Turns,
     patience: Duration,
 }
 
@@ -88,13 +89,13 @@ impl StatusPages {
         Self::bounded(source, CONCURRENT, PATIENCE)
     }
 
-    /// At most `concurrent` documents are written at once; the others wait for up to `patience`.
+    /// At most `concurrent` documents are written at once; [`WAITING`] others wait for up to `patience`.
     fn bounded(source: Arc<dyn Reception>, concurrent: usize, patience: Duration) -> Self {
-        Self { source, underway: Arc::new(Semaphore::new(concurrent)), patience }
+        Self { source, turns: Turns::new(concurrent, WAITING), patience }
     }
 
     pub(super) async fn answer(&self, document: Document, query: &str) -> Response<Answer> {
-        let Ok(Ok(permit)) = timeout(self.patience, Arc::clone(&self.underway).acquire_owned()).await else {
+        let Some(turn) = self.turns.take(self.patience).await else {
             let mut busy = plain(StatusCode::SERVICE_UNAVAILABLE, "too many pages at once\n");
             busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
             return busy;
@@ -103,7 +104,7 @@ impl StatusPages {
         // The turn goes along, since the work goes on if the reader hangs up.
         let writing = tokio::task::spawn_blocking(move || {
             let written = source.write(document, &query);
-            drop(permit);
+            drop(turn);
             written
         });
         match writing.await {
@@ -155,7 +156,7 @@ mod tests {
         let pages = Arc::new(StatusPages::bounded(source, 1, Duration::from_millis(50)));
         let first = Arc::clone(&pages);
         let reader = tokio::spawn(async move { first.answer(Document::Overview, "").await.status() });
-        while pages.underway.available_permits() > 0 {
+        while pages.turns.free() > 0 {
             tokio::task::yield_now().await;
         }
         reader.abort();
@@ -164,12 +165,10 @@ mod tests {
         assert_eq!(refused.headers()[RETRY_AFTER], "5");
         word.send(()).unwrap();
         drop(word);
-        let patient = StatusPages {
-            patience: Duration::from_secs(20),
-            underway: pages.underway.clone(),
-            source: pages.source.clone(),
-        };
-        assert_eq!(patient.answer(Document::Overview, "").await.status(), StatusCode::OK);
+        while pages.turns.free() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pages.answer(Document::Overview, "").await.status(), StatusCode::OK);
     }
 
     /// Fails as no page should.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -277,6 +278,24 @@ async fn a_reload_answers_with_what_changed_or_with_the_reason() {
     assert_eq!(running.ask("POST /-/reload HTTP/1.1").await.status(), "404", "a demo has nothing to reload");
 }
 
+/// One that waits for a disk.
+struct Waiting;
+
+impl Reload for Waiting {
+    fn reload(&self) -> Reloading<'_> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_waits_for_the_disk_is_answered_before_its_connection_is_cut() {
+    let began = tokio::time::Instant::now();
+    let answer = super::reload::answer(&Waiting).await;
+    assert_eq!(answer.status(), 503);
+    let longest = Limits::default().answer_timeout;
+    assert!(began.elapsed() < longest - Duration::from_secs(30), "{:?} of {longest:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn a_body_is_never_read() {
     let running = Running::start().await;
@@ -333,33 +352,56 @@ async fn a_silent_connection_is_closed() {
 
 #[tokio::test]
 async fn a_peer_that_asks_and_does_not_read_loses_its_connection() {
-    let limits = Limits { connections: 1, write_timeout: Duration::from_millis(200), ..Limits::default() };
+    const LENGTH: usize = 64 << 20;
+    let limits = Limits { write_timeout: Duration::from_millis(200), ..Limits::default() };
     // More than the buffers of both sockets hold.
-    let running = Running::with(limits, Fixed(Bytes::from(vec![b'a'; 64 << 20])), Missing(None)).await;
+    let running = Running::with(limits, Fixed(Bytes::from(vec![b'a'; LENGTH])), Missing(None)).await;
     let mut stream = running.connect().await;
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    let freed = async {
-        while running.ask("GET /-/healthy HTTP/1.1").await.status() != "200" {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, freed).await.expect("the only slot becomes free");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut got = Vec::new();
+    // What was on its way, and the end.
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut got)).await.expect("it has been cut");
+    assert!(got.len() < LENGTH, "{} bytes", got.len());
+}
+
+/// The same, and says when it begins.
+struct Announced(UnboundedSender<()>, Slow);
+
+impl Exposition for Announced {
+    fn generation(&self) -> u64 {
+        0
+    }
+
+    fn ready(&self, _: Format, _: Coding, _: u64) -> Option<Page> {
+        None
+    }
+
+    fn make(&self, format: Format, coding: Coding) -> io::Result<Page> {
+        let _ = self.0.send(());
+        self.1.make(format, coding)
+    }
 }
 
 #[tokio::test]
-async fn a_connection_beyond_the_cap_is_turned_away_with_a_word() {
-    let running =
-        Running::with(Limits { connections: 1, ..Limits::default() }, Fixed(Bytes::new()), Missing(None))
-            .await;
+async fn a_connection_beyond_the_cap_is_turned_away_with_a_word_where_all_others_are_being_answered() {
+    let (go_on, wait) = channel();
+    let (begins, mut begun) = unbounded_channel();
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let running = Running::with(limits, Announced(begins, Slow(Mutex::new(wait))), Missing(None)).await;
     let mut kept = running.connect().await;
-    kept.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    assert!(read_some(&mut kept).await.starts_with("HTTP/1.1 200 "));
+    kept.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    timeout(PATIENCE, begun.recv()).await.unwrap().unwrap();
 
     let refused = running.ask("GET /metrics HTTP/1.1").await;
     assert_eq!((refused.status(), refused.text()), ("503", "too many connections\n"));
 
-    kept.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    go_on.send(()).unwrap();
     assert!(read_some(&mut kept).await.starts_with("HTTP/1.1 200 "), "the connection within it lives on");
+    kept.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    assert!(read_some(&mut kept).await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(running.ask("GET /-/healthy HTTP/1.1").await.status(), "200", "idle, it makes way");
+    assert_eq!(timeout(PATIENCE, kept.read(&mut [0; 16])).await.unwrap().unwrap(), 0, "and is closed");
 }
 
 #[tokio::test]

@@ -51,6 +51,18 @@ pub(crate) fn pull(control: &Control, method: &Method, lever: &str, query: &str)
     }
 }
 
+/// The length of an incident or a fault, or how long ago one was.
+///
+/// # Errors
+/// With a sentence that names `text`.
+pub fn up_to_a_year(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(span) if span <= Duration::from_secs(366 * 86_400) => Ok(span),
+        Ok(_) => Err(format!("{text:?} is more than a year")),
+        Err(_) => Err(format!("{text:?} is not a duration such as 10m or 1h30m")),
+    }
+}
+
 fn answer(status: u16, value: &Value) -> Answer {
     Answer::json(status, format!("{value:#}\n").into_bytes())
 }
@@ -80,11 +92,7 @@ impl Asked {
 
     fn span(&mut self, name: &str) -> Result<Option<Duration>, String> {
         let Some(text) = self.take(name) else { return Ok(None) };
-        match humantime::parse_duration(&text) {
-            Ok(span) if span <= Duration::from_secs(366 * 86_400) => Ok(Some(span)),
-            Ok(_) => Err(format!("{name}: {text:?} is more than a year")),
-            Err(_) => Err(format!("{name}: {text:?} is not a duration such as 10m or 1h30m")),
-        }
+        up_to_a_year(&text).map(Some).map_err(|sentence| format!("{name}: {sentence}"))
     }
 
     fn scope(&mut self) -> Scope {

@@ -87,7 +87,8 @@ impl Listing<'_> {
     fn ask(&self, newest_first: bool) -> Ask {
         let end = self.query.end_time.map(|end| match self.project.quirks.end_time {
             EndBound::Inclusive => end,
-            EndBound::Exclusive => end - TimeDelta::microseconds(1),
+            // Nothing is before the beginning of time.
+            EndBound::Exclusive => end.checked_sub_signed(TimeDelta::microseconds(1)).unwrap_or(end),
         });
         Ask {
             env: self.query.client_env,

@@ -44,6 +44,7 @@ pub use demo::Demo;
 pub use direct::{Direct, Reply};
 pub use faults::{Cut, Fault, FaultKind, RetryAfter, Scope};
 pub use incidents::{Incident, IncidentKind};
+pub use levers::up_to_a_year;
 pub use profile::{Mishaps, Profile};
 pub use project::Project;
 pub use quirks::{

@@ -65,7 +65,7 @@ pub(super) fn shared_lines(settings: &Settings) -> Vec<Line> {
 
 /// What concerns one target.
 pub(super) fn target_lines(target: &Target) -> Vec<Line> {
-    let Target { key, account_id, project_id, api_version, api_key, base_url, ca_file, channels } = target;
+    let Target { key, account_id, project_id, api_version, api_key, base_url: _, ca_file, channels } = target;
     vec![
         ("name", key.project.clone()),
         ("region", key.region.to_string()),
@@ -74,7 +74,7 @@ pub(super) fn target_lines(target: &Target) -> Vec<Line> {
         ("project_id", project_id.clone()),
         ("api_version", api_version.to_string()),
         ("api_key", format!("set, from {}", api_key.origin())),
-        ("base_url", without_credentials(base_url)),
+        ("base_url", target.base_url_shown()),
         (
             "ca_file",
             ca_file
@@ -158,13 +158,4 @@ fn metrics_lines(metrics: &Metrics) -> Vec<Line> {
         ("metrics.latency_buckets", bounds(latency_buckets)),
         ("metrics.duration_buckets", bounds(duration_buckets)),
     ]
-}
-
-/// The checks of the configuration refuse user names in addresses; an address that was made elsewhere is masked here.
-fn without_credentials(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    format!("{scheme}://{host}{path}")
 }

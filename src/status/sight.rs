@@ -187,7 +187,7 @@ impl Sight<'_> {
             project: target.key.project.clone(),
             region: target.key.region.as_str(),
             client_env: target.key.client_env.as_str(),
-            host: host(&target.base_url).to_owned(),
+            host: target.host(),
             state: condition.state,
             sentence: condition.sentence,
             since: condition.since.map(At),
@@ -254,10 +254,4 @@ fn problem(entries: &Entries, episode: &Episode) -> ProblemView {
 
 fn point(point: &Point) -> PointView {
     PointView { at: At(point.at), handoff_ratio: point.ratio.map(Ratio), conversations: point.conversations }
-}
-
-fn host(base_url: &str) -> &str {
-    let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
-    let host = rest.split('/').next().unwrap_or(rest);
-    host.rsplit_once('@').map_or(host, |(_, host)| host)
 }

@@ -10,22 +10,26 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::file;
-use super::material::Sources;
 use super::reader::Reader;
 use super::served::Served;
 use super::tls;
 use crate::clock::Clock;
-use crate::config::{Complaint, Place, Problems};
+use crate::config::{Complaint, Place, Problems, Sources};
 use crate::events::Events;
+
+/// No file of a web configuration has more; a bundle of all public roots has some 200 KiB.
+pub(super) const MOST_BYTES: u64 = 1 << 20;
 
 /// A web configuration that can be put in force.
 #[derive(Debug)]
 pub struct Prepared {
     file: Option<PathBuf>,
+    /// When its reading began.
+    read_at: Instant,
     served: Served,
     sources: Sources,
     warnings: Vec<Complaint>,
@@ -38,13 +42,14 @@ impl Prepared {
     /// # Errors
     /// All that is wrong at once, each with its place and what would be right.
     pub fn read(file: Option<&Path>, now: DateTime<Utc>) -> Result<Self, Problems> {
+        let read_at = Instant::now();
         let (outcome, sources) = attempt(file, now);
-        outcome.map(|(served, warnings)| Self {
-            file: file.map(Path::to_path_buf),
-            served,
-            sources,
-            warnings,
-        })
+        match outcome {
+            Ok((served, warnings)) => {
+                Ok(Self { file: file.map(Path::to_path_buf), read_at, served, sources, warnings })
+            }
+            Err(problems) => Err(problems.found_in(sources)),
+        }
     }
 
     /// What works and still deserves a look.
@@ -58,6 +63,17 @@ impl Prepared {
     }
 }
 
+/// What became of a web configuration that was prepared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Installed {
+    /// It is in force.
+    Changed,
+    /// It is in force, and nothing else than was before.
+    Same,
+    /// A later one of the same file was in force already, and stays.
+    Superseded,
+}
+
 type Outcome = Result<(Served, Vec<Complaint>), Problems>;
 
 fn attempt(file: Option<&Path>, now: DateTime<Utc>) -> (Outcome, Sources) {
@@ -66,7 +82,7 @@ fn attempt(file: Option<&Path>, now: DateTime<Utc>) -> (Outcome, Sources) {
     let mut reader = Reader::default();
     let name = path.display().to_string();
     let whole = Place::File(name.as_str().into());
-    let text = match sources.read(path).and_then(|bytes| {
+    let text = match sources.read(path, MOST_BYTES).and_then(|bytes| {
         String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text; save it as UTF-8".to_owned())
     }) {
         Ok(text) => text,
@@ -110,6 +126,8 @@ struct Live {
 #[derive(Debug)]
 struct Watched {
     file: Option<PathBuf>,
+    /// When the reading began of what is in force.
+    read_at: Instant,
     sources: Sources,
     /// Looks in a row that have found this, and nothing was made of it yet.
     undecided: u32,
@@ -119,8 +137,8 @@ struct Watched {
 
 impl Watched {
     /// Of what is in force.
-    fn decided(file: Option<PathBuf>, sources: Sources) -> Self {
-        Self { file, sources, undecided: 0, is_bad: false }
+    fn decided(file: Option<PathBuf>, read_at: Instant, sources: Sources) -> Self {
+        Self { file, read_at, sources, undecided: 0, is_bad: false }
     }
 }
 
@@ -135,19 +153,24 @@ const LOOKS: u32 = 3;
 impl Web {
     /// Begins with `prepared`.
     pub fn new(prepared: Prepared) -> Self {
-        let Prepared { file, served, sources, .. } = prepared;
-        let watched = Mutex::new(Watched::decided(file, sources));
+        let Prepared { file, read_at, served, sources, .. } = prepared;
+        let watched = Mutex::new(Watched::decided(file, read_at, sources));
         Self(Arc::new(Live { served: ArcSwap::from_pointee(served), watched, installed: Notify::new() }))
     }
 
-    /// Puts `prepared` in force, for every request and connection that begins from now on; answers whether anything changed
-    /// by that.
-    pub fn install(&self, prepared: Prepared) -> bool {
-        let Prepared { file, served, sources, .. } = prepared;
+    /// Puts `prepared` in force, for every request and connection that begins from now on. Where the watch has put another
+    /// content of the same file in force that was read later, that stays: whoever was struck from the file meanwhile must not be
+    /// let in again. A later content that is not decided yet, or that is of no use, does not hinder `prepared`; the watch then
+    /// goes on from it.
+    pub fn install(&self, prepared: Prepared) -> Installed {
+        let Prepared { file, read_at, served, sources, .. } = prepared;
         let mut watched = self.watched();
-        *watched = Watched::decided(file, sources);
+        if watched.file == file && watched.read_at > read_at {
+            return Installed::Superseded;
+        }
+        *watched = Watched::decided(file, read_at, sources);
         self.0.installed.notify_one();
-        self.put(served)
+        if self.put(served) { Installed::Changed } else { Installed::Same }
     }
 
     /// Only while `watched` is locked.
@@ -157,18 +180,6 @@ impl Web {
         let has_changed = !served.is_same(&before);
         self.0.served.store(Arc::new(served));
         has_changed
-    }
-
-    /// Reads the file anew and puts it in force; answers with the warnings. Blocks for as long as reading takes.
-    ///
-    /// # Errors
-    /// As [`Prepared::read`]; then all stays as it is.
-    pub fn reload(&self, now: DateTime<Utc>) -> Result<Vec<Complaint>, Problems> {
-        let file = self.watched().file.clone();
-        let prepared = Prepared::read(file.as_deref(), now)?;
-        let warnings = prepared.warnings.clone();
-        self.install(prepared);
-        Ok(warnings)
     }
 
     /// When the certificate in force ends to be valid; none without one.
@@ -213,6 +224,7 @@ impl Web {
         if undecided == 0 && !sources.have_changed() {
             return Look::Nothing;
         }
+        let read_at = Instant::now();
         let (outcome, read) = attempt(file.as_deref(), now);
         let mut watched = self.watched();
         if watched.file != file || watched.sources != sources {
@@ -225,6 +237,7 @@ impl Web {
         match outcome {
             _ if looks < LOOKS => Look::Nothing,
             Ok((served, warnings)) => {
+                watched.read_at = read_at;
                 let was_bad = std::mem::take(&mut watched.is_bad);
                 if self.put(served) || was_bad { Look::Exchanged(warnings) } else { Look::Nothing }
             }
@@ -293,6 +306,38 @@ mod tests {
         assert_eq!(count(), 0);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_was_prepared_before_the_watch_exchanged_the_file_is_not_put_in_force_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("web.yml"), folder.path().join("other.yml"));
+        std::fs::write(&path, users(&["alice", "mallory"])).unwrap();
+        let read = |path: &Path| Prepared::read(Some(path), NOW).unwrap();
+        let web = Web::new(read(&path));
+        let count = || web.served().users.as_ref().map_or(0, |users| users.hashes().len());
+        let looks = || {
+            for _ in 0..LOOKS {
+                web.look(NOW);
+            }
+        };
+        let (early, late) = (read(&path), read(&path));
+        std::fs::write(&other, users(&["alice", "bob", "carol"])).unwrap();
+        let elsewhere = read(&other);
+
+        tokio::time::advance(LOOK).await;
+        std::fs::write(&path, "basic_auth_user: {}").unwrap();
+        looks();
+        assert_eq!(web.install(early), Installed::Same);
+        assert_eq!(count(), 2, "a later content that is of no use leaves the last good one");
+
+        std::fs::write(&path, users(&["alice"])).unwrap();
+        looks();
+        assert_eq!(count(), 1);
+        assert_eq!(web.install(late), Installed::Superseded);
+        assert_eq!(count(), 1, "mallory stays out");
+        assert_eq!(web.install(elsewhere), Installed::Changed, "another file is another matter");
+        assert_eq!(count(), 3);
+    }
+
     #[test]
     fn what_is_put_in_force_by_hand_waits_for_no_look() {
         let folder = tempfile::tempdir().unwrap();
@@ -307,7 +352,7 @@ mod tests {
         );
         std::fs::write(&path, users(&["alice"])).unwrap();
         assert!(matches!(web.look(NOW), Look::Nothing));
-        web.reload(NOW).unwrap();
+        web.install(Prepared::read(Some(&path), NOW).unwrap());
         assert!(matches!(web.look(NOW), Look::Nothing), "there is nothing left to decide");
     }
 }

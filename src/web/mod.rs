@@ -3,7 +3,7 @@
 //! Owns: the format of prometheus/exporter-toolkit (its docs/web-configuration.md), the certificates and users that it leads
 //! to, and their exchange while the port is open. Never: a socket, and never a secret in a message.
 //!
-//! The way of a file: text becomes checked values (`file`), which with the certificates that they name (`material`, `tls`) become
+//! The way of a file: text becomes checked values (`file`), which with the certificates that they name (`tls`) become
 //! what the port serves with (`served`); [`Web`] holds the one in force and exchanges it as a whole.
 //!
 //! Where the same words would mean something else here than in the original, or the original would be silent about something
@@ -30,7 +30,6 @@ mod file;
 mod header;
 mod limit;
 mod live;
-mod material;
 mod offer;
 mod reader;
 mod served;
@@ -38,6 +37,6 @@ mod suites;
 mod tls;
 mod users;
 
-pub use live::{Prepared, Web};
+pub use live::{Installed, Prepared, Web};
 pub(crate) use served::Served;
 pub(crate) use users::Verdict;

@@ -16,8 +16,9 @@ use rustls::{Error, RootCertStore, ServerConfig};
 use super::certificate::Facts;
 use super::client::{Named, Unverified};
 use super::file::{ClientAuth, Material, Tls};
-use super::material::{Sources, fingerprint};
+use super::live::MOST_BYTES;
 use super::reader::Reader;
+use crate::config::{Sources, fingerprint};
 
 /// What is served with, and what may be told of it.
 #[derive(Debug)]
@@ -122,7 +123,7 @@ fn bytes(material: &Material, sources: &mut Sources, reader: &mut Reader) -> Opt
     match material {
         Material::Inline(text) => Some(text.value.clone().into_bytes()),
         Material::File(path) => sources
-            .read(&path.value)
+            .read(&path.value, MOST_BYTES)
             .map_err(|sentence| reader.complaints.push(material.complaint(&sentence)))
             .ok(),
     }

@@ -1,22 +1,21 @@
 //! Who may ask: users with bcrypt-hashed passwords.
 //!
-//! Owns: the check of a password and the memory of checks. Never: a password or its hash in a message, and no user name in
-//! one either: people type passwords into that field.
+//! Owns: the check of a password and the memory of checks. Never: a password or its hash in a message, nor the user name of a
+//! request: people type passwords into that field. A name of the file stands in the complaints about it, as any key does.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::str::FromStr as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bcrypt::HashParts;
 use ring::hmac;
 use ring::rand::SystemRandom;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 use super::reader::{Reader, Section};
 use crate::config::{Complaint, Value, name_shown};
+use crate::turns::Turns;
 
 /// A bcrypt hash, hidden in debug output.
 #[derive(Clone, PartialEq, Eq)]
@@ -89,7 +88,7 @@ pub(crate) struct Users {
     /// Apart, so that guessing does not push out what is right.
     wrong: Mutex<Memory>,
     /// Checks keep a core busy, so there is one at a time, and the runtime's workers stay free.
-    at_work: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl fmt::Debug for Users {
@@ -100,6 +99,9 @@ impl fmt::Debug for Users {
 
 /// How long a check waits for its turn: as long as Prometheus waits for a scrape.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Checks that wait for their turn.
+const WAITING: usize = 64;
 
 impl Users {
     /// Of `hashes`; none if there are none.
@@ -117,7 +119,7 @@ impl Users {
             key,
             right: Mutex::default(),
             wrong: Mutex::default(),
-            at_work: Arc::new(Semaphore::new(1)),
+            turns: Turns::new(1, WAITING),
         }))
     }
 
@@ -135,9 +137,7 @@ impl Users {
         if let Some(verdict) = self.remembered(&mark) {
             return verdict;
         }
-        let Ok(Ok(turn)) = timeout(PATIENCE, Arc::clone(&self.at_work).acquire_owned()).await else {
-            return Verdict::Busy;
-        };
+        let Some(turn) = self.turns.take(PATIENCE).await else { return Verdict::Busy };
         // Whoever was before may have asked the same.
         if let Some(verdict) = self.remembered(&mark) {
             return verdict;
@@ -218,6 +218,8 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::time::Instant;
 
     use super::*;
@@ -303,7 +305,7 @@ mod tests {
                 tokio::spawn(async move { users.check("alice", format!("guess {guess}").as_bytes()).await })
             })
             .collect();
-        while users.at_work.available_permits() > 0 {
+        while users.turns.free() > 0 {
             tokio::task::yield_now().await;
         }
         let began = Instant::now();
@@ -319,7 +321,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_check_that_gets_no_turn_says_so() {
         let users = users(&[("alice", "secret", 4)]);
-        let _turn = Arc::clone(&users.at_work).acquire_owned().await.unwrap();
+        let _turn = users.turns.take(PATIENCE).await.unwrap();
         let began = Instant::now();
         assert_eq!(users.check("alice", b"secret").await, Verdict::Busy);
         assert_eq!(began.elapsed(), PATIENCE);

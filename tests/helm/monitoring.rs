@@ -178,6 +178,10 @@ fn nothing_of_an_operator_is_made_unasked() {
     let others: Vec<&str> =
         rendered.objects.iter().filter(|object| !object.is_native()).map(Object::kind).collect();
     assert!(others.is_empty(), "{others:?}");
+    let rules = one(minimal_and("prometheusRule: {enabled: true}")).unwrap();
+    // Runbooks are on GitHub unless said otherwise; where Grafana is, nobody knows.
+    assert!(rules.notes.contains("Alerts link to dashboards at an example address"), "{}", rules.notes);
+    assert!(!rules.notes.contains("runbook"), "{}", rules.notes);
     assert!(rendered.notes.contains("Nothing scrapes it yet"), "{}", rendered.notes);
     assert!(rendered.notes.contains("Nobody is paged yet"), "{}", rendered.notes);
 }

@@ -238,6 +238,50 @@ fn probes_ask_as_the_port_allows() {
     assert_eq!(texts(&certificates["exec"]["command"]), command, "and with client certificates");
 }
 
+/// It may have nothing but a `rate_limit`, which any peer can use up: the kubelet would be told 429, and kill the container.
+#[test]
+fn with_a_web_configuration_of_the_users_own_the_exporter_asks_itself() {
+    for web in ["web: {existingSecret: limits}", "web: {existingConfigMap: limits}"] {
+        let Some(rendered) = one(minimal_and(web)) else { return };
+        let set = the(&rendered.objects, "StatefulSet");
+        let exporter = set.pod().unwrap().exporter().clone();
+        let command = ["/polyai-exporter", "healthcheck", "--config=/etc/polyai-exporter/polyai.yaml"];
+        for which in ["startupProbe", "livenessProbe"] {
+            assert_eq!(texts(&exporter[which]["exec"]["command"]), command, "{web}: {which}");
+        }
+        let ready = [&command[..], &["--ready"]].concat();
+        assert_eq!(texts(&exporter["readinessProbe"]["exec"]["command"]), ready, "{web}");
+    }
+    let asked = one(minimal_and("web: {existingSecret: limits}\nprobes: {type: http}")).unwrap();
+    let set = the(&asked.objects, "StatefulSet");
+    let liveness = &set.pod().unwrap().exporter()["livenessProbe"];
+    assert_eq!(liveness["httpGet"]["path"].as_str(), Some("/-/healthy"), "who asks for http gets it");
+}
+
+/// Else `check --live` would fail where the exporter works.
+#[test]
+fn the_check_runs_where_the_exporter_runs_and_finds_the_same_hosts() {
+    let Some(rendered) = one(scenario("full")) else { return };
+    let exporter = the(&rendered.objects, "StatefulSet").pod().unwrap().spec;
+    let check = the(&rendered.objects, "Pod").pod().unwrap().spec;
+    for field in [
+        "serviceAccountName",
+        "securityContext",
+        "imagePullSecrets",
+        "priorityClassName",
+        "runtimeClassName",
+        "nodeSelector",
+        "tolerations",
+        "affinity",
+        "dnsPolicy",
+        "dnsConfig",
+        "hostAliases",
+    ] {
+        assert!(!exporter[field].is_badvalue(), "the scenario has no {field}");
+        assert_eq!(check[field], exporter[field], "{field}");
+    }
+}
+
 /// With reload a change needs no new pod, and without it nothing else would take the change over.
 #[test]
 fn a_changed_configuration_makes_a_new_pod_only_without_reload() {

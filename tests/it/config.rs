@@ -119,7 +119,7 @@ fn a_refused_configuration_ends_with_a_verdict_and_exit_code_2() {
     let (verdict, printed) = checked(&load_file(Path::new("no-such.yaml"), &[]));
     assert_eq!(verdict.exit_code(), 2);
     assert_snapshot!(printed, @r"
-    problem: no-such.yaml: there is no such file; check the path given with --config
+    problem: no-such.yaml: there is no such file; check the path
 
     NOT OK: 1 problem; nothing was started.
     ");
@@ -129,9 +129,9 @@ fn a_refused_configuration_ends_with_a_verdict_and_exit_code_2() {
 fn a_file_that_is_no_file_is_named_for_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let text = load_file(folder.path(), &[]).unwrap_err().to_string();
-    assert!(text.ends_with(": this is a directory; name the configuration file in it"), "{text}");
+    assert!(text.ends_with(": this is a directory; name the file in it"), "{text}");
     let text = load_text("yaml", &" ".repeat(10_000_000), &[]).unwrap_err();
-    assert_eq!(text, "polyai.yaml: the file is larger than 1 MiB, which no configuration is; check the path");
+    assert_eq!(text, "polyai.yaml: the file is larger than 1 MiB; check the path");
 }
 
 #[test]

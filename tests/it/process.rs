@@ -19,6 +19,7 @@ mod reload;
 mod scene;
 mod scrape;
 mod stack;
+mod stop;
 mod strain;
 mod web;
 

@@ -15,3 +15,4 @@ mod recount;
 mod reload;
 mod status;
 mod time;
+mod watch;

@@ -14,11 +14,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::within;
 use crate::cli::Failure;
 use crate::config::{Polling, Settings};
 use crate::history::{self, Columns, LifeError, Lived, Plan};
 use crate::ledger::store::Store;
-use crate::simulator::{Incident, IncidentKind, Project, Scope, World};
+use crate::simulator::{Incident, IncidentKind, Project, Scope, World, up_to_a_year};
 
 /// The flags about the past.
 #[derive(Debug, Clone, clap::Args)]
@@ -75,11 +76,10 @@ impl FromStr for Ago {
         let (times, project) =
             when.split_once(':').map_or((when, None), |(times, project)| (times, Some(project)));
         let (ago, length) = times.split_once('+').map_or((times, None), |(ago, length)| (ago, Some(length)));
-        let span = |text: &str| humantime::parse_duration(text).map_err(|error| format!("{text:?}: {error}"));
         Ok(Self::Since {
             kind: IncidentKind::read(name, amount.transpose()?)?,
-            began: span(ago)?,
-            lasting: length.map(span).transpose()?,
+            began: up_to_a_year(ago)?,
+            lasting: length.map(up_to_a_year).transpose()?,
             project: project.map(str::to_owned),
         })
     }
@@ -91,14 +91,6 @@ fn stretch(text: &str) -> Result<Duration, String> {
 
 fn step(text: &str) -> Result<Duration, String> {
     within(text, Duration::from_secs(1)..=Duration::from_secs(120), "1s and 2m")
-}
-
-fn within(text: &str, range: std::ops::RangeInclusive<Duration>, limits: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if range.contains(&duration) => Ok(duration),
-        Ok(_) => Err(format!("must be between {limits}")),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 impl Past {
@@ -123,8 +115,9 @@ impl Past {
                 }
                 Some(name) => return Err(no_project(name, &world.projects)),
             };
-            let from = now - span(*began);
-            let until = lasting.map(|lasting| from + span(lasting));
+            let from = before(now, *began);
+            // One that ends beyond all times lasts.
+            let until = lasting.and_then(|lasting| from.checked_add_signed(span(lasting)));
             Ok(world.with_incident(&Incident { kind: *kind, scope, from, until }))
         })
     }
@@ -149,7 +142,7 @@ impl Past {
         };
         // The last scrape is now.
         let scrapes = u32::try_from(history.as_millis() / self.step.as_millis().max(1)).unwrap_or(u32::MAX);
-        let from = now - span(self.step.saturating_mul(scrapes));
+        let from = before(now, self.step.saturating_mul(scrapes));
         let plan = Plan { from, until: now, step: self.step, job: self.job.clone(), instance };
         Ok(Some((plan, file.clone())))
     }
@@ -174,6 +167,11 @@ fn usual_incidents(history: Duration) -> Vec<Ago> {
 fn no_project(name: &str, projects: &[Project]) -> String {
     let names: Vec<&str> = projects.iter().map(|project| project.name.as_str()).collect();
     format!("--incident: there is no project {name:?}; there are {}", names.join(", "))
+}
+
+/// So long before `now`, but not before all times.
+fn before(now: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
+    now.checked_sub_signed(span(duration)).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
 fn span(duration: Duration) -> TimeDelta {
@@ -272,9 +270,29 @@ mod tests {
             ("latency=much@2h", "\"much\" is not a number"),
             ("handoff=7@2h", "a share from 0 to 1"),
             ("latency@soon", "\"soon\""),
+            ("latency@2y", "more than a year"),
         ] {
             let error = text.parse::<Ago>().unwrap_err();
             assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_incident_of_any_length_has_a_beginning() {
+        let past = |began, lasting| {
+            let incidents =
+                vec![Ago::Since { kind: IncidentKind::ShortCalls, began, lasting, project: None }];
+            Past {
+                history: None,
+                file: None,
+                step: Duration::from_secs(15),
+                job: String::new(),
+                instance: None,
+                incidents,
+            }
+        };
+        for (began, lasting) in [(Duration::MAX, None), (Duration::ZERO, Some(Duration::MAX))] {
+            past(began, lasting).world(World::of([]), DateTime::UNIX_EPOCH).unwrap();
         }
     }
 

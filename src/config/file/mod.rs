@@ -1,20 +1,19 @@
 //! The configuration file: read with care, parsed by its extension, each value with its line.
 //!
-//! Owns: size, encoding, format, syntax errors and the raw tree. Never: what a key means.
+//! Owns: encoding, format, syntax errors and the raw tree. Never: what a key means.
 
 mod json;
 mod marks;
 mod toml;
 mod yaml;
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::{FileFormat, Source, ValueKind};
 
 use super::complaint::{Complaint, Place};
+use super::sources::Sources;
 use super::tree::{Node, Value};
 use marks::{Marks, Slip};
 
@@ -25,10 +24,10 @@ const MOST_BYTES: u64 = 1 << 20;
 const DEEPEST: usize = 32;
 
 /// Reads the file at `path` into its raw tree.
-pub(super) fn read(path: &Path) -> Result<Node, Vec<Complaint>> {
+pub(super) fn read(path: &Path, sources: &mut Sources) -> Result<Node, Vec<Complaint>> {
     let name: Arc<str> = path.display().to_string().into();
-    let text =
-        text_of(path).map_err(|sentence| vec![Complaint::new(&Place::File(name.clone()), "", sentence)])?;
+    let text = text_of(path, sources)
+        .map_err(|sentence| vec![Complaint::new(&Place::File(name.clone()), "", sentence)])?;
     let root = parse(&name, &text, Format::of(path))?;
     if root.entries().is_none_or(|entries| entries.is_empty()) {
         let sentence = "the file is empty; it needs at least `targets`";
@@ -42,25 +41,8 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
     path.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-fn text_of(path: &Path) -> Result<String, String> {
-    let cannot = |error: io::Error| {
-        if error.kind() == io::ErrorKind::NotFound {
-            "there is no such file; check the path given with --config".to_owned()
-        } else if error.kind() == io::ErrorKind::PermissionDenied {
-            "the file may not be read by this user; check its permissions".to_owned()
-        } else {
-            format!("the file cannot be read: {error}")
-        }
-    };
-    let file = File::open(path).map_err(cannot)?;
-    if file.metadata().map_err(cannot)?.is_dir() {
-        return Err("this is a directory; name the configuration file in it".to_owned());
-    }
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err("the file is larger than 1 MiB, which no configuration is; check the path".to_owned());
-    }
+fn text_of(path: &Path, sources: &mut Sources) -> Result<String, String> {
+    let bytes = sources.read(path, MOST_BYTES)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes().iter().take(good).filter(|byte| **byte == b'\n').count();

@@ -95,6 +95,21 @@ async fn windows_include_their_start_and_end_as_the_project_has_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn times_at_the_edges_of_all_time_are_answered() {
+    let running = simulate(reservations().with_calls([Call::new("A").starting(morning())])).await;
+    for (query, rows) in [
+        ("end_time=-262143-01-01T00:00:00", 0),
+        ("end_time=%2B262142-12-31T23:59:59", 1),
+        ("start_time=-262143-01-01T00:00:00", 1),
+        ("start_time=%2B262142-12-31T23:59:59", 0),
+    ] {
+        let answer = list(running.addr, query).await;
+        assert_eq!(answer.status, 200, "{query}");
+        assert_eq!(answer.json()["conversations"].as_array().unwrap().len(), rows, "{query}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn filters_choose_by_state_environment_channel_variant_and_words() {
     let at = |seconds| morning() - TimeDelta::seconds(seconds);
     let said = Turn { user: "Where is my refund?".into(), ..Turn::reply() };

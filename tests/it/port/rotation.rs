@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use polyai_exporter::clock::Clock;
 use polyai_exporter::exposition::Value;
 use reqwest::Version;
 use rustls::pki_types::CertificateDer;
@@ -110,7 +109,7 @@ async fn a_bad_exchange_keeps_the_old_certificate_and_is_told_once() {
     sleep(Duration::from_secs(3)).await;
     assert_eq!(port.counted("web_config_rejected"), 1, "and only once");
     assert_eq!(shown(&scene, &port).await, der(&first));
-    let refused = port.web.reload(Clock::system().now()).unwrap_err().to_string();
+    let refused = scene.reload(&port).unwrap_err().to_string();
     assert!(refused.contains("the key does not belong to the certificate"), "{refused}");
 
     scene.serve_as(&one);
@@ -164,10 +163,10 @@ async fn a_user_who_is_struck_from_the_file_is_out_at_once_even_on_a_kept_connec
     };
     assert_eq!((ask("alice").await, ask("bob").await), (200, 200));
     scene.write("web.yml", &users(&["alice"]));
-    port.web.reload(Clock::system().now()).unwrap();
+    scene.reload(&port).unwrap();
     assert_eq!((ask("alice").await, ask("bob").await), (200, 401));
     scene.write("web.yml", "basic_auth_users: {alice: plain}");
-    port.web.reload(Clock::system().now()).unwrap_err();
+    scene.reload(&port).unwrap_err();
     assert_eq!((ask("alice").await, ask("bob").await), (200, 401), "what cannot be used changes nothing");
 }
 
@@ -189,7 +188,7 @@ async fn an_authority_that_is_exchanged_lets_its_clients_in_and_those_of_the_old
     assert!(gets_through(&old_client).await && gets_through(&older_client).await);
     assert!(!gets_through(&new_client).await);
     scene.write("ca.pem", &new.pem);
-    port.web.reload(Clock::system().now()).unwrap();
+    scene.reload(&port).unwrap();
     assert!(gets_through(&new_client).await);
     for (client, version) in [(&old_client, Version::HTTP_2), (&older_client, Version::HTTP_11)] {
         // Over the connection that it has; the next one it does not get.
@@ -207,12 +206,12 @@ async fn tls_can_be_switched_on_and_off_while_the_port_is_open() {
     let client = scene.client(None);
     assert_eq!(client.get(&plain).send().await.unwrap().status(), 200);
     scene.write("web.yml", TLS);
-    port.web.reload(Clock::system().now()).unwrap();
+    scene.reload(&port).unwrap();
     let last = client.get(&plain).send().await.unwrap();
     assert_eq!(last.headers()["connection"], "close", "the connection of before ends");
     assert_eq!(client.get(port.url("/metrics")).send().await.unwrap().status(), 200);
     assert_eq!(client.get(&plain).send().await.unwrap().status(), 400);
     scene.write("web.yml", "");
-    port.web.reload(Clock::system().now()).unwrap();
+    scene.reload(&port).unwrap();
     assert_eq!(client.get(&plain).send().await.unwrap().status(), 200);
 }

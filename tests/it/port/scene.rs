@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::StatusCode;
 use polyai_exporter::clock::Clock;
+use polyai_exporter::config::Problems;
 use polyai_exporter::events::Events;
 use polyai_exporter::exposition::Format;
 use polyai_exporter::exposition::page::{Coding, Page};
@@ -21,7 +22,7 @@ use polyai_exporter::server::{
     Document, Exposition, Limits, Readiness, Reception, Reload, Reloading, Routes, Server, Written,
 };
 use polyai_exporter::shutdown::Drained;
-use polyai_exporter::web::{Prepared, Web};
+use polyai_exporter::web::{Installed, Prepared, Web};
 use reqwest::{Certificate, Client, Identity};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -97,6 +98,12 @@ impl Scene {
         tokio::spawn(web.clone().watch(events, Clock::system(), stop.clone()));
         let server = tokio::spawn(server.run(routes, web.clone(), stop.clone()));
         Port { address, web, stats, reloads, stop, server }
+    }
+
+    /// What a reload by hand does.
+    pub(super) fn reload(&self, port: &Port) -> Result<Installed, Problems> {
+        let prepared = Prepared::read(Some(&self.path("web.yml")), Clock::system().now())?;
+        Ok(port.web.install(prepared))
     }
 
     /// A client that trusts the authority, and shows `identity`.

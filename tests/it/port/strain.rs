@@ -1,8 +1,11 @@
 //! Peers that are slow, many, or mean. What each is let do has an end, and others are served meanwhile or soon after.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2::{self, SendRequest};
@@ -11,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use polyai_exporter::server::Limits;
 use rustls::version::TLS13;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -78,8 +82,74 @@ async fn a_handshake_that_drips_is_cut_off() {
     until_served(&scene, &port).await;
 }
 
+/// Opens connections on which it says nothing, without end, and keeps all of them.
+async fn flood(address: SocketAddr) {
+    let mut silent = Vec::new();
+    loop {
+        if let Ok(stream) = TcpStream::connect(address).await {
+            silent.push(stream);
+        }
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
 #[tokio::test]
-async fn a_flood_of_silent_connections_ends_with_their_time() {
+async fn a_flood_of_silent_connections_keeps_neither_scrapes_nor_health_checks_out() {
+    for web in ["", TLS] {
+        let scene = Scene::new(web);
+        let port = scene.open_with(Limits { connections: 128, ..Limits::default() }, up()).await;
+        let url = |path: &str| match web {
+            "" => format!("http://{}{path}", port.address),
+            _ => port.url(path),
+        };
+        let flood = tokio::spawn(flood(port.address));
+        let full = async {
+            while port.counted("connection_displaced") < 20 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, full).await.expect("those who say nothing make way");
+        let before = port.counted("connection_displaced");
+        for _ in 0..10 {
+            for path in ["/-/healthy", "/metrics"] {
+                // Of whoever comes for the first time.
+                let answer = scene.client(None).get(url(path)).send().await;
+                assert_eq!(answer.unwrap_or_else(|error| panic!("{web:?} {path}: {error:?}")).status(), 200);
+            }
+        }
+        assert!(port.counted("connection_displaced") > before, "the flood went on meanwhile");
+        assert!(!flood.is_finished());
+        flood.abort();
+        assert_eq!(port.counted("connection_refused"), 0, "{web:?}");
+    }
+}
+
+/// However many guess, there are slots for others: the line of those who wait for a check has an end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_at_a_password_take_not_all_connections() {
+    // A good part of a second for each.
+    let hash = bcrypt::hash("secret", 13).unwrap();
+    let scene = Scene::new(&format!("basic_auth_users: {{alice: {hash:?}}}\n"));
+    let port = scene.open_with(Limits { connections: 90, ..Limits::default() }, up()).await;
+    let mut guessing = Vec::new();
+    for guess in 0..120 {
+        let credentials = STANDARD.encode(format!("alice:guess {guess}"));
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nhost: localhost\r\nauthorization: Basic {credentials}\r\n\r\n");
+        let mut stream = port.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        guessing.push(stream);
+    }
+    let mut last = [0; 12];
+    let answered = timeout(Duration::from_secs(8), guessing[119].read_exact(&mut last)).await;
+    answered.expect("it is sent away at once").unwrap();
+    assert_eq!(&last, b"HTTP/1.1 503");
+    let asked = scene.client(None).get(format!("http://{}/-/healthy", port.address)).send().await.unwrap();
+    assert_eq!(asked.status(), 401, "who comes without a password is told so at once");
+}
+
+#[tokio::test]
+async fn silent_connections_end_with_their_time() {
     let scene = Scene::new(TLS);
     let limits = Limits { connections: 8, handshake_timeout: Duration::from_secs(2), ..Limits::default() };
     let port = scene.open_with(limits, up()).await;
@@ -87,13 +157,10 @@ async fn a_flood_of_silent_connections_ends_with_their_time() {
     for _ in 0..8 {
         silent.push(port.connect().await);
     }
-    let beyond = scene.client(None).get(port.url("/-/healthy")).send().await;
-    assert!(beyond.is_err(), "the ninth is closed at once");
-    assert!(port.counted("connection_refused") >= 1);
-    until_served(&scene, &port).await;
     for mut stream in silent {
         assert_eq!(timeout(PATIENCE, stream.read(&mut [0; 16])).await.unwrap().unwrap_or(0), 0, "closed");
     }
+    until_served(&scene, &port).await;
 }
 
 #[tokio::test]

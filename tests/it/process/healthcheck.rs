@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use polyai_exporter::simulator::Project;
 use polyai_exporter::target::Region;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::daemon::{Daemon, Ended, polyai_exporter};
 use super::scene::Scene;
@@ -72,6 +72,29 @@ async fn a_daemon_that_runs_is_healthy_and_soon_ready() {
     let gone = healthcheck(&["--web.listen-address", &address]).await;
     assert_eq!(gone.code, 1, "{gone:?}");
     assert!(gone.stderr.contains("does not answer: ") && gone.stderr.contains("refused"), "{gone:?}");
+}
+
+#[tokio::test]
+async fn a_daemon_whose_connections_are_all_taken_by_who_asks_nothing_is_healthy() {
+    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let mut daemon = Daemon::serve(&config);
+    let address = daemon.address().await;
+    let mut silent = Vec::new();
+    for _ in 0..600 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let healthy = healthcheck(&["--web.listen-address", &address.to_string()]).await;
+    assert_eq!(healthy.code, 0, "{healthy:?}");
+    let metrics = daemon.metrics().await;
+    let displaced = metrics.lines().find_map(|line| {
+        line.strip_prefix("polyai_exporter_events_total{event=\"connection_displaced\"} ")?
+            .parse::<u32>()
+            .ok()
+    });
+    // 512 have a slot; each that came later took one.
+    assert!(displaced.is_some_and(|displaced| displaced >= 600 - 512), "{displaced:?}");
+    drop(silent);
 }
 
 #[tokio::test]

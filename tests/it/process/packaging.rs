@@ -278,3 +278,21 @@ fn all_that_the_debian_package_lists_is_there() {
     }
     assert_eq!(seen, 15);
 }
+
+/// `--output ~/Desktop` must cost nobody a file.
+#[tokio::test]
+async fn a_release_is_put_into_no_folder_that_holds_anything_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let earlier = format!("{}  polyai-exporter.tar.gz\n", "0".repeat(64));
+    for (name, text) in [("thesis.odt", "years"), ("polyai-exporter.tar.gz", ""), ("SHA256SUMS", &earlier)] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    for output in [folder.path(), &folder.path().join("thesis.odt")] {
+        let mut release = command(Path::new(ROOT).join("scripts/release"));
+        release.args(["--skip-tests", "--output"]).arg(output);
+        let ended = run(release).await;
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(ended.stderr.contains("thesis.odt"), "what is in the way is named: {ended:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "{ended:?}");
+    }
+}

@@ -157,6 +157,25 @@ async fn a_web_configuration_that_cannot_be_used_stops_check_and_start_alike() {
 }
 
 #[tokio::test]
+async fn check_finds_what_is_wrong_with_the_web_configuration_beside_what_is_wrong_with_the_rest() {
+    let scene = a_scene().await;
+    let web = scene.write("web.yml", "basic_auth_user: {}\n");
+    let wrong = scene.write("wrong.yaml", "server: {web_config_file: web.yml}\npolling: {intervall: 5s}\n");
+    let broken = scene.write("broken.yaml", "targets: [\n");
+    let by_file = ["check", "--config", wrong.to_str().unwrap()];
+    let by_flag = ["check", "--config", broken.to_str().unwrap(), "--web.config.file", web.to_str().unwrap()];
+    for (arguments, rest, count) in
+        [(&by_file[..], "polling.intervall: ", 3), (&by_flag[..], "broken.yaml:2:", 2)]
+    {
+        let ended = polyai_exporter(arguments, &[]).await;
+        assert_eq!(ended.code, 2, "{ended:?}");
+        assert!(ended.stdout.contains(rest) && ended.stdout.contains("basic_auth_user"), "{}", ended.stdout);
+        let verdict = format!("NOT OK: {count} problems; nothing was started.\n");
+        assert!(ended.stdout.ends_with(&verdict), "{}", ended.stdout);
+    }
+}
+
+#[tokio::test]
 async fn several_addresses_and_a_unix_socket_are_served_at_once() {
     if !has_curl().await {
         return;
@@ -189,6 +208,45 @@ async fn several_addresses_and_a_unix_socket_are_served_at_once() {
     let (ended, log) = daemon.terminate().await;
     assert!(ended.success(), "{log}");
     assert!(!socket.exists(), "it takes its socket along");
+}
+
+/// A network of its own, with a loopback interface and nothing else, where sockets of IPv6 do not hear IPv4 unless they ask for
+/// it. The daemon in it answers to both, or the shell ends with 1.
+const IPV6_ALONE: &str = "python3 -c 'import fcntl, socket, struct; \
+    fcntl.ioctl(socket.socket(), 0x8914, struct.pack(\"16sh\", b\"lo\", 1))' || exit 9
+    echo 1 >/proc/sys/net/ipv6/bindv6only || exit 9
+    $0 serve --web.listen-address :9890 --config $1 & daemon=$!
+    for address in 127.0.0.1 [::1]; do
+        code=1
+        for _ in $(seq 200); do
+            $0 healthcheck --web.listen-address $address:9890 2>/dev/null && code=0 && break
+            kill -0 $daemon || break
+            sleep 0.05
+        done
+        [ $code = 0 ] || break
+    done
+    kill $daemon; wait $daemon; exit $code";
+
+#[tokio::test]
+async fn a_port_on_every_address_hears_ipv4_where_the_system_means_ipv6_alone() {
+    let mut probe = command("unshare");
+    probe.args(["--net", "--map-root-user", "test", "-w", "/proc/sys/net/ipv6/bindv6only"]);
+    let probed = run(probe).await;
+    if probed.code != 0 {
+        leave_out(&format!("this user may not have a network with IPv6 of its own here: {probed:?}"));
+        return;
+    }
+    let scene = a_scene().await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let mut alone = command("unshare");
+    alone.args(["--net", "--map-root-user", "sh", "-c", IPV6_ALONE, BINARY]).arg(&config);
+    let ended = run(alone).await;
+    if ended.code == 9 {
+        leave_out(&format!("no loopback interface, or none without python3: {}", ended.stderr));
+        return;
+    }
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stdout.contains("[::1]:9890 is healthy"), "{ended:?}");
 }
 
 /// Turns a listening socket of the test into descriptor 3 of the daemon, as systemd hands it over.

@@ -165,6 +165,57 @@ async fn a_mounted_configuration_that_changes_is_read_again_without_being_told()
     assert!(daemon.terminate().await.0.success());
 }
 
+async fn make_pipe(path: &Path) {
+    assert!(command("mkfifo").arg(path).status().await.unwrap().success());
+}
+
+/// As `serve --config <(sops -d polyai.yaml)` hands it over.
+#[tokio::test]
+async fn a_configuration_from_a_pipe_is_taken_at_the_start_and_refused_after_it() {
+    let scene = scene().await;
+    let written = scene.config("written.yaml", &scene.path("state"));
+    let pipe = scene.path("pipe.yaml");
+    make_pipe(&pipe).await;
+    let pouring = format!("cat {} > {}", written.display(), pipe.display());
+    let _pouring = command("sh").args(["-c", &pouring]).spawn().unwrap();
+    let mut watching = command(BINARY);
+    watching.args(serve_arguments(&pipe)).args(["--config.auto-reload-interval", "1s"]);
+    let mut daemon = Daemon::start(watching);
+    let targets = targets_shown(&mut daemon).await;
+    assert!(targets >= 2, "{targets} targets");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(refusals(&daemon), 0, "by itself it does not look at what it cannot see: {}", daemon.log());
+    for _ in 0..2 {
+        let (status, text) = reload(&mut daemon).await;
+        assert_eq!(status, 500, "{text}");
+        let told =
+            "pipe.yaml: this is a pipe or a device, which cannot be read again; name an ordinary file\n";
+        assert!(text.ends_with(told), "{text}");
+    }
+    assert!(daemon.terminate().await.0.success());
+}
+
+#[tokio::test]
+async fn a_pipe_that_is_named_as_a_key_file_holds_up_no_reload() {
+    let scene = scene().await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let all = std::fs::read_to_string(&config).unwrap();
+    let mut daemon = Daemon::serve(&config);
+    let targets = targets_shown(&mut daemon).await;
+    let pipe = scene.path("key");
+    make_pipe(&pipe).await;
+    let (text, key) = with_its_first_key_in(&pipe, &all);
+    std::fs::write(&config, text).unwrap();
+    let (status, told) = reload(&mut daemon).await;
+    assert_eq!(status, 500, "{told}");
+    assert!(told.contains("api_key_file: ") && told.contains("/key: this is a pipe or a device"), "{told}");
+    std::fs::remove_file(&pipe).unwrap();
+    std::fs::write(&pipe, key).unwrap();
+    assert_eq!(reload(&mut daemon).await, (200, "reloaded: nothing changed\n".to_owned()));
+    assert_eq!(targets_shown(&mut daemon).await, targets);
+    assert!(daemon.terminate().await.0.success());
+}
+
 /// A hundred reloads of a real process, as fast as they go, while it is scraped all the time.
 #[tokio::test]
 async fn no_scrape_fails_and_nothing_is_left_open_while_the_configuration_changes_all_the_time() {

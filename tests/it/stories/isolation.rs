@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use polyai_exporter::app::{App, Ended};
+use polyai_exporter::clock::Clock;
 use polyai_exporter::config::Polling;
 use polyai_exporter::simulator::{Fault, FaultKind, RetryAfter};
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::calls::{mixed_calls, project};
 use crate::support::story::{given, wait};
@@ -66,4 +71,15 @@ async fn a_target_at_which_the_exporter_itself_fails_begins_anew_each_minute() {
     scrape.says("polyai_exporter_events_total", &panicked, 1.0);
     wait(minutes(2)).await;
     story.scrape().await.says("polyai_exporter_events_total", &panicked, 3.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_nobody_can_ask_any_more_ends_so_that_it_is_started_anew() {
+    let mut given = given([project("hotel")]);
+    // A server without an address has nothing to wait for: it ends at once, as one that fell does.
+    given.settings_mut().server.listen = Vec::new();
+    let settings = given.settings_mut().clone();
+    let app = App::build(&settings, Clock::system()).await.unwrap();
+    let ended = timeout(minutes(1), app.run(CancellationToken::new())).await;
+    assert_eq!(ended.expect("it does not poll on"), Ended::Cut);
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use polyai_exporter::app::{App, Ended};
 use polyai_exporter::clock::Clock;
-use polyai_exporter::config::{Dimension, Loaded, Secret, Settings};
+use polyai_exporter::config::{Dimension, Secret, Settings};
 use polyai_exporter::ledger::store::Store;
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::calls::{call, mixed_calls, project};
+use crate::support::scrape::Scrape;
 use crate::support::story::{Exporter, Story, given, wait};
 use crate::support::{dawn, hours, minutes, seconds};
 
@@ -25,7 +25,7 @@ fn hotel<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
 }
 
 /// A hotel, and a bank that is not configured at first.
-async fn hotel_beside_a_bank() -> (Story, Settings) {
+pub(super) async fn hotel_beside_a_bank() -> (Story, Settings) {
     let calls = || mixed_calls(minutes(1), hours(2), seconds(40));
     let mut story = given([project("bank").with_calls(calls()), project("hotel").with_calls(calls())]);
     let both = story.settings_mut().targets.clone();
@@ -139,35 +139,13 @@ async fn another_interval_and_other_formats_hold_from_the_reload_on() {
     settings.polling.interval = seconds(5);
     settings.metrics.openmetrics_created = true;
     story.exporter.reload(settings).await.unwrap();
-    let polls = |scrape: &crate::support::scrape::Scrape| {
-        scrape.value("polyai_exporter_poll_duration_seconds_count", &[])
-    };
+    let polls = |scrape: &Scrape| scrape.value("polyai_exporter_poll_duration_seconds_count", &[]);
     let before = polls(&story.scrape().await);
     wait(minutes(1)).await;
     let more = polls(&story.scrape().await) - before;
     assert!((11.0..=13.0).contains(&more), "{more} polls in a minute");
     let text = story.exporter.get_as("/metrics", "application/openmetrics-text; version=1.0.0").await;
     assert!(text.contains("polyai_conversations_created{"), "the pages of before are given up");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_changed_while_the_state_was_opened_is_noticed_by_a_daemon_that_watches() {
-    let (story, both) = hotel_beside_a_bank().await;
-    let loaded = |settings: &Settings| Loaded {
-        settings: settings.clone(),
-        warnings: Vec::new(),
-        origin: "the story".to_owned(),
-        files: Vec::new(),
-    };
-    let app = App::build(&story.settings, Clock::starting_at(story.now())).await.unwrap();
-    let (read_first, now) = (loaded(&story.settings), loaded(&both));
-    let app = app.reloading(&read_first, Arc::new(move || Ok(now.clone())), Some(hours(1)));
-    let (configuration, stop) = (app.configuration(), CancellationToken::new());
-    let running = tokio::spawn(app.run(stop.clone()));
-    wait(seconds(1)).await;
-    assert_eq!(configuration.load().settings.targets, both.targets);
-    stop.cancel();
-    assert_eq!(running.await.unwrap(), Ended::Orderly);
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,14 +222,19 @@ async fn after_five_hundred_reloads_nothing_is_lost_doubled_or_left_running() {
 
 /// A disk in memory that takes nothing while it is full.
 #[derive(Debug, Default, Clone)]
-struct Disk {
+pub(super) struct Disk {
     memory: Arc<InMemoryBackend>,
     is_full: Arc<AtomicBool>,
 }
 
 impl Disk {
-    fn set_full(&self, is_full: bool) {
+    pub(super) fn set_full(&self, is_full: bool) {
         self.is_full.store(is_full, Ordering::SeqCst);
+    }
+
+    pub(super) fn store(&self) -> Store {
+        let mounted = self.clone();
+        Store::on(move || mounted.clone()).unwrap()
     }
 
     fn takes(&self) -> Result<(), Error> {
@@ -284,8 +267,7 @@ impl StorageBackend for Disk {
 /// Another daemon beside that of `story`, with its state on `disk`.
 async fn on_a_disk(story: &Story, disk: &Disk) -> Exporter {
     let clock = Clock::starting_at(story.now());
-    let mounted = disk.clone();
-    let store = Store::on(move || mounted.clone()).unwrap();
+    let store = disk.store();
     let app = App::build_on(&story.settings, clock.clone(), || Ok(store)).await.unwrap();
     Exporter::running(app, clock, &story.settings)
 }
@@ -299,7 +281,7 @@ async fn on_a_full_disk_a_reload_waits_and_is_then_as_whole_as_any_other() {
     disk.set_full(true);
     exporter.configure(both);
     let reload = exporter.post_reload();
-    wait(minutes(1)).await;
+    wait(seconds(5)).await;
     assert!(!reload.is_finished());
     let meanwhile = exporter.scrape().await;
     assert_eq!(meanwhile.problems("hotel"), ["storage"]);
@@ -311,6 +293,38 @@ async fn on_a_full_disk_a_reload_waits_and_is_then_as_whole_as_any_other() {
     let after = exporter.scrape().await;
     story.agrees("bank", &after);
     story.agrees("hotel", &after);
+    assert_eq!(exporter.stop().await, Ended::Orderly);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_a_reload_that_waits_for_long_is_told_so_and_it_goes_on_by_itself() {
+    let (story, both) = hotel_beside_a_bank().await;
+    let disk = Disk::default();
+    let exporter = on_a_disk(&story, &disk).await;
+    let attempts =
+        |scrape: &Scrape| scrape.value("polyai_exporter_events_total", &[("event", "config_reloaded")]);
+    wait(minutes(1)).await;
+    let before = attempts(&exporter.scrape().await);
+    disk.set_full(true);
+    let mut alone = story.settings.clone();
+    alone.polling.interval = seconds(25);
+    exporter.configure(alone);
+    let mut asking = vec![exporter.post_reload()];
+    wait(seconds(1)).await;
+    exporter.configure(both);
+    asking.extend((0..30).map(|_| exporter.post_reload()));
+    for asked in asking {
+        let (status, text) = asked.await.unwrap();
+        assert_eq!(status, 503, "{text}");
+        assert!(text.contains("goes on by itself"), "{text}");
+    }
+    // More than a connection may wait for any answer.
+    wait(minutes(5)).await;
+    disk.set_full(false);
+    wait(minutes(2)).await;
+    let after = exporter.scrape().await;
+    after.says("polyai_target_up", &[("project", "bank")], 1.0);
+    assert_eq!(attempts(&after) - before, 2.0, "those who asked during the first share the second");
     assert_eq!(exporter.stop().await, Ended::Orderly);
 }
 

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use polyai_exporter::app::{App, Ended, Reloads, Trigger};
 use polyai_exporter::clock::Clock;
 use polyai_exporter::config::{
-    self, Input, Loaded, Metrics, Polling, Problems, Secret, Server, Settings, Storage, Target,
+    self, Input, Loaded, Metrics, Polling, Problems, Secret, Server, Settings, Sources, Storage, Target,
 };
 use polyai_exporter::simulator::{Control, Project, Running, Simulator, World};
 use polyai_exporter::target::{ApiVersion, ClientEnv, TargetKey};
@@ -62,7 +62,7 @@ impl Source {
                 settings: (**settings).clone(),
                 warnings: Vec::new(),
                 origin: "the story".to_owned(),
-                files: Vec::new(),
+                sources: Sources::default(),
             }),
             Self::Text(text) => {
                 let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();

@@ -1,5 +1,48 @@
 {{/* What the exporter's pod and the pod of `helm test` have in common. */}}
 
+{{/* As whom a pod runs, where, and what it finds under a name: of both alike, or the check fails where the exporter works. */}}
+{{- define "polyai-exporter.surroundings" -}}
+serviceAccountName: {{ include "polyai-exporter.serviceAccountName" . }}
+automountServiceAccountToken: false
+# Services of the namespace would become environment variables.
+enableServiceLinks: false
+securityContext:
+  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/* The environment wins over the file, so the configuration can stay what it is outside of Kubernetes. */}}
 {{- define "polyai-exporter.env" -}}
 - name: POLYAI_EXPORTER__SERVER__LISTEN
@@ -91,7 +134,9 @@
 {{- $type := $root.Values.probes.type -}}
 {{- $isGuarded := or $root.Values.web.basicAuth $root.Values.web.tls.clientCertificates -}}
 {{- if eq $type "auto" -}}
-{{- $type = ternary "exec" "http" $isGuarded -}}
+{{/* What is in a file of the user's own nobody knows here: with a rate_limit any peer could give the kubelet 429. */ -}}
+{{- $isOwn := has (include "polyai-exporter.webConfig" $root) (list "secret" "configMap") -}}
+{{- $type = ternary "exec" "http" (or $isOwn $isGuarded) -}}
 {{- end -}}
 {{- if eq $type "http" -}}
 httpGet:

@@ -1,0 +1,173 @@
+//! Those who ask for the configuration to be read again, and the answer that they share.
+//!
+//! Owns: that whoever asks gets the outcome of an attempt that began to read after the asking, and that all who ask while one is
+//! under way share the next. Nobody who asks often, or does not wait for the answer, makes more of it. Never: the attempt.
+
+use tokio::sync::watch;
+
+use crate::server::{Reload, Reloading};
+
+/// What made the configuration be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// SIGHUP.
+    Signal,
+    /// `POST /-/reload`.
+    Request,
+    /// A file has another content than before.
+    Files,
+}
+
+impl Trigger {
+    /// For the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Signal => "SIGHUP",
+            Self::Request => "POST /-/reload",
+            Self::Files => "file change",
+        }
+    }
+}
+
+/// What changed, or why nothing was changed; for people, may have several lines.
+pub(super) type Outcome = Result<String, String>;
+
+/// The way to have the configuration read again.
+#[derive(Debug, Clone)]
+pub struct Reloads {
+    asked: watch::Sender<Asked>,
+    answered: watch::Receiver<Answered>,
+}
+
+/// How often somebody has asked until now, and what the last one was.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    count: u64,
+    pub(super) trigger: Trigger,
+}
+
+/// The last attempt that somebody had asked for.
+#[derive(Debug)]
+struct Answered {
+    /// How often somebody had asked when it began.
+    count: u64,
+    outcome: Outcome,
+}
+
+/// The other side: whoever makes the attempts.
+#[derive(Debug)]
+pub(super) struct Asks {
+    asked: watch::Receiver<Asked>,
+    answered: watch::Sender<Answered>,
+}
+
+/// Both sides.
+pub(super) fn asks() -> (Reloads, Asks) {
+    let (outbox, asked) = watch::channel(Asked { count: 0, trigger: Trigger::Signal });
+    let (answered, inbox) = watch::channel(Answered { count: 0, outcome: Ok(String::new()) });
+    (Reloads { asked: outbox, answered: inbox }, Asks { asked, answered })
+}
+
+impl Reloads {
+    /// Has it read, and answers what changed. Whoever stops waiting for the answer has asked all the same.
+    ///
+    /// # Errors
+    /// Why nothing was changed, for people; may have several lines.
+    pub async fn reload(&self, trigger: Trigger) -> Result<String, String> {
+        let mut own = 0;
+        self.asked.send_modify(|asked| {
+            own = asked.count + 1;
+            *asked = Asked { count: own, trigger };
+        });
+        match self.answered.clone().wait_for(|answered| answered.count >= own).await {
+            Ok(answered) => answered.outcome.clone(),
+            Err(_) => Err("the program is stopping".to_owned()),
+        }
+    }
+}
+
+impl Reload for Reloads {
+    fn reload(&self) -> Reloading<'_> {
+        Box::pin(self.reload(Trigger::Request))
+    }
+}
+
+impl Asks {
+    /// Waits until somebody has asked since the last time. May be dropped at any time.
+    pub(super) async fn next(&mut self) -> Asked {
+        match self.asked.changed().await {
+            Ok(()) => *self.asked.borrow_and_update(),
+            // Nobody is left who could ask.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Tells the outcome of an attempt to all who had asked before it.
+    pub(super) fn answer(&self, asked: Asked, outcome: Outcome) {
+        self.answered.send_replace(Answered { count: asked.count, outcome });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::{JoinHandle, yield_now};
+
+    use super::*;
+
+    async fn ask(reloads: &Reloads, trigger: Trigger) -> JoinHandle<Outcome> {
+        let reloads = reloads.clone();
+        let asking = tokio::spawn(async move { reloads.reload(trigger).await });
+        yield_now().await;
+        asking
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_an_attempt_is_under_way_shares_the_next_with_all_others_who_do() {
+        let (reloads, mut asks) = asks();
+        let first = ask(&reloads, Trigger::Signal).await;
+        let under_way = asks.next().await;
+        assert_eq!(under_way.trigger, Trigger::Signal);
+        let mut later = Vec::new();
+        for _ in 0..1000 {
+            later.push(ask(&reloads, Trigger::Request).await);
+        }
+        asks.answer(under_way, Ok("first".to_owned()));
+        assert_eq!(first.await.unwrap(), Ok("first".to_owned()));
+        yield_now().await;
+        assert!(later.iter().all(|asking| !asking.is_finished()), "it began to read before they asked");
+        let next = asks.next().await;
+        asks.answer(next, Err("second".to_owned()));
+        for asking in later {
+            assert_eq!(asking.await.unwrap(), Err("second".to_owned()));
+        }
+        tokio::select! {
+            biased;
+            _ = asks.next() => panic!("there is nothing left to answer"),
+            () = yield_now() => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn who_no_longer_waits_has_asked_all_the_same_but_once() {
+        let (reloads, mut asks) = asks();
+        for _ in 0..100 {
+            ask(&reloads, Trigger::Request).await.abort();
+        }
+        let asked = asks.next().await;
+        asks.answer(asked, Ok("all".to_owned()));
+        tokio::select! {
+            biased;
+            _ = asks.next() => panic!("one attempt was for all"),
+            () = yield_now() => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_when_the_program_stops_is_told() {
+        let (reloads, asks) = asks();
+        let waiting = ask(&reloads, Trigger::Request).await;
+        drop(asks);
+        assert_eq!(waiting.await.unwrap().unwrap_err(), "the program is stopping");
+        assert_eq!(reloads.reload(Trigger::Signal).await.unwrap_err(), "the program is stopping");
+    }
+}

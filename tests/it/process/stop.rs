@@ -1,0 +1,89 @@
+//! How a daemon ends, whatever it is at.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::TimeDelta;
+use polyai_exporter::simulator::Project;
+use polyai_exporter::target::Region;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+use super::daemon::{Daemon, command};
+use super::scene::Scene;
+
+/// The hash of some password at the highest cost, which takes a day to check.
+const DEAR: &str = "$2b$31$US2shveJKaZjmYcQmKbc4.4c1xmsb5sPPvSQa5VmcwO50uJZhPh9u";
+
+/// A daemon that is at work on something that nothing can call off, and whoever asked for it.
+async fn at_work() -> (Scene, Daemon, TcpStream) {
+    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("server: {{web_config_file: web.yml}}\n{text}")).unwrap();
+    scene.write("web.yml", &format!("basic_auth_users: {{prometheus: {DEAR:?}}}\n"));
+    let mut daemon = Daemon::serve(&config);
+    let address = daemon.address().await;
+    let before = ticks(&daemon);
+    let asking = ask_with_password(address).await;
+    for _ in 0..600 {
+        // Half a second of computing is more than all else takes.
+        if ticks(&daemon) > before + 50 {
+            return (scene, daemon, asking);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no password is being checked: {}", daemon.log());
+}
+
+async fn ask_with_password(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let credentials = STANDARD.encode("prometheus:a guess");
+    let request =
+        format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nauthorization: Basic {credentials}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Hundredths of a second that its threads have computed for.
+fn ticks(daemon: &Daemon) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
+    // After the name: proc_pid_stat(5), fields 3 and on.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').nth(11).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn work_that_nothing_can_call_off_is_not_waited_for() {
+    let (_scene, daemon, asking) = at_work().await;
+    drop(asking);
+    let told = Instant::now();
+    let (status, log) = daemon.terminate().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("stopped; all that was counted is in the state"), "{log}");
+    let took = told.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    // An answer is under way, so that the stop takes five seconds.
+    let (_scene, daemon, _asking) = at_work().await;
+    let kill = format!("kill -TERM {}", daemon.pid());
+    assert!(command("sh").args(["-c", &kill]).status().await.unwrap().success());
+    for _ in 0..600 {
+        if daemon.log().contains("stopping; a second signal ends at once") {
+            break;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    let told = Instant::now();
+    let (status, log) = daemon.terminate().await;
+    let took = told.elapsed();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(took < Duration::from_secs(3), "{took:?}: {log}");
+    assert!(!log.contains("stopped; all that"), "{log}");
+}
