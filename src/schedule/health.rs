@@ -6,10 +6,10 @@
 //! The rules:
 //! - Without evidence all stays as it was; a quiet night mends nothing.
 //! - A record that cannot be read is a problem, whichever pass meets it, because its conversation is lost. Every recheck meets
-//!   it again, and it should not come and go with them: it is over when none was met for [`UNREADABLE_FOR`] and others are read.
+//!   it again, and it should not come and go with them: it is over when none was met for `UNREADABLE_FOR` and others are read.
 //! - The other problems are settings of today. What a recheck brings of old conversations is no evidence for them or against.
 //! - They are problems of a project and not of a single call. A poll shows one when every conversation that could show it
-//!   does. It is there once [`ENOUGH`] different ones have done so in a row (or a single one, as long as none has shown
+//!   does. It is there once `ENOUGH` different ones have done so in a row (or a single one, as long as none has shown
 //!   otherwise), and is over with the first that shows otherwise.
 
 use std::collections::BTreeSet;

@@ -66,6 +66,9 @@ impl Instance<'_> {
         }
         self.tell_what_counts();
         self.publish();
+        for (batch, target, _) in outbox.iter().filter(|(batch, ..)| batch.is_listing) {
+            invariants::each_open_call_counts_once(batch, &self.shown[*target]);
+        }
         self.nothing_counts_too_early();
         self.replay(&outbox);
         if self.happens(self.plan.kills) {

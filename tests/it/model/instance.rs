@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use polyai_exporter::aggregate::TargetSeries;
+use polyai_exporter::api::pages::each_once;
 use polyai_exporter::conversation::{Conversation, Phase};
 use polyai_exporter::ledger::store::Store;
 use polyai_exporter::moment::Moment;
@@ -228,6 +229,8 @@ impl<'a> Instance<'a> {
     fn poll(&mut self, target: usize, walks: &mut usize) -> Result<(), Ended> {
         let asked_at = self.api_time();
         let live = self.process().passes[target].live(asked_at);
+        let is_bounded = live.window.from.is_some();
+        assert!(!is_bounded || self.plan.ignores_filter, "what has been open for long is not asked for");
         *walks += 1;
         let mut seen = self.walk(target, &live)?.expect("the live pass is not refused");
         let (mut tick, progress) = self.process().passes[target].listed(&seen, asked_at);
@@ -254,7 +257,9 @@ impl<'a> Instance<'a> {
     /// Nothing, if it was too large and will be read in smaller pieces.
     fn walk(&mut self, target: usize, walk: &Walk) -> Result<Option<Vec<Conversation>>, Ended> {
         let began = self.now;
-        let slow = if self.happens(5) { self.plan.interval * 2 } else { 2 * SECOND };
+        // What moves while it is read should have time to.
+        let slow_walks = if self.plan.offsets.is_some() { 40 } else { 5 };
+        let slow = if self.happens(slow_walks) { self.plan.interval * 2 } else { 2 * SECOND };
         self.now += match self.plan.kind {
             _ if self.plan.grid > 1 => 0,
             Kind::Calm => 50,
@@ -283,7 +288,7 @@ impl<'a> Instance<'a> {
             format!("is seen by the {} walk over {} ({:?})", walk.purpose.name(), walk.window, walk.purpose)
         });
         self.count_deliveries(target, walk, &seen);
-        Ok(Some(seen.into_iter().map(|(_, conversation)| conversation).collect()))
+        Ok(Some(each_once(seen.into_iter().map(|(_, conversation)| conversation).collect())))
     }
 
     fn count_deliveries(&mut self, target: usize, walk: &Walk, seen: &[(usize, Conversation)]) {

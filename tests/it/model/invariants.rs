@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use polyai_exporter::aggregate::{Histogram, Metric, Native, Series, SeriesKey, TargetSeries, Value};
+use polyai_exporter::recorder::Batch;
 
 use super::plan::Plan;
 
@@ -18,6 +19,17 @@ pub(super) fn conversations(series: &TargetSeries) -> u64 {
         Value::Gauge(_) | Value::Histogram(_) => 0,
     });
     values.sum()
+}
+
+/// The gauge of open conversations shows how many different ones the live list had.
+pub(super) fn each_open_call_counts_once(listing: &Batch, series: &TargetSeries) {
+    let open: BTreeSet<_> = listing.sightings.iter().map(|sighting| &sighting.conversation.id).collect();
+    let gauges = series.of(Metric::InProgress).map(|(_, series)| match series.value {
+        Value::Gauge(number) => number,
+        Value::Counter(_) | Value::Histogram(_) => 0.0,
+    });
+    let (shown, listed) = (gauges.sum::<f64>(), u32::try_from(open.len()).unwrap());
+    assert!((shown - f64::from(listed)).abs() < 0.5, "{shown} conversations are shown as open, {listed} are");
 }
 
 /// No counter and no bucket falls, none begins anew, and no exemplar gives way to an older one.

@@ -32,6 +32,14 @@ pub(super) enum Running {
     Hidden,
 }
 
+/// A list whose pages are counted off: it moves while it is read, so that calls come again on the next page or slip past it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offsets {
+    /// Calls per page.
+    pub(super) page: usize,
+    pub(super) newest_first: bool,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) kind: Kind,
@@ -47,6 +55,8 @@ pub(super) struct Plan {
     pub(super) running: Running,
     /// Whether the list ignores `in_progress` and sends everything in the window.
     pub(super) ignores_filter: bool,
+    /// How the list is paged; none if calls go missing and repeat for other reasons.
+    pub(super) offsets: Option<Offsets>,
     /// Whether the ends of a window belong to it.
     pub(super) bounds_included: (bool, bool),
     pub(super) amends: bool,
@@ -109,6 +119,8 @@ impl Plan {
             by_channel: chance.percent(70),
             running,
             ignores_filter: !calm && chance.percent(10),
+            offsets: (!calm && chance.percent(40))
+                .then(|| Offsets { page: chance.pick(&[1, 2, 5]), newest_first: chance.percent(50) }),
             bounds_included: (chance.percent(50), chance.percent(50)),
             amends: kind == Kind::Adverse && chance.percent(60),
             failures: often(chance, &[0, 2, 10, 30]),

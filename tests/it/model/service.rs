@@ -1,14 +1,16 @@
 //! The API as the adversary plays it: what a walk over a window gets to see.
 
+use std::collections::BTreeSet;
+
 use polyai_exporter::api::{Filter, Window};
 use polyai_exporter::conversation::Conversation;
 
 use super::chance::Chance;
-use super::plan::{Plan, Running, moment};
+use super::plan::{Kind, Offsets, Plan, Running, moment};
 use super::world::{Call, Face};
 
-/// What a walk that lasts from `from` to `to` sees, each call at its own moment of the walk, and the calls' numbers. While
-/// the adversary is at work, calls go missing for once, repeat, and stand in any order.
+/// What a walk that lasts from `from` to `to` sees, in the order in which it comes, with the calls' numbers. While the
+/// adversary is at work, calls go missing for once and repeat.
 pub(super) fn walk(
     plan: &Plan,
     calls: &[Call],
@@ -17,32 +19,88 @@ pub(super) fn walk(
     (from, to): (i64, i64),
     chance: &mut Chance,
 ) -> Vec<(usize, Conversation)> {
-    let is_adverse = plan.kind != super::plan::Kind::Calm && to < plan.end();
-    let mut seen = Vec::new();
-    for (number, call) in calls.iter().enumerate().filter(|(_, call)| is_within(plan, window, call.start)) {
-        let times = if is_adverse && chance.percent(5) { 2 } else { 1 };
-        for _ in 0..times {
-            let at = chance.between(from, to);
-            let face = call.face_at(at);
-            let is_asked_for = match (face, filter) {
-                (Face::Absent, _) => false,
-                (Face::Running, Filter::Running) => plan.running == Running::Listed || plan.ignores_filter,
-                (Face::Running, Filter::Any) => true,
-                (Face::Running, Filter::Finished) => plan.ignores_filter,
-                (Face::Finished(_), Filter::Finished | Filter::Any) => true,
-                (Face::Finished(_), Filter::Running) => plan.ignores_filter,
-            };
-            // What is left out for once must have another chance to be seen.
-            let is_left_out = is_adverse && at < call.start + plan.last_age() * 8 / 10 && chance.percent(4);
-            if is_asked_for && !is_left_out {
-                seen.extend(call.record(face).map(|record| (number, record.clone())));
+    let calls = calls.iter().enumerate().filter(|(_, call)| is_within(plan, window, call.start));
+    let list = List { plan, filter, calls: calls.collect() };
+    match plan.offsets {
+        _ if plan.kind == Kind::Calm || to >= plan.end() => list.as_it_is(to),
+        Some(offsets) => list.page_by_page(offsets, (from, to), chance),
+        None => list.at_random((from, to), chance),
+    }
+}
+
+/// The calls that a request is about.
+struct List<'a> {
+    plan: &'a Plan,
+    filter: Filter,
+    calls: Vec<(usize, &'a Call)>,
+}
+
+type Seen = (usize, Conversation);
+
+impl List<'_> {
+    fn as_it_is(&self, at: i64) -> Vec<Seen> {
+        self.calls.iter().filter_map(|&call| self.shown(call, at)).collect()
+    }
+
+    /// Each call at its own moment of the walk, some twice, some not at all, in any order.
+    fn at_random(&self, (from, to): (i64, i64), chance: &mut Chance) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        for &(number, call) in &self.calls {
+            let times = if chance.percent(5) { 2 } else { 1 };
+            for _ in 0..times {
+                let at = chance.between(from, to);
+                let is_left_out = self.has_another_chance(call, at) && chance.percent(4);
+                seen.extend(self.shown((number, call), at).filter(|_| !is_left_out));
             }
         }
-    }
-    if is_adverse {
         chance.shuffle(&mut seen);
+        seen
     }
-    seen
+
+    /// Each page at its own moment, counted off from the list as it is then.
+    fn page_by_page(&self, offsets: Offsets, (from, to): (i64, i64), chance: &mut Chance) -> Vec<Seen> {
+        let mut seen: Vec<Seen> = Vec::new();
+        let mut at = from;
+        loop {
+            let mut list = self.as_it_is(at);
+            list.sort_by_key(|(number, conversation)| (conversation.facts.started_at, *number));
+            if offsets.newest_first {
+                list.reverse();
+            }
+            let before = seen.len();
+            seen.extend(list.into_iter().skip(before).take(offsets.page));
+            if seen.len() < before + offsets.page {
+                break;
+            }
+            at = chance.between(at, to);
+        }
+        let numbers: BTreeSet<usize> = seen.iter().map(|(number, _)| *number).collect();
+        let slipped_past = self.calls.iter().filter(|(number, _)| !numbers.contains(number));
+        let for_good = slipped_past.filter(|(_, call)| !self.has_another_chance(call, to));
+        seen.extend(for_good.filter_map(|&call| self.shown(call, to)));
+        seen
+    }
+
+    /// What is left out for once must have another chance to be seen: the last recheck, or a later walk that stands for it.
+    fn has_another_chance(&self, call: &Call, at: i64) -> bool {
+        at < call.start + self.plan.last_age() * 8 / 10
+    }
+
+    /// The call as it shows itself at a time, if it does and is asked for.
+    fn shown(&self, (number, call): (usize, &Call), at: i64) -> Option<Seen> {
+        let Self { plan, filter, .. } = self;
+        let face = call.face_at(at);
+        let is_asked_for = match (face, filter) {
+            (Face::Absent, _) => false,
+            (Face::Running, Filter::Running) => plan.running == Running::Listed || plan.ignores_filter,
+            (Face::Running, Filter::Any) => true,
+            (Face::Running, Filter::Finished) => plan.ignores_filter,
+            (Face::Finished(_), Filter::Finished | Filter::Any) => true,
+            (Face::Finished(_), Filter::Running) => plan.ignores_filter,
+        };
+        let record = call.record(face).filter(|_| is_asked_for);
+        record.map(|record| (number, record.clone()))
+    }
 }
 
 fn is_within(plan: &Plan, window: Window, start: i64) -> bool {
