@@ -28,6 +28,7 @@ mod targets;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 pub use budget::{Budget, budgets};
@@ -50,8 +51,8 @@ pub(crate) use tree::{Node, Value};
 use credential::Surroundings;
 use reader::Reader;
 
-/// What a configuration is made from.
-#[derive(Debug, Clone, Copy)]
+/// What a configuration is made from. Debug output leaves the values of the environment out: API keys are among them.
+#[derive(Clone, Copy)]
 pub struct Input<'a> {
     /// `--config`: YAML, or TOML or JSON by extension.
     pub file: Option<&'a Path>,
@@ -61,6 +62,16 @@ pub struct Input<'a> {
     pub listen: &'a [ListenAddress],
     /// `--web.config.file`, which wins as well; relative to the working directory.
     pub web_config_file: Option<&'a Path>,
+}
+
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input")
+            .field("file", &self.file)
+            .field("listen", &self.listen)
+            .field("web_config_file", &self.web_config_file)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A configuration that can be used.
