@@ -137,7 +137,7 @@ pub struct Micros(pub u64);
 
 impl Micros {
     /// A year and a bit of seconds: no amount of a conversation is larger.
-    const MOST: f64 = 400.0 * 86_400.0;
+    pub const MOST: Self = Self(400 * 86_400 * 1_000_000);
 
     /// From a number of seconds (or of ones); none if it is negative, not finite, or beyond all reason.
     #[expect(
@@ -146,7 +146,12 @@ impl Micros {
         reason = "checked against both ends first"
     )]
     pub fn from_units(units: f64) -> Option<Self> {
-        (0.0..=Self::MOST).contains(&units).then(|| Self((units * 1e6).round() as u64))
+        (0.0..=Self::MOST.units()).contains(&units).then(|| Self((units * 1e6).round() as u64))
+    }
+
+    /// From a length of time, in seconds; [`MOST`](Self::MOST) if it is longer.
+    pub fn saturating(time: Duration) -> Self {
+        u64::try_from(time.as_micros()).map_or(Self::MOST, |micros| Self(micros).min(Self::MOST))
     }
 
     /// From a count.

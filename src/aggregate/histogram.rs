@@ -17,7 +17,7 @@ use crate::conversation::Micros;
 pub struct Bounds(Arc<[Micros]>);
 
 impl Bounds {
-    /// From bounds in units; those that are no amount are left out.
+    /// From bounds in units, ascending in whole millionths; those that are no amount are left out.
     pub fn new(units: &[f64]) -> Self {
         Self(units.iter().filter_map(|&bound| Micros::from_units(bound)).collect())
     }
@@ -102,7 +102,7 @@ impl Histogram {
     pub fn is_sound(&self) -> bool {
         let count = self.counts.iter().try_fold(0u64, |sum, &count| sum.checked_add(count));
         self.counts.len() == self.bounds.0.len() + 1
-            && self.bounds.0.is_sorted()
+            && self.bounds.0.is_sorted_by(|low, high| low < high)
             && self.native.is_sound()
             && count == Some(self.native.count())
             && (self.exemplars.is_empty() || self.exemplars.len() == self.counts.len())
@@ -155,7 +155,7 @@ mod tests {
         let id = ExemplarId::new("CA1").unwrap();
         sound.observe(Micros(700_000), Some(Witness { id: &id, at: Moment::from_millis(20) }));
         assert!(sound.is_sound());
-        let damages: [Damage; 8] = [
+        let damages: [Damage; 9] = [
             |one| one.counts.truncate(2),
             |one| one.counts[0] += 1,
             |one| one.counts[1] = u64::MAX,
@@ -164,6 +164,7 @@ mod tests {
             |one| one.exemplars.push(None),
             |one| one.exemplars.swap(0, 1),
             |one| one.bounds = Bounds(Arc::from([Micros(2), Micros(1)])),
+            |one| one.bounds = Bounds(Arc::from([Micros(2_500_000), Micros(2_500_000)])),
         ];
         for (number, damage) in damages.into_iter().enumerate() {
             let mut damaged = sound.clone();

@@ -58,7 +58,7 @@ pub struct LabelCap {
 }
 
 impl LabelCap {
-    /// Admits up to `most` values per label.
+    /// Admits up to `most` values per label, and those that are [kept](Self::keep).
     pub fn new(most: NonZeroUsize) -> Self {
         Self { most, known: BTreeMap::new() }
     }
@@ -78,6 +78,13 @@ impl LabelCap {
             known.insert(value.clone());
         }
         Admitted { value, folded: false }
+    }
+
+    /// Takes up a value that has series already, whether or not there is room: series that exist go on.
+    pub fn keep(&mut self, label: &'static str, value: &Arc<str>) {
+        if &**value != OTHER {
+            self.known.entry(label).or_default().insert(value.clone());
+        }
     }
 
     /// The dimension values that `facts` counts under.

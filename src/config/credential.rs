@@ -15,8 +15,7 @@ use super::sources::Sources;
 /// Far more than any key; a file beyond it is the wrong file.
 const MOST_BYTES: u64 = 64 * 1024;
 
-/// What surrounds the configuration.
-#[derive(Debug)]
+/// What surrounds the configuration. Not for debug output: API keys are among the variables.
 pub(super) struct Surroundings<'a> {
     /// The environment variables.
     pub(super) env: &'a BTreeMap<String, String>,

@@ -28,6 +28,7 @@ mod targets;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -52,8 +53,8 @@ pub(crate) use tree::{Node, Value};
 use credential::Surroundings;
 use reader::Reader;
 
-/// What a configuration is made from.
-#[derive(Debug, Clone, Copy)]
+/// What a configuration is made from. Debug output leaves the values of the environment out: API keys are among them.
+#[derive(Clone, Copy)]
 pub struct Input<'a> {
     /// `--config`: YAML, or TOML or JSON by extension.
     pub file: Option<&'a Path>,
@@ -65,6 +66,16 @@ pub struct Input<'a> {
     pub web_config_file: Option<&'a Path>,
     /// What time it is: some times make sense only in the past.
     pub now: DateTime<Utc>,
+}
+
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input")
+            .field("file", &self.file)
+            .field("listen", &self.listen)
+            .field("web_config_file", &self.web_config_file)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A configuration that can be used.

@@ -11,9 +11,10 @@ use chrono::{DateTime, Utc};
 use super::complaint::{Complaint, Place, quoted};
 use super::keys::{Key, NOT_YET, Preset, find, join};
 use super::listen::ListenAddress;
-use super::shape::{MOST_BOUNDS, Shape};
+use super::shape::{LEAST_BOUND, MOST_BOUNDS, Shape};
 use super::sources::Sources;
 use super::tree::{Node, Value};
+use crate::conversation::Micros;
 
 /// Collects what is wrong while values are read.
 #[derive(Debug, Default)]
@@ -194,13 +195,13 @@ impl Reader {
     /// Ascending and without repeats.
     pub(super) fn durations(&mut self, section: &Section<'_>, name: &str) -> Option<Vec<Duration>> {
         let items = self.read_list(section, name, duration_of)?;
-        self.ascending(items, "durations")
+        self.ascending(items, "durations must ascend, each greater")
     }
 
-    /// Ascending and without repeats, 1 to 50 of them.
+    /// 1 to 50, ascending and without repeats as they are kept, in whole millionths.
     pub(super) fn bounds(&mut self, section: &Section<'_>, name: &str) -> Option<Vec<f64>> {
         let items = self.read_list(section, name, |node, _| {
-            number_of(node).filter(|number| number.is_finite() && *number > 0.0)
+            number_of(node).and_then(Micros::from_units).filter(|bound| *bound > Micros(0))
         })?;
         let count = items.len();
         if !(1..=MOST_BOUNDS).contains(&count)
@@ -210,7 +211,8 @@ impl Reader {
             self.complain(&entry.node.place, &entry.path, sentence);
             return None;
         }
-        self.ascending(items, "numbers")
+        let bounds = self.ascending(items, "numbers must ascend, each at least 0.000001 greater")?;
+        Some(bounds.into_iter().map(Micros::units).collect())
     }
 
     pub(super) fn count(&mut self, section: &Section<'_>, name: &str) -> Option<u32> {
@@ -269,18 +271,14 @@ impl Reader {
     fn ascending<T: PartialOrd + Copy>(
         &mut self,
         items: Vec<(Node, String, T)>,
-        what: &str,
+        must: &str,
     ) -> Option<Vec<T>> {
         let before = self.complaints.len();
         for pair in items.windows(2) {
             if let [(.., low), (node, path, high)] = pair
                 && high <= low
             {
-                self.wrong_at(
-                    node,
-                    path,
-                    &format!("the {what} must ascend, each greater than the one before"),
-                );
+                self.wrong_at(node, path, &format!("the {must} than the one before"));
             }
         }
         (self.complaints.len() == before).then(|| items.into_iter().map(|(.., value)| value).collect())
@@ -314,7 +312,9 @@ fn advice(node: &Node, shape: Shape) -> String {
         (Value::Text(text), _) if shape == Shape::Addresses => {
             text.parse::<ListenAddress>().err().map_or_else(|| format!("write {shape}"), |no| no.to_string())
         }
-        _ if shape == Shape::Bounds => "write a finite number greater than 0".to_owned(),
+        _ if shape == Shape::Bounds => {
+            format!("write a number from {} to {}", LEAST_BOUND, Micros::MOST.units())
+        }
         _ => format!("write {}", shape_of_entry(shape)),
     }
 }

@@ -87,9 +87,9 @@ pub struct Metrics {
     pub openmetrics_created: bool,
     /// The window of the `polyai_recent_*` gauges; 1 min to 24 h, default 15 min.
     pub recent_window: Duration,
-    /// `latency_buckets`: upper bounds in seconds, finite, positive, ascending, 1 to 50 of them.
+    /// `latency_buckets`: upper bounds in seconds, whole millionths, ascending, 1 to 50 of them.
     pub latency_buckets: Vec<f64>,
-    /// `duration_buckets`: upper bounds in seconds, finite, positive, ascending, 1 to 50 of them.
+    /// `duration_buckets`: upper bounds in seconds, whole millionths, ascending, 1 to 50 of them.
     pub duration_buckets: Vec<f64>,
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::complaint::listed;
 use super::listen::RIGHT;
+use crate::conversation::Micros;
 
 /// The format and range of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +49,7 @@ pub enum Shape {
         /// The largest.
         max: u32,
     },
-    /// Upper bounds of a histogram: ascending positive numbers.
+    /// Upper bounds of a histogram: ascending positive numbers, which differ in whole millionths.
     Bounds,
     /// One of a closed set.
     OneOf(&'static [&'static str]),
@@ -57,6 +58,9 @@ pub enum Shape {
     /// A list of text.
     Texts,
 }
+
+/// The smallest upper bound of a histogram: observations are whole millionths.
+pub(super) const LEAST_BOUND: &str = "0.000001";
 
 /// The most upper bounds of a histogram.
 pub(super) const MOST_BOUNDS: usize = 50;
@@ -83,7 +87,11 @@ impl fmt::Display for Shape {
             }
             Self::Count { min, max } => write!(f, "a whole number from {min} to {max}"),
             Self::Bounds => {
-                write!(f, "1 to {MOST_BOUNDS} ascending numbers greater than 0, such as [0.5, 1, 2.5]")
+                let most = Micros::MOST.units();
+                write!(
+                    f,
+                    "1 to {MOST_BOUNDS} ascending numbers from {LEAST_BOUND} to {most}, such as [0.5, 1, 2.5]"
+                )
             }
             Self::OneOf(names) => f.write_str(&listed(names.iter().copied(), "or")),
             Self::SomeOf(names) => {

@@ -4,8 +4,9 @@
 //! stays a number and text stays text.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use super::complaint::{Place, is_sensitive, quoted};
+use super::complaint::{Place, is_sensitive, name_shown, quoted};
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,8 +15,9 @@ pub(crate) struct Node {
     pub(crate) value: Value,
 }
 
-/// The value of a key, as written.
-#[derive(Debug, Clone, PartialEq)]
+/// The value of a key, as written. Which keys are secret a tree does not know, so debug output shows the kind of a value and
+/// never the value.
+#[derive(Clone, PartialEq)]
 pub(crate) enum Value {
     Nothing,
     Switch(bool),
@@ -24,6 +26,22 @@ pub(crate) enum Value {
     Text(String),
     List(Vec<Node>),
     Table(BTreeMap<String, Node>),
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::Switch(_) => f.write_str("Switch(hidden)"),
+            Self::Whole(_) => f.write_str("Whole(hidden)"),
+            Self::Fraction(_) => f.write_str("Fraction(hidden)"),
+            Self::Text(_) => f.write_str("Text(hidden)"),
+            Self::List(items) => f.debug_list().entries(items).finish(),
+            Self::Table(entries) => {
+                f.debug_map().entries(entries.iter().map(|(name, node)| (name_shown(name), node))).finish()
+            }
+        }
+    }
 }
 
 impl Node {
@@ -81,5 +99,26 @@ impl Node {
             Value::Fraction(number) => number.to_string(),
             Value::Text(text) => quoted(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_tells_the_kinds_of_values_and_nothing_of_them() {
+        let leaf = |value| Node { place: Place::Environment, value };
+        let pasted = "sk-hunter2 pasted".to_owned();
+        let entries = [
+            ("api_key".to_owned(), leaf(Value::Text("sk-hunter2".into()))),
+            ("api_key_env".to_owned(), leaf(Value::List(vec![leaf(Value::Whole(271_828))]))),
+            (pasted, leaf(Value::Fraction(3.25))),
+        ];
+        let shown = format!("{:?}", leaf(Value::Table(BTreeMap::from(entries))));
+        for secret in ["hunter2", "271828", "3.25"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        assert!(shown.contains("\"api_key\": Node { place: Environment, value: Text(hidden) }"), "{shown}");
     }
 }

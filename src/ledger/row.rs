@@ -34,7 +34,7 @@ pub enum Row {
 pub struct Counted {
     /// `started_at`
     pub started_at: Moment,
-    /// When it ended.
+    /// When it ended, but not later than it counted.
     pub ended_at: Moment,
     /// What it has added to the counters: of each amount, the most that was ever seen.
     pub added: Tally,

@@ -48,8 +48,8 @@ pub type EncodedSeries = (Vec<u8>, Vec<u8>);
 pub struct Changes {
     /// New rows; none deletes. In key order, which is the cheapest order to write in.
     pub rows: BTreeMap<(TargetId, ConversationId), Option<Row>>,
-    /// New values of series, by target and encoded key.
-    pub series: BTreeMap<(TargetId, Vec<u8>), Vec<u8>>,
+    /// New values of series, by target and encoded key; none deletes.
+    pub series: BTreeMap<(TargetId, Vec<u8>), Option<Vec<u8>>>,
     /// New marks.
     pub marks: BTreeMap<TargetId, Marks>,
     /// Whether marks are among them that must not be lost.
@@ -315,9 +315,12 @@ impl Store {
             }
             let mut series = transaction.open_table(SERIES).map_err(StoreError::transaction)?;
             for ((target, key), value) in &changes.series {
-                series
-                    .insert((target.0, key.as_slice()), value.as_slice())
-                    .map_err(StoreError::transaction)?;
+                let key = (target.0, key.as_slice());
+                match value {
+                    Some(value) => series.insert(key, value.as_slice()),
+                    None => series.remove(key),
+                }
+                .map_err(StoreError::transaction)?;
             }
             let mut marks = transaction.open_table(MARKS).map_err(StoreError::transaction)?;
             for (target, mark) in &changes.marks {

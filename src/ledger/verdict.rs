@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::row::{Counted, Row, Tally};
-use crate::conversation::{Facts, Phase};
+use crate::conversation::{Facts, Micros, Phase};
 use crate::moment::Moment;
 
 /// Durations are whole seconds, so an end may be up to this much later than it looks.
@@ -19,7 +19,7 @@ pub struct Rules {
     pub anchor: Moment,
     /// How long a conversation is seen finished before it counts.
     pub settle: Duration,
-    /// One that ended this long ago by its own account has nothing left to wait for.
+    /// One that ended this long ago by its own duration has nothing left to wait for.
     pub settled_age: Duration,
     /// An unknown conversation from before this may have been counted and forgotten.
     pub forgotten: Option<Moment>,
@@ -114,12 +114,13 @@ pub fn end(facts: &Facts, since: Moment) -> Moment {
 }
 
 fn finished(facts: &Facts, since: Moment, late: bool, now: Moment, rules: &Rules) -> Verdict {
-    let own_end = facts.ended_at();
     let ended_at = end(facts, since);
     if ended_at + END_GRACE < rules.anchor {
         return Verdict::Ignore;
     }
-    let long_over = own_end.is_some_and(|end| now.since(end) >= rules.settled_age.max(rules.settle));
+    // A duration that is missing or nothing may yet arrive: after its last turn, the caller may have talked to a human for long.
+    let tells_its_end = facts.duration.is_some_and(|duration| duration > Micros(0));
+    let long_over = tells_its_end && now.since(ended_at) >= rules.settled_age.max(rules.settle);
     if long_over || ripe(since, now, rules) {
         Verdict::Count { late, ended_at }
     } else {

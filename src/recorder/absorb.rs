@@ -174,10 +174,13 @@ impl Recorder {
         recorded: &mut Recorded,
     ) {
         let Some(state) = self.targets.get_mut(&batch.target) else { return };
+        // An end that lies ahead (a duration in another unit, another clock) would pass for the newest until then, and hide
+        // that no more calls come.
+        let ended_at = ended_at.min(batch.now);
         let times = Times { ended_at, now: batch.now };
         let configured = &self.counting.layout.dimensions;
         let (dimensions, mut list) = conversation(facts, times, configured, &mut state.cap);
-        let lag = Micros::from_units(batch.now.since(ended_at).as_secs_f64()).unwrap_or_default();
+        let lag = Micros::saturating(batch.now.since(ended_at));
         list.push(Contribution::of_target(Metric::IngestLag, None, Change::Observe(lag), batch.now));
         if late {
             list.push(Contribution::of_target(Metric::Late, None, Change::Add(1), batch.now));

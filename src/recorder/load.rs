@@ -9,8 +9,8 @@ use super::roster::TargetSetup;
 use super::{Counting, Recorder, TargetState, gauges, persist};
 use crate::aggregate::catalogue::{CATALOGUE, Labels};
 use crate::aggregate::{
-    Dimensions, Kind, LabelCap, Layout, Metric, Recent, RecentConversation, SeriesKey, TargetSeries, Value,
-    carried_over,
+    Dimensions, Kind, LabelCap, Layout, Metric, Recent, RecentConversation, Series, SeriesKey, TargetSeries,
+    Value, carried_over,
 };
 use crate::config::Dimension;
 use crate::conversation::ConversationId;
@@ -42,15 +42,25 @@ impl Resume {
     }
 }
 
+/// A target as the store has it.
+pub(super) struct Loaded {
+    pub(super) state: TargetState,
+    /// The stored keys of series that the layout does not admit. What counts from now on is not added to them, so they must not
+    /// be there when a later layout would admit them again.
+    pub(super) misfits: Vec<Vec<u8>>,
+}
+
 impl Recorder {
     /// The state of a target as it was last committed, under another layout and way of counting than the recorder's, perhaps.
+    /// No conversation ended after `now`, whatever the state says.
     pub(super) fn load_target(
         &self,
         setup: &TargetSetup,
         id: TargetId,
         counting: &Counting,
         layout: &Layout,
-    ) -> Result<(TargetState, Resume), StoreError> {
+        now: Moment,
+    ) -> Result<(Loaded, Resume), StoreError> {
         let mut state = TargetState {
             key: Arc::new(setup.key.clone()),
             setup: setup.clone(),
@@ -63,15 +73,18 @@ impl Recorder {
             known: Known::default(),
         };
         let mut series = TargetSeries::default();
-        for (key, value) in self.store.series(id)? {
-            if let Some((key, value)) = persist::decode(&key, &value, layout)? {
-                for (name, value) in layout.label_names(key.metric).into_iter().zip(&*key.values) {
-                    if capped_label(name).is_some() {
-                        state.cap.admit(name, value);
-                    }
+        let mut misfits = Vec::new();
+        for (stored, value) in self.store.series(id)? {
+            let Some((key, value)) = persist::decode(&stored, &value, layout)? else {
+                misfits.push(stored);
+                continue;
+            };
+            for (name, value) in layout.label_names(key.metric).into_iter().zip(&*key.values) {
+                if capped_label(name).is_some() {
+                    state.cap.keep(name, value);
                 }
-                series.restore(key, value);
             }
+            series.restore(key, as_past(value));
         }
         let last_end = series.of(Metric::LastConversation).find_map(|(_, last)| match last.value {
             Value::Gauge(seconds) => Some(seconds),
@@ -84,8 +97,8 @@ impl Recorder {
             marks.forgotten = marks.forgotten.map(|forgotten| forgotten.min(after));
         }
         state.series = Arc::new(series);
-        let resume = self.load_rows(&mut state, counting, layout)?;
-        Ok((state, resume))
+        let resume = self.load_rows(&mut state, counting, layout, now)?;
+        Ok((Loaded { state, misfits }, resume))
     }
 
     fn load_rows(
@@ -93,8 +106,11 @@ impl Recorder {
         state: &mut TargetState,
         counting: &Counting,
         layout: &Layout,
+        now: Moment,
     ) -> Result<Resume, StoreError> {
         let mut resume = Resume::from(state.marks.as_ref());
+        // This machine's clock may be behind the API's, by which the ends were judged.
+        let latest = state.marks.as_ref().map_or(now, |marks| marks.fresh.max(now));
         self.store.for_each_row(state.id, |id, row| {
             resume.take(id, &row);
             state.known.add(id);
@@ -104,7 +120,7 @@ impl Recorder {
                     state.settling.extend(ConversationId::new(id).map(|id| (id, since)));
                 }
                 Row::Counted(counted) => state.recent.push(RecentConversation {
-                    ended_at: counted.ended_at,
+                    ended_at: counted.ended_at.min(latest),
                     dimensions: carried_over(&layout.dimensions, &counted.dimensions),
                     tally: counted.shown,
                 }),
@@ -185,6 +201,14 @@ impl TargetState {
             gauges::show_marks(series, marks, now);
         }
         gauges::show_recent(series, &self.recent, now);
+    }
+}
+
+/// The only gauge that is kept tells when a conversation ended, which is not later than it was told.
+fn as_past(series: Series) -> Series {
+    match series.value {
+        Value::Gauge(end) => Series { value: Value::Gauge(end.min(series.start.seconds())), ..series },
+        Value::Counter(_) | Value::Histogram(_) => series,
     }
 }
 

@@ -176,7 +176,7 @@ impl Recorder {
             let Some(state) = self.targets.get(&target) else { continue };
             if let Some(series) = state.series.get(&key) {
                 let (name, value) = persist::encode(&key, series, &self.layout)?;
-                self.changes.series.insert((state.id, name), value);
+                self.changes.series.insert((state.id, name), Some(value));
             }
         }
         Ok(())

@@ -29,8 +29,8 @@ pub(super) fn encode(
     Ok((postcard::to_stdvec(&stored).map_err(unreadable)?, postcard::to_stdvec(series).map_err(unreadable)?))
 }
 
-/// A stored series, or nothing if its metric, its labels or its buckets are no longer what they were: then it starts anew,
-/// at a new start time.
+/// A stored series, or nothing if its metric, its labels or its buckets are no longer what they were: then it is deleted and
+/// starts anew, at a new start time.
 pub(super) fn decode(
     key: &[u8],
     value: &[u8],

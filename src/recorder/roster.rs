@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 use std::sync::Arc;
 
-use super::load::Resume;
+use super::load::{Loaded, Resume};
 use super::{Counting, Generation, Recorder, TargetIndex, TargetState, gauges};
 use crate::aggregate::{Kind, Layout, SeriesKey, TargetSeries};
 use crate::ledger::store::{Changes, Store, StoreError};
@@ -58,7 +58,7 @@ pub struct Enlisted {
 struct Candidate {
     index: TargetIndex,
     /// Read from the store; none for a target that stays.
-    loaded: Option<TargetState>,
+    loaded: Option<Loaded>,
     resume: Option<Resume>,
 }
 
@@ -104,7 +104,7 @@ impl Recorder {
             false => Arc::new(roster.counting.layout.clone()),
         };
         // Whatever may fail comes first.
-        let candidates = self.candidates(roster, &layout)?;
+        let candidates = self.candidates(roster, &layout, now)?;
         let before = mem::take(&mut self.targets);
         let old_layout = mem::replace(&mut self.layout, layout);
         self.counting = roster.counting.clone();
@@ -116,7 +116,12 @@ impl Recorder {
         Ok(enlisted)
     }
 
-    fn candidates(&self, roster: &Roster, layout: &Arc<Layout>) -> Result<Vec<Candidate>, StoreError> {
+    fn candidates(
+        &self,
+        roster: &Roster,
+        layout: &Arc<Layout>,
+        now: Moment,
+    ) -> Result<Vec<Candidate>, StoreError> {
         let known: HashMap<&TargetKey, TargetIndex> =
             self.targets.iter().map(|(index, state)| (&*state.key, *index)).collect();
         // These decide what is kept in memory, so that all of it is made again from the state, as a restart would.
@@ -133,8 +138,9 @@ impl Recorder {
                 Some(state) if place.resumes => (None, Some(self.resume(state)?)),
                 Some(_) => (None, None),
                 None => {
-                    let (state, resume) = self.load_target(&place.setup, id, &roster.counting, layout)?;
-                    (Some(state), place.resumes.then_some(resume))
+                    let (loaded, resume) =
+                        self.load_target(&place.setup, id, &roster.counting, layout, now)?;
+                    (Some(loaded), place.resumes.then_some(resume))
                 }
             };
             let index = index.unwrap_or_else(|| {
@@ -158,7 +164,10 @@ impl Recorder {
         for (Candidate { index, loaded, resume }, place) in candidates.into_iter().zip(&roster.places) {
             enlisted.push(Enlisted { index, resume });
             let state = match (loaded, before.remove(&index)) {
-                (Some(mut state), old) => {
+                (Some(Loaded { mut state, misfits }), old) => {
+                    // In one commit with the series that begin in their stead.
+                    let gone = misfits.into_iter().map(|stored| ((state.id, stored), None));
+                    self.changes.series.extend(gone);
                     let new = state.make_known_series(&self.layout, now);
                     self.dirty.extend(new.into_iter().map(|key| (index, key)));
                     state.begin_gauges(now);

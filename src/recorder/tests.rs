@@ -11,8 +11,10 @@ use std::sync::atomic::Ordering::SeqCst;
 use scene::*;
 
 use super::*;
-use crate::aggregate::Metric;
+use crate::aggregate::{Metric, Value};
 use crate::config::{Dimension, Metrics, Storage};
+use crate::conversation::Micros;
+use crate::ledger::{Counted, Row};
 use crate::target::ClientEnv;
 
 const PHONE: &[&str] = &["VOICE-SIP"];
@@ -314,6 +316,85 @@ fn beyond_the_cap_labels_fold_also_after_a_restart() {
     assert_eq!(now.count(Metric::Conversations, &["other"]), Some(1));
     assert_eq!(now.count(Metric::LabelValuesFolded, &["channel"]), Some(1));
     assert_eq!(now.gauge(Metric::InProgress, &["other"]), Some(1.0));
+}
+
+#[test]
+fn under_a_lowered_cap_values_that_have_series_go_on_and_new_ones_fold() {
+    let few = || Counting { max_label_values: NonZeroUsize::new(2).unwrap(), ..counting() };
+    let call = |id: &str, channel: &str| on_channel(finished(id, 10, 45), channel);
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    recorder.take(&walk(400, &[call("CA01", "CHAT"), call("CA02", "SMS")]));
+    drop(recorder);
+    let (mut recorder, _) = state.start(few(), 430);
+    recorder.take(&walk(
+        460,
+        &[call("CA03", "CHAT"), call("CA04", "SMS"), call("CA05", "VOICE-SIP"), call("CA06", "FAX")],
+    ));
+    let now = recorder.generation();
+    let counted = |channel: &str| now.count(Metric::Conversations, &[channel]);
+    assert_eq!(["CHAT", "SMS", "VOICE-SIP"].map(counted), [Some(2), Some(2), Some(1)]);
+    assert_eq!((counted("other"), counted("FAX")), (Some(1), None));
+    assert_eq!(now.count(Metric::LabelValuesFolded, &["channel"]), Some(1));
+}
+
+#[test]
+fn an_end_that_lies_ahead_neither_hides_silence_nor_stays_recent() {
+    // Milliseconds sent as seconds; and a start by another clock, whose row stays in the ledger.
+    for conversation in [finished("CA01", 10, 73_000), finished("CA02", 50_000, 45)] {
+        let state = State::new();
+        let (mut recorder, _) = state.start(counting(), 0);
+        recorder.take(&walk(95, std::slice::from_ref(&conversation)));
+        assert_eq!(recorder.take(&walk(110, &[])).counted, 1);
+        let last = |recorder: &Recorder| recorder.generation().gauge(Metric::LastConversation, &[]);
+        assert_eq!(last(&recorder), Some(at(110).seconds()));
+        drop(recorder);
+
+        let (mut recorder, _) = state.start(counting(), 2000);
+        assert_eq!(last(&recorder), Some(at(110).seconds()));
+        recorder.note(&poll_went_well(2000));
+        recorder.commit(true).unwrap();
+        assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
+        recorder.take(&walk(2400, &[finished("CA03", 2010, 45)]));
+        assert_eq!(last(&recorder), Some(at(2055).seconds()), "a later end is the newest");
+    }
+}
+
+#[test]
+fn an_end_that_the_state_has_ahead_is_taken_for_past() {
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    let newest = SeriesKey { metric: Metric::LastConversation, values: Arc::from([]) };
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    // As it was written when any duration was believed.
+    let ahead = at(73_000);
+    let state_of_it = recorder.targets.get_mut(&THE_TARGET).unwrap();
+    let series = Arc::make_mut(&mut state_of_it.series);
+    series.set(Metric::LastConversation, &[], ahead.seconds(), at(400));
+    recorder.dirty.insert((THE_TARGET, newest));
+    let (of, id) = (state_of_it.id, ConversationId::new("CA01").unwrap());
+    let row = recorder.store.rows().unwrap().get(of, &id).unwrap();
+    let Some(Row::Counted(counted)) = row else { panic!("it has counted") };
+    let row = Row::Counted(Counted { ended_at: ahead, ..counted });
+    recorder.changes.rows.insert((of, id), Some(row));
+    recorder.commit(true).unwrap();
+    drop(recorder);
+
+    let (mut recorder, _) = state.start(counting(), 500);
+    assert_eq!(recorder.generation().gauge(Metric::LastConversation, &[]), Some(at(400).seconds()));
+    recorder.note(&poll_went_well(500 + 15 * 60));
+    recorder.commit(true).unwrap();
+    assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
+}
+
+#[test]
+fn what_ended_years_ago_has_the_longest_lag_and_not_none() {
+    let mut recorder = in_memory(counting());
+    let years = 3 * 365 * 86_400;
+    recorder.take(&walk(years, &[finished("CA01", 10, 45)]));
+    let lag = recorder.generation().series(Metric::IngestLag, &[]).unwrap().clone();
+    let Value::Histogram(lag) = &lag.value else { panic!("a lag is a histogram") };
+    assert_eq!((lag.counts().last(), lag.sum()), (Some(&1), Micros::MOST.units()));
 }
 
 #[test]

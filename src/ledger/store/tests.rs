@@ -40,7 +40,7 @@ fn marks() -> Marks {
 fn some_changes(target: TargetId, rows: u32) -> Changes {
     Changes {
         rows: (0..rows).map(|number| ((target, id(number)), Some(counted(number)))).collect(),
-        series: BTreeMap::from([((target, b"total".to_vec()), vec![7])]),
+        series: BTreeMap::from([((target, b"total".to_vec()), Some(vec![7]))]),
         marks: BTreeMap::from([(target, marks())]),
         ..Changes::default()
     }

@@ -183,6 +183,26 @@ fn without_any_end_it_ends_when_first_seen_finished() {
 }
 
 #[test]
+fn a_duration_that_has_not_arrived_does_not_say_that_it_is_long_over() {
+    // The agent was done at 40; then a human talked for six minutes, until 400.
+    let at_last = Facts { duration: Some(Micros::from_count(390)), ..handed_over(Some(0)) };
+    for facts in [handed_over(None), handed_over(Some(0))] {
+        assert_eq!(seen(None, &facts, 402), Verdict::Settle(settling(402, facts.clone())));
+        assert_eq!(
+            seen(Some(&settling(402, facts.clone())), &at_last, 405),
+            Verdict::Settle(settling(402, at_last.clone()))
+        );
+        assert!(matches!(seen(Some(&settling(402, facts.clone())), &facts, 412), Verdict::Count { .. }));
+    }
+    assert_eq!(seen(None, &at_last, 700), counts(400));
+}
+
+/// A call whose last turn was long before its end.
+fn handed_over(duration: Option<u32>) -> Facts {
+    Facts { last_turn_at: Some(at(40)), duration: duration.map(Micros::from_count), ..finished_somehow(10) }
+}
+
+#[test]
 fn a_settle_time_of_nothing_counts_at_first_sight() {
     let rules = Rules { settle: Duration::ZERO, ..rules() };
     assert_eq!(judge(None, &finished_after(10, 50), Sight::Timely, at(60), &rules), counts(60));

@@ -117,6 +117,102 @@ fn another_bucket_begins_only_its_histograms_anew() {
     assert_eq!(generation.count(Metric::ConversationDuration, PHONE), Some(1));
 }
 
+/// The start of the conversations on the phone, and how many there are.
+fn on_the_phone(recorder: &Recorder) -> (Moment, Option<u64>) {
+    let generation = recorder.generation();
+    (
+        generation.series(Metric::Conversations, PHONE).unwrap().start,
+        generation.count(Metric::Conversations, PHONE),
+    )
+}
+
+#[test]
+fn labels_that_come_back_begin_anew_because_they_lack_what_counted_meanwhile() {
+    let turn = |recorder: &mut Recorder, counting: Counting, now: i64| {
+        recorder.turn_to(&Roster { counting, places: places(&[setup()]) }, at(now)).unwrap();
+    };
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45), on_channel(finished("CA02", 20, 45), "CHAT")]));
+    turn(&mut recorder, with_labels(&[]), 500);
+    recorder.take(&walk(900, &[finished("CA03", 510, 45)]));
+    turn(&mut recorder, counting(), 1000);
+    assert_eq!(on_the_phone(&recorder), (at(1000), Some(0)));
+    assert_eq!(recorder.generation().label_sets(Metric::Conversations), ["VOICE-SIP"], "chat has not begun");
+    assert_eq!(recorder.generation().count(Metric::IngestLag, &[]), Some(3), "without labels, it goes on");
+
+    // Whoever counted under the labels of then is remembered.
+    recorder.take(&walk(1400, &[finished("CA01", 10, 45), finished("CA04", 1010, 45)]));
+    assert_eq!(on_the_phone(&recorder), (at(1000), Some(1)));
+}
+
+#[test]
+fn labels_that_come_back_with_a_restart_begin_anew() {
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    drop(recorder);
+    let (mut recorder, _) = state.start(with_labels(&[]), 500);
+    recorder.take(&walk(900, &[finished("CA02", 510, 45)]));
+    drop(recorder);
+    let (recorder, _) = state.start(counting(), 1000);
+    assert_eq!(on_the_phone(&recorder), (at(1000), Some(0)));
+    drop(recorder);
+    let (recorder, _) = state.start(counting(), 1100);
+    assert_eq!(on_the_phone(&recorder), (at(1000), Some(0)), "and keep their start from then on");
+}
+
+#[test]
+fn buckets_that_come_back_begin_anew_on_every_channel() {
+    let metrics = Metrics { latency_buckets: vec![1.0, 2.0], ..Metrics::default() };
+    let others = || Counting { layout: Layout::new(&metrics), ..counting() };
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    recorder.take(&walk(400, &[finished("CA01", 10, 45), on_channel(finished("CA02", 20, 45), "CHAT")]));
+    drop(recorder);
+    drop(state.start(others(), 500));
+    let (recorder, _) = state.start(counting(), 1000);
+    let generation = recorder.generation();
+    assert_eq!(generation.series(Metric::TurnLatency, PHONE).unwrap().start, at(1000));
+    assert_eq!(generation.count(Metric::TurnLatency, &["CHAT"]), None);
+    assert_eq!(
+        generation.count(Metric::ConversationDuration, &["CHAT"]),
+        Some(1),
+        "its buckets are the same"
+    );
+    assert_eq!(on_the_phone(&recorder), (at(0), Some(1)));
+}
+
+#[test]
+fn a_target_that_was_away_under_other_labels_goes_on_under_its_own() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    let turns =
+        [(with_labels(&[]), sandbox(), 500), (counting(), sandbox(), 600), (counting(), setup(), 700)];
+    for (counting, setup, now) in turns {
+        recorder.turn_to(&Roster { counting, places: places(&[setup]) }, at(now)).unwrap();
+    }
+    assert_eq!(on_the_phone(&recorder), (at(0), Some(1)), "nothing of it counted under others");
+}
+
+#[test]
+fn a_turn_to_other_labels_that_a_crash_cuts_short_has_deleted_nothing() {
+    let disk = BrokenDisk::default();
+    let store = || {
+        let backend = disk.clone();
+        Store::on(move || backend.clone()).unwrap()
+    };
+    let mut recorder = Recorder::load(store(), &[setup()], counting(), at(0)).unwrap().0;
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    let roster = Roster { counting: with_labels(&[]), places: places(&[setup()]) };
+    disk.1.store(true, SeqCst);
+    recorder.turn_to(&roster, at(500)).unwrap_err();
+    assert!(recorder.layout.dimensions.is_empty(), "only its commit failed");
+    drop(recorder);
+    disk.1.store(false, SeqCst);
+    let recorder = Recorder::load(store(), &[setup()], counting(), at(600)).unwrap().0;
+    assert_eq!(on_the_phone(&recorder), (at(0), Some(1)));
+}
+
 #[test]
 fn other_channels_and_another_host_of_a_target_that_stays_show_at_once() {
     let mut recorder = in_memory(counting());

@@ -1,11 +1,11 @@
 //! When a conversation may count at the earliest, from what the walks brought alone.
 //!
-//! It counts when it has been seen finished for the settle time, or when it ended, by its own account, at least the first
-//! recheck age ago. Which of them have counted a scrape does not tell, only how many: never more than may.
+//! It counts when it has been seen finished for the settle time, or when it ended, by a duration greater than nothing, at least
+//! the first recheck age ago. Which of them have counted a scrape does not tell, only how many: never more than may.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polyai_exporter::conversation::{ConversationId, Phase};
+use polyai_exporter::conversation::{ConversationId, Micros, Phase};
 use polyai_exporter::moment::Moment;
 use polyai_exporter::recorder::Batch;
 
@@ -39,7 +39,8 @@ impl Patience {
                 Phase::Running => {}
                 Phase::Finished => {
                     self.waiting.entry(id.clone()).or_insert(batch.now);
-                    if facts.ended_at().is_some_and(|end| end + long_ago <= batch.now) {
+                    let lasted = facts.duration.map(Micros::duration).filter(|lasted| !lasted.is_zero());
+                    if lasted.is_some_and(|lasted| facts.started_at + lasted + long_ago <= batch.now) {
                         self.ripe.insert(id.clone());
                     }
                 }
