@@ -102,7 +102,7 @@ fn every_bad_file_is_refused_in_plain_words() {
 #[test]
 fn debug_output_of_what_is_read_and_of_what_comes_of_it_has_no_key() {
     let env = variables(&[("POLYAI_API_KEY", "marker"), ("POLYAI_BASE_URL", "https://marker@127.0.0.1")]);
-    let input = Input { file: None, env: &env, listen: &[], web_config_file: None };
+    let input = Input { file: None, env: &env, listen: &[], web_config_file: None, now: today() };
     assert_eq!(format!("{input:?}"), "Input { file: None, listen: [], web_config_file: None, .. }");
     let outcome = format!("{:?} {:?}", load(&input), load_environment(&QUICKSTART));
     assert!(!outcome.contains("marker") && !outcome.contains("\"key\""), "{outcome}");
