@@ -1,7 +1,6 @@
 //! The wall clock of the program, in one place so that tests can steer it.
 //!
-//! Owns: the answer to "what time is it here". Never: the time at the API, which is this clock plus an offset that each
-//! poller learns from the `Date` header.
+//! Owns: the answer to "what time is it here". Never: the time at the API, which each poller learns from the `Date` header.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -26,6 +25,15 @@ enum Source {
     Standing {
         now_ms: Arc<AtomicI64>,
     },
+}
+
+/// One look at both clocks of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// The clock on the wall, which may be wrong and may be stepped.
+    pub wall: DateTime<Utc>,
+    /// The one that only tells how much time has passed, and stands still while the machine sleeps.
+    pub steady: Instant,
 }
 
 impl Clock {
@@ -57,6 +65,11 @@ impl Clock {
             Source::Standing { now_ms } => DateTime::from_timestamp_millis(now_ms.load(Ordering::Relaxed))
                 .unwrap_or(DateTime::UNIX_EPOCH),
         }
+    }
+
+    /// The wall-clock time, and where the steady clock stands.
+    pub fn look(&self) -> Look {
+        Look { wall: self.now(), steady: Instant::now() }
     }
 
     /// Steps a virtual or standing clock by `step`, as an operator or NTP would; the system clock is left alone.

@@ -180,12 +180,16 @@ pub struct Rejected {
     pub kind: RejectedKind,
 }
 
+/// 1 January 2000. Earlier starts are what programs write where they know none (the years 1 and 1970). Such a record would be
+/// followed in vain and never count, and nobody would be told.
+const EARLIEST_START: Moment = Moment::from_millis(946_684_800_000);
+
 /// Why a record cannot be counted; bounded, for use as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RejectedKind {
     /// No `id`, or one that no API would send.
     BadId,
-    /// No `started_at`, or one that is no time.
+    /// No `started_at`, or one that is no time, or that no call can have: before the year 2000.
     BadStart,
     /// The record is not an object.
     BadShape,
@@ -218,8 +222,9 @@ impl TryFrom<&wire::Conversation<'_>> for Conversation {
     fn try_from(record: &wire::Conversation<'_>) -> Result<Self, Rejected> {
         let rejected = |kind| Rejected { id: printable(&record.id.0), kind };
         let id = ConversationId::new(&record.id.0).ok_or_else(|| rejected(RejectedKind::BadId))?;
-        let started_at =
-            Moment::parse(&record.started_at.0).ok_or_else(|| rejected(RejectedKind::BadStart))?;
+        let started_at = Moment::parse(&record.started_at.0)
+            .filter(|&start| start >= EARLIEST_START)
+            .ok_or_else(|| rejected(RejectedKind::BadStart))?;
         Ok(Self { id, facts: facts(record, started_at) })
     }
 }

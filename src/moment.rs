@@ -31,6 +31,12 @@ impl Moment {
         self.0 as f64 / 1000.0
     }
 
+    /// From seconds since the epoch, to the nearest millisecond.
+    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+    pub fn from_seconds(seconds: f64) -> Self {
+        Self((seconds * 1000.0).round() as i64)
+    }
+
     /// How long after `earlier` this is; zero if it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

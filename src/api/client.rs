@@ -152,7 +152,7 @@ impl Client {
             named(FetchError { kind: FetchErrorKind::Unauthorized, ..FetchError::bad_payload(message) })
         })?;
         key.set_sensitive(true);
-        let asked_at = self.clock.now();
+        let asked = self.clock.look();
         let sent = self
             .http
             .get(access.endpoint.page(request))
@@ -163,8 +163,7 @@ impl Client {
         let mut response = sent.map_err(|error| named(transport(error)))?;
         *status = Some(response.status().as_u16());
         let headers = response.headers().clone();
-        let answered_at = self.clock.now();
-        *stamp = http_date(headers.get(DATE)).map(|date| Stamp { date, asked_at, answered_at });
+        *stamp = Some(Stamp { date: http_date(headers.get(DATE)), asked, answered: self.clock.look() });
         let most = if response.status().is_success() { MOST_BYTES } else { 64 << 10 };
         let mut body = Vec::with_capacity(most.min(room(response.content_length())));
         loop {

@@ -81,6 +81,11 @@ impl FetchErrorKind {
         matches!(self, Self::Unauthorized | Self::Forbidden | Self::NotFound | Self::WrongHost)
     }
 
+    /// Whether another window of the same list may be had all the same; else the target as a whole cannot.
+    pub const fn spares_other_windows(self) -> bool {
+        matches!(self, Self::Refused | Self::ServerError | Self::Timeout | Self::BadPayload)
+    }
+
     /// The problem that a target has when its poll failed so.
     pub const fn problem(self) -> Problem {
         match self {

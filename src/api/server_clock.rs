@@ -1,149 +1,163 @@
 //! What time it is at the API, learned from the `Date` header of its answers.
 //!
-//! Owns: the offset to this machine's clock. The header was written somewhere between question and answer, so only what lies
-//! outside of that is a difference, and, as it has whole seconds, a small one is none. A large one counts when a second
-//! answer confirms it, be it the very first, because one odd answer (a cache, a proxy) must not move the windows. Pure.
+//! Owns: the API's clock, which goes on by itself between the answers, at the pace of this machine's steady clock, so that a
+//! step of the clock on the wall does not matter. The header was written somewhere between question and answer, so only what
+//! lies outside of that is a difference, and, as it has whole seconds, a small one is none. A small step counts when a second
+//! answer confirms it. No clock gains hours from one moment to the next: a large step counts when every answer of some minutes
+//! has told it, be it the very first, because odd answers (a cache, one bad node, a proxy with its own clock) must not move
+//! the windows. Where answers bring no `Date`, the clock on the wall is heard in its place. Pure.
+
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+
+use crate::clock::Look;
 
 /// Below this the clocks agree as far as can be told.
 const NOTICEABLE: TimeDelta = TimeDelta::seconds(2);
 /// From here on it is a problem worth telling.
 const PROBLEM: TimeDelta = TimeDelta::seconds(10);
+/// A step of up to this much is followed at the second answer that tells it.
+const SMALL: TimeDelta = TimeDelta::seconds(60);
+/// For how long every answer must have told a larger one.
+const AGREEMENT: Duration = Duration::from_secs(5 * 60);
 
-/// A `Date` header, and when on this machine's clock its answer was asked for and arrived.
+/// The `Date` header of an answer, and when its question and its answer were on their way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// The header.
-    pub date: DateTime<Utc>,
+    /// The header; none if there was none that can be read.
+    pub date: Option<DateTime<Utc>>,
     /// The request was sent.
-    pub asked_at: DateTime<Utc>,
+    pub asked: Look,
     /// The headers of the answer were there.
-    pub answered_at: DateTime<Utc>,
-}
-
-impl Stamp {
-    /// Whether it can have been written by a clock with this offset.
-    fn admits(&self, offset: TimeDelta) -> bool {
-        let (least, most) = self.offsets();
-        least - NOTICEABLE < offset && offset < most + NOTICEABLE
-    }
-
-    /// The smallest offset that explains it.
-    fn offset(&self) -> TimeDelta {
-        let (least, most) = self.offsets();
-        if self.admits(TimeDelta::zero()) {
-            TimeDelta::zero()
-        } else if least > TimeDelta::zero() {
-            least
-        } else {
-            most
-        }
-    }
-
-    /// From and to. They change places when this machine's clock was stepped back in between.
-    fn offsets(&self) -> (TimeDelta, TimeDelta) {
-        let (one, other) = (self.date - self.answered_at, self.date - self.asked_at);
-        (one.min(other), one.max(other))
-    }
+    pub answered: Look,
 }
 
 /// The clock of one API host, as seen from here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerClock {
+    /// When the first question was asked. Offsets are to the wall clock of then, moved on by the steady one.
+    origin: Option<Look>,
     offset: TimeDelta,
-    unconfirmed: Option<TimeDelta>,
+    /// By how much the API was ahead of the wall when a `Date` told so last.
+    ahead_of_wall: TimeDelta,
+    is_confirmed: bool,
+    doubt: Option<Doubt>,
+}
+
+/// Answers in a row that told another time, all of them in the same direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Doubt {
+    since: Instant,
+    answers: u32,
+    /// The smallest step that any of them asks for.
+    offset: TimeDelta,
+}
+
+/// The offsets that explain an answer.
+#[derive(Debug, Clone, Copy)]
+struct Offsets {
+    least: TimeDelta,
+    most: TimeDelta,
+}
+
+impl Offsets {
+    fn admit(self, offset: TimeDelta) -> bool {
+        self.least - NOTICEABLE < offset && offset < self.most + NOTICEABLE
+    }
+
+    /// The smallest of them.
+    fn smallest(self) -> TimeDelta {
+        if self.admit(TimeDelta::zero()) {
+            TimeDelta::zero()
+        } else if self.least > TimeDelta::zero() {
+            self.least
+        } else {
+            self.most
+        }
+    }
 }
 
 impl ServerClock {
-    /// Takes the `Date` of an answer.
+    /// Takes what an answer tells.
     pub fn observe(&mut self, stamp: Stamp) {
-        if stamp.admits(self.offset) {
-            self.unconfirmed = None;
-        } else if self.unconfirmed.is_some_and(|offset| stamp.admits(offset)) {
-            self.offset = stamp.offset();
-            self.unconfirmed = None;
+        self.origin.get_or_insert(stamp.asked);
+        let told = self.told_by(&stamp);
+        if told.admit(self.offset) {
+            (self.is_confirmed, self.doubt) = (true, None);
         } else {
-            self.unconfirmed = Some(stamp.offset());
+            self.doubt(told.smallest(), stamp.answered.steady);
+        }
+        if stamp.date.is_some() && self.doubt.is_none() {
+            self.ahead_of_wall = self.at(stamp.answered) - stamp.answered.wall;
         }
     }
 
-    /// The time at the API when it is `here` on this machine. While two answers disagree it is the earlier of both: a window
-    /// that ends too early is read on later, one that ends in the future would never be read again.
-    pub fn at(&self, here: DateTime<Utc>) -> DateTime<Utc> {
-        here + self.unconfirmed.map_or(self.offset, |unconfirmed| unconfirmed.min(self.offset))
+    fn told_by(&self, stamp: &Stamp) -> Offsets {
+        match stamp.date {
+            Some(date) => {
+                Offsets { least: date - self.steady(stamp.answered), most: date - self.steady(stamp.asked) }
+            }
+            None => {
+                let wall = stamp.answered.wall - self.steady(stamp.answered) + self.ahead_of_wall;
+                Offsets { least: wall, most: wall }
+            }
+        }
     }
 
-    /// How far this machine is ahead of the API (negative: behind), if that is a problem; seconds.
+    fn doubt(&mut self, told: TimeDelta, at: Instant) {
+        let is_ahead = told > self.offset;
+        let before = self.doubt.filter(|doubt| (doubt.offset > self.offset) == is_ahead);
+        let mut doubt = before.unwrap_or(Doubt { since: at, answers: 0, offset: told });
+        doubt.answers = doubt.answers.saturating_add(1);
+        doubt.offset = if is_ahead { doubt.offset.min(told) } else { doubt.offset.max(told) };
+        let is_small = (doubt.offset - self.offset).abs() <= SMALL;
+        let is_agreed = at.saturating_duration_since(doubt.since) >= AGREEMENT;
+        if doubt.answers >= 2 && (is_small || is_agreed) {
+            *self = Self { offset: doubt.offset, is_confirmed: true, doubt: None, ..self.clone() };
+        } else {
+            self.doubt = Some(doubt);
+        }
+    }
+
+    /// The time at the API. While answers tell another time than the clock had before it is the earlier of both: a window that
+    /// ends too early is read on later, one that ends in the future would leave out what starts until then.
+    pub fn at(&self, look: Look) -> DateTime<Utc> {
+        self.with(self.doubt.map_or(self.offset, |doubt| doubt.offset.min(self.offset)), look)
+    }
+
+    /// Whether the time is known for certain: some answer has confirmed it, and none has told another since.
+    pub fn is_certain(&self) -> bool {
+        self.is_confirmed && self.doubt.is_none()
+    }
+
+    /// How far this machine is ahead of the API (negative: behind), if that is a problem; seconds. What two answers in a row
+    /// say is told, even if it is not followed yet.
     #[expect(clippy::cast_precision_loss, reason = "for people")]
-    pub fn skew_seconds(&self) -> Option<f64> {
-        (self.offset.abs() >= PROBLEM).then(|| -self.offset.num_milliseconds() as f64 / 1000.0)
+    pub fn skew_seconds(&self, look: Look) -> Option<f64> {
+        let doubt = self.doubt.filter(|doubt| doubt.answers >= 2);
+        let ahead = look.wall - self.with(doubt.map_or(self.offset, |doubt| doubt.offset), look);
+        (ahead.abs() >= PROBLEM).then(|| ahead.num_milliseconds() as f64 / 1000.0)
+    }
+
+    fn with(&self, offset: TimeDelta, look: Look) -> DateTime<Utc> {
+        let steady = self.steady(look);
+        steady.checked_add_signed(offset).unwrap_or(steady)
+    }
+
+    /// What the clock on the wall would show, had nobody touched it since the first question.
+    fn steady(&self, look: Look) -> DateTime<Utc> {
+        let since = |origin: Look| {
+            let passed = look.steady.saturating_duration_since(origin.steady);
+            let before = origin.steady.saturating_duration_since(look.steady);
+            origin
+                .wall
+                .checked_add_signed(TimeDelta::from_std(passed).ok()? - TimeDelta::from_std(before).ok()?)
+        };
+        self.origin.and_then(since).unwrap_or(look.wall)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn here() -> DateTime<Utc> {
-        DateTime::from_timestamp(1_787_000_000, 0).unwrap()
-    }
-
-    fn after(offsets: &[i64]) -> ServerClock {
-        let mut clock = ServerClock::default();
-        for &seconds in offsets {
-            clock.observe(stamp(seconds, 0));
-        }
-        clock
-    }
-
-    /// A header that differs by `seconds`, in an answer that took `took` seconds.
-    fn stamp(seconds: i64, took: i64) -> Stamp {
-        let date = here() + TimeDelta::seconds(seconds);
-        Stamp { date, asked_at: here(), answered_at: here() + TimeDelta::seconds(took) }
-    }
-
-    #[test]
-    fn rounding_is_no_skew() {
-        assert_eq!(after(&[-1, 1, 0]).at(here()), here());
-    }
-
-    #[test]
-    fn two_answers_that_agree_set_the_clock() {
-        assert_eq!(after(&[300, 300]).at(here()), here() + TimeDelta::seconds(300));
-        assert_eq!(after(&[0, 300, 300]).at(here()), here() + TimeDelta::seconds(300));
-        assert_eq!(after(&[300, 0, 0]).at(here()), here());
-    }
-
-    #[test]
-    fn until_then_the_earlier_time_holds() {
-        assert_eq!(after(&[300]).at(here()), here());
-        assert_eq!(after(&[-300]).at(here()), here() - TimeDelta::seconds(300));
-    }
-
-    #[test]
-    fn one_odd_answer_does_not_move_it() {
-        assert_eq!(after(&[0, 86_400, 0, -500, 0]).at(here()), here());
-    }
-
-    #[test]
-    fn a_step_that_is_not_confirmed_yet_moves_no_window_into_the_future() {
-        assert_eq!(after(&[0, -3600]).at(here()), here() - TimeDelta::hours(1));
-        assert_eq!(after(&[0, 3600]).at(here()), here());
-    }
-
-    #[test]
-    fn a_slow_answer_is_no_skew() {
-        let mut clock = ServerClock::default();
-        for written in [0, 12, 25] {
-            clock.observe(stamp(written, 25));
-        }
-        assert_eq!(clock, ServerClock::default());
-    }
-
-    #[test]
-    fn a_skew_that_matters_is_told_as_how_far_this_machine_is_ahead() {
-        assert_eq!(after(&[-45, -45]).skew_seconds(), Some(45.0));
-        assert_eq!(after(&[5, 5]).skew_seconds(), None);
-    }
-}
+mod tests;

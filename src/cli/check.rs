@@ -33,8 +33,10 @@ pub struct Check {
 /// When `out` cannot be written.
 pub async fn run(flags: &Check, env: &BTreeMap<String, String>, out: &mut impl Write) -> Result<u8, Failure> {
     let web_config_file = flags.web_config_file.as_deref();
-    let outcome = config::load(&Input { file: flags.config.as_deref(), env, listen: &[], web_config_file });
-    let (outcome, web) = with_web(outcome, Clock::system().now());
+    let now = Clock::system().now();
+    let file = flags.config.as_deref();
+    let outcome = config::load(&Input { file, env, listen: &[], web_config_file, now });
+    let (outcome, web) = with_web(outcome, now);
     if let Some(web) = web {
         writeln!(out, "web         {web}").map_err(|error| Failure::run_time(&error))?;
     }

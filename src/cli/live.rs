@@ -94,7 +94,7 @@ impl Asker {
         let access = Access { endpoint, key: target.api_key.clone(), pace: self.pace.clone() };
         let from = Moment::from(self.clock.now()) - stretch;
         let request = PageRequest {
-            window: Window { from: Some(from), to: None },
+            window: Window::since(from),
             filter: Filter::Finished,
             limit: NonZeroU16::MIN,
             position: &Position::First,
@@ -105,7 +105,7 @@ impl Asker {
     async fn diagnose(&self, target: &Target) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
         let Exchange { stamp, outcome, .. } = self.ask(target, target.key.client_env, DAY).await;
-        if let Some(stamp) = stamp {
+        if let Some(stamp) = stamp.filter(|stamp| stamp.date.is_some()) {
             diagnosis.compare_clocks(stamp);
         }
         diagnosis.mind_version(target.api_version);
@@ -151,7 +151,7 @@ impl Diagnosis {
         // One answer has to do: it stands for the second that would confirm it.
         server.observe(stamp);
         server.observe(stamp);
-        match server.skew_seconds() {
+        match server.skew_seconds(stamp.answered) {
             Some(ahead) if ahead > 0.0 => self.problems.push(format!(
                 "clock_skew: this machine's clock is {ahead:.0} s ahead of the API's. {}",
                 Problem::ClockSkew.advice()

@@ -95,7 +95,13 @@ impl Source {
 
     fn input(&self) -> Input<'_> {
         let Self { file, env, listen, web_config_file } = self;
-        Input { file: file.as_deref(), env, listen, web_config_file: web_config_file.as_deref() }
+        Input {
+            file: file.as_deref(),
+            env,
+            listen,
+            web_config_file: web_config_file.as_deref(),
+            now: Clock::system().now(),
+        }
     }
 }
 

@@ -31,6 +31,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
+
 pub use budget::{Budget, budgets};
 pub use complaint::{Complaint, Place, Problems};
 pub use keys::{Key, Preset};
@@ -62,6 +64,8 @@ pub struct Input<'a> {
     pub listen: &'a [ListenAddress],
     /// `--web.config.file`, which wins as well; relative to the working directory.
     pub web_config_file: Option<&'a Path>,
+    /// What time it is: some times make sense only in the past.
+    pub now: DateTime<Utc>,
 }
 
 impl fmt::Debug for Input<'_> {
@@ -124,7 +128,7 @@ fn read(input: &Input<'_>, mut sources: Sources) -> Result<Loaded, Problems> {
     let mut settings = Settings {
         server: sections::server(&mut reader, &root, &around.folder),
         storage: sections::storage(&mut reader, &root),
-        polling: sections::polling(&mut reader, &root),
+        polling: sections::polling(&mut reader, &root, input.now),
         metrics: sections::metrics(&mut reader, &root),
         targets: if has_targets { targets::targets(&mut reader, &root, &around) } else { Vec::new() },
     };

@@ -5,6 +5,8 @@
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
 use super::reader::{Reader, Section};
 use super::settings::{Dimension, Metrics, Polling, Server, Storage};
 use super::shape::span;
@@ -27,7 +29,7 @@ pub(super) fn storage(reader: &mut Reader, root: &Node) -> Storage {
     path.map_or_else(Storage::default, Storage::Directory)
 }
 
-pub(super) fn polling(reader: &mut Reader, root: &Node) -> Polling {
+pub(super) fn polling(reader: &mut Reader, root: &Node, now: DateTime<Utc>) -> Polling {
     let section = Section::top(root, "polling");
     let before = reader.complaints.len();
     let preset = Polling::default();
@@ -55,6 +57,7 @@ pub(super) fn polling(reader: &mut Reader, root: &Node) -> Polling {
     if reader.complaints.len() == before {
         settle_before_recheck(reader, &section, &polling);
         one_beginning(reader, &section, &polling);
+        a_beginning_that_comes(reader, &section, &polling, now);
     }
     polling
 }
@@ -85,6 +88,20 @@ fn one_beginning(reader: &mut Reader, section: &Section<'_>, polling: &Polling) 
             &entry.path,
             "has no effect beside polling.anchor; remove one of the two",
         );
+    }
+}
+
+/// Not an error, since it may be meant, and a machine without a battery does not know the year when it starts.
+fn a_beginning_that_comes(reader: &mut Reader, section: &Section<'_>, polling: &Polling, now: DateTime<Utc>) {
+    let tomorrow = now.checked_add_signed(TimeDelta::days(1)).unwrap_or(now);
+    if let Some(anchor) = polling.anchor.filter(|&anchor| anchor > tomorrow)
+        && let Some(entry) = section.entry("anchor")
+    {
+        let sentence = format!(
+            "found {}, which lies in the future: nothing counts until then; write the moment since when conversations count",
+            anchor.to_rfc3339_opts(SecondsFormat::Secs, true),
+        );
+        reader.warn(&entry.node.place, &entry.path, sentence);
     }
 }
 

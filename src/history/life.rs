@@ -183,6 +183,7 @@ impl Poller {
     fn poll(&mut self, now: Moment, recorder: &mut Recorder) -> Result<(), LifeError> {
         let live = self.passes.live(now);
         let mut seen = self.walk(&live)?;
+        self.passes.trust(now, now);
         let (mut tick, progress) = self.passes.listed(&seen, now);
         seen.retain(|conversation| conversation.facts.phase == Phase::Running);
         let fresh_before = self.passes.fresh_mark().unwrap_or(now);

@@ -32,6 +32,15 @@ pub struct RecheckMark {
     pub covered: Option<(Moment, Moment)>,
 }
 
+/// How far the passes have read, and no more of the marks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The fresh pass.
+    pub fresh: Moment,
+    /// Each recheck, in the order of their ages.
+    pub read_to: Box<[Moment]>,
+}
+
 impl Marks {
     /// The marks of a target that is read for the first time. The fresh pass starts the second recheck age before the
     /// anchor, and each recheck its own age before it, so that conversations which ran across the anchor are found.
@@ -59,6 +68,20 @@ impl Marks {
             })
             .collect();
         self
+    }
+
+    /// Where each pass stands.
+    pub fn position(&self) -> Position {
+        Position { fresh: self.fresh, read_to: self.rechecks.iter().map(|mark| mark.read_to).collect() }
+    }
+
+    /// Goes back to where `before` stands, wherever it is behind.
+    pub fn fall_back_to(&mut self, before: &Position) {
+        self.fresh = self.fresh.min(before.fresh);
+        for (mark, &read_to) in self.rechecks.iter_mut().zip(&before.read_to) {
+            mark.read_to = mark.read_to.min(read_to);
+            mark.covered = None;
+        }
     }
 
     /// The position that is furthest behind.

@@ -28,20 +28,37 @@ impl Recorder {
         if let Some(marks) = &batch.marks {
             self.move_marks(batch, marks.clone());
         }
-        let Some(rules) = self.rules(batch.target) else { return Ok(recorded) };
-        for sighting in &batch.sightings {
-            self.see(batch, sighting, &rows, &rules, &mut recorded)?;
+        if let Some(rules) = self.rules(batch.target) {
+            self.judge_all(batch, &rows, &rules, &mut recorded)?;
         }
-        for id in &batch.abandoned {
-            if let Some(Row::Open { .. }) = self.row(batch.target, id, &rows)? {
-                self.put(batch.target, id, None);
-            }
-        }
-        self.count_settled(batch, &rows, &rules, &mut recorded)?;
         if batch.is_listing {
             self.show_open(batch);
         }
         Ok(recorded)
+    }
+
+    /// What a batch says of conversations, once it is known since when they count.
+    fn judge_all(
+        &mut self,
+        batch: &Batch,
+        rows: &Rows,
+        rules: &Rules,
+        recorded: &mut Recorded,
+    ) -> Result<(), StoreError> {
+        for sighting in &batch.sightings {
+            self.see(batch, sighting, rows, rules, recorded)?;
+        }
+        for id in &batch.abandoned {
+            if let Some(Row::Open { .. }) = self.row(batch.target, id, rows)? {
+                self.put(batch.target, id, None);
+            }
+        }
+        self.count_settled(batch, rows, rules, recorded)?;
+        if let Some(state) = self.targets.get_mut(&batch.target).filter(|_| recorded.counted > 0) {
+            // Not only once a poll succeeds: where polls fail in part it may count for days until one does.
+            state.recent.trim(batch.now, self.counting.recent_window);
+        }
+        Ok(())
     }
 
     /// Takes the outcome of a poll.

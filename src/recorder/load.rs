@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::known::Known;
 use super::roster::TargetSetup;
@@ -84,6 +85,16 @@ impl Recorder {
                 }
             }
             series.restore(key, as_past(value));
+        }
+        let last_end = series.of(Metric::LastConversation).find_map(|(_, last)| match last.value {
+            Value::Gauge(seconds) => Some(seconds),
+            Value::Counter(_) | Value::Histogram(_) => None,
+        });
+        if let (Some(marks), Some(last_end)) = (&mut state.marks, last_end) {
+            // Nothing can be forgotten that started after the last end that was counted. A state that says otherwise was written
+            // under a clock that was ahead, and would take new conversations for forgotten ones.
+            let after = Moment::from_seconds(last_end) + Duration::from_millis(1);
+            marks.forgotten = marks.forgotten.map(|forgotten| forgotten.min(after));
         }
         state.series = Arc::new(series);
         let resume = self.load_rows(&mut state, counting, layout, now)?;

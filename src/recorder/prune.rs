@@ -3,6 +3,7 @@
 use super::known::Known;
 use super::{Recorder, TargetIndex};
 use crate::conversation::ConversationId;
+use crate::ledger::Row;
 use crate::ledger::retention::{expendable, horizon};
 use crate::ledger::store::StoreError;
 
@@ -17,18 +18,33 @@ impl Recorder {
     pub fn prune(&mut self, target: TargetIndex) -> Result<usize, StoreError> {
         let Some(state) = self.targets.get_mut(&target) else { return Ok(0) };
         let Some(marks) = &mut state.marks else { return Ok(0) };
-        let horizon = horizon(marks);
-        let mut expendables = Vec::new();
+        // Broken records start in the future, which the passes never reach.
+        let reached = marks.fresh;
+        let (mut newest, mut candidates) = (None, Vec::new());
         // Rows that wait for their commit are not in the store yet.
         let waiting = self.changes.rows.keys().filter(|(of, _)| *of == state.id);
         let mut kept = Known::only(waiting.map(|(_, id)| id.as_str()));
+        let by_marks = horizon(marks, reached);
         self.store.for_each_row(state.id, |id, row| {
-            if expendable(&row, horizon) {
-                expendables.extend(ConversationId::new(id));
+            let start = row.started_at();
+            if matches!(row, Row::Counted(_)) && start <= reached {
+                newest = newest.max(Some(start));
+            }
+            if expendable(&row, by_marks) {
+                candidates.extend(ConversationId::new(id).map(|id| (id, start)));
             } else {
                 kept.add(id);
             }
         })?;
+        let horizon = newest.map_or(by_marks, |newest| horizon(marks, newest));
+        let mut expendables = Vec::new();
+        for (id, start) in candidates {
+            if start < horizon {
+                expendables.push(id);
+            } else {
+                kept.add(id.as_str());
+            }
+        }
         if expendables.is_empty() {
             return Ok(0);
         }

@@ -84,6 +84,13 @@ fn one_conversation_is_seen_running_then_finished_then_counts_once() {
 }
 
 #[test]
+fn what_is_open_is_shown_before_it_is_known_since_when_to_count() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&Batch { marks: None, ..listing(30, &[running("CA01", 10)]) });
+    assert_eq!(recorder.generation().gauge(Metric::InProgress, PHONE), Some(1.0));
+}
+
+#[test]
 fn taking_the_same_batch_again_changes_nothing() {
     let mut recorder = in_memory(counting());
     let batch = walk(400, &[finished("CA01", 10, 45), finished("CA02", 20, 45), finished("CA01", 10, 45)]);
@@ -415,10 +422,52 @@ fn after_the_clock_was_stepped_back_what_was_settling_waits_anew() {
 }
 
 #[test]
+fn marks_that_lie_days_ahead_make_nobody_forgotten_before_he_came() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(4000, &[finished("CA01", 3000, 45)]));
+    let days = 3 * 24 * 3600;
+    let mut ahead = Marks { fresh: at(days), ..Marks::at_first_start(at(0), &AGES) };
+    for mark in &mut ahead.rechecks {
+        mark.read_to = at(days) - mark.age;
+    }
+    recorder.take(&Batch { marks: Some(ahead.clone()), ..walk(days, &[]) });
+    recorder.prune(THE_TARGET).unwrap();
+    let again = [finished("CA01", 3000, 45), finished("CA02", 2000, 45), finished("CA03", 4100, 45)];
+    assert_eq!(recorder.take(&walk(5000, &again)).counted, 2, "the one that never counted, and the new one");
+}
+
+#[test]
+fn a_state_that_forgets_what_has_not_come_yet_heals() {
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    recorder.take(&walk(4000, &[finished("CA01", 3000, 45)]));
+    let target = recorder.targets.get_mut(&THE_TARGET).unwrap();
+    let marks = Marks { forgotten: Some(at(24 * 3600)), ..target.marks.clone().unwrap() };
+    recorder.changes.marks.insert(target.id, marks);
+    recorder.commit(true).unwrap();
+    drop(recorder);
+    let (mut recorder, resume) = state.start(counting(), 4000);
+    assert_eq!(resume.marks.unwrap().forgotten, Some(at(3045) + Duration::from_millis(1)));
+    assert_eq!(recorder.take(&walk(5000, &[finished("CA02", 4100, 45)])).counted, 1);
+    assert_eq!(recorder.take(&walk(5000, &[finished("CA03", 3000, 5)])).counted, 0, "it may have counted");
+}
+
+#[test]
+fn where_no_poll_succeeds_as_a_whole_what_ended_long_ago_is_not_kept_as_recent() {
+    let mut recorder = in_memory(counting());
+    for hour in 0..10 {
+        let start = hour * 3600;
+        recorder.take(&walk(start + 400, &[finished(&format!("CA{hour}"), start, 45)]));
+    }
+    let sums = recorder.targets[&THE_TARGET].recent.sums();
+    assert_eq!(sums.values().map(|sums| sums.conversations).sum::<u64>(), 1);
+}
+
+#[test]
 fn what_every_pass_has_left_behind_is_forgotten_and_counts_no_second_time() {
     let mut recorder = in_memory(counting());
     let open_for_long = running("CA03", 10);
-    recorder.take(&walk(400, &[finished("CA01", 10, 45), finished("CA02", 9000, 45), open_for_long.clone()]));
+    recorder.take(&walk(400, &[finished("CA01", 10, 45), finished("CA02", 8900, 45), open_for_long.clone()]));
     let moved = |now: i64| {
         let mut marks = Marks { fresh: at(now), ..Marks::at_first_start(at(0), &AGES) };
         for mark in &mut marks.rechecks {
@@ -426,13 +475,13 @@ fn what_every_pass_has_left_behind_is_forgotten_and_counts_no_second_time() {
         }
         Some(marks)
     };
-    recorder.take(&Batch { marks: moved(9000), ..walk(9100, &[finished("CA02", 9000, 45)]) });
+    recorder.take(&Batch { marks: moved(9000), ..walk(9100, &[finished("CA02", 8900, 45)]) });
     assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(2));
     assert_eq!(recorder.prune(THE_TARGET).unwrap(), 1, "the old one that counted, and no other");
     assert_eq!(recorder.prune(THE_TARGET).unwrap(), 0);
 
     // Marks from a poller that knows nothing of it do not make it remembered again.
-    let again = [finished("CA01", 10, 45), finished("CA02", 9000, 45)];
+    let again = [finished("CA01", 10, 45), finished("CA02", 8900, 45)];
     assert_eq!(recorder.take(&Batch { marks: moved(9030), ..walk(9130, &again) }).counted, 0);
     let at_last = finished("CA03", 10, 9000);
     assert_eq!(recorder.take(&Batch { marks: moved(9060), ..walk(9400, &[at_last]) }).counted, 1);

@@ -6,11 +6,13 @@
 pub mod backoff;
 pub mod crowd;
 pub mod health;
+pub mod heed;
 pub mod narrow;
 pub mod overlap;
 pub mod passes;
 pub mod poller;
 mod shared;
+pub mod slices;
 pub mod timer;
 mod walk;
 mod work;

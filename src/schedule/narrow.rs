@@ -1,6 +1,6 @@
 //! Reading single conversations again, without a by-id endpoint: narrow windows around their known starts.
 //!
-//! Owns: which neighbours share a request. Pure.
+//! Owns: which neighbours share a request, and whose turn it is when there are too few requests. Pure.
 
 use std::time::Duration;
 
@@ -10,53 +10,144 @@ use crate::moment::Moment;
 
 /// Room on either side of a start, for the rounding of timestamps.
 const ROOM: Duration = Duration::from_secs(1);
+/// No window is longer: what lies between the starts is downloaded with them.
+const LONGEST: Duration = Duration::from_secs(5 * 60);
 
-/// Covers every start with at most `most` windows (at least one), as narrow as that allows.
-pub fn windows(mut starts: Vec<(Moment, ConversationId)>, most: usize) -> Vec<(Window, Vec<ConversationId>)> {
-    starts.sort();
-    let mut groups: Vec<(Moment, Moment, Vec<ConversationId>)> = Vec::new();
-    for (start, id) in starts {
-        match groups.last_mut() {
-            Some((_, to, ids)) if start - ROOM <= *to + ROOM => {
-                *to = start;
-                ids.push(id);
-            }
-            Some(_) | None => groups.push((start, start, vec![id])),
-        }
-    }
-    while groups.len() > most.max(1) {
-        let closest = (1..groups.len()).min_by_key(|&later| gap(&groups, later)).unwrap_or(1);
-        let (_, to, ids) = groups.remove(closest);
-        if let Some(before) = groups.get_mut(closest - 1) {
-            before.1 = to;
-            before.2.extend(ids);
-        }
-    }
-    groups.into_iter().map(|(from, to, ids)| (Window::between(from - ROOM, to + ROOM), ids)).collect()
+/// A conversation to be read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sought {
+    /// When it started.
+    pub start: Moment,
+    /// Which.
+    pub id: ConversationId,
+    /// Since when it waits for its turn.
+    pub waits_since: Moment,
+    /// Whether it must not share a request: one that it shared has failed.
+    pub alone: bool,
 }
 
-fn gap(groups: &[(Moment, Moment, Vec<ConversationId>)], later: usize) -> Duration {
-    match (groups.get(later), groups.get(later - 1)) {
-        (Some((from, _, _)), Some((_, to, _))) => from.since(*to),
-        _ => Duration::MAX,
+/// Neighbours that one window covers.
+struct Group {
+    from: Moment,
+    to: Moment,
+    waits_since: Moment,
+    alone: bool,
+    ids: Vec<ConversationId>,
+}
+
+impl Group {
+    fn of(sought: Sought) -> Self {
+        let Sought { start, id, waits_since, alone } = sought;
+        Self { from: start, to: start, waits_since, alone, ids: vec![id] }
     }
+
+    fn can_take(&self, next: &Self) -> bool {
+        !self.alone && !next.alone && next.to.since(self.from) + ROOM * 2 <= LONGEST
+    }
+
+    fn take(&mut self, next: Self) {
+        self.to = next.to;
+        self.waits_since = self.waits_since.min(next.waits_since);
+        self.ids.extend(next.ids);
+    }
+}
+
+/// At most `most` windows (at least one), as narrow as that allows. Those that have waited longest come first; whom they leave
+/// out has waited longer next time.
+pub fn windows(mut sought: Vec<Sought>, most: usize) -> Vec<(Window, Vec<ConversationId>)> {
+    let most = most.max(1);
+    sought.sort_by(|one, other| (one.start, &one.id).cmp(&(other.start, &other.id)));
+    let mut groups: Vec<Group> = Vec::new();
+    for next in sought.into_iter().map(Group::of) {
+        match groups.last_mut() {
+            Some(group) if next.from.since(group.to) <= ROOM * 2 && group.can_take(&next) => group.take(next),
+            Some(_) | None => groups.push(next),
+        }
+    }
+    let mut groups = merged(groups, most);
+    groups.sort_by_key(|group| group.waits_since);
+    groups.truncate(most);
+    groups.into_iter().map(|group| (Window::between(group.from - ROOM, group.to + ROOM), group.ids)).collect()
+}
+
+/// Merges the closest until `most` are left, or none can be merged.
+fn merged(groups: Vec<Group>, most: usize) -> Vec<Group> {
+    let mut left = groups.len();
+    let mut gaps: Vec<(Duration, usize)> = groups
+        .windows(2)
+        .enumerate()
+        .filter_map(|(before, pair)| match pair {
+            [one, next] => Some((next.from.since(one.to), before + 1)),
+            _ => None,
+        })
+        .collect();
+    gaps.sort_unstable();
+    let mut slots: Vec<Option<Group>> = groups.into_iter().map(Some).collect();
+    // Where the group is that holds what was in each place; it is always the first place of its group.
+    let mut first: Vec<usize> = (0..slots.len()).collect();
+    for (_, later) in gaps {
+        if left <= most {
+            break;
+        }
+        let earlier = first_of(&mut first, later - 1);
+        let Some(next) = slots.get_mut(later).and_then(Option::take) else { continue };
+        match slots.get_mut(earlier) {
+            Some(Some(group)) if group.can_take(&next) => {
+                group.take(next);
+                if let Some(place) = first.get_mut(later) {
+                    *place = earlier;
+                }
+                left -= 1;
+            }
+            Some(_) | None => {
+                if let Some(slot) = slots.get_mut(later) {
+                    *slot = Some(next);
+                }
+            }
+        }
+    }
+    slots.into_iter().flatten().collect()
+}
+
+/// The first place of the group that `place` belongs to, with the way there shortened for next time.
+fn first_of(first: &mut [usize], place: usize) -> usize {
+    let mut at = place;
+    while let Some(&before) = first.get(at)
+        && before != at
+    {
+        at = before;
+    }
+    let mut along = place;
+    while let Some(before) = first.get_mut(along)
+        && *before != at
+    {
+        along = std::mem::replace(before, at);
+    }
+    at
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn started(seconds: i64) -> (Moment, ConversationId) {
-        (Moment::from_millis(seconds * 1000), ConversationId::new(&format!("CA{seconds}")).unwrap())
+    fn sought(start: i64, waits_since: i64) -> Sought {
+        Sought {
+            start: Moment::from_millis(start * 1000),
+            id: ConversationId::new(&format!("CA{start}")).unwrap(),
+            waits_since: Moment::from_millis(waits_since * 1000),
+            alone: false,
+        }
+    }
+
+    fn told(windows: Vec<(Window, Vec<ConversationId>)>) -> Vec<(i64, i64, usize)> {
+        let of = |(window, ids): (Window, Vec<ConversationId>)| {
+            (window.from.unwrap().millis() / 1000, window.to.unwrap().millis() / 1000, ids.len())
+        };
+        windows.into_iter().map(of).collect()
     }
 
     fn bounds(starts: &[i64], most: usize) -> Vec<(i64, i64, usize)> {
-        windows(starts.iter().map(|&start| started(start)).collect(), most)
-            .into_iter()
-            .map(|(window, ids)| {
-                (window.from.unwrap().millis() / 1000, window.to.unwrap().millis() / 1000, ids.len())
-            })
-            .collect()
+        told(windows(starts.iter().map(|&start| sought(start, 0)).collect(), most))
     }
 
     #[test]
@@ -66,12 +157,45 @@ mod tests {
 
     #[test]
     fn with_too_few_requests_the_closest_are_merged() {
-        assert_eq!(bounds(&[100, 110, 300, 400], 2), [(99, 111, 2), (299, 401, 2)]);
-        assert_eq!(bounds(&[100, 110, 300, 400], 0), [(99, 401, 4)]);
+        assert_eq!(bounds(&[100, 110, 300, 390], 2), [(99, 111, 2), (299, 391, 2)]);
+        assert_eq!(bounds(&[100, 110, 300, 390], 0), [(99, 391, 4)]);
+    }
+
+    #[test]
+    fn what_lies_far_apart_is_not_merged_but_waits_its_turn() {
+        let three_weeks = 21 * 24 * 3600;
+        assert_eq!(bounds(&[0, three_weeks], 1), [(-1, 1, 1)]);
+        let waiting = vec![sought(0, 60), sought(10, 60), sought(1000, 30), sought(three_weeks, 90)];
+        assert_eq!(told(windows(waiting.clone(), 1)), [(999, 1001, 1)], "who has waited longest");
+        assert_eq!(told(windows(waiting, 2)), [(999, 1001, 1), (-1, 11, 2)]);
+    }
+
+    #[test]
+    fn a_chain_of_neighbours_is_read_in_pieces() {
+        let starts: Vec<i64> = (0..1000).collect();
+        let all = bounds(&starts, 100);
+        assert_eq!(all.iter().map(|(.., ids)| ids).sum::<usize>(), 1000);
+        assert!(all.iter().all(|(from, to, _)| to - from <= 300), "{all:?}");
+        assert_eq!(all.len(), 4);
+    }
+
+    #[test]
+    fn one_whose_shared_request_failed_has_one_of_its_own() {
+        let lonely = Sought { alone: true, ..sought(101, 0) };
+        let all = windows(vec![sought(100, 0), lonely, sought(102, 0), sought(103, 0)], 2);
+        assert_eq!(told(all), [(99, 101, 1), (100, 102, 1)]);
     }
 
     #[test]
     fn nothing_needs_no_request() {
         assert_eq!(bounds(&[], 3), []);
+    }
+
+    #[test]
+    fn ten_thousand_that_leave_at_once_are_sorted_out_quickly() {
+        let starts: Vec<i64> = (0..10_000).map(|n| n * 7).collect();
+        let began = tokio::time::Instant::now();
+        assert_eq!(bounds(&starts, 3).len(), 3);
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     }
 }

@@ -4,14 +4,21 @@
 //! a state machine that is told the time and what was seen. Never: requests, rows, or the clock.
 //!
 //! A tick goes: the live pass, then the fresh pass up to now (in slices, if it is behind), then conversations that left the
-//! open list, then the rechecks that are due.
+//! open list, then the rechecks that are due. Where one of them fails, the others go on.
 
-use std::collections::BTreeMap;
+mod course;
+mod search;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use course::Course;
+use search::Search;
+
 use super::crowd::Crowd;
-use super::narrow;
+use super::heed::Heed;
 use super::overlap::{self, Overlap};
+use super::slices::{Reader, Slices};
 use super::walk::{Purpose, Stretch, Walk};
 use crate::api::{Filter, Window};
 use crate::conversation::{Conversation, ConversationId, Phase};
@@ -36,19 +43,12 @@ pub struct Policy {
     pub narrow_requests: usize,
 }
 
-/// A slice should hold about this many conversations: enough for cheap commits, few enough to hold in memory.
-const SLICE_CONVERSATIONS: usize = 3_000;
 /// Beyond this a slice is given up and read in smaller ones.
 pub const SLICE_MOST: usize = 10_000;
-const SLICE_FIRST: Duration = Duration::from_secs(15 * 60);
-const SLICE_SHORTEST: Duration = Duration::from_secs(1);
-const SLICE_LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
-/// A conversation that is neither listed nor found is asked for at every tick this many times, then less and less often.
-const EAGER_TRIES: u32 = 4;
-/// It is not given up before it was asked for this many times.
-const PATIENT_TRIES: u32 = 12;
-const RARELY: Duration = Duration::from_secs(10 * 60);
-const SHORTEST_SEARCH: Duration = Duration::from_secs(3600);
+/// How far in the future a start may lie and be believed.
+const CREDIBLY_AHEAD: Duration = Duration::from_secs(3600);
+/// A live list without a filter goes back as far as this at least.
+const LIVE_REACH: Duration = Duration::from_secs(2 * 3600);
 /// A conversation in progress for longer than this is a problem worth telling.
 const STUCK_AFTER: Duration = Duration::from_secs(24 * 3600);
 
@@ -60,21 +60,15 @@ pub struct Passes {
     overlap: Overlap,
     crowd: Crowd,
     open: BTreeMap<ConversationId, Moment>,
-    missing: BTreeMap<ConversationId, Missing>,
-    slice: Duration,
+    search: Search,
+    /// Given up since the last walk that was read.
+    given_up: Vec<ConversationId>,
+    slices: Slices,
+    course: Course,
     overlap_read_at: Option<Moment>,
     /// Conversations that started before this were first read after a start or an outage, and teach nothing.
     learn_from: Option<Moment>,
-    filter_ignored: bool,
-}
-
-/// A conversation that was open and is not listed any more.
-#[derive(Debug, Clone, Copy)]
-struct Missing {
-    started_at: Moment,
-    since: Moment,
-    tries: u32,
-    due: Moment,
+    heed: Heed,
 }
 
 /// How far one tick has come.
@@ -83,6 +77,7 @@ pub struct Tick {
     /// The fresh pass reads up to here.
     until: Moment,
     narrow: Option<Vec<(Window, Vec<ConversationId>)>>,
+    failed: BTreeSet<Reader>,
     rechecks_done: bool,
 }
 
@@ -109,7 +104,7 @@ impl Passes {
         let oldest_age = policy.ages.iter().copied().max().unwrap_or(most);
         let mut crowd = Crowd::over(oldest_age * 5 / 4);
         if let Some(marks) = &resume.marks {
-            resume.starts.iter().for_each(|&start| crowd.add(start, marks.fresh + SHORTEST_SEARCH));
+            resume.starts.iter().for_each(|&start| crowd.add(start, marks.fresh + CREDIBLY_AHEAD));
         }
         let marks = resume.marks.map(|marks| marks.with_ages(&policy.ages));
         Self {
@@ -117,11 +112,13 @@ impl Passes {
             marks,
             crowd,
             open: resume.open,
-            missing: BTreeMap::new(),
-            slice: SLICE_FIRST,
+            search: Search::default(),
+            given_up: Vec::new(),
+            slices: Slices::default(),
+            course: Course::default(),
             overlap_read_at: None,
             learn_from: None,
-            filter_ignored: false,
+            heed: Heed::default(),
             policy,
         }
     }
@@ -131,14 +128,47 @@ impl Passes {
         self.policy.narrow_requests = narrow_requests;
     }
 
+    /// The time at the API is known for certain to be `now`, and was `first_answer` when it answered for the first time. At the
+    /// very first start counting begins there. Marks that lie in the future come from a clock that was ahead: they go back to
+    /// where they stood before, since nothing is known of what has started meanwhile.
+    pub fn trust(&mut self, now: Moment, first_answer: Moment) {
+        let Some(marks) = &mut self.marks else {
+            if self.policy.anchor.is_none() {
+                self.begin(first_answer - self.policy.initial_lookback);
+            }
+            return;
+        };
+        let latest = now + overlap::LEAST;
+        let before = self.course.before_reading_beyond(latest);
+        let is_blind = before.as_ref().map_or(marks.fresh, |before| before.fresh.min(marks.fresh)) > latest;
+        if let Some(before) = &before {
+            marks.fall_back_to(before);
+        }
+        if is_blind {
+            marks.fall_back_to(&course::blind(marks.anchor, now, &self.policy));
+        }
+        if before.is_some() || is_blind {
+            (self.overlap_read_at, self.learn_from) = (None, None);
+            self.search.clock_was_ahead(now, &self.policy);
+        }
+    }
+
+    fn begin(&mut self, anchor: Moment) {
+        self.marks = Some(Marks::at_first_start(anchor, &self.policy.ages));
+    }
+
     /// The live pass: everything that is open, however long ago it started.
     pub fn live(&self, now: Moment) -> Walk {
-        let from = self.filter_ignored.then(|| {
-            // A server that sends finished conversations too would send its whole history.
-            let oldest = self.open.values().copied().min().unwrap_or(now);
-            oldest.min(now - self.overlap.width().max(SHORTEST_SEARCH * 2))
-        });
-        Walk { purpose: Purpose::Live, window: Window { from, to: None }, filter: Filter::Running }
+        let window = if self.heed.is_ignored() {
+            // A server that sends finished conversations too would send its whole history. What has been open for longer than a
+            // day is followed by itself.
+            let of_the_day = self.open.values().copied().filter(|&start| now.since(start) <= STUCK_AFTER);
+            let oldest = of_the_day.min().unwrap_or(now);
+            Window::since(oldest.min(now - self.overlap.width().max(LIVE_REACH)))
+        } else {
+            Window::ALL
+        };
+        Walk { purpose: Purpose::Live, window, filter: Filter::Running }
     }
 
     /// The live pass saw these. Starts the tick.
@@ -148,37 +178,35 @@ impl Passes {
             .filter(|conversation| conversation.facts.phase == Phase::Running)
             .map(|conversation| (conversation.id.clone(), conversation.facts.started_at))
             .collect();
-        self.filter_ignored |= seen.iter().any(|conversation| conversation.facts.phase == Phase::Finished);
-        listed.values().for_each(|&start| self.crowd.add(start, now + SHORTEST_SEARCH));
+        self.heed.judge(seen);
+        listed.values().for_each(|&start| self.crowd.add(start, now + CREDIBLY_AHEAD));
         for (id, started_at) in std::mem::take(&mut self.open) {
             if !listed.contains_key(&id) {
-                let unseen = Missing { started_at, since: now, tries: 0, due: now };
-                self.missing.entry(id).or_insert(unseen);
+                self.search.left(id, started_at, now);
             }
         }
-        self.missing.retain(|id, _| !listed.contains_key(id));
+        self.search.listed(&listed);
         self.open = listed;
 
-        if self.marks.is_none() {
-            let anchor = self.policy.anchor.unwrap_or(now - self.policy.initial_lookback);
-            self.marks = Some(Marks::at_first_start(anchor, &self.policy.ages));
+        // One that has not come yet may still be set right, and nothing can count before it.
+        if let Some(anchor) = self.policy.anchor.filter(|&anchor| self.marks.is_none() && anchor <= now) {
+            self.begin(anchor);
         }
-        let tick = Tick { until: now, narrow: None, rechecks_done: false };
+        if let Some(marks) = &self.marks {
+            self.course.begin(now, marks);
+        }
+        let tick = Tick { until: now, narrow: None, failed: BTreeSet::new(), rechecks_done: false };
         (tick, Progress { marks: self.marks.clone(), abandoned: Vec::new() })
     }
 
     /// The next walk of the tick; none when it is complete.
     pub fn next(&mut self, tick: &mut Tick, now: Moment) -> Option<Walk> {
+        // As long as it is not known since when to count, nothing that is read would be kept.
+        self.marks.as_ref()?;
         if let Some(walk) = self.fresh(tick) {
             return Some(walk);
         }
-        let narrow = tick.narrow.get_or_insert_with(|| {
-            let due = self.missing.iter().filter(|(_, missing)| missing.due <= now);
-            let starts = due.map(|(id, missing)| (missing.started_at, id.clone())).collect();
-            let mut windows = narrow::windows(starts, self.policy.narrow_requests);
-            windows.reverse();
-            windows
-        });
+        let narrow = tick.narrow.get_or_insert_with(|| self.search.due(now, &self.policy));
         if let Some((window, ids)) = narrow.pop() {
             // One that still runs, though it is not listed, is not given up.
             return Some(Walk { purpose: Purpose::Narrow(ids), window, filter: Filter::Any });
@@ -187,7 +215,7 @@ impl Passes {
             return None;
         }
         // Up to the tick's own time: were it to follow the clock, a slow API would have its rechecks read without end.
-        let walk = self.recheck(tick.until);
+        let walk = self.recheck(tick);
         tick.rechecks_done = walk.is_none();
         walk
     }
@@ -195,7 +223,7 @@ impl Passes {
     /// The fresh pass, joined by every recheck that can be read with it at no cost.
     fn fresh(&self, tick: &Tick) -> Option<Walk> {
         let marks = self.marks.as_ref()?;
-        if marks.fresh >= tick.until {
+        if marks.fresh >= tick.until || tick.failed.contains(&Reader::Fresh) {
             return None;
         }
         let width = self.overlap.width();
@@ -203,7 +231,7 @@ impl Passes {
             self.overlap_read_at.is_none_or(|read_at| self.is_due(tick.until.since(read_at), width));
         let back = if whole_overlap { width } else { overlap::LEAST };
         let timely_from = marks.fresh - back;
-        let to = tick.until.min(marks.fresh + self.slice);
+        let to = tick.until.min(marks.fresh + self.slices.length(Reader::Fresh));
         let aged = marks.rechecks.iter().map(|mark| to.min(tick.until - mark.age)).enumerate();
         let mut stretch = Stretch {
             fresh: Some((marks.fresh, to)),
@@ -213,7 +241,7 @@ impl Passes {
             covers: aged.filter(|&(_, aged)| aged > marks.fresh).collect(),
         };
         let mut from = timely_from;
-        if to == tick.until {
+        if to == tick.until && !self.slices.is_failing(Reader::Fresh) {
             for (index, mark) in marks.rechecks.iter().enumerate() {
                 let read_from = mark.read_to - overlap::LEAST;
                 let near =
@@ -222,6 +250,7 @@ impl Passes {
                 if mark.covered.is_none()
                     && near
                     && self.is_due(reach.since(mark.read_to), mark.age)
+                    && !self.slices.is_failing(Reader::Recheck(index))
                     && self.crowd.is_empty_between(read_from, timely_from)
                 {
                     stretch.rechecks.push((index, reach));
@@ -236,15 +265,16 @@ impl Passes {
     }
 
     /// The first recheck that is due.
-    fn recheck(&self, now: Moment) -> Option<Walk> {
+    fn recheck(&self, tick: &Tick) -> Option<Walk> {
         let marks = self.marks.as_ref()?;
         marks.rechecks.iter().enumerate().find_map(|(index, mark)| {
-            let aged = (now - mark.age).min(marks.fresh);
-            if !self.is_due(aged.since(mark.read_to), mark.age) {
+            let reader = Reader::Recheck(index);
+            let aged = (tick.until - mark.age).min(marks.fresh);
+            if tick.failed.contains(&reader) || !self.is_due(aged.since(mark.read_to), mark.age) {
                 return None;
             }
             let reach = mark.covered.map_or(aged, |(covered_from, _)| aged.min(covered_from));
-            let to = reach.min(mark.read_to + self.slice);
+            let to = reach.min(mark.read_to + self.slices.length(reader));
             let stretch = Stretch { rechecks: vec![(index, to)], ..Stretch::default() };
             let window = Window::between(mark.read_to - overlap::LEAST, to);
             Some(Walk { purpose: Purpose::Stretch(stretch), window, filter: Filter::Any })
@@ -269,70 +299,68 @@ impl Passes {
 
     /// `walk` was read to its last page, and saw these.
     pub fn read(&mut self, walk: &Walk, seen: &[Conversation], now: Moment) -> Progress {
-        let mut abandoned = Vec::new();
         for conversation in seen {
-            self.crowd.add(conversation.facts.started_at, now + SHORTEST_SEARCH);
+            let started_at = conversation.facts.started_at;
+            self.crowd.add(started_at, now + CREDIBLY_AHEAD);
             match conversation.facts.phase {
                 Phase::Finished => {
                     self.open.remove(&conversation.id);
-                    self.missing.remove(&conversation.id);
+                    self.search.found(&conversation.id);
                 }
                 Phase::Running if !self.open.contains_key(&conversation.id) => {
-                    // It runs but is not listed: follow it from here.
-                    let started_at = conversation.facts.started_at;
-                    let due = now + self.wait_for_running(started_at, now);
-                    let unlisted = Missing { started_at, since: now, tries: EAGER_TRIES, due };
-                    self.missing.entry(conversation.id.clone()).or_insert(unlisted).since = now;
+                    self.search.runs(&conversation.id, started_at, now, &self.policy);
                 }
                 Phase::Running => {}
             }
         }
         match &walk.purpose {
             Purpose::Live => {}
-            Purpose::Narrow(ids) => abandoned = self.searched(ids, seen, now),
+            Purpose::Narrow(ids) => {
+                let given_up = self.search.looked(ids, seen, now, &self.policy);
+                self.given_up.extend(given_up);
+            }
             Purpose::Stretch(stretch) => self.advance(stretch, walk.window, seen.len(), now),
         }
         if let Some(marks) = &mut self.marks {
             marks.overlap = self.overlap.width();
         }
-        Progress { marks: self.marks.clone(), abandoned }
+        Progress { marks: self.marks.clone(), abandoned: std::mem::take(&mut self.given_up) }
     }
 
-    /// Looks after the conversations that a narrow read did not find finished.
-    fn searched(
-        &mut self,
-        ids: &[ConversationId],
-        seen: &[Conversation],
-        now: Moment,
-    ) -> Vec<ConversationId> {
-        let longest = self.policy.ages.iter().copied().max().unwrap_or_default().max(SHORTEST_SEARCH);
-        let mut abandoned = Vec::new();
-        for id in ids {
-            let Some(&Missing { started_at, .. }) = self.missing.get(id) else { continue };
-            let wait_for_running = self.wait_for_running(started_at, now);
-            let Some(missing) = self.missing.get_mut(id) else { continue };
-            let runs = seen.iter().any(|conversation| conversation.id == *id);
-            missing.tries = if runs { (missing.tries + 1).min(EAGER_TRIES) } else { missing.tries + 1 };
-            let gone_for = now.since(missing.since);
-            if missing.tries >= EAGER_TRIES {
-                let wait = if runs { wait_for_running } else { gone_for / 2 };
-                missing.due = now + wait.min(RARELY);
+    /// `walk` failed, though the target can be had: the tick goes on without it, and next time it is tried in another way.
+    pub fn failed(&mut self, tick: &mut Tick, walk: &Walk, now: Moment) {
+        match &walk.purpose {
+            Purpose::Live => {}
+            Purpose::Narrow(ids) => {
+                let given_up = self.search.failed(ids, now, &self.policy);
+                self.given_up.extend(given_up);
             }
-            // By the clock alone, one that was stepped would give up what was looked for once.
-            if gone_for > longest && missing.tries >= PATIENT_TRIES {
-                abandoned.push(id.clone());
+            Purpose::Stretch(stretch) => {
+                let Some((reader, step)) = self.step(stretch) else { return };
+                self.slices.failed(reader, step);
+                tick.failed.insert(reader);
+                if stretch.whole_overlap {
+                    // Perhaps it is the overlap that fails; what is new must not wait for it.
+                    self.overlap_read_at = Some(tick.until);
+                }
             }
         }
-        self.missing.retain(|id, _| !abandoned.contains(id));
-        abandoned
     }
 
-    /// How long a conversation that runs, but is not listed, is left alone.
-    fn wait_for_running(&self, started_at: Moment, now: Moment) -> Duration {
-        (now.since(started_at) / 10).max(self.policy.interval).min(RARELY.max(self.policy.interval))
+    /// Who reads `stretch`, and how far that brings it.
+    fn step(&self, stretch: &Stretch) -> Option<(Reader, Duration)> {
+        if let Some((from, to)) = stretch.fresh {
+            return Some((Reader::Fresh, to.since(from)));
+        }
+        let &(index, to) = stretch.rechecks.first()?;
+        let from = self.marks.as_ref()?.rechecks.get(index)?.read_to;
+        Some((Reader::Recheck(index), to.since(from)))
     }
 
     fn advance(&mut self, stretch: &Stretch, window: Window, seen: usize, now: Moment) {
+        if let Some((reader, step)) = self.step(stretch) {
+            self.slices.read(reader, step, window.length().unwrap_or_default(), seen);
+        }
         let Some(marks) = &mut self.marks else { return };
         for &(index, to) in &stretch.rechecks {
             if let Some(mark) = marks.rechecks.get_mut(index) {
@@ -363,27 +391,15 @@ impl Passes {
                 self.learn_from = None;
             }
         }
-        let length = match (window.from, window.to) {
-            (Some(from), Some(to)) => to.since(from),
-            (_, _) => Duration::ZERO,
-        };
-        if seen > SLICE_CONVERSATIONS * 2 {
-            self.slice = (length / 2).max(SLICE_SHORTEST);
-        } else if seen < SLICE_CONVERSATIONS && length >= self.slice {
-            self.slice = (self.slice * 2).min(SLICE_LONGEST);
-        }
     }
 
-    /// A slice held more than [`SLICE_MOST`] conversations: read smaller ones. Answers false if it cannot be made smaller.
+    /// A walk would hold more than [`SLICE_MOST`] conversations: read less at once. Answers false if it cannot be made smaller.
     pub fn too_large(&mut self, walk: &Walk) -> bool {
-        let length = match (walk.window.from, walk.window.to) {
-            (Some(from), Some(to)) => to.since(from),
-            (_, _) => return false,
-        };
-        let smaller = (length.min(self.slice) / 4).max(SLICE_SHORTEST);
-        let shrinks = smaller < self.slice && matches!(walk.purpose, Purpose::Stretch(_));
-        self.slice = self.slice.min(smaller);
-        shrinks
+        match &walk.purpose {
+            Purpose::Live => false,
+            Purpose::Narrow(ids) => self.search.split(ids),
+            Purpose::Stretch(_) => walk.window.length().is_some_and(|length| self.slices.too_large(length)),
+        }
     }
 
     /// Learns how wide the overlap must be from conversations that were seen finished for the first time by a walk that
@@ -420,14 +436,13 @@ impl Passes {
     /// The conversation that has been open longest, with its start, if that is longer than a day.
     pub fn stuck(&self, now: Moment) -> Option<(&ConversationId, Moment)> {
         let open = self.open.iter().map(|(id, start)| (id, *start));
-        let missing = self.missing.iter().map(|(id, missing)| (id, missing.started_at));
-        let longest = open.chain(missing).min_by_key(|&(_, start)| start)?;
+        let longest = open.chain(self.search.starts()).min_by_key(|&(_, start)| start)?;
         (now.since(longest.1) > STUCK_AFTER).then_some(longest)
     }
 
     /// How many conversations are open or searched for.
     pub fn followed(&self) -> usize {
-        self.open.len() + self.missing.len()
+        self.open.len() + self.search.len()
     }
 }
 

@@ -19,6 +19,7 @@ use super::walk::{Purpose, Stretch, Walk};
 use super::work::Work;
 use crate::api::FetchError;
 use crate::api::pages::{Limit, List, WalkError, Walked};
+use crate::clock::Look;
 use crate::conversation::Phase;
 use crate::ledger::verdict::Sight;
 use crate::moment::Moment;
@@ -29,6 +30,8 @@ use crate::status::Journal;
 
 /// More open conversations than any project has; beyond it the gauge falls short, and says so.
 const MOST_OPEN: usize = 10_000;
+/// So many walks that fail one after the other end a poll: more would only be a burden to an API that is not well.
+const MOST_FAILURES_IN_A_ROW: u32 = 3;
 /// Behind by this many intervals, progress is told.
 const TOLD_FROM_INTERVALS: u32 = 10;
 
@@ -59,7 +62,10 @@ pub struct Poller {
 
 /// Why a poll ended early.
 enum Ended {
+    /// The target cannot be had.
     Failed(FetchError),
+    /// Some windows could not be had, with the first failure; the rest of the poll is done.
+    InPart(FetchError),
     Stopped,
 }
 
@@ -78,6 +84,7 @@ impl Poller {
             timer,
             backoff: Backoff::default(),
             health: Health::default(),
+            first_answer: None,
             underway: None,
             caught_up: 0,
             work: Work::default(),
@@ -95,6 +102,8 @@ struct Run {
     timer: Timer,
     backoff: Backoff,
     health: Health,
+    /// When the live list that was answered first was asked for.
+    first_answer: Option<Look>,
     /// The batch that is being committed while the next walk is read, and where the fresh watermark stood before its walk.
     underway: Option<(Underway, Moment)>,
     /// Conversations read since the target fell behind.
@@ -115,11 +124,17 @@ impl Run {
             let outcome = self.poll(started).await;
             let took = started.elapsed();
             self.poller.stats.poll(took);
-            let failure = match outcome {
-                Ok(()) => None,
-                Err(Ended::Failed(error)) => Some(error),
+            let (failure, is_whole) = match outcome {
+                Ok(()) => (None, false),
+                Err(Ended::Failed(error)) => (Some(error), true),
+                Err(Ended::InPart(error)) => (Some(error), false),
                 Err(Ended::Stopped) => return,
             };
+            // What is open now can be had, and what ends is found by that: only a target that is away is left alone.
+            match failure.as_ref().filter(|_| is_whole) {
+                Some(error) => self.wait_after(error),
+                None => self.backoff.succeeded(),
+            }
             // By the clock of now, which may have been stepped meanwhile.
             let began = Moment::from(self.poller.list.clock.now()) - took;
             let traffic = std::mem::take(&mut self.poller.list.traffic);
@@ -138,16 +153,20 @@ impl Run {
 
     /// One tick's worth of walks.
     async fn poll(&mut self, started: Instant) -> Result<(), Ended> {
-        let asked_at = self.poller.list.clock.now();
+        let asked = self.poller.list.clock.look();
         self.poller.passes.spare(self.poller.spare.requests());
-        let live = self.poller.passes.live(self.server_time(asked_at));
+        let live = self.poller.passes.live(self.server_time(asked));
         self.work.walks += 1;
         let mut walked = self.walk(&live, Limit::StopAt(MOST_OPEN)).await?;
         if !walked.complete {
             self.poller.list.events.live_list_capped(&self.poller.list.target);
         }
         // The API's clock is known only now; what started after the question was asked belongs to the next tick.
-        let now = self.server_time(asked_at);
+        let now = self.server_time(asked);
+        let first_answer = *self.first_answer.get_or_insert(asked);
+        if self.poller.list.server_clock.is_certain() {
+            self.poller.passes.trust(now, self.server_time(first_answer));
+        }
         let (mut tick, progress) = self.poller.passes.listed(&walked.conversations, now);
         // A finished record here means that the filter was ignored; the fresh pass reads those.
         walked.conversations.retain(|conversation| conversation.facts.phase == Phase::Running);
@@ -155,8 +174,22 @@ impl Run {
 
         let fell_behind = self.poller.passes.behind(now);
         let behind_from = self.poller.passes.fresh_mark().unwrap_or(now);
+        let (mut first_failure, mut failures_in_a_row) = (None, 0);
         while let Some(walk) = self.poller.passes.next(&mut tick, self.now()) {
-            self.read(&walk, &tick).await?;
+            match self.read(&walk, &tick).await {
+                Ok(()) => failures_in_a_row = 0,
+                Err(Ended::Failed(error)) if error.kind.spares_other_windows() => {
+                    let now = self.now();
+                    self.poller.passes.failed(&mut tick, &walk, now);
+                    first_failure.get_or_insert(error);
+                    failures_in_a_row += 1;
+                    if failures_in_a_row == MOST_FAILURES_IN_A_ROW {
+                        break;
+                    }
+                    continue;
+                }
+                Err(ended) => return Err(ended),
+            }
             if fell_behind > self.poller.interval * TOLD_FROM_INTERVALS {
                 self.tell_progress(&walk, behind_from, now).await?;
             }
@@ -169,7 +202,8 @@ impl Run {
                 break;
             }
         }
-        self.finish_underway().await
+        self.finish_underway().await?;
+        first_failure.map_or(Ok(()), |error| Err(Ended::InPart(error)))
     }
 
     async fn read(&mut self, walk: &Walk, tick: &Tick) -> Result<(), Ended> {
@@ -257,10 +291,10 @@ impl Run {
     }
 
     fn now(&self) -> Moment {
-        self.server_time(self.poller.list.clock.now())
+        self.server_time(self.poller.list.clock.look())
     }
 
-    fn server_time(&self, here: chrono::DateTime<chrono::Utc>) -> Moment {
-        Moment::from(self.poller.list.server_clock.at(here))
+    fn server_time(&self, look: Look) -> Moment {
+        Moment::from(self.poller.list.server_clock.at(look))
     }
 }

@@ -81,7 +81,7 @@ impl Answer {
     }
 
     /// With the headers that every response has.
-    pub(crate) fn into_response(self, correlation_id: &str, date: DateTime<Utc>) -> Response<Body> {
+    pub(crate) fn into_response(self, correlation_id: &str, date: Option<DateTime<Utc>>) -> Response<Body> {
         let body = match self.delivery {
             Delivery::Whole => Body::whole(self.body),
             Delivery::Chunked => Body::chunked(&self.body),
@@ -99,7 +99,9 @@ impl Answer {
                 headers.insert(name, value);
             }
         };
-        text(DATE, &http_date(date));
+        if let Some(date) = date {
+            text(DATE, &http_date(date));
+        }
         text(hyper::header::HeaderName::from_static(CORRELATION_ID), correlation_id);
         if let Some(retry_after) = &self.retry_after {
             text(RETRY_AFTER, retry_after);

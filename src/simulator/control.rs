@@ -37,6 +37,11 @@ impl Control {
         self.0.lock().skew = skew;
     }
 
+    /// Puts `Date` alone ahead of the API's own time, as a node or a proxy with a clock of its own does; None leaves it out.
+    pub fn date_ahead(&self, ahead: Option<TimeDelta>) {
+        self.0.lock().date = ahead;
+    }
+
     /// The projects as they are now.
     pub fn projects(&self) -> Vec<Project> {
         self.0.lock().world.projects.clone()

@@ -16,6 +16,8 @@ pub struct Fault {
     pub kind: FaultKind,
     /// To whom.
     pub scope: Scope,
+    /// Hits only windows with both bounds that hold this start time.
+    pub start: Option<DateTime<Utc>>,
     /// How many matching requests pass unharmed first.
     pub skip: u64,
     /// How many requests it hits; None has no end.
@@ -132,7 +134,16 @@ impl From<FaultKind> for Fault {
 impl Fault {
     /// `kind`, for every list request from now on.
     pub fn new(kind: FaultKind) -> Self {
-        Self { kind, scope: Scope::All, skip: 0, times: None, probability: 1.0, from: None, until: None }
+        Self {
+            kind,
+            scope: Scope::All,
+            start: None,
+            skip: 0,
+            times: None,
+            probability: 1.0,
+            from: None,
+            until: None,
+        }
     }
 
     /// Hits only `scope`: a project's name or a target.
@@ -146,6 +157,13 @@ impl Fault {
     #[must_use]
     pub fn times(mut self, count: u64) -> Self {
         self.times = Some(count);
+        self
+    }
+
+    /// Hits only windows with both bounds that hold `start`, as where one record makes the API fail.
+    #[must_use]
+    pub fn over(mut self, start: DateTime<Utc>) -> Self {
+        self.start = Some(start);
         self
     }
 
@@ -177,9 +195,12 @@ impl Fault {
     }
 
     /// Whether it hits request number `sequence`, and remembers that it did.
-    fn fires(&mut self, target: &TargetKey, first_page: bool, sequence: u64, now: DateTime<Utc>) -> bool {
+    fn fires(&mut self, target: &TargetKey, page: Page, now: DateTime<Utc>) -> bool {
+        let Page { window, is_first, sequence } = page;
+        let holds = |start: DateTime<Utc>| window.is_some_and(|(from, to)| from <= start && start <= to);
         let concerned = self.scope.covers(target)
-            && !(first_page && self.kind == FaultKind::RepeatCursor)
+            && self.start.is_none_or(holds)
+            && !(is_first && self.kind == FaultKind::RepeatCursor)
             && self.from.is_none_or(|from| now >= from)
             && !self.spent(now);
         if !concerned {
@@ -198,22 +219,26 @@ impl Fault {
     }
 }
 
+/// The page that a request asks for, as far as faults look at it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Page {
+    /// From start time to start time, where both are given.
+    pub(crate) window: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    pub(crate) is_first: bool,
+    /// The number of the request.
+    pub(crate) sequence: u64,
+}
+
 /// All faults that are switched on.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(pub(crate) Vec<Fault>);
 
 impl Faults {
     /// The kinds that hit this request, in the order in which they were added.
-    pub(crate) fn strike(
-        &mut self,
-        target: &TargetKey,
-        first_page: bool,
-        sequence: u64,
-        now: DateTime<Utc>,
-    ) -> Vec<FaultKind> {
+    pub(crate) fn strike(&mut self, target: &TargetKey, page: Page, now: DateTime<Utc>) -> Vec<FaultKind> {
         let mut struck = Vec::new();
         for fault in &mut self.0 {
-            if fault.fires(target, first_page, sequence, now) {
+            if fault.fires(target, page, now) {
                 struck.push(fault.kind.clone());
             }
         }
@@ -234,7 +259,8 @@ mod tests {
     fn hits(fault: Fault, project: &str, requests: u64) -> Vec<u64> {
         let mut faults = Faults(vec![fault]);
         let now = DateTime::UNIX_EPOCH;
-        (0..requests).filter(|n| !faults.strike(&target(project), true, *n, now).is_empty()).collect()
+        let page = |sequence| Page { is_first: true, sequence, window: None };
+        (0..requests).filter(|n| !faults.strike(&target(project), page(*n), now).is_empty()).collect()
     }
 
     #[test]
@@ -253,11 +279,23 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_over_a_start_hits_the_windows_that_hold_it() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let mut faults = Faults(vec![Fault::new(FaultKind::Status(500)).over(at(100))]);
+        let mut hits = |window| {
+            let page = Page { window, ..Page::default() };
+            !faults.strike(&target("a"), page, DateTime::UNIX_EPOCH).is_empty()
+        };
+        assert!(hits(Some((at(50), at(150)))) && hits(Some((at(100), at(100)))));
+        assert!(!hits(Some((at(101), at(150)))) && !hits(None));
+    }
+
+    #[test]
     fn a_fault_ends_with_its_time() {
         let (from, until) = (DateTime::UNIX_EPOCH, DateTime::from_timestamp(60, 0).unwrap());
         let mut faults = Faults(vec![Fault::new(FaultKind::Reset).between(from, until)]);
-        assert_eq!(faults.strike(&target("a"), true, 0, from).len(), 1);
-        assert!(faults.strike(&target("a"), true, 1, until).is_empty());
+        assert_eq!(faults.strike(&target("a"), Page::default(), from).len(), 1);
+        assert!(faults.strike(&target("a"), Page::default(), until).is_empty());
         assert!(faults.0.is_empty(), "a spent fault is forgotten");
     }
 }

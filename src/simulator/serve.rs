@@ -126,11 +126,11 @@ async fn respond(
     };
     if let Some(lever) = asked.path.strip_prefix("/_sim/") {
         let answer = levers::pull(&Control::new(shared.clone()), request.method(), lever, asked.query);
-        let date = shared.lock().now();
+        let date = shared.lock().date();
         return Ok(answer.into_response(asked.correlation_id.unwrap_or("sim"), date));
     }
     if request.method() != Method::GET {
-        let (date, id) = (shared.lock().now(), asked.correlation_id.unwrap_or("sim"));
+        let (date, id) = (shared.lock().date(), asked.correlation_id.unwrap_or("sim"));
         let body = br#"{"message":"Method not allowed"}"#.to_vec();
         return Ok(Answer::json(405, body).into_response(id, date));
     }

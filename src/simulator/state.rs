@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::answer::Answer;
-use super::faults::{Cut, FaultKind, Faults};
+use super::faults::{Cut, FaultKind, Faults, Page};
 use super::gate::{Gate, Refusal};
 use super::list::{Listing, Trick};
 use super::project::Project;
@@ -28,6 +28,8 @@ pub(crate) struct Shared(Arc<Mutex<State>>);
 pub(crate) struct State {
     clock: Clock,
     pub(crate) skew: TimeDelta,
+    /// By how much `Date` is ahead of the API's own time; None leaves the header out.
+    pub(crate) date: Option<TimeDelta>,
     pub(crate) world: World,
     pub(crate) faults: Faults,
     pub(crate) gate: Gate,
@@ -53,7 +55,7 @@ pub(crate) struct Reaction {
     pub(crate) answer: Option<Answer>,
     pub(crate) correlation_id: String,
     /// `Date`
-    pub(crate) date: DateTime<Utc>,
+    pub(crate) date: Option<DateTime<Utc>>,
 }
 
 impl Shared {
@@ -61,6 +63,7 @@ impl Shared {
         Self(Arc::new(Mutex::new(State {
             clock,
             skew: TimeDelta::zero(),
+            date: Some(TimeDelta::zero()),
             world,
             faults: Faults::default(),
             gate: Gate::default(),
@@ -79,6 +82,11 @@ impl State {
     /// The API's own time.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now() + self.skew
+    }
+
+    /// What stands in `Date`.
+    pub(crate) fn date(&self) -> Option<DateTime<Utc>> {
+        self.date.map(|ahead| self.now() + ahead)
     }
 
     /// Judges a request.
@@ -105,7 +113,7 @@ impl State {
             status,
             correlation_id: correlation_id.clone(),
         });
-        Reaction { delay, answer, correlation_id, date: now }
+        Reaction { delay, answer, correlation_id, date: self.date() }
     }
 
     fn judge(
@@ -126,9 +134,14 @@ impl State {
             let parameter =
                 |wanted: &str| pairs(request.query).find(|(name, _)| name == wanted).map(|(_, value)| value);
             self.requests.of(target).asked(parameter("in_progress").map(|value| value == "true"));
-            let first_page = parameter("cursor").is_none() && parameter("offset").is_none();
-            struck =
-                Struck::by(self.faults.strike(target, first_page, self.sequence, now), correlation_id, now);
+            let bound = |name: &str| DateTime::parse_from_rfc3339(&parameter(name)?).ok();
+            let window = bound("start_time").zip(bound("end_time"));
+            let page = Page {
+                window: window.map(|(from, to)| (from.to_utc(), to.to_utc())),
+                is_first: parameter("cursor").is_none() && parameter("offset").is_none(),
+                sequence: self.sequence,
+            };
+            struck = Struck::by(self.faults.strike(target, page, now), correlation_id, now);
             if struck.reset {
                 return (struck.delay, None);
             }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use insta::assert_snapshot;
 use polyai_exporter::cli::check::{Verdict, offline};
 use polyai_exporter::config::{
@@ -23,8 +24,13 @@ fn variables(env: &Env<'_>) -> BTreeMap<String, String> {
     env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
+/// 20 August 2026, 09:00 UTC.
+fn today() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_787_216_400, 0).unwrap()
+}
+
 fn load_file(file: &Path, env: &Env<'_>) -> Result<Loaded, Problems> {
-    load(&Input { file: Some(file), env: &variables(env), listen: &[], web_config_file: None })
+    load(&Input { file: Some(file), env: &variables(env), listen: &[], web_config_file: None, now: today() })
 }
 
 /// Loads `text` as a file of this extension in a folder of its own; messages then call it by its name alone.
@@ -37,7 +43,7 @@ fn load_text(extension: &str, text: &str, env: &Env<'_>) -> Result<Loaded, Strin
 }
 
 fn load_environment(env: &Env<'_>) -> Result<Loaded, String> {
-    load(&Input { file: None, env: &variables(env), listen: &[], web_config_file: None })
+    load(&Input { file: None, env: &variables(env), listen: &[], web_config_file: None, now: today() })
         .map_err(|problems| problems.to_string())
 }
 
@@ -96,7 +102,7 @@ fn every_bad_file_is_refused_in_plain_words() {
 #[test]
 fn debug_output_of_what_is_read_and_of_what_comes_of_it_has_no_key() {
     let env = variables(&[("POLYAI_API_KEY", "marker"), ("POLYAI_BASE_URL", "https://marker@127.0.0.1")]);
-    let input = Input { file: None, env: &env, listen: &[], web_config_file: None };
+    let input = Input { file: None, env: &env, listen: &[], web_config_file: None, now: today() };
     assert_eq!(format!("{input:?}"), "Input { file: None, listen: [], web_config_file: None, .. }");
     let outcome = format!("{:?} {:?}", load(&input), load_environment(&QUICKSTART));
     assert!(!outcome.contains("marker") && !outcome.contains("\"key\""), "{outcome}");
@@ -365,13 +371,37 @@ fn beside_a_file_the_quickstart_variables_are_not_used_in_silence() {
 }
 
 #[test]
+fn an_anchor_that_has_not_come_deserves_a_look() {
+    let loaded = |anchor: &str| {
+        let text = format!("polling: {{anchor: \"{anchor}\"}}\n{TARGET}");
+        let warnings = load_text("yaml", &text, &[]).unwrap().warnings;
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(loaded("2026-08-20T00:00:00Z"), "");
+    assert_eq!(loaded("2026-08-21T08:00:00Z"), "", "clocks and zones may differ by a day");
+    let warning = loaded("2062-08-20T00:00:00Z");
+    assert!(
+        warning.ends_with(
+            "polling.anchor: found 2062-08-20T00:00:00Z, which lies in the future: nothing counts until then; \
+             write the moment since when conversations count"
+        ),
+        "{warning}"
+    );
+}
+
+#[test]
 fn addresses_and_web_configuration_of_the_command_line_win() {
     let env = variables(&[("POLYAI_EXPORTER__SERVER__LISTEN", "127.0.0.1:1")]);
     let env: BTreeMap<_, _> = env.into_iter().chain(variables(&QUICKSTART)).collect();
     let listen = ["127.0.0.1:2".parse().unwrap(), "unix:/run/polyai.sock".parse().unwrap()];
-    let loaded =
-        load(&Input { file: None, env: &env, listen: &listen, web_config_file: Some(Path::new("web.yml")) })
-            .unwrap();
+    let loaded = load(&Input {
+        file: None,
+        env: &env,
+        listen: &listen,
+        web_config_file: Some(Path::new("web.yml")),
+        now: today(),
+    })
+    .unwrap();
     assert_eq!(loaded.settings.server.listen, listen);
     assert_eq!(loaded.settings.server.web_config_file, Some("web.yml".into()));
 }

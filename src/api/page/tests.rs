@@ -13,6 +13,7 @@ fn a_broken_record_spoils_only_itself() {
     for (broken, id, kind) in [
         (r#"{"id":"X"}"#, Some("X"), RejectedKind::BadStart),
         (r#"{"id":"X","started_at":"soon"}"#, Some("X"), RejectedKind::BadStart),
+        (r#"{"id":"X","started_at":"0001-01-01T00:00:00Z"}"#, Some("X"), RejectedKind::BadStart),
         (r#"{"id":"X","started_at":1e999}"#, Some("X"), RejectedKind::BadStart),
         (r#"{"started_at":"2026-08-20T09:15:02Z"}"#, None, RejectedKind::BadId),
         (r#"{"id":{},"started_at":"2026-08-20T09:15:02Z"}"#, None, RejectedKind::BadId),

@@ -72,25 +72,25 @@ fn long_after(now: i64, conversations: &[Conversation]) -> Batch {
 async fn a_disk_that_fails_once_while_rows_are_forgotten_is_well_with_the_next_commit() {
     let scene = Scene::set();
     scene.takes(walk(400, &[finished("CA01", 10, 45)])).await;
-    scene.takes(long_after(9000, &[finished("CA02", 8900, 45)])).await;
+    scene.takes(long_after(19_000, &[finished("CA02", 18_600, 45)])).await;
     assert_eq!(scene.said(), Vec::<String>::new());
 
     // Nothing waits to be written: it is the forgetting that fails.
     scene.disk_fails.store(true, SeqCst);
     tokio::time::sleep(Duration::from_secs(61)).await;
-    scene.handle.note(poll_went_well(9061)).await.unwrap();
+    scene.handle.note(poll_went_well(19_061)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(scene.said(), [NOT_WRITTEN]);
     assert_eq!(scene.transactions("failed"), Value::total(1));
 
     scene.disk_fails.store(false, SeqCst);
-    scene.takes(long_after(9091, &[finished("CA03", 9040, 45)])).await;
+    scene.takes(long_after(19_091, &[finished("CA03", 19_040, 45)])).await;
     assert_eq!(scene.said(), [AGAIN]);
 
     // Ten days later it is news again.
     tokio::time::sleep(Duration::from_secs(10 * 86_400)).await;
     scene.disk_fails.store(true, SeqCst);
-    let underway = scene.handle.record(long_after(9151, &[finished("CA04", 9100, 45)])).await.unwrap();
+    let underway = scene.handle.record(long_after(19_151, &[finished("CA04", 19_100, 45)])).await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(scene.said(), [NOT_WRITTEN]);
     scene.disk_fails.store(false, SeqCst);

@@ -1,5 +1,8 @@
 //! Stories of the passes, told against an API that holds what the story says. Times are seconds after the first start.
 
+mod clocks;
+mod failures;
+mod horizon;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -293,6 +296,7 @@ fn a_wide_overlap_is_read_in_steps_of_a_tenth_of_it() {
 #[test]
 fn a_slice_that_is_too_large_is_read_in_smaller_ones_down_to_a_second() {
     let mut watch = Watch::over(Vec::new());
+    watch.passes.trust(at(0), at(0));
     let (mut tick, _) = watch.passes.listed(&[], at(0));
     let mut lengths = Vec::new();
     loop {
@@ -317,12 +321,14 @@ fn a_slice_that_is_too_large_is_read_in_smaller_ones_down_to_a_second() {
 #[test]
 fn slices_grow_again_where_little_happens() {
     let mut watch = Watch::over(Vec::new());
+    watch.passes.trust(at(0), at(0));
     let (mut tick, _) = watch.passes.listed(&[], at(0));
     let walk = watch.passes.next(&mut tick, at(0)).unwrap();
     assert!(watch.passes.too_large(&walk));
-    let smaller = watch.passes.slice;
+    let length = |watch: &Watch| watch.passes.slices.length(Reader::Fresh);
+    let smaller = length(&watch);
     watch.tick(0);
-    assert!(watch.passes.slice > smaller * 2, "{:?} after {smaller:?}", watch.passes.slice);
+    assert!(length(&watch) > smaller * 2, "{:?} after {smaller:?}", length(&watch));
 }
 
 #[test]
@@ -341,15 +347,33 @@ fn a_walk_that_failed_moves_nothing_and_is_asked_for_again() {
 
 #[test]
 fn a_server_that_ignores_the_filter_is_not_asked_for_its_whole_history() {
-    let mut watch = Watch::over(vec![call("CA01", -10 * DAY, -9 * DAY)]);
+    let mut watch = Watch::over(Vec::new());
     assert_eq!(watch.passes.live(at(0)).window.from, None);
-    let finished = watch.calls[0].conversation(0);
-    watch.passes.listed(&[finished, call("CA02", -5 * HOUR, DAY).conversation(0)], at(0));
-    let from = seconds(watch.passes.live(at(INTERVAL)).window.from.unwrap());
-    assert_eq!(from, -5 * HOUR, "as far back as the oldest open one");
+    let over = |n: i64| call(&format!("OVER{n}"), -10 * DAY + n, -9 * DAY).conversation(0);
+    let open = call("CA02", -5 * HOUR, DAY).conversation(0);
+    let stuck = call("STUCK", -21 * DAY, DAY).conversation(0);
+    watch.passes.listed(&[over(1), over(2), open.clone(), over(3), stuck.clone()], at(0));
+    let from = |watch: &Watch, now| watch.passes.live(at(now)).window.from.map(seconds);
+    assert_eq!(from(&watch, INTERVAL), Some(-5 * HOUR), "as far back as the oldest open one of the day");
     watch.passes.listed(&[], at(INTERVAL));
-    let from = seconds(watch.passes.live(at(2 * INTERVAL)).window.from.unwrap());
-    assert_eq!(from, 2 * INTERVAL - 2 * HOUR);
+    assert_eq!(from(&watch, 2 * INTERVAL), Some(2 * INTERVAL - 2 * HOUR));
+    assert_eq!(watch.passes.stuck(at(INTERVAL)).unwrap().0, &id("STUCK"), "it is followed by itself");
+
+    // Lists that hold what was asked for, and nothing else, show that it has learned to heed it.
+    for n in 0..10 {
+        watch.passes.listed(std::slice::from_ref(&open), at((2 + n) * INTERVAL));
+        watch.passes.listed(&[], at((2 + n) * INTERVAL));
+    }
+    assert_eq!(from(&watch, 20 * INTERVAL), None);
+}
+
+#[test]
+fn one_finished_record_among_open_ones_is_no_sign_that_the_filter_is_ignored() {
+    let mut watch = Watch::over(Vec::new());
+    let over = call("OVER", -10 * MINUTE, -MINUTE).conversation(0);
+    let open = |n: i64| call(&format!("CA{n}"), -n * MINUTE, DAY).conversation(0);
+    watch.passes.listed(&[over, open(1), open(2)], at(0));
+    assert_eq!(watch.passes.live(at(INTERVAL)).window.from, None);
 }
 
 #[test]

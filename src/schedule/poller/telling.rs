@@ -14,12 +14,22 @@ use crate::schedule::walk::{Purpose, Stretch, Walk};
 use crate::status::{Poll, Report};
 
 impl Run {
-    /// A poll has ended: the log, the journal and the recorder are told, and a failed one makes the target wait.
+    /// A target that cannot be had is left alone for a while.
+    pub(super) fn wait_after(&mut self, error: &FetchError) {
+        let wait = self.backoff.failed(error.kind, self.poller.interval, rand::random());
+        // After a 429 the budget itself makes the target wait.
+        if error.kind != FetchErrorKind::RateLimited {
+            self.timer.pause(wait);
+        }
+    }
+
+    /// A poll has ended: the log, the journal and the recorder are told.
     pub(super) async fn report(&mut self, failure: Option<FetchError>, poll: Poll) -> Result<(), Stopped> {
         let Poller { list, passes, .. } = &self.poller;
-        let now = Moment::from(list.server_clock.at(list.clock.now()));
+        let look = list.clock.look();
+        let now = Moment::from(list.server_clock.at(look));
         let mut problems: BTreeSet<Problem> = self.health.conclude(now);
-        match list.server_clock.skew_seconds() {
+        match list.server_clock.skew_seconds(look) {
             Some(seconds) => {
                 problems.insert(Problem::ClockSkew);
                 list.events.clock_skew(&list.target, seconds);
@@ -31,18 +41,10 @@ impl Run {
             problems.insert(Problem::StuckConversations);
         }
         match &failure {
-            None => {
-                self.backoff.succeeded();
-                list.events.poll_recovered(&list.target);
-            }
+            None => list.events.poll_recovered(&list.target),
             Some(error) => {
                 problems.insert(error.kind.problem());
                 list.events.poll_failed(&list.target, error.kind.as_str(), error);
-                let wait = self.backoff.failed(error.kind, self.poller.interval, rand::random());
-                // After a 429 the budget itself makes the target wait.
-                if error.kind != FetchErrorKind::RateLimited {
-                    self.timer.pause(wait);
-                }
             }
         }
         for problem in Problem::ALL {

@@ -5,7 +5,7 @@ use std::fs;
 use polyai_exporter::config::{Input, Loaded, Problems, load, reference, variable};
 use proptest::prelude::*;
 
-use super::{QUICKSTART, checked, load_environment, load_file, load_text, variables};
+use super::{QUICKSTART, checked, load_environment, load_file, load_text, today, variables};
 
 const MARKER: &str = "sk-Qz7marker9X";
 
@@ -124,8 +124,8 @@ proptest! {
             load_file(&file, &[]),
             load_file(&file, &[(&variable, &secret)]),
             load_file(&file, &[("POLYAI_API_KEY", &secret), ("POLYAI_EXPORTER__TARGETS__0__API_KEY_ENV", "POLYAI_API_KEY")]),
-            load(&Input { file: None, env: &variables(&[&QUICKSTART[1..], &[("POLYAI_API_KEY", &secret)]].concat()), listen: &[], web_config_file: None }),
-            load(&Input { file: None, env: &variables(&[&QUICKSTART[..], &[(&variable, &secret)]].concat()), listen: &[], web_config_file: None }),
+            load(&Input { file: None, env: &variables(&[&QUICKSTART[1..], &[("POLYAI_API_KEY", &secret)]].concat()), listen: &[], web_config_file: None, now: today() }),
+            load(&Input { file: None, env: &variables(&[&QUICKSTART[..], &[(&variable, &secret)]].concat()), listen: &[], web_config_file: None, now: today() }),
         ] {
             let said = said(&outcome);
             prop_assert!(!said.contains("marker"), "{}", said);

@@ -32,7 +32,7 @@ impl Instance<'_> {
         let even_marks = self.chance.percent(10);
         let mut recorded: Option<Vec<_>> = None;
         loop {
-            if self.happens(self.plan.kills) {
+            if self.happens(self.kills()) {
                 return Err(Ended::Killed);
             }
             self.arm();
@@ -43,7 +43,7 @@ impl Instance<'_> {
                     outbox.iter().map(|(batch, ..)| recorder.absorb(batch)).collect::<Result<Vec<_>, _>>()
                 }
             };
-            if self.happens(self.plan.kills) {
+            if self.happens(self.kills()) {
                 return Err(Ended::Killed);
             }
             let outcome = taken.and_then(|taken| {
@@ -71,7 +71,7 @@ impl Instance<'_> {
         }
         self.nothing_counts_too_early();
         self.replay(&outbox);
-        if self.happens(self.plan.kills) {
+        if self.happens(self.kills()) {
             return Err(Ended::Killed);
         }
         for ((_, target, fresh_before), recorded) in outbox.into_iter().zip(recorded.unwrap_or_default()) {
@@ -89,7 +89,7 @@ impl Instance<'_> {
         for ((_, now), before) in without_storage.targets.iter().zip(&self.shown).filter(|_| comparable) {
             invariants::counters_are_equal(before, now, "a failed commit shows");
         }
-        if self.happens(self.plan.kills * 5) {
+        if self.happens(self.kills() * 5) {
             return Err(Ended::Killed);
         }
         if self.is_calm || self.chance.percent(40) {

@@ -42,12 +42,17 @@ pub(super) struct Instance<'a> {
     pub(super) now: i64,
     /// How far its estimate of the API's time is off.
     clock_error: i64,
+    is_ahead: bool,
+    /// Which targets have believed a clock that was ahead, and have had no good poll since.
+    misled: Vec<bool>,
     /// Whether nothing goes wrong any more.
     pub(super) is_calm: bool,
     calm_from: i64,
     /// What scrapes have seen last.
     pub(super) shown: Vec<Arc<TargetSeries>>,
     pub(super) anchors: Vec<Option<Moment>>,
+    /// When each target answered for the first time.
+    first_answers: Vec<Option<Moment>>,
     pub(super) patience: Vec<Patience>,
     /// Per target and call: how often a walk brought it finished, without what overlaps on purpose.
     pub(super) deliveries: Vec<Vec<usize>>,
@@ -79,10 +84,13 @@ impl<'a> Instance<'a> {
             process: None,
             now: plan.start,
             clock_error: 0,
+            is_ahead: false,
+            misled: vec![false; calls.len()],
             is_calm: false,
             calm_from: i64::MAX,
             shown: Vec::new(),
             anchors: vec![None; calls.len()],
+            first_answers: vec![None; calls.len()],
             patience: calls.iter().map(|_| Patience::default()).collect(),
             deliveries: calls.iter().map(|calls| vec![0; calls.len()]).collect(),
             story,
@@ -109,6 +117,17 @@ impl<'a> Instance<'a> {
         moment(self.now + self.clock_error)
     }
 
+    /// Percent of kills. A process that believes a clock which is ahead, and dies, takes with it how far it had truly come; the
+    /// next one goes back by the last age, which is too little where it had fallen further behind.
+    pub(super) fn kills(&self) -> u64 {
+        if self.misled.contains(&true) { 0 } else { self.plan.kills }
+    }
+
+    /// Percent of reloads, of which the same holds.
+    pub(super) fn reloads(&self) -> u64 {
+        if self.misled.contains(&true) { 0 } else { self.plan.reloads }
+    }
+
     pub(super) fn happens(&mut self, percent: u64) -> bool {
         !self.is_calm && self.chance.percent(percent)
     }
@@ -121,16 +140,19 @@ impl<'a> Instance<'a> {
             return walks;
         }
         let error = self.plan.clock_error;
+        self.is_ahead = clock_step > 0;
         self.clock_error = if self.is_calm { 0 } else { self.chance.between(-error, error) + clock_step };
         for target in 0..self.calls.len() {
+            self.misled[target] |= self.is_ahead;
             let outcome = self.poll(target, &mut walks);
+            self.misled[target] &= self.is_ahead || outcome.is_err();
             let outcome = match outcome {
                 Err(Ended::Killed) => Err(Ended::Killed),
                 Err(Ended::Reloaded) => continue,
                 Ok(()) => self.report(target, true),
                 Err(Ended::Failed) => self.report(target, false),
             };
-            if outcome.is_err() || self.happens(self.plan.kills / 4) {
+            if outcome.is_err() || self.happens(self.kills() / 4) {
                 self.kill();
                 return walks;
             }
@@ -216,7 +238,7 @@ impl<'a> Instance<'a> {
 
     /// The next operations on the disk may be the last.
     pub(super) fn arm(&mut self) {
-        if self.happens(self.plan.kills) {
+        if self.happens(self.kills()) {
             self.disk.dies_after(u32::try_from(self.chance.below(24)).unwrap());
         }
     }
@@ -233,15 +255,36 @@ impl<'a> Instance<'a> {
         assert!(!is_bounded || self.plan.ignores_filter, "what has been open for long is not asked for");
         *walks += 1;
         let mut seen = self.walk(target, &live)?.expect("the live pass is not refused");
+        // A step ahead is believed only after minutes, and never by a start.
+        if !self.is_ahead || self.process().passes[target].anchor().is_some() {
+            let first_answer = *self.first_answers[target].get_or_insert(asked_at);
+            self.process().passes[target].trust(asked_at, first_answer);
+        }
         let (mut tick, progress) = self.process().passes[target].listed(&seen, asked_at);
         seen.retain(|conversation| conversation.facts.phase == Phase::Running);
         self.hand_over(target, &live, seen, progress, asked_at)?;
+        let (mut failed, mut failures_in_a_row) = (false, 0);
         loop {
             let now = self.api_time();
             let Some(walk) = self.process().passes[target].next(&mut tick, now) else { break };
             *walks += 1;
             let fresh_before = self.process().passes[target].fresh_mark().unwrap_or(tick.until());
-            let Some(seen) = self.walk(target, &walk)? else { continue };
+            let seen = match self.walk(target, &walk) {
+                Ok(None) => continue,
+                Ok(Some(seen)) => seen,
+                Err(Ended::Failed) if self.chance.percent(70) => {
+                    failed = true;
+                    failures_in_a_row += 1;
+                    let now = self.api_time();
+                    self.process().passes[target].failed(&mut tick, &walk, now);
+                    if failures_in_a_row == 3 {
+                        break;
+                    }
+                    continue;
+                }
+                Err(ended) => return Err(ended),
+            };
+            failures_in_a_row = 0;
             let now = self.api_time();
             let progress = self.process().passes[target].read(&walk, &seen, now);
             self.hand_over(target, &walk, seen, progress, fresh_before)?;
@@ -251,7 +294,8 @@ impl<'a> Instance<'a> {
                 break;
             }
         }
-        self.finish_underway()
+        self.finish_underway()?;
+        if failed { Err(Ended::Failed) } else { Ok(()) }
     }
 
     /// Nothing, if it was too large and will be read in smaller pieces.

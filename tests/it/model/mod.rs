@@ -154,11 +154,17 @@ fn live_through(plan: &Plan, calls: &[Vec<Call>], chance: &mut Chance, story: &S
 fn in_adversity(plan: &Plan, instance: &mut Instance<'_>, schedule: &mut Chance) {
     let mut ticks: i64 = 0;
     let steps_back_at = if plan.steps_back { schedule.between(1, 40) } else { i64::MAX - 4 };
+    let steps_ahead_at = if plan.steps_ahead { schedule.between(2, 40) } else { i64::MAX - 4 };
     while instance.now < plan.end() {
         ticks += 1;
-        let stepped = (steps_back_at..steps_back_at + 4).contains(&ticks);
+        let is_stepped = |from: i64| (from..from + 4).contains(&ticks);
+        let step = match (is_stepped(steps_back_at), is_stepped(steps_ahead_at)) {
+            (true, _) => -HOUR,
+            (false, true) => 72 * HOUR,
+            (false, false) => 0,
+        };
         let began = instance.now;
-        instance.tick(if stepped { -HOUR } else { 0 });
+        instance.tick(step);
         if plan.kind == Kind::Calm {
             (0..plan.targets).for_each(|target| instance.nothing_counts_too_late(target, began));
         }
@@ -170,7 +176,7 @@ fn in_adversity(plan: &Plan, instance: &mut Instance<'_>, schedule: &mut Chance)
             75..85 => schedule.between(plan.interval, plan.interval * 5),
             85..95 => schedule.between(plan.interval, plan.last_age() / 4),
             _ => {
-                if plan.kills > 0 {
+                if instance.kills() > 0 {
                     instance.kill();
                 }
                 schedule.between(plan.interval, plan.last_age())
@@ -235,7 +241,11 @@ fn what_is_left(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) -
     let kept_from =
         instance.now - plan.last_age() * 23 / 10 - plan.interval * 4 - plan.settle * 4 - 60 * SECOND;
     for (target, calls) in calls.iter().enumerate() {
-        for (id, row) in instance.rows(target) {
+        let rows = instance.rows(target);
+        // Where nothing counts any more, the last rows stay: two last ages of them.
+        let newest = rows.values().map(|row| row.started_at().millis()).max().unwrap_or(i64::MAX);
+        let kept_from = kept_from.min(newest.saturating_sub(2 * plan.last_age()));
+        for (id, row) in rows {
             if !matches!(row, Row::Counted(_)) || row.started_at().millis() < kept_from {
                 let whom = (0..calls.len()).filter(|&number| calls[number].id == id);
                 let whom = whom.map(|number| (target, number)).collect();

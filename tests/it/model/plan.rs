@@ -70,6 +70,8 @@ pub(super) struct Plan {
     pub(super) clock_error: i64,
     /// Whether the clock is stepped back by an hour for a while.
     pub(super) steps_back: bool,
+    /// Whether it is stepped ahead by three days for a while, and everybody believes it.
+    pub(super) steps_ahead: bool,
     /// Starts and requests come at multiples of this, so that they may coincide with the bounds of windows.
     pub(super) grid: i64,
     /// Conversations beyond which a walk is refused.
@@ -130,6 +132,7 @@ impl Plan {
             grid,
             clock_error: if calm || grid > 1 { 0 } else { chance.pick(&[0, 900, 1900]) },
             steps_back: !calm && chance.percent(20),
+            steps_ahead: !calm && chance.percent(20),
             largest_walk: if calm { 10_000 } else { chance.pick(&[5, 20, 10_000]) },
             start,
             span,

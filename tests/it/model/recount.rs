@@ -81,7 +81,7 @@ pub(super) fn counts(plan: &Plan, call: &Call, since: Since) -> Counts {
         (true, _) => true,
         (_, false) => false,
         (_, true) if call.start >= anchor => true,
-        (_, true) if plan.steps_back => false,
+        (_, true) if plan.steps_back || plan.steps_ahead => false,
         (_, true) => seen_after_anchor || plan.anchor.is_none_or(|anchor| anchor <= plan.start),
     };
     // From before what the first start reads only what is seen running can be known.

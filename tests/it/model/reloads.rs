@@ -12,7 +12,7 @@ use super::settings::{counting, policy, setups};
 impl Instance<'_> {
     /// What stops a poll in the middle, if the configuration changes now.
     pub(super) fn may_be_reloaded(&mut self, polled: usize) -> Result<(), Ended> {
-        if !self.happens(self.plan.reloads) {
+        if !self.happens(self.reloads()) {
             return Ok(());
         }
         self.reload(polled)?;

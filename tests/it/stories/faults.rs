@@ -3,7 +3,7 @@
 use polyai_exporter::config::Polling;
 use polyai_exporter::simulator::{Cut, Fault, FaultKind, RetryAfter};
 
-use crate::support::calls::{mixed_calls, project};
+use crate::support::calls::{call, mixed_calls, project};
 use crate::support::story::{given, wait};
 use crate::support::{at, hours, minutes, seconds};
 
@@ -135,4 +135,27 @@ async fn a_daemon_that_is_killed_again_and_again_counts_like_one_that_never_was(
     }
     wait(minutes(60)).await;
     story.agrees("hotel", &story.scrape().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_call_whose_window_always_fails_takes_no_other_with_it() {
+    let others = (0..20).map(|n| call(&format!("CA{n:02}"), seconds(40 + n * 100)).lasting(150 + n as i64));
+    let bad = call("BAD", seconds(1_005)).lasting(400);
+    let calls: Vec<_> = others.collect();
+    let story = given([project("hotel").with_calls(calls.into_iter().chain([bad.clone()]))])
+        .polling(hurried)
+        .begin()
+        .await;
+    story.api().fault(Fault::new(FaultKind::Status(500)).over(bad.start()));
+    wait(minutes(60)).await;
+    let scrape = story.scrape().await;
+    scrape.says("polyai_target_up", &[], 0.0);
+    assert_eq!(scrape.problems("hotel"), ["server_error"]);
+    assert_eq!(scrape.total("polyai_conversations_total", &[]), 20.0);
+    // Once the API is well again, nothing is missing.
+    story.api().clear_faults();
+    wait(minutes(40)).await;
+    let scrape = story.scrape().await;
+    scrape.says("polyai_target_up", &[], 1.0);
+    story.agrees("hotel", &scrape);
 }

@@ -1,9 +1,10 @@
 //! Clocks that differ, and clocks that are stepped.
 
 use chrono::TimeDelta;
+use polyai_exporter::simulator::Call;
 
-use crate::support::calls::{mixed_calls, project};
-use crate::support::story::{given, wait};
+use crate::support::calls::{call, mixed_calls, project};
+use crate::support::story::{Story, given, wait};
 use crate::support::{dawn, minutes, seconds};
 
 /// The API's clock differs by so many seconds; calls happen in its time.
@@ -79,4 +80,92 @@ async fn a_clock_that_is_stepped_ahead_and_back_changes_no_number() {
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_stepped_back_and_ahead_changes_no_number() {
     counted_across_a_step_of(TimeDelta::hours(-1)).await;
+}
+
+/// Calls of 20 s that no list shows while they run; none runs while a poll asks, so the fresh pass alone can find them all.
+fn hidden_calls(minutes: u64) -> impl Iterator<Item = Call> {
+    (0..minutes).map(|n| call(&format!("CA{n:02}"), seconds(n * 60 + 5)).lasting(20).hidden_while_running())
+}
+
+/// A project of hidden calls, polled with rechecks or without, while and after its clocks are wrong.
+async fn counted_while(wrong: impl AsyncFn(&Story)) {
+    for recheck in [vec![minutes(5), minutes(20)], Vec::new()] {
+        let story = given([project("hotel").with_calls(hidden_calls(70))])
+            .polling(|polling| polling.recheck = recheck)
+            .begin()
+            .await;
+        wait(minutes(12)).await;
+        wrong(&story).await;
+        wait(minutes(10)).await;
+        let after = story.scrape().await;
+        after.says("polyai_target_up", &[], 1.0);
+        let watermark = after.value("polyai_target_watermark_timestamp_seconds", &[]);
+        let behind = story.now().timestamp_millis() as f64 / 1000.0 - watermark;
+        assert!((-2.0..=32.0).contains(&behind), "the watermark is {behind} s behind the API's time");
+        wait(minutes(60)).await;
+        story.agrees("hotel", &story.scrape().await);
+    }
+}
+
+const DAYS: TimeDelta = TimeDelta::days(3);
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_are_stamped_three_days_ahead_for_minutes_change_no_number() {
+    // Two minutes are not believed; a quarter of an hour is, and is taken back.
+    for length in [minutes(2), minutes(15)] {
+        counted_while(async |story: &Story| {
+            story.api().date_ahead(Some(DAYS));
+            wait(length).await;
+            story.api().date_ahead(Some(TimeDelta::zero()));
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_lives_three_days_ahead_for_two_minutes_changes_no_number() {
+    counted_while(async |story: &Story| {
+        story.api().skew(DAYS);
+        wait(minutes(2)).await;
+        story.api().skew(TimeDelta::zero());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_answers_have_no_date_a_clock_that_jumps_ahead_for_minutes_changes_no_number() {
+    for length in [minutes(2), minutes(15)] {
+        counted_while(async |story: &Story| {
+            story.api().date_ahead(None);
+            story.exporter.clock.jump(DAYS);
+            wait(length).await;
+            story.exporter.clock.jump(-DAYS);
+        })
+        .await;
+    }
+}
+
+/// A machine whose clock is wrong by so much starts for the very first time, without an anchor.
+async fn first_start_on_a_machine_that_is_ahead_by(step: TimeDelta) {
+    let before = (0..40).map(|n| call(&format!("OLD{n:02}"), seconds(n * 30)).lasting(20));
+    let after = (0..20).map(|n| call(&format!("NEW{n:02}"), minutes(31 + n)).lasting(30));
+    let story = given([project("hotel").with_calls(before.chain(after))])
+        .polling(|polling| polling.anchor = None)
+        .begin_at(minutes(30), step)
+        .await;
+    wait(minutes(40)).await;
+    let scrape = story.scrape().await;
+    assert_eq!(scrape.problems("hotel"), ["clock_skew"]);
+    assert_eq!(scrape.total("polyai_conversations_total", &[]), 20.0, "{step}");
+    story.agrees_since(dawn() + minutes(30), "hotel", &scrape, &[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_is_days_behind_at_its_first_start_counts_from_then_on() {
+    first_start_on_a_machine_that_is_ahead_by(-DAYS).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_is_days_ahead_at_its_first_start_counts_from_then_on() {
+    first_start_on_a_machine_that_is_ahead_by(DAYS).await;
 }

@@ -64,7 +64,13 @@ impl Files {
 
     fn load(&self) -> Result<Loaded, Problems> {
         let (file, env) = (self.path("polyai.yaml"), Default::default());
-        config::load_again(&Input { file: Some(&file), env: &env, listen: &[], web_config_file: None })
+        config::load_again(&Input {
+            file: Some(&file),
+            env: &env,
+            listen: &[],
+            web_config_file: None,
+            now: crate::support::dawn(),
+        })
     }
 }
 

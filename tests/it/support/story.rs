@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use polyai_exporter::app::{App, Ended, Reloads, Trigger};
 use polyai_exporter::clock::Clock;
 use polyai_exporter::config::{
@@ -72,6 +72,7 @@ impl Source {
                     env: &Default::default(),
                     listen: &[],
                     web_config_file: None,
+                    now: dawn(),
                 })
             }
         }
@@ -165,6 +166,20 @@ impl Given {
         }
         prepare(&simulator.control);
         let exporter = Exporter::start(&settings, Clock::starting_at(dawn())).await;
+        Story { simulator, exporter, settings, log, projects }
+    }
+
+    /// Starts the API, and the daemon so much later, on a machine whose clock is ahead by `step`.
+    pub(crate) async fn begin_at(self, later: Duration, step: TimeDelta) -> Story {
+        let log = Log::capture();
+        let Self { projects, mut settings } = self;
+        let world = World::of(projects.iter().cloned());
+        let simulator = Simulator::on_loopback(world, Clock::starting_at(dawn())).await.unwrap();
+        for target in &mut settings.targets {
+            target.base_url = simulator.base_url(target.key.region);
+        }
+        wait(later).await;
+        let exporter = Exporter::start(&settings, Clock::starting_at(simulator.control.now() + step)).await;
         Story { simulator, exporter, settings, log, projects }
     }
 }

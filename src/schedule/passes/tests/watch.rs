@@ -88,6 +88,12 @@ pub(super) struct Watch {
     pub(super) abandoned: Vec<(i64, ConversationId)>,
     pub(super) seen_open: BTreeSet<ConversationId>,
     pub(super) seen_finished: BTreeMap<ConversationId, Sight>,
+    /// They run, and the live list does not have them.
+    pub(super) unlisted: Vec<ConversationId>,
+    /// Windows that hold a start of one of these calls are not answered.
+    pub(super) poisoned: Vec<ConversationId>,
+    /// Polls in which something failed.
+    pub(super) failed_at: Vec<i64>,
 }
 
 impl Watch {
@@ -105,6 +111,9 @@ impl Watch {
             abandoned: Vec::new(),
             seen_open: BTreeSet::new(),
             seen_finished: BTreeMap::new(),
+            unlisted: Vec::new(),
+            poisoned: Vec::new(),
+            failed_at: Vec::new(),
         }
     }
 
@@ -120,6 +129,7 @@ impl Watch {
                 Filter::Finished => call.end <= now,
                 Filter::Any => true,
             })
+            .filter(|call| walk.purpose != Purpose::Live || !self.unlisted.contains(&call.id))
             .filter(|call| now < call.gone_from && !(call.hidden && now < call.end))
             .map(|call| call.conversation(now))
             .collect();
@@ -153,19 +163,37 @@ impl Watch {
 
     /// One poll, as the poller does it.
     pub(super) fn tick(&mut self, now: i64) {
-        let live = self.passes.live(at(now));
+        self.tick_under(now, now);
+    }
+
+    /// One poll at `now`, when the clock says `told`.
+    pub(super) fn tick_under(&mut self, told: i64, now: i64) {
+        let live = self.passes.live(at(told));
         let seen = self.answer(&live, now);
         self.first_finishes(&live, &seen);
-        let (mut tick, _) = self.passes.listed(&seen, at(now));
-        while let Some(walk) = self.passes.next(&mut tick, at(now)) {
+        self.passes.trust(at(told), at(told));
+        let (mut tick, _) = self.passes.listed(&seen, at(told));
+        while let Some(walk) = self.passes.next(&mut tick, at(told)) {
             assert!(self.asked.len() < 100_000, "it never comes to an end");
+            if self.is_poisoned(&walk) {
+                self.asked.push((now, walk.clone()));
+                self.failed_at.push(now);
+                self.passes.failed(&mut tick, &walk, at(told));
+                continue;
+            }
             let fresh_before = self.passes.fresh_mark().unwrap();
             let seen = self.answer(&walk, now);
-            let progress = self.passes.read(&walk, &seen, at(now));
+            let progress = self.passes.read(&walk, &seen, at(told));
             self.abandoned.extend(progress.abandoned.into_iter().map(|id| (now, id)));
             let finished = self.first_finishes(&walk, &seen);
-            self.passes.learn(&finished, fresh_before, at(now));
+            self.passes.learn(&finished, fresh_before, at(told));
         }
+    }
+
+    fn is_poisoned(&self, walk: &Walk) -> bool {
+        let poisoned = self.calls.iter().filter(|call| self.poisoned.contains(&call.id));
+        let Window { from: Some(from), to: Some(to) } = walk.window else { return false };
+        poisoned.map(|call| at(call.start)).any(|start| from <= start && start <= to)
     }
 
     /// Polls from `from` up to and with `to`.
