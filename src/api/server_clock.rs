@@ -4,8 +4,9 @@
 //! step of the clock on the wall does not matter. The header was written somewhere between question and answer, so only what
 //! lies outside of that is a difference, and, as it has whole seconds, a small one is none. A small step counts when a second
 //! answer confirms it. No clock gains hours from one moment to the next: a large step counts when every answer of some minutes
-//! has told it, be it the very first, because odd answers (a cache, one bad node, a proxy with its own clock) must not move
-//! the windows. Where answers bring no `Date`, the clock on the wall is heard in its place. Pure.
+//! has told it, because odd answers (a cache, one bad node, a proxy with its own clock) must not move the windows. At first, when
+//! nothing is known but this machine's clock, a second answer suffices for that too. Where answers bring no `Date`, the clock on
+//! the wall is heard in its place. Pure.
 
 use std::time::Duration;
 
@@ -114,7 +115,7 @@ impl ServerClock {
         doubt.offset = if is_ahead { doubt.offset.min(told) } else { doubt.offset.max(told) };
         let is_small = (doubt.offset - self.offset).abs() <= SMALL;
         let is_agreed = at.saturating_duration_since(doubt.since) >= AGREEMENT;
-        if doubt.answers >= 2 && (is_small || is_agreed) {
+        if doubt.answers >= 2 && (is_small || is_agreed || !self.is_confirmed) {
             *self = Self { offset: doubt.offset, is_confirmed: true, doubt: None, ..self.clone() };
         } else {
             self.doubt = Some(doubt);

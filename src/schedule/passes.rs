@@ -129,7 +129,7 @@ impl Passes {
     }
 
     /// The time at the API is known for certain to be `now`, and was `first_answer` when it answered for the first time. At the
-    /// very first start counting begins there. Marks that lie in the future come from a clock that was ahead: they go back to
+    /// very first start counting begins there, and again if that turns out to lie in the future. Marks that lie in the future come from a clock that was ahead: they go back to
     /// where they stood before, since nothing is known of what has started meanwhile.
     pub fn trust(&mut self, now: Moment, first_answer: Moment) {
         let Some(marks) = &mut self.marks else {
@@ -139,6 +139,11 @@ impl Passes {
             return;
         };
         let latest = now + overlap::LEAST;
+        if self.policy.anchor.is_none() && marks.anchor > latest {
+            // Nothing can have counted.
+            self.begin(first_answer - self.policy.initial_lookback);
+            return;
+        }
         let before = self.course.before_reading_beyond(latest);
         let is_blind = before.as_ref().map_or(marks.fresh, |before| before.fresh.min(marks.fresh)) > latest;
         if let Some(before) = &before {

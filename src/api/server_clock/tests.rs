@@ -74,9 +74,21 @@ fn a_small_step_counts_at_the_second_answer() {
 }
 
 #[test]
+fn at_first_the_second_answer_sets_the_clock_however_far() {
+    for offset in [-300, 300, -3 * DAY, 21 * DAY] {
+        let mut scene = Scene::new();
+        scene.answers(offset, 1);
+        assert_eq!((scene.offset(), scene.clock.is_certain()), (offset.min(0), false), "{offset}");
+        scene.answers(offset, 1);
+        assert_eq!((scene.offset(), scene.clock.is_certain()), (offset, true), "{offset}");
+    }
+}
+
+#[test]
 fn a_large_step_counts_after_minutes_and_until_then_the_earlier_time_holds() {
     for offset in [-300, 300, -3 * DAY, 3 * DAY, 21 * DAY] {
         let mut scene = Scene::new();
+        scene.answers(0, 1);
         scene.answers(offset, 10);
         assert_eq!((scene.offset(), scene.clock.is_certain()), (offset.min(0), false), "{offset}");
         scene.answers(offset, 1);
@@ -103,6 +115,7 @@ fn odd_answers_move_nothing() {
 #[test]
 fn of_answers_that_differ_the_smallest_step_is_followed() {
     let mut scene = Scene::new();
+    scene.answers(0, 1);
     (0..6).for_each(|_| {
         scene.answers(600, 1);
         scene.answers(300, 1);

@@ -97,6 +97,17 @@ fn counting_begins_when_the_time_is_known_and_then_from_the_first_answer() {
 }
 
 #[test]
+fn where_the_first_answers_came_from_a_clock_that_was_ahead_counting_begins_again() {
+    let mut watch = Watch::over(Vec::new());
+    watch.passes.trust(at(3 * DAY), at(3 * DAY));
+    assert_eq!(watch.passes.anchor(), Some(at(3 * DAY)));
+    watch.passes.trust(at(10 * MINUTE), at(7));
+    assert_eq!(watch.passes.anchor(), Some(at(7)));
+    watch.passes.trust(at(11 * MINUTE), at(8));
+    assert_eq!(watch.passes.anchor(), Some(at(7)), "what has come stays");
+}
+
+#[test]
 fn an_anchor_that_has_not_come_yet_is_not_kept() {
     let policy = Policy { anchor: Some(at(HOUR)), ..policy() };
     let mut watch = Watch::resumed(policy, Vec::new(), Resume::default());
