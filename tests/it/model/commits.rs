@@ -154,8 +154,8 @@ impl Instance<'_> {
     }
 
     fn nothing_counts_too_early(&self) {
-        if self.plan.steps_back {
-            // With the clock back where it belongs, what began meanwhile seems to have waited long.
+        if self.plan.steps_back || self.plan.steps_ahead {
+            // With the clock where it belongs again, what began meanwhile seems to have waited long, or begins to wait anew.
             return;
         }
         for (patience, shown) in self.patience.iter().zip(&self.shown) {
