@@ -41,6 +41,12 @@ fn is_usable(port: &Port) -> bool {
     family.series[0].value == Value::Gauge(1.0)
 }
 
+/// Whether it is known when the certificate in force ends to be valid.
+fn knows_its_end(port: &Port) -> bool {
+    let name = "polyai_exporter_web_certificate_expiry_timestamp_seconds";
+    port.stats.gather().iter().any(|family| family.head.name == name && family.series.len() == 1)
+}
+
 async fn until(what: &str, good: impl Fn() -> bool) {
     let began = Instant::now();
     while !good() {
@@ -145,6 +151,9 @@ async fn a_mounted_secret_is_exchanged_by_its_folder() {
     assert_eq!(shown(&scene, &port).await, der(&old));
     link("second", &new);
     until_shown(&scene, &port, &new).await;
+    until("the end of its validity is known", || knows_its_end(&port)).await;
+    scene.write("web.yml", "");
+    until("without TLS there is none", || !knows_its_end(&port)).await;
 }
 
 #[tokio::test]

@@ -92,6 +92,8 @@ async fn curl_is_let_in_with_its_certificate_and_its_password_alone() {
 
     let scraped = curl(&[&mine[..], &password, &[&metrics]].concat()).await;
     assert!(scraped.stdout.contains("polyai_exporter_build_info{"), "{scraped:?}");
+    let expiry = "polyai_exporter_web_certificate_expiry_timestamp_seconds 67090118400";
+    assert!(scraped.stdout.contains(expiry), "4096-01-01: {scraped:?}");
     for (version, said) in [("--http2", "2 200"), ("--http1.1", "1.1 200")] {
         assert_eq!(curl(&[&mine[..], &password, &status, &[version, &metrics]].concat()).await.stdout, said);
     }
