@@ -274,14 +274,15 @@ fn facts(record: &wire::Conversation<'_>, started_at: Moment) -> Facts {
 }
 
 /// As many characters as a label has at most: these are names, and a text of any length could be sent as one.
-const MOST_NAME_CHARS: usize = 128;
+pub(crate) const MOST_NAME_CHARS: usize = 128;
 
 fn named(text: &str) -> Option<Box<str>> {
     let text = text.trim();
     (!text.is_empty()).then(|| cut(text, MOST_NAME_CHARS).into())
 }
 
-fn cut(text: &str, most_chars: usize) -> &str {
+/// The first `most_chars` characters of `text`.
+pub(crate) fn cut(text: &str, most_chars: usize) -> &str {
     text.char_indices().nth(most_chars).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 

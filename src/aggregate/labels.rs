@@ -1,20 +1,17 @@
 //! The label values of a conversation, and the cap on how many there may be.
 //!
-//! Owns: normalising and folding. Never: ids, numbers, or free text as a value; only `channel`, the variant, and the
-//! handoff's reason and destination ever become labels.
+//! Owns: normalising and folding. Never: another field as a value than `channel`, the variant, and the handoff's reason and
+//! destination, in which `conversation` has masked telephone numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use crate::config::Dimension;
-use crate::conversation::Facts;
+use crate::conversation::{Facts, MOST_NAME_CHARS, cut};
 
 /// What folded values are called.
 pub const OTHER: &str = "other";
-
-/// Values longer than this are cut: a label is a name, not a text.
-const MOST_CHARS: usize = 128;
 
 /// The values of the optional dimensions, in their configured order.
 pub type Dimensions = Arc<[Arc<str>]>;
@@ -65,7 +62,7 @@ impl LabelCap {
 
     /// The value to use for `value`: itself if it is known or there is room, else [`OTHER`].
     pub fn admit(&mut self, label: &'static str, value: &str) -> Admitted {
-        let value = cut(value);
+        let value = cut(value, MOST_NAME_CHARS);
         let known = self.known.entry(label).or_default();
         if let Some(value) = known.get(value) {
             return Admitted { value: value.clone(), folded: false };
@@ -91,13 +88,6 @@ impl LabelCap {
     pub fn values(&mut self, dimensions: &[Dimension], facts: &Facts) -> Dimensions {
         let raw = raw_values(dimensions, facts).into_iter();
         raw.map(|(dimension, value)| self.admit(dimension.as_str(), value).value).collect()
-    }
-}
-
-fn cut(value: &str) -> &str {
-    match value.char_indices().nth(MOST_CHARS) {
-        Some((end, _)) => value.get(..end).unwrap_or(value),
-        None => value,
     }
 }
 
@@ -139,6 +129,6 @@ mod tests {
     #[test]
     fn an_essay_is_cut_to_a_name() {
         let mut cap = LabelCap::new(NonZeroUsize::new(9).unwrap());
-        assert_eq!(cap.admit("reason", &"é".repeat(500)).value.chars().count(), MOST_CHARS);
+        assert_eq!(cap.admit("reason", &"é".repeat(500)).value.chars().count(), MOST_NAME_CHARS);
     }
 }

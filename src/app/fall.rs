@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::events::Events;
 use crate::moment::Moment;
 use crate::problem::Problem;
-use crate::recorder::task::Handle;
+use crate::recorder::task::{Handle, Stopped};
 use crate::recorder::{Status, TargetIndex};
 use crate::schedule::Poller;
 use crate::schedule::poller::Tried;
@@ -71,7 +71,7 @@ impl Attendant {
         }
     }
 
-    async fn down(&self, status: Status) -> Result<(), crate::recorder::task::Stopped> {
+    async fn down(&self, status: Status) -> Result<(), Stopped> {
         self.recorder.note(status).await?;
         tokio::time::sleep(LEFT_ALONE).await;
         Ok(())

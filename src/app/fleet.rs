@@ -173,9 +173,8 @@ impl Fleet {
     /// # Errors
     /// When the program stops meanwhile.
     pub(super) async fn revive(&mut self, fallen: &Fallen) -> Result<(), TurnError> {
-        let is_the_one = |running: &mut Running| running.task.id() == fallen.task;
         // A reload may have been faster.
-        if self.running.get_mut(&fallen.target).is_none_or(|running| !is_the_one(running)) {
+        if self.running.get(&fallen.target).is_none_or(|running| running.task.id() != fallen.task) {
             return Ok(());
         }
         self.end(std::slice::from_ref(&fallen.target)).await;

@@ -157,20 +157,24 @@ impl Given {
 
     /// The same; `prepare` is given the levers of the API before the daemon's first poll.
     pub(crate) async fn begin_with(self, prepare: impl FnOnce(&Control)) -> Story {
-        let log = Log::capture();
-        let Self { projects, mut settings } = self;
-        let world = World::of(projects.iter().cloned());
-        let simulator = Simulator::on_loopback(world, Clock::starting_at(dawn())).await.unwrap();
-        for target in &mut settings.targets {
-            target.base_url = simulator.base_url(target.key.region);
-        }
-        prepare(&simulator.control);
-        let exporter = Exporter::start(&settings, Clock::starting_at(dawn())).await;
-        Story { simulator, exporter, settings, log, projects }
+        self.begin_after(async |api| {
+            prepare(api);
+            dawn()
+        })
+        .await
     }
 
     /// Starts the API, and the daemon so much later, on a machine whose clock is ahead by `step`.
     pub(crate) async fn begin_at(self, later: Duration, step: TimeDelta) -> Story {
+        self.begin_after(async |api| {
+            wait(later).await;
+            api.now() + step
+        })
+        .await
+    }
+
+    /// Starts the API, and the daemon after `prepare`, on a machine whose clock shows what that answers.
+    async fn begin_after(self, prepare: impl AsyncFnOnce(&Control) -> DateTime<Utc>) -> Story {
         let log = Log::capture();
         let Self { projects, mut settings } = self;
         let world = World::of(projects.iter().cloned());
@@ -178,8 +182,8 @@ impl Given {
         for target in &mut settings.targets {
             target.base_url = simulator.base_url(target.key.region);
         }
-        wait(later).await;
-        let exporter = Exporter::start(&settings, Clock::starting_at(simulator.control.now() + step)).await;
+        let shown = prepare(&simulator.control).await;
+        let exporter = Exporter::start(&settings, Clock::starting_at(shown)).await;
         Story { simulator, exporter, settings, log, projects }
     }
 }
