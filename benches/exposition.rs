@@ -22,15 +22,16 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use polyai_exporter::aggregate::catalogue::TARGET_LABELS;
 use polyai_exporter::aggregate::{
-    Change, ExemplarId, Kind, Layout, Metric, SeriesKey, TargetSeries, Value, Witness, catalogue,
+    ExemplarId, ExemplarSource, Kind, Metric, SeriesKey, SeriesOp, SeriesSchema, TargetSeries, Value,
+    catalogue,
 };
 use polyai_exporter::config::Metrics;
-use polyai_exporter::conversation::Micros;
+use polyai_exporter::conversation::Amount;
 use polyai_exporter::exposition::Format;
-use polyai_exporter::exposition::board::{Board, Shown};
-use polyai_exporter::exposition::page::Coding;
-use polyai_exporter::moment::Moment;
-use polyai_exporter::recorder::Generation;
+use polyai_exporter::exposition::board::{ExpositionCache, FormatOptions};
+use polyai_exporter::exposition::page::ContentEncoding;
+use polyai_exporter::moment::Timestamp;
+use polyai_exporter::recorder::Snapshot;
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -38,8 +39,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-const START: Moment = Moment::from_millis(1_790_000_000_000);
-const SHOWN: Shown = Shown { native_histograms: true, openmetrics_created: false };
+const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+const SHOWN: FormatOptions = FormatOptions { native_histograms: true, openmetrics_created: false };
 
 fn main() {
     for lines in [1_000, 10_000, 100_000] {
@@ -73,27 +74,29 @@ fn measure(lines: usize) {
     }
 
     for format in Format::ALL {
-        for coding in Coding::ALL {
+        for coding in ContentEncoding::ALL {
             let peer = match coding {
-                Coding::Identity => peer_plain,
-                Coding::Gzip | Coding::Zstd => peer_gzip[1],
+                ContentEncoding::Identity => peer_plain,
+                ContentEncoding::Gzip | ContentEncoding::Zstd => peer_gzip[1],
             };
-            let bytes = Board::new(SHOWN).make(format, coding, &world, START, Vec::new).unwrap().len();
-            let first = best(|| Board::new(SHOWN).make(format, coding, &world, START, Vec::new).unwrap());
+            let bytes =
+                ExpositionCache::new(SHOWN).render(format, coding, &world, START, Vec::new).unwrap().len();
+            let first =
+                best(|| ExpositionCache::new(SHOWN).render(format, coding, &world, START, Vec::new).unwrap());
 
-            let board = Board::new(SHOWN);
+            let board = ExpositionCache::new(SHOWN);
             let mut now = world.clone();
-            board.make(format, coding, &now, START, Vec::new).unwrap();
+            board.render(format, coding, &now, START, Vec::new).unwrap();
             let targets = now.targets.len();
             let all = best_of(20, || {
                 (0..targets).for_each(|target| call(&mut now, target, 3.3));
-                timed(|| board.make(format, coding, &now, START, Vec::new).unwrap())
+                timed(|| board.render(format, coding, &now, START, Vec::new).unwrap())
             });
             let mut next = 0;
             let one = best_of(200, || {
                 next = (next + 7) % targets;
                 call(&mut now, next, 3.3);
-                timed(|| board.make(format, coding, &now, START, Vec::new).unwrap())
+                timed(|| board.render(format, coding, &now, START, Vec::new).unwrap())
             });
             let warm = best_of(200, || {
                 timed(|| {
@@ -116,16 +119,16 @@ fn measure(lines: usize) {
 }
 
 /// So many targets, each with every metric that a voice channel has.
-fn generation(targets: usize) -> Generation {
+fn generation(targets: usize) -> Snapshot {
     let target = |index| {
         let project = format!("project-{index:04}");
         let key = TargetKey { project, region: Region::Us1, client_env: ClientEnv::Live };
         (Arc::new(key), Arc::new(TargetSeries::default()))
     };
-    let mut generation = Generation {
+    let mut generation = Snapshot {
         number: 0,
         targets: (0..targets).map(target).collect(),
-        layout: Some(Arc::new(Layout::new(&Metrics::default()))),
+        layout: Some(Arc::new(SeriesSchema::new(&Metrics::default()))),
         state_bytes: 0,
     };
     for target in 0..targets {
@@ -137,13 +140,13 @@ fn generation(targets: usize) -> Generation {
 }
 
 /// A conversation counts: every series of the target moves.
-fn call(generation: &mut Generation, target: usize, seconds: f64) {
+fn call(generation: &mut Snapshot, target: usize, seconds: f64) {
     generation.number += 1;
     let number = generation.number;
     let layout = generation.layout.clone().unwrap();
     let series = Arc::make_mut(&mut generation.targets[target].1);
     let id = ExemplarId::new(&format!("CA7f3d8a52c1e94b06a7d2f0{number:010}")).unwrap();
-    let at = Moment::from_millis(START.millis() + i64::try_from(number).unwrap());
+    let at = Timestamp::from_millis(START.millis() + i64::try_from(number).unwrap());
     for definition in &catalogue::CATALOGUE {
         let labels = layout.label_names(definition.metric);
         let values: Arc<[Arc<str>]> = labels.iter().map(|name| value_of(name)).collect();
@@ -151,11 +154,13 @@ fn call(generation: &mut Generation, target: usize, seconds: f64) {
             Kind::Gauge => series.set(definition.metric, &values, seconds, START),
             Kind::Counter | Kind::Histogram(_) => {
                 let change = match definition.kind {
-                    Kind::Counter => Change::Add(1),
-                    Kind::Gauge | Kind::Histogram(_) => Change::Observe(Micros::from_units(seconds).unwrap()),
+                    Kind::Counter => SeriesOp::Add(1),
+                    Kind::Gauge | Kind::Histogram(_) => {
+                        SeriesOp::Observe(Amount::from_units(seconds).unwrap())
+                    }
                 };
                 let key = SeriesKey { metric: definition.metric, values };
-                series.apply(&key, change, Some(Witness { id: &id, at }), &layout, START);
+                series.apply(&key, change, Some(ExemplarSource { id: &id, at }), &layout, START);
             }
         }
     }
@@ -169,15 +174,17 @@ fn value_of(label: &str) -> Arc<str> {
     }
 }
 
-fn text_lines(generation: &Generation) -> usize {
-    let page = Board::new(SHOWN).make(Format::Text, Coding::Identity, generation, START, Vec::new).unwrap();
+fn text_lines(generation: &Snapshot) -> usize {
+    let page = ExpositionCache::new(SHOWN)
+        .render(Format::Text, ContentEncoding::Identity, generation, START, Vec::new)
+        .unwrap();
     page.to_bytes().split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#').count()
 }
 
 type Labels = Vec<(String, String)>;
 
 /// The same series in the registry of the official library.
-fn registry(generation: &Generation) -> Registry {
+fn registry(generation: &Snapshot) -> Registry {
     let layout = generation.layout.as_ref().unwrap();
     let mut registry = Registry::default();
     let mut of_metric: BTreeMap<Metric, Vec<(Labels, &Value)>> = BTreeMap::new();

@@ -23,43 +23,43 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub use asks::{Reloads, Trigger};
-pub use reload::{Attempt, Configuration, InForce, Load};
+pub use asks::{ReloadHandle, ReloadTrigger};
+pub use reload::{ActiveConfig, ConfigLoader, Configuration, ReloadAttempt};
 
 use crate::api::client::ClientError;
 use crate::clock::Clock;
-use crate::config::{Loaded, Problems, Settings};
+use crate::config::{ConfigErrors, LoadedConfig, Settings};
 use crate::events::Events;
 use crate::ledger::store::{Store, StoreError};
-use crate::moment::Moment;
-use crate::recorder::task::{Published, Task};
-use crate::recorder::{Recorder, Resume};
-use crate::selfstats::{BuildInfo, SelfStats};
+use crate::moment::Timestamp;
+use crate::recorder::task::{RecorderTask, SnapshotCell};
+use crate::recorder::{PollerCheckpoint, Recorder};
+use crate::selfstats::{BuildInfo, ExporterMetrics};
 use crate::server::{BindError, Limits, Routes, Server};
 use crate::status::Journals;
-use crate::web::{Prepared, Web};
-use desk::Desk;
-use fleet::{Fleet, Surroundings};
-use port::{Port, Watching};
+use crate::web::{LoadedWebConfig, WebConfig};
+use desk::StatusProvider;
+use fleet::{PollerContext, PollerSet};
+use port::{HttpTasks, WebConfigWatch};
 use ready::Ready;
 use reload::Reloader;
-use scrape::Scrape;
+use scrape::MetricsProvider;
 use watch::Watch;
 
 /// How long pollers and the last commit may take to stop.
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The daemon, built and bound, not yet running.
 pub struct App {
     server: Server,
     routes: Routes,
-    watching: Watching,
-    recorder: Task,
+    watching: WebConfigWatch,
+    recorder: RecorderTask,
     reloader: Reloader,
-    reloads: Reloads,
-    resumes: Vec<Resume>,
-    published: Published,
-    desk: Arc<Desk>,
+    reloads: ReloadHandle,
+    resumes: Vec<PollerCheckpoint>,
+    published: SnapshotCell,
+    desk: Arc<StatusProvider>,
 }
 
 /// Why the daemon cannot start.
@@ -76,12 +76,12 @@ pub enum BuildError {
     Client(#[from] ClientError),
     /// The web configuration.
     #[error("{0}")]
-    Web(Problems),
+    Web(ConfigErrors),
 }
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum ShutdownOutcome {
     /// Everything stopped in order, and the state holds all that was counted.
     Orderly,
     /// Something did not stop in time, the last commit failed, or the port fell; what was not committed is read again at the
@@ -108,45 +108,46 @@ impl App {
         clock: Clock,
         open: impl FnOnce() -> Result<Store, StoreError> + Send + 'static,
     ) -> Result<Self, BuildError> {
-        let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(clock.now()));
+        let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(clock.now()));
         let events = Events::new(stats.clone());
         let (recorder, resumes) = load(settings, &clock, open).await?;
         let web = open_web(settings, &clock).await?;
         stats.web_config_in_force(web.certificate_expiry());
         let server = Server::bind(&settings.server.listen, Limits::default(), events.clone()).await?;
-        let (task, handle, published) = Task::new(recorder, events.clone(), stats.clone());
+        let (task, handle, published) = RecorderTask::new(recorder, events.clone(), stats.clone());
         let journals = Journals::default();
-        let around = Surroundings {
+        let around = PollerContext {
             clock: clock.clone(),
             stats: stats.clone(),
             events: events.clone(),
             recorder: handle,
             journals: journals.clone(),
         };
-        let fleet = Fleet::equip(Arc::new(settings.clone()), around)?;
+        let fleet = PollerSet::new(Arc::new(settings.clone()), around)?;
         stats.config_loaded(clock.now());
         let shown = derive::shown(settings);
-        let scrape = Arc::new(Scrape::new(published.clone(), stats.clone(), shown, clock.clone()));
-        let ready = Arc::new(Ready(fleet.roll()));
-        let watching = Watching { web: web.clone(), events: events.clone(), clock: clock.clone() };
+        let scrape = Arc::new(MetricsProvider::new(published.clone(), stats.clone(), shown, clock.clone()));
+        let ready = Arc::new(Ready(fleet.readiness()));
+        let watching = WebConfigWatch { web: web.clone(), events: events.clone(), clock: clock.clone() };
         let (reloader, reloads) = Reloader::new(fleet, scrape.clone(), web, clock.clone(), stats, events);
         let addresses = server.addresses().map(ToString::to_string).collect();
         let configuration = reloader.configuration();
-        let desk = Arc::new(Desk::new(published.clone(), journals, configuration, clock, addresses));
-        let routes = Routes::new(scrape, ready).receiving(desk.clone());
+        let desk =
+            Arc::new(StatusProvider::new(published.clone(), journals, configuration, clock, addresses));
+        let routes = Routes::new(scrape, ready).with_status(desk.clone());
         Ok(Self { server, routes, watching, recorder: task, reloader, reloads, resumes, published, desk })
     }
 
     /// Lets the configuration, which was `loaded` before, be read again with `load`: when somebody asks for it, and, with
     /// `watch`, when a look at its files, as often as that says, finds another content.
-    pub fn reloading(mut self, loaded: &Loaded, load: Load, watch: Option<Duration>) -> Self {
-        self.reloader.read_again(loaded, load, Watch::every(watch));
-        self.routes = self.routes.reloading(Arc::new(self.reloads.clone()));
+    pub fn with_reload(mut self, loaded: &LoadedConfig, load: ConfigLoader, watch: Option<Duration>) -> Self {
+        self.reloader.set_source(loaded, load, Watch::new(watch));
+        self.routes = self.routes.with_reload(Arc::new(self.reloads.clone()));
         self
     }
 
     /// The way to have the configuration read again.
-    pub fn reloads(&self) -> Reloads {
+    pub fn reloads(&self) -> ReloadHandle {
         self.reloads.clone()
     }
 
@@ -161,40 +162,40 @@ impl App {
     }
 
     /// What it serves, for those in the same process.
-    pub fn published(&self) -> Published {
+    pub fn published(&self) -> SnapshotCell {
         self.published.clone()
     }
 
     /// Runs until `stop`; then pollers stop, what they handed over is committed, and open scrapes are answered. Should the port or
     /// the recorder fall, it stops as well: a daemon that nobody can ask, or that counts nothing, is better started anew.
-    pub async fn run(self, stop: CancellationToken) -> Ended {
+    pub async fn run(self, stop: CancellationToken) -> ShutdownOutcome {
         let Self { server, routes, watching, recorder, mut reloader, resumes, desk, .. } = self;
         info!(targets = resumes.len(), "polling");
         let give_up = CancellationToken::new();
         reloader.fleet.start(resumes);
         let mut recorder = tokio::spawn(recorder.run(give_up.clone()));
-        let mut port = Port::open(server, routes, watching);
+        let mut port = HttpTasks::spawn(server, routes, watching);
 
-        let (mut early, mut port_fell) = (None, false);
+        let (mut recorder_exit, mut port_fell) = (None, false);
         tokio::select! {
             () = stop.cancelled() => {}
             // It ends by itself only when it cannot go on.
-            outcome = &mut recorder => early = Some(outcome),
-            part = port.fallen() => {
+            outcome = &mut recorder => recorder_exit = Some(outcome),
+            part = port.task_exited() => {
                 error!(part, "the port is no longer served as it should be; ending, so that it is started anew");
                 port_fell = true;
             }
-            () = reloader.attend() => {}
-            () = desk.attend() => {}
+            () = reloader.run() => {}
+            () = desk.run() => {}
         }
-        let left = reloader.into_fleet().stop(STOP_DEADLINE).await.left;
-        let committed = match early {
+        let left = reloader.into_fleet().stop(SHUTDOWN_TIMEOUT).await.remaining;
+        let committed = match recorder_exit {
             Some(outcome) => Some(outcome),
-            None => tokio::time::timeout(STOP_DEADLINE, async {
+            None => tokio::time::timeout(SHUTDOWN_TIMEOUT, async {
                 // Without pollers the recorder commits what it has and ends; on a broken disk it must be told.
                 tokio::select! {
                     outcome = &mut recorder => outcome,
-                    () = tokio::time::sleep(STOP_DEADLINE / 2) => {
+                    () = tokio::time::sleep(SHUTDOWN_TIMEOUT / 2) => {
                         give_up.cancel();
                         recorder.await
                     }
@@ -207,33 +208,33 @@ impl App {
         match committed {
             Some(Ok(Ok(()))) if left == 0 && port_fell => {
                 warn!(connections_left, "stopped without a port; all that was counted is in the state");
-                Ended::Cut
+                ShutdownOutcome::Cut
             }
             Some(Ok(Ok(()))) if left == 0 => {
                 info!(connections_left, "stopped; all that was counted is in the state");
-                Ended::Orderly
+                ShutdownOutcome::Orderly
             }
             Some(Ok(Err(error))) => {
                 warn!(%error, "stopped without the last commit; its stretch is read again at the next start");
-                Ended::Cut
+                ShutdownOutcome::Cut
             }
             Some(Ok(Ok(())) | Err(_)) | None => {
                 warn!(tasks_left = left, "stopped with work left; it is read again at the next start");
-                Ended::Cut
+                ShutdownOutcome::Cut
             }
         }
     }
 }
 
-async fn open_web(settings: &Settings, clock: &Clock) -> Result<Web, BuildError> {
+async fn open_web(settings: &Settings, clock: &Clock) -> Result<WebConfig, BuildError> {
     let (file, now) = (settings.server.web_config_file.clone(), clock.now());
-    match tokio::task::spawn_blocking(move || Prepared::read(file.as_deref(), now)).await {
+    match tokio::task::spawn_blocking(move || LoadedWebConfig::read(file.as_deref(), now)).await {
         Ok(prepared) => {
             let prepared = prepared.map_err(BuildError::Web)?;
             for warning in prepared.warnings() {
                 warn!(%warning, "web configuration");
             }
-            Ok(Web::new(prepared))
+            Ok(WebConfig::new(prepared))
         }
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
@@ -243,9 +244,9 @@ async fn load(
     settings: &Settings,
     clock: &Clock,
     open: impl FnOnce() -> Result<Store, StoreError> + Send + 'static,
-) -> Result<(Recorder, Vec<Resume>), StoreError> {
+) -> Result<(Recorder, Vec<PollerCheckpoint>), StoreError> {
     let (counting, setups) = (derive::counting(settings), derive::setups(settings));
-    let now = Moment::from(clock.now());
+    let now = Timestamp::from(clock.now());
     let loading = tokio::task::spawn_blocking(move || Recorder::load(open()?, &setups, counting, now));
     match loading.await {
         Ok(outcome) => outcome,

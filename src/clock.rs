@@ -22,14 +22,14 @@ enum Source {
         jump_ms: Arc<AtomicI64>,
     },
     /// Stands still but for its jumps.
-    Standing {
+    Fixed {
         now_ms: Arc<AtomicI64>,
     },
 }
 
 /// One look at both clocks of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct ClockReading {
     /// The clock on the wall, which may be wrong and may be stepped.
     pub wall: DateTime<Utc>,
     /// The one that only tells how much time has passed, and stands still while the machine sleeps.
@@ -43,14 +43,14 @@ impl Clock {
     }
 
     /// A clock that shows `origin` now and from here on advances with the runtime's timer.
-    pub fn starting_at(origin: DateTime<Utc>) -> Self {
+    pub fn virtual_from(origin: DateTime<Utc>) -> Self {
         Self(Source::Virtual { origin, started: Instant::now(), jump_ms: Arc::default() })
     }
 
-    /// A clock that shows `origin` until it is moved by [`jump`](Self::jump): for time that is lived through faster than it
+    /// A clock that shows `origin` until it is moved by [`step`](Self::step): for time that is lived through faster than it
     /// passes. Whole milliseconds.
-    pub fn standing_at(origin: DateTime<Utc>) -> Self {
-        Self(Source::Standing { now_ms: Arc::new(AtomicI64::new(origin.timestamp_millis())) })
+    pub fn fixed(origin: DateTime<Utc>) -> Self {
+        Self(Source::Fixed { now_ms: Arc::new(AtomicI64::new(origin.timestamp_millis())) })
     }
 
     /// The wall-clock time.
@@ -62,21 +62,21 @@ impl Clock {
                 let elapsed = TimeDelta::from_std(started.elapsed()).unwrap_or(TimeDelta::MAX);
                 *origin + elapsed + TimeDelta::milliseconds(jump_ms.load(Ordering::Relaxed))
             }
-            Source::Standing { now_ms } => DateTime::from_timestamp_millis(now_ms.load(Ordering::Relaxed))
+            Source::Fixed { now_ms } => DateTime::from_timestamp_millis(now_ms.load(Ordering::Relaxed))
                 .unwrap_or(DateTime::UNIX_EPOCH),
         }
     }
 
     /// The wall-clock time, and where the steady clock stands.
-    pub fn look(&self) -> Look {
-        Look { wall: self.now(), steady: Instant::now() }
+    pub fn read(&self) -> ClockReading {
+        ClockReading { wall: self.now(), steady: Instant::now() }
     }
 
     /// Steps a virtual or standing clock by `step`, as an operator or NTP would; the system clock is left alone.
-    pub fn jump(&self, step: TimeDelta) {
+    pub fn step(&self, step: TimeDelta) {
         match &self.0 {
             Source::System => {}
-            Source::Virtual { jump_ms: shown, .. } | Source::Standing { now_ms: shown } => {
+            Source::Virtual { jump_ms: shown, .. } | Source::Fixed { now_ms: shown } => {
                 shown.fetch_add(step.num_milliseconds(), Ordering::Relaxed);
             }
         }

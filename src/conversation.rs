@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::api::wire;
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 
 /// The full id of a conversation (`id`), opaque. Identity is a target and this.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,26 +52,26 @@ pub struct Conversation {
     /// `id`
     pub id: ConversationId,
     /// Everything else.
-    pub facts: Facts,
+    pub facts: ConversationData,
 }
 
 /// What is known of a conversation at one sight of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
+pub struct ConversationData {
     /// `started_at`
-    pub started_at: Moment,
+    pub started_at: Timestamp,
     /// `in_progress`; a record without it is finished.
-    pub phase: Phase,
+    pub phase: ConversationState,
     /// `channel`; none when absent or empty.
     pub channel: Option<Box<str>>,
     /// `variant_name`, else `variant_id`; none when both are absent or empty.
     pub variant: Option<Box<str>>,
     /// `total_duration`
-    pub duration: Option<Micros>,
+    pub duration: Option<Amount>,
     /// `polyai_duration`
-    pub agent_duration: Option<Micros>,
+    pub agent_duration: Option<Amount>,
     /// The latest time on any turn.
-    pub last_turn_at: Option<Moment>,
+    pub last_turn_at: Option<Timestamp>,
     /// The larger of `num_turns` and the length of `turns`; none when the record has neither.
     pub turns: Option<u32>,
     /// The larger of `num_ood` and the flags on the turns.
@@ -83,9 +83,9 @@ pub struct Facts {
     /// `handoff`, with its reason and destination.
     pub handoff: Option<Handoff>,
     /// `latency` of the first turn, if nothing was said to the agent before it.
-    pub greeting: Option<Reply>,
+    pub greeting: Option<TurnLatency>,
     /// `latency` of every other turn that has one.
-    pub replies: Box<[Reply]>,
+    pub replies: Box<[TurnLatency]>,
     /// Whether the turns that are counted can be seen.
     pub transcript: Transcript,
     /// Whether the record carried more than the four fields of a restricted key.
@@ -94,7 +94,7 @@ pub struct Facts {
 
 /// Whether a conversation may still change in every way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Phase {
+pub enum ConversationState {
     /// `in_progress: true`
     Running,
     /// `in_progress: false`, or no such field.
@@ -112,11 +112,11 @@ pub struct Handoff {
 
 /// The latency of one turn and when the agent spoke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reply {
+pub struct TurnLatency {
     /// `latency`
-    pub latency: Micros,
+    pub latency: Amount,
     /// `agent_response_datetime`, else `user_input_datetime`.
-    pub at: Option<Moment>,
+    pub at: Option<Timestamp>,
 }
 
 /// What is visible of the turns.
@@ -133,11 +133,11 @@ pub enum Transcript {
 /// An amount in millionths of its unit (seconds, or one). Whole numbers, so that sums are exact and do not depend on the
 /// order of addition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-pub struct Micros(pub u64);
+pub struct Amount(pub u64);
 
-impl Micros {
+impl Amount {
     /// A year and a bit of seconds: no amount of a conversation is larger.
-    pub const MOST: Self = Self(400 * 86_400 * 1_000_000);
+    pub const MAX: Self = Self(400 * 86_400 * 1_000_000);
 
     /// From a number of seconds (or of ones); none if it is negative, not finite, or beyond all reason.
     #[expect(
@@ -146,12 +146,12 @@ impl Micros {
         reason = "checked against both ends first"
     )]
     pub fn from_units(units: f64) -> Option<Self> {
-        (0.0..=Self::MOST.units()).contains(&units).then(|| Self((units * 1e6).round() as u64))
+        (0.0..=Self::MAX.units()).contains(&units).then(|| Self((units * 1e6).round() as u64))
     }
 
-    /// From a length of time, in seconds; [`MOST`](Self::MOST) if it is longer.
-    pub fn saturating(time: Duration) -> Self {
-        u64::try_from(time.as_micros()).map_or(Self::MOST, |micros| Self(micros).min(Self::MOST))
+    /// From a length of time, in seconds; [`MAX`](Self::MAX) if it is longer.
+    pub fn saturating_u32(time: Duration) -> Self {
+        u64::try_from(time.as_micros()).map_or(Self::MAX, |micros| Self(micros).min(Self::MAX))
     }
 
     /// From a count.
@@ -173,7 +173,7 @@ impl Micros {
 
 /// A record that cannot be counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejected {
+pub struct RejectedRecord {
     /// Its id, where one could be read; cut to a printable length.
     pub id: Option<String>,
     /// Why.
@@ -182,7 +182,7 @@ pub struct Rejected {
 
 /// 1 January 2000. Earlier starts are what programs write where they know none (the years 1 and 1970). Such a record would be
 /// followed in vain and never count, and nobody would be told.
-const EARLIEST_START: Moment = Moment::from_millis(946_684_800_000);
+const MIN_PLAUSIBLE_START: Timestamp = Timestamp::from_millis(946_684_800_000);
 
 /// Why a record cannot be counted; bounded, for use as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -206,9 +206,9 @@ impl RejectedKind {
     }
 }
 
-impl Facts {
+impl ConversationData {
     /// When it ended by its own account: `started_at` + `total_duration`, or its last turn.
-    pub fn ended_at(&self) -> Option<Moment> {
+    pub fn ended_at(&self) -> Option<Timestamp> {
         match self.duration {
             Some(duration) => Some(self.started_at + duration.duration()),
             None => self.last_turn_at,
@@ -217,47 +217,52 @@ impl Facts {
 }
 
 impl TryFrom<&wire::Conversation<'_>> for Conversation {
-    type Error = Rejected;
+    type Error = RejectedRecord;
 
-    fn try_from(record: &wire::Conversation<'_>) -> Result<Self, Rejected> {
-        let rejected = |kind| Rejected { id: printable(&record.id.0), kind };
+    fn try_from(record: &wire::Conversation<'_>) -> Result<Self, RejectedRecord> {
+        let rejected = |kind| RejectedRecord { id: sanitize_id(&record.id.0), kind };
         let id = ConversationId::new(&record.id.0).ok_or_else(|| rejected(RejectedKind::BadId))?;
-        let started_at = Moment::parse(&record.started_at.0)
-            .filter(|&start| start >= EARLIEST_START)
+        let started_at = Timestamp::parse(&record.started_at.0)
+            .filter(|&start| start >= MIN_PLAUSIBLE_START)
             .ok_or_else(|| rejected(RejectedKind::BadStart))?;
         Ok(Self { id, facts: facts(record, started_at) })
     }
 }
 
 /// The id of a broken record, fit for a log line.
-pub(crate) fn printable(id: &str) -> Option<String> {
+pub(crate) fn sanitize_id(id: &str) -> Option<String> {
     (!id.is_empty()).then(|| id.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect())
 }
 
-fn facts(record: &wire::Conversation<'_>, started_at: Moment) -> Facts {
+fn facts(record: &wire::Conversation<'_>, started_at: Timestamp) -> ConversationData {
     let turns = &record.turns.list;
-    let seen = saturating(record.turns.len()).min(MOST_TURNS);
+    let seen = saturating(record.turns.len()).min(MAX_TURNS);
     let counted = count(record.num_turns);
-    let flagged = |flag: fn(&wire::Turn<'_>) -> wire::Flag| {
+    let count_flag = |flag: fn(&wire::Turn<'_>) -> wire::LenientBool| {
         saturating(turns.iter().filter(|turn| flag(turn).0 == Some(true)).count())
     };
     let spoke_first = turns.first().is_some_and(|turn| !turn.user_input.0);
     let (greeting, replies) = if spoke_first { turns.split_at(1) } else { turns.split_at(0) };
-    Facts {
+    ConversationData {
         started_at,
-        phase: if record.in_progress.0 == Some(true) { Phase::Running } else { Phase::Finished },
-        channel: named(&record.channel.0),
-        variant: named(&record.variant_name.0).or_else(|| named(&record.variant_id.0)),
-        duration: record.total_duration.0.and_then(Micros::from_units),
-        agent_duration: record.polyai_duration.0.and_then(Micros::from_units),
-        last_turn_at: turns.iter().filter_map(spoken_at).max(),
+        phase: if record.in_progress.0 == Some(true) {
+            ConversationState::Running
+        } else {
+            ConversationState::Finished
+        },
+        channel: non_empty_trimmed(&record.channel.0),
+        variant: non_empty_trimmed(&record.variant_name.0)
+            .or_else(|| non_empty_trimmed(&record.variant_id.0)),
+        duration: record.total_duration.0.and_then(Amount::from_units),
+        agent_duration: record.polyai_duration.0.and_then(Amount::from_units),
+        last_turn_at: turns.iter().filter_map(turn_time).max(),
         turns: match (counted, seen) {
             (None, 0) => None,
             (counted, seen) => Some(counted.unwrap_or(0).max(seen)),
         },
-        ood_turns: count(record.num_ood).unwrap_or(0).max(flagged(|turn| turn.is_ood)),
-        silence_turns: count(record.num_silences).unwrap_or(0).max(flagged(|turn| turn.is_silence)),
-        barge_in_turns: flagged(|turn| turn.barge_in),
+        ood_turns: count(record.num_ood).unwrap_or(0).max(count_flag(|turn| turn.is_ood)),
+        silence_turns: count(record.num_silences).unwrap_or(0).max(count_flag(|turn| turn.is_silence)),
+        barge_in_turns: count_flag(|turn| turn.barge_in),
         handoff: handoff(record),
         greeting: greeting.first().and_then(reply),
         replies: replies_of(replies),
@@ -274,45 +279,46 @@ fn facts(record: &wire::Conversation<'_>, started_at: Moment) -> Facts {
 }
 
 /// As many characters as a label has at most: these are names, and a text of any length could be sent as one.
-pub(crate) const MOST_NAME_CHARS: usize = 128;
+pub(crate) const MAX_LABEL_CHARS: usize = 128;
 
-fn named(text: &str) -> Option<Box<str>> {
+fn non_empty_trimmed(text: &str) -> Option<Box<str>> {
     let text = text.trim();
-    (!text.is_empty()).then(|| cut(text, MOST_NAME_CHARS).into())
+    (!text.is_empty()).then(|| truncate_chars(text, MAX_LABEL_CHARS).into())
 }
 
 /// The first `most_chars` characters of `text`.
-pub(crate) fn cut(text: &str, most_chars: usize) -> &str {
+pub(crate) fn truncate_chars(text: &str, most_chars: usize) -> &str {
     text.char_indices().nth(most_chars).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 /// No conversation has more turns; a larger count is nonsense, and would spoil a counter for good.
-const MOST_TURNS: u32 = 100_000;
+const MAX_TURNS: u32 = 100_000;
 
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "checked against both ends first"
 )]
-fn count(number: wire::Number) -> Option<u32> {
-    number.0.filter(|n| (0.0..=f64::from(MOST_TURNS)).contains(n)).map(|n| n as u32)
+fn count(number: wire::LenientNumber) -> Option<u32> {
+    number.0.filter(|n| (0.0..=f64::from(MAX_TURNS)).contains(n)).map(|n| n as u32)
 }
 
 fn saturating(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-fn spoken_at(turn: &wire::Turn<'_>) -> Option<Moment> {
-    Moment::parse(&turn.agent_response_datetime.0).or_else(|| Moment::parse(&turn.user_input_datetime.0))
+fn turn_time(turn: &wire::Turn<'_>) -> Option<Timestamp> {
+    Timestamp::parse(&turn.agent_response_datetime.0)
+        .or_else(|| Timestamp::parse(&turn.user_input_datetime.0))
 }
 
-fn reply(turn: &wire::Turn<'_>) -> Option<Reply> {
-    let latency = turn.latency.0.and_then(Micros::from_units)?;
-    Some(Reply { latency, at: spoken_at(turn) })
+fn reply(turn: &wire::Turn<'_>) -> Option<TurnLatency> {
+    let latency = turn.latency.0.and_then(Amount::from_units)?;
+    Some(TurnLatency { latency, at: turn_time(turn) })
 }
 
 /// Room is made once: a page holds thousands of them.
-fn replies_of(turns: &[wire::Turn<'_>]) -> Box<[Reply]> {
+fn replies_of(turns: &[wire::Turn<'_>]) -> Box<[TurnLatency]> {
     let mut replies = Vec::with_capacity(turns.iter().filter(|turn| turn.latency.0.is_some()).count());
     replies.extend(turns.iter().filter_map(reply));
     replies.into_boxed_slice()
@@ -322,8 +328,8 @@ fn handoff(record: &wire::Conversation<'_>) -> Option<Handoff> {
     let first_of = |flat: &str, nested: &str| -> Box<str> {
         let text = [flat.trim(), nested.trim()].into_iter().find(|text| !text.is_empty()).unwrap_or("");
         // Looked for in twice of what is kept, so that the cut leaves no part of a number behind.
-        let may_be_private = telephone::may_be_in(cut(text, 2 * MOST_NAME_CHARS));
-        if may_be_private { telephone::MASK } else { cut(text, MOST_NAME_CHARS) }.into()
+        let may_be_private = telephone::contains_phone_number(truncate_chars(text, 2 * MAX_LABEL_CHARS));
+        if may_be_private { telephone::REDACTED } else { truncate_chars(text, MAX_LABEL_CHARS) }.into()
     };
     (record.handoff.happened == Some(true)).then(|| Handoff {
         reason: first_of(&record.handoff_reason.0, &record.handoff.reason),

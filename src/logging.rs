@@ -30,12 +30,12 @@ pub enum Format {
 
 /// What is said: `--log.level`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filter(String);
+pub struct LevelFilterSpec(String);
 
 /// A word that is no format, or no filter; the message says what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Invalid(String);
+pub struct ParseLogOptionError(String);
 
 /// The log was set up before.
 #[derive(Debug, thiserror::Error)]
@@ -43,19 +43,19 @@ pub struct Invalid(String);
 pub struct AlreadyInstalled;
 
 impl FromStr for Format {
-    type Err = Invalid;
+    type Err = ParseLogOptionError;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, ParseLogOptionError> {
         match text {
             "auto" => Ok(Self::Auto),
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            _ => Err(Invalid(format!("\"{text}\" is not a log format; use auto, text or json"))),
+            _ => Err(ParseLogOptionError(format!("\"{text}\" is not a log format; use auto, text or json"))),
         }
     }
 }
 
-impl Filter {
+impl LevelFilterSpec {
     /// A level (`error`, `warn`, `info`, `debug`, `trace`, `off`), which beyond `info` holds for this program and not for
     /// the libraries it uses; or directives `target=level`, separated by commas.
     ///
@@ -63,9 +63,9 @@ impl Filter {
     ///
     /// For anything else. A bare word that is no level is refused, although the filter's language would take it for a
     /// target, because it is far more likely a misspelt level, which would silence the log.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, ParseLogOptionError> {
         let invalid = || {
-            Invalid(format!(
+            ParseLogOptionError(format!(
                 "\"{text}\" is not a log level; use error, warn, info, debug, trace or off, or directives such as \
                  \"info,polyai_exporter::server=debug\""
             ))
@@ -77,11 +77,11 @@ impl Filter {
                 _ => level.to_string(),
             }));
         }
-        let complete = |part: &str| match part.rsplit_once('=') {
+        let is_valid_directive = |part: &str| match part.rsplit_once('=') {
             Some((_, word)) => level(word).is_some(),
             None => level(part).is_some(),
         };
-        if text.split(',').all(complete) && EnvFilter::try_new(text).is_ok() {
+        if text.split(',').all(is_valid_directive) && EnvFilter::try_new(text).is_ok() {
             Ok(Self(text.to_owned()))
         } else {
             Err(invalid())
@@ -93,13 +93,13 @@ impl Filter {
     }
 }
 
-impl Default for Filter {
+impl Default for LevelFilterSpec {
     fn default() -> Self {
         Self("info".to_owned())
     }
 }
 
-impl fmt::Display for Filter {
+impl fmt::Display for LevelFilterSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -110,7 +110,7 @@ impl fmt::Display for Filter {
 /// # Errors
 ///
 /// If it is set up already.
-pub fn install(format: Format, filter: &Filter) -> Result<(), AlreadyInstalled> {
+pub fn install(format: Format, filter: &LevelFilterSpec) -> Result<(), AlreadyInstalled> {
     let colours = format == Format::Auto && io::stderr().is_terminal();
     let subscriber = subscriber(format, filter, colours, io::stderr);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| AlreadyInstalled)?;
@@ -121,15 +121,15 @@ pub fn install(format: Format, filter: &Filter) -> Result<(), AlreadyInstalled> 
 /// A log that writes to `writer`; each event reaches it as one line.
 pub fn subscriber<W>(
     format: Format,
-    filter: &Filter,
-    colours: bool,
+    filter: &LevelFilterSpec,
+    ansi: bool,
     writer: W,
 ) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let builder =
-        tracing_subscriber::fmt().with_env_filter(filter.build()).with_ansi(colours).with_writer(writer);
+        tracing_subscriber::fmt().with_env_filter(filter.build()).with_ansi(ansi).with_writer(writer);
     match format {
         Format::Auto | Format::Text => {
             Box::new(builder.fmt_fields(format::debug_fn(text_field).delimited(" ")).finish())
@@ -206,7 +206,7 @@ mod tests {
 
     fn logged(format: Format, filter: &str, colours: bool, say: impl FnOnce()) -> String {
         let captured = Captured::default();
-        let filter = Filter::parse(filter).unwrap();
+        let filter = LevelFilterSpec::parse(filter).unwrap();
         tracing::subscriber::with_default(subscriber(format, &filter, colours, captured.clone()), say);
         captured.take()
     }
@@ -254,14 +254,14 @@ mod tests {
             ("warn,polyai_exporter::server=debug", "warn,polyai_exporter::server=debug"),
         ];
         for (text, filter) in cases {
-            assert_eq!(Filter::parse(text).unwrap().to_string(), filter);
+            assert_eq!(LevelFilterSpec::parse(text).unwrap().to_string(), filter);
         }
     }
 
     #[test]
     fn a_misspelt_level_is_refused_with_the_right_words() {
         for text in ["inof", "", "info,", "polyai_exporter=loud", "warn,hyper", "[broken=info"] {
-            let error = Filter::parse(text).unwrap_err().to_string();
+            let error = LevelFilterSpec::parse(text).unwrap_err().to_string();
             assert!(error.starts_with(&format!("\"{text}\" is not a log level; use error, warn")), "{error}");
         }
         let error = "yaml".parse::<Format>().unwrap_err().to_string();

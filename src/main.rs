@@ -5,19 +5,19 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use polyai_exporter::cli::{self, Failure};
+use polyai_exporter::cli::{self, CliError};
 use polyai_exporter::{logging, shutdown};
 use tokio_util::sync::CancellationToken;
 
 /// Prometheus exporter and monitoring daemon for voice agents on PolyAI.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
-struct Flags {
+struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Least severe log lines to write: error, warn, info, debug, trace.
-    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true, value_parser = logging::Filter::parse)]
-    log_level: logging::Filter,
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true, value_parser = logging::LevelFilterSpec::parse)]
+    log_level: logging::LevelFilterSpec,
     /// Form of log lines: auto, text, json.
     #[arg(long = "log.format", value_name = "FORMAT", default_value = "auto", global = true)]
     log_format: logging::Format,
@@ -26,11 +26,11 @@ struct Flags {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon.
-    Serve(cli::serve::Serve),
+    Serve(cli::serve::ServeArgs),
     /// Read the configuration and print every problem; with --live, also ask each target and diagnose the answer.
-    Check(cli::check::Check),
+    Check(cli::check::CheckArgs),
     /// Show all of it on simulated calls: no account, nothing left behind.
-    Demo(cli::demo::Flags),
+    Demo(cli::demo::DemoArgs),
     /// Run the simulated Conversations API alone.
     Simulate(cli::simulate::Simulate),
     /// Print the recording and alert rules for Prometheus, with thresholds of your own.
@@ -40,11 +40,11 @@ enum Command {
     /// Print what a shell needs to complete commands and flags.
     Completions(cli::completions::Completions),
     /// Print the manual page of a command, or write them all to a folder.
-    Man(cli::man::Man),
+    Man(cli::man::ManArgs),
 }
 
 fn main() -> ExitCode {
-    let flags = Flags::parse();
+    let flags = Cli::parse();
     match run(&flags) {
         Ok(code) => code,
         Err(failure) => {
@@ -55,14 +55,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(flags: &Flags) -> Result<ExitCode, Failure> {
-    logging::install(flags.log_format, &flags.log_level).map_err(|error| Failure::run_time(&error))?;
+fn run(flags: &Cli) -> Result<ExitCode, CliError> {
+    logging::install(flags.log_format, &flags.log_level).map_err(|error| CliError::run_time(&error))?;
     let env = environment();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|error| Failure::run_time(&format!("cannot start the runtime: {error}")))?;
+        .map_err(|error| CliError::run_time(&format!("cannot start the runtime: {error}")))?;
     let outcome = runtime.block_on(async {
         let stop = stop_on_signals()?;
         match &flags.command {
@@ -73,7 +73,7 @@ fn run(flags: &Flags) -> Result<ExitCode, Failure> {
             Command::Simulate(flags) => cli::simulate::run(flags.clone(), stop, std::io::stdout())
                 .await
                 .map(|()| ExitCode::SUCCESS)
-                .map_err(|error| Failure::run_time(&error)),
+                .map_err(|error| CliError::run_time(&error)),
             Command::Rules(flags) => cli::rules::run(flags, &mut std::io::stdout(), &mut std::io::stderr())
                 .map(|()| ExitCode::SUCCESS),
             Command::Check(flags) => {
@@ -83,11 +83,11 @@ fn run(flags: &Flags) -> Result<ExitCode, Failure> {
                 cli::healthcheck::run(flags, &env, &mut std::io::stdout()).await.map(|()| ExitCode::SUCCESS)
             }
             Command::Completions(flags) => {
-                cli::completions::run(flags, Flags::command(), &mut std::io::stdout())
+                cli::completions::run(flags, Cli::command(), &mut std::io::stdout())
                     .map(|()| ExitCode::SUCCESS)
             }
             Command::Man(flags) => {
-                cli::man::run(flags, Flags::command(), &mut std::io::stdout()).map(|()| ExitCode::SUCCESS)
+                cli::man::run(flags, Cli::command(), &mut std::io::stdout()).map(|()| ExitCode::SUCCESS)
             }
         }
     });
@@ -106,9 +106,9 @@ fn environment() -> BTreeMap<String, String> {
 }
 
 /// A token that the first signal cancels; the second ends the process.
-fn stop_on_signals() -> Result<CancellationToken, Failure> {
-    let signals = shutdown::Signals::catch()
-        .map_err(|error| Failure::run_time(&format!("cannot listen for signals: {error}")))?;
+fn stop_on_signals() -> Result<CancellationToken, CliError> {
+    let signals = shutdown::Signals::install()
+        .map_err(|error| CliError::run_time(&format!("cannot listen for signals: {error}")))?;
     let stop = CancellationToken::new();
     let watched = stop.clone();
     tokio::spawn(async move {

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 /// Milliseconds since the Unix epoch. Arithmetic saturates: a broken record must not end the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Moment(i64);
+pub struct Timestamp(i64);
 
-impl Moment {
+impl Timestamp {
     /// From milliseconds since the epoch.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
@@ -38,7 +38,7 @@ impl Moment {
     }
 
     /// How long after `earlier` this is; zero if it is not after it.
-    pub fn since(self, earlier: Self) -> Duration {
+    pub fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
@@ -46,13 +46,13 @@ impl Moment {
     /// (then UTC), or RFC 1123. Fractions below a millisecond are cut off.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        iso_utc(text.as_bytes()).or_else(|| by_chrono(text))
+        parse_fast_path(text.as_bytes()).or_else(|| parse_slow(text))
     }
 }
 
 /// The spelling nearly every record has, read without the general parser, because a page holds tens of thousands:
 /// `2026-08-20T09:15:02[.370000][Z|+00:00]`.
-fn iso_utc(text: &[u8]) -> Option<Moment> {
+fn parse_fast_path(text: &[u8]) -> Option<Timestamp> {
     let number = |range: std::ops::Range<usize>| -> Option<i64> {
         text.get(range)?
             .iter()
@@ -91,7 +91,7 @@ fn iso_utc(text: &[u8]) -> Option<Moment> {
         return None;
     }
     let seconds = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
-    Some(Moment(seconds * 1000 + millis))
+    Some(Timestamp(seconds * 1000 + millis))
 }
 
 fn days_in(year: i64, month: i64) -> i64 {
@@ -112,27 +112,27 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-fn by_chrono(text: &str) -> Option<Moment> {
+fn parse_slow(text: &str) -> Option<Timestamp> {
     let zoned = DateTime::parse_from_rfc3339(text)
         .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z"))
         .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%z"))
         .or_else(|_| DateTime::parse_from_rfc2822(text));
     match zoned {
-        Ok(time) => Some(Moment(time.timestamp_millis())),
+        Ok(time) => Some(Timestamp(time.timestamp_millis())),
         Err(_) => ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
             .iter()
             .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
-            .map(|time| Moment(time.and_utc().timestamp_millis())),
+            .map(|time| Timestamp(time.and_utc().timestamp_millis())),
     }
 }
 
-impl From<DateTime<Utc>> for Moment {
+impl From<DateTime<Utc>> for Timestamp {
     fn from(time: DateTime<Utc>) -> Self {
         Self(time.timestamp_millis())
     }
 }
 
-impl Add<Duration> for Moment {
+impl Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, length: Duration) -> Self {
@@ -140,7 +140,7 @@ impl Add<Duration> for Moment {
     }
 }
 
-impl Sub<Duration> for Moment {
+impl Sub<Duration> for Timestamp {
     type Output = Self;
 
     fn sub(self, length: Duration) -> Self {
@@ -153,7 +153,7 @@ fn whole_millis(length: Duration) -> i64 {
 }
 
 /// As the API's query parameters want it: `2026-08-20T09:15:02.370Z`.
-impl fmt::Display for Moment {
+impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match DateTime::from_timestamp_millis(self.0) {
             Some(time) => f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true)),
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn every_spelling_of_one_moment_is_the_same_moment() {
-        let expected = Moment::from_millis(1_787_217_302_370);
+        let expected = Timestamp::from_millis(1_787_217_302_370);
         for text in [
             "2026-08-20T09:15:02.370000+00:00",
             "2026-08-20T09:15:02.37Z",
@@ -179,10 +179,10 @@ mod tests {
             "2026-08-20T10:15:02.370+01:00",
             "2026-08-20T11:15:02.370+0200",
         ] {
-            assert_eq!(Moment::parse(text), Some(expected), "{text}");
+            assert_eq!(Timestamp::parse(text), Some(expected), "{text}");
         }
-        let whole_second = Moment::from_millis(1_787_217_302_000);
-        assert_eq!(Moment::parse("Thu, 20 Aug 2026 09:15:02 GMT"), Some(whole_second));
+        let whole_second = Timestamp::from_millis(1_787_217_302_000);
+        assert_eq!(Timestamp::parse("Thu, 20 Aug 2026 09:15:02 GMT"), Some(whole_second));
         assert_eq!(expected.to_string(), "2026-08-20T09:15:02.370Z");
     }
 
@@ -191,21 +191,21 @@ mod tests {
         for text in
             ["", "yesterday", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-08-20", "1787217302"]
         {
-            assert_eq!(Moment::parse(text), None, "{text}");
+            assert_eq!(Timestamp::parse(text), None, "{text}");
         }
     }
 
     proptest! {
         #[test]
         fn the_quick_reader_agrees_with_the_general_one(millis in -2_000_000_000_000i64..4_000_000_000_000) {
-            let text = Moment::from_millis(millis).to_string();
-            prop_assert_eq!(iso_utc(text.as_bytes()), by_chrono(&text));
-            prop_assert_eq!(Moment::parse(&text), Some(Moment::from_millis(millis)));
+            let text = Timestamp::from_millis(millis).to_string();
+            prop_assert_eq!(parse_fast_path(text.as_bytes()), parse_slow(&text));
+            prop_assert_eq!(Timestamp::parse(&text), Some(Timestamp::from_millis(millis)));
         }
 
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,40}") {
-            let _ = Moment::parse(&text);
+            let _ = Timestamp::parse(&text);
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-/// SIGTERM and SIGINT, caught from the moment of [`Signals::catch`] on.
+/// SIGTERM and SIGINT, caught from the moment of [`Signals::install`] on.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -24,7 +24,7 @@ impl Signals {
     /// # Errors
     ///
     /// If the system refuses the handlers.
-    pub fn catch() -> io::Result<Self> {
+    pub fn install() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
@@ -49,23 +49,23 @@ impl Signals {
 /// How a drain went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "tasks may be left"]
-pub struct Drained {
+pub struct DrainOutcome {
     /// Tasks that were still running at the deadline; 0 if all ended in time.
-    pub left: usize,
+    pub remaining: usize,
     /// How long it took.
     pub took: Duration,
 }
 
 /// Waits until all tasks of `tracker` have ended, but no longer than `deadline`. Tasks that are left keep running; their
 /// owner cuts them off.
-pub async fn drain(tracker: &TaskTracker, deadline: Duration) -> Drained {
+pub async fn drain(tracker: &TaskTracker, deadline: Duration) -> DrainOutcome {
     let started = Instant::now();
     tracker.close();
     let left = match timeout(deadline, tracker.wait()).await {
         Ok(()) => 0,
         Err(_) => tracker.len(),
     };
-    Drained { left, took: started.elapsed() }
+    DrainOutcome { remaining: left, took: started.elapsed() }
 }
 
 #[cfg(test)]
@@ -83,7 +83,7 @@ mod tests {
             tracker.spawn(tokio::time::sleep(Duration::from_secs(seconds)));
         }
         let drained = drain(&tracker, Duration::from_secs(5)).await;
-        assert_eq!(drained, Drained { left: 0, took: Duration::from_secs(3) });
+        assert_eq!(drained, DrainOutcome { remaining: 0, took: Duration::from_secs(3) });
     }
 
     #[tokio::test(start_paused = true)]
@@ -93,7 +93,7 @@ mod tests {
         tracker.spawn(pending::<()>());
         tracker.spawn(pending::<()>());
         let drained = drain(&tracker, Duration::from_secs(5)).await;
-        assert_eq!(drained, Drained { left: 2, took: Duration::from_secs(5) });
+        assert_eq!(drained, DrainOutcome { remaining: 2, took: Duration::from_secs(5) });
     }
 
     async fn send(signal: &str) {
@@ -106,7 +106,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_signal_stops_and_the_second_ends() {
         let stop = CancellationToken::new();
-        let mut watching = tokio::spawn(Signals::catch().unwrap().watch(stop.clone()));
+        let mut watching = tokio::spawn(Signals::install().unwrap().watch(stop.clone()));
 
         send("TERM").await;
         timeout(Duration::from_secs(10), stop.cancelled()).await.expect("the first signal stops");

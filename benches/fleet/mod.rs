@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use polyai_exporter::clock::Clock;
-use polyai_exporter::simulator::{Profile, Project, Running, Simulator, World};
+use polyai_exporter::simulator::{Profile, Project, Simulator, SimulatorHandle, World};
 use polyai_exporter::target::Region;
 use tokio::runtime::Runtime;
 
 use crate::process::free_port;
 
 /// The simulated API of so many projects, on a thread of its own.
-pub(crate) fn simulate(targets: u64) -> (Runtime, Running) {
+pub(crate) fn simulate(targets: u64) -> (Runtime, SimulatorHandle) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let projects = (0..targets).map(|number| {
         Project::new(&format!("p{number}"), Region::Us1)
@@ -24,7 +24,12 @@ pub(crate) fn simulate(targets: u64) -> (Runtime, Running) {
 
 /// The configuration of an exporter for them, with its state below `directory`; `polling` is what stands between the braces of
 /// its section.
-pub(crate) fn configuration(targets: u64, simulator: &Running, directory: &Path, polling: &str) -> String {
+pub(crate) fn configuration(
+    targets: u64,
+    simulator: &SimulatorHandle,
+    directory: &Path,
+    polling: &str,
+) -> String {
     let mut text = format!(
         "server: {{listen: \"127.0.0.1:{}\"}}\nstorage: {{path: {}}}\npolling: {{{polling}}}\ntargets:\n",
         free_port(),

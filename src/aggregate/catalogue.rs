@@ -94,7 +94,7 @@ pub struct Definition {
     pub help: &'static str,
 }
 
-const fn define(
+const fn metric(
     metric: Metric,
     name: &'static str,
     kind: Kind,
@@ -115,14 +115,14 @@ pub const TARGET_LABELS: [&str; 3] = ["project", "region", "client_env"];
 
 /// All metrics, in the order of [`Metric`].
 pub const CATALOGUE: [Definition; 32] = [
-    define(
+    metric(
         Metric::Conversations,
         "polyai_conversations_total",
         Kind::Counter,
         Labels::Dimensions,
         "Conversations counted: seen finished (in_progress=false) and settled, each once.",
     ),
-    define(
+    metric(
         Metric::Handoffs,
         "polyai_handoffs_total",
         Kind::Counter,
@@ -130,7 +130,7 @@ pub const CATALOGUE: [Definition; 32] = [
         "Counted conversations that were handed off to a human (handoff).",
     )
     .with_exemplars(),
-    define(
+    metric(
         Metric::HandoffsByReason,
         "polyai_handoffs_by_reason_total",
         Kind::Counter,
@@ -138,7 +138,7 @@ pub const CATALOGUE: [Definition; 32] = [
         "Counted conversations that were handed off, by handoff_reason and handoff_destination; both labels are capped.",
     )
     .with_exemplars(),
-    define(
+    metric(
         Metric::ConversationDuration,
         "polyai_conversation_duration_seconds",
         Kind::Histogram(Buckets::Duration),
@@ -146,7 +146,7 @@ pub const CATALOGUE: [Definition; 32] = [
         "Duration of counted conversations (total_duration).",
     )
     .with_exemplars(),
-    define(
+    metric(
         Metric::AgentDuration,
         "polyai_conversation_agent_duration_seconds",
         Kind::Histogram(Buckets::Duration),
@@ -154,42 +154,42 @@ pub const CATALOGUE: [Definition; 32] = [
         "Part of counted conversations that the agent handled (polyai_duration).",
     )
     .with_exemplars(),
-    define(
+    metric(
         Metric::ConversationTurns,
         "polyai_conversation_turns",
         Kind::Histogram(Buckets::Turns),
         Labels::Dimensions,
         "Turns per counted conversation (the larger of num_turns and the length of turns).",
     ),
-    define(
+    metric(
         Metric::Turns,
         "polyai_turns_total",
         Kind::Counter,
         Labels::Dimensions,
         "Turns of counted conversations (the larger of num_turns and the length of turns).",
     ),
-    define(
+    metric(
         Metric::OodTurns,
         "polyai_ood_turns_total",
         Kind::Counter,
         Labels::Dimensions,
         "Out-of-domain turns of counted conversations: input that was not understood (num_ood, is_ood).",
     ),
-    define(
+    metric(
         Metric::SilenceTurns,
         "polyai_silence_turns_total",
         Kind::Counter,
         Labels::Dimensions,
         "Silence turns of counted conversations: no discernible input (num_silences, is_silence).",
     ),
-    define(
+    metric(
         Metric::BargeInTurns,
         "polyai_barge_in_turns_total",
         Kind::Counter,
         Labels::Dimensions,
         "Turns of counted conversations in which the caller interrupted the agent (barge_in).",
     ),
-    define(
+    metric(
         Metric::ConversationsWithOod,
         "polyai_conversations_with_ood_total",
         Kind::Counter,
@@ -197,7 +197,7 @@ pub const CATALOGUE: [Definition; 32] = [
         "Counted conversations with at least one out-of-domain turn.",
     )
     .with_exemplars(),
-    define(
+    metric(
         Metric::ConversationsWithSilence,
         "polyai_conversations_with_silence_total",
         Kind::Counter,
@@ -205,7 +205,7 @@ pub const CATALOGUE: [Definition; 32] = [
         "Counted conversations with at least one silence turn.",
     )
     .with_exemplars(),
-    define(
+    metric(
         Metric::TurnLatency,
         "polyai_turn_latency_seconds",
         Kind::Histogram(Buckets::Latency),
@@ -213,7 +213,7 @@ pub const CATALOGUE: [Definition; 32] = [
         "Latency that callers perceived between the end of their speech and the reply (latency of each turn but the greeting).",
     )
     .with_exemplars(),
-    define(
+    metric(
         Metric::GreetingLatency,
         "polyai_greeting_latency_seconds",
         Kind::Histogram(Buckets::Latency),
@@ -221,63 +221,63 @@ pub const CATALOGUE: [Definition; 32] = [
         "Latency of the greeting, which measures start-up and not a reply (latency of a first turn without user_input).",
     )
     .with_exemplars(),
-    define(
+    metric(
         Metric::WithoutTranscript,
         "polyai_conversations_without_transcript_total",
         Kind::Counter,
         Labels::Dimensions,
         "Counted conversations whose turns are hidden (num_turns > 0 and turns empty), so that their latency is unknown.",
     ),
-    define(
+    metric(
         Metric::InProgress,
         "polyai_conversations_in_progress",
         Kind::Gauge,
         Labels::Dimensions,
         "Conversations open at the last poll (in_progress=true).",
     ),
-    define(
+    metric(
         Metric::OldestInProgressStart,
         "polyai_oldest_in_progress_start_timestamp_seconds",
         Kind::Gauge,
         Labels::Target,
         "Start of the longest open conversation (started_at); absent when none is open.",
     ),
-    define(
+    metric(
         Metric::RecentConversations,
         "polyai_recent_conversations",
         Kind::Gauge,
         Labels::Dimensions,
         "Counted conversations that ended within metrics.recent_window before the last successful poll.",
     ),
-    define(
+    metric(
         Metric::RecentHandoffRatio,
         "polyai_recent_handoff_ratio",
         Kind::Gauge,
         Labels::Dimensions,
         "Share of the recent conversations that were handed off; absent when none ended.",
     ),
-    define(
+    metric(
         Metric::RecentOodTurnRatio,
         "polyai_recent_ood_turn_ratio",
         Kind::Gauge,
         Labels::Dimensions,
         "Share of the turns of recent conversations that were out of domain; absent without turns.",
     ),
-    define(
+    metric(
         Metric::RecentSilenceTurnRatio,
         "polyai_recent_silence_turn_ratio",
         Kind::Gauge,
         Labels::Dimensions,
         "Share of the turns of recent conversations that were silence; absent without turns.",
     ),
-    define(
+    metric(
         Metric::LastConversation,
         "polyai_last_conversation_timestamp_seconds",
         Kind::Gauge,
         Labels::Target,
         "When the newest counted conversation ended; absent before the first.",
     ),
-    define(
+    metric(
         Metric::IngestLag,
         "polyai_ingest_lag_seconds",
         Kind::Histogram(Buckets::Lag),
@@ -285,63 +285,63 @@ pub const CATALOGUE: [Definition; 32] = [
         "Time from the end of a conversation until it was counted.",
     )
     .with_exemplars(),
-    define(
+    metric(
         Metric::Late,
         "polyai_late_conversations_total",
         Kind::Counter,
         Labels::Target,
         "Counted conversations that were first seen by a recheck.",
     ),
-    define(
+    metric(
         Metric::Amendments,
         "polyai_amendments_total",
         Kind::Counter,
         Labels::TargetAnd(&["direction"]),
         "Changes of conversations after they were counted; up was added to the counters, down was not subtracted.",
     ),
-    define(
+    metric(
         Metric::LabelValuesFolded,
         "polyai_label_values_folded_total",
         Kind::Counter,
         Labels::TargetAnd(&["label"]),
         "Label values folded into \"other\" because metrics.max_label_values was reached, per conversation counted.",
     ),
-    define(
+    metric(
         Metric::TargetUp,
         "polyai_target_up",
         Kind::Gauge,
         Labels::Target,
         "Whether the last poll of the target succeeded; 0 before the first.",
     ),
-    define(
+    metric(
         Metric::TargetLastSuccess,
         "polyai_target_last_success_timestamp_seconds",
         Kind::Gauge,
         Labels::Target,
         "When a poll of the target last succeeded; 0 before the first.",
     ),
-    define(
+    metric(
         Metric::TargetWatermark,
         "polyai_target_watermark_timestamp_seconds",
         Kind::Gauge,
         Labels::Target,
         "Start time up to which the fresh pass has read everything; 0 before the first poll.",
     ),
-    define(
+    metric(
         Metric::TargetOverlap,
         "polyai_target_overlap_seconds",
         Kind::Gauge,
         Labels::Target,
         "How far behind its watermark the fresh pass reads again; grows when conversations turn up that were never seen running.",
     ),
-    define(
+    metric(
         Metric::TargetProblem,
         "polyai_target_problem",
         Kind::Gauge,
         Labels::TargetAnd(&["problem"]),
         "1 for each problem that the target has now; docs/troubleshooting.md explains the codes.",
     ),
-    define(
+    metric(
         Metric::TargetInfo,
         "polyai_target_info",
         Kind::Gauge,
@@ -357,12 +357,12 @@ impl Metric {
     }
 
     /// The metric with this name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn by_name(name: &str) -> Option<Self> {
         CATALOGUE.iter().find(|definition| definition.name == name).map(|definition| definition.metric)
     }
 
     /// Whether its values are kept in the state: all that only grow, and what the next poll does not bring back.
-    pub const fn is_kept(self) -> bool {
+    pub const fn is_persisted(self) -> bool {
         match self.definition().kind {
             Kind::Counter | Kind::Histogram(_) => true,
             Kind::Gauge => matches!(self, Self::LastConversation),
@@ -392,7 +392,7 @@ mod tests {
     fn each_metric_stands_at_its_own_place() {
         for (place, definition) in CATALOGUE.iter().enumerate() {
             assert_eq!(definition.metric as usize, place, "{}", definition.name);
-            assert_eq!(Metric::named(definition.name), Some(definition.metric));
+            assert_eq!(Metric::by_name(definition.name), Some(definition.metric));
         }
     }
 

@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::exemplar::{Exemplar, Witness};
-use crate::conversation::Micros;
+use super::exemplar::{Exemplar, ExemplarSource};
+use crate::conversation::Amount;
 
 /// The value of a counter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,10 +16,10 @@ pub struct Counter {
 
 impl Counter {
     /// Adds `amount`; `witness` is the conversation that it comes from, where the metric has exemplars.
-    pub(super) fn add(&mut self, amount: u64, witness: Option<Witness<'_>>) {
+    pub(super) fn add(&mut self, amount: u64, witness: Option<ExemplarSource<'_>>) {
         self.count = self.count.saturating_add(amount);
         if let Some(witness) = witness {
-            Exemplar::offer(&mut self.exemplar, Micros::from_count(1), witness);
+            Exemplar::update(&mut self.exemplar, Amount::from_count(1), witness);
         }
     }
 
@@ -36,7 +36,7 @@ impl Counter {
     /// Whether a stored counter is one that this program could have written.
     pub(super) fn is_sound(&self) -> bool {
         let is_of_one = |exemplar: &Exemplar| {
-            self.count > 0 && exemplar.amount() == Micros::from_count(1) && exemplar.is_sound()
+            self.count > 0 && exemplar.amount() == Amount::from_count(1) && exemplar.is_valid()
         };
         self.exemplar.as_ref().is_none_or(is_of_one)
     }
@@ -46,7 +46,7 @@ impl Counter {
 mod tests {
     use super::super::exemplar::ExemplarId;
     use super::*;
-    use crate::moment::Moment;
+    use crate::moment::Timestamp;
 
     #[test]
     fn it_counts_everything_and_keeps_the_newest() {
@@ -55,7 +55,7 @@ mod tests {
         assert_eq!((counter.count(), counter.exemplar()), (1, None));
         for (id, at) in [("CA1", 10), ("CA2", 30), ("CA3", 20)] {
             let id = ExemplarId::new(id).unwrap();
-            counter.add(1, Some(Witness { id: &id, at: Moment::from_millis(at) }));
+            counter.add(1, Some(ExemplarSource { id: &id, at: Timestamp::from_millis(at) }));
         }
         counter.add(2, None);
         let exemplar = counter.exemplar().unwrap();

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::conversation::{ConversationId, Micros, telephone};
-use crate::moment::Moment;
+use crate::conversation::{Amount, ConversationId, telephone};
+use crate::moment::Timestamp;
 
 /// The name of an exemplar's only label.
 pub const EXEMPLAR_LABEL: &str = "conversation_id";
 
 /// OpenMetrics allows 128 characters for the names and values of an exemplar's labels together.
-const MOST_CHARS: usize = 128 - EXEMPLAR_LABEL.len();
+const MAX_ID_LEN: usize = 128 - EXEMPLAR_LABEL.len();
 
 /// The id of a conversation that may be shown to everybody who can see the graphs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,12 +25,12 @@ impl ExemplarId {
     /// One that could be a telephone number is refused: one without any letter and of 7 to 15 digits, whatever stands between
     /// them. A bare number of that length is refused with it, since nothing tells the two apart.
     pub fn new(id: &str) -> Option<Self> {
-        may_be_shown(id).then(|| Self(Arc::from(id)))
+        is_safe(id).then(|| Self(Arc::from(id)))
     }
 
     /// The same for the id of a conversation, without a copy of its text.
     pub fn of(id: &ConversationId) -> Option<Self> {
-        may_be_shown(id.as_str()).then(|| Self(id.shared()))
+        is_safe(id.as_str()).then(|| Self(id.shared()))
     }
 
     /// The id as text.
@@ -39,18 +39,18 @@ impl ExemplarId {
     }
 }
 
-fn may_be_shown(id: &str) -> bool {
+fn is_safe(id: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
-    (1..=MOST_CHARS).contains(&id.len()) && id.bytes().all(is_plain) && !telephone::may_be_one(id)
+    (1..=MAX_ID_LEN).contains(&id.len()) && id.bytes().all(is_plain) && !telephone::is_phone_number(id)
 }
 
 /// The conversation that stands behind a change of a series.
 #[derive(Debug, Clone, Copy)]
-pub struct Witness<'a> {
+pub struct ExemplarSource<'a> {
     /// Which conversation.
     pub id: &'a ExemplarId,
     /// When what changes the series happened.
-    pub at: Moment,
+    pub at: Timestamp,
 }
 
 /// One conversation of those that a value is made of. The greatest one stays: the newest; of two of the same moment, the one with
@@ -58,14 +58,14 @@ pub struct Witness<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Exemplar {
     // The derived order is the order that the introduction tells.
-    at: Moment,
-    value: Micros,
+    at: Timestamp,
+    value: Amount,
     id: ExemplarId,
 }
 
 impl Exemplar {
     /// Puts `witness` of an observation of `value` in `place`, if it is greater than what stands there.
-    pub(super) fn offer(place: &mut Option<Self>, value: Micros, witness: Witness<'_>) {
+    pub(super) fn update(place: &mut Option<Self>, value: Amount, witness: ExemplarSource<'_>) {
         let stays = place.as_ref().is_some_and(|exemplar| {
             (exemplar.at, exemplar.value, &exemplar.id) >= (witness.at, value, witness.id)
         });
@@ -85,18 +85,18 @@ impl Exemplar {
     }
 
     /// The same, exactly.
-    pub(super) fn amount(&self) -> Micros {
+    pub(super) fn amount(&self) -> Amount {
         self.value
     }
 
     /// When it happened.
-    pub fn at(&self) -> Moment {
+    pub fn at(&self) -> Timestamp {
         self.at
     }
 
     /// Whether a stored exemplar may be shown.
-    pub(super) fn is_sound(&self) -> bool {
-        may_be_shown(self.id())
+    pub(super) fn is_valid(&self) -> bool {
+        is_safe(self.id())
     }
 }
 
@@ -166,8 +166,8 @@ mod tests {
                 let mut place = None;
                 for (at, value, id) in offers {
                     let id = ExemplarId::new(id).unwrap();
-                    let witness = Witness { id: &id, at: Moment::from_millis(*at) };
-                    Exemplar::offer(&mut place, Micros(*value), witness);
+                    let witness = ExemplarSource { id: &id, at: Timestamp::from_millis(*at) };
+                    Exemplar::update(&mut place, Amount(*value), witness);
                 }
                 place.unwrap()
             };

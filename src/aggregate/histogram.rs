@@ -8,18 +8,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::exemplar::{Exemplar, Witness};
-use super::native::Native;
-use crate::conversation::Micros;
+use super::exemplar::{Exemplar, ExemplarSource};
+use super::native::NativeHistogram;
+use crate::conversation::Amount;
 
 /// Upper bounds, inclusive, ascending, without `+Inf`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bounds(Arc<[Micros]>);
+pub struct BucketBounds(Arc<[Amount]>);
 
-impl Bounds {
+impl BucketBounds {
     /// From bounds in units, ascending in whole millionths; those that are no amount are left out.
     pub fn new(units: &[f64]) -> Self {
-        Self(units.iter().filter_map(|&bound| Micros::from_units(bound)).collect())
+        Self(units.iter().filter_map(|&bound| Amount::from_units(bound)).collect())
     }
 
     /// The bounds in units.
@@ -28,7 +28,7 @@ impl Bounds {
     }
 
     /// The index of the bucket that `amount` falls into; the last one is `+Inf`.
-    fn bucket(&self, amount: Micros) -> usize {
+    fn bucket(&self, amount: Amount) -> usize {
         self.0.partition_point(|&bound| bound < amount)
     }
 }
@@ -36,24 +36,24 @@ impl Bounds {
 /// Observations, by bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
-    bounds: Bounds,
+    bounds: BucketBounds,
     counts: Vec<u64>,
     sum: u64,
     /// Kept whether or not they are shown, so that from the moment they are shown they add up to the count.
-    native: Native,
+    native: NativeHistogram,
     /// One per bucket, or none at all as long as no observation came with a conversation.
     exemplars: Vec<Option<Exemplar>>,
 }
 
 impl Histogram {
     /// Without observations.
-    pub fn new(bounds: Bounds) -> Self {
+    pub fn new(bounds: BucketBounds) -> Self {
         let counts = vec![0; bounds.0.len() + 1];
-        Self { bounds, counts, sum: 0, native: Native::default(), exemplars: Vec::new() }
+        Self { bounds, counts, sum: 0, native: NativeHistogram::default(), exemplars: Vec::new() }
     }
 
     /// Adds one observation; `witness` is the conversation that it comes from, where the metric has exemplars.
-    pub fn observe(&mut self, amount: Micros, witness: Option<Witness<'_>>) {
+    pub fn observe(&mut self, amount: Amount, witness: Option<ExemplarSource<'_>>) {
         let bucket = self.bounds.bucket(amount);
         if let Some(count) = self.counts.get_mut(bucket) {
             *count += 1;
@@ -63,13 +63,13 @@ impl Histogram {
         if let Some(witness) = witness {
             self.exemplars.resize(self.counts.len(), None);
             if let Some(place) = self.exemplars.get_mut(bucket) {
-                Exemplar::offer(place, amount, witness);
+                Exemplar::update(place, amount, witness);
             }
         }
     }
 
     /// Its bounds.
-    pub fn bounds(&self) -> &Bounds {
+    pub fn bounds(&self) -> &BucketBounds {
         &self.bounds
     }
 
@@ -85,11 +85,11 @@ impl Histogram {
 
     /// The sum of all observations, in units.
     pub fn sum(&self) -> f64 {
-        Micros(self.sum).units()
+        Amount(self.sum).units()
     }
 
     /// The sparse buckets; they hold the same observations.
-    pub fn native(&self) -> &Native {
+    pub fn native(&self) -> &NativeHistogram {
         &self.native
     }
 
@@ -108,7 +108,7 @@ impl Histogram {
             && (self.exemplars.is_empty() || self.exemplars.len() == self.counts.len())
             && self.exemplars.iter().zip(&self.counts).enumerate().all(|(bucket, (exemplar, &count))| {
                 exemplar.as_ref().is_none_or(|exemplar| {
-                    count > 0 && self.bounds.bucket(exemplar.amount()) == bucket && exemplar.is_sound()
+                    count > 0 && self.bounds.bucket(exemplar.amount()) == bucket && exemplar.is_valid()
                 })
             })
     }
@@ -120,13 +120,13 @@ mod tests {
 
     use super::super::exemplar::ExemplarId;
     use super::*;
-    use crate::moment::Moment;
+    use crate::moment::Timestamp;
 
     #[test]
     fn a_value_on_a_bound_belongs_below_it() {
-        let mut histogram = Histogram::new(Bounds::new(&[1.0, 2.5]));
+        let mut histogram = Histogram::new(BucketBounds::new(&[1.0, 2.5]));
         for amount in [0.0, 1.0, 1.000_001, 2.5, 2.6] {
-            histogram.observe(Micros::from_units(amount).unwrap(), None);
+            histogram.observe(Amount::from_units(amount).unwrap(), None);
         }
         assert_eq!(histogram.counts(), [2, 2, 1]);
         assert!((histogram.sum() - 7.100_001).abs() < 1e-12);
@@ -134,12 +134,15 @@ mod tests {
 
     #[test]
     fn each_bucket_keeps_the_newest_conversation_that_fell_into_it() {
-        let mut histogram = Histogram::new(Bounds::new(&[1.0, 2.5]));
-        histogram.observe(Micros(500_000), None);
+        let mut histogram = Histogram::new(BucketBounds::new(&[1.0, 2.5]));
+        histogram.observe(Amount(500_000), None);
         assert_eq!(histogram.exemplars(), []);
         for (id, millionths, at) in [("CA1", 700_000, 20), ("CA2", 900_000, 10), ("CA3", 9_000_000, 5)] {
             let id = ExemplarId::new(id).unwrap();
-            histogram.observe(Micros(millionths), Some(Witness { id: &id, at: Moment::from_millis(at) }));
+            histogram.observe(
+                Amount(millionths),
+                Some(ExemplarSource { id: &id, at: Timestamp::from_millis(at) }),
+            );
         }
         let ids: Vec<_> = histogram.exemplars().iter().map(|one| one.as_ref().map(Exemplar::id)).collect();
         assert_eq!(ids, [Some("CA1"), None, Some("CA3")]);
@@ -151,20 +154,20 @@ mod tests {
 
     #[test]
     fn what_no_observations_lead_to_is_not_sound() {
-        let mut sound = Histogram::new(Bounds::new(&[1.0, 2.5]));
+        let mut sound = Histogram::new(BucketBounds::new(&[1.0, 2.5]));
         let id = ExemplarId::new("CA1").unwrap();
-        sound.observe(Micros(700_000), Some(Witness { id: &id, at: Moment::from_millis(20) }));
+        sound.observe(Amount(700_000), Some(ExemplarSource { id: &id, at: Timestamp::from_millis(20) }));
         assert!(sound.is_sound());
         let damages: [Damage; 9] = [
             |one| one.counts.truncate(2),
             |one| one.counts[0] += 1,
             |one| one.counts[1] = u64::MAX,
-            |one| one.native.observe(Micros(1)),
+            |one| one.native.observe(Amount(1)),
             |one| one.exemplars.truncate(2),
             |one| one.exemplars.push(None),
             |one| one.exemplars.swap(0, 1),
-            |one| one.bounds = Bounds(Arc::from([Micros(2), Micros(1)])),
-            |one| one.bounds = Bounds(Arc::from([Micros(2_500_000), Micros(2_500_000)])),
+            |one| one.bounds = BucketBounds(Arc::from([Amount(2), Amount(1)])),
+            |one| one.bounds = BucketBounds(Arc::from([Amount(2_500_000), Amount(2_500_000)])),
         ];
         for (number, damage) in damages.into_iter().enumerate() {
             let mut damaged = sound.clone();
@@ -176,9 +179,9 @@ mod tests {
     proptest! {
         #[test]
         fn every_observation_is_in_exactly_one_bucket(amounts in proptest::collection::vec(0.0f64..30.0, 0..200)) {
-            let mut histogram = Histogram::new(Bounds::new(&[0.25, 0.5, 1.0, 8.0]));
+            let mut histogram = Histogram::new(BucketBounds::new(&[0.25, 0.5, 1.0, 8.0]));
             for &amount in &amounts {
-                histogram.observe(Micros::from_units(amount).unwrap(), None);
+                histogram.observe(Amount::from_units(amount).unwrap(), None);
             }
             prop_assert_eq!(histogram.count(), amounts.len() as u64);
             let below_one = amounts.iter().filter(|&&amount| (amount * 1e6).round() <= 1e6).count() as u64;
@@ -190,11 +193,11 @@ mod tests {
             observations in prop::collection::vec((0u64..40_000_000, 0i64..50, prop::option::of("[a-c]{1,2}")), 0..200),
         ) {
             let histogram = |observations: &[(u64, i64, Option<String>)]| {
-                let mut histogram = Histogram::new(Bounds::new(&[0.25, 0.5, 1.0, 8.0]));
+                let mut histogram = Histogram::new(BucketBounds::new(&[0.25, 0.5, 1.0, 8.0]));
                 for (amount, at, id) in observations {
                     let id = id.as_deref().and_then(ExemplarId::new);
-                    let at = Moment::from_millis(*at);
-                    histogram.observe(Micros(*amount), id.as_ref().map(|id| Witness { id, at }));
+                    let at = Timestamp::from_millis(*at);
+                    histogram.observe(Amount(*amount), id.as_ref().map(|id| ExemplarSource { id, at }));
                 }
                 histogram
             };

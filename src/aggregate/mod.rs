@@ -16,10 +16,10 @@ mod series;
 
 pub use catalogue::{Kind, Metric};
 pub use counter::Counter;
-pub use exemplar::{EXEMPLAR_LABEL, Exemplar, ExemplarId, Witness};
-pub use histogram::{Bounds, Histogram};
-pub use labels::{Dimensions, LabelCap, OTHER, carried_over};
-pub use native::{Native, Resolved};
-pub use recent::{Recent, RecentConversation};
-pub use rules::{Change, Contribution, Times, amendment, conversation};
-pub use series::{Layout, Series, SeriesKey, TargetSeries, Value};
+pub use exemplar::{EXEMPLAR_LABEL, Exemplar, ExemplarId, ExemplarSource};
+pub use histogram::{BucketBounds, Histogram};
+pub use labels::{LabelLimiter, LabelValues, OTHER, labels_from_row};
+pub use native::{NativeBuckets, NativeHistogram};
+pub use recent::{RecentConversation, RecentWindow};
+pub use rules::{EventTimes, SeriesOp, SeriesUpdate, amendment, contributions_of};
+pub use series::{Series, SeriesKey, SeriesSchema, TargetSeries, Value};

@@ -12,7 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::conversation::Micros;
+use crate::conversation::Amount;
 
 /// The width of the zero bucket, in units. Amounts are whole millionths, so it holds exact zeros and nothing else; this is the
 /// width that client libraries have unless told otherwise.
@@ -41,7 +41,7 @@ const FRACTIONS: [f64; PER_OCTAVE as usize] = [
 
 /// Observations by sparse bucket, at full resolution.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Native {
+pub struct NativeHistogram {
     zeros: u64,
     /// By index, ascending; only those with observations.
     buckets: Vec<(i16, u64)>,
@@ -49,16 +49,16 @@ pub struct Native {
 
 /// Sparse buckets at the resolution that they are written with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
+pub struct NativeBuckets {
     /// Bucket `i` holds amounts above `2^((i-1)/2^schema)` and up to `2^(i/2^schema)`.
     pub schema: i8,
     /// Index and observations, by index, ascending; none is empty.
     pub buckets: Vec<(i32, u64)>,
 }
 
-impl Native {
+impl NativeHistogram {
     /// Adds one observation.
-    pub(super) fn observe(&mut self, amount: Micros) {
+    pub(super) fn observe(&mut self, amount: Amount) {
         let Some(index) = index(amount) else {
             self.zeros += 1;
             return;
@@ -85,7 +85,7 @@ impl Native {
     }
 
     /// The buckets at the highest resolution at which no more than `limit` of them are populated, or the lowest there is.
-    pub fn at_most(&self, limit: usize) -> Resolved {
+    pub fn downscale_to(&self, limit: usize) -> NativeBuckets {
         let mut schema = SCHEMA;
         let mut buckets: Vec<(i32, u64)> =
             self.buckets.iter().map(|&(index, count)| (i32::from(index), count)).collect();
@@ -103,13 +103,13 @@ impl Native {
                 is_same
             });
         }
-        Resolved { schema, buckets }
+        NativeBuckets { schema, buckets }
     }
 
     /// Whether stored buckets are ones that this program could have written.
     pub(super) fn is_sound(&self) -> bool {
-        let lowest = index(Micros(1));
-        let highest = index(Micros(u64::MAX));
+        let lowest = index(Amount(1));
+        let highest = index(Amount(u64::MAX));
         let is_possible =
             |&(index, count): &(i16, u64)| (lowest..=highest).contains(&Some(index)) && count > 0;
         self.buckets.iter().all(is_possible)
@@ -118,17 +118,17 @@ impl Native {
 }
 
 /// The index of the bucket that `amount` falls into: the smallest `i` with `amount <= 2^(i/8)`; none for zero.
-fn index(amount: Micros) -> Option<i16> {
+fn index(amount: Amount) -> Option<i16> {
     if amount.0 == 0 {
         return None;
     }
-    let (fraction, exponent) = split(amount.units());
+    let (fraction, exponent) = frexp(amount.units());
     let within = FRACTIONS.iter().filter(|&&bound| bound < fraction).map(|_| 1).sum::<i16>();
     Some((exponent - 1) * PER_OCTAVE + within)
 }
 
 /// A positive, normal `number` as `(fraction, exponent)` with `number = fraction * 2^exponent` and `0.5 <= fraction < 1`.
-fn split(number: f64) -> (f64, i16) {
+fn frexp(number: f64) -> (f64, i16) {
     const MANTISSA: u64 = (1 << 52) - 1;
     /// The exponent as stored that stands for numbers from 1/2 up to 1.
     const HALF: u16 = 1022;

@@ -6,30 +6,30 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::labels::Dimensions;
-use crate::ledger::Tally;
-use crate::moment::Moment;
+use super::labels::LabelValues;
+use crate::ledger::Amounts;
+use crate::moment::Timestamp;
 
 /// What of a counted conversation the recent gauges need.
 #[derive(Debug, Clone)]
 pub struct RecentConversation {
     /// When it ended.
-    pub ended_at: Moment,
+    pub ended_at: Timestamp,
     /// The dimension values it counted under.
-    pub dimensions: Dimensions,
+    pub dimensions: LabelValues,
     /// Its amounts.
-    pub tally: Tally,
+    pub tally: Amounts,
 }
 
 /// The conversations of one target that ended recently.
 #[derive(Debug, Clone, Default)]
-pub struct Recent {
+pub struct RecentWindow {
     ended: Vec<RecentConversation>,
 }
 
 /// Sums over one label set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sums {
+pub struct WindowTotals {
     /// Conversations.
     pub conversations: u64,
     /// Handed off.
@@ -42,21 +42,21 @@ pub struct Sums {
     pub silence_turns: u64,
 }
 
-impl Recent {
+impl RecentWindow {
     /// Remembers a conversation that has just counted.
     pub fn push(&mut self, conversation: RecentConversation) {
         self.ended.push(conversation);
     }
 
     /// Forgets what ended before the `window` up to `now`.
-    pub fn trim(&mut self, now: Moment, window: Duration) {
+    pub fn evict_before(&mut self, now: Timestamp, window: Duration) {
         let from = now - window;
         self.ended.retain(|conversation| conversation.ended_at > from);
     }
 
     /// The sums of what is left, by label set.
-    pub fn sums(&self) -> BTreeMap<&Dimensions, Sums> {
-        let mut all: BTreeMap<&Dimensions, Sums> = BTreeMap::new();
+    pub fn sums(&self) -> BTreeMap<&LabelValues, WindowTotals> {
+        let mut all: BTreeMap<&LabelValues, WindowTotals> = BTreeMap::new();
         for conversation in &self.ended {
             let sums = all.entry(&conversation.dimensions).or_default();
             sums.conversations += 1;

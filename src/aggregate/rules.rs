@@ -5,29 +5,29 @@
 use std::sync::Arc;
 
 use super::catalogue::Metric;
-use super::labels::{Dimensions, LabelCap, raw_values};
+use super::labels::{LabelLimiter, LabelValues, raw_values};
 use super::series::SeriesKey;
 use crate::config::Dimension;
-use crate::conversation::{Facts, Handoff, Micros, Transcript};
-use crate::ledger::Tally;
-use crate::moment::Moment;
+use crate::conversation::{Amount, ConversationData, Handoff, Transcript};
+use crate::ledger::Amounts;
+use crate::moment::Timestamp;
 
 /// One change of one series.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contribution {
+pub struct SeriesUpdate {
     /// Which metric.
     pub metric: Metric,
     /// The values of its labels after the target's.
     pub values: Arc<[Arc<str>]>,
     /// What happens to it.
-    pub change: Change,
+    pub change: SeriesOp,
     /// When what it stands for happened, but not later than it was counted: Prometheus refuses what lies in the future.
-    pub at: Moment,
+    pub at: Timestamp,
 }
 
-impl Contribution {
+impl SeriesUpdate {
     /// To a series without the optional dimensions, with one label of its own or none.
-    pub fn of_target(metric: Metric, label: Option<&str>, change: Change, at: Moment) -> Self {
+    pub fn of_target(metric: Metric, label: Option<&str>, change: SeriesOp, at: Timestamp) -> Self {
         Self { metric, values: label.into_iter().map(Arc::from).collect(), change, at }
     }
 
@@ -39,69 +39,69 @@ impl Contribution {
 
 /// What happens to a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum SeriesOp {
     /// A counter grows.
     Add(u64),
     /// A histogram takes an observation.
-    Observe(Micros),
+    Observe(Amount),
 }
 
 /// The times that a contribution may stand for, besides those of turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Times {
+pub struct EventTimes {
     /// When the conversation ended.
-    pub ended_at: Moment,
+    pub ended_at: Timestamp,
     /// When it is counted, or amended.
-    pub now: Moment,
+    pub now: Timestamp,
 }
 
-impl Times {
+impl EventTimes {
     /// The end, as far as it is past.
-    fn end(self) -> Moment {
-        self.not_ahead(self.ended_at)
+    fn end(self) -> Timestamp {
+        self.clamp_to_now(self.ended_at)
     }
 
-    fn not_ahead(self, at: Moment) -> Moment {
+    fn clamp_to_now(self, at: Timestamp) -> Timestamp {
         at.min(self.now)
     }
 }
 
 /// Everything that a conversation adds at the moment it counts, and the dimension values it counts under.
-pub fn conversation(
-    facts: &Facts,
-    times: Times,
+pub fn contributions_of(
+    facts: &ConversationData,
+    times: EventTimes,
     dimensions: &[Dimension],
-    cap: &mut LabelCap,
-) -> (Dimensions, Vec<Contribution>) {
+    cap: &mut LabelLimiter,
+) -> (LabelValues, Vec<SeriesUpdate>) {
     let mut list = Vec::with_capacity(20 + facts.replies.len());
-    let values: Dimensions = raw_values(dimensions, facts)
+    let values: LabelValues = raw_values(dimensions, facts)
         .into_iter()
-        .map(|(dimension, value)| admit(cap, dimension.as_str(), value, times, &mut list))
+        .map(|(dimension, value)| limit_label(cap, dimension.as_str(), value, times, &mut list))
         .collect();
 
-    let tally = Tally::of(facts);
-    let mut under = Under { values: &values, at: times.end(), list: &mut list };
-    under.add(Metric::Conversations, 1);
-    under.add(Metric::Turns, tally.turns);
-    under.add(Metric::OodTurns, tally.ood_turns);
-    under.add(Metric::SilenceTurns, tally.silence_turns);
-    under.add(Metric::BargeInTurns, tally.barge_in_turns);
-    under.add(Metric::ConversationsWithOod, u32::from(tally.ood_turns > 0));
-    under.add(Metric::ConversationsWithSilence, u32::from(tally.silence_turns > 0));
-    under.add(Metric::WithoutTranscript, u32::from(facts.transcript == Transcript::Hidden));
-    under.observe(Metric::ConversationDuration, facts.duration);
-    under.observe(Metric::AgentDuration, facts.agent_duration);
-    under.observe(Metric::ConversationTurns, facts.turns.map(Micros::from_count));
+    let tally = Amounts::of(facts);
+    let mut at = ContributionBuilder { values: &values, at: times.end(), list: &mut list };
+    at.add(Metric::Conversations, 1);
+    at.add(Metric::Turns, tally.turns);
+    at.add(Metric::OodTurns, tally.ood_turns);
+    at.add(Metric::SilenceTurns, tally.silence_turns);
+    at.add(Metric::BargeInTurns, tally.barge_in_turns);
+    at.add(Metric::ConversationsWithOod, u32::from(tally.ood_turns > 0));
+    at.add(Metric::ConversationsWithSilence, u32::from(tally.silence_turns > 0));
+    at.add(Metric::WithoutTranscript, u32::from(facts.transcript == Transcript::Hidden));
+    at.observe(Metric::ConversationDuration, facts.duration);
+    at.observe(Metric::AgentDuration, facts.agent_duration);
+    at.observe(Metric::ConversationTurns, facts.turns.map(Amount::from_count));
     if let Some(greeting) = facts.greeting {
-        under.at = times.not_ahead(greeting.at.unwrap_or(facts.started_at));
-        under.observe(Metric::GreetingLatency, Some(greeting.latency));
+        at.at = times.clamp_to_now(greeting.at.unwrap_or(facts.started_at));
+        at.observe(Metric::GreetingLatency, Some(greeting.latency));
     }
     for reply in &facts.replies {
-        under.at = times.not_ahead(reply.at.unwrap_or(times.ended_at));
-        under.observe(Metric::TurnLatency, Some(reply.latency));
+        at.at = times.clamp_to_now(reply.at.unwrap_or(times.ended_at));
+        at.observe(Metric::TurnLatency, Some(reply.latency));
     }
     if let Some(handoff) = &facts.handoff {
-        hand_off(handoff, times, &values, cap, &mut list);
+        push_handoff(handoff, times, &values, cap, &mut list);
     }
     (values, list)
 }
@@ -109,15 +109,15 @@ pub fn conversation(
 /// What a later change of a counted conversation adds: for each amount the difference to the most seen before. Histograms
 /// keep their first observation.
 pub fn amendment(
-    before: &Tally,
-    now: &Tally,
-    facts: &Facts,
-    times: Times,
-    values: &Dimensions,
-    cap: &mut LabelCap,
-) -> Vec<Contribution> {
+    before: &Amounts,
+    now: &Amounts,
+    facts: &ConversationData,
+    times: EventTimes,
+    values: &LabelValues,
+    cap: &mut LabelLimiter,
+) -> Vec<SeriesUpdate> {
     let mut list = Vec::new();
-    let mut under = Under { values, at: times.end(), list: &mut list };
+    let mut under = ContributionBuilder { values, at: times.end(), list: &mut list };
     under.add(Metric::Turns, now.turns - before.turns.min(now.turns));
     under.add(Metric::OodTurns, now.ood_turns - before.ood_turns.min(now.ood_turns));
     under.add(Metric::SilenceTurns, now.silence_turns - before.silence_turns.min(now.silence_turns));
@@ -126,65 +126,65 @@ pub fn amendment(
     under
         .add(Metric::ConversationsWithSilence, u32::from(before.silence_turns == 0 && now.silence_turns > 0));
     if let (false, Some(handoff)) = (before.handoff, &facts.handoff) {
-        hand_off(handoff, times, values, cap, &mut list);
+        push_handoff(handoff, times, values, cap, &mut list);
     }
     list
 }
 
-fn hand_off(
+fn push_handoff(
     handoff: &Handoff,
-    times: Times,
-    values: &Dimensions,
-    cap: &mut LabelCap,
-    list: &mut Vec<Contribution>,
+    times: EventTimes,
+    values: &LabelValues,
+    cap: &mut LabelLimiter,
+    list: &mut Vec<SeriesUpdate>,
 ) {
     let or_none = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
-    let reason = admit(cap, "reason", &or_none(&handoff.reason), times, list);
-    let destination = admit(cap, "destination", &or_none(&handoff.destination), times, list);
+    let reason = limit_label(cap, "reason", &or_none(&handoff.reason), times, list);
+    let destination = limit_label(cap, "destination", &or_none(&handoff.destination), times, list);
     let by_reason = values.iter().cloned().chain([reason, destination]).collect();
-    let (change, at) = (Change::Add(1), times.end());
-    list.push(Contribution { metric: Metric::Handoffs, values: values.clone(), change, at });
-    list.push(Contribution { metric: Metric::HandoffsByReason, values: by_reason, change, at });
+    let (change, at) = (SeriesOp::Add(1), times.end());
+    list.push(SeriesUpdate { metric: Metric::Handoffs, values: values.clone(), change, at });
+    list.push(SeriesUpdate { metric: Metric::HandoffsByReason, values: by_reason, change, at });
 }
 
-fn admit(
-    cap: &mut LabelCap,
+fn limit_label(
+    cap: &mut LabelLimiter,
     label: &'static str,
     value: &str,
-    times: Times,
-    list: &mut Vec<Contribution>,
+    times: EventTimes,
+    list: &mut Vec<SeriesUpdate>,
 ) -> Arc<str> {
-    let admitted = cap.admit(label, value);
+    let admitted = cap.limit(label, value);
     if admitted.folded {
-        let (metric, change) = (Metric::LabelValuesFolded, Change::Add(1));
-        list.push(Contribution::of_target(metric, Some(label), change, times.end()));
+        let (metric, change) = (Metric::LabelValuesFolded, SeriesOp::Add(1));
+        list.push(SeriesUpdate::of_target(metric, Some(label), change, times.end()));
     }
     admitted.value
 }
 
 /// Collects contributions under one set of dimension values and of one moment.
-struct Under<'a> {
-    values: &'a Dimensions,
-    at: Moment,
-    list: &'a mut Vec<Contribution>,
+struct ContributionBuilder<'a> {
+    values: &'a LabelValues,
+    at: Timestamp,
+    list: &'a mut Vec<SeriesUpdate>,
 }
 
-impl Under<'_> {
+impl ContributionBuilder<'_> {
     fn add(&mut self, metric: Metric, amount: u32) {
         if amount > 0 {
-            self.list.push(Contribution {
+            self.list.push(SeriesUpdate {
                 metric,
                 values: self.values.clone(),
-                change: Change::Add(u64::from(amount)),
+                change: SeriesOp::Add(u64::from(amount)),
                 at: self.at,
             });
         }
     }
 
-    fn observe(&mut self, metric: Metric, amount: Option<Micros>) {
+    fn observe(&mut self, metric: Metric, amount: Option<Amount>) {
         if let Some(amount) = amount {
             let (values, at) = (self.values.clone(), self.at);
-            self.list.push(Contribution { metric, values, change: Change::Observe(amount), at });
+            self.list.push(SeriesUpdate { metric, values, change: SeriesOp::Observe(amount), at });
         }
     }
 }

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Buckets, Kind, Metric};
 use super::counter::Counter;
-use super::exemplar::Witness;
-use super::histogram::{Bounds, Histogram};
-use super::labels::Dimensions;
-use super::rules::Change;
+use super::exemplar::ExemplarSource;
+use super::histogram::{BucketBounds, Histogram};
+use super::labels::LabelValues;
+use super::rules::SeriesOp;
 use crate::config::{Dimension, Metrics};
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 
 /// Which series of a target: the metric, and the values of its labels after the target's own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,7 +29,7 @@ pub struct SeriesKey {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// When counting started: a value that falls back has a new start.
-    pub start: Moment,
+    pub start: Timestamp,
     /// The value.
     pub value: Value,
 }
@@ -47,24 +47,24 @@ pub enum Value {
 
 /// What the configuration decides about the shape of series.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Layout {
+pub struct SeriesSchema {
     /// The optional dimensions.
     pub dimensions: Vec<Dimension>,
-    latency: Bounds,
-    duration: Bounds,
-    turns: Bounds,
-    lag: Bounds,
+    latency: BucketBounds,
+    duration: BucketBounds,
+    turns: BucketBounds,
+    lag: BucketBounds,
 }
 
-impl Layout {
+impl SeriesSchema {
     /// The shape under these settings.
     pub fn new(settings: &Metrics) -> Self {
         Self {
             dimensions: settings.labels.clone(),
-            latency: Bounds::new(&settings.latency_buckets),
-            duration: Bounds::new(&settings.duration_buckets),
-            turns: Bounds::new(&[1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0]),
-            lag: Bounds::new(&[
+            latency: BucketBounds::new(&settings.latency_buckets),
+            duration: BucketBounds::new(&settings.duration_buckets),
+            turns: BucketBounds::new(&[1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0]),
+            lag: BucketBounds::new(&[
                 5.0, 10.0, 15.0, 30.0, 45.0, 60.0, 90.0, 120.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0,
             ]),
         }
@@ -77,14 +77,14 @@ impl Layout {
     }
 
     /// The bounds of the buckets of `metric`, if it is a histogram.
-    pub fn bounds_of(&self, metric: Metric) -> Option<&Bounds> {
+    pub fn bounds_of(&self, metric: Metric) -> Option<&BucketBounds> {
         match metric.definition().kind {
             Kind::Histogram(buckets) => Some(self.bounds(buckets)),
             Kind::Counter | Kind::Gauge => None,
         }
     }
 
-    fn bounds(&self, buckets: Buckets) -> &Bounds {
+    fn bounds(&self, buckets: Buckets) -> &BucketBounds {
         match buckets {
             Buckets::Latency => &self.latency,
             Buckets::Duration => &self.duration,
@@ -102,7 +102,7 @@ impl Layout {
     }
 
     /// Whether a stored series has the shape that these settings give it: the same type, labels and bounds.
-    pub fn admits(&self, key: &SeriesKey, value: &Value) -> bool {
+    pub fn is_compatible(&self, key: &SeriesKey, value: &Value) -> bool {
         let same_labels = self.label_names(key.metric).len() == key.values.len();
         let same_shape = match (key.metric.definition().kind, value) {
             (Kind::Counter, Value::Counter(counter)) => counter.is_sound(),
@@ -129,10 +129,10 @@ impl TargetSeries {
     pub fn apply(
         &mut self,
         key: &SeriesKey,
-        change: Change,
-        witness: Option<Witness<'_>>,
-        layout: &Layout,
-        start: Moment,
+        change: SeriesOp,
+        witness: Option<ExemplarSource<'_>>,
+        layout: &SeriesSchema,
+        start: Timestamp,
     ) {
         let witness = witness.filter(|_| key.metric.definition().exemplars);
         let series = match self.series.get_mut(key) {
@@ -140,8 +140,8 @@ impl TargetSeries {
             None => self.entry(key.clone(), layout, start),
         };
         match (&mut Arc::make_mut(series).value, change) {
-            (Value::Counter(counter), Change::Add(amount)) => counter.add(amount, witness),
-            (Value::Histogram(histogram), Change::Observe(amount)) => histogram.observe(amount, witness),
+            (Value::Counter(counter), SeriesOp::Add(amount)) => counter.add(amount, witness),
+            (Value::Histogram(histogram), SeriesOp::Observe(amount)) => histogram.observe(amount, witness),
             (Value::Counter(_) | Value::Gauge(_) | Value::Histogram(_), _) => {
                 debug_assert!(false, "{change:?} does not fit {:?}", key.metric);
             }
@@ -149,13 +149,13 @@ impl TargetSeries {
     }
 
     /// Makes the series of `key` exist, at its empty value; answers whether it is new.
-    pub fn ensure(&mut self, key: SeriesKey, layout: &Layout, start: Moment) -> bool {
+    pub fn ensure(&mut self, key: SeriesKey, layout: &SeriesSchema, start: Timestamp) -> bool {
         let before = self.series.len();
         self.entry(key, layout, start);
         self.series.len() > before
     }
 
-    fn entry(&mut self, key: SeriesKey, layout: &Layout, start: Moment) -> &mut Arc<Series> {
+    fn entry(&mut self, key: SeriesKey, layout: &SeriesSchema, start: Timestamp) -> &mut Arc<Series> {
         let metric = key.metric;
         self.series.entry(key).or_insert_with(|| Arc::new(Series { start, value: layout.empty(metric) }))
     }
@@ -166,12 +166,12 @@ impl TargetSeries {
     }
 
     /// Sets a gauge. One that has this value already stays the same allocation.
-    pub fn set(&mut self, metric: Metric, values: &[Arc<str>], value: f64, start: Moment) {
+    pub fn set(&mut self, metric: Metric, values: &[Arc<str>], value: f64, start: Timestamp) {
         self.put(SeriesKey { metric, values: values.into() }, value, start);
     }
 
     /// Makes `gauges` all that there is of `metric`. Those that have their value already stay the same allocations.
-    pub fn replace(&mut self, metric: Metric, gauges: BTreeMap<Dimensions, f64>, start: Moment) {
+    pub fn set_all(&mut self, metric: Metric, gauges: BTreeMap<LabelValues, f64>, start: Timestamp) {
         let gone: Vec<SeriesKey> = self
             .of(metric)
             .filter(|(key, _)| !gauges.contains_key(&key.values))
@@ -185,7 +185,7 @@ impl TargetSeries {
         }
     }
 
-    fn put(&mut self, key: SeriesKey, value: f64, start: Moment) {
+    fn put(&mut self, key: SeriesKey, value: f64, start: Timestamp) {
         let stays = self.series.get(&key).is_some_and(|series| match series.value {
             Value::Gauge(before) => before.to_bits() == value.to_bits(),
             Value::Counter(_) | Value::Histogram(_) => false,
@@ -225,11 +225,11 @@ impl TargetSeries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversation::Micros;
+    use crate::conversation::Amount;
 
-    const AT: Moment = Moment::from_millis(1_787_217_300_000);
+    const AT: Timestamp = Timestamp::from_millis(1_787_217_300_000);
 
-    fn values(value: &str) -> Dimensions {
+    fn values(value: &str) -> LabelValues {
         Arc::from([Arc::from(value)])
     }
 
@@ -243,13 +243,13 @@ mod tests {
 
     #[test]
     fn a_clone_shares_all_but_what_changes() {
-        let layout = Layout::new(&Metrics::default());
+        let layout = SeriesSchema::new(&Metrics::default());
         let (phone, chat) = (key(Metric::Turns, "VOICE-SIP"), key(Metric::Turns, "CHAT"));
         let mut series = TargetSeries::default();
         series.ensure(phone.clone(), &layout, AT);
         series.ensure(chat.clone(), &layout, AT);
         let before = series.clone();
-        series.apply(&phone, Change::Add(3), None, &layout, AT);
+        series.apply(&phone, SeriesOp::Add(3), None, &layout, AT);
         assert!(!is_same(&before, &series, &phone));
         assert!(is_same(&before, &series, &chat));
         let turns = |series: &TargetSeries| match &series.get(&phone).unwrap().value {
@@ -266,16 +266,16 @@ mod tests {
             |phone: f64, chat: f64| BTreeMap::from([(values("VOICE-SIP"), phone), (values("CHAT"), chat)]);
         let (phone, chat) = (key(Metric::InProgress, "VOICE-SIP"), key(Metric::InProgress, "CHAT"));
         let mut series = TargetSeries::default();
-        series.replace(Metric::InProgress, open(2.0, 1.0), AT);
+        series.set_all(Metric::InProgress, open(2.0, 1.0), AT);
         series.set(Metric::TargetUp, &[], 1.0, AT);
         let before = series.clone();
-        series.replace(Metric::InProgress, open(2.0, 0.0), later);
+        series.set_all(Metric::InProgress, open(2.0, 0.0), later);
         series.set(Metric::TargetUp, &[], 1.0, later);
         assert!(is_same(&before, &series, &phone));
         assert!(!is_same(&before, &series, &chat));
         assert!(is_same(&before, &series, &SeriesKey { metric: Metric::TargetUp, values: Arc::from([]) }));
 
-        series.replace(Metric::InProgress, BTreeMap::from([(values("SMS"), 1.0)]), later);
+        series.set_all(Metric::InProgress, BTreeMap::from([(values("SMS"), 1.0)]), later);
         let left: Vec<_> = series.of(Metric::InProgress).map(|(key, _)| key.clone()).collect();
         assert_eq!(left, [key(Metric::InProgress, "SMS")]);
         assert_eq!(series.len(), 2, "other metrics stay");
@@ -283,9 +283,9 @@ mod tests {
 
     #[test]
     fn only_metrics_that_are_declared_so_have_exemplars() {
-        let layout = Layout::new(&Metrics::default());
+        let layout = SeriesSchema::new(&Metrics::default());
         let id = super::super::exemplar::ExemplarId::new("CA1").unwrap();
-        let witness = Some(Witness { id: &id, at: AT });
+        let witness = Some(ExemplarSource { id: &id, at: AT });
         let mut series = TargetSeries::default();
         let mut has_exemplar = |metric: Metric, change| {
             series.apply(&key(metric, "VOICE-SIP"), change, witness, &layout, AT);
@@ -295,9 +295,9 @@ mod tests {
                 Value::Gauge(_) => false,
             }
         };
-        assert!(has_exemplar(Metric::Handoffs, Change::Add(1)));
-        assert!(has_exemplar(Metric::TurnLatency, Change::Observe(Micros::from_count(1))));
-        assert!(!has_exemplar(Metric::Turns, Change::Add(1)));
-        assert!(!has_exemplar(Metric::ConversationTurns, Change::Observe(Micros::from_count(1))));
+        assert!(has_exemplar(Metric::Handoffs, SeriesOp::Add(1)));
+        assert!(has_exemplar(Metric::TurnLatency, SeriesOp::Observe(Amount::from_count(1))));
+        assert!(!has_exemplar(Metric::Turns, SeriesOp::Add(1)));
+        assert!(!has_exemplar(Metric::ConversationTurns, SeriesOp::Observe(Amount::from_count(1))));
     }
 }

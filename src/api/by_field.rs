@@ -11,13 +11,13 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::wire::{Conversation, Handoff, Presence, Text, Turn, Turns};
+use super::wire::{Conversation, Handoff, IsPresent, LenientString, Turn, Turns};
 
 /// The names of fields that could not be read, and so count as absent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Unread(BTreeSet<&'static str>);
+pub struct UnreadableFields(BTreeSet<&'static str>);
 
-impl Unread {
+impl UnreadableFields {
     /// Of one thing only.
     pub(super) fn one(name: &'static str) -> Self {
         Self(BTreeSet::from([name]))
@@ -36,7 +36,7 @@ impl Unread {
     }
 }
 
-impl fmt::Display for Unread {
+impl fmt::Display for UnreadableFields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, name) in self.0.iter().enumerate() {
             write!(f, "{}{name}", if n > 0 { ", " } else { "" })?;
@@ -46,10 +46,10 @@ impl fmt::Display for Unread {
 }
 
 /// What can be read of a record, and what cannot; none if it is no object.
-pub(super) fn read(record: &RawValue) -> Option<(Conversation<'_>, Unread)> {
+pub(super) fn read(record: &RawValue) -> Option<(Conversation<'_>, UnreadableFields)> {
     let mut read = Conversation::default();
-    let mut unread = Unread::default();
-    let is_object = entries(record, |key, value| match key {
+    let mut unread = UnreadableFields::default();
+    let is_object = for_each_entry(record, |key, value| match key {
         "id" => read.id = unread.field("id", value),
         "started_at" => read.started_at = unread.field("started_at", value),
         "in_progress" => read.in_progress = unread.field("in_progress", value),
@@ -71,22 +71,22 @@ pub(super) fn read(record: &RawValue) -> Option<(Conversation<'_>, Unread)> {
 }
 
 /// An object says that there was one, whatever is in it.
-fn handoff<'a>(value: &'a RawValue, unread: &mut Unread) -> Handoff<'a> {
+fn handoff<'a>(value: &'a RawValue, unread: &mut UnreadableFields) -> Handoff<'a> {
     let read: Handoff<'_> = unread.field("handoff", value);
     let happened = if value.get().starts_with('{') { Some(true) } else { read.happened };
     Handoff { happened, ..read }
 }
 
-fn turns<'a>(value: &'a RawValue, unread: &mut Unread) -> Turns<'a> {
+fn turns<'a>(value: &'a RawValue, unread: &mut UnreadableFields) -> Turns<'a> {
     let mut read = Turns::default();
     if elements(value, |value| read.push(turn(value, unread))) { read } else { unread.field("turns", value) }
 }
 
 /// One of which nothing can be read is an empty one: it happened.
-fn turn<'a>(value: &'a RawValue, unread: &mut Unread) -> Turn<'a> {
+fn turn<'a>(value: &'a RawValue, unread: &mut UnreadableFields) -> Turn<'a> {
     let mut read = Turn::default();
-    let is_object = entries(value, |key, value| match key {
-        "user_input" => read.user_input = said(value),
+    let is_object = for_each_entry(value, |key, value| match key {
+        "user_input" => read.user_input = user_input(value),
         "agent_response_datetime" => {
             read.agent_response_datetime = unread.field("agent_response_datetime", value);
         }
@@ -101,24 +101,24 @@ fn turn<'a>(value: &'a RawValue, unread: &mut Unread) -> Turn<'a> {
 }
 
 /// What is no text is there all the same.
-fn said(value: &RawValue) -> Presence {
-    serde_json::from_str(value.get()).unwrap_or(Presence(true))
+fn user_input(value: &RawValue) -> IsPresent {
+    serde_json::from_str(value.get()).unwrap_or(IsPresent(true))
 }
 
 /// Hands out the keys of an object with their values; false if `value` is none.
-fn entries<'a>(value: &'a RawValue, take: impl FnMut(&str, &'a RawValue)) -> bool {
-    serde_json::Deserializer::from_str(value.get()).deserialize_map(Parts(take)).is_ok()
+fn for_each_entry<'a>(value: &'a RawValue, take: impl FnMut(&str, &'a RawValue)) -> bool {
+    serde_json::Deserializer::from_str(value.get()).deserialize_map(ForEach(take)).is_ok()
 }
 
 /// Hands out the elements of a list; false if `value` is none.
 fn elements<'a>(value: &'a RawValue, mut take: impl FnMut(&'a RawValue)) -> bool {
     let take = |_: &str, value| take(value);
-    serde_json::Deserializer::from_str(value.get()).deserialize_seq(Parts(take)).is_ok()
+    serde_json::Deserializer::from_str(value.get()).deserialize_seq(ForEach(take)).is_ok()
 }
 
-struct Parts<F>(F);
+struct ForEach<F>(F);
 
-impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for Parts<F> {
+impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for ForEach<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,7 +128,7 @@ impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for Parts<F> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<(), A::Error> {
         while let Some((key, value)) = object.next_entry::<&RawValue, &RawValue>()? {
             // As written, because a key that is no text need not end the reading of the others.
-            let key: Text<'_> = serde_json::from_str(key.get()).unwrap_or_default();
+            let key: LenientString<'_> = serde_json::from_str(key.get()).unwrap_or_default();
             (self.0)(&key.0, value);
         }
         Ok(())

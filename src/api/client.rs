@@ -13,47 +13,47 @@ use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio::time::Instant;
 
 use super::error::{FetchError, FetchErrorKind};
-use super::pace::{Concurrency, Pace};
+use super::pace::{ConcurrencyLimit, RateLimiter};
 use super::page::Page;
 use super::request::{Endpoint, PageRequest};
-use super::server_clock::Stamp;
+use super::server_clock::DateObservation;
 use crate::clock::Clock;
 use crate::config::{CaFile, Secret};
-use crate::selfstats::{Code, SelfStats};
+use crate::selfstats::{ExporterMetrics, RequestOutcome};
 
 /// The `endpoint` label of the list of conversations.
 pub const LIST: &str = "conversations";
 
 /// No page that the settings allow comes near it; a larger answer is not worth the memory.
-const MOST_BYTES: usize = 128 << 20;
+const MAX_BODY_BYTES: usize = 128 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CORRELATION_ID: &str = "x-polyai-correlation-id";
 
 /// What a target's requests need besides their parameters.
 #[derive(Debug, Clone)]
-pub struct Access {
+pub struct ApiCredentials {
     /// Where its conversations are listed.
     pub endpoint: Endpoint,
     /// Its key.
     pub key: Secret,
     /// The budget of that key.
-    pub pace: Pace,
+    pub pace: RateLimiter,
 }
 
 /// The client. Clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    concurrency: Concurrency,
-    stats: SelfStats,
+    concurrency: ConcurrencyLimit,
+    stats: ExporterMetrics,
     clock: Clock,
 }
 
 /// What came of a request.
 #[derive(Debug)]
-pub struct Exchange {
+pub struct ApiResponse {
     /// The time at the API, if it answered at all.
-    pub stamp: Option<Stamp>,
+    pub stamp: Option<DateObservation>,
     /// Bytes of the answer's body that came, after decompression.
     pub bytes: u64,
     /// The page.
@@ -84,8 +84,8 @@ impl Client {
     pub fn new(
         timeout: Duration,
         ca_file: Option<&CaFile>,
-        concurrency: Concurrency,
-        stats: SelfStats,
+        concurrency: ConcurrencyLimit,
+        stats: ExporterMetrics,
         clock: Clock,
     ) -> Result<Self, ClientError> {
         // Fails only if a provider is installed already, which then serves as well.
@@ -99,8 +99,8 @@ impl Client {
         let unusable =
             |path: &Path, reason: String| ClientError::Roots { path: path.display().to_string(), reason };
         if let Some(CaFile { path, pem }) = ca_file {
-            let roots =
-                reqwest::Certificate::from_pem_bundle(pem).map_err(|error| unusable(path, chain(&error)))?;
+            let roots = reqwest::Certificate::from_pem_bundle(pem)
+                .map_err(|error| unusable(path, error_chain(&error)))?;
             if roots.is_empty() {
                 return Err(unusable(path, "holds no certificate; expected PEM".into()));
             }
@@ -108,51 +108,54 @@ impl Client {
         }
         let http = builder.build().map_err(|error| match ca_file {
             // What is in the bundle is looked at now; without one, there is nothing that could be wrong.
-            Some(CaFile { path, .. }) => unusable(path, chain(&error)),
-            None => ClientError::Setup(chain(&error)),
+            Some(CaFile { path, .. }) => unusable(path, error_chain(&error)),
+            None => ClientError::Setup(error_chain(&error)),
         })?;
         Ok(Self { http, concurrency, stats, clock })
     }
 
     /// Asks for one page, in its turn.
-    pub async fn page(&self, access: &Access, request: &PageRequest<'_>) -> Exchange {
-        let turn = access.pace.turn(&self.concurrency).await;
+    pub async fn page(&self, access: &ApiCredentials, request: &PageRequest<'_>) -> ApiResponse {
+        let permit = access.pace.acquire(&self.concurrency).await;
         let started = Instant::now();
         let mut bytes = 0;
         let mut status = None;
         let mut stamp = None;
         let outcome = self.exchange(access, request, &mut status, &mut stamp, &mut bytes).await;
         let code = match (&outcome, status) {
-            (Err(error), None) => Code::Failure(error.kind.as_str()),
-            (_, Some(status)) => Code::Status(status),
-            (Ok(_), None) => Code::Status(200),
+            (Err(error), None) => RequestOutcome::Failure(error.kind.as_str()),
+            (_, Some(status)) => RequestOutcome::Status(status),
+            (Ok(_), None) => RequestOutcome::Status(200),
         };
         self.stats.request(LIST, code, started.elapsed(), bytes);
         if let Err(FetchError { kind: FetchErrorKind::RateLimited, retry_after, .. }) = &outcome {
-            access.pace.slow_down(&turn, *retry_after);
+            access.pace.on_rate_limited(&permit, *retry_after);
         }
-        Exchange { stamp, bytes, outcome }
+        ApiResponse { stamp, bytes, outcome }
     }
 
     async fn exchange(
         &self,
-        access: &Access,
+        access: &ApiCredentials,
         request: &PageRequest<'_>,
         status: &mut Option<u16>,
-        stamp: &mut Option<Stamp>,
+        stamp: &mut Option<DateObservation>,
         bytes: &mut u64,
     ) -> Result<Page, FetchError> {
         let correlation_id = correlation_id();
-        let named = |error: FetchError| FetchError {
+        let with_correlation_id = |error: FetchError| FetchError {
             correlation_id: error.correlation_id.or_else(|| Some(correlation_id.clone())),
             ..error
         };
-        let mut key = HeaderValue::from_str(access.key.reveal()).map_err(|_| {
+        let mut key = HeaderValue::from_str(access.key.expose_secret()).map_err(|_| {
             let message = "the API key has characters that no HTTP header can carry";
-            named(FetchError { kind: FetchErrorKind::Unauthorized, ..FetchError::bad_payload(message) })
+            with_correlation_id(FetchError {
+                kind: FetchErrorKind::Unauthorized,
+                ..FetchError::bad_payload(message)
+            })
         })?;
         key.set_sensitive(true);
-        let asked = self.clock.look();
+        let asked = self.clock.read();
         let sent = self
             .http
             .get(access.endpoint.page(request))
@@ -160,43 +163,44 @@ impl Client {
             .header(CORRELATION_ID, &correlation_id)
             .send()
             .await;
-        let mut response = sent.map_err(|error| named(transport(error)))?;
+        let mut response = sent.map_err(|error| with_correlation_id(transport(error)))?;
         *status = Some(response.status().as_u16());
         let headers = response.headers().clone();
-        *stamp = Some(Stamp { date: http_date(headers.get(DATE)), asked, answered: self.clock.look() });
-        let most = if response.status().is_success() { MOST_BYTES } else { 64 << 10 };
-        let mut body = Vec::with_capacity(most.min(room(response.content_length())));
+        *stamp =
+            Some(DateObservation { date: http_date(headers.get(DATE)), asked, answered: self.clock.read() });
+        let limit = if response.status().is_success() { MAX_BODY_BYTES } else { 64 << 10 };
+        let mut body = Vec::with_capacity(limit.min(initial_capacity(response.content_length())));
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
+                Ok(Some(chunk)) if body.len() + chunk.len() <= limit => body.extend_from_slice(&chunk),
                 Ok(Some(_)) if response.status().is_success() => {
                     let message =
-                        format!("the page is larger than {} MiB; lower polling.page_size", most >> 20);
-                    return Err(named(FetchError::bad_payload(message)));
+                        format!("the page is larger than {} MiB; lower polling.page_size", limit >> 20);
+                    return Err(with_correlation_id(FetchError::bad_payload(message)));
                 }
                 Ok(Some(_) | None) => break,
                 Err(error) => {
                     *bytes = body.len() as u64;
-                    return Err(named(transport(error)));
+                    return Err(with_correlation_id(transport(error)));
                 }
             }
         }
         *bytes = body.len() as u64;
         if response.status() == reqwest::StatusCode::OK {
-            Page::read(&body).map_err(named)
+            Page::read(&body).map_err(with_correlation_id)
         } else {
-            Err(named(self.refusal(response.status().as_u16(), &headers, &body)))
+            Err(with_correlation_id(self.error_from_response(response.status().as_u16(), &headers, &body)))
         }
     }
 
     /// What an answer other than 200 says.
-    fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> FetchError {
+    fn error_from_response(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> FetchError {
         let envelope: Envelope<'_> = serde_json::from_slice(body).unwrap_or_default();
         let error_code = envelope.error_code();
         let kind = match status {
             401 => FetchErrorKind::Unauthorized,
             403 => FetchErrorKind::Forbidden,
-            404 if envelope.is_of_the_api() => FetchErrorKind::NotFound,
+            404 if envelope.is_polyai_error() => FetchErrorKind::NotFound,
             404 => FetchErrorKind::WrongHost,
             408 => FetchErrorKind::Timeout,
             429 => FetchErrorKind::RateLimited,
@@ -225,15 +229,15 @@ impl Client {
 #[derive(Default, serde::Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, default)]
-    error_code: super::wire::Text<'a>,
+    error_code: super::wire::LenientString<'a>,
     #[serde(borrow, default)]
-    error_message: super::wire::Text<'a>,
+    error_message: super::wire::LenientString<'a>,
     #[serde(borrow, default)]
-    error_id: super::wire::Text<'a>,
+    error_id: super::wire::LenientString<'a>,
 }
 
 impl Envelope<'_> {
-    fn is_of_the_api(&self) -> bool {
+    fn is_polyai_error(&self) -> bool {
         [&self.error_code, &self.error_message, &self.error_id].iter().any(|text| !text.0.is_empty())
     }
 
@@ -253,7 +257,7 @@ fn correlation_id() -> String {
 }
 
 /// Room for a page of the usual size. A length is a promise, and memory is taken only for what has come.
-fn room(promised: Option<u64>) -> usize {
+fn initial_capacity(promised: Option<u64>) -> usize {
     promised.and_then(|length| usize::try_from(length).ok()).unwrap_or(64 << 10).min(1 << 20)
 }
 
@@ -276,11 +280,11 @@ fn retry_after(headers: &HeaderMap, here: DateTime<Utc>) -> Option<Duration> {
 fn transport(error: reqwest::Error) -> FetchError {
     let error = error.without_url();
     let kind = if error.is_timeout() { FetchErrorKind::Timeout } else { FetchErrorKind::Unreachable };
-    FetchError { kind, ..FetchError::bad_payload(chain(&error)) }
+    FetchError { kind, ..FetchError::bad_payload(error_chain(&error)) }
 }
 
 /// An error with its causes, which is where the reason stands.
-fn chain(error: &reqwest::Error) -> String {
+fn error_chain(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -327,7 +331,7 @@ mod tests {
     #[test]
     fn a_promised_length_takes_no_memory_before_it_comes() {
         assert_eq!(
-            [None, Some(3000), Some(100 << 20), Some(u64::MAX)].map(room),
+            [None, Some(3000), Some(100 << 20), Some(u64::MAX)].map(initial_capacity),
             [65_536, 3000, 1_048_576, 1_048_576]
         );
     }

@@ -64,7 +64,7 @@ impl FetchErrorKind {
     }
 
     /// Whether the same request may succeed a moment later.
-    pub const fn is_passing(self) -> bool {
+    pub const fn is_transient(self) -> bool {
         match self {
             Self::ServerError | Self::Unreachable | Self::Timeout | Self::BadPayload => true,
             Self::Unauthorized
@@ -77,12 +77,12 @@ impl FetchErrorKind {
     }
 
     /// Whether only a person can mend it: then the target is asked rarely.
-    pub const fn needs_a_person(self) -> bool {
+    pub const fn is_permanent(self) -> bool {
         matches!(self, Self::Unauthorized | Self::Forbidden | Self::NotFound | Self::WrongHost)
     }
 
     /// Whether another window of the same list may be had all the same; else the target as a whole cannot.
-    pub const fn spares_other_windows(self) -> bool {
+    pub const fn is_window_specific(self) -> bool {
         matches!(self, Self::Refused | Self::ServerError | Self::Timeout | Self::BadPayload)
     }
 

@@ -7,13 +7,13 @@
 const TOKENS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
 
 /// The body with such numbers as null; none if it has none.
-pub(super) fn made_null(body: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn replace_non_finite(body: &[u8]) -> Option<Vec<u8>> {
     let mut mended = Vec::new();
     let mut copied = 0;
     let mut at = 0;
     while let Some(rest) = body.get(at..).filter(|rest| !rest.is_empty()) {
         if rest.starts_with(b"\"") {
-            at += text_length(rest);
+            at += json_string_len(rest);
         } else if let Some(token) = TOKENS.iter().find(|token| rest.starts_with(token)) {
             mended.extend_from_slice(body.get(copied..at).unwrap_or_default());
             mended.extend_from_slice(b"null");
@@ -31,7 +31,7 @@ pub(super) fn made_null(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The bytes of a text that begins here, both quotation marks included; all that is left if it does not end.
-fn text_length(rest: &[u8]) -> usize {
+fn json_string_len(rest: &[u8]) -> usize {
     let mut is_escaped = false;
     for (at, byte) in rest.iter().enumerate().skip(1) {
         match byte {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     fn mended(body: &str) -> Option<String> {
-        made_null(body.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
+        replace_non_finite(body.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
     }
 
     #[test]

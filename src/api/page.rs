@@ -11,14 +11,14 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::by_field::{self, Unread};
+use super::by_field::{self, UnreadableFields};
 use super::error::FetchError;
 use super::not_a_number;
 use super::wire;
-use crate::conversation::{Conversation, Rejected, RejectedKind, printable};
+use crate::conversation::{Conversation, RejectedKind, RejectedRecord, sanitize_id};
 
 /// Ten times the largest page that can be asked for. A body of nothing but `{}` holds millions.
-const MOST_RECORDS: usize = 10_000;
+const MAX_RECORDS: usize = 10_000;
 
 /// What a page holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,44 +26,44 @@ pub struct Page {
     /// The records that can be counted.
     pub conversations: Vec<Conversation>,
     /// The others.
-    pub rejected: Vec<Rejected>,
+    pub rejected: Vec<RejectedRecord>,
     /// What could not be read of records that can be counted all the same.
-    pub in_part: Vec<InPart>,
+    pub partial: Vec<PartialRecord>,
     /// Records beyond the 10,000 that are read of a page.
-    pub left_out: usize,
+    pub truncated: usize,
     /// `cursor`; none on the last page.
     pub cursor: Option<String>,
     /// `next_offset`
     pub next_offset: Option<u64>,
     /// What it can say of the page after it.
-    pub form: Form,
+    pub form: PageStyle,
 }
 
 /// How a page came, and what it can say of the page after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Form {
+pub enum PageStyle {
     /// An object with `cursor` or `next_offset`, which are empty on the last page.
     #[default]
     Paged,
     /// An object with neither, which does not say whether more follows.
-    Silent,
+    NoCursor,
     /// A bare array, which cannot.
-    Bare,
+    Array,
 }
 
 /// A record that counts without some of its fields, or a page without some of its numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InPart {
+pub struct PartialRecord {
     /// The record's id; none for the page.
     pub id: Option<String>,
     /// What counts as absent.
-    pub unread: Unread,
+    pub unread: UnreadableFields,
 }
 
 impl Page {
     /// How many records it holds, of any kind.
     pub fn len(&self) -> usize {
-        self.conversations.len() + self.rejected.len() + self.left_out
+        self.conversations.len() + self.rejected.len() + self.truncated
     }
 
     /// Whether it holds none.
@@ -80,10 +80,11 @@ impl Page {
             Ok(page) => return Ok(page),
             Err(error) => error,
         };
-        let mended = if first.is_eof() { None } else { not_a_number::made_null(body) };
-        match mended.map(|mended| Self::read_json(&mended)) {
+        let sanitized = if first.is_eof() { None } else { not_a_number::replace_non_finite(body) };
+        match sanitized.map(|mended| Self::read_json(&mended)) {
             Some(Ok(mut page)) => {
-                page.in_part.push(InPart { id: None, unread: Unread::one("NaN or Infinity") });
+                page.partial
+                    .push(PartialRecord { id: None, unread: UnreadableFields::one("NaN or Infinity") });
                 Ok(page)
             }
             Some(Err(_)) | None => Err(FetchError::bad_payload(describe(body, &first))),
@@ -93,37 +94,37 @@ impl Page {
     fn read_json(body: &[u8]) -> Result<Self, serde_json::Error> {
         let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
         let in_one_go = if is_array {
-            serde_json::from_slice::<Records<InOneGo>>(body).map(Self::bare)
+            serde_json::from_slice::<Records<Strict>>(body).map(Self::bare)
         } else {
-            serde_json::from_slice::<wire::Page<'_, Records<InOneGo>>>(body).map(Self::paged)
+            serde_json::from_slice::<wire::Page<'_, Records<Strict>>>(body).map(Self::paged)
         };
         in_one_go.or_else(|first| {
             // Bytes that are no UTF-8 belong to one record, too.
             let text = String::from_utf8_lossy(body);
-            let apart = if is_array {
-                serde_json::from_str::<Records<Apart>>(&text).map(Self::bare)
+            let lenient = if is_array {
+                serde_json::from_str::<Records<Lenient>>(&text).map(Self::bare)
             } else {
-                serde_json::from_str::<wire::Page<'_, Records<Apart>>>(&text).map(Self::paged)
+                serde_json::from_str::<wire::Page<'_, Records<Lenient>>>(&text).map(Self::paged)
             };
-            apart.map_err(|_| first)
+            lenient.map_err(|_| first)
         })
     }
 
     fn bare<R>(records: Records<R>) -> Self {
-        Self { form: Form::Bare, ..records.page }
+        Self { form: PageStyle::Array, ..records.page }
     }
 
     fn paged<R>(page: wire::Page<'_, Records<R>>) -> Self {
         let is_silent = page.cursor.is_none() && page.next_offset.is_none();
         Self {
             cursor: page.cursor.map(|cursor| cursor.0.into_owned()).filter(|cursor| !cursor.is_empty()),
-            next_offset: page.next_offset.and_then(|offset| offset.0).and_then(whole),
-            form: if is_silent { Form::Silent } else { Form::Paged },
+            next_offset: page.next_offset.and_then(|offset| offset.0).and_then(to_u64),
+            form: if is_silent { PageStyle::NoCursor } else { PageStyle::Paged },
             ..page.conversations.page
         }
     }
 
-    fn take(&mut self, record: Result<Conversation, Rejected>) {
+    fn take(&mut self, record: Result<Conversation, RejectedRecord>) {
         match record {
             Ok(conversation) => self.conversations.push(conversation),
             Err(rejected) => self.rejected.push(rejected),
@@ -139,18 +140,18 @@ struct Records<R> {
 }
 
 /// A way to read a record.
-trait Read<'de> {
+trait RecordReader<'de> {
     type Record: Deserialize<'de>;
     fn read(record: Self::Record, into: &mut Page);
 }
 
 /// With the page, which fails if the record does.
-struct InOneGo;
+struct Strict;
 
 /// On its own, and field by field if need be.
-struct Apart;
+struct Lenient;
 
-impl<'de> Read<'de> for InOneGo {
+impl<'de> RecordReader<'de> for Strict {
     type Record = wire::Conversation<'de>;
 
     fn read(record: Self::Record, into: &mut Page) {
@@ -158,7 +159,7 @@ impl<'de> Read<'de> for InOneGo {
     }
 }
 
-impl<'de> Read<'de> for Apart {
+impl<'de> RecordReader<'de> for Lenient {
     type Record = &'de RawValue;
 
     fn read(record: Self::Record, into: &mut Page) {
@@ -166,17 +167,17 @@ impl<'de> Read<'de> for Apart {
             return into.take(Conversation::try_from(&record));
         }
         let Some((record, unread)) = by_field::read(record) else {
-            return into.take(Err(Rejected { id: None, kind: RejectedKind::BadShape }));
+            return into.take(Err(RejectedRecord { id: None, kind: RejectedKind::BadShape }));
         };
         let conversation = Conversation::try_from(&record);
         if conversation.is_ok() && !unread.is_empty() {
-            into.in_part.push(InPart { id: printable(&record.id.0), unread });
+            into.partial.push(PartialRecord { id: sanitize_id(&record.id.0), unread });
         }
         into.take(conversation);
     }
 }
 
-impl<'de, R: Read<'de>> Deserialize<'de> for Records<R> {
+impl<'de, R: RecordReader<'de>> Deserialize<'de> for Records<R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(RecordsVisitor(PhantomData))
     }
@@ -184,7 +185,7 @@ impl<'de, R: Read<'de>> Deserialize<'de> for Records<R> {
 
 struct RecordsVisitor<R>(PhantomData<R>);
 
-impl<'de, R: Read<'de>> Visitor<'de> for RecordsVisitor<R> {
+impl<'de, R: RecordReader<'de>> Visitor<'de> for RecordsVisitor<R> {
     type Value = Records<R>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -197,14 +198,14 @@ impl<'de, R: Read<'de>> Visitor<'de> for RecordsVisitor<R> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut page = Page::default();
-        while page.len() < MOST_RECORDS {
+        while page.len() < MAX_RECORDS {
             match list.next_element()? {
                 Some(record) => R::read(record, &mut page),
                 None => break,
             }
         }
         while list.next_element::<IgnoredAny>()?.is_some() {
-            page.left_out += 1;
+            page.truncated += 1;
         }
         Ok(Records { page, how: PhantomData })
     }
@@ -215,7 +216,7 @@ impl<'de, R: Read<'de>> Visitor<'de> for RecordsVisitor<R> {
     clippy::cast_sign_loss,
     reason = "checked against both ends first"
 )]
-fn whole(number: f64) -> Option<u64> {
+fn to_u64(number: f64) -> Option<u64> {
     (1.0..=1e15).contains(&number).then_some(number as u64)
 }
 

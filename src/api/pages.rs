@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
-use super::client::{Access, Client, LIST};
+use super::client::{ApiCredentials, Client, LIST};
 use super::error::FetchError;
-use super::page::{Form, Page};
+use super::page::{Page, PageStyle};
 use super::rejects::Rejects;
 use super::request::{PageRequest, Position};
 use super::server_clock::ServerClock;
@@ -23,16 +23,16 @@ use crate::events::{Events, RequestFailure};
 use crate::target::TargetKey;
 
 /// Pages without records may come between others; this many in a row are the end.
-const MOST_EMPTY_PAGES: u32 = 10;
+const MAX_EMPTY_PAGES: u32 = 10;
 const RETRIES: usize = 2;
 
 /// A target's list, ready to be walked.
 #[derive(Debug)]
-pub struct List {
+pub struct ConversationList {
     /// The HTTP client.
     pub client: Client,
     /// Where and with which key.
-    pub access: Access,
+    pub access: ApiCredentials,
     /// `polling.page_size`
     pub page_size: NonZeroU16,
     /// Whose list it is, for the log.
@@ -44,12 +44,12 @@ pub struct List {
     /// The API's, learned from every answer.
     pub server_clock: ServerClock,
     /// What its requests have cost since it was last taken from here.
-    pub traffic: Traffic,
+    pub traffic: RequestStats,
 }
 
 /// What requests cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
+pub struct RequestStats {
     /// Requests, second tries included.
     pub requests: u32,
     /// Of these, those that brought a page.
@@ -60,7 +60,7 @@ pub struct Traffic {
 
 /// Everything that a walk saw.
 #[derive(Debug, Default)]
-pub struct Walked {
+pub struct FetchedPages {
     /// Conversations, in no order, each once.
     pub conversations: Vec<Conversation>,
     /// Records that cannot be counted.
@@ -69,7 +69,7 @@ pub struct Walked {
     pub complete: bool,
 }
 
-impl Walked {
+impl FetchedPages {
     /// Records of either kind.
     fn len(&self) -> usize {
         self.conversations.len() + self.rejected.len()
@@ -98,33 +98,43 @@ pub enum WalkError {
     TooLarge(usize),
 }
 
-impl List {
+impl ConversationList {
     /// Reads every page of a window.
     ///
     /// # Errors
     /// When a page cannot be had, the pages go round in circles, or there is more than `limit` allows.
-    pub async fn walk(&mut self, window: Window, filter: Filter, limit: Limit) -> Result<Walked, WalkError> {
+    pub async fn walk(
+        &mut self,
+        window: Window,
+        filter: Filter,
+        limit: Limit,
+    ) -> Result<FetchedPages, WalkError> {
         let mut walked = self.pages(window, filter, limit).await?;
-        walked.conversations = each_once(walked.conversations);
+        walked.conversations = dedup_by_id(walked.conversations);
         Ok(walked)
     }
 
     /// The pages as they come, their conversations possibly more than once.
-    async fn pages(&mut self, window: Window, filter: Filter, limit: Limit) -> Result<Walked, WalkError> {
-        let mut walked = Walked::default();
-        let mut way = Way::default();
+    async fn pages(
+        &mut self,
+        window: Window,
+        filter: Filter,
+        limit: Limit,
+    ) -> Result<FetchedPages, WalkError> {
+        let mut walked = FetchedPages::default();
+        let mut way = Pagination::default();
         loop {
             let request = PageRequest { window, filter, limit: self.page_size, position: &way.position };
             let page = self.page_with_retries(&request).await?;
-            let next = way.after(&page, self.page_size)?;
-            let left_out = page.left_out;
-            self.take(page, &mut walked);
+            let next = way.next_position(&page, self.page_size)?;
+            let left_out = page.truncated;
+            self.add_page(page, &mut walked);
             if left_out > 0 {
                 // So long a page comes only from an API that knows no limit, and there is nothing to read on from.
                 return match limit {
                     Limit::StopAt(_) => Ok(walked),
                     Limit::RefuseAt(most) => Err(WalkError::TooLarge(most)),
-                    Limit::None => Err(too_long(walked.len() + left_out).into()),
+                    Limit::None => Err(oversized_page_error(walked.len() + left_out).into()),
                 };
             }
             let Some(next) = next else {
@@ -143,8 +153,8 @@ impl List {
     }
 
     /// Adds a page, and tells of what nobody else will tell.
-    fn take(&self, page: Page, walked: &mut Walked) {
-        for in_part in &page.in_part {
+    fn add_page(&self, page: Page, walked: &mut FetchedPages) {
+        for in_part in &page.partial {
             self.events.read_in_part(&self.target, in_part.id.as_deref(), &in_part.unread);
         }
         walked.conversations.extend(page.conversations);
@@ -185,14 +195,14 @@ impl List {
                 },
             );
             match waits.next() {
-                Some(wait) if error.kind.is_passing() => tokio::time::sleep(wait).await,
+                Some(wait) if error.kind.is_transient() => tokio::time::sleep(wait).await,
                 Some(_) | None => return Err(error),
             }
         }
     }
 }
 
-fn too_long(records: usize) -> FetchError {
+fn oversized_page_error(records: usize) -> FetchError {
     FetchError::bad_payload(format!(
         "one page holds {records} records, more than any that was asked for; the stretch is read again later"
     ))
@@ -201,7 +211,7 @@ fn too_long(records: usize) -> FetchError {
 /// Offsets drift while pages are read: when a conversation begins, the last record of a page may come again on the next.
 /// Of such sights the last is kept, which is the newest. What an earlier one showed more of is not lost by that: if it is
 /// still so, a recheck adds it.
-pub fn each_once(mut conversations: Vec<Conversation>) -> Vec<Conversation> {
+pub fn dedup_by_id(mut conversations: Vec<Conversation>) -> Vec<Conversation> {
     let mut seen = HashSet::with_capacity(conversations.len());
     conversations.reverse();
     conversations.retain(|conversation| seen.insert(conversation.id.clone()));
@@ -211,7 +221,7 @@ pub fn each_once(mut conversations: Vec<Conversation>) -> Vec<Conversation> {
 
 /// The way through the pages so far.
 #[derive(Debug, Default)]
-pub(crate) struct Way {
+pub(crate) struct Pagination {
     /// Where the next page is.
     pub(crate) position: Position,
     cursors: HashSet<String>,
@@ -220,17 +230,21 @@ pub(crate) struct Way {
     is_probing: bool,
 }
 
-impl Way {
+impl Pagination {
     /// Where the page after `page` is; none after the last.
-    pub(crate) fn after(&mut self, page: &Page, limit: NonZeroU16) -> Result<Option<Position>, FetchError> {
+    pub(crate) fn next_position(
+        &mut self,
+        page: &Page,
+        limit: NonZeroU16,
+    ) -> Result<Option<Position>, FetchError> {
         self.empty_pages = if page.is_empty() { self.empty_pages + 1 } else { 0 };
         if page.len() >= usize::from(limit.get()) {
             // Where it said so for the page before, a page that says nothing is the last.
-            let is_untold = self.is_probing || self.position == Position::First;
+            let no_next_hint = self.is_probing || self.position == Position::First;
             match page.form {
-                Form::Bare => return self.after_full_bare(page).map(Some),
-                Form::Silent if is_untold => return Ok(self.after_full_silent(page)),
-                Form::Silent | Form::Paged => {}
+                PageStyle::Array => return self.next_for_full_array(page).map(Some),
+                PageStyle::NoCursor if no_next_hint => return Ok(self.next_for_unmarked_page(page)),
+                PageStyle::NoCursor | PageStyle::Paged => {}
             }
         }
         match (&self.position, &page.cursor, page.next_offset) {
@@ -241,7 +255,7 @@ impl Way {
                     ));
                 }
                 // The documents call an empty page the last one, but what follows it would then be lost.
-                Ok((self.empty_pages < MOST_EMPTY_PAGES).then(|| Position::Cursor(cursor.clone())))
+                Ok((self.empty_pages < MAX_EMPTY_PAGES).then(|| Position::Cursor(cursor.clone())))
             }
             (Position::Cursor(_), None, _) | (Position::First | Position::Offset(_), _, None) => Ok(None),
             (Position::First, None, Some(offset)) => {
@@ -257,10 +271,10 @@ impl Way {
     }
 }
 
-impl Way {
+impl Pagination {
     /// A bare list as long as was asked for may have been cut there: ask on by offset.
-    fn after_full_bare(&mut self, page: &Page) -> Result<Position, FetchError> {
-        self.further(page).ok_or_else(|| {
+    fn next_for_full_array(&mut self, page: &Page) -> Result<Position, FetchError> {
+        self.offset_after(page).ok_or_else(|| {
             FetchError::bad_payload(
                 "the API answers a bare list, as long as was asked for, and ignores offset: what follows cannot be had; raise polling.page_size",
             )
@@ -269,13 +283,13 @@ impl Way {
 
     /// As a bare list. But what comes again here is no error: an object that could say where to go on, and does not, is
     /// mostly the last.
-    fn after_full_silent(&mut self, page: &Page) -> Option<Position> {
+    fn next_for_unmarked_page(&mut self, page: &Page) -> Option<Position> {
         self.is_probing = true;
-        self.further(page)
+        self.offset_after(page)
     }
 
     /// Where the page after this one is by offset; none if it has been here before.
-    fn further(&mut self, page: &Page) -> Option<Position> {
+    fn offset_after(&mut self, page: &Page) -> Option<Position> {
         let first = page.conversations.first().map(|conversation| conversation.id.to_string());
         let first = first.or_else(|| page.rejected.first().and_then(|rejected| rejected.id.clone()));
         let before = match self.position {
@@ -290,10 +304,10 @@ impl Way {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversation::{Phase, RejectedKind};
+    use crate::conversation::{ConversationState, RejectedKind};
 
     fn page(records: usize, cursor: Option<&str>, next_offset: Option<u64>) -> Page {
-        let rejected = crate::conversation::Rejected { id: None, kind: RejectedKind::BadId };
+        let rejected = crate::conversation::RejectedRecord { id: None, kind: RejectedKind::BadId };
         Page {
             rejected: vec![rejected; records],
             cursor: cursor.map(str::to_owned),
@@ -303,10 +317,10 @@ mod tests {
     }
 
     fn follow(pages: &[Page]) -> Result<Vec<Position>, String> {
-        let mut way = Way::default();
+        let mut way = Pagination::default();
         let mut positions = Vec::new();
         for page in pages {
-            match way.after(page, NonZeroU16::new(2).unwrap()).map_err(|error| error.message)? {
+            match way.next_position(page, NonZeroU16::new(2).unwrap()).map_err(|error| error.message)? {
                 Some(position) => {
                     way.position = position.clone();
                     positions.push(position);
@@ -347,9 +361,16 @@ mod tests {
             format!(r#"{{"id":"{id}","started_at":"2026-08-20T09:15:02Z","in_progress":{running}}}"#)
         };
         let body = [record("A", true), record("B", false), record("A", false), record("C", true)].join(",");
-        let seen = each_once(Page::read(format!("[{body}]").as_bytes()).unwrap().conversations);
+        let seen = dedup_by_id(Page::read(format!("[{body}]").as_bytes()).unwrap().conversations);
         let seen: Vec<_> = seen.iter().map(|seen| (seen.id.as_str(), seen.facts.phase)).collect();
-        assert_eq!(seen, [("B", Phase::Finished), ("A", Phase::Finished), ("C", Phase::Running)]);
+        assert_eq!(
+            seen,
+            [
+                ("B", ConversationState::Finished),
+                ("A", ConversationState::Finished),
+                ("C", ConversationState::Running)
+            ]
+        );
     }
 
     #[test]

@@ -3,23 +3,23 @@
 //! Owns: how many there are, and the first of them by name. An API whose records are all unreadable must not fill the memory
 //! with their names.
 
-use crate::conversation::Rejected;
+use crate::conversation::RejectedRecord;
 
 /// How many are kept by name; the log names ten in ten minutes.
-const MOST_NAMED: usize = 300;
+const MAX_NAMED: usize = 300;
 
 /// All that a walk met.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rejects {
-    named: Vec<Rejected>,
+    named: Vec<RejectedRecord>,
     count: usize,
 }
 
 impl Rejects {
     /// Takes those of a page, and hands back the ones that are not kept by name.
-    pub fn take(&mut self, mut rejected: Vec<Rejected>) -> Vec<Rejected> {
+    pub fn take(&mut self, mut rejected: Vec<RejectedRecord>) -> Vec<RejectedRecord> {
         self.count += rejected.len();
-        let room = MOST_NAMED.saturating_sub(self.named.len()).min(rejected.len());
+        let room = MAX_NAMED.saturating_sub(self.named.len()).min(rejected.len());
         let beyond = rejected.split_off(room);
         self.named.append(&mut rejected);
         beyond
@@ -38,8 +38,8 @@ impl Rejects {
 
 /// The first of them, in the order in which they came.
 impl<'a> IntoIterator for &'a Rejects {
-    type Item = &'a Rejected;
-    type IntoIter = std::slice::Iter<'a, Rejected>;
+    type Item = &'a RejectedRecord;
+    type IntoIter = std::slice::Iter<'a, RejectedRecord>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.named.iter()
@@ -53,9 +53,9 @@ mod tests {
 
     #[test]
     fn all_are_counted_and_the_first_are_kept_by_name() {
-        let page = |from: usize| -> Vec<Rejected> {
+        let page = |from: usize| -> Vec<RejectedRecord> {
             let ids = (from..from + 200).map(|n| Some(n.to_string()));
-            ids.map(|id| Rejected { id, kind: RejectedKind::BadStart }).collect()
+            ids.map(|id| RejectedRecord { id, kind: RejectedKind::BadStart }).collect()
         };
         let mut rejects = Rejects::default();
         let beyond: Vec<usize> = [0, 200, 400].map(|from| rejects.take(page(from)).len()).to_vec();

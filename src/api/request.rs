@@ -66,7 +66,7 @@ impl Endpoint {
             self.url, self.client_env, request.limit
         );
         match request.filter {
-            Filter::Running => url.push_str("&in_progress=true"),
+            Filter::InProgress => url.push_str("&in_progress=true"),
             Filter::Finished => url.push_str("&in_progress=false"),
             Filter::Any => {}
         }
@@ -96,7 +96,7 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::moment::Moment;
+    use crate::moment::Timestamp;
 
     #[test]
     fn a_page_asks_for_everything_by_name() {
@@ -108,7 +108,7 @@ mod tests {
             ClientEnv::Live,
         );
         let url = endpoint.page(&PageRequest {
-            window: Window::between(Moment::from_millis(0), Moment::from_millis(61_500)),
+            window: Window::between(Timestamp::from_millis(0), Timestamp::from_millis(61_500)),
             filter: Filter::Finished,
             limit: NonZeroU16::new(200).unwrap(),
             position: &Position::Cursor("a+b/=".into()),

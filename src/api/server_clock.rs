@@ -13,43 +13,43 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-use crate::clock::Look;
+use crate::clock::ClockReading;
 
 /// Below this the clocks agree as far as can be told.
-const NOTICEABLE: TimeDelta = TimeDelta::seconds(2);
+const TOLERANCE: TimeDelta = TimeDelta::seconds(2);
 /// From here on it is a problem worth telling.
 const PROBLEM: TimeDelta = TimeDelta::seconds(10);
 /// A step of up to this much is followed at the second answer that tells it.
-const SMALL: TimeDelta = TimeDelta::seconds(60);
+const MAX_SMALL_STEP: TimeDelta = TimeDelta::seconds(60);
 /// For how long every answer must have told a larger one.
-const AGREEMENT: Duration = Duration::from_secs(5 * 60);
+const LARGE_STEP_CONFIRMATION: Duration = Duration::from_secs(5 * 60);
 
 /// The `Date` header of an answer, and when its question and its answer were on their way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub struct DateObservation {
     /// The header; none if there was none that can be read.
     pub date: Option<DateTime<Utc>>,
     /// The request was sent.
-    pub asked: Look,
+    pub asked: ClockReading,
     /// The headers of the answer were there.
-    pub answered: Look,
+    pub answered: ClockReading,
 }
 
 /// The clock of one API host, as seen from here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerClock {
     /// When the first question was asked. Offsets are to the wall clock of then, moved on by the steady one.
-    origin: Option<Look>,
+    origin: Option<ClockReading>,
     offset: TimeDelta,
     /// By how much the API was ahead of the wall when a `Date` told so last.
     ahead_of_wall: TimeDelta,
     is_confirmed: bool,
-    doubt: Option<Doubt>,
+    doubt: Option<PendingStep>,
 }
 
 /// Answers in a row that told another time, all of them in the same direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Doubt {
+struct PendingStep {
     since: Instant,
     answers: u32,
     /// The smallest step that any of them asks for.
@@ -58,19 +58,19 @@ struct Doubt {
 
 /// The offsets that explain an answer.
 #[derive(Debug, Clone, Copy)]
-struct Offsets {
+struct OffsetRange {
     least: TimeDelta,
     most: TimeDelta,
 }
 
-impl Offsets {
-    fn admit(self, offset: TimeDelta) -> bool {
-        self.least - NOTICEABLE < offset && offset < self.most + NOTICEABLE
+impl OffsetRange {
+    fn contains(self, offset: TimeDelta) -> bool {
+        self.least - TOLERANCE < offset && offset < self.most + TOLERANCE
     }
 
     /// The smallest of them.
     fn smallest(self) -> TimeDelta {
-        if self.admit(TimeDelta::zero()) {
+        if self.contains(TimeDelta::zero()) {
             TimeDelta::zero()
         } else if self.least > TimeDelta::zero() {
             self.least
@@ -82,39 +82,40 @@ impl Offsets {
 
 impl ServerClock {
     /// Takes what an answer tells.
-    pub fn observe(&mut self, stamp: Stamp) {
+    pub fn observe(&mut self, stamp: DateObservation) {
         self.origin.get_or_insert(stamp.asked);
-        let told = self.told_by(&stamp);
-        if told.admit(self.offset) {
+        let observed = self.told_by(&stamp);
+        if observed.contains(self.offset) {
             (self.is_confirmed, self.doubt) = (true, None);
         } else {
-            self.doubt(told.smallest(), stamp.answered.steady);
+            self.note_disagreement(observed.smallest(), stamp.answered.steady);
         }
         if stamp.date.is_some() && self.doubt.is_none() {
             self.ahead_of_wall = self.at(stamp.answered) - stamp.answered.wall;
         }
     }
 
-    fn told_by(&self, stamp: &Stamp) -> Offsets {
+    fn told_by(&self, stamp: &DateObservation) -> OffsetRange {
         match stamp.date {
-            Some(date) => {
-                Offsets { least: date - self.steady(stamp.answered), most: date - self.steady(stamp.asked) }
-            }
+            Some(date) => OffsetRange {
+                least: date - self.monotonic(stamp.answered),
+                most: date - self.monotonic(stamp.asked),
+            },
             None => {
-                let wall = stamp.answered.wall - self.steady(stamp.answered) + self.ahead_of_wall;
-                Offsets { least: wall, most: wall }
+                let wall = stamp.answered.wall - self.monotonic(stamp.answered) + self.ahead_of_wall;
+                OffsetRange { least: wall, most: wall }
             }
         }
     }
 
-    fn doubt(&mut self, told: TimeDelta, at: Instant) {
+    fn note_disagreement(&mut self, told: TimeDelta, at: Instant) {
         let is_ahead = told > self.offset;
         let before = self.doubt.filter(|doubt| (doubt.offset > self.offset) == is_ahead);
-        let mut doubt = before.unwrap_or(Doubt { since: at, answers: 0, offset: told });
+        let mut doubt = before.unwrap_or(PendingStep { since: at, answers: 0, offset: told });
         doubt.answers = doubt.answers.saturating_add(1);
         doubt.offset = if is_ahead { doubt.offset.min(told) } else { doubt.offset.max(told) };
-        let is_small = (doubt.offset - self.offset).abs() <= SMALL;
-        let is_agreed = at.saturating_duration_since(doubt.since) >= AGREEMENT;
+        let is_small = (doubt.offset - self.offset).abs() <= MAX_SMALL_STEP;
+        let is_agreed = at.saturating_duration_since(doubt.since) >= LARGE_STEP_CONFIRMATION;
         if doubt.answers >= 2 && (is_small || is_agreed || !self.is_confirmed) {
             *self = Self { offset: doubt.offset, is_confirmed: true, doubt: None, ..self.clone() };
         } else {
@@ -124,7 +125,7 @@ impl ServerClock {
 
     /// The time at the API. While answers tell another time than the clock had before it is the earlier of both: a window that
     /// ends too early is read on later, one that ends in the future would leave out what starts until then.
-    pub fn at(&self, look: Look) -> DateTime<Utc> {
+    pub fn at(&self, look: ClockReading) -> DateTime<Utc> {
         self.with(self.doubt.map_or(self.offset, |doubt| doubt.offset.min(self.offset)), look)
     }
 
@@ -136,20 +137,20 @@ impl ServerClock {
     /// How far this machine is ahead of the API (negative: behind), if that is a problem; seconds. What two answers in a row
     /// say is told, even if it is not followed yet.
     #[expect(clippy::cast_precision_loss, reason = "for people")]
-    pub fn skew_seconds(&self, look: Look) -> Option<f64> {
+    pub fn skew_seconds(&self, look: ClockReading) -> Option<f64> {
         let doubt = self.doubt.filter(|doubt| doubt.answers >= 2);
         let ahead = look.wall - self.with(doubt.map_or(self.offset, |doubt| doubt.offset), look);
         (ahead.abs() >= PROBLEM).then(|| ahead.num_milliseconds() as f64 / 1000.0)
     }
 
-    fn with(&self, offset: TimeDelta, look: Look) -> DateTime<Utc> {
-        let steady = self.steady(look);
+    fn with(&self, offset: TimeDelta, look: ClockReading) -> DateTime<Utc> {
+        let steady = self.monotonic(look);
         steady.checked_add_signed(offset).unwrap_or(steady)
     }
 
     /// What the clock on the wall would show, had nobody touched it since the first question.
-    fn steady(&self, look: Look) -> DateTime<Utc> {
-        let since = |origin: Look| {
+    fn monotonic(&self, look: ClockReading) -> DateTime<Utc> {
+        let since = |origin: ClockReading| {
             let passed = look.steady.saturating_duration_since(origin.steady);
             let before = origin.steady.saturating_duration_since(look.steady);
             origin

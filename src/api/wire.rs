@@ -19,10 +19,10 @@ pub struct Page<'a, List> {
     pub conversations: List,
     /// Where the next page starts; null, absent or "" on the last one. None only if the key is absent.
     #[serde(borrow, default, deserialize_with = "present")]
-    pub cursor: Option<Text<'a>>,
+    pub cursor: Option<LenientString<'a>>,
     /// The legacy way to the next page; none only if the key is absent.
     #[serde(default, deserialize_with = "present")]
-    pub next_offset: Option<Number>,
+    pub next_offset: Option<LenientNumber>,
 }
 
 /// One record, `ConversationSummaryResponse` in the vendor's OpenAPI file. Texts that could hold personal data are never
@@ -31,46 +31,46 @@ pub struct Page<'a, List> {
 pub struct Conversation<'a> {
     /// `id`
     #[serde(borrow, default)]
-    pub id: Text<'a>,
+    pub id: LenientString<'a>,
     /// `started_at`
     #[serde(borrow, default)]
-    pub started_at: Text<'a>,
+    pub started_at: LenientString<'a>,
     /// `in_progress`
     #[serde(default)]
-    pub in_progress: Flag,
+    pub in_progress: LenientBool,
     /// `channel`
     #[serde(borrow, default)]
-    pub channel: Text<'a>,
+    pub channel: LenientString<'a>,
     /// `variant_id`
     #[serde(borrow, default)]
-    pub variant_id: Text<'a>,
+    pub variant_id: LenientString<'a>,
     /// `variant_name`
     #[serde(borrow, default)]
-    pub variant_name: Text<'a>,
+    pub variant_name: LenientString<'a>,
     /// `total_duration`, seconds
     #[serde(default)]
-    pub total_duration: Number,
+    pub total_duration: LenientNumber,
     /// `polyai_duration`, seconds
     #[serde(default)]
-    pub polyai_duration: Number,
+    pub polyai_duration: LenientNumber,
     /// `num_turns`
     #[serde(default)]
-    pub num_turns: Number,
+    pub num_turns: LenientNumber,
     /// `num_silences`
     #[serde(default)]
-    pub num_silences: Number,
+    pub num_silences: LenientNumber,
     /// `num_ood`
     #[serde(default)]
-    pub num_ood: Number,
+    pub num_ood: LenientNumber,
     /// `handoff`
     #[serde(borrow, default)]
     pub handoff: Handoff<'a>,
     /// `handoff_reason`
     #[serde(borrow, default)]
-    pub handoff_reason: Text<'a>,
+    pub handoff_reason: LenientString<'a>,
     /// `handoff_destination`
     #[serde(borrow, default)]
-    pub handoff_destination: Text<'a>,
+    pub handoff_destination: LenientString<'a>,
     /// `turns`
     #[serde(borrow, default)]
     pub turns: Turns<'a>,
@@ -81,25 +81,25 @@ pub struct Conversation<'a> {
 pub struct Turn<'a> {
     /// `user_input`
     #[serde(default)]
-    pub user_input: Presence,
+    pub user_input: IsPresent,
     /// `agent_response_datetime`: when the agent started to speak
     #[serde(borrow, default)]
-    pub agent_response_datetime: Text<'a>,
+    pub agent_response_datetime: LenientString<'a>,
     /// `user_input_datetime`
     #[serde(borrow, default)]
-    pub user_input_datetime: Text<'a>,
+    pub user_input_datetime: LenientString<'a>,
     /// `latency`, seconds
     #[serde(default)]
     pub latency: Latency,
     /// `is_ood`
     #[serde(default)]
-    pub is_ood: Flag,
+    pub is_ood: LenientBool,
     /// `is_silence`
     #[serde(default)]
-    pub is_silence: Flag,
+    pub is_silence: LenientBool,
     /// `barge_in`
     #[serde(default)]
-    pub barge_in: Flag,
+    pub barge_in: LenientBool,
 }
 
 /// A key that is there, whatever stands behind it.
@@ -109,19 +109,19 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 
 /// A text; null, absent and any other shape are the empty text, a number or boolean its spelling.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Text<'a>(pub Cow<'a, str>);
+pub struct LenientString<'a>(pub Cow<'a, str>);
 
 /// A number; also one in a string. Anything else is absent.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
-pub struct Number(pub Option<f64>);
+pub struct LenientNumber(pub Option<f64>);
 
 /// A boolean; also `"true"`, `"True"`, `"1"`, 1 and their opposites. Anything else is absent.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Flag(pub Option<bool>);
+pub struct LenientBool(pub Option<bool>);
 
 /// Whether a text is there at all and not empty; the text itself is skipped.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Presence(pub bool);
+pub struct IsPresent(pub bool);
 
 /// `latency`: a number of seconds, or an object with `perceived_latency` in seconds.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -141,19 +141,19 @@ pub struct Handoff<'a> {
 /// `turns`: a list; null and every other form of nothing is no turns. A null within it is an empty turn, since it happened.
 #[derive(Debug, Default)]
 pub struct Turns<'a> {
-    /// The turns, up to [`Turns::MOST`].
+    /// The turns, up to [`Turns::MAX_TURNS`].
     pub list: Vec<Turn<'a>>,
     /// How many there were beyond these.
-    pub beyond: usize,
+    pub truncated: usize,
 }
 
 impl<'a> Turns<'a> {
     /// No call has so many; more are only counted, because a short text can hold millions.
-    pub const MOST: usize = 10_000;
+    pub const MAX_TURNS: usize = 10_000;
 
     /// How many there were.
     pub fn len(&self) -> usize {
-        self.list.len() + self.beyond
+        self.list.len() + self.truncated
     }
 
     /// Whether there were none.
@@ -162,10 +162,10 @@ impl<'a> Turns<'a> {
     }
 
     pub(super) fn push(&mut self, turn: Turn<'a>) {
-        if self.list.len() < Self::MOST {
+        if self.list.len() < Self::MAX_TURNS {
             self.list.push(turn);
         } else {
-            self.beyond += 1;
+            self.truncated += 1;
         }
     }
 }
@@ -250,7 +250,7 @@ fn flag_in(text: &str) -> Option<bool> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for LenientString<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Self(match deserializer.deserialize_any(ScalarVisitor)? {
             Scalar::Text(text) => text,
@@ -261,7 +261,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Number {
+impl<'de> Deserialize<'de> for LenientNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Self(match deserializer.deserialize_any(ScalarVisitor)? {
             Scalar::Number(number) => Some(number),
@@ -271,7 +271,7 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-impl<'de> Deserialize<'de> for Flag {
+impl<'de> Deserialize<'de> for LenientBool {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Self(match deserializer.deserialize_any(ScalarVisitor)? {
             Scalar::Bool(value) => Some(value),
@@ -282,7 +282,7 @@ impl<'de> Deserialize<'de> for Flag {
     }
 }
 
-impl<'de> Deserialize<'de> for Presence {
+impl<'de> Deserialize<'de> for IsPresent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct PresenceVisitor;
 
@@ -315,10 +315,10 @@ impl<'de> Deserialize<'de> for Presence {
 }
 
 /// A value that is either a scalar or an object of which some keys matter.
-struct ObjectOr<T>(std::marker::PhantomData<T>);
+struct ScalarOrObject<T>(std::marker::PhantomData<T>);
 
 /// What the object form of a field offers, key by key.
-trait FromObject<'a>: Default {
+trait LenientObject<'a>: Default {
     /// All others are skipped.
     const KEYS: &'static [&'static str];
     fn from_scalar(scalar: Scalar<'a>) -> Self;
@@ -326,7 +326,7 @@ trait FromObject<'a>: Default {
     fn complete(self) -> Self;
 }
 
-impl<'de, T: FromObject<'de>> Visitor<'de> for ObjectOr<T> {
+impl<'de, T: LenientObject<'de>> Visitor<'de> for ScalarOrObject<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -367,7 +367,7 @@ impl<'de, T: FromObject<'de>> Visitor<'de> for ObjectOr<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<T, A::Error> {
         let mut found = T::default();
-        while let Some(Text(key)) = object.next_key::<Text<'de>>()? {
+        while let Some(LenientString(key)) = object.next_key::<LenientString<'de>>()? {
             if T::KEYS.contains(&&*key) {
                 found.take(&key, object.next_value::<AnyScalar<'de>>()?.0);
             } else {
@@ -386,7 +386,7 @@ impl<'de> Deserialize<'de> for AnyScalar<'de> {
     }
 }
 
-impl<'a> FromObject<'a> for Latency {
+impl<'a> LenientObject<'a> for Latency {
     const KEYS: &'static [&'static str] = &["perceived_latency"];
 
     fn from_scalar(scalar: Scalar<'a>) -> Self {
@@ -406,7 +406,7 @@ impl<'a> FromObject<'a> for Latency {
     }
 }
 
-impl<'a> FromObject<'a> for Handoff<'a> {
+impl<'a> LenientObject<'a> for Handoff<'a> {
     const KEYS: &'static [&'static str] = &["reason", "handoff_reason", "destination", "handoff_destination"];
 
     fn from_scalar(scalar: Scalar<'a>) -> Self {
@@ -435,13 +435,13 @@ impl<'a> FromObject<'a> for Handoff<'a> {
 
 impl<'de> Deserialize<'de> for Latency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ObjectOr(std::marker::PhantomData))
+        deserializer.deserialize_any(ScalarOrObject(std::marker::PhantomData))
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Handoff<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let handoff: Handoff<'de> = deserializer.deserialize_any(ObjectOr(std::marker::PhantomData))?;
+        let handoff: Handoff<'de> = deserializer.deserialize_any(ScalarOrObject(std::marker::PhantomData))?;
         Ok(handoff)
     }
 }
@@ -486,7 +486,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Turns<'a> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 let room = list.size_hint().unwrap_or(12).min(64);
-                let mut turns = Turns { list: Vec::with_capacity(room), beyond: 0 };
+                let mut turns = Turns { list: Vec::with_capacity(room), truncated: 0 };
                 while let Some(turn) = list.next_element::<Option<Turn<'de>>>()? {
                     turns.push(turn.unwrap_or_default());
                 }

@@ -5,11 +5,11 @@
 
 use tokio::sync::watch;
 
-use crate::server::{Reload, Reloading};
+use crate::server::{ConfigReloader, ReloadFuture};
 
 /// What made the configuration be read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trigger {
+pub enum ReloadTrigger {
     /// SIGHUP.
     Signal,
     /// `POST /-/reload`.
@@ -18,7 +18,7 @@ pub enum Trigger {
     Files,
 }
 
-impl Trigger {
+impl ReloadTrigger {
     /// For the log.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,21 +34,21 @@ pub(super) type Outcome = Result<String, String>;
 
 /// The way to have the configuration read again.
 #[derive(Debug, Clone)]
-pub struct Reloads {
-    asked: watch::Sender<Asked>,
-    answered: watch::Receiver<Answered>,
+pub struct ReloadHandle {
+    asked: watch::Sender<ReloadRequest>,
+    answered: watch::Receiver<ReloadResponse>,
 }
 
 /// How often somebody has asked until now, and what the last one was.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
+pub(super) struct ReloadRequest {
     count: u64,
-    pub(super) trigger: Trigger,
+    pub(super) trigger: ReloadTrigger,
 }
 
 /// The last attempt that somebody had asked for.
 #[derive(Debug)]
-struct Answered {
+struct ReloadResponse {
     /// How often somebody had asked when it began.
     count: u64,
     outcome: Outcome,
@@ -56,28 +56,28 @@ struct Answered {
 
 /// The other side: whoever makes the attempts.
 #[derive(Debug)]
-pub(super) struct Asks {
-    asked: watch::Receiver<Asked>,
-    answered: watch::Sender<Answered>,
+pub(super) struct ReloadReceiver {
+    asked: watch::Receiver<ReloadRequest>,
+    answered: watch::Sender<ReloadResponse>,
 }
 
 /// Both sides.
-pub(super) fn asks() -> (Reloads, Asks) {
-    let (outbox, asked) = watch::channel(Asked { count: 0, trigger: Trigger::Signal });
-    let (answered, inbox) = watch::channel(Answered { count: 0, outcome: Ok(String::new()) });
-    (Reloads { asked: outbox, answered: inbox }, Asks { asked, answered })
+pub(super) fn asks() -> (ReloadHandle, ReloadReceiver) {
+    let (outbox, asked) = watch::channel(ReloadRequest { count: 0, trigger: ReloadTrigger::Signal });
+    let (answered, inbox) = watch::channel(ReloadResponse { count: 0, outcome: Ok(String::new()) });
+    (ReloadHandle { asked: outbox, answered: inbox }, ReloadReceiver { asked, answered })
 }
 
-impl Reloads {
+impl ReloadHandle {
     /// Has it read, and answers what changed. Whoever stops waiting for the answer has asked all the same.
     ///
     /// # Errors
     /// Why nothing was changed, for people; may have several lines.
-    pub async fn reload(&self, trigger: Trigger) -> Result<String, String> {
+    pub async fn reload(&self, trigger: ReloadTrigger) -> Result<String, String> {
         let mut own = 0;
         self.asked.send_modify(|asked| {
             own = asked.count + 1;
-            *asked = Asked { count: own, trigger };
+            *asked = ReloadRequest { count: own, trigger };
         });
         match self.answered.clone().wait_for(|answered| answered.count >= own).await {
             Ok(answered) => answered.outcome.clone(),
@@ -86,15 +86,15 @@ impl Reloads {
     }
 }
 
-impl Reload for Reloads {
-    fn reload(&self) -> Reloading<'_> {
-        Box::pin(self.reload(Trigger::Request))
+impl ConfigReloader for ReloadHandle {
+    fn reload(&self) -> ReloadFuture<'_> {
+        Box::pin(self.reload(ReloadTrigger::Request))
     }
 }
 
-impl Asks {
+impl ReloadReceiver {
     /// Waits until somebody has asked since the last time. May be dropped at any time.
-    pub(super) async fn next(&mut self) -> Asked {
+    pub(super) async fn next(&mut self) -> ReloadRequest {
         match self.asked.changed().await {
             Ok(()) => *self.asked.borrow_and_update(),
             // Nobody is left who could ask.
@@ -103,8 +103,8 @@ impl Asks {
     }
 
     /// Tells the outcome of an attempt to all who had asked before it.
-    pub(super) fn answer(&self, asked: Asked, outcome: Outcome) {
-        self.answered.send_replace(Answered { count: asked.count, outcome });
+    pub(super) fn answer(&self, asked: ReloadRequest, outcome: Outcome) {
+        self.answered.send_replace(ReloadResponse { count: asked.count, outcome });
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
 
     use super::*;
 
-    async fn ask(reloads: &Reloads, trigger: Trigger) -> JoinHandle<Outcome> {
+    async fn ask(reloads: &ReloadHandle, trigger: ReloadTrigger) -> JoinHandle<Outcome> {
         let reloads = reloads.clone();
         let asking = tokio::spawn(async move { reloads.reload(trigger).await });
         yield_now().await;
@@ -124,12 +124,12 @@ mod tests {
     #[tokio::test]
     async fn who_asks_while_an_attempt_is_under_way_shares_the_next_with_all_others_who_do() {
         let (reloads, mut asks) = asks();
-        let first = ask(&reloads, Trigger::Signal).await;
+        let first = ask(&reloads, ReloadTrigger::Signal).await;
         let under_way = asks.next().await;
-        assert_eq!(under_way.trigger, Trigger::Signal);
+        assert_eq!(under_way.trigger, ReloadTrigger::Signal);
         let mut later = Vec::new();
         for _ in 0..1000 {
-            later.push(ask(&reloads, Trigger::Request).await);
+            later.push(ask(&reloads, ReloadTrigger::Request).await);
         }
         asks.answer(under_way, Ok("first".to_owned()));
         assert_eq!(first.await.unwrap(), Ok("first".to_owned()));
@@ -151,7 +151,7 @@ mod tests {
     async fn who_no_longer_waits_has_asked_all_the_same_but_once() {
         let (reloads, mut asks) = asks();
         for _ in 0..100 {
-            ask(&reloads, Trigger::Request).await.abort();
+            ask(&reloads, ReloadTrigger::Request).await.abort();
         }
         let asked = asks.next().await;
         asks.answer(asked, Ok("all".to_owned()));
@@ -165,9 +165,9 @@ mod tests {
     #[tokio::test]
     async fn who_waits_when_the_program_stops_is_told() {
         let (reloads, asks) = asks();
-        let waiting = ask(&reloads, Trigger::Request).await;
+        let waiting = ask(&reloads, ReloadTrigger::Request).await;
         drop(asks);
         assert_eq!(waiting.await.unwrap().unwrap_err(), "the program is stopping");
-        assert_eq!(reloads.reload(Trigger::Signal).await.unwrap_err(), "the program is stopping");
+        assert_eq!(reloads.reload(ReloadTrigger::Signal).await.unwrap_err(), "the program is stopping");
     }
 }

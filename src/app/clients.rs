@@ -7,41 +7,45 @@ use std::collections::HashMap;
 
 use crate::api::Client;
 use crate::api::client::ClientError;
-use crate::api::pace::Concurrency;
+use crate::api::pace::ConcurrencyLimit;
 use crate::clock::Clock;
 use crate::config::{CaFile, Settings, Target};
-use crate::selfstats::SelfStats;
+use crate::selfstats::ExporterMetrics;
 
 /// One client for each set of roots, all with one bound on requests at once.
-pub(super) struct Clients {
-    stats: SelfStats,
+pub(super) struct ClientPool {
+    stats: ExporterMetrics,
     clock: Clock,
-    concurrency: Concurrency,
+    concurrency: ConcurrencyLimit,
     by_roots: HashMap<Option<CaFile>, Client>,
 }
 
-impl Clients {
+impl ClientPool {
     /// The clients for `settings`.
     ///
     /// # Errors
     /// When one cannot be made: a `ca_file` that is no bundle.
-    pub(super) fn make(settings: &Settings, stats: &SelfStats, clock: &Clock) -> Result<Self, ClientError> {
-        let concurrency = Concurrency::new(settings.polling.max_concurrent_requests);
+    pub(super) fn new(
+        settings: &Settings,
+        stats: &ExporterMetrics,
+        clock: &Clock,
+    ) -> Result<Self, ClientError> {
+        let concurrency = ConcurrencyLimit::new(settings.polling.max_concurrent_requests);
         let (stats, clock, by_roots) = (stats.clone(), clock.clone(), HashMap::new());
-        Self { stats, clock, concurrency, by_roots }.renewed(settings, settings)
+        Self { stats, clock, concurrency, by_roots }.rebuild(settings, settings)
     }
 
     /// The clients for `new`; those that were made for the same in `old` keep their connections.
     ///
     /// # Errors
-    /// As [`make`](Self::make).
-    pub(super) fn renewed(&self, old: &Settings, new: &Settings) -> Result<Self, ClientError> {
+    /// As [`new`](Self::new).
+    pub(super) fn rebuild(&self, old: &Settings, new: &Settings) -> Result<Self, ClientError> {
         let (before, polling) = (&old.polling, &new.polling);
         let same_bound = before.max_concurrent_requests == polling.max_concurrent_requests;
-        let same_manner = same_bound && before.timeout == polling.timeout;
+        let same_http_options = same_bound && before.timeout == polling.timeout;
         let concurrency = match same_bound {
             true => self.concurrency.clone(),
-            false => Concurrency::new(polling.max_concurrent_requests),
+            false => ConcurrencyLimit::new(polling.max_concurrent_requests),
         };
         let mut by_roots = HashMap::new();
         for target in &new.targets {
@@ -49,7 +53,7 @@ impl Clients {
             if by_roots.contains_key(roots) {
                 continue;
             }
-            let client = match self.by_roots.get(roots).filter(|_| same_manner) {
+            let client = match self.by_roots.get(roots).filter(|_| same_http_options) {
                 Some(client) => client.clone(),
                 None => {
                     let (stats, clock) = (self.stats.clone(), self.clock.clone());
@@ -62,7 +66,7 @@ impl Clients {
     }
 
     /// That of `target`; none only if it is not of the settings that these were made for.
-    pub(super) fn of(&self, target: &Target) -> Option<&Client> {
+    pub(super) fn get(&self, target: &Target) -> Option<&Client> {
         self.by_roots.get(&target.ca_file)
     }
 }

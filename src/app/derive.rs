@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use crate::aggregate::Layout;
+use crate::aggregate::SeriesSchema;
 use crate::api::request::Endpoint;
 use crate::config::{Polling, Settings, Target};
-use crate::exposition::board::Shown;
-use crate::moment::Moment;
-use crate::recorder::{Counting, TargetSetup};
-use crate::schedule::Policy;
+use crate::exposition::board::FormatOptions;
+use crate::moment::Timestamp;
+use crate::recorder::{CountingPolicy, TargetSetup};
+use crate::schedule::PollPolicy;
 
 /// How conversations count.
-pub(crate) fn counting(settings: &Settings) -> Counting {
+pub(crate) fn counting(settings: &Settings) -> CountingPolicy {
     let polling = &settings.polling;
-    Counting {
-        layout: Layout::new(&settings.metrics),
+    CountingPolicy {
+        layout: SeriesSchema::new(&settings.metrics),
         settle: polling.settle,
         settled_age: polling.recheck.first().copied().unwrap_or(Duration::from_secs(300)),
         recent_window: settings.metrics.recent_window,
@@ -23,8 +23,8 @@ pub(crate) fn counting(settings: &Settings) -> Counting {
 }
 
 /// What the formats show.
-pub(crate) fn shown(settings: &Settings) -> Shown {
-    Shown {
+pub(crate) fn shown(settings: &Settings) -> FormatOptions {
+    FormatOptions {
         native_histograms: settings.metrics.native_histograms,
         openmetrics_created: settings.metrics.openmetrics_created,
     }
@@ -61,7 +61,7 @@ pub(crate) fn endpoint(target: &Target) -> Endpoint {
 }
 
 /// How many requests per tick the budget leaves a target for the narrow pass that shares its key with so many, itself included.
-pub(crate) fn narrow_requests(polling: &Polling, targets_sharing_key: usize) -> usize {
+pub(crate) fn refetch_budget(polling: &Polling, targets_sharing_key: usize) -> usize {
     // Of a target's share of the budget per tick, two requests go to the live and the fresh pass, one to rechecks.
     let per_tick = f64::from(polling.requests_per_minute.get()) * polling.interval.as_secs_f64()
         / 60.0
@@ -70,12 +70,12 @@ pub(crate) fn narrow_requests(polling: &Polling, targets_sharing_key: usize) -> 
 }
 
 /// The passes of a target that has so many requests per tick for the narrow one.
-pub(crate) fn policy(polling: &Polling, narrow_requests: usize) -> Policy {
-    Policy {
+pub(crate) fn policy(polling: &Polling, narrow_requests: usize) -> PollPolicy {
+    PollPolicy {
         interval: polling.interval,
         ages: polling.recheck.clone(),
         initial_lookback: polling.initial_lookback,
-        anchor: polling.anchor.map(Moment::from),
+        anchor: polling.anchor.map(Timestamp::from),
         narrow_requests,
     }
 }

@@ -11,62 +11,67 @@ use arc_swap::ArcSwap;
 
 use super::reload::Configuration;
 use crate::clock::Clock;
-use crate::moment::Moment;
-use crate::recorder::task::Published;
+use crate::moment::Timestamp;
+use crate::recorder::task::SnapshotCell;
 use crate::selfstats::BuildInfo;
-use crate::server::{Document, Reception, Written};
-use crate::status::{ConfigurationStatus, Journals, LOOK_EVERY, Process, Reload, Sight, Trends, answer};
+use crate::server::{RenderedDocument, StatusRoute, StatusSource};
+use crate::status::{
+    ConfigurationStatus, Journals, ProcessInfo, Reload, SAMPLE_INTERVAL, StatusInputs, Trends, answer,
+};
 
 /// Everything that a page is made from.
-pub(super) struct Desk {
-    published: Published,
+pub(super) struct StatusProvider {
+    published: SnapshotCell,
     journals: Journals,
     trends: Trends,
     configuration: Configuration,
     clock: Clock,
-    process: ArcSwap<Process>,
+    process: ArcSwap<ProcessInfo>,
 }
 
-impl Desk {
+impl StatusProvider {
     pub(super) fn new(
-        published: Published,
+        published: SnapshotCell,
         journals: Journals,
         configuration: Configuration,
         clock: Clock,
         addresses: Vec<String>,
     ) -> Self {
-        let process = Process { started: Moment::from(clock.now()), build: BuildInfo::CURRENT, addresses };
+        let process =
+            ProcessInfo { started: Timestamp::from(clock.now()), build: BuildInfo::CURRENT, addresses };
         let process = ArcSwap::from_pointee(process);
         Self { published, journals, trends: Trends::default(), configuration, clock, process }
     }
 
     /// Looks at what is committed from time to time, and whether this machine's clock was put back, for as long as it is
     /// polled.
-    pub(super) async fn attend(&self) {
-        let mut last = Moment::from(self.clock.now());
+    pub(super) async fn run(&self) {
+        let mut last = Timestamp::from(self.clock.now());
         loop {
-            let now = Moment::from(self.clock.now());
+            let now = Timestamp::from(self.clock.now());
             if now < last {
-                self.put_back((last + LOOK_EVERY).since(now), now);
+                self.on_clock_step_back((last + SAMPLE_INTERVAL).saturating_duration_since(now), now);
             }
-            self.trends.look(&self.published.load(), now);
+            self.trends.sample(&self.published.load(), now);
             last = now;
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(SAMPLE_INTERVAL).await;
         }
     }
 
-    fn put_back(&self, step: Duration, now: Moment) {
+    fn on_clock_step_back(&self, step: Duration, now: Timestamp) {
         self.journals.put_back(step, now);
         let process = self.process.load();
         if process.started > now {
-            self.process
-                .store(Arc::new(Process { started: process.started - step, ..Process::clone(&process) }));
+            self.process.store(Arc::new(ProcessInfo {
+                started: process.started - step,
+                ..ProcessInfo::clone(&process)
+            }));
         }
     }
 }
 
-impl Reception for Desk {
-    fn write(&self, document: Document, query: &str) -> Written {
+impl StatusSource for StatusProvider {
+    fn write(&self, document: StatusRoute, query: &str) -> RenderedDocument {
         let in_force = self.configuration.load_full();
         let generation = self.published.load_full();
         let process = self.process.load_full();
@@ -78,8 +83,8 @@ impl Reception for Desk {
                 .as_ref()
                 .map(|attempt| Reload { at: attempt.at, outcome: attempt.outcome.clone() }),
         };
-        let sight = Sight {
-            now: Moment::from(self.clock.now()),
+        let sight = StatusInputs {
+            now: Timestamp::from(self.clock.now()),
             settings: &in_force.settings,
             generation: &generation,
             journals: &self.journals,

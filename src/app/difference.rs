@@ -37,7 +37,7 @@ impl Difference {
     ///
     /// # Errors
     /// When something does that a running daemon cannot change.
-    pub(super) fn between(old: &Settings, new: &Settings) -> Result<Self, NeedsRestart> {
+    pub(super) fn diff(old: &Settings, new: &Settings) -> Result<Self, NeedsRestart> {
         let fixed = [
             ("server.listen", old.server.listen != new.server.listen),
             ("storage", old.storage != new.storage),
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_same_twice_differs_in_nothing() {
-        let difference = Difference::between(&settings(&["a", "b"]), &settings(&["a", "b"])).unwrap();
+        let difference = Difference::diff(&settings(&["a", "b"]), &settings(&["a", "b"])).unwrap();
         assert_eq!(difference, Difference::default());
         assert_eq!(difference.to_string(), "nothing changed");
     }
@@ -139,7 +139,7 @@ mod tests {
     fn targets_come_go_and_change_by_themselves() {
         let mut new = settings(&["a", "c", "d"]);
         new.targets[0].api_key = Secret::new("another key");
-        let difference = Difference::between(&settings(&["a", "b", "d"]), &new).unwrap();
+        let difference = Difference::diff(&settings(&["a", "b", "d"]), &new).unwrap();
         assert_eq!(
             difference.to_string(),
             "1 target added (c/us-1/live); 1 target removed (b/us-1/live); 1 target changed (a/us-1/live)"
@@ -152,10 +152,10 @@ mod tests {
     fn polling_concerns_every_poller_and_metrics_none() {
         let mut new = settings(&["a"]);
         new.metrics.recent_window = Duration::from_secs(60);
-        let difference = Difference::between(&settings(&["a"]), &new).unwrap();
+        let difference = Difference::diff(&settings(&["a"]), &new).unwrap();
         assert!(!difference.restarts(&target("a").key));
         new.polling.interval = Duration::from_secs(5);
-        let difference = Difference::between(&settings(&["a"]), &new).unwrap();
+        let difference = Difference::diff(&settings(&["a"]), &new).unwrap();
         assert!(difference.restarts(&target("a").key));
         assert_eq!(difference.to_string(), "metrics changed; polling changed");
     }
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn many_targets_are_counted() {
         let difference =
-            Difference::between(&settings(&[]), &settings(&["a", "b", "c", "d", "e", "f", "g"])).unwrap();
+            Difference::diff(&settings(&[]), &settings(&["a", "b", "c", "d", "e", "f", "g"])).unwrap();
         let sentence = difference.to_string();
         assert!(sentence.starts_with("7 targets added (a/us-1/live, "), "{sentence}");
         assert!(sentence.ends_with(", 2 more)"), "{sentence}");
@@ -174,7 +174,7 @@ mod tests {
         let mut new = settings(&["a"]);
         new.server.listen = vec!["127.0.0.1:1".parse().unwrap()];
         new.storage = Storage::Directory("elsewhere".into());
-        let refusal = Difference::between(&settings(&["a"]), &new).unwrap_err().to_string();
+        let refusal = Difference::diff(&settings(&["a"]), &new).unwrap_err().to_string();
         assert!(refusal.starts_with("server.listen and storage changed, which needs a restart"), "{refusal}");
     }
 }

@@ -13,22 +13,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::events::Events;
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 use crate::problem::Problem;
-use crate::recorder::task::{Handle, Stopped};
-use crate::recorder::{Status, TargetIndex};
+use crate::recorder::task::{RecorderHandle, RecorderStopped};
+use crate::recorder::{PollStatus, TargetIndex};
 use crate::schedule::Poller;
-use crate::schedule::poller::Tried;
-use crate::status::Journal;
+use crate::schedule::poller::FirstPollLatch;
+use crate::status::PollHistory;
 use crate::target::TargetKey;
 
 /// How long a target is left alone after its poller fell: what made it fall is likely to be there still, and each time costs
 /// the reading of what was not committed.
-const LEFT_ALONE: Duration = Duration::from_secs(60);
+const RESTART_DELAY: Duration = Duration::from_secs(60);
 
 /// A poller that fell, a while ago.
 #[derive(Debug)]
-pub(super) struct Fallen {
+pub(super) struct PollerPanicked {
     /// Whose it was.
     pub(super) target: TargetKey,
     /// The task that it ran under; another may have taken its place since.
@@ -36,44 +36,44 @@ pub(super) struct Fallen {
 }
 
 /// Who stays beside a poller until it ends.
-pub(super) struct Attendant {
+pub(super) struct PollerSupervisor {
     pub(super) target: TargetKey,
     pub(super) index: TargetIndex,
-    pub(super) tried: Tried,
+    pub(super) tried: FirstPollLatch,
     pub(super) clock: Clock,
     pub(super) events: Events,
-    pub(super) recorder: Handle,
-    pub(super) journal: Arc<Journal>,
-    pub(super) fallen: mpsc::UnboundedSender<Fallen>,
+    pub(super) recorder: RecorderHandle,
+    pub(super) journal: Arc<PollHistory>,
+    pub(super) fallen: mpsc::UnboundedSender<PollerPanicked>,
 }
 
-impl Attendant {
-    /// Runs `poller` until `stop`. Should it fall, its target is down until [`Fallen`] is sent.
-    pub(super) async fn attend(self, poller: Poller, stop: CancellationToken) {
+impl PollerSupervisor {
+    /// Runs `poller` until `stop`. Should it fall, its target is down until [`PollerPanicked`] is sent.
+    pub(super) async fn supervise(self, poller: Poller, stop: CancellationToken) {
         if tokio::spawn(poller.run(stop.clone())).await.is_ok() {
             return;
         }
         self.events.poller_panicked(&self.target);
         self.events.problem_started(&self.target, Problem::ExporterFault);
-        let here = Moment::from(self.clock.now());
-        self.journal.fell(here, here + LEFT_ALONE);
+        let here = Timestamp::from(self.clock.now());
+        self.journal.poller_panicked(here, here + RESTART_DELAY);
         self.tried.set();
         let ahead = self.journal.read(|entries| entries.api_ahead_millis);
-        let now = Moment::from_millis(here.millis().saturating_add(ahead));
+        let now = Timestamp::from_millis(here.millis().saturating_add(ahead));
         let problems = BTreeSet::from([Problem::ExporterFault]);
-        let status = Status { target: self.index, now, up: false, problems };
+        let status = PollStatus { target: self.index, now, up: false, problems };
         tokio::select! {
             () = stop.cancelled() => {}
             // The recorder is gone only when the program stops.
-            Ok(()) = self.down(status) => {
-                let _ = self.fallen.send(Fallen { target: self.target, task: tokio::task::id() });
+            Ok(()) = self.report_down(status) => {
+                let _ = self.fallen.send(PollerPanicked { target: self.target, task: tokio::task::id() });
             }
         }
     }
 
-    async fn down(&self, status: Status) -> Result<(), Stopped> {
+    async fn report_down(&self, status: PollStatus) -> Result<(), RecorderStopped> {
         self.recorder.note(status).await?;
-        tokio::time::sleep(LEFT_ALONE).await;
+        tokio::time::sleep(RESTART_DELAY).await;
         Ok(())
     }
 }

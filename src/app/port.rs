@@ -8,28 +8,28 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::events::Events;
 use crate::server::{Routes, Server};
-use crate::shutdown::Drained;
-use crate::web::Web;
+use crate::shutdown::DrainOutcome;
+use crate::web::WebConfig;
 
 /// What the watch over the web configuration needs.
-pub(super) struct Watching {
-    pub(super) web: Web,
+pub(super) struct WebConfigWatch {
+    pub(super) web: WebConfig,
     pub(super) events: Events,
     pub(super) clock: Clock,
 }
 
 /// The port, which is served.
 #[derive(Debug)]
-pub(super) struct Port {
-    serving: JoinHandle<Drained>,
+pub(super) struct HttpTasks {
+    serving: JoinHandle<DrainOutcome>,
     watching: JoinHandle<()>,
     stop: CancellationToken,
 }
 
-impl Port {
+impl HttpTasks {
     /// Answers from now on.
-    pub(super) fn open(server: Server, routes: Routes, watching: Watching) -> Self {
-        let Watching { web, events, clock } = watching;
+    pub(super) fn spawn(server: Server, routes: Routes, watching: WebConfigWatch) -> Self {
+        let WebConfigWatch { web, events, clock } = watching;
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.run(routes, web.clone(), stop.clone()));
         let watching = tokio::spawn(web.watch(events, clock, stop.clone()));
@@ -38,7 +38,7 @@ impl Port {
 
     /// Waits until one of the two has ended, which without [`close`](Self::close) only a fault of this program makes it do;
     /// answers which.
-    pub(super) async fn fallen(&mut self) -> &'static str {
+    pub(super) async fn task_exited(&mut self) -> &'static str {
         tokio::select! {
             _ = &mut self.serving => "server",
             _ = &mut self.watching => "watch over the web configuration",
@@ -51,7 +51,7 @@ impl Port {
         self.stop.cancel();
         // A look at a file of a disk that hangs would never end.
         self.watching.abort();
-        if has_fallen { 0 } else { self.serving.await.map_or(0, |drained| drained.left) }
+        if has_fallen { 0 } else { self.serving.await.map_or(0, |drained| drained.remaining) }
     }
 }
 
@@ -64,21 +64,21 @@ mod tests {
     use super::*;
 
     /// A port whose tasks run until the stop.
-    fn port() -> Port {
+    fn port() -> HttpTasks {
         let stop = CancellationToken::new();
         let (serving, watching) = (stop.clone(), stop.clone());
         let serving = tokio::spawn(async move {
             serving.cancelled().await;
-            Drained { left: 2, took: Duration::ZERO }
+            DrainOutcome { remaining: 2, took: Duration::ZERO }
         });
         let watching = tokio::spawn(async move { watching.cancelled().await });
-        Port { serving, watching, stop }
+        HttpTasks { serving, watching, stop }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_port_that_is_served_does_not_fall() {
         let mut port = port();
-        assert!(timeout(Duration::from_secs(3600), port.fallen()).await.is_err());
+        assert!(timeout(Duration::from_secs(3600), port.task_exited()).await.is_err());
         assert_eq!(port.close().await, 2);
     }
 
@@ -86,12 +86,12 @@ mod tests {
     async fn each_of_its_tasks_is_missed() {
         let mut served = port();
         served.serving = tokio::spawn(async { panic!("a fault of our own") });
-        assert_eq!(served.fallen().await, "server");
+        assert_eq!(served.task_exited().await, "server");
         assert_eq!(served.close().await, 0);
 
         let mut watched = port();
         watched.watching = tokio::spawn(async { panic!("a fault of our own") });
-        assert_eq!(watched.fallen().await, "watch over the web configuration");
+        assert_eq!(watched.task_exited().await, "watch over the web configuration");
         assert_eq!(watched.close().await, 2);
     }
 

@@ -2,14 +2,14 @@
 //!
 //! Owns: the sentence that says what is missing. Never: who is to be tried; the fleet calls the roll.
 
-use super::fleet::Roll;
+use super::fleet::ReadinessLatches;
 use crate::server::Readiness;
 
-pub(super) struct Ready(pub(super) Roll);
+pub(super) struct Ready(pub(super) ReadinessLatches);
 
 impl Readiness for Ready {
     fn ready(&self) -> Result<(), String> {
-        match self.0.load().iter().filter(|one| !one.is_so()).count() {
+        match self.0.load().iter().filter(|one| !one.is_set()).count() {
             0 => Ok(()),
             1 => Err("1 target has not been tried yet".to_owned()),
             left => Err(format!("{left} targets have not been tried yet")),

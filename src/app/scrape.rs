@@ -8,53 +8,58 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::clock::Clock;
-use crate::exposition::board::{Board, Shown};
-use crate::exposition::page::{Coding, Page};
+use crate::exposition::board::{ExpositionCache, FormatOptions};
+use crate::exposition::page::{ContentEncoding, EncodedBody};
 use crate::exposition::{Family, Format};
-use crate::moment::Moment;
-use crate::recorder::Generation;
-use crate::recorder::task::Published;
-use crate::selfstats::SelfStats;
-use crate::server::Exposition;
+use crate::moment::Timestamp;
+use crate::recorder::Snapshot;
+use crate::recorder::task::SnapshotCell;
+use crate::selfstats::ExporterMetrics;
+use crate::server::MetricsSource;
 
-pub(super) struct Scrape {
-    published: Published,
-    stats: SelfStats,
-    board: ArcSwap<(Shown, Board)>,
+pub(super) struct MetricsProvider {
+    published: SnapshotCell,
+    stats: ExporterMetrics,
+    board: ArcSwap<(FormatOptions, ExpositionCache)>,
     clock: Clock,
 }
 
-impl Scrape {
-    pub(super) fn new(published: Published, stats: SelfStats, shown: Shown, clock: Clock) -> Self {
-        Self { published, stats, board: ArcSwap::from_pointee((shown, Board::new(shown))), clock }
+impl MetricsProvider {
+    pub(super) fn new(
+        published: SnapshotCell,
+        stats: ExporterMetrics,
+        shown: FormatOptions,
+        clock: Clock,
+    ) -> Self {
+        Self { published, stats, board: ArcSwap::from_pointee((shown, ExpositionCache::new(shown))), clock }
     }
 
     /// From now on pages show this.
-    pub(super) fn show(&self, shown: Shown) {
+    pub(super) fn show(&self, shown: FormatOptions) {
         if self.board.load().0 != shown {
-            self.board.store(Arc::new((shown, Board::new(shown))));
+            self.board.store(Arc::new((shown, ExpositionCache::new(shown))));
         }
     }
 }
 
-impl Exposition for Scrape {
+impl MetricsSource for MetricsProvider {
     fn generation(&self) -> u64 {
         self.published.load().number
     }
 
-    fn ready(&self, format: Format, coding: Coding, generation: u64) -> Option<Page> {
-        self.board.load().1.ready(format, coding, generation, Moment::from(self.clock.now()))
+    fn ready(&self, format: Format, coding: ContentEncoding, generation: u64) -> Option<EncodedBody> {
+        self.board.load().1.ready(format, coding, generation, Timestamp::from(self.clock.now()))
     }
 
-    fn make(&self, format: Format, coding: Coding) -> io::Result<Page> {
+    fn render(&self, format: Format, coding: ContentEncoding) -> io::Result<EncodedBody> {
         let generation = self.published.load_full();
-        let now = Moment::from(self.clock.now());
-        self.board.load_full().1.make(format, coding, &generation, now, || live(&generation, &self.stats))
+        let now = Timestamp::from(self.clock.now());
+        self.board.load_full().1.render(format, coding, &generation, now, || live(&generation, &self.stats))
     }
 }
 
 /// The exporter's own metrics beside `generation`.
-pub(crate) fn live(generation: &Generation, stats: &SelfStats) -> Vec<Family> {
+pub(crate) fn live(generation: &Snapshot, stats: &ExporterMetrics) -> Vec<Family> {
     stats.set_series(generation.targets.iter().map(|(_, series)| series.len()).sum());
     stats.set_state_bytes(generation.state_bytes);
     stats.gather()

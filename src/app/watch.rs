@@ -8,31 +8,31 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::config::Sources;
+use crate::config::TrackedFiles;
 
 /// A file that has just changed may still be being written.
-const SETTLE: Duration = Duration::from_millis(500);
+const STABLE_FOR: Duration = Duration::from_millis(500);
 
 /// The watch over what the last attempt has read, whatever came of it: as long as that stays, so does the outcome.
 #[derive(Debug)]
 pub(super) struct Watch {
     every: Option<Duration>,
-    read: Sources,
+    read: TrackedFiles,
     /// Another content, seen by the last look alone.
-    unsettled: Option<Sources>,
+    pending: Option<TrackedFiles>,
     next_look: Instant,
 }
 
 impl Watch {
     /// Looks so often, at first at once; never if that is none.
-    pub(super) fn every(every: Option<Duration>) -> Self {
-        Self { every, read: Sources::default(), unsettled: None, next_look: Instant::now() }
+    pub(super) fn new(every: Option<Duration>) -> Self {
+        Self { every, read: TrackedFiles::default(), pending: None, next_look: Instant::now() }
     }
 
     /// From now on over these.
-    pub(super) fn over(&mut self, read: Sources) {
+    pub(super) fn reset(&mut self, read: TrackedFiles) {
         self.read = read;
-        self.unsettled = None;
+        self.pending = None;
     }
 
     /// Returns when the files hold something else than was read, and have stopped changing; and again, until they are read. May
@@ -47,12 +47,12 @@ impl Watch {
             // It fails only when the program stops.
             let Ok(now) = looking else { continue };
             if now == self.read {
-                self.unsettled = None;
-            } else if self.unsettled.as_ref() == Some(&now) {
+                self.pending = None;
+            } else if self.pending.as_ref() == Some(&now) {
                 return;
             } else {
-                self.unsettled = Some(now);
-                self.next_look = Instant::now() + SETTLE.min(every);
+                self.pending = Some(now);
+                self.next_look = Instant::now() + STABLE_FOR.min(every);
             }
         }
     }
@@ -68,15 +68,15 @@ mod tests {
 
     const EVERY: Duration = Duration::from_secs(30);
 
-    fn read(file: &Path) -> Sources {
-        let mut sources = Sources::default();
+    fn read(file: &Path) -> TrackedFiles {
+        let mut sources = TrackedFiles::default();
         let _ = sources.read(file, 100);
         sources
     }
 
     fn over(file: &Path) -> Watch {
-        let mut watch = Watch::every(Some(EVERY));
-        watch.over(read(file));
+        let mut watch = Watch::new(Some(EVERY));
+        watch.reset(read(file));
         watch
     }
 
@@ -90,7 +90,7 @@ mod tests {
         assert!(timeout(EVERY * 5, watch.changed()).await.is_err());
         std::fs::write(&file, "b").unwrap();
         timeout(EVERY * 2, watch.changed()).await.expect("another content is noticed at the next look");
-        watch.over(read(&file));
+        watch.reset(read(&file));
         assert!(timeout(EVERY * 5, watch.changed()).await.is_err(), "and only once");
     }
 
@@ -101,7 +101,7 @@ mod tests {
         std::fs::write(&file, "a").unwrap();
         let mut watch = over(&file);
         std::fs::write(&file, "b").unwrap();
-        timeout(SETTLE * 2, watch.changed()).await.expect("noticed");
+        timeout(STABLE_FOR * 2, watch.changed()).await.expect("noticed");
     }
 
     #[tokio::test(start_paused = true)]
@@ -123,7 +123,7 @@ mod tests {
             () = watch.changed() => {}
             () = slow => panic!("not noticed"),
         }
-        assert!(begun.elapsed() > SETTLE * 8, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() > STABLE_FOR * 8, "{:?}", begun.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
@@ -136,14 +136,14 @@ mod tests {
         std::fs::write(&file, "b").unwrap();
         let begun = Instant::now();
         // As the loop does that attends to other things besides, each of them sooner than the next look.
-        while timeout(SETTLE / 2, watch.changed()).await.is_err() {
+        while timeout(STABLE_FOR / 2, watch.changed()).await.is_err() {
             assert!(begun.elapsed() < EVERY, "starved");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn without_an_interval_nothing_is_looked_at() {
-        assert!(timeout(EVERY * 100, Watch::every(None).changed()).await.is_err());
+        assert!(timeout(EVERY * 100, Watch::new(None).changed()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,14 +8,17 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use super::{Failure, live};
+use super::{CliError, live};
 use crate::clock::Clock;
-use crate::config::{self, Budget, Input, Loaded, Problems, Settings, Storage, Target, budgets, span};
-use crate::web::Prepared;
+use crate::config::{
+    self, Budget, ConfigErrors, ConfigInput, LoadedConfig, Settings, Storage, Target, budgets,
+    format_duration,
+};
+use crate::web::LoadedWebConfig;
 
 /// The flags of `check`.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Check {
+pub struct CheckArgs {
     /// Configuration file: YAML, or TOML or JSON by extension. Without it, the environment alone is checked.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -31,16 +34,20 @@ pub struct Check {
 ///
 /// # Errors
 /// When `out` cannot be written.
-pub async fn run(flags: &Check, env: &BTreeMap<String, String>, out: &mut impl Write) -> Result<u8, Failure> {
+pub async fn run(
+    flags: &CheckArgs,
+    env: &BTreeMap<String, String>,
+    out: &mut impl Write,
+) -> Result<u8, CliError> {
     let web_config_file = flags.web_config_file.as_deref();
     let now = Clock::system().now();
     let file = flags.config.as_deref();
-    let outcome = config::load(&Input { file, env, listen: &[], web_config_file, now });
+    let outcome = config::load(&ConfigInput { file, env, listen: &[], web_config_file, now });
     let (outcome, web) = with_web(outcome, now);
     if let Some(web) = web {
-        writeln!(out, "web         {web}").map_err(|error| Failure::run_time(&error))?;
+        writeln!(out, "web         {web}").map_err(|error| CliError::run_time(&error))?;
     }
-    let verdict = offline(&outcome, out).map_err(|error| Failure::run_time(&error))?;
+    let verdict = print_report(&outcome, out).map_err(|error| CliError::run_time(&error))?;
     match (outcome, flags.live) {
         (Ok(loaded), true) => {
             let all_well = live::check(&loaded.settings, out).await?;
@@ -53,20 +60,20 @@ pub async fn run(flags: &Check, env: &BTreeMap<String, String>, out: &mut impl W
 /// Checks the web configuration as well, if there is one, whatever is wrong with the rest: its problems and warnings join those of
 /// the configuration. What it amounts to comes beside them, in words.
 fn with_web(
-    outcome: Result<Loaded, Problems>,
+    outcome: Result<LoadedConfig, ConfigErrors>,
     now: DateTime<Utc>,
-) -> (Result<Loaded, Problems>, Option<String>) {
+) -> (Result<LoadedConfig, ConfigErrors>, Option<String>) {
     let file = match &outcome {
         Ok(loaded) => loaded.settings.server.web_config_file.as_deref(),
         Err(problems) => problems.web_config_file(),
     };
     let Some(file) = file.map(Path::to_path_buf) else { return (outcome, None) };
-    match (outcome, Prepared::read(Some(&file), now)) {
+    match (outcome, LoadedWebConfig::read(Some(&file), now)) {
         (Ok(mut loaded), Ok(prepared)) => {
             loaded.warnings.extend_from_slice(prepared.warnings());
             (Ok(loaded), Some(format!("{}: {}", file.display(), prepared.summary())))
         }
-        (Err(problems), Err(more)) => (Err(problems.and(more)), None),
+        (Err(problems), Err(more)) => (Err(problems.merge(more)), None),
         (Ok(_), Err(problems)) | (Err(problems), Ok(_)) => (Err(problems), None),
     }
 }
@@ -94,17 +101,20 @@ impl Verdict {
 ///
 /// # Errors
 /// If `out` cannot be written.
-pub fn offline(outcome: &Result<Loaded, Problems>, out: &mut impl Write) -> io::Result<Verdict> {
+pub fn print_report(
+    outcome: &Result<LoadedConfig, ConfigErrors>,
+    out: &mut impl Write,
+) -> io::Result<Verdict> {
     match outcome {
         Ok(loaded) => {
             settings(&loaded.settings, out)?;
             for warning in &loaded.warnings {
                 writeln!(out, "warning: {warning}\n")?;
             }
-            let targets = counted(loaded.settings.targets.len(), "target");
+            let targets = pluralize(loaded.settings.targets.len(), "target");
             let warnings = match loaded.warnings.len() {
                 0 => String::new(),
-                count => format!(", with {}", counted(count, "warning")),
+                count => format!(", with {}", pluralize(count, "warning")),
             };
             writeln!(out, "OK: {} from {}{warnings}.", targets, loaded.origin)?;
             Ok(Verdict::Usable)
@@ -113,7 +123,7 @@ pub fn offline(outcome: &Result<Loaded, Problems>, out: &mut impl Write) -> io::
             for complaint in problems.complaints() {
                 writeln!(out, "problem: {complaint}\n")?;
             }
-            let count = counted(problems.complaints().len(), "problem");
+            let count = pluralize(problems.complaints().len(), "problem");
             writeln!(out, "NOT OK: {count}; nothing was started.")?;
             Ok(Verdict::Refused)
         }
@@ -126,15 +136,15 @@ fn settings(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
         Storage::Directory(path) => path.display().to_string(),
         Storage::Ephemeral => "in memory, gone with the process".to_owned(),
     };
-    let ages: Vec<String> = polling.recheck.iter().map(|age| span(*age)).collect();
+    let ages: Vec<String> = polling.recheck.iter().map(|age| format_duration(*age)).collect();
     let listen: Vec<String> = settings.server.listen.iter().map(ToString::to_string).collect();
     writeln!(out, "listen      {}", listen.join(", "))?;
     writeln!(out, "state       {state}")?;
     writeln!(
         out,
         "polling     every {}; a conversation counts once seen finished for {}; {}",
-        span(polling.interval),
-        span(polling.settle),
+        format_duration(polling.interval),
+        format_duration(polling.settle),
         if ages.is_empty() {
             "never read again".to_owned()
         } else {
@@ -176,14 +186,14 @@ fn allowance(budget: &Budget<'_>, settings: &Settings, out: &mut impl Write) -> 
         out,
         "  budget    {} on this API key: about {:.0} requests per minute when idle, {:.0} when busy, of {}; that \
          carries {:.0}\n",
-        counted(budget.targets.len(), "target"),
+        pluralize(budget.targets.len(), "target"),
         budget.idle_per_minute,
         budget.busy_per_minute,
         settings.polling.requests_per_minute,
-        budget.carried,
+        budget.supported_targets,
     )
 }
 
-fn counted(count: usize, what: &str) -> String {
+fn pluralize(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -12,22 +12,22 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use past::Past;
+pub use past::BackfillArgs;
 
-use super::{Failure, simulate};
+use super::{CliError, simulate};
 use crate::aggregate::{Metric, TargetSeries, Value};
-use crate::app::{App, Ended};
+use crate::app::{App, ShutdownOutcome};
 use crate::clock::Clock;
 use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
 use crate::ledger::store::Store;
-use crate::recorder::Generation;
-use crate::recorder::task::Published;
+use crate::recorder::Snapshot;
+use crate::recorder::task::SnapshotCell;
 use crate::simulator::{Demo, Project, Simulator, World};
 use crate::target::{ApiVersion, TargetKey};
 
 /// The flags of `demo`.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Flags {
+pub struct DemoArgs {
     /// Where the exporter serves /metrics.
     #[arg(long = "web.listen-address", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9890")]
     pub listen: SocketAddr,
@@ -48,7 +48,7 @@ pub struct Flags {
     pub volume: f64,
     /// The hours before now.
     #[command(flatten)]
-    pub past: Past,
+    pub past: BackfillArgs,
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
@@ -72,17 +72,17 @@ fn within(text: &str, range: RangeInclusive<Duration>, limits: &str) -> Result<D
 ///
 /// # Errors
 /// When a port is taken, or `out` is gone.
-pub async fn run(flags: &Flags, stop: CancellationToken, out: &mut impl Write) -> Result<(), Failure> {
+pub async fn run(flags: &DemoArgs, stop: CancellationToken, out: &mut impl Write) -> Result<(), CliError> {
     let listener = TcpListener::bind(flags.simulator).await.map_err(|error| {
-        Failure::run_time(&format!(
+        CliError::run_time(&format!(
             "--simulator.listen-address {}: {error}; if another demo runs, stop it, or name other ports with this flag and --web.listen-address",
             flags.simulator
         ))
     })?;
     let demo = Demo { seed: flags.seed, volume: flags.volume, ..Demo::default() };
     let now = Clock::system().now();
-    let world = flags.past.world(World::demo(&demo), now).map_err(|error| Failure::configuration(&error))?;
-    let address = listener.local_addr().map_err(|error| Failure::run_time(&error))?;
+    let world = flags.past.world(World::demo(&demo), now).map_err(|error| CliError::configuration(&error))?;
+    let address = listener.local_addr().map_err(|error| CliError::run_time(&error))?;
     let settings = settings(flags, address, &world.projects);
     let store = match flags.past.plan(now, flags.listen)? {
         None => None,
@@ -92,26 +92,28 @@ pub async fn run(flags: &Flags, stop: CancellationToken, out: &mut impl Write) -
         }
     };
     let simulator =
-        Simulator::start(world, listener, Clock::system()).map_err(|error| Failure::run_time(&error))?;
+        Simulator::start(world, listener, Clock::system()).map_err(|error| CliError::run_time(&error))?;
     let storage = settings.storage.clone();
     let open = move || store.map_or_else(|| Store::open(&storage), Ok);
     let app =
-        App::build_on(&settings, Clock::system(), open).await.map_err(|error| Failure::run_time(&error))?;
+        App::build_on(&settings, Clock::system(), open).await.map_err(|error| CliError::run_time(&error))?;
     let (address, published) = (app.address().unwrap_or(flags.listen), app.published());
-    introduce(out, address, simulator.addr).map_err(|error| Failure::run_time(&error))?;
+    print_banner(out, address, simulator.addr).map_err(|error| CliError::run_time(&error))?;
     let running = tokio::spawn(app.run(stop.clone()));
-    if let Some(generation) = first_numbers(&published, &stop).await {
-        sample(out, &generation, address).map_err(|error| Failure::run_time(&error))?;
+    if let Some(generation) = wait_first_snapshot(&published, &stop).await {
+        sample(out, &generation, address).map_err(|error| CliError::run_time(&error))?;
     }
     let ended = running.await;
     simulator.stop().await;
     match ended {
-        Ok(Ended::Orderly) => Ok(()),
-        Ok(Ended::Cut) | Err(_) => Err(Failure::run_time(&"the demo did not stop in order; see the log")),
+        Ok(ShutdownOutcome::Orderly) => Ok(()),
+        Ok(ShutdownOutcome::Cut) | Err(_) => {
+            Err(CliError::run_time(&"the demo did not stop in order; see the log"))
+        }
     }
 }
 
-fn settings(flags: &Flags, simulator: SocketAddr, projects: &[Project]) -> Settings {
+fn settings(flags: &DemoArgs, simulator: SocketAddr, projects: &[Project]) -> Settings {
     let polling = Polling {
         interval: flags.interval,
         settle: Duration::from_secs(2),
@@ -144,7 +146,7 @@ fn settings(flags: &Flags, simulator: SocketAddr, projects: &[Project]) -> Setti
     }
 }
 
-fn introduce(out: &mut impl Write, exporter: SocketAddr, simulator: SocketAddr) -> io::Result<()> {
+fn print_banner(out: &mut impl Write, exporter: SocketAddr, simulator: SocketAddr) -> io::Result<()> {
     writeln!(out, "metrics          http://{exporter}/metrics")?;
     writeln!(out, "status page      http://{exporter}/")?;
     writeln!(
@@ -157,7 +159,7 @@ fn introduce(out: &mut impl Write, exporter: SocketAddr, simulator: SocketAddr) 
 }
 
 /// The first generation in which every target has been polled.
-async fn first_numbers(published: &Published, stop: &CancellationToken) -> Option<Arc<Generation>> {
+async fn wait_first_snapshot(published: &SnapshotCell, stop: &CancellationToken) -> Option<Arc<Snapshot>> {
     let up = |(_, series): &(_, Arc<TargetSeries>)| gauge(series, Metric::TargetUp) == 1.0;
     for _ in 0..300 {
         let generation = published.load_full();
@@ -172,7 +174,7 @@ async fn first_numbers(published: &Published, stop: &CancellationToken) -> Optio
     None
 }
 
-fn sample(out: &mut impl Write, generation: &Generation, address: SocketAddr) -> io::Result<()> {
+fn sample(out: &mut impl Write, generation: &Snapshot, address: SocketAddr) -> io::Result<()> {
     writeln!(out, "{:34} {:>9} {:>8} {:>7} {:>12}", "target", "counted", "handoffs", "turns", "in progress")?;
     for (key, series) in &generation.targets {
         writeln!(
@@ -220,7 +222,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        flags: Flags,
+        flags: DemoArgs,
     }
 
     #[test]

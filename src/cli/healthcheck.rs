@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ask::{Answer, ask};
 
-use super::Failure;
+use super::CliError;
 use crate::config::{self, ListenAddress, Server};
 
 /// The flags of `healthcheck`.
@@ -39,7 +39,7 @@ pub struct Healthcheck {
 
 /// Where the daemon is asked, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Door {
+struct Endpoint {
     address: ListenAddress,
     /// Whether it has a web configuration, which is where TLS is switched on.
     has_web_config: bool,
@@ -47,14 +47,14 @@ struct Door {
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Question {
+enum Probe {
     /// Does the process answer?
     Healthy,
     /// Can its numbers be trusted?
     Ready,
 }
 
-impl Question {
+impl Probe {
     const fn path(self) -> &'static str {
         match self {
             Self::Healthy => "/-/healthy",
@@ -72,17 +72,17 @@ pub async fn run(
     flags: &Healthcheck,
     env: &BTreeMap<String, String>,
     out: &mut impl Write,
-) -> Result<(), Failure> {
-    let door = door(flags, env).map_err(|sentence| Failure::run_time(&sentence))?;
-    let question = if flags.ready { Question::Ready } else { Question::Healthy };
+) -> Result<(), CliError> {
+    let door = endpoint(flags, env).map_err(|sentence| CliError::run_time(&sentence))?;
+    let question = if flags.ready { Probe::Ready } else { Probe::Healthy };
     let answer = ask(&door, question.path(), flags.timeout).await;
     let address = &door.address;
-    let sentence =
-        judge(question, &answer).map_err(|sentence| Failure::run_time(&format!("{address} {sentence}")))?;
-    writeln!(out, "{address} {sentence}").map_err(|error| Failure::run_time(&error))
+    let sentence = interpret(question, &answer)
+        .map_err(|sentence| CliError::run_time(&format!("{address} {sentence}")))?;
+    writeln!(out, "{address} {sentence}").map_err(|error| CliError::run_time(&error))
 }
 
-fn door(flags: &Healthcheck, env: &BTreeMap<String, String>) -> Result<Door, String> {
+fn endpoint(flags: &Healthcheck, env: &BTreeMap<String, String>) -> Result<Endpoint, String> {
     // What the flags tell needs no configuration, nor one that can be read.
     let server = match (&flags.listen, &flags.config) {
         (Some(_), None) => Server::default(),
@@ -90,8 +90,8 @@ fn door(flags: &Healthcheck, env: &BTreeMap<String, String>) -> Result<Door, Str
     };
     let told = flags.listen.clone().or_else(|| server.listen.into_iter().next());
     let address = told.ok_or_else(|| "the configuration names no address".to_owned())?;
-    Ok(Door {
-        address: seen_here(address)?,
+    Ok(Endpoint {
+        address: to_local_address(address)?,
         has_web_config: flags.web_config_file.is_some() || server.web_config_file.is_some(),
     })
 }
@@ -100,9 +100,9 @@ fn door(flags: &Healthcheck, env: &BTreeMap<String, String>) -> Result<Door, Str
 ///
 /// # Errors
 /// A sentence, if nobody can tell where the daemon is.
-fn seen_here(told: ListenAddress) -> Result<ListenAddress, String> {
+fn to_local_address(told: ListenAddress) -> Result<ListenAddress, String> {
     match told {
-        ListenAddress::Everywhere(port) if port != 0 => {
+        ListenAddress::AnyAddress(port) if port != 0 => {
             Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
         }
         ListenAddress::Socket(mut address) if address.port() != 0 => {
@@ -114,7 +114,7 @@ fn seen_here(told: ListenAddress) -> Result<ListenAddress, String> {
             }
             Ok(address.into())
         }
-        ListenAddress::Socket(_) | ListenAddress::Everywhere(_) => {
+        ListenAddress::Socket(_) | ListenAddress::AnyAddress(_) => {
             Err("the daemon took a free port (0), which only its log tells: give it in --web.listen-address"
                 .to_owned())
         }
@@ -126,34 +126,34 @@ fn seen_here(told: ListenAddress) -> Result<ListenAddress, String> {
 }
 
 /// What `answer` to `question` means, as the rest of a sentence that begins with the address.
-fn judge(question: Question, answer: &Answer) -> Result<String, String> {
+fn interpret(question: Probe, answer: &Answer) -> Result<String, String> {
     match (question, answer) {
-        (Question::Healthy, Answer::Status(200, _)) => Ok("is healthy".to_owned()),
-        (Question::Ready, Answer::Status(200, _)) => Ok("is ready".to_owned()),
-        (Question::Healthy, Answer::Status(401, _)) => {
+        (Probe::Healthy, Answer::Status(200, _)) => Ok("is healthy".to_owned()),
+        (Probe::Ready, Answer::Status(200, _)) => Ok("is ready".to_owned()),
+        (Probe::Healthy, Answer::Status(401, _)) => {
             Ok("is healthy: it asks for a password, so it runs".to_owned())
         }
-        (Question::Healthy, Answer::WantsCertificate) => {
+        (Probe::Healthy, Answer::ClientCertRequired) => {
             Ok("is healthy: it asks for a client certificate, so it runs".to_owned())
         }
-        (Question::Healthy, Answer::Status(429, _)) => {
+        (Probe::Healthy, Answer::Status(429, _)) => {
             Ok("is healthy: it is asked more often than its rate_limit allows, so it runs".to_owned())
         }
-        (Question::Ready, Answer::Status(429, _)) => {
+        (Probe::Ready, Answer::Status(429, _)) => {
             Err("runs, but is asked more often than its rate_limit allows, so it does not tell whether it is ready"
                 .to_owned())
         }
-        (Question::Ready, Answer::Status(401, _) | Answer::WantsCertificate) => {
+        (Probe::Ready, Answer::Status(401, _) | Answer::ClientCertRequired) => {
             Err("runs, but tells nobody without a password or client certificate whether it is ready; ask without --ready"
                 .to_owned())
         }
-        (Question::Ready, Answer::Status(503, words)) => {
+        (Probe::Ready, Answer::Status(503, words)) => {
             Err(format!("is {}", if words.is_empty() { "not ready" } else { words }))
         }
         (_, Answer::Status(status, words)) => {
             Err(format!("answered {status} to {}, as no polyai-exporter does that is well: {words}", question.path()))
         }
-        (_, Answer::Silence(reason)) => Err(format!("does not answer: {reason}")),
+        (_, Answer::NoResponse(reason)) => Err(format!("does not answer: {reason}")),
     }
 }
 
@@ -170,42 +170,42 @@ mod tests {
             ("10.0.0.7:80", "10.0.0.7:80"),
             ("unix:/run/polyai.sock", "unix:/run/polyai.sock"),
         ] {
-            assert_eq!(seen_here(told.parse().unwrap()).unwrap().to_string(), asked, "{told}");
+            assert_eq!(to_local_address(told.parse().unwrap()).unwrap().to_string(), asked, "{told}");
         }
         for nowhere in ["127.0.0.1:0", ":0"] {
-            assert!(seen_here(nowhere.parse().unwrap()).unwrap_err().contains("log"), "{nowhere}");
+            assert!(to_local_address(nowhere.parse().unwrap()).unwrap_err().contains("log"), "{nowhere}");
         }
-        assert!(seen_here(ListenAddress::Inherited).unwrap_err().contains("systemd"));
+        assert!(to_local_address(ListenAddress::Inherited).unwrap_err().contains("systemd"));
     }
 
     #[test]
     fn who_asks_for_a_password_lives_but_may_not_be_ready() {
-        for locked in [Answer::Status(401, "Unauthorized".into()), Answer::WantsCertificate] {
-            assert!(judge(Question::Healthy, &locked).unwrap().starts_with("is healthy: "));
-            assert!(judge(Question::Ready, &locked).unwrap_err().contains("without --ready"));
+        for locked in [Answer::Status(401, "Unauthorized".into()), Answer::ClientCertRequired] {
+            assert!(interpret(Probe::Healthy, &locked).unwrap().starts_with("is healthy: "));
+            assert!(interpret(Probe::Ready, &locked).unwrap_err().contains("without --ready"));
         }
     }
 
     #[test]
     fn whoever_asks_too_often_does_not_make_it_ill() {
         let limited = Answer::Status(429, "too many requests".into());
-        assert!(judge(Question::Healthy, &limited).unwrap().contains("rate_limit"));
-        assert!(judge(Question::Ready, &limited).unwrap_err().contains("rate_limit"));
+        assert!(interpret(Probe::Healthy, &limited).unwrap().contains("rate_limit"));
+        assert!(interpret(Probe::Ready, &limited).unwrap_err().contains("rate_limit"));
     }
 
     #[test]
     fn what_is_missing_is_passed_on_and_strangers_are_told_apart() {
         let waiting = Answer::Status(503, "not ready: 1 of 2 targets has not been tried yet".into());
         assert_eq!(
-            judge(Question::Ready, &waiting).unwrap_err(),
+            interpret(Probe::Ready, &waiting).unwrap_err(),
             "is not ready: 1 of 2 targets has not been tried yet"
         );
         assert!(
-            judge(Question::Healthy, &Answer::Status(404, "nothing here".into()))
+            interpret(Probe::Healthy, &Answer::Status(404, "nothing here".into()))
                 .unwrap_err()
                 .contains("404")
         );
-        assert!(judge(Question::Healthy, &Answer::Silence("refused".into())).is_err());
-        assert_eq!(judge(Question::Ready, &Answer::Status(200, "ready".into())), Ok("is ready".to_owned()));
+        assert!(interpret(Probe::Healthy, &Answer::NoResponse("refused".into())).is_err());
+        assert_eq!(interpret(Probe::Ready, &Answer::Status(200, "ready".into())), Ok("is ready".to_owned()));
     }
 }

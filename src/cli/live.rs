@@ -6,19 +6,19 @@ use std::io::Write;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
-use super::Failure;
-use crate::api::client::{Access, Client, Exchange};
-use crate::api::pace::{Concurrency, Pace};
+use super::CliError;
+use crate::api::client::{ApiCredentials, ApiResponse, Client};
+use crate::api::pace::{ConcurrencyLimit, RateLimiter};
 use crate::api::page::Page;
 use crate::api::request::{Endpoint, PageRequest, Position};
-use crate::api::server_clock::{ServerClock, Stamp};
+use crate::api::server_clock::{DateObservation, ServerClock};
 use crate::api::{FetchError, FetchErrorKind, Filter, Window};
 use crate::clock::Clock;
 use crate::config::{Settings, Target};
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 use crate::problem::Problem;
-use crate::schedule::health::Health;
-use crate::selfstats::{BuildInfo, SelfStats};
+use crate::schedule::health::DataQuality;
+use crate::selfstats::{BuildInfo, ExporterMetrics};
 use crate::target::{ApiVersion, ClientEnv, Region};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -37,21 +37,21 @@ pub struct Diagnosis {
 ///
 /// # Errors
 /// When a client cannot be set up, or `out` cannot be written.
-pub async fn check(settings: &Settings, out: &mut impl Write) -> Result<bool, Failure> {
-    let mut unwell = 0;
+pub async fn check(settings: &Settings, out: &mut impl Write) -> Result<bool, CliError> {
+    let mut failing = 0;
     for target in &settings.targets {
-        let asker = Asker::new(settings, target)?;
+        let asker = LiveCheck::new(settings, target)?;
         let diagnosis = asker.diagnose(target).await;
-        print(target, &diagnosis, out).map_err(|error| Failure::run_time(&error))?;
-        unwell += usize::from(!diagnosis.problems.is_empty());
+        print(target, &diagnosis, out).map_err(|error| CliError::run_time(&error))?;
+        failing += usize::from(!diagnosis.problems.is_empty());
     }
-    let verdict = match (unwell, settings.targets.len()) {
+    let verdict = match (failing, settings.targets.len()) {
         (0, 1) => "LIVE OK: the target answers as it should.".to_owned(),
         (0, all) => format!("LIVE OK: all {all} targets answer as they should."),
         (some, all) => format!("LIVE NOT OK: {some} of {all} targets need attention."),
     };
-    writeln!(out, "{verdict}").map_err(|error| Failure::run_time(&error))?;
-    Ok(unwell == 0)
+    writeln!(out, "{verdict}").map_err(|error| CliError::run_time(&error))?;
+    Ok(failing == 0)
 }
 
 fn print(target: &Target, diagnosis: &Diagnosis, out: &mut impl Write) -> std::io::Result<()> {
@@ -65,25 +65,25 @@ fn print(target: &Target, diagnosis: &Diagnosis, out: &mut impl Write) -> std::i
     writeln!(out)
 }
 
-struct Asker {
+struct LiveCheck {
     client: Client,
-    pace: Pace,
+    pace: RateLimiter,
     clock: Clock,
 }
 
-impl Asker {
-    fn new(settings: &Settings, target: &Target) -> Result<Self, Failure> {
+impl LiveCheck {
+    fn new(settings: &Settings, target: &Target) -> Result<Self, CliError> {
         let clock = Clock::system();
-        let concurrency = Concurrency::new(NonZeroUsize::MIN);
-        let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(clock.now()));
+        let concurrency = ConcurrencyLimit::new(NonZeroUsize::MIN);
+        let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(clock.now()));
         let client =
             Client::new(settings.polling.timeout, target.ca_file.as_ref(), concurrency, stats, clock.clone())
-                .map_err(|error| Failure::run_time(&error))?;
-        Ok(Self { client, pace: Pace::new(settings.polling.requests_per_minute), clock })
+                .map_err(|error| CliError::run_time(&error))?;
+        Ok(Self { client, pace: RateLimiter::new(settings.polling.requests_per_minute), clock })
     }
 
     /// One finished conversation of the last `stretch`, in `client_env`.
-    async fn ask(&self, target: &Target, client_env: ClientEnv, stretch: Duration) -> Exchange {
+    async fn ask(&self, target: &Target, client_env: ClientEnv, stretch: Duration) -> ApiResponse {
         let endpoint = Endpoint::new(
             &target.base_url,
             target.api_version,
@@ -91,8 +91,8 @@ impl Asker {
             &target.project_id,
             client_env,
         );
-        let access = Access { endpoint, key: target.api_key.clone(), pace: self.pace.clone() };
-        let from = Moment::from(self.clock.now()) - stretch;
+        let access = ApiCredentials { endpoint, key: target.api_key.clone(), pace: self.pace.clone() };
+        let from = Timestamp::from(self.clock.now()) - stretch;
         let request = PageRequest {
             window: Window::since(from),
             filter: Filter::Finished,
@@ -104,15 +104,15 @@ impl Asker {
 
     async fn diagnose(&self, target: &Target) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
-        let Exchange { stamp, outcome, .. } = self.ask(target, target.key.client_env, DAY).await;
+        let ApiResponse { stamp, outcome, .. } = self.ask(target, target.key.client_env, DAY).await;
         if let Some(stamp) = stamp.filter(|stamp| stamp.date.is_some()) {
             diagnosis.compare_clocks(stamp);
         }
-        diagnosis.mind_version(target.api_version);
+        diagnosis.check_version(target.api_version);
         match outcome {
             Err(error) => diagnosis.problems.push(refusal(target, &error)),
             Ok(page) if page.is_empty() => self.look_elsewhere(target, &mut diagnosis).await,
-            Ok(page) => diagnosis.judge(&page, Moment::from(self.clock.now())),
+            Ok(page) => diagnosis.judge(&page, Timestamp::from(self.clock.now())),
         }
         diagnosis
     }
@@ -125,7 +125,7 @@ impl Asker {
                 diagnosis
                     .notes
                     .push("no conversation in the last day, but there are some of the last 30".into());
-                return diagnosis.judge(&page, Moment::from(self.clock.now()));
+                return diagnosis.judge(&page, Timestamp::from(self.clock.now()));
             }
             Ok(_) | Err(_) => {}
         }
@@ -146,7 +146,7 @@ impl Asker {
 }
 
 impl Diagnosis {
-    fn compare_clocks(&mut self, stamp: Stamp) {
+    fn compare_clocks(&mut self, stamp: DateObservation) {
         let mut server = ServerClock::default();
         // One answer has to do: it stands for the second that would confirm it.
         server.observe(stamp);
@@ -165,7 +165,7 @@ impl Diagnosis {
         }
     }
 
-    fn mind_version(&mut self, version: ApiVersion) {
+    fn check_version(&mut self, version: ApiVersion) {
         match version {
             ApiVersion::V1 => self.notes.push(
                 "v1 works, but PolyAI has not supported it since 31 August 2026, and it may lack latency; ask PolyAI for a v3 key"
@@ -175,10 +175,10 @@ impl Diagnosis {
         }
     }
 
-    fn judge(&mut self, page: &Page, now: Moment) {
-        let mut health = Health::default();
-        health.saw(&page.conversations, page.rejected.len(), |_| true);
-        let problems = health.conclude(now);
+    fn judge(&mut self, page: &Page, now: Timestamp) {
+        let mut health = DataQuality::default();
+        health.observe(&page.conversations, page.rejected.len(), |_| true);
+        let problems = health.finish_poll(now);
         for problem in &problems {
             self.problems.push(format!("{}: {}", problem.code(), problem.advice()));
         }

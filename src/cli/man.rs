@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Command;
 
-use super::Failure;
+use super::CliError;
 use crate::config::{reference, variable};
 
 /// The flags of `man`.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Man {
+pub struct ManArgs {
     /// The command whose page is wanted; without it, the page of the program.
     #[arg(value_name = "COMMAND", conflicts_with = "output_dir")]
     pub command: Option<String>,
@@ -26,20 +26,20 @@ pub struct Man {
 ///
 /// # Errors
 /// When there is no such command, or a page cannot be written.
-pub fn run(flags: &Man, program: Command, out: &mut impl Write) -> Result<(), Failure> {
-    let mut pages = pages(program).map_err(|error| Failure::run_time(&error))?.into_iter();
+pub fn run(flags: &ManArgs, program: Command, out: &mut impl Write) -> Result<(), CliError> {
+    let mut pages = pages(program).map_err(|error| CliError::run_time(&error))?.into_iter();
     if let Some(folder) = &flags.output_dir {
         return pages
             .try_for_each(|page| page.write(folder))
-            .map_err(|error| Failure::run_time(&format!("--output-dir {}: {error}", folder.display())));
+            .map_err(|error| CliError::run_time(&format!("--output-dir {}: {error}", folder.display())));
     }
     let wanted = flags.command.as_deref().unwrap_or_default();
     let page = pages.find(|page| page.command == wanted).ok_or_else(|| {
-        Failure::configuration(&format!("there is no command {wanted:?}; --help lists them"))
+        CliError::configuration(&format!("there is no command {wanted:?}; --help lists them"))
     })?;
     out.write_all(&page.text)
         .and_then(|()| out.flush())
-        .map_err(|error| Failure::run_time(&format!("cannot write the page: {error}")))
+        .map_err(|error| CliError::run_time(&format!("cannot write the page: {error}")))
 }
 
 /// One page.
@@ -88,7 +88,7 @@ fn page(shown: Command, command: String, name: String) -> io::Result<Page> {
         man.render_subcommands_section(&mut text)?;
     }
     if has_commands || command == "serve" {
-        text.extend_from_slice(around_the_daemon().as_bytes());
+        text.extend_from_slice(environment_and_files().as_bytes());
     }
     text.extend_from_slice(exit_status(&command).as_bytes());
     if !has_commands {
@@ -126,7 +126,7 @@ fn exit_status(command: &str) -> String {
 }
 
 /// What the daemon reads besides its flags.
-fn around_the_daemon() -> String {
+fn environment_and_files() -> String {
     let mut text = ".SH ENVIRONMENT\n".to_owned();
     text.push_str(&roff(
         "Every key of the configuration can be set by a variable, which wins over the file; lists of values are comma \
@@ -134,7 +134,7 @@ fn around_the_daemon() -> String {
     ));
     text.push('\n');
     for key in reference() {
-        entry(&mut text, &variable(key), key.about);
+        entry(&mut text, &variable(key), key.description);
     }
     entry(
         &mut text,

@@ -16,14 +16,14 @@ use std::fmt::Display;
 /// Why a command failed, and the exit code that says so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
+pub struct CliError {
     /// 1 for a run-time failure, 2 for bad usage or configuration.
     pub code: u8,
     /// For people; may have several lines.
     pub message: String,
 }
 
-impl Failure {
+impl CliError {
     /// The configuration cannot be used.
     pub fn configuration(problem: &dyn Display) -> Self {
         Self { code: 2, message: problem.to_string() }

@@ -7,23 +7,23 @@ use tracing::debug;
 
 /// The ports are open and the state is read.
 pub(super) fn ready() {
-    tell(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
 }
 
 /// The configuration is being read again; [`ready`] says that it is over.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(reason) => debug!(%reason, "the service manager was not told"),
     }
 }
 
 /// The daemon finishes what is running.
 pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-fn tell(state: &[NotifyState<'_>]) {
+fn notify(state: &[NotifyState<'_>]) {
     if let Err(reason) = sd_notify::notify(state) {
         debug!(%reason, "the service manager was not told");
     }

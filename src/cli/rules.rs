@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Failure;
+use super::CliError;
 use crate::rules::{Format, Source, Values, render};
 
 /// Print the recording and alert rules for Prometheus.
@@ -29,26 +29,26 @@ pub struct Rules {
 ///
 /// # Errors
 /// If a file cannot be read, a value cannot work (exit code 2), or `out` is gone.
-pub fn run(flags: &Rules, out: &mut impl io::Write, notes: &mut impl io::Write) -> Result<(), Failure> {
+pub fn run(flags: &Rules, out: &mut impl io::Write, notes: &mut impl io::Write) -> Result<(), CliError> {
     let mut sources = Vec::new();
     for path in &flags.values {
         sources.push(Source::File(path.display().to_string(), read(path)?));
     }
     sources.extend(flags.set.iter().cloned().map(Source::Assignment));
-    let values = Values::load(&sources).map_err(|problems| Failure::configuration(&problems))?;
-    let rules = render(&values, flags.format).map_err(|fault| Failure::run_time(&fault))?;
+    let values = Values::load(&sources).map_err(|problems| CliError::configuration(&problems))?;
+    let rules = render(&values, flags.format).map_err(|fault| CliError::run_time(&fault))?;
     for key in values.placeholders() {
         // Nothing can be done if standard error is closed.
         let _ = writeln!(notes, "note: {key} is an example that leads nowhere; set it to where yours is");
     }
     out.write_all(rules.as_bytes())
         .and_then(|()| out.flush())
-        .map_err(|error| Failure::run_time(&format!("cannot write the rules: {error}")))
+        .map_err(|error| CliError::run_time(&format!("cannot write the rules: {error}")))
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+fn read(path: &Path) -> Result<String, CliError> {
     std::fs::read_to_string(path)
-        .map_err(|error| Failure::configuration(&format!("--values {}: {error}", path.display())))
+        .map_err(|error| CliError::configuration(&format!("--values {}: {error}", path.display())))
 }
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ mod tests {
         rules: Rules,
     }
 
-    fn run_with(arguments: &[&str]) -> (Result<(), Failure>, String, String) {
+    fn run_with(arguments: &[&str]) -> (Result<(), CliError>, String, String) {
         let flags = Line::parse_from([&["rules"], arguments].concat()).rules;
         let (mut out, mut notes) = (Vec::new(), Vec::new());
         let outcome = run(&flags, &mut out, &mut notes);

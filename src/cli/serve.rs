@@ -9,14 +9,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{Failure, notify};
-use crate::app::{App, BuildError, Ended, Load, Reloads, Trigger};
+use super::{CliError, notify};
+use crate::app::{App, BuildError, ConfigLoader, ReloadHandle, ReloadTrigger, ShutdownOutcome};
 use crate::clock::Clock;
-use crate::config::{self, Input, ListenAddress};
+use crate::config::{self, ConfigInput, ListenAddress};
 
 /// The flags of `serve`.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Serve {
+pub struct ServeArgs {
     /// Configuration file: YAML, or TOML or JSON by extension. Without it, POLYAI_API_KEY, POLYAI_BASE_URL,
     /// POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID give one target.
     #[arg(long, value_name = "FILE")]
@@ -48,33 +48,33 @@ fn reload_interval(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// When the configuration or the state cannot be used, or the port is taken.
 pub async fn run(
-    flags: &Serve,
+    flags: &ServeArgs,
     env: &BTreeMap<String, String>,
     stop: CancellationToken,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     // From here on SIGHUP no longer ends the process.
-    let hangups = signal(SignalKind::hangup())
-        .map_err(|error| Failure::run_time(&format!("cannot listen for SIGHUP: {error}")))?;
+    let sighup = signal(SignalKind::hangup())
+        .map_err(|error| CliError::run_time(&format!("cannot listen for SIGHUP: {error}")))?;
     let source = Source::new(flags, env);
-    let loaded = config::load(&source.input()).map_err(|problems| Failure::configuration(&problems))?;
+    let loaded = config::load(&source.input()).map_err(|problems| CliError::configuration(&problems))?;
     for warning in &loaded.warnings {
         warn!(%warning, "configuration");
     }
     let app = App::build(&loaded.settings, Clock::system()).await.map_err(|error| match error {
-        BuildError::Web(problems) => Failure::configuration(&problems),
-        BuildError::Store(_) | BuildError::Bind(_) | BuildError::Client(_) => Failure::run_time(&error),
+        BuildError::Web(problems) => CliError::configuration(&problems),
+        BuildError::Store(_) | BuildError::Bind(_) | BuildError::Client(_) => CliError::run_time(&error),
     })?;
-    let load: Load = Arc::new(move || config::load_again(&source.input()));
-    let app = app.reloading(&loaded, load, flags.auto_reload_interval);
-    let reloading = tokio::spawn(reload_on(hangups, app.reloads()));
-    let stopping = tokio::spawn(tell_of_the_stop(stop.clone()));
+    let load: ConfigLoader = Arc::new(move || config::load_again(&source.input()));
+    let app = app.with_reload(&loaded, load, flags.auto_reload_interval);
+    let reloading = tokio::spawn(reload_on(sighup, app.reloads()));
+    let stopping = tokio::spawn(notify_stopping(stop.clone()));
     notify::ready();
     let ended = app.run(stop).await;
     stopping.abort();
     reloading.abort();
     match ended {
-        Ended::Orderly => Ok(()),
-        Ended::Cut => Err(Failure::run_time(&"the daemon did not stop in order; see the log")),
+        ShutdownOutcome::Orderly => Ok(()),
+        ShutdownOutcome::Cut => Err(CliError::run_time(&"the daemon did not stop in order; see the log")),
     }
 }
 
@@ -87,15 +87,15 @@ struct Source {
 }
 
 impl Source {
-    fn new(flags: &Serve, env: &BTreeMap<String, String>) -> Self {
-        let Serve { config, web_config_file, .. } = flags.clone();
+    fn new(flags: &ServeArgs, env: &BTreeMap<String, String>) -> Self {
+        let ServeArgs { config, web_config_file, .. } = flags.clone();
         let listen = if flags.systemd_socket { vec![ListenAddress::Inherited] } else { flags.listen.clone() };
         Self { file: config, env: env.clone(), listen, web_config_file }
     }
 
-    fn input(&self) -> Input<'_> {
+    fn input(&self) -> ConfigInput<'_> {
         let Self { file, env, listen, web_config_file } = self;
-        Input {
+        ConfigInput {
             file: file.as_deref(),
             env,
             listen,
@@ -105,16 +105,16 @@ impl Source {
     }
 }
 
-async fn tell_of_the_stop(stop: CancellationToken) {
+async fn notify_stopping(stop: CancellationToken) {
     stop.cancelled().await;
     notify::stopping();
 }
 
 /// The outcome is in the log.
-async fn reload_on(mut hangups: Signal, reloads: Reloads) {
+async fn reload_on(mut hangups: Signal, reloads: ReloadHandle) {
     while hangups.recv().await.is_some() {
         notify::reloading();
-        let _ = reloads.reload(Trigger::Signal).await;
+        let _ = reloads.reload(ReloadTrigger::Signal).await;
         notify::ready();
     }
 }

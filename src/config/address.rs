@@ -35,7 +35,7 @@ pub(super) fn base_url(text: &str) -> Result<BaseUrl, String> {
     if !matches!(url.scheme(), "http" | "https") || host.is_empty() {
         return Err(format!("found {found}; {RIGHT}"));
     }
-    if let Some(right) = right_family(&host) {
+    if let Some(right) = correct_host(&host) {
         return Err(format!(
             "found {found}: the Conversations API is not served by this family of hosts; write {}",
             quoted(right)
@@ -60,7 +60,7 @@ const NOT_SHOWN: &str = "(an address that is not shown)";
 /// `address` as it may be shown: without user name, password, query and fragment. [`base_url`] lets none of them through; an
 /// address that was made elsewhere may have them.
 pub(super) fn shown(address: &str) -> String {
-    match bare(address) {
+    match strip_userinfo(address) {
         Some(url) => url.as_str().trim_end_matches('/').to_owned(),
         None => NOT_SHOWN.to_owned(),
     }
@@ -68,12 +68,12 @@ pub(super) fn shown(address: &str) -> String {
 
 /// The host of `address`, and its port if that is not the usual one.
 pub(super) fn host(address: &str) -> String {
-    let Some(url) = bare(address) else { return NOT_SHOWN.to_owned() };
+    let Some(url) = strip_userinfo(address) else { return NOT_SHOWN.to_owned() };
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn bare(address: &str) -> Option<Url> {
+fn strip_userinfo(address: &str) -> Option<Url> {
     let mut url = Url::parse(address).ok()?;
     url.set_username("").ok()?;
     url.set_password(None).ok()?;
@@ -83,7 +83,7 @@ fn bare(address: &str) -> Option<Url> {
 }
 
 /// The host of the Conversations API, for a host of the other family or of the website.
-fn right_family(host: &str) -> Option<&'static str> {
+fn correct_host(host: &str) -> Option<&'static str> {
     let region = match host {
         "api.us.poly.ai" | "studio.us.poly.ai" => Region::Us1,
         "api.uk.poly.ai" | "studio.uk.poly.ai" => Region::Uk1,

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::complaint::{Complaint, Place, listed, plain};
+use super::complaint::{Diagnostic, Location, escape, join_list};
 use super::settings::{Polling, Settings, Target};
-use super::shape::span;
+use super::shape::format_duration;
 
 /// Requests that an idle target needs at each poll.
 const IDLE: f64 = 2.0;
@@ -16,7 +16,7 @@ const BUSY: f64 = 3.0;
 /// How long one request is assumed to take, in seconds.
 const REQUEST_SECONDS: f64 = 1.0;
 /// The names that a message lists before it only counts.
-const NAMED: usize = 5;
+const MAX_LISTED: usize = 5;
 
 /// What the targets that share one API key need.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,13 +28,13 @@ pub struct Budget<'a> {
     /// Requests per minute while all of them are busy.
     pub busy_per_minute: f64,
     /// How many busy targets the key's allowance carries.
-    pub carried: f64,
+    pub supported_targets: f64,
 }
 
 impl Budget<'_> {
     /// Whether the key's allowance carries its targets while all are busy.
     pub fn fits(&self) -> bool {
-        count(self.targets.len()) <= self.carried
+        count(self.targets.len()) <= self.supported_targets
     }
 }
 
@@ -43,7 +43,7 @@ pub fn budgets(settings: &Settings) -> Vec<Budget<'_>> {
     let mut order = Vec::new();
     let mut shared: BTreeMap<&str, Vec<&Target>> = BTreeMap::new();
     for target in &settings.targets {
-        let key = target.api_key.reveal();
+        let key = target.api_key.expose_secret();
         if !shared.contains_key(key) {
             order.push(key);
         }
@@ -60,7 +60,7 @@ pub fn budgets(settings: &Settings) -> Vec<Budget<'_>> {
             Budget {
                 idle_per_minute: all * IDLE * polls,
                 busy_per_minute: all * BUSY * polls,
-                carried: (allowed * interval / (60.0 * BUSY)).floor(),
+                supported_targets: (allowed * interval / (60.0 * BUSY)).floor(),
                 targets,
             }
         })
@@ -68,13 +68,13 @@ pub fn budgets(settings: &Settings) -> Vec<Budget<'_>> {
 }
 
 /// What does not fit, with the ways out.
-pub(super) fn warnings(settings: &Settings) -> Vec<Complaint> {
+pub(super) fn warnings(settings: &Settings) -> Vec<Diagnostic> {
     let mut warnings = Vec::new();
     for budget in budgets(settings).into_iter().filter(|budget| !budget.fits()) {
-        warnings.push(Complaint::new(
-            &Place::Program,
+        warnings.push(Diagnostic::new(
+            &Location::Program,
             "polling.requests_per_minute",
-            overdrawn(&budget, &settings.polling),
+            over_budget(&budget, &settings.polling),
         ));
     }
     let interval = settings.polling.interval.as_secs_f64();
@@ -86,21 +86,21 @@ pub(super) fn warnings(settings: &Settings) -> Vec<Complaint> {
             "{all} target{} polled every {} keep{} about {} requests under way, if each takes 1s, but no more than \
              {allowed} may be at once; raise it above that, or polling.interval above {}s",
             plural(all),
-            span(settings.polling.interval),
+            format_duration(settings.polling.interval),
             if all == 1 { "s" } else { "" },
             under_way.ceil(),
             (interval * under_way / count(allowed)).ceil(),
         );
-        warnings.push(Complaint::new(&Place::Program, "polling.max_concurrent_requests", sentence));
+        warnings.push(Diagnostic::new(&Location::Program, "polling.max_concurrent_requests", sentence));
     }
     warnings
 }
 
-fn overdrawn(budget: &Budget<'_>, polling: &Polling) -> String {
-    let names = budget.targets.iter().take(NAMED).map(|target| plain(&target.key.to_string()));
+fn over_budget(budget: &Budget<'_>, polling: &Polling) -> String {
+    let names = budget.targets.iter().take(MAX_LISTED).map(|target| escape(&target.key.to_string()));
     let mut names: Vec<String> = names.collect();
-    if budget.targets.len() > NAMED {
-        names.push(format!("{} more", budget.targets.len() - NAMED));
+    if budget.targets.len() > MAX_LISTED {
+        names.push(format!("{} more", budget.targets.len() - MAX_LISTED));
     }
     let allowed = polling.requests_per_minute;
     let interval = polling.interval.as_secs_f64() * budget.busy_per_minute / f64::from(allowed.get());
@@ -111,11 +111,11 @@ fn overdrawn(budget: &Budget<'_>, polling: &Polling) -> String {
          publishes no limit, and 429 has been met at about 60 to 100 per minute",
         budget.targets.len(),
         plural(budget.targets.len()),
-        listed(names.iter().map(String::as_str), "and"),
+        join_list(names.iter().map(String::as_str), "and"),
         if alone { "s" } else { "" },
         budget.idle_per_minute,
         budget.busy_per_minute.ceil(),
-        budget.carried,
+        budget.supported_targets,
         interval.ceil(),
         if alone { "" } else { ", or give targets keys of their own" },
         budget.busy_per_minute.ceil(),

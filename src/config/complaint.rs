@@ -6,11 +6,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::sources::Sources;
+use super::sources::TrackedFiles;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum Location {
     /// A place in the file that cannot be told more closely.
     File(Arc<str>),
     /// Line and column (in characters), both from 1.
@@ -25,7 +25,7 @@ pub enum Place {
     Program,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => f.write_str(path),
@@ -40,19 +40,19 @@ impl fmt::Display for Place {
 
 /// One thing that is wrong, or worth a warning. Reads as `file:line:column: key: found ...; what would be right`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Complaint {
-    place: Place,
+pub struct Diagnostic {
+    place: Location,
     key: String,
     text: String,
 }
 
-impl Complaint {
-    pub(crate) fn new(place: &Place, key: &str, text: impl Into<String>) -> Self {
+impl Diagnostic {
+    pub(crate) fn new(place: &Location, key: &str, text: impl Into<String>) -> Self {
         Self { place: place.clone(), key: key.to_owned(), text: text.into() }
     }
 
     /// Where the offending value stands.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &Location {
         &self.place
     }
 
@@ -62,7 +62,7 @@ impl Complaint {
     }
 }
 
-impl fmt::Display for Complaint {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.place)?;
         if !self.key.is_empty() {
@@ -74,46 +74,46 @@ impl fmt::Display for Complaint {
 
 /// Everything that is wrong with a configuration: at least one complaint, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems {
-    complaints: Vec<Complaint>,
-    sources: Sources,
+pub struct ConfigErrors {
+    complaints: Vec<Diagnostic>,
+    sources: TrackedFiles,
     web_config_file: Option<PathBuf>,
 }
 
-impl Problems {
+impl ConfigErrors {
     /// None if there is nothing to complain about.
-    pub(crate) fn from_complaints(mut complaints: Vec<Complaint>) -> Option<Self> {
+    pub(crate) fn from_complaints(mut complaints: Vec<Diagnostic>) -> Option<Self> {
         complaints.sort_by(|a, b| a.place.cmp(&b.place));
         (!complaints.is_empty()).then_some(Self {
             complaints,
-            sources: Sources::default(),
+            sources: TrackedFiles::default(),
             web_config_file: None,
         })
     }
 
     /// Of one complaint.
-    pub(crate) fn of(complaint: Complaint) -> Self {
-        Self { complaints: vec![complaint], sources: Sources::default(), web_config_file: None }
+    pub(crate) fn of(complaint: Diagnostic) -> Self {
+        Self { complaints: vec![complaint], sources: TrackedFiles::default(), web_config_file: None }
     }
 
     /// Found while these were read, among others.
-    pub(crate) fn found_in(self, sources: Sources) -> Self {
+    pub(crate) fn with_sources(self, sources: TrackedFiles) -> Self {
         Self { sources: self.sources.and(sources), ..self }
     }
 
     /// Of a configuration that names this web configuration.
-    pub(super) fn naming(self, web_config_file: Option<PathBuf>) -> Self {
+    pub(super) fn with_web_config_file(self, web_config_file: Option<PathBuf>) -> Self {
         Self { web_config_file, ..self }
     }
 
     /// These, and then those.
-    pub(crate) fn and(mut self, others: Self) -> Self {
+    pub(crate) fn merge(mut self, others: Self) -> Self {
         self.complaints.extend(others.complaints);
-        self.found_in(others.sources)
+        self.with_sources(others.sources)
     }
 
     /// What was read, or looked for: another content of one of these files may mend it all.
-    pub(crate) fn sources(&self) -> &Sources {
+    pub(crate) fn sources(&self) -> &TrackedFiles {
         &self.sources
     }
 
@@ -123,12 +123,12 @@ impl Problems {
     }
 
     /// The complaints, at least one.
-    pub fn complaints(&self) -> &[Complaint] {
+    pub fn complaints(&self) -> &[Diagnostic] {
         &self.complaints
     }
 }
 
-impl fmt::Display for Problems {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, complaint) in self.complaints.iter().enumerate() {
             if index > 0 {
@@ -140,21 +140,21 @@ impl fmt::Display for Problems {
     }
 }
 
-impl std::error::Error for Problems {}
+impl std::error::Error for ConfigErrors {}
 
 /// The most characters of a value or key that a message repeats.
-const QUOTED: usize = 60;
+const MAX_QUOTED_CHARS: usize = 60;
 
 /// `text` in quotes, cut to 60 characters, with whatever a terminal would not print plainly escaped.
 pub(crate) fn quoted(text: &str) -> String {
-    format!("\"{}\"", plain(text))
+    format!("\"{}\"", escape(text))
 }
 
 /// `text` without quotes, cut and escaped in the same way.
-pub(super) fn plain(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut shown = String::new();
     for (count, letter) in text.chars().enumerate() {
-        if count == QUOTED {
+        if count == MAX_QUOTED_CHARS {
             shown.push_str("...");
             break;
         }
@@ -169,7 +169,7 @@ pub(super) fn plain(text: &str) -> String {
 
 /// The name of a key that is not known. A value that slipped into it (`{api_key:abc}` has no blank after the colon) is not
 /// repeated: names have a form.
-pub(crate) fn name_shown(name: &str) -> String {
+pub(crate) fn display_key(name: &str) -> String {
     let formed = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(letter));
     if formed && (1..=32).contains(&name.len()) {
         name.to_owned()
@@ -185,7 +185,7 @@ pub(super) fn is_sensitive(key: &str) -> bool {
 }
 
 /// `first`, `second` and `third`.
-pub(crate) fn listed<'a>(items: impl IntoIterator<Item = &'a str>, last: &str) -> String {
+pub(crate) fn join_list<'a>(items: impl IntoIterator<Item = &'a str>, last: &str) -> String {
     let items: Vec<_> = items.into_iter().collect();
     match items.as_slice() {
         [] => String::new(),

@@ -6,17 +6,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::complaint::Place;
+use super::complaint::Location;
 use super::environment::CREDENTIALS;
 use super::reader::{Entry, Reader, Section, text_of};
 use super::secret::{Origin, Secret};
-use super::sources::Sources;
+use super::sources::TrackedFiles;
 
 /// Far more than any key; a file beyond it is the wrong file.
 const MOST_BYTES: u64 = 64 * 1024;
 
 /// What surrounds the configuration. Not for debug output: API keys are among the variables.
-pub(super) struct Surroundings<'a> {
+pub(super) struct ConfigContext<'a> {
     /// The environment variables.
     pub(super) env: &'a BTreeMap<String, String>,
     /// Where relative paths in the configuration start.
@@ -30,7 +30,7 @@ pub(super) struct Surroundings<'a> {
 pub(super) fn api_key(
     reader: &mut Reader,
     section: &Section<'_>,
-    around: &Surroundings<'_>,
+    around: &ConfigContext<'_>,
 ) -> Option<Secret> {
     let mut given: Vec<(&str, Entry<'_>)> =
         CREDENTIALS.into_iter().filter_map(|name| section.entry(name).map(|entry| (name, entry))).collect();
@@ -46,19 +46,19 @@ pub(super) fn api_key(
         }
         [(name, entry)] => {
             let Some(text) = text_of(entry.node) else {
-                reader.misfit(entry);
+                reader.type_error(entry);
                 return None;
             };
             let key = match *name {
                 "api_key_env" => from_environment(text, around.env),
                 "api_key_file" => from_file(text, &around.folder, &mut reader.sources),
-                _ => sendable(text).map(|key| match &entry.node.place {
-                    Place::Variable(name) => key.found_in(Origin::Variable(name.clone())),
-                    Place::File(_)
-                    | Place::Line(..)
-                    | Place::Flag(_)
-                    | Place::Environment
-                    | Place::Program => key,
+                _ => validate_header_value(text).map(|key| match &entry.node.place {
+                    Location::Variable(name) => key.found_in(Origin::Variable(name.clone())),
+                    Location::File(_)
+                    | Location::Line(..)
+                    | Location::Flag(_)
+                    | Location::Environment
+                    | Location::Program => key,
                 }),
             };
             key.map_err(|sentence| reader.complain(&entry.node.place, &entry.path, sentence)).ok()
@@ -76,12 +76,12 @@ fn from_environment(name: &str, env: &BTreeMap<String, String>) -> Result<Secret
     let value = env.get(name.trim()).ok_or(
         "the environment variable that it names is not set; export it (this key holds the variable's name, not the API key)",
     )?;
-    sendable(value)
+    validate_header_value(value)
         .map(|key| key.found_in(Origin::Variable(name.trim().to_owned())))
         .map_err(|sentence| format!("the environment variable that it names: {sentence}"))
 }
 
-fn from_file(text: &str, folder: &Path, sources: &mut Sources) -> Result<Secret, String> {
+fn from_file(text: &str, folder: &Path, sources: &mut TrackedFiles) -> Result<Secret, String> {
     let path = folder.join(text);
     let shown = if looks_like_path(text, folder) {
         path.display().to_string()
@@ -91,7 +91,7 @@ fn from_file(text: &str, folder: &Path, sources: &mut Sources) -> Result<Secret,
     let bytes = sources.read(&path, MOST_BYTES).map_err(|sentence| format!("{shown}: {sentence}"))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| format!("{shown}: this is not text; a key file holds the key and nothing else"))?;
-    sendable(&text)
+    validate_header_value(&text)
         .map(|key| key.found_in(Origin::File(path)))
         .map_err(|sentence| format!("{shown}: {sentence}"))
 }
@@ -105,7 +105,7 @@ fn looks_like_path(text: &str, folder: &Path) -> bool {
 }
 
 /// The key in `text`, if an HTTP header can carry it (RFC 9110, section 5.5: visible ASCII and inner blanks).
-fn sendable(text: &str) -> Result<Secret, String> {
+fn validate_header_value(text: &str) -> Result<Secret, String> {
     let key = text.trim();
     if key.is_empty() {
         return Err("the API key is empty".to_owned());
@@ -125,11 +125,11 @@ mod tests {
 
     #[test]
     fn a_key_must_fit_into_a_header() {
-        assert_eq!(sendable(" abc\r\n").unwrap().reveal(), "abc");
+        assert_eq!(validate_header_value(" abc\r\n").unwrap().expose_secret(), "abc");
         for (key, said) in
             [("  \n", "empty"), ("ab\ncd", "position 3"), ("ключ", "position 1"), ("a\0", "position 2")]
         {
-            let sentence = sendable(key).unwrap_err();
+            let sentence = validate_header_value(key).unwrap_err();
             assert!(sentence.contains(said), "{sentence}");
         }
     }

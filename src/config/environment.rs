@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::complaint::{Complaint, Place, listed, plain};
-use super::keys::{KEYS, Standing, join, standing};
+use super::complaint::{Diagnostic, Location, escape, join_list};
+use super::keys::{KEYS, KeyKind, classify, join};
 use super::nearest;
 use super::tree::{Node, Value};
 
@@ -31,7 +31,7 @@ pub(super) fn variable_of(pattern: &str) -> String {
 }
 
 /// Lays the variables over `root`. Each one that cannot be used is a complaint.
-pub(super) fn overlay(root: &mut Node, env: &BTreeMap<String, String>) -> Vec<Complaint> {
+pub(super) fn apply_env(root: &mut Node, env: &BTreeMap<String, String>) -> Vec<Diagnostic> {
     let mut complaints = Vec::new();
     let mut assignments = Vec::new();
     for (name, value) in env {
@@ -39,8 +39,8 @@ pub(super) fn overlay(root: &mut Node, env: &BTreeMap<String, String>) -> Vec<Co
         match path_of(name, rest) {
             Ok(path) => assignments.push((path, name, value)),
             Err((key, sentence)) => {
-                let place = Place::Variable(plain(name));
-                complaints.push(Complaint::new(&place, &key, sentence));
+                let place = Location::Variable(escape(name));
+                complaints.push(Diagnostic::new(&place, &key, sentence));
             }
         }
     }
@@ -50,11 +50,11 @@ pub(super) fn overlay(root: &mut Node, env: &BTreeMap<String, String>) -> Vec<Co
     for (path, name, value) in assignments {
         if path.index.is_some_and(|index| index > next) {
             let sentence = format!("entry {next} is missing; entries are numbered from 0 without gaps");
-            complaints.push(Complaint::new(&Place::Variable(name.clone()), &path.section(), sentence));
+            complaints.push(Diagnostic::new(&Location::Variable(name.clone()), &path.section(), sentence));
             continue;
         }
         if let Some(entries) = path.table(root) {
-            entries.insert(path.name, Node::text(Place::Variable(name.clone()), value));
+            entries.insert(path.name, Node::text(Location::Variable(name.clone()), value));
         }
     }
     complaints
@@ -78,21 +78,21 @@ impl KeyPath {
         let Value::Table(top) = &mut root.value else { return None };
         let home = top
             .entry(self.home.clone())
-            .or_insert_with(|| Node { place: Place::Environment, value: Value::Nothing });
+            .or_insert_with(|| Node { place: Location::Environment, value: Value::Null });
         let section = match self.index {
             None => home,
             Some(index) => {
-                if home.value == Value::Nothing {
+                if home.value == Value::Null {
                     home.value = Value::List(Vec::new());
                 }
                 let Value::List(items) = &mut home.value else { return None };
                 while items.len() <= index {
-                    items.push(Node::table(Place::Environment));
+                    items.push(Node::table(Location::Environment));
                 }
                 items.get_mut(index)?
             }
         };
-        if section.value == Value::Nothing {
+        if section.value == Value::Null {
             section.value = Value::Table(BTreeMap::new());
         }
         if let Value::Table(entries) = &mut section.value { Some(entries) } else { None }
@@ -111,7 +111,7 @@ fn path_of(name: &str, rest: &str) -> Result<KeyPath, (String, String)> {
     let mut path = KeyPath { home: String::new(), index: None, name: String::new() };
     let mut pieces = rest.split("__");
     while let Some(piece) = pieces.next() {
-        if standing(&pattern) == Standing::Sections && !pattern.is_empty() {
+        if classify(&pattern) == KeyKind::Sections && !pattern.is_empty() {
             let index = piece.parse().ok().filter(|index: &usize| index.to_string() == piece);
             path.index = Some(index.ok_or_else(unknown)?);
             pattern.push_str("[]");
@@ -119,18 +119,18 @@ fn path_of(name: &str, rest: &str) -> Result<KeyPath, (String, String)> {
         }
         path.name = piece.to_ascii_lowercase();
         pattern = join(&pattern, &path.name);
-        match standing(&pattern) {
-            Standing::Key if pieces.next().is_some() => {
+        match classify(&pattern) {
+            KeyKind::Key if pieces.next().is_some() => {
                 let sentence =
                     format!("set the whole list as comma separated text, in {}", variable_of(&pattern));
                 return Err((pattern, sentence));
             }
-            Standing::Key => return Ok(path),
-            Standing::NotYet => {
+            KeyKind::Key => return Ok(path),
+            KeyKind::NotYet => {
                 return Err((pattern, "not in this version yet; remove the variable".to_owned()));
             }
-            Standing::Section | Standing::Sections => path.home = std::mem::take(&mut path.name),
-            Standing::Unknown => return Err(unknown()),
+            KeyKind::Section | KeyKind::Sections => path.home = std::mem::take(&mut path.name),
+            KeyKind::Unknown => return Err(unknown()),
         }
     }
     let example = KEYS.iter().find(|key| key.path.starts_with(pattern.trim_end_matches("[]")));
@@ -140,7 +140,7 @@ fn path_of(name: &str, rest: &str) -> Result<KeyPath, (String, String)> {
 
 /// Fills the first target from the quickstart's variables, where this program's own do not. For a start without a file
 /// only: beside a file they would be a second, silent source.
-pub(super) fn quickstart(root: &mut Node, env: &BTreeMap<String, String>) -> Result<(), Complaint> {
+pub(super) fn quickstart(root: &mut Node, env: &BTreeMap<String, String>) -> Result<(), Diagnostic> {
     let first = KeyPath { home: "targets".to_owned(), index: Some(0), name: String::new() };
     let Some(target) = first.table(root) else { return Ok(()) };
     let mut missing = Vec::new();
@@ -154,7 +154,7 @@ pub(super) fn quickstart(root: &mut Node, env: &BTreeMap<String, String>) -> Res
         }
         match env.get(variable).filter(|value| !value.trim().is_empty()) {
             Some(value) => {
-                let place = Place::Variable(variable.to_owned());
+                let place = Location::Variable(variable.to_owned());
                 target.insert(key.to_owned(), Node::text(place, value.trim()));
             }
             // The region tells the host.
@@ -167,11 +167,11 @@ pub(super) fn quickstart(root: &mut Node, env: &BTreeMap<String, String>) -> Res
     }
     let sentence = format!(
         "{} {} not set or empty; without a file, {} give the one target. Or name a file with --config FILE",
-        listed(missing.iter().copied(), "and"),
+        join_list(missing.iter().copied(), "and"),
         if missing.len() == 1 { "is" } else { "are" },
-        listed(QUICKSTART.map(|(variable, _)| variable), "and"),
+        join_list(QUICKSTART.map(|(variable, _)| variable), "and"),
     );
-    Err(Complaint::new(&Place::Environment, "targets", sentence))
+    Err(Diagnostic::new(&Location::Environment, "targets", sentence))
 }
 
 /// Whether any of the quickstart's variables is set.

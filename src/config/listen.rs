@@ -15,7 +15,7 @@ pub enum ListenAddress {
     /// An IP address and port; port 0 takes a free one.
     Socket(SocketAddr),
     /// `:9890`: the port on every address of the machine, IPv6 and IPv4.
-    Everywhere(u16),
+    AnyAddress(u16),
     /// `unix:/run/polyai.sock`: a socket of the file system.
     Unix(PathBuf),
     /// Sockets that the service manager hands to this process; `--web.systemd-socket` alone asks for them.
@@ -32,32 +32,32 @@ const LONGEST_PATH: usize = 107;
 /// No address to listen on; says what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NoAddress(String);
+pub struct ParseListenAddressError(String);
 
 impl FromStr for ListenAddress {
-    type Err = NoAddress;
+    type Err = ParseListenAddressError;
 
-    fn from_str(text: &str) -> Result<Self, NoAddress> {
+    fn from_str(text: &str) -> Result<Self, ParseListenAddressError> {
         let text = text.trim();
         if text.starts_with("vsock:") {
-            return Err(NoAddress(
+            return Err(ParseListenAddressError(
                 "sockets of virtual machines (vsock) are not served; listen on an IP address or a unix socket".to_owned(),
             ));
         }
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path);
             return match path.len() {
-                0 => Err(NoAddress(
+                0 => Err(ParseListenAddressError(
                     "the path of the socket is missing, as in \"unix:/run/polyai.sock\"".to_owned(),
                 )),
-                length if length > LONGEST_PATH => Err(NoAddress(format!(
+                length if length > LONGEST_PATH => Err(ParseListenAddressError(format!(
                     "the path of the socket has {length} bytes; the system allows {LONGEST_PATH}"
                 ))),
                 _ => Ok(Self::Unix(path.into())),
             };
         }
         if let Some(port) = text.strip_prefix(':').and_then(|port| port.parse().ok()) {
-            return Ok(Self::Everywhere(port));
+            return Ok(Self::AnyAddress(port));
         }
         if let Some(port) = text.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
             return Ok(Self::Socket((Ipv4Addr::LOCALHOST, port).into()));
@@ -67,7 +67,7 @@ impl FromStr for ListenAddress {
         } else {
             format!("write {RIGHT}")
         };
-        text.parse().map(Self::Socket).map_err(|_| NoAddress(hint))
+        text.parse().map(Self::Socket).map_err(|_| ParseListenAddressError(hint))
     }
 }
 
@@ -75,7 +75,7 @@ impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(address) => address.fmt(f),
-            Self::Everywhere(port) => write!(f, ":{port}"),
+            Self::AnyAddress(port) => write!(f, ":{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Inherited => f.write_str("the sockets of systemd"),
         }

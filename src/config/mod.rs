@@ -34,28 +34,28 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 pub use budget::{Budget, budgets};
-pub use complaint::{Complaint, Place, Problems};
-pub use keys::{Key, Preset};
-pub use listen::{ListenAddress, NoAddress};
+pub use complaint::{ConfigErrors, Diagnostic, Location};
+pub use keys::{DefaultValue, Key};
+pub use listen::{ListenAddress, ParseListenAddressError};
 pub use reference::{reference, reference_markdown, variable};
 pub use secret::{Origin, Secret};
 pub use settings::{CaFile, Dimension, Metrics, Polling, Server, Settings, Storage, Target};
-pub use shape::{Shape, span};
-pub use sources::Sources;
+pub use shape::{ValueType, format_duration};
+pub use sources::TrackedFiles;
 
 // What any file for people needs: values with their places, complaints about them, and what was meant.
-pub(crate) use complaint::{listed, name_shown, quoted};
+pub(crate) use complaint::{display_key, join_list, quoted};
 pub(crate) use file::parse_yaml;
 pub(crate) use nearest::closest;
-pub(crate) use sources::fingerprint;
+pub(crate) use sources::sha256;
 pub(crate) use tree::{Node, Value};
 
-use credential::Surroundings;
+use credential::ConfigContext;
 use reader::Reader;
 
 /// What a configuration is made from. Debug output leaves the values of the environment out: API keys are among them.
 #[derive(Clone, Copy)]
-pub struct Input<'a> {
+pub struct ConfigInput<'a> {
     /// `--config`: YAML, or TOML or JSON by extension.
     pub file: Option<&'a Path>,
     /// The environment variables.
@@ -68,7 +68,7 @@ pub struct Input<'a> {
     pub now: DateTime<Utc>,
 }
 
-impl fmt::Debug for Input<'_> {
+impl fmt::Debug for ConfigInput<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Input")
             .field("file", &self.file)
@@ -80,37 +80,37 @@ impl fmt::Debug for Input<'_> {
 
 /// A configuration that can be used.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// The settings.
     pub settings: Settings,
     /// What works and still deserves a look.
-    pub warnings: Vec<Complaint>,
+    pub warnings: Vec<Diagnostic>,
     /// Where it came from, for people: `polyai.yaml and 2 environment variables`.
     pub origin: String,
     /// Every file that a value was taken from, as it was: the configuration itself, and those that its keys name.
-    pub sources: Sources,
+    pub sources: TrackedFiles,
 }
 
 /// Reads and checks a configuration. What comes through a pipe is waited for.
 ///
 /// # Errors
 /// All that is wrong at once, each with its place and what would be right. No message repeats a secret.
-pub fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
-    read(input, Sources::taking_pipes())
+pub fn load(input: &ConfigInput<'_>) -> Result<LoadedConfig, ConfigErrors> {
+    read(input, TrackedFiles::allow_pipes())
 }
 
 /// Reads it again: a pipe would have nothing more to say, and is refused.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_again(input: &Input<'_>) -> Result<Loaded, Problems> {
-    read(input, Sources::default())
+pub fn load_again(input: &ConfigInput<'_>) -> Result<LoadedConfig, ConfigErrors> {
+    read(input, TrackedFiles::default())
 }
 
-fn read(input: &Input<'_>, mut sources: Sources) -> Result<Loaded, Problems> {
+fn read(input: &ConfigInput<'_>, mut sources: TrackedFiles) -> Result<LoadedConfig, ConfigErrors> {
     let (mut root, mut complaints) = raw(input.file, &mut sources);
     let unreadable = !complaints.is_empty();
-    complaints.extend(environment::overlay(&mut root, input.env));
+    complaints.extend(environment::apply_env(&mut root, input.env));
     let mut reader = Reader { complaints, sources, ..Reader::default() };
     let mut has_targets = !unreadable;
     if input.file.is_none()
@@ -119,8 +119,8 @@ fn read(input: &Input<'_>, mut sources: Sources) -> Result<Loaded, Problems> {
         reader.complaints.push(complaint);
         has_targets = false;
     }
-    reader.complaints.extend(strict::unread(&root));
-    let around = Surroundings {
+    reader.complaints.extend(strict::unknown_keys(&root));
+    let around = ConfigContext {
         env: input.env,
         folder: input.file.map(file::folder_of).unwrap_or_default(),
         without_file: input.file.is_none(),
@@ -138,38 +138,40 @@ fn read(input: &Input<'_>, mut sources: Sources) -> Result<Loaded, Problems> {
     if let Some(path) = input.web_config_file {
         settings.server.web_config_file = Some(path.to_path_buf());
     }
-    if let Some(problems) = Problems::from_complaints(reader.complaints) {
-        return Err(problems.found_in(reader.sources).naming(settings.server.web_config_file));
+    if let Some(problems) = ConfigErrors::from_complaints(reader.complaints) {
+        return Err(problems
+            .with_sources(reader.sources)
+            .with_web_config_file(settings.server.web_config_file));
     }
     let mut warnings = reader.warnings;
     warnings.extend(budget::warnings(&settings));
-    Ok(Loaded { settings, warnings, origin: origin(input), sources: reader.sources })
+    Ok(LoadedConfig { settings, warnings, origin: origin(input), sources: reader.sources })
 }
 
 /// The section `server` alone, for commands that ask a running daemon; whatever else is wrong is not their business.
 ///
 /// # Errors
 /// When the file cannot be read, or the section is wrong.
-pub fn server(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Server, Problems> {
-    let (mut root, complaints) = raw(file, &mut Sources::taking_pipes());
+pub fn server(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Server, ConfigErrors> {
+    let (mut root, complaints) = raw(file, &mut TrackedFiles::allow_pipes());
     // Complaints about other sections among them: whoever runs the daemon has been told.
-    let _ = environment::overlay(&mut root, env);
+    let _ = environment::apply_env(&mut root, env);
     let mut reader = Reader { complaints, ..Reader::default() };
     let server = sections::server(&mut reader, &root, &file.map(file::folder_of).unwrap_or_default());
-    Problems::from_complaints(reader.complaints).map_or(Ok(server), Err)
+    ConfigErrors::from_complaints(reader.complaints).map_or(Ok(server), Err)
 }
 
 /// What the file says, unchecked; the complaints are of a file that cannot be read.
-fn raw(file: Option<&Path>, sources: &mut Sources) -> (Node, Vec<Complaint>) {
+fn raw(file: Option<&Path>, sources: &mut TrackedFiles) -> (Node, Vec<Diagnostic>) {
     match file.map(|path| file::read(path, sources)) {
-        None => (Node::table(Place::Environment), Vec::new()),
+        None => (Node::table(Location::Environment), Vec::new()),
         Some(Ok(root)) => (root, Vec::new()),
         // What the environment says on top of a file that cannot be read means little.
-        Some(Err(complaints)) => (Node::table(Place::Program), complaints),
+        Some(Err(complaints)) => (Node::table(Location::Program), complaints),
     }
 }
 
-fn origin(input: &Input<'_>) -> String {
+fn origin(input: &ConfigInput<'_>) -> String {
     let Some(path) = input.file else { return "the environment".to_owned() };
     match environment::count(input.env) {
         0 => path.display().to_string(),

@@ -2,19 +2,19 @@
 //!
 //! Owns: the distance between names and the choice of the nearest known key. Never: values.
 
-use super::complaint::listed;
+use super::complaint::join_list;
 use super::environment::variable_of;
 use super::keys::{KEYS, names_in};
 
 /// Advice about the unknown `name` in the section at `pattern` (empty for the top).
 pub(super) fn advice(pattern: &str, name: &str) -> String {
-    let wanted = normal(name);
+    let wanted = normalize_key(name);
     let here = names_in(pattern);
     if let Some(same) = here.iter().find(|known| **known == wanted) {
         return format!("unknown key; write `{same}`");
     }
     if let Some(key) = KEYS.iter().find(|key| last_name(key.path) == wanted) {
-        return format!("unknown key here; `{wanted}` belongs under {}", home_of(key.path));
+        return format!("unknown key here; `{wanted}` belongs under {}", parent_section(key.path));
     }
     if let Some(near) = closest(&wanted, here.iter().copied(), |known| known) {
         return format!("unknown key; did you mean `{near}`?");
@@ -23,23 +23,23 @@ pub(super) fn advice(pattern: &str, name: &str) -> String {
         return format!(
             "unknown key here; did you mean `{}`, which belongs under {}?",
             last_name(near),
-            home_of(near)
+            parent_section(near)
         );
     }
-    format!("unknown key; {} has {}", place_of(pattern), listed(here.iter().copied(), "and"))
+    format!("unknown key; {} has {}", place_of(pattern), join_list(here.iter().copied(), "and"))
 }
 
 /// The variable that somebody meant who set `name`, which starts with the prefix of this program.
 pub(super) fn variable(name: &str) -> String {
     let pieces: Vec<&str> = name.split("__").collect();
-    let last = normal(pieces.last().copied().unwrap_or_default());
+    let last = normalize_key(pieces.last().copied().unwrap_or_default());
     let exact = KEYS.iter().find(|key| last_name(key.path) == last);
     let near = KEYS.iter().min_by_key(|key| distance(&variable_of(key.path), name));
     exact.or(near).map(|key| variable_of(key.path)).unwrap_or_default()
 }
 
 /// Where a key belongs, for people.
-fn home_of(path: &str) -> String {
+fn parent_section(path: &str) -> String {
     place_of(path.rsplit_once('.').map_or("", |(section, _)| section))
 }
 
@@ -56,7 +56,7 @@ fn last_name(path: &str) -> &str {
 }
 
 /// Case and hyphens aside, which other tools write differently.
-fn normal(name: &str) -> String {
+fn normalize_key(name: &str) -> String {
     name.chars()
         .take(60)
         .map(|letter| if letter == '-' { '_' } else { letter.to_ascii_lowercase() })

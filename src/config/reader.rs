@@ -8,21 +8,21 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::complaint::{Complaint, Place, quoted};
-use super::keys::{Key, NOT_YET, Preset, find, join};
+use super::complaint::{Diagnostic, Location, quoted};
+use super::keys::{DefaultValue, Key, UNSUPPORTED, find, join};
 use super::listen::ListenAddress;
-use super::shape::{LEAST_BOUND, MOST_BOUNDS, Shape};
-use super::sources::Sources;
+use super::shape::{MIN_BOUND, MOST_BOUNDS, ValueType};
+use super::sources::TrackedFiles;
 use super::tree::{Node, Value};
-use crate::conversation::Micros;
+use crate::conversation::Amount;
 
 /// Collects what is wrong while values are read.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    pub(super) complaints: Vec<Complaint>,
-    pub(super) warnings: Vec<Complaint>,
+    pub(super) complaints: Vec<Diagnostic>,
+    pub(super) warnings: Vec<Diagnostic>,
     /// The files that values are taken from.
-    pub(super) sources: Sources,
+    pub(super) sources: TrackedFiles,
 }
 
 /// A section of the tree; absent ones read as empty.
@@ -52,8 +52,8 @@ impl<'n> Section<'n> {
         Self { node: Some(node), path: format!("targets[{index}]"), pattern: "targets[]" }
     }
 
-    pub(super) fn place(&self) -> Place {
-        self.node.map_or(Place::Program, |node| node.place.clone())
+    pub(super) fn place(&self) -> Location {
+        self.node.map_or(Location::Program, |node| node.place.clone())
     }
 
     /// The key `name`, if it is present.
@@ -61,7 +61,7 @@ impl<'n> Section<'n> {
         let key = find(&join(self.pattern, name)).expect("only keys of the table are asked for");
         let node = self.node?.get(name)?;
         // `anchor: null` says the same as no anchor at all.
-        let said_nothing = node.value == Value::Nothing && key.default == Preset::Value("null");
+        let said_nothing = node.value == Value::Null && key.default == DefaultValue::Value("null");
         (!said_nothing).then(|| Entry { node, path: join(&self.path, name), key })
     }
 }
@@ -75,8 +75,8 @@ impl Entry<'_> {
                 Some(pieces.map(|piece| Node::text(self.node.place.clone(), piece.trim())).collect())
             }
             // A list of one may be written as that one.
-            Value::Text(_) | Value::Whole(_) | Value::Fraction(_) => Some(vec![self.node.clone()]),
-            Value::Nothing | Value::Switch(_) | Value::Table(_) => None,
+            Value::Text(_) | Value::Integer(_) | Value::Float(_) => Some(vec![self.node.clone()]),
+            Value::Null | Value::Bool(_) | Value::Table(_) => None,
         }
     }
 
@@ -87,39 +87,39 @@ impl Entry<'_> {
 }
 
 impl Reader {
-    pub(super) fn complain(&mut self, place: &Place, path: &str, sentence: impl Into<String>) {
-        self.complaints.push(Complaint::new(place, path, sentence));
+    pub(super) fn complain(&mut self, place: &Location, path: &str, sentence: impl Into<String>) {
+        self.complaints.push(Diagnostic::new(place, path, sentence));
     }
 
-    pub(super) fn warn(&mut self, place: &Place, path: &str, sentence: impl Into<String>) {
-        self.warnings.push(Complaint::new(place, path, sentence));
+    pub(super) fn warn(&mut self, place: &Location, path: &str, sentence: impl Into<String>) {
+        self.warnings.push(Diagnostic::new(place, path, sentence));
     }
 
     /// Found this, write what the table says.
-    pub(super) fn misfit(&mut self, entry: &Entry<'_>) {
+    pub(super) fn type_error(&mut self, entry: &Entry<'_>) {
         let right = advice(entry.node, entry.key.shape);
-        self.wrong(entry, &right);
+        self.error(entry, &right);
     }
 
     /// Found this, write that.
-    pub(super) fn wrong(&mut self, entry: &Entry<'_>, right: &str) {
+    pub(super) fn error(&mut self, entry: &Entry<'_>, right: &str) {
         self.wrong_at(entry.node, &entry.path, right);
     }
 
     fn wrong_at(&mut self, node: &Node, path: &str, right: &str) {
-        self.complain(&node.place, path, format!("found {}; {right}", node.found(path)));
+        self.complain(&node.place, path, format!("found {}; {right}", node.describe(path)));
     }
 
     fn read<T>(
         &mut self,
         section: &Section<'_>,
         name: &str,
-        parse: impl Fn(&Node, Shape) -> Option<T>,
+        parse: impl Fn(&Node, ValueType) -> Option<T>,
     ) -> Option<T> {
         let entry = section.entry(name)?;
         let value = parse(entry.node, entry.key.shape);
         if value.is_none() {
-            self.misfit(&entry);
+            self.type_error(&entry);
         }
         value
     }
@@ -129,13 +129,13 @@ impl Reader {
         &mut self,
         section: &Section<'_>,
         name: &str,
-        parse: impl Fn(&Node, Shape) -> Option<T>,
+        parse: impl Fn(&Node, ValueType) -> Option<T>,
     ) -> Option<Vec<(Node, String, T)>> {
         let entry = section.entry(name)?;
         let Some(items) = entry.list() else {
-            let or_not = if entry.node.value == Value::Nothing { ", or remove the key" } else { "" };
+            let or_not = if entry.node.value == Value::Null { ", or remove the key" } else { "" };
             let right = format!("write {}{or_not}", entry.key.shape);
-            self.wrong(&entry, &right);
+            self.error(&entry, &right);
             return None;
         };
         let count = items.len();
@@ -150,16 +150,16 @@ impl Reader {
         (values.len() == count).then_some(values)
     }
 
-    pub(super) fn switch(&mut self, section: &Section<'_>, name: &str) -> Option<bool> {
+    pub(super) fn bool(&mut self, section: &Section<'_>, name: &str) -> Option<bool> {
         self.read(section, name, |node, _| {
-            if let Value::Switch(on) = node.value { Some(on) } else { node.variable_text()?.parse().ok() }
+            if let Value::Bool(on) = node.value { Some(on) } else { node.variable_text()?.parse().ok() }
         })
     }
 
     pub(super) fn text(&mut self, section: &Section<'_>, name: &str) -> Option<String> {
         self.read(section, name, |node, shape| {
             text_of(node)
-                .filter(|text| shape != Shape::Id || !text.contains('/') && text.trim() == *text)
+                .filter(|text| shape != ValueType::Id || !text.contains('/') && text.trim() == *text)
                 .map(str::to_owned)
         })
     }
@@ -201,7 +201,7 @@ impl Reader {
     /// 1 to 50, ascending and without repeats as they are kept, in whole millionths.
     pub(super) fn bounds(&mut self, section: &Section<'_>, name: &str) -> Option<Vec<f64>> {
         let items = self.read_list(section, name, |node, _| {
-            number_of(node).and_then(Micros::from_units).filter(|bound| *bound > Micros(0))
+            number_of(node).and_then(Amount::from_units).filter(|bound| *bound > Amount(0))
         })?;
         let count = items.len();
         if !(1..=MOST_BOUNDS).contains(&count)
@@ -212,13 +212,13 @@ impl Reader {
             return None;
         }
         let bounds = self.ascending(items, "numbers must ascend, each at least 0.000001 greater")?;
-        Some(bounds.into_iter().map(Micros::units).collect())
+        Some(bounds.into_iter().map(Amount::units).collect())
     }
 
     pub(super) fn count(&mut self, section: &Section<'_>, name: &str) -> Option<u32> {
         self.read(section, name, |node, shape| {
-            let Shape::Count { min, max } = shape else { return None };
-            let number = if let Value::Whole(number) = node.value {
+            let ValueType::Count { min, max } = shape else { return None };
+            let number = if let Value::Integer(number) = node.value {
                 u32::try_from(number).ok()
             } else {
                 node.variable_text()?.parse().ok()
@@ -244,12 +244,12 @@ impl Reader {
         parse: impl Fn(&str) -> Option<T>,
     ) -> Option<Vec<T>> {
         let full = join(section.pattern, name);
-        let later = |text: &str| NOT_YET.iter().any(|key| key.split_once('=') == Some((&full, text)));
+        let later = |text: &str| UNSUPPORTED.iter().any(|key| key.split_once('=') == Some((&full, text)));
         if let Some(entry) = section.entry(name)
             && let Some(item) =
                 entry.list().unwrap_or_default().iter().find(|item| text_of(item).is_some_and(later))
         {
-            let sentence = format!("{} is not in this version yet; remove it", item.found(&entry.path));
+            let sentence = format!("{} is not in this version yet; remove it", item.describe(&entry.path));
             self.complain(&item.place, &entry.path, sentence);
             return None;
         }
@@ -286,47 +286,54 @@ impl Reader {
 }
 
 /// What would be right, with the nearest cure where the mistake is a common one.
-fn advice(node: &Node, shape: Shape) -> String {
+fn advice(node: &Node, shape: ValueType) -> String {
     let textual = matches!(
         shape,
-        Shape::Text | Shape::Id | Shape::Credential | Shape::Path | Shape::Url | Shape::Texts
+        ValueType::Text
+            | ValueType::Id
+            | ValueType::Credential
+            | ValueType::Path
+            | ValueType::Url
+            | ValueType::Texts
     );
-    let spanning = matches!(shape, Shape::Duration { .. } | Shape::Durations { .. });
+    let spanning = matches!(shape, ValueType::Duration { .. } | ValueType::Durations { .. });
     let bare = match &node.value {
-        Value::Whole(number) => Some(number.to_string()),
-        Value::Fraction(number) => Some(number.to_string()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
         Value::Text(text) => Some(text.trim().to_owned()).filter(|text| text.parse::<f64>().is_ok()),
-        Value::Nothing | Value::Switch(_) | Value::List(_) | Value::Table(_) => None,
+        Value::Null | Value::Bool(_) | Value::List(_) | Value::Table(_) => None,
     };
     match (&node.value, bare) {
         (_, Some(number)) if spanning && !number.starts_with('-') => {
             format!("a duration needs a unit: write {}", quoted(&format!("{number}s")))
         }
-        (Value::Switch(_) | Value::Whole(_) | Value::Fraction(_), _) if textual => {
+        (Value::Bool(_) | Value::Integer(_) | Value::Float(_), _) if textual => {
             "this is read as text: put it in quotes".to_owned()
         }
-        (Value::Text(_), Some(_)) if matches!(shape, Shape::Count { .. }) && !node.is_from_environment() => {
+        (Value::Text(_), Some(_))
+            if matches!(shape, ValueType::Count { .. }) && !node.is_from_environment() =>
+        {
             format!("write {shape}, without quotes")
         }
-        (Value::Nothing, _) => format!("write {shape}, or remove the key"),
-        (Value::Text(text), _) if shape == Shape::Addresses => {
+        (Value::Null, _) => format!("write {shape}, or remove the key"),
+        (Value::Text(text), _) if shape == ValueType::Addresses => {
             text.parse::<ListenAddress>().err().map_or_else(|| format!("write {shape}"), |no| no.to_string())
         }
-        _ if shape == Shape::Bounds => {
-            format!("write a number from {} to {}", LEAST_BOUND, Micros::MOST.units())
+        _ if shape == ValueType::Bounds => {
+            format!("write a number from {} to {}", MIN_BOUND, Amount::MAX.units())
         }
         _ => format!("write {}", shape_of_entry(shape)),
     }
 }
 
 /// What one entry of a list must be.
-fn shape_of_entry(shape: Shape) -> Shape {
-    if let Shape::Durations { min, max } = shape {
-        Shape::Duration { min, max }
-    } else if let Shape::SomeOf(names) = shape {
-        Shape::OneOf(names)
-    } else if shape == Shape::Texts {
-        Shape::Text
+fn shape_of_entry(shape: ValueType) -> ValueType {
+    if let ValueType::Durations { min, max } = shape {
+        ValueType::Duration { min, max }
+    } else if let ValueType::SomeOf(names) = shape {
+        ValueType::OneOf(names)
+    } else if shape == ValueType::Texts {
+        ValueType::Text
     } else {
         shape
     }
@@ -339,9 +346,9 @@ pub(super) fn text_of(node: &Node) -> Option<&str> {
 }
 
 fn number_of(node: &Node) -> Option<f64> {
-    if let Value::Fraction(number) = node.value {
+    if let Value::Float(number) = node.value {
         Some(number)
-    } else if let Value::Whole(number) = node.value {
+    } else if let Value::Integer(number) = node.value {
         // Through text, because there is no exact conversion; a bucket bound beyond 2^53 is not one anybody means.
         number.to_string().parse().ok()
     } else {
@@ -349,8 +356,8 @@ fn number_of(node: &Node) -> Option<f64> {
     }
 }
 
-fn duration_of(node: &Node, shape: Shape) -> Option<Duration> {
-    let (Shape::Duration { min, max } | Shape::Durations { min, max }) = shape else { return None };
+fn duration_of(node: &Node, shape: ValueType) -> Option<Duration> {
+    let (ValueType::Duration { min, max } | ValueType::Durations { min, max }) = shape else { return None };
     let text = text_of(node)?;
     // `humantime` takes a bare 0.
     if text.trim().parse::<f64>().is_ok() {

@@ -3,7 +3,7 @@
 //! Owns: how the table is laid out. Never: what it says.
 
 use super::environment::variable_of;
-use super::keys::{KEYS, Key, Preset};
+use super::keys::{DefaultValue, KEYS, Key};
 
 /// Every key that this version reads, in the order of the documentation.
 pub fn reference() -> &'static [Key] {
@@ -15,11 +15,11 @@ pub fn reference_markdown() -> String {
     let mut text = "| key | value | default | meaning |\n| --- | --- | --- | --- |\n".to_owned();
     for key in KEYS {
         let default = match key.default {
-            Preset::Value(value) => format!("`{value}`"),
-            Preset::Derived(words) => words.to_owned(),
-            Preset::Required => "required".to_owned(),
+            DefaultValue::Value(value) => format!("`{value}`"),
+            DefaultValue::Derived(words) => words.to_owned(),
+            DefaultValue::Required => "required".to_owned(),
         };
-        text.push_str(&format!("| `{}` | {} | {default} | {} |\n", key.path, key.shape, key.about));
+        text.push_str(&format!("| `{}` | {} | {default} | {} |\n", key.path, key.shape, key.description));
     }
     text
 }

@@ -48,7 +48,7 @@ impl Secret {
     }
 
     /// The value itself, for the one place that sends it.
-    pub fn reveal(&self) -> &str {
+    pub fn expose_secret(&self) -> &str {
         &self.value
     }
 

@@ -9,7 +9,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::reader::{Reader, Section};
 use super::settings::{Dimension, Metrics, Polling, Server, Storage};
-use super::shape::span;
+use super::shape::format_duration;
 use super::tree::Node;
 
 pub(super) fn server(reader: &mut Reader, root: &Node, folder: &Path) -> Server {
@@ -23,7 +23,7 @@ pub(super) fn server(reader: &mut Reader, root: &Node, folder: &Path) -> Server 
 pub(super) fn storage(reader: &mut Reader, root: &Node) -> Storage {
     let section = Section::top(root, "storage");
     let path = reader.text(&section, "path").map(PathBuf::from);
-    if reader.switch(&section, "ephemeral").unwrap_or(false) {
+    if reader.bool(&section, "ephemeral").unwrap_or(false) {
         return Storage::Ephemeral;
     }
     path.map_or_else(Storage::default, Storage::Directory)
@@ -55,15 +55,15 @@ pub(super) fn polling(reader: &mut Reader, root: &Node, now: DateTime<Utc>) -> P
     };
     // Only where each value is right by itself: a rule that is broken by a default would be told of a wrong value.
     if reader.complaints.len() == before {
-        settle_before_recheck(reader, &section, &polling);
-        one_beginning(reader, &section, &polling);
-        a_beginning_that_comes(reader, &section, &polling, now);
+        check_settle_before_recheck(reader, &section, &polling);
+        warn_lookback_ignored(reader, &section, &polling);
+        warn_future_anchor(reader, &section, &polling, now);
     }
     polling
 }
 
 /// A conversation that settles after its recheck would be counted late for no reason.
-fn settle_before_recheck(reader: &mut Reader, section: &Section<'_>, polling: &Polling) {
+fn check_settle_before_recheck(reader: &mut Reader, section: &Section<'_>, polling: &Polling) {
     let Some(first) = polling.recheck.first().filter(|age| **age <= polling.settle) else { return };
     let entry = section.entry("recheck").or_else(|| section.entry("settle"));
     let (place, path) = entry.map_or_else(
@@ -72,13 +72,13 @@ fn settle_before_recheck(reader: &mut Reader, section: &Section<'_>, polling: &P
     );
     let sentence = format!(
         "found a recheck age of {}, which is not longer than polling.settle ({}); raise the one or lower the other",
-        span(*first),
-        span(polling.settle),
+        format_duration(*first),
+        format_duration(polling.settle),
     );
     reader.complain(&place, &path, sentence);
 }
 
-fn one_beginning(reader: &mut Reader, section: &Section<'_>, polling: &Polling) {
+fn warn_lookback_ignored(reader: &mut Reader, section: &Section<'_>, polling: &Polling) {
     if polling.anchor.is_some()
         && !polling.initial_lookback.is_zero()
         && let Some(entry) = section.entry("initial_lookback")
@@ -92,7 +92,7 @@ fn one_beginning(reader: &mut Reader, section: &Section<'_>, polling: &Polling) 
 }
 
 /// Not an error, since it may be meant, and a machine without a battery does not know the year when it starts.
-fn a_beginning_that_comes(reader: &mut Reader, section: &Section<'_>, polling: &Polling, now: DateTime<Utc>) {
+fn warn_future_anchor(reader: &mut Reader, section: &Section<'_>, polling: &Polling, now: DateTime<Utc>) {
     let tomorrow = now.checked_add_signed(TimeDelta::days(1)).unwrap_or(now);
     if let Some(anchor) = polling.anchor.filter(|&anchor| anchor > tomorrow)
         && let Some(entry) = section.entry("anchor")
@@ -120,9 +120,9 @@ pub(super) fn metrics(reader: &mut Reader, root: &Node) -> Metrics {
             .count(&section, "max_label_values")
             .and_then(|count| NonZeroUsize::new(usize::try_from(count).ok()?))
             .unwrap_or(preset.max_label_values),
-        native_histograms: reader.switch(&section, "native_histograms").unwrap_or(preset.native_histograms),
+        native_histograms: reader.bool(&section, "native_histograms").unwrap_or(preset.native_histograms),
         openmetrics_created: reader
-            .switch(&section, "openmetrics_created")
+            .bool(&section, "openmetrics_created")
             .unwrap_or(preset.openmetrics_created),
         recent_window: reader.duration(&section, "recent_window").unwrap_or(preset.recent_window),
         latency_buckets: reader.bounds(&section, "latency_buckets").unwrap_or(preset.latency_buckets),

@@ -168,7 +168,7 @@ impl Settings {
     pub fn targets_per_key(&self) -> BTreeMap<&str, usize> {
         let mut shared = BTreeMap::new();
         for target in &self.targets {
-            *shared.entry(target.api_key.reveal()).or_insert(0) += 1;
+            *shared.entry(target.api_key.expose_secret()).or_insert(0) += 1;
         }
         shared
     }

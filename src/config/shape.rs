@@ -5,13 +5,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::complaint::listed;
+use super::complaint::join_list;
 use super::listen::RIGHT;
-use crate::conversation::Micros;
+use crate::conversation::Amount;
 
 /// The format and range of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Shape {
+pub enum ValueType {
     /// One address to listen on, or a list of them.
     Addresses,
     /// `true` or `false`.
@@ -60,12 +60,12 @@ pub enum Shape {
 }
 
 /// The smallest upper bound of a histogram: observations are whole millionths.
-pub(super) const LEAST_BOUND: &str = "0.000001";
+pub(super) const MIN_BOUND: &str = "0.000001";
 
 /// The most upper bounds of a histogram.
 pub(super) const MOST_BOUNDS: usize = 50;
 
-impl fmt::Display for Shape {
+impl fmt::Display for ValueType {
     /// What would be right, as it ends a message: "write ...".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -80,22 +80,27 @@ impl fmt::Display for Shape {
             Self::Time => f.write_str("a time with its zone, such as \"2026-01-31T00:00:00Z\""),
             Self::Credential => f.write_str("text that is not empty"),
             Self::Duration { min, max } => {
-                write!(f, "a duration from {} to {}", span(*min), span(*max))
+                write!(f, "a duration from {} to {}", format_duration(*min), format_duration(*max))
             }
             Self::Durations { min, max } => {
-                write!(f, "ascending durations from {} to {}, such as [5m, 1h]", span(*min), span(*max))
+                write!(
+                    f,
+                    "ascending durations from {} to {}, such as [5m, 1h]",
+                    format_duration(*min),
+                    format_duration(*max)
+                )
             }
             Self::Count { min, max } => write!(f, "a whole number from {min} to {max}"),
             Self::Bounds => {
-                let most = Micros::MOST.units();
+                let most = Amount::MAX.units();
                 write!(
                     f,
-                    "1 to {MOST_BOUNDS} ascending numbers from {LEAST_BOUND} to {most}, such as [0.5, 1, 2.5]"
+                    "1 to {MOST_BOUNDS} ascending numbers from {MIN_BOUND} to {most}, such as [0.5, 1, 2.5]"
                 )
             }
-            Self::OneOf(names) => f.write_str(&listed(names.iter().copied(), "or")),
+            Self::OneOf(names) => f.write_str(&join_list(names.iter().copied(), "or")),
             Self::SomeOf(names) => {
-                write!(f, "a list of {}", listed(names.iter().copied(), "or"))
+                write!(f, "a list of {}", join_list(names.iter().copied(), "or"))
             }
             Self::Texts => f.write_str("a list of text, such as [VOICE-SIP]"),
         }
@@ -103,7 +108,7 @@ impl fmt::Display for Shape {
 }
 
 /// A duration in its largest whole unit, as people write it in the file: `24h`, `90days`.
-pub fn span(span: Duration) -> String {
+pub fn format_duration(span: Duration) -> String {
     let seconds = span.as_secs();
     if span.subsec_nanos() > 0 || seconds == 0 || seconds > 366 * 24 * 3600 {
         return humantime::format_duration(span).to_string();
@@ -125,8 +130,8 @@ mod tests {
         for (seconds, shown) in
             [(0, "0s"), (30, "30s"), (90, "1m 30s"), (300, "5m"), (86_400, "24h"), (90 * 86_400, "90days")]
         {
-            assert_eq!(span(Duration::from_secs(seconds)), shown);
+            assert_eq!(format_duration(Duration::from_secs(seconds)), shown);
         }
-        assert_eq!(span(Duration::from_millis(1500)), "1s 500ms");
+        assert_eq!(format_duration(Duration::from_millis(1500)), "1s 500ms");
     }
 }

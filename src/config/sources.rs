@@ -21,27 +21,27 @@ const MOST_BYTES: u64 = 8 * MIB;
 
 /// What one attempt to read a configuration has found, files that could not be read included.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Sources {
-    found: BTreeMap<PathBuf, Found>,
+pub struct TrackedFiles {
+    found: BTreeMap<PathBuf, FileDigest>,
     takes_pipes: bool,
 }
 
 /// A fingerprint of a file's content; none if it could not be read.
-type Found = Option<Vec<u8>>;
+type FileDigest = Option<Vec<u8>>;
 
-impl Sources {
+impl TrackedFiles {
     /// Takes what comes through a pipe, too. That comes once, and so cannot be looked at again.
-    pub(super) fn taking_pipes() -> Self {
+    pub(super) fn allow_pipes() -> Self {
         Self { takes_pipes: true, ..Self::default() }
     }
 
     /// The content of `path`, which may have so many bytes; an error is a sentence for people.
     pub(crate) fn read(&mut self, path: &Path, most_bytes: u64) -> Result<Vec<u8>, String> {
         let content = if self.takes_pipes && is_pipe(path) {
-            drain(path).map_err(cannot)
+            read_capped(path).map_err(io_error_message)
         } else {
-            let content = ordinary(path);
-            self.note(path.to_path_buf(), found(&content));
+            let content = read_regular_file(path);
+            self.record(path.to_path_buf(), found(&content));
             content
         }?;
         if content.len() as u64 > most_bytes {
@@ -57,18 +57,18 @@ impl Sources {
 
     /// The same files as they are now.
     pub(crate) fn now(&self) -> Self {
-        let found = self.found.keys().map(|path| (path.clone(), found(&ordinary(path)))).collect();
+        let found = self.found.keys().map(|path| (path.clone(), found(&read_regular_file(path)))).collect();
         Self { found, ..*self }
     }
 
     /// Together with what else was read.
     pub(super) fn and(mut self, others: Self) -> Self {
-        others.found.into_iter().for_each(|(path, found)| self.note(path, found));
+        others.found.into_iter().for_each(|(path, found)| self.record(path, found));
         self
     }
 
     /// What was read twice in one attempt and had another content each time counts as not read, so that it is read again.
-    fn note(&mut self, path: PathBuf, found: Found) {
+    fn record(&mut self, path: PathBuf, found: FileDigest) {
         let known = self.found.entry(path).or_insert_with(|| found.clone());
         if *known != found {
             *known = None;
@@ -76,7 +76,7 @@ impl Sources {
     }
 }
 
-impl fmt::Debug for Sources {
+impl fmt::Debug for TrackedFiles {
     /// Without the paths: one of them may be a key that was pasted where its file should be named.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sources").field("files", &self.found.len()).finish()
@@ -84,21 +84,21 @@ impl fmt::Debug for Sources {
 }
 
 /// What tells contents apart without keeping them.
-pub(crate) fn fingerprint(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn sha256(bytes: &[u8]) -> Vec<u8> {
     digest(&SHA256, bytes).as_ref().to_vec()
 }
 
-fn found(content: &Result<Vec<u8>, String>) -> Found {
-    content.as_ref().ok().map(|bytes| fingerprint(bytes))
+fn found(content: &Result<Vec<u8>, String>) -> FileDigest {
+    content.as_ref().ok().map(|bytes| sha256(bytes))
 }
 
 fn is_pipe(path: &Path) -> bool {
     metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
-fn ordinary(path: &Path) -> Result<Vec<u8>, String> {
+fn read_regular_file(path: &Path) -> Result<Vec<u8>, String> {
     // Before it is opened, since opening a pipe waits for whoever writes to it.
-    let kind = metadata(path).map_err(cannot)?.file_type();
+    let kind = metadata(path).map_err(io_error_message)?.file_type();
     if kind.is_dir() {
         return Err("this is a directory; name the file in it".to_owned());
     }
@@ -107,16 +107,16 @@ fn ordinary(path: &Path) -> Result<Vec<u8>, String> {
             "this is a pipe or a device, which cannot be read again; name an ordinary file".to_owned()
         );
     }
-    drain(path).map_err(cannot)
+    read_capped(path).map_err(io_error_message)
 }
 
-fn drain(path: &Path) -> io::Result<Vec<u8>> {
+fn read_capped(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn cannot(error: io::Error) -> String {
+fn io_error_message(error: io::Error) -> String {
     if error.kind() == io::ErrorKind::NotFound {
         "there is no such file; check the path".to_owned()
     } else if error.kind() == io::ErrorKind::PermissionDenied {
@@ -142,7 +142,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (one, other) = (folder.path().join("one"), folder.path().join("other"));
         std::fs::write(&one, "a").unwrap();
-        let mut sources = Sources::default();
+        let mut sources = TrackedFiles::default();
         assert_eq!(sources.read(&one, MIB).unwrap(), b"a");
         assert_eq!(sources.read(&other, MIB).unwrap_err(), "there is no such file; check the path");
         std::fs::write(&one, "a").unwrap();
@@ -168,7 +168,7 @@ mod tests {
         }
         symlink("..1", at("..data")).unwrap();
         symlink("..data/polyai.yaml", at("polyai.yaml")).unwrap();
-        let mut sources = Sources::default();
+        let mut sources = TrackedFiles::default();
         sources.read(&at("polyai.yaml"), MIB).unwrap();
         assert!(!sources.have_changed());
         symlink("..2", at("..data_tmp")).unwrap();
@@ -180,7 +180,7 @@ mod tests {
     fn a_file_that_changed_within_one_attempt_is_to_be_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("key");
-        let mut sources = Sources::default();
+        let mut sources = TrackedFiles::default();
         for content in ["old", "new", "old"] {
             std::fs::write(&key, content).unwrap();
             sources.read(&key, MIB).unwrap();
@@ -193,7 +193,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("key");
         std::fs::write(&key, [b'k'; 65]).unwrap();
-        let mut sources = Sources::default();
+        let mut sources = TrackedFiles::default();
         let told = sources.read(&key, 64).unwrap_err();
         assert!(told.starts_with("the file is larger than "), "{told}");
         assert!(!sources.have_changed(), "there is nothing new to read");
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_is_no_file_is_named_for_what_it_is() {
-        let mut sources = Sources::default();
+        let mut sources = TrackedFiles::default();
         assert_eq!(
             sources.read(Path::new("/"), MIB).unwrap_err(),
             "this is a directory; name the file in it"
@@ -220,11 +220,11 @@ mod tests {
             let pipe = pipe.clone();
             std::thread::spawn(move || std::fs::write(pipe, "content"))
         };
-        let mut first = Sources::taking_pipes();
+        let mut first = TrackedFiles::allow_pipes();
         assert_eq!(first.read(&pipe, MIB).unwrap(), b"content");
         writing.join().unwrap().unwrap();
         assert!(!first.have_changed(), "nobody can tell");
-        let mut again = Sources::default();
+        let mut again = TrackedFiles::default();
         again.read(&pipe, MIB).unwrap_err();
         assert!(!again.have_changed());
     }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::address::{BaseUrl, base_url};
-use super::complaint::Place;
-use super::credential::{Surroundings, api_key};
+use super::complaint::Location;
+use super::credential::{ConfigContext, api_key};
 use super::environment::{has_quickstart, variable_of};
 use super::reader::{Reader, Section};
 use super::settings::{CaFile, Target};
@@ -18,14 +18,14 @@ use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
 const MOST_CA_BYTES: u64 = 4 << 20;
 
 /// Reads all targets, sorted by key. Those with a problem are left out.
-pub(super) fn targets(reader: &mut Reader, root: &Node, around: &Surroundings<'_>) -> Vec<Target> {
+pub(super) fn targets(reader: &mut Reader, root: &Node, around: &ConfigContext<'_>) -> Vec<Target> {
     let items = root.get("targets").and_then(Node::items).unwrap_or_default();
     // Anything but a list, or nothing at all, is complained of elsewhere.
-    if items.is_empty() && root.get("targets").is_none_or(|node| node.is_blank()) {
+    if items.is_empty() && root.get("targets").is_none_or(|node| node.is_empty()) {
         let place = root.get("targets").map_or_else(|| root.place.clone(), |node| node.place.clone());
         reader.complain(&place, "targets", no_targets(around));
     }
-    let mut found: BTreeMap<TargetKey, (Target, Place, String)> = BTreeMap::new();
+    let mut found: BTreeMap<TargetKey, (Target, Location, String)> = BTreeMap::new();
     for (index, item) in items.iter().enumerate().filter(|(_, item)| item.entries().is_some()) {
         let section = Section::target(item, index);
         for target in target(reader, &section, around).unwrap_or_default() {
@@ -43,7 +43,7 @@ pub(super) fn targets(reader: &mut Reader, root: &Node, around: &Surroundings<'_
     found.into_values().map(|(target, ..)| target).collect()
 }
 
-fn no_targets(around: &Surroundings<'_>) -> String {
+fn no_targets(around: &ConfigContext<'_>) -> String {
     let mut sentence =
         "there are none; list at least one, with region, account_id, project_id and api_key_env".to_owned();
     if has_quickstart(around.env) && !around.without_file {
@@ -55,7 +55,7 @@ fn no_targets(around: &Surroundings<'_>) -> String {
     sentence
 }
 
-fn target(reader: &mut Reader, section: &Section<'_>, around: &Surroundings<'_>) -> Option<Vec<Target>> {
+fn target(reader: &mut Reader, section: &Section<'_>, around: &ConfigContext<'_>) -> Option<Vec<Target>> {
     let before = reader.complaints.len();
     let account_id = required(reader, section, "account_id");
     let project_id = required(reader, section, "project_id");
@@ -92,7 +92,7 @@ fn target(reader: &mut Reader, section: &Section<'_>, around: &Surroundings<'_>)
 fn missing(reader: &mut Reader, section: &Section<'_>, name: &str) {
     let path = format!("{}.{name}", section.path);
     let place = section.place();
-    let cure = if place == Place::Environment {
+    let cure = if place == Location::Environment {
         let index = section.path.trim_start_matches("targets[").trim_end_matches(']');
         format!("; set {}", variable_of(&format!("targets.{index}.{name}")))
     } else {
@@ -125,7 +125,7 @@ fn region(
     reader: &mut Reader,
     section: &Section<'_>,
     address: Option<&BaseUrl>,
-    around: &Surroundings<'_>,
+    around: &ConfigContext<'_>,
 ) -> Option<Region> {
     if let Some(entry) = section.entry("region") {
         let region = reader.one_of(section, "region", Region::parse)?;
@@ -160,7 +160,7 @@ fn host(
     {
         let right = "studio has no list of conversations in version 3; its Data API is not read in this version. \
                      Use another region, or give base_url";
-        reader.wrong(&entry, right);
+        reader.error(&entry, right);
     }
     known.map(str::to_owned)
 }

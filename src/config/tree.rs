@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::complaint::{Place, is_sensitive, name_shown, quoted};
+use super::complaint::{Location, display_key, is_sensitive, quoted};
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
-    pub(crate) place: Place,
+    pub(crate) place: Location,
     pub(crate) value: Value,
 }
 
@@ -19,10 +19,10 @@ pub(crate) struct Node {
 /// never the value.
 #[derive(Clone, PartialEq)]
 pub(crate) enum Value {
-    Nothing,
-    Switch(bool),
-    Whole(i128),
-    Fraction(f64),
+    Null,
+    Bool(bool),
+    Integer(i128),
+    Float(f64),
     Text(String),
     List(Vec<Node>),
     Table(BTreeMap<String, Node>),
@@ -31,31 +31,31 @@ pub(crate) enum Value {
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nothing => f.write_str("Nothing"),
-            Self::Switch(_) => f.write_str("Switch(hidden)"),
-            Self::Whole(_) => f.write_str("Whole(hidden)"),
-            Self::Fraction(_) => f.write_str("Fraction(hidden)"),
+            Self::Null => f.write_str("Null"),
+            Self::Bool(_) => f.write_str("Bool(hidden)"),
+            Self::Integer(_) => f.write_str("Integer(hidden)"),
+            Self::Float(_) => f.write_str("Float(hidden)"),
             Self::Text(_) => f.write_str("Text(hidden)"),
             Self::List(items) => f.debug_list().entries(items).finish(),
             Self::Table(entries) => {
-                f.debug_map().entries(entries.iter().map(|(name, node)| (name_shown(name), node))).finish()
+                f.debug_map().entries(entries.iter().map(|(name, node)| (display_key(name), node))).finish()
             }
         }
     }
 }
 
 impl Node {
-    pub(crate) fn text(place: Place, text: &str) -> Self {
+    pub(crate) fn text(place: Location, text: &str) -> Self {
         Self { place, value: Value::Text(text.to_owned()) }
     }
 
-    pub(crate) fn table(place: Place) -> Self {
+    pub(crate) fn table(place: Location) -> Self {
         Self { place, value: Value::Table(BTreeMap::new()) }
     }
 
     /// Values from the environment are text, whatever they mean; those of files have types.
     pub(super) fn is_from_environment(&self) -> bool {
-        matches!(self.place, Place::Variable(_))
+        matches!(self.place, Location::Variable(_))
     }
 
     /// The text of an environment variable, from which numbers are parsed; text of a file stays text.
@@ -65,8 +65,8 @@ impl Node {
     }
 
     /// Nothing, or a list of nothing.
-    pub(super) fn is_blank(&self) -> bool {
-        self.value == Value::Nothing || self.items().is_some_and(<[Node]>::is_empty)
+    pub(super) fn is_empty(&self) -> bool {
+        self.value == Value::Null || self.items().is_some_and(<[Node]>::is_empty)
     }
 
     pub(crate) fn entries(&self) -> Option<&BTreeMap<String, Node>> {
@@ -82,21 +82,21 @@ impl Node {
     }
 
     /// What was found, for a message about `key`; only the kind of it where the value may be secret.
-    pub(crate) fn found(&self, key: &str) -> String {
+    pub(crate) fn describe(&self, key: &str) -> String {
         let secret = is_sensitive(key);
         match &self.value {
-            Value::Nothing => "nothing".to_owned(),
+            Value::Null => "nothing".to_owned(),
             Value::List(_) => "a list".to_owned(),
             Value::Table(_) => "a section".to_owned(),
-            Value::Switch(_) | Value::Whole(_) | Value::Fraction(_) if secret => {
+            Value::Bool(_) | Value::Integer(_) | Value::Float(_) if secret => {
                 "something that is not text".to_owned()
             }
             Value::Text(text) if secret => {
                 if text.trim().is_empty() { "empty text" } else { "text (not shown)" }.to_owned()
             }
-            Value::Switch(on) => on.to_string(),
-            Value::Whole(number) => number.to_string(),
-            Value::Fraction(number) => number.to_string(),
+            Value::Bool(on) => on.to_string(),
+            Value::Integer(number) => number.to_string(),
+            Value::Float(number) => number.to_string(),
             Value::Text(text) => quoted(text),
         }
     }
@@ -108,12 +108,12 @@ mod tests {
 
     #[test]
     fn debug_output_tells_the_kinds_of_values_and_nothing_of_them() {
-        let leaf = |value| Node { place: Place::Environment, value };
+        let leaf = |value| Node { place: Location::Environment, value };
         let pasted = "sk-hunter2 pasted".to_owned();
         let entries = [
             ("api_key".to_owned(), leaf(Value::Text("sk-hunter2".into()))),
-            ("api_key_env".to_owned(), leaf(Value::List(vec![leaf(Value::Whole(271_828))]))),
-            (pasted, leaf(Value::Fraction(3.25))),
+            ("api_key_env".to_owned(), leaf(Value::List(vec![leaf(Value::Integer(271_828))]))),
+            (pasted, leaf(Value::Float(3.25))),
         ];
         let shown = format!("{:?}", leaf(Value::Table(BTreeMap::from(entries))));
         for secret in ["hunter2", "271828", "3.25"] {

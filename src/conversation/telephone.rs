@@ -4,26 +4,28 @@
 //! exemplar. Rather a name too many is taken for a number than a number for a name. Never: whose it is.
 
 /// Stands for a text with a telephone number in it.
-pub(crate) const MASK: &str = "telephone_number";
+pub(crate) const REDACTED: &str = "telephone_number";
 
 /// The fewest digits of a number that leads to a person.
-const FEWEST: usize = 7;
+const MIN_DIGITS: usize = 7;
 /// The most digits that there are (ITU-T E.164).
 const MOST: usize = 15;
 
 /// Whether `text` as a whole may be one: no letters, and 7 to 15 digits, whatever stands between them.
-pub(crate) fn may_be_one(text: &str) -> bool {
-    !text.chars().any(char::is_alphabetic) && (FEWEST..=MOST).contains(&digits(text))
+pub(crate) fn is_phone_number(text: &str) -> bool {
+    !text.chars().any(char::is_alphabetic) && (MIN_DIGITS..=MOST).contains(&digits(text))
 }
 
 /// Whether there may be one in `text`: alone, among words, or in an address (`tel:+44 20 7946 0958`, `sip:02079460958@pbx`).
 /// Digits that hang on a word are part of a name (`QUEUE-0000001`), unless they begin with `+`.
-pub(crate) fn may_be_in(text: &str) -> bool {
+pub(crate) fn contains_phone_number(text: &str) -> bool {
     text.split([':', ';', ',', '@', '<', '>', '"', '\'', '=']).any(|part| {
         let words: Vec<&str> = part.split_whitespace().collect();
         let in_a_row = words.split(|word| word.chars().any(char::is_alphabetic));
-        in_a_row.map(|words| words.iter().copied().map(digits).sum()).any(|digits: usize| digits >= FEWEST)
-            || part.split('+').skip(1).any(|rest| digits(leading_number(rest)) >= FEWEST)
+        in_a_row
+            .map(|words| words.iter().copied().map(digits).sum())
+            .any(|digits: usize| digits >= MIN_DIGITS)
+            || part.split('+').skip(1).any(|rest| digits(leading_number(rest)) >= MIN_DIGITS)
     })
 }
 
@@ -57,7 +59,7 @@ mod tests {
             "020 7946 0958 020 7946 0959",
             "\u{664}\u{664}\u{662}\u{660}\u{667}\u{669}\u{664}\u{666}",
         ] {
-            assert!(may_be_in(text), "{text}");
+            assert!(contains_phone_number(text), "{text}");
         }
     }
 
@@ -76,7 +78,7 @@ mod tests {
             "a1b2c3d4-0000-4000-8000-000000000000",
             "C++ 17",
         ] {
-            assert!(!may_be_in(text), "{text}");
+            assert!(!contains_phone_number(text), "{text}");
         }
     }
 }

@@ -4,14 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn read(fields: &str) -> Facts {
+fn read(fields: &str) -> ConversationData {
     let json =
         format!(r#"[{{"id":"CA01","started_at":"2026-08-20T09:15:02Z","in_progress":false{fields}}}]"#);
     let mut page = crate::api::page::Page::read(json.as_bytes()).unwrap();
     page.conversations.pop().unwrap().facts
 }
 
-fn seconds(reply: &Reply) -> f64 {
+fn seconds(reply: &TurnLatency) -> f64 {
     reply.latency.units()
 }
 
@@ -112,9 +112,9 @@ fn two_ids_that_are_large_numbers_stay_two() {
 
 #[test]
 fn the_id_of_a_broken_record_is_fit_for_a_log_line() {
-    assert_eq!(printable(""), None);
-    assert_eq!(printable("CA\u{1b}[31m01").as_deref(), Some("CA?[31m01"));
-    assert_eq!(printable(&"é".repeat(500)).map(|id| id.chars().count()), Some(64));
+    assert_eq!(sanitize_id(""), None);
+    assert_eq!(sanitize_id("CA\u{1b}[31m01").as_deref(), Some("CA?[31m01"));
+    assert_eq!(sanitize_id(&"é".repeat(500)).map(|id| id.chars().count()), Some(64));
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn amounts_beyond_reason_are_no_amounts() {
         (f64::NAN, None),
         (f64::INFINITY, None),
     ] {
-        assert_eq!(Micros::from_units(units), expected.map(Micros), "{units}");
+        assert_eq!(Amount::from_units(units), expected.map(Amount), "{units}");
     }
 }
 
@@ -159,7 +159,7 @@ fn a_cut_leaves_no_part_of_a_telephone_number_behind() {
     for before in [100, 118, 124, 128] {
         let reason = format!("{} +44 20 7946 0958 {}", "x".repeat(before), "y".repeat(300));
         let facts = read(&format!(r#","handoff":true,"handoff_reason":"{reason}""#));
-        assert_eq!(&*facts.handoff.unwrap().reason, telephone::MASK, "{before}");
+        assert_eq!(&*facts.handoff.unwrap().reason, telephone::REDACTED, "{before}");
     }
 }
 
@@ -184,7 +184,7 @@ proptest! {
 
     #[test]
     fn an_amount_is_kept_to_the_millionth(units in 0.0f64..34_560_000.0) {
-        let kept = Micros::from_units(units).unwrap().units();
+        let kept = Amount::from_units(units).unwrap().units();
         prop_assert!((kept - units).abs() <= 0.000_000_6, "{} became {}", units, kept);
     }
 }

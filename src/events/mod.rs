@@ -17,17 +17,17 @@ use chrono::{DateTime, Utc};
 use tracing::{debug, error, info, warn};
 
 pub use event::Event;
-use repeats::{Allowance, Key, Repeats};
+use repeats::{Key, LogRate, LogThrottle};
 
 use crate::problem::Problem;
-use crate::selfstats::SelfStats;
+use crate::selfstats::ExporterMetrics;
 use crate::target::TargetKey;
 
 /// The log and the counters of what goes wrong. Clones share what they have said.
 #[derive(Debug, Clone)]
 pub struct Events {
-    stats: SelfStats,
-    repeats: Arc<Repeats>,
+    stats: ExporterMetrics,
+    repeats: Arc<LogThrottle>,
 }
 
 /// A failed request to the API, for [`Events::request_failed`].
@@ -46,15 +46,15 @@ pub struct RequestFailure<'a> {
 }
 
 /// What may fail again and again, between successes: over once it has not happened for this long.
-const QUIET: Duration = Duration::from_secs(5 * 60);
+const CLEAR_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// Lines about single conversations, per target and kind.
-const RECORDS: Allowance = Allowance { lines: 10, per: Duration::from_secs(10 * 60) };
+const RECORD_LOG_RATE: LogRate = LogRate { lines: 10, per: Duration::from_secs(10 * 60) };
 /// Reloads that changed nothing, and those that were refused, each per trigger.
-const RELOADS: Allowance = Allowance { lines: 10, per: Duration::from_secs(10 * 60) };
-const PROGRESS: Allowance = Allowance { lines: 1, per: Duration::from_secs(30) };
-const HOURLY: Allowance = Allowance { lines: 1, per: Duration::from_secs(3600) };
-const LISTENER: Allowance = Allowance { lines: 1, per: Duration::from_secs(60) };
+const RELOADS: LogRate = LogRate { lines: 10, per: Duration::from_secs(10 * 60) };
+const PROGRESS: LogRate = LogRate { lines: 1, per: Duration::from_secs(30) };
+const HOURLY: LogRate = LogRate { lines: 1, per: Duration::from_secs(3600) };
+const LISTENER: LogRate = LogRate { lines: 1, per: Duration::from_secs(60) };
 
 /// One line about a target, labelled as its series are.
 macro_rules! line {
@@ -81,14 +81,14 @@ macro_rules! first_at {
 
 impl Events {
     /// Events that count in `stats`.
-    pub fn new(stats: SelfStats) -> Self {
+    pub fn new(stats: ExporterMetrics) -> Self {
         Self { stats, repeats: Arc::default() }
     }
 
     /// A request to the API failed; it may yet be retried.
     pub fn request_failed(&self, target: &TargetKey, failure: RequestFailure<'_>) {
         let RequestFailure { endpoint, kind, status, correlation_id, message } = failure;
-        let failures = self.again(target, Event::RequestFailed, [endpoint, kind]);
+        let failures = self.record_repeat(target, Event::RequestFailed, [endpoint, kind]);
         first_at!(
             warn,
             failures,
@@ -105,7 +105,7 @@ impl Events {
     /// A poll came to nothing: nothing of it was kept, the next one reads the same stretch. `kind` is a word of a closed
     /// set.
     pub fn poll_failed(&self, target: &TargetKey, kind: &'static str, reason: &dyn Display) {
-        let failures = self.again(target, Event::PollFailed, [kind, ""]);
+        let failures = self.record_repeat(target, Event::PollFailed, [kind, ""]);
         first_at!(warn, failures, target, kind, %reason, "poll failed; the next one reads the same stretch again");
     }
 
@@ -122,12 +122,12 @@ impl Events {
     /// A poll succeeded. Call it after each one: it ends what had failed, and says so if anything had.
     pub fn poll_recovered(&self, target: &TargetKey) {
         if let Some(ended) = self.repeats.ended(Some(target), Event::PollFailed, Duration::ZERO) {
-            let (failures, lasted) = (ended.failures, seconds(ended.lasted));
+            let (failures, lasted) = (ended.failures, seconds(ended.duration));
             line!(info, target, failures, lasted_seconds = lasted, "polls succeed again");
         }
         for event in [Event::RequestFailed, Event::TickRefused, Event::WalkAbandoned] {
-            if let Some(ended) = self.repeats.ended(Some(target), event, QUIET) {
-                let (event, failures, lasted) = (event.as_str(), ended.failures, seconds(ended.lasted));
+            if let Some(ended) = self.repeats.ended(Some(target), event, CLEAR_AFTER) {
+                let (event, failures, lasted) = (event.as_str(), ended.failures, seconds(ended.duration));
                 line!(
                     info,
                     target,
@@ -144,7 +144,7 @@ impl Events {
     /// was it.
     pub fn problem_started(&self, target: &TargetKey, problem: Problem) -> bool {
         let key = key(target, Event::ProblemStarted, [problem.code(), ""]);
-        if self.repeats.failed(key) > 1 {
+        if self.repeats.record_failure(key) > 1 {
             return false;
         }
         self.stats.event(Event::ProblemStarted);
@@ -166,12 +166,12 @@ impl Events {
     /// A target does not have this problem; says so if it had.
     pub fn problem_ended(&self, target: &TargetKey, problem: Problem) {
         let key = key(target, Event::ProblemStarted, [problem.code(), ""]);
-        if let Some(ended) = self.repeats.ended_one(&key) {
+        if let Some(ended) = self.repeats.end_streak(&key) {
             line!(
                 info,
                 target,
                 problem = problem.code(),
-                lasted_seconds = seconds(ended.lasted),
+                lasted_seconds = seconds(ended.duration),
                 "problem ended"
             );
         }
@@ -189,7 +189,7 @@ impl Events {
         self.stats.event(Event::RecordRejected);
         self.stats.record_rejected(kind);
         let key = key(target, Event::RecordRejected, [kind, ""]);
-        match self.repeats.may_say(key, RECORDS) {
+        match self.repeats.try_log(key, RECORD_LOG_RATE) {
             Some(unsaid) => {
                 line!(error, target, conversation_id = id, kind, %detail, unsaid, "record rejected; it is not counted");
             }
@@ -204,7 +204,7 @@ impl Events {
     pub fn read_in_part(&self, target: &TargetKey, id: Option<&str>, unread: &dyn Display) {
         self.stats.event(Event::ReadInPart);
         let key = key(target, Event::ReadInPart, NO_DETAIL);
-        match self.repeats.may_say(key, RECORDS) {
+        match self.repeats.try_log(key, RECORD_LOG_RATE) {
             Some(unsaid) => {
                 line!(warn, target, conversation_id = id, %unread, unsaid, "read in part; what could not be read counts as absent");
             }
@@ -218,7 +218,7 @@ impl Events {
     pub fn conversation_vanished(&self, target: &TargetKey, id: &str) {
         self.stats.event(Event::ConversationVanished);
         let key = key(target, Event::ConversationVanished, NO_DETAIL);
-        match self.repeats.may_say(key, RECORDS) {
+        match self.repeats.try_log(key, RECORD_LOG_RATE) {
             Some(unsaid) => {
                 line!(warn, target, conversation_id = id, unsaid, "an open conversation is no longer listed");
             }
@@ -229,13 +229,13 @@ impl Events {
     /// A poll was due while the previous one of the same target was still running.
     pub fn tick_refused(&self, target: &TargetKey) {
         self.stats.poll_skipped();
-        let failures = self.again(target, Event::TickRefused, NO_DETAIL);
+        let failures = self.record_repeat(target, Event::TickRefused, NO_DETAIL);
         first_at!(warn, failures, target, "poll skipped: the previous one is still running");
     }
 
     /// A walk over pages was given up; nothing of it was kept, and its stretch will be read again.
     pub fn walk_abandoned(&self, target: &TargetKey, reason: &dyn Display) {
-        let failures = self.again(target, Event::WalkAbandoned, NO_DETAIL);
+        let failures = self.record_repeat(target, Event::WalkAbandoned, NO_DETAIL);
         first_at!(warn, failures, target, %reason, "gave up reading a stretch of time; it will be read again");
     }
 
@@ -243,7 +243,7 @@ impl Events {
     pub fn live_list_capped(&self, target: &TargetKey) {
         self.stats.event(Event::LiveListCapped);
         let key = key(target, Event::LiveListCapped, NO_DETAIL);
-        if let Some(unsaid) = self.repeats.may_say(key, HOURLY) {
+        if let Some(unsaid) = self.repeats.try_log(key, HOURLY) {
             line!(
                 warn,
                 target,
@@ -255,7 +255,7 @@ impl Events {
 
     /// A value of `label` was folded into `other`, because the cap was reached; says so once per label and target.
     pub fn label_folded(&self, target: &TargetKey, label: &'static str) {
-        if self.again(target, Event::LabelFolded, [label, ""]) == 1 {
+        if self.record_repeat(target, Event::LabelFolded, [label, ""]) == 1 {
             line!(
                 warn,
                 target,
@@ -277,14 +277,14 @@ impl Events {
     ) {
         self.stats.event(Event::CatchingUp);
         let key = key(target, Event::CatchingUp, NO_DETAIL);
-        if done_ratio >= 1.0 || self.repeats.may_say(key, PROGRESS).is_some() {
+        if done_ratio >= 1.0 || self.repeats.try_log(key, PROGRESS).is_some() {
             line!(info, target, %from, %to, done_ratio, conversations, "catching up");
         }
     }
 
     /// This machine's clock is `seconds` ahead of the API's (negative: behind); windows follow the API's.
     pub fn clock_skew(&self, target: &TargetKey, seconds: f64) {
-        let failures = self.again(target, Event::ClockSkew, NO_DETAIL);
+        let failures = self.record_repeat(target, Event::ClockSkew, NO_DETAIL);
         first_at!(
             warn,
             failures,
@@ -295,12 +295,12 @@ impl Events {
     }
 
     /// The clocks agree; says so if they did not.
-    pub fn clocks_agree(&self, target: &TargetKey) {
+    pub fn clock_skew_resolved(&self, target: &TargetKey) {
         if let Some(ended) = self.repeats.ended(Some(target), Event::ClockSkew, Duration::ZERO) {
             line!(
                 info,
                 target,
-                lasted_seconds = seconds(ended.lasted),
+                lasted_seconds = seconds(ended.duration),
                 "this machine's clock and the API's agree again"
             );
         }
@@ -310,7 +310,7 @@ impl Events {
     pub fn commit_failed(&self, reason: &dyn Display, retry_in: Duration) {
         self.stats.event(Event::CommitFailed);
         let retry_in_seconds = seconds(retry_in);
-        match self.repeats.failed(GLOBAL_COMMIT) {
+        match self.repeats.record_failure(GLOBAL_COMMIT) {
             1 => {
                 error!(%reason, retry_in_seconds, "state not written; the last committed numbers are served")
             }
@@ -320,8 +320,8 @@ impl Events {
 
     /// A transaction on the state succeeded; says so if the ones before had failed.
     pub fn commit_recovered(&self) {
-        if let Some(ended) = self.repeats.ended_one(&GLOBAL_COMMIT) {
-            info!(failures = ended.failures, lasted_seconds = seconds(ended.lasted), "state written again");
+        if let Some(ended) = self.repeats.end_streak(&GLOBAL_COMMIT) {
+            info!(failures = ended.failures, lasted_seconds = seconds(ended.duration), "state written again");
         }
     }
 
@@ -334,7 +334,7 @@ impl Events {
             return;
         }
         let key = Key { target: None, event: Event::ConfigReloaded, detail: [trigger, ""] };
-        match self.repeats.may_say(key, RELOADS) {
+        match self.repeats.try_log(key, RELOADS) {
             Some(unsaid) => info!(trigger, unsaid, "configuration reloaded; nothing changed"),
             None => debug!(trigger, "configuration reloaded; nothing changed"),
         }
@@ -344,7 +344,7 @@ impl Events {
     pub fn config_rejected(&self, trigger: &'static str, reason: &str) {
         self.stats.event(Event::ConfigRejected);
         let key = Key { target: None, event: Event::ConfigRejected, detail: [trigger, ""] };
-        match self.repeats.may_say(key, RELOADS) {
+        match self.repeats.try_log(key, RELOADS) {
             Some(unsaid) => {
                 error!(trigger, reason, unsaid, "configuration not reloaded; the one before stays in force");
             }
@@ -356,7 +356,7 @@ impl Events {
     pub fn accept_failed(&self, reason: &std::io::Error) {
         self.stats.event(Event::AcceptFailed);
         let key = Key { target: None, event: Event::AcceptFailed, detail: NO_DETAIL };
-        if let Some(unsaid) = self.repeats.may_say(key, LISTENER) {
+        if let Some(unsaid) = self.repeats.try_log(key, LISTENER) {
             error!(%reason, unsaid, "cannot accept connections; trying again");
         }
     }
@@ -365,7 +365,7 @@ impl Events {
     pub fn connection_displaced(&self, limit: usize) {
         self.stats.event(Event::ConnectionDisplaced);
         let key = Key { target: None, event: Event::ConnectionDisplaced, detail: NO_DETAIL };
-        if let Some(unsaid) = self.repeats.may_say(key, LISTENER) {
+        if let Some(unsaid) = self.repeats.try_log(key, LISTENER) {
             warn!(limit, unsaid, "idle connection closed for a new one: too many are open");
         }
     }
@@ -374,7 +374,7 @@ impl Events {
     pub fn connection_refused(&self, limit: usize) {
         self.stats.event(Event::ConnectionRefused);
         let key = Key { target: None, event: Event::ConnectionRefused, detail: NO_DETAIL };
-        if let Some(unsaid) = self.repeats.may_say(key, LISTENER) {
+        if let Some(unsaid) = self.repeats.try_log(key, LISTENER) {
             warn!(limit, unsaid, "connection turned away: too many are open");
         }
     }
@@ -383,7 +383,7 @@ impl Events {
     pub fn tls_handshake_failed(&self, peer: &dyn Display, kind: &'static str, reason: &dyn Display) {
         self.stats.event(Event::TlsHandshakeFailed);
         let key = Key { target: None, event: Event::TlsHandshakeFailed, detail: [kind, ""] };
-        match self.repeats.may_say(key, LISTENER) {
+        match self.repeats.try_log(key, LISTENER) {
             Some(unsaid) => warn!(%peer, kind, %reason, unsaid, "TLS handshake failed"),
             None => debug!(%peer, kind, %reason, "TLS handshake failed"),
         }
@@ -393,7 +393,7 @@ impl Events {
     pub fn authentication_failed(&self, peer: &dyn Display) {
         self.stats.event(Event::AuthenticationFailed);
         let key = Key { target: None, event: Event::AuthenticationFailed, detail: NO_DETAIL };
-        match self.repeats.may_say(key, LISTENER) {
+        match self.repeats.try_log(key, LISTENER) {
             Some(unsaid) => warn!(%peer, unsaid, "request refused: no known user with the right password"),
             None => debug!(%peer, "request refused: no known user with the right password"),
         }
@@ -403,7 +403,7 @@ impl Events {
     pub fn request_limited(&self, peer: &dyn Display) {
         self.stats.event(Event::RequestLimited);
         let key = Key { target: None, event: Event::RequestLimited, detail: NO_DETAIL };
-        if let Some(unsaid) = self.repeats.may_say(key, LISTENER) {
+        if let Some(unsaid) = self.repeats.try_log(key, LISTENER) {
             warn!(%peer, unsaid, "request refused: more than rate_limit of the web configuration allows");
         }
     }
@@ -417,7 +417,7 @@ impl Events {
     }
 
     /// A changed web configuration is in force; the certificate in it ends to be valid at `expiry`.
-    pub fn web_config_exchanged(&self, expiry: Option<DateTime<Utc>>, warnings: &[impl Display]) {
+    pub fn web_config_reloaded(&self, expiry: Option<DateTime<Utc>>, warnings: &[impl Display]) {
         self.stats.web_config_in_force(expiry);
         info!("the web configuration has changed; the new one is in force");
         for warning in warnings {
@@ -430,9 +430,9 @@ impl Events {
         self.repeats.forget(target);
     }
 
-    fn again(&self, target: &TargetKey, event: Event, detail: [&'static str; 2]) -> u64 {
+    fn record_repeat(&self, target: &TargetKey, event: Event, detail: [&'static str; 2]) -> u64 {
         self.stats.event(event);
-        self.repeats.failed(key(target, event, detail))
+        self.repeats.record_failure(key(target, event, detail))
     }
 }
 

@@ -21,18 +21,18 @@ pub(super) struct Key {
 
 /// How many lines an event may have in a stretch of time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Allowance {
+pub(super) struct LogRate {
     pub(super) lines: u32,
     pub(super) per: Duration,
 }
 
 /// What became of a streak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ended {
+pub(super) struct StreakEnded {
     /// Failures in it, at least 1.
     pub(super) failures: u64,
     /// From the first failure to the end.
-    pub(super) lasted: Duration,
+    pub(super) duration: Duration,
 }
 
 #[derive(Debug)]
@@ -43,25 +43,25 @@ struct Streak {
 }
 
 #[derive(Debug)]
-struct Spent {
+struct Quota {
     since: Instant,
     lines: u32,
-    unsaid: u64,
+    suppressed: u64,
 }
 
 /// The memory of all targets. Its size is bounded by targets times events times details.
 #[derive(Debug, Default)]
-pub(super) struct Repeats(Mutex<Memory>);
+pub(super) struct LogThrottle(Mutex<Memory>);
 
 #[derive(Debug, Default)]
 struct Memory {
     streaks: HashMap<Key, Streak>,
-    spent: HashMap<Key, Spent>,
+    spent: HashMap<Key, Quota>,
 }
 
-impl Repeats {
+impl LogThrottle {
     /// Adds a failure to its streak; the number of failures in it, 1 for the first.
-    pub(super) fn failed(&self, key: Key) -> u64 {
+    pub(super) fn record_failure(&self, key: Key) -> u64 {
         let now = Instant::now();
         let mut memory = self.lock();
         let streak = memory.streaks.entry(key).or_insert(Streak { failures: 0, first: now, last: now });
@@ -72,7 +72,12 @@ impl Repeats {
 
     /// Ends the streaks of `event` and `target`, whatever their detail, if the last failure is at least `quiet` ago;
     /// none if there were none.
-    pub(super) fn ended(&self, target: Option<&TargetKey>, event: Event, quiet: Duration) -> Option<Ended> {
+    pub(super) fn ended(
+        &self,
+        target: Option<&TargetKey>,
+        event: Event,
+        quiet: Duration,
+    ) -> Option<StreakEnded> {
         let now = Instant::now();
         let mut memory = self.lock();
         if memory.streaks.is_empty() {
@@ -84,29 +89,29 @@ impl Repeats {
         let ended: Vec<_> = memory.streaks.extract_if(over).map(|(_, streak)| streak).collect();
         let first = ended.iter().map(|streak| streak.first).min()?;
         let failures = ended.iter().map(|streak| streak.failures).sum();
-        Some(Ended { failures, lasted: now.duration_since(first) })
+        Some(StreakEnded { failures, duration: now.duration_since(first) })
     }
 
     /// Ends the one streak of `key`.
-    pub(super) fn ended_one(&self, key: &Key) -> Option<Ended> {
+    pub(super) fn end_streak(&self, key: &Key) -> Option<StreakEnded> {
         let streak = self.lock().streaks.remove(key)?;
-        Some(Ended { failures: streak.failures, lasted: Instant::now().duration_since(streak.first) })
+        Some(StreakEnded { failures: streak.failures, duration: Instant::now().duration_since(streak.first) })
     }
 
     /// Whether a line may be said: then how many went unsaid since the last one that was.
-    pub(super) fn may_say(&self, key: Key, allowance: Allowance) -> Option<u64> {
+    pub(super) fn try_log(&self, key: Key, allowance: LogRate) -> Option<u64> {
         let now = Instant::now();
         let mut memory = self.lock();
-        let spent = memory.spent.entry(key).or_insert(Spent { since: now, lines: 0, unsaid: 0 });
+        let spent = memory.spent.entry(key).or_insert(Quota { since: now, lines: 0, suppressed: 0 });
         if now.duration_since(spent.since) >= allowance.per {
             spent.since = now;
             spent.lines = 0;
         }
         if spent.lines < allowance.lines {
             spent.lines += 1;
-            Some(std::mem::take(&mut spent.unsaid))
+            Some(std::mem::take(&mut spent.suppressed))
         } else {
-            spent.unsaid += 1;
+            spent.suppressed += 1;
             None
         }
     }
@@ -137,30 +142,30 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_streak_counts_until_it_ends() {
-        let repeats = Repeats::default();
+        let repeats = LogThrottle::default();
         let failure = key("a", "timeout");
-        assert_eq!(repeats.failed(failure.clone()), 1);
+        assert_eq!(repeats.record_failure(failure.clone()), 1);
         tokio::time::advance(Duration::from_secs(30)).await;
-        assert_eq!(repeats.failed(failure.clone()), 2);
-        assert_eq!(repeats.failed(key("a", "connect")), 1, "another detail is another streak");
-        assert_eq!(repeats.failed(key("b", "timeout")), 1, "so is another target");
+        assert_eq!(repeats.record_failure(failure.clone()), 2);
+        assert_eq!(repeats.record_failure(key("a", "connect")), 1, "another detail is another streak");
+        assert_eq!(repeats.record_failure(key("b", "timeout")), 1, "so is another target");
         tokio::time::advance(Duration::from_secs(10)).await;
 
         let target = failure.target.as_ref();
         let event = Event::PollFailed;
         assert_eq!(repeats.ended(target, event, Duration::from_secs(11)), None, "not quiet for long enough");
-        let ended = Ended { failures: 3, lasted: Duration::from_secs(40) };
+        let ended = StreakEnded { failures: 3, duration: Duration::from_secs(40) };
         assert_eq!(repeats.ended(target, event, Duration::from_secs(10)), Some(ended));
         assert_eq!(repeats.ended(target, event, Duration::ZERO), None, "it ends once");
-        assert_eq!(repeats.failed(failure), 1, "and begins anew");
-        assert_eq!(repeats.failed(key("b", "timeout")), 2, "the other target's goes on");
+        assert_eq!(repeats.record_failure(failure), 1, "and begins anew");
+        assert_eq!(repeats.record_failure(key("b", "timeout")), 2, "the other target's goes on");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_allowance_renews_and_tells_what_went_unsaid() {
-        let repeats = Repeats::default();
-        let allowance = Allowance { lines: 2, per: Duration::from_secs(600) };
-        let ask = || repeats.may_say(key("a", "no_id"), allowance);
+        let repeats = LogThrottle::default();
+        let allowance = LogRate { lines: 2, per: Duration::from_secs(600) };
+        let ask = || repeats.try_log(key("a", "no_id"), allowance);
         assert_eq!([ask(), ask(), ask(), ask()], [Some(0), Some(0), None, None]);
         tokio::time::advance(Duration::from_secs(600)).await;
         assert_eq!([ask(), ask(), ask()], [Some(2), Some(0), None]);
@@ -168,11 +173,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_forgotten_target_begins_anew() {
-        let repeats = Repeats::default();
+        let repeats = LogThrottle::default();
         let failure = key("a", "timeout");
-        assert_eq!(repeats.failed(failure.clone()), 1);
-        assert_eq!(repeats.failed(failure.clone()), 2);
+        assert_eq!(repeats.record_failure(failure.clone()), 1);
+        assert_eq!(repeats.record_failure(failure.clone()), 2);
         repeats.forget(failure.target.as_ref().unwrap());
-        assert_eq!(repeats.failed(failure), 1);
+        assert_eq!(repeats.record_failure(failure), 1);
     }
 }

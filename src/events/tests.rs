@@ -7,14 +7,14 @@ use tokio::time::advance;
 
 use super::*;
 use crate::exposition::{Labels, Value};
-use crate::logging::{Captured, Filter, Format, subscriber};
-use crate::moment::Moment;
+use crate::logging::{Captured, Format, LevelFilterSpec, subscriber};
+use crate::moment::Timestamp;
 use crate::selfstats::BuildInfo;
 use crate::target::{ClientEnv, Region};
 
 struct Story {
     events: Events,
-    stats: SelfStats,
+    stats: ExporterMetrics,
     log: Captured,
     _guard: tracing::subscriber::DefaultGuard,
 }
@@ -22,9 +22,9 @@ struct Story {
 impl Story {
     fn new() -> Self {
         let log = Captured::default();
-        let filter = Filter::parse("debug").unwrap();
+        let filter = LevelFilterSpec::parse("debug").unwrap();
         let guard = tracing::subscriber::set_default(subscriber(Format::Json, &filter, false, log.clone()));
-        let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from_millis(0));
+        let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from_millis(0));
         Self { events: Events::new(stats.clone()), stats, log, _guard: guard }
     }
 
@@ -129,7 +129,7 @@ async fn single_requests_that_fail_between_good_polls_do_not_fill_the_log() {
     assert_eq!(lines.iter().filter(|line| text(line, "level") != "DEBUG").count(), 1);
     assert_eq!((&lines[0]["status"], text(&lines[0], "correlation_id")), (&Json::from(502), "c-1"));
 
-    advance(QUIET).await;
+    advance(CLEAR_AFTER).await;
     story.events.poll_recovered(&target);
     assert_eq!(story.said(), ["INFO this has not happened for a while"]);
 }
@@ -229,7 +229,7 @@ async fn the_other_events_say_and_count_too() {
     story.events.walk_abandoned(&target, &"the cursor repeats");
     story.events.live_list_capped(&target);
     story.events.clock_skew(&target, -12.5);
-    story.events.clocks_agree(&target);
+    story.events.clock_skew_resolved(&target);
     story.events.accept_failed(&std::io::Error::other("too many open files"));
     story.events.connection_displaced(512);
     story.events.connection_refused(512);

@@ -15,30 +15,30 @@ use bytes::Bytes;
 
 use super::encoder::{Encoder, Format};
 use super::family::Family;
-use super::gzip::{self, Deflater};
-use super::page::{Coding, Page};
-use super::sheet::Sheet;
+use super::gzip::{self, SegmentCompressor};
+use super::page::{ContentEncoding, EncodedBody};
+use super::sheet::RenderedExposition;
 use super::zstd;
-use crate::moment::Moment;
-use crate::recorder::Generation;
+use crate::moment::Timestamp;
+use crate::recorder::Snapshot;
 
 /// How old the exporter's own metrics may be.
-const LIVE_FOR: Duration = Duration::from_secs(1);
+const SELF_METRICS_TTL: Duration = Duration::from_secs(1);
 /// The lines of a format that nobody has asked for in so long are given up.
-const KEEP: Duration = Duration::from_secs(600);
+const EVICT_AFTER: Duration = Duration::from_secs(600);
 /// Below this many bytes, a page is one piece: that is cheaper to send, and cheap to copy.
-const ONE_PIECE: usize = 256 << 10;
+const COALESCE_BELOW: usize = 256 << 10;
 
 /// All pages.
 #[derive(Debug)]
-pub struct Board {
-    shown: Shown,
-    slots: [Slot; Format::ALL.len()],
+pub struct ExpositionCache {
+    shown: FormatOptions,
+    slots: [FormatCache; Format::ALL.len()],
 }
 
 /// What the configuration decides about the formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shown {
+pub struct FormatOptions {
     /// `metrics.native_histograms`
     pub native_histograms: bool,
     /// `metrics.openmetrics_created`
@@ -47,49 +47,55 @@ pub struct Shown {
 
 /// The pages of one format.
 #[derive(Debug, Default)]
-struct Slot {
-    ready: [ArcSwapOption<Ready>; Coding::ALL.len()],
-    workshop: Mutex<Option<Workshop>>,
+struct FormatCache {
+    ready: [ArcSwapOption<CachedPage>; ContentEncoding::ALL.len()],
+    workshop: Mutex<Option<Renderer>>,
 }
 
 /// A page that can be handed out.
 #[derive(Debug)]
-struct Ready {
+struct CachedPage {
     generation: u64,
-    made: Moment,
-    page: Page,
+    made: Timestamp,
+    page: EncodedBody,
 }
 
 /// Where the pages of one format are made.
 #[derive(Debug)]
-struct Workshop {
-    sheet: Sheet,
-    deflater: Deflater,
-    fronts: [Option<Front>; Coding::ALL.len()],
-    asked: Moment,
+struct Renderer {
+    sheet: RenderedExposition,
+    deflater: SegmentCompressor,
+    prefixes: [Option<CachedPrefix>; ContentEncoding::ALL.len()],
+    asked: Timestamp,
 }
 
 /// The part of a page that shows the generation.
 #[derive(Debug)]
-struct Front {
+struct CachedPrefix {
     version: u64,
     parts: Arc<[Bytes]>,
     /// What gzip needs to end it.
-    gzip: Option<gzip::Front>,
+    gzip: Option<gzip::GzipPrefix>,
 }
 
-impl Board {
+impl ExpositionCache {
     /// Without any page yet.
-    pub fn new(shown: Shown) -> Self {
+    pub fn new(shown: FormatOptions) -> Self {
         Self { shown, slots: Default::default() }
     }
 
     /// A page that shows `generation` or a later one, if it is ready to be handed out `now`.
-    pub fn ready(&self, format: Format, coding: Coding, generation: u64, now: Moment) -> Option<Page> {
+    pub fn ready(
+        &self,
+        format: Format,
+        coding: ContentEncoding,
+        generation: u64,
+        now: Timestamp,
+    ) -> Option<EncodedBody> {
         let ready = self.slot(format).ready(coding).load();
         let ready = ready.as_ref()?;
         // One from the future was made before the clock was stepped back.
-        let is_live = ready.made <= now && now.since(ready.made) < LIVE_FOR;
+        let is_live = ready.made <= now && now.saturating_duration_since(ready.made) < SELF_METRICS_TTL;
         (ready.generation >= generation && is_live).then(|| ready.page.clone())
     }
 
@@ -98,39 +104,42 @@ impl Board {
     ///
     /// # Errors
     /// When a compression library refuses.
-    pub fn make(
+    pub fn render(
         &self,
         format: Format,
-        coding: Coding,
-        generation: &Generation,
-        now: Moment,
+        coding: ContentEncoding,
+        generation: &Snapshot,
+        now: Timestamp,
         live: impl FnOnce() -> Vec<Family>,
-    ) -> io::Result<Page> {
-        self.give_up_unused(format, now);
+    ) -> io::Result<EncodedBody> {
+        self.evict_unused(format, now);
         let slot = self.slot(format);
         let mut workshop = slot.workshop();
-        let workshop = workshop.get_or_insert_with(|| Workshop::new(format, self.shown, now));
+        let workshop = workshop.get_or_insert_with(|| Renderer::new(format, self.shown, now));
         workshop.asked = now;
-        workshop.sheet.show(generation);
-        for coding in workshop.drop_outdated() {
+        workshop.sheet.update(generation);
+        for coding in workshop.invalidate() {
             slot.ready(coding).store(None);
         }
         let page = workshop.page(coding, &live())?;
-        let ready = Ready { generation: generation.number, made: now, page: page.clone() };
+        let ready = CachedPage { generation: generation.number, made: now, page: page.clone() };
         slot.ready(coding).store(Some(Arc::new(ready)));
         Ok(page)
     }
 
-    fn slot(&self, format: Format) -> &Slot {
+    fn slot(&self, format: Format) -> &FormatCache {
         &self.slots[format as usize]
     }
 
-    fn give_up_unused(&self, but: Format, now: Moment) {
+    fn evict_unused(&self, but: Format, now: Timestamp) {
         for format in Format::ALL.into_iter().filter(|format| *format != but) {
             let slot = self.slot(format);
             // Who holds it is using it.
             let Ok(mut workshop) = slot.workshop.try_lock() else { continue };
-            if workshop.as_ref().is_some_and(|workshop| now.since(workshop.asked) > KEEP) {
+            if workshop
+                .as_ref()
+                .is_some_and(|workshop| now.saturating_duration_since(workshop.asked) > EVICT_AFTER)
+            {
                 *workshop = None;
                 slot.ready.iter().for_each(|ready| ready.store(None));
             }
@@ -138,12 +147,12 @@ impl Board {
     }
 }
 
-impl Slot {
-    fn ready(&self, coding: Coding) -> &ArcSwapOption<Ready> {
+impl FormatCache {
+    fn ready(&self, coding: ContentEncoding) -> &ArcSwapOption<CachedPage> {
         &self.ready[coding as usize]
     }
 
-    fn workshop(&self) -> MutexGuard<'_, Option<Workshop>> {
+    fn workshop(&self) -> MutexGuard<'_, Option<Renderer>> {
         match self.workshop.lock() {
             Ok(workshop) => workshop,
             // Whatever was left half made there is made anew.
@@ -157,71 +166,75 @@ impl Slot {
     }
 }
 
-impl Workshop {
-    fn new(format: Format, shown: Shown, now: Moment) -> Self {
+impl Renderer {
+    fn new(format: Format, shown: FormatOptions, now: Timestamp) -> Self {
         let encoder = Encoder::new(format, shown.openmetrics_created);
         Self {
-            sheet: Sheet::new(encoder, shown.native_histograms),
-            deflater: Deflater::default(),
-            fronts: Default::default(),
+            sheet: RenderedExposition::new(encoder, shown.native_histograms),
+            deflater: SegmentCompressor::default(),
+            prefixes: Default::default(),
             asked: now,
         }
     }
 
     /// Gives up what shows lines that are no longer true, and tells in which codings: it would keep those lines in memory for as
     /// long as nobody asks for that coding again.
-    fn drop_outdated(&mut self) -> Vec<Coding> {
+    fn invalidate(&mut self) -> Vec<ContentEncoding> {
         let version = self.sheet.version();
         let mut dropped = Vec::new();
-        for coding in Coding::ALL {
-            if self.fronts[coding as usize].take_if(|front| front.version != version).is_some() {
+        for coding in ContentEncoding::ALL {
+            if self.prefixes[coding as usize].take_if(|front| front.version != version).is_some() {
                 dropped.push(coding);
             }
         }
         dropped
     }
 
-    fn page(&mut self, coding: Coding, live: &[Family]) -> io::Result<Page> {
+    fn page(&mut self, coding: ContentEncoding, live: &[Family]) -> io::Result<EncodedBody> {
         let mut tail = Vec::new();
         let encoder = self.sheet.encoder();
         encoder.families(live, &mut tail);
         encoder.end(&mut tail);
 
-        let place = &mut self.fronts[coding as usize];
+        let place = &mut self.prefixes[coding as usize];
         let front = match place {
             Some(front) => front,
-            None => place.insert(Front::new(coding, &mut self.sheet, &mut self.deflater)?),
+            None => place.insert(CachedPrefix::new(coding, &mut self.sheet, &mut self.deflater)?),
         };
         let tail = match (coding, &front.gzip) {
-            (Coding::Gzip, Some(gzip)) => gzip.end(&self.deflater.pack(&tail)),
-            (Coding::Zstd, _) => zstd::end(&tail),
-            (Coding::Gzip | Coding::Identity, _) => Bytes::from(tail),
+            (ContentEncoding::Gzip, Some(gzip)) => gzip.end(&self.deflater.compress(&tail)),
+            (ContentEncoding::Zstd, _) => zstd::end(&tail),
+            (ContentEncoding::Gzip | ContentEncoding::Identity, _) => Bytes::from(tail),
         };
-        Ok(Page::new(front.parts.clone(), tail))
+        Ok(EncodedBody::new(front.parts.clone(), tail))
     }
 }
 
-impl Front {
-    fn new(coding: Coding, sheet: &mut Sheet, deflater: &mut Deflater) -> io::Result<Self> {
+impl CachedPrefix {
+    fn new(
+        coding: ContentEncoding,
+        sheet: &mut RenderedExposition,
+        deflater: &mut SegmentCompressor,
+    ) -> io::Result<Self> {
         let version = sheet.version();
         let mut gzip = None;
         let parts: Arc<[Bytes]> = match coding {
-            Coding::Identity => pieces(sheet),
-            Coding::Gzip => {
-                let front = gzip::Front::new(sheet.packed(deflater));
+            ContentEncoding::Identity => pieces(sheet),
+            ContentEncoding::Gzip => {
+                let front = gzip::GzipPrefix::new(sheet.packed(deflater));
                 let bytes = front.bytes.clone();
                 gzip = Some(front);
                 Arc::from([bytes])
             }
-            Coding::Zstd => Arc::from([zstd::Front::new(sheet.parts())?.0]),
+            ContentEncoding::Zstd => Arc::from([zstd::ZstdPrefix::new(sheet.parts())?.0]),
         };
         Ok(Self { version, parts, gzip })
     }
 }
 
-fn pieces(sheet: &Sheet) -> Arc<[Bytes]> {
+fn pieces(sheet: &RenderedExposition) -> Arc<[Bytes]> {
     let bytes = sheet.parts().map(Bytes::len).sum();
-    if bytes > ONE_PIECE {
+    if bytes > COALESCE_BELOW {
         return sheet.parts().cloned().collect();
     }
     let mut out = Vec::with_capacity(bytes);

@@ -2,7 +2,7 @@
 //!
 //! Owns: which formats there are. Never: how one of them spells anything.
 
-use super::family::{Family, Head, Sample};
+use super::family::{Family, FamilyMeta, Sample};
 use super::{openmetrics, openmetrics2, protobuf, text};
 
 /// A way to write families. Versions that do not differ in a byte of what we write are one format.
@@ -41,14 +41,16 @@ impl Encoder {
     pub fn shared<'a>(&self, labels: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
         let mut out = Vec::new();
         match self.format {
-            Format::Text | Format::OpenMetrics | Format::OpenMetrics2 => super::line::pairs(labels, &mut out),
+            Format::Text | Format::OpenMetrics | Format::OpenMetrics2 => {
+                super::line::write_labels(labels, &mut out)
+            }
             Format::Protobuf => protobuf::labels(labels, &mut out),
         }
         out
     }
 
     /// Writes what stands before the samples of a family, which take `samples` bytes.
-    pub fn head(&self, head: &Head, samples: usize, out: &mut Vec<u8>) {
+    pub fn head(&self, head: &FamilyMeta, samples: usize, out: &mut Vec<u8>) {
         match self.format {
             Format::Text => text::head(head, out),
             Format::OpenMetrics => openmetrics::head(head, out),
@@ -58,7 +60,7 @@ impl Encoder {
     }
 
     /// Writes a sample of the family of `head`; `shared` is what [`Self::shared`] made of the labels before its own.
-    pub fn sample(&mut self, head: &Head, shared: &[u8], sample: &Sample<'_>, out: &mut Vec<u8>) {
+    pub fn sample(&mut self, head: &FamilyMeta, shared: &[u8], sample: &Sample<'_>, out: &mut Vec<u8>) {
         match self.format {
             Format::Text => text::sample(head, shared, sample, out),
             Format::OpenMetrics => openmetrics::sample(head, self.created, shared, sample, out),
@@ -83,7 +85,7 @@ impl Encoder {
     /// Writes what stands at the end of an exposition.
     pub fn end(&self, out: &mut Vec<u8>) {
         match self.format {
-            Format::OpenMetrics | Format::OpenMetrics2 => super::line::put(out, openmetrics::END),
+            Format::OpenMetrics | Format::OpenMetrics2 => super::line::push_str(out, openmetrics::END),
             Format::Text | Format::Protobuf => {}
         }
     }

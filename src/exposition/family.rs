@@ -2,22 +2,22 @@
 //!
 //! Owns: the shape of families, series and values. Never: how a value came to be, locks, or a format's spelling.
 //!
-//! Encoders take a [`Head`] and, one by one, [`Sample`]s, which borrow from wherever the numbers live: the committed series of
+//! Encoders take a [`FamilyMeta`] and, one by one, [`Sample`]s, which borrow from wherever the numbers live: the committed series of
 //! a target, or a [`Family`] that was lifted from another registry.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::ladder::Ladder;
-use crate::aggregate::{Exemplar, Native};
-use crate::moment::Moment;
+use super::ladder::BucketBounds;
+use crate::aggregate::{Exemplar, NativeHistogram};
+use crate::moment::Timestamp;
 
 /// A name or another text that is usually known when the program is built.
 pub type Text = Cow<'static, str>;
 
 /// What stands before the samples of a family.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+pub struct FamilyMeta {
     /// The full name as it stands in the text format; counters end in `_total`.
     pub name: Text,
     /// One sentence for people.
@@ -58,28 +58,28 @@ pub struct Sample<'a> {
     /// Their values, any text.
     pub values: &'a [Arc<str>],
     /// The value.
-    pub reading: Reading<'a>,
+    pub reading: SampleValue<'a>,
     /// Since when a counter or histogram counts, where that is known; absent for gauges.
-    pub start: Option<Moment>,
+    pub start: Option<Timestamp>,
 }
 
 /// The value of a [`Sample`].
 #[derive(Debug, Clone, Copy)]
-pub enum Reading<'a> {
+pub enum SampleValue<'a> {
     /// A total, finite and not negative, and one example of what it counts. Whole up to 2^53, which is what Prometheus
     /// keeps.
     Counter(f64, Option<&'a Exemplar>),
     /// Any number; `NaN` never stands for "missing": leave the sample out instead.
     Gauge(f64),
     /// A distribution.
-    Histogram(Distribution<'a>),
+    Histogram(HistogramRef<'a>),
 }
 
 /// Observations in buckets, borrowed.
 #[derive(Debug, Clone, Copy)]
-pub struct Distribution<'a> {
+pub struct HistogramRef<'a> {
     /// The bounds of the classic buckets.
-    pub ladder: &'a Ladder,
+    pub ladder: &'a BucketBounds,
     /// Observations of each bucket alone, not of those below it: one per bound, and last those beyond all bounds.
     pub counts: &'a [u64],
     /// The sum of all observations.
@@ -87,14 +87,14 @@ pub struct Distribution<'a> {
     /// Examples of observations for the formats that can carry them: none, or one entry per bucket.
     pub exemplars: &'a [Option<Exemplar>],
     /// The same observations in exponential buckets, for the formats that know them.
-    pub native: Option<&'a Native>,
+    pub native: Option<&'a NativeHistogram>,
 }
 
 /// A whole family that owns its series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Family {
     /// What stands before them.
-    pub head: Head,
+    pub head: FamilyMeta,
     /// One per label set, each with a value of the head's kind.
     pub series: Vec<Series>,
 }
@@ -107,7 +107,7 @@ pub struct Series {
     /// Its value now.
     pub value: Value,
     /// As in [`Sample`].
-    pub start: Option<Moment>,
+    pub start: Option<Timestamp>,
 }
 
 /// The value of a [`Series`].
@@ -125,8 +125,8 @@ pub enum Value {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
     /// The bounds of the buckets.
-    pub ladder: Arc<Ladder>,
-    /// As in [`Distribution`].
+    pub ladder: Arc<BucketBounds>,
+    /// As in [`HistogramRef`].
     pub counts: Vec<u64>,
     /// The sum of all observations.
     pub sum: f64,
@@ -157,7 +157,7 @@ impl Labels {
     }
 }
 
-impl Head {
+impl FamilyMeta {
     /// The unit is taken from the name.
     pub fn new(name: impl Into<Text>, help: impl Into<Text>, kind: Kind) -> Self {
         let name = name.into();
@@ -169,7 +169,7 @@ impl Head {
 impl Family {
     /// A family without series.
     pub fn new(name: impl Into<Text>, help: impl Into<Text>, kind: Kind) -> Self {
-        Self { head: Head::new(name, help, kind), series: Vec::new() }
+        Self { head: FamilyMeta::new(name, help, kind), series: Vec::new() }
     }
 }
 
@@ -182,9 +182,9 @@ impl Series {
     /// The series as an encoder takes it.
     pub fn sample(&self) -> Sample<'_> {
         let reading = match &self.value {
-            Value::Counter(total) => Reading::Counter(*total, None),
-            Value::Gauge(value) => Reading::Gauge(*value),
-            Value::Histogram(histogram) => Reading::Histogram(Distribution {
+            Value::Counter(total) => SampleValue::Counter(*total, None),
+            Value::Gauge(value) => SampleValue::Gauge(*value),
+            Value::Histogram(histogram) => SampleValue::Histogram(HistogramRef {
                 ladder: &histogram.ladder,
                 counts: &histogram.counts,
                 sum: histogram.sum,
@@ -223,7 +223,7 @@ impl Value {
 impl Histogram {
     /// `counts` has one entry more than `bounds`.
     pub fn new(bounds: impl IntoIterator<Item = f64>, counts: impl Into<Vec<u64>>, sum: f64) -> Self {
-        Self { ladder: Arc::new(Ladder::new(bounds)), counts: counts.into(), sum }
+        Self { ladder: Arc::new(BucketBounds::new(bounds)), counts: counts.into(), sum }
     }
 }
 

@@ -29,18 +29,18 @@ struct Checksum(Crc);
 
 /// Makes segments.
 #[derive(Debug)]
-pub(super) struct Deflater(Compress);
+pub(super) struct SegmentCompressor(Compress);
 
-impl Default for Deflater {
+impl Default for SegmentCompressor {
     /// Level 1: expositions repeat themselves so much that higher levels cost far more than they save.
     fn default() -> Self {
         Self(Compress::new(Compression::fast(), false))
     }
 }
 
-impl Deflater {
+impl SegmentCompressor {
     /// Compresses `bytes`.
-    pub(super) fn pack(&mut self, bytes: &[u8]) -> Segment {
+    pub(super) fn compress(&mut self, bytes: &[u8]) -> Segment {
         let mut checksum = Crc::new();
         checksum.update(bytes);
         self.0.reset();
@@ -64,27 +64,27 @@ impl Deflater {
 }
 
 impl Checksum {
-    fn followed_by(&mut self, next: &Self) {
+    fn combine(&mut self, next: &Self) {
         self.0.combine(&next.0);
     }
 }
 
 /// The beginning of a gzip member: its header and some segments, in one piece.
 #[derive(Debug)]
-pub(super) struct Front {
+pub(super) struct GzipPrefix {
     /// What is to be sent.
     pub(super) bytes: Bytes,
     checksum: Checksum,
 }
 
-impl Front {
+impl GzipPrefix {
     /// From segments in order.
     pub(super) fn new<'a>(segments: impl Iterator<Item = &'a Segment>) -> Self {
         let mut bytes = HEADER.to_vec();
         let mut checksum = Checksum::default();
         for segment in segments {
             bytes.extend_from_slice(&segment.deflated);
-            checksum.followed_by(&segment.checksum);
+            checksum.combine(&segment.checksum);
         }
         Self { bytes: bytes.into(), checksum }
     }
@@ -92,8 +92,8 @@ impl Front {
     /// What follows it if `last` is the last segment.
     pub(super) fn end(&self, last: &Segment) -> Bytes {
         let mut checksum = Checksum::default();
-        checksum.followed_by(&self.checksum);
-        checksum.followed_by(&last.checksum);
+        checksum.combine(&self.checksum);
+        checksum.combine(&last.checksum);
         let mut out = Vec::with_capacity(last.deflated.len() + 10);
         out.extend_from_slice(&last.deflated);
         out.extend_from_slice(&LAST_BLOCK);
@@ -114,10 +114,10 @@ mod tests {
 
     /// One member: a reader that stops after the first must have everything.
     fn read_back(parts: &[&[u8]], last: &[u8]) -> Vec<u8> {
-        let mut deflater = Deflater::default();
-        let segments: Vec<Segment> = parts.iter().map(|part| deflater.pack(part)).collect();
-        let front = Front::new(segments.iter());
-        let whole = [&front.bytes[..], &front.end(&deflater.pack(last))[..]].concat();
+        let mut deflater = SegmentCompressor::default();
+        let segments: Vec<Segment> = parts.iter().map(|part| deflater.compress(part)).collect();
+        let front = GzipPrefix::new(segments.iter());
+        let whole = [&front.bytes[..], &front.end(&deflater.compress(last))[..]].concat();
         let mut out = Vec::new();
         let mut decoder = GzDecoder::new(&whole[..]);
         decoder.read_to_end(&mut out).unwrap();

@@ -6,12 +6,12 @@ use super::number;
 
 /// Upper bounds, inclusive and ascending; the bucket beyond the last, `+Inf`, is implied.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ladder {
+pub struct BucketBounds {
     bounds: Vec<f64>,
     spelled: Vec<Box<str>>,
 }
 
-impl Ladder {
+impl BucketBounds {
     /// From finite, ascending bounds.
     pub fn new(bounds: impl IntoIterator<Item = f64>) -> Self {
         let bounds: Vec<f64> = bounds.into_iter().collect();
@@ -25,7 +25,7 @@ impl Ladder {
     }
 
     /// The value of `le` for each bucket; the last is `+Inf`.
-    pub fn spelled(&self) -> impl Iterator<Item = &str> {
+    pub fn le_labels(&self) -> impl Iterator<Item = &str> {
         self.spelled.iter().map(AsRef::as_ref)
     }
 
@@ -51,8 +51,8 @@ mod tests {
 
     #[test]
     fn buckets_add_up_from_below() {
-        let ladder = Ladder::new([0.5, 2.0]);
-        assert_eq!(ladder.spelled().collect::<Vec<_>>(), ["0.5", "2.0", "+Inf"]);
+        let ladder = BucketBounds::new([0.5, 2.0]);
+        assert_eq!(ladder.le_labels().collect::<Vec<_>>(), ["0.5", "2.0", "+Inf"]);
         let cumulative: Vec<_> = ladder.cumulative(&[3, 0, 2]).collect();
         assert_eq!(cumulative, [(0.5, 3), (2.0, 3), (f64::INFINITY, 5)]);
     }

@@ -5,15 +5,15 @@
 use prometheus::proto::{self, MetricType};
 
 use super::family::{Family, Histogram, Kind, Labels, Series, Value};
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 
 /// All of `families` that our model can say, in their order; summaries and untyped families are left out, because
 /// nothing here registers any. That crate does not know since when a counter counts: `start` is said of all of them.
-pub fn families(families: &[proto::MetricFamily], start: Option<Moment>) -> Vec<Family> {
+pub fn families(families: &[proto::MetricFamily], start: Option<Timestamp>) -> Vec<Family> {
     families.iter().filter_map(|one| family(one, start)).collect()
 }
 
-fn family(family: &proto::MetricFamily, start: Option<Moment>) -> Option<Family> {
+fn family(family: &proto::MetricFamily, start: Option<Timestamp>) -> Option<Family> {
     let kind = match family.get_field_type() {
         MetricType::COUNTER => Kind::Counter,
         MetricType::GAUGE => Kind::Gauge,
@@ -25,7 +25,7 @@ fn family(family: &proto::MetricFamily, start: Option<Moment>) -> Option<Family>
     Some(lifted)
 }
 
-fn series(kind: Kind, metric: &proto::Metric, start: Option<Moment>) -> Series {
+fn series(kind: Kind, metric: &proto::Metric, start: Option<Timestamp>) -> Series {
     let labels = metric.get_label().iter().map(|pair| (pair.name().to_owned(), pair.value()));
     let value = match kind {
         Kind::Counter => Value::Counter(metric.get_counter().get_value()),
@@ -66,7 +66,7 @@ mod tests {
         let requests =
             IntCounterVec::new(Opts::new("requests_total", "Requests."), &["code", "endpoint"]).unwrap();
         requests.with_label_values(&["200", "conversations"]).inc_by(5);
-        let start = Some(Moment::from_millis(1_790_000_000_000));
+        let start = Some(Timestamp::from_millis(1_790_000_000_000));
         let lifted = families(&requests.collect(), start);
 
         assert_eq!((lifted[0].head.name.as_ref(), lifted[0].head.kind), ("requests_total", Kind::Counter));

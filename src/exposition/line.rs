@@ -5,21 +5,21 @@
 use super::family::Sample;
 use super::number;
 use crate::aggregate::{EXEMPLAR_LABEL, Exemplar};
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 
-pub(super) fn put(out: &mut Vec<u8>, text: &str) {
+pub(super) fn push_str(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
 /// Writes `name="value",...` without braces.
-pub(super) fn pairs<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>, out: &mut Vec<u8>) {
+pub(super) fn write_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>, out: &mut Vec<u8>) {
     for (index, (name, value)) in labels.enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        put(out, name);
-        put(out, "=\"");
-        quoted(out, value);
+        push_str(out, name);
+        push_str(out, "=\"");
+        write_escaped(out, value);
         out.push(b'"');
     }
 }
@@ -31,14 +31,20 @@ pub(super) fn labels(shared: &[u8], sample: &Sample<'_>, out: &mut Vec<u8>) -> b
     if !shared.is_empty() && !sample.names.is_empty() {
         out.push(b',');
     }
-    pairs(sample.labels(), out);
+    write_labels(sample.labels(), out);
     !shared.is_empty() || !sample.names.is_empty()
 }
 
 /// Writes the name of a sample and its labels in braces, up to the space before the value.
-pub(super) fn front(name: &str, suffix: &str, shared: &[u8], sample: &Sample<'_>, out: &mut Vec<u8>) {
-    put(out, name);
-    put(out, suffix);
+pub(super) fn write_name_and_labels(
+    name: &str,
+    suffix: &str,
+    shared: &[u8],
+    sample: &Sample<'_>,
+    out: &mut Vec<u8>,
+) {
+    push_str(out, name);
+    push_str(out, suffix);
     let brace = out.len();
     out.push(b'{');
     if labels(shared, sample, out) {
@@ -59,20 +65,20 @@ pub(super) fn buckets<'a, T>(
     out: &mut Vec<u8>,
 ) {
     let start = out.len();
-    put(out, name);
-    put(out, "_bucket{");
+    push_str(out, name);
+    push_str(out, "_bucket{");
     if labels(shared, sample, out) {
         out.push(b',');
     }
-    put(out, "le=\"");
+    push_str(out, "le=\"");
     let front = start..out.len();
     for (index, (bound, count, extra)) in buckets.enumerate() {
         // Labels are escaped once; every further line copies the front of the first.
         if index > 0 {
             out.extend_from_within(front.clone());
         }
-        put(out, bound);
-        put(out, "\"} ");
+        push_str(out, bound);
+        push_str(out, "\"} ");
         number::count(out, count);
         after(out, extra);
         out.push(b'\n');
@@ -85,7 +91,7 @@ pub(super) fn help(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Writes a label value or a quoted help text: the double quote is escaped too.
-pub(super) fn quoted(out: &mut Vec<u8>, text: &str) {
+pub(super) fn write_escaped(out: &mut Vec<u8>, text: &str) {
     escape(out, text, |byte| matches!(byte, b'\\' | b'\n' | b'"'));
 }
 
@@ -102,7 +108,7 @@ fn escape(out: &mut Vec<u8>, text: &str, special: fn(u8) -> bool) {
 }
 
 /// Writes a moment as seconds with three decimals.
-pub(super) fn seconds(out: &mut Vec<u8>, at: Moment) {
+pub(super) fn seconds(out: &mut Vec<u8>, at: Timestamp) {
     let millis = at.millis();
     if millis < 0 {
         out.push(b'-');
@@ -117,11 +123,11 @@ pub(super) fn seconds(out: &mut Vec<u8>, at: Moment) {
 
 /// Writes ` # {conversation_id="..."} value time`. Ids are plain, see [`crate::aggregate::ExemplarId`].
 pub(super) fn exemplar(out: &mut Vec<u8>, exemplar: &Exemplar) {
-    put(out, " # {");
-    put(out, EXEMPLAR_LABEL);
-    put(out, "=\"");
-    quoted(out, exemplar.id());
-    put(out, "\"} ");
+    push_str(out, " # {");
+    push_str(out, EXEMPLAR_LABEL);
+    push_str(out, "=\"");
+    write_escaped(out, exemplar.id());
+    push_str(out, "\"} ");
     number::value(out, exemplar.value());
     out.push(b' ');
     seconds(out, exemplar.at());
@@ -136,7 +142,7 @@ mod tests {
         let cases = [(0, "0.000"), (1_790_000_000_007, "1790000000.007"), (-1_250, "-1.250")];
         for (millis, text) in cases {
             let mut out = Vec::new();
-            seconds(&mut out, Moment::from_millis(millis));
+            seconds(&mut out, Timestamp::from_millis(millis));
             assert_eq!(String::from_utf8(out).unwrap(), text);
         }
     }

@@ -7,15 +7,15 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::gzip::{Deflater, Segment};
+use super::gzip::{Segment, SegmentCompressor};
 
 /// A block is closed once it has so many bytes. Small enough that one target costs little, large enough that a scrape is few
 /// pieces and compresses well.
-pub(super) const BLOCK: usize = 16 << 10;
+pub(super) const BLOCK_BYTES: usize = 16 << 10;
 
 /// The lines of one family.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(super) struct FamilyBlocks {
     blocks: Vec<Block>,
     head: Bytes,
     packed_head: Option<Segment>,
@@ -33,23 +33,23 @@ struct Block {
 
 /// Lines that were written anew, target by target and within each family by family.
 #[derive(Debug, Default)]
-pub(super) struct Fresh {
+pub(super) struct Rerendered {
     pub(super) bytes: Vec<u8>,
     /// By target, ascending.
-    pub(super) targets: Vec<FreshTarget>,
+    pub(super) targets: Vec<RerenderedTarget>,
 }
 
 /// Of one target.
 #[derive(Debug)]
-pub(super) struct FreshTarget {
+pub(super) struct RerenderedTarget {
     pub(super) target: usize,
-    /// Where its lines begin in [`Fresh::bytes`].
+    /// Where its lines begin in [`Rerendered::bytes`].
     pub(super) start: usize,
     /// Where the lines of each family end.
     pub(super) ends: Vec<usize>,
 }
 
-impl Lines {
+impl FamilyBlocks {
     /// No lines of `targets` yet.
     pub(super) fn empty(targets: Range<usize>) -> Self {
         let ends = vec![0; targets.len()];
@@ -77,11 +77,11 @@ impl Lines {
     }
 
     /// Compresses what has not been.
-    pub(super) fn pack(&mut self, deflater: &mut Deflater) {
+    pub(super) fn pack(&mut self, deflater: &mut SegmentCompressor) {
         if self.bytes() > 0 {
-            self.packed_head.get_or_insert_with(|| deflater.pack(&self.head));
+            self.packed_head.get_or_insert_with(|| deflater.compress(&self.head));
             for block in &mut self.blocks {
-                block.packed.get_or_insert_with(|| deflater.pack(&block.lines));
+                block.packed.get_or_insert_with(|| deflater.compress(&block.lines));
             }
         }
     }
@@ -93,13 +93,13 @@ impl Lines {
     }
 
     /// Takes over what is fresh of `family`; answers whether that changed anything.
-    pub(super) fn take(&mut self, fresh: &Fresh, family: usize) -> bool {
+    pub(super) fn merge(&mut self, fresh: &Rerendered, family: usize) -> bool {
         if !self.blocks.iter().any(|block| block.differs(fresh, family)) {
             return false;
         }
         for block in mem::take(&mut self.blocks) {
             if block.differs(fresh, family) {
-                block.renew(fresh, family, &mut self.blocks);
+                block.rebuild(fresh, family, &mut self.blocks);
             } else {
                 self.blocks.push(block);
             }
@@ -115,13 +115,13 @@ impl Block {
         &self.lines[start..self.ends[place]]
     }
 
-    fn differs(&self, fresh: &Fresh, family: usize) -> bool {
-        fresh.within(&self.targets).iter().any(|one| fresh.lines(one, family) != self.lines_of(one.target))
+    fn differs(&self, fresh: &Rerendered, family: usize) -> bool {
+        fresh.in_range(&self.targets).iter().any(|one| fresh.lines(one, family) != self.lines_of(one.target))
     }
 
     /// Writes the block again with what is fresh, as one or, where it has grown, more.
-    fn renew(&self, fresh: &Fresh, family: usize, out: &mut Vec<Self>) {
-        let mut news = fresh.within(&self.targets).iter().peekable();
+    fn rebuild(&self, fresh: &Rerendered, family: usize, out: &mut Vec<Self>) {
+        let mut news = fresh.in_range(&self.targets).iter().peekable();
         let pieces: Vec<&[u8]> = self
             .targets
             .clone()
@@ -137,7 +137,7 @@ impl Block {
             for piece in &pieces[first..] {
                 bytes += piece.len();
                 ends.push(bytes);
-                if bytes >= BLOCK {
+                if bytes >= BLOCK_BYTES {
                     break;
                 }
             }
@@ -151,15 +151,15 @@ impl Block {
     }
 }
 
-impl Fresh {
+impl Rerendered {
     /// Those of `targets`.
-    fn within(&self, targets: &Range<usize>) -> &[FreshTarget] {
+    fn in_range(&self, targets: &Range<usize>) -> &[RerenderedTarget] {
         let first = self.targets.partition_point(|one| one.target < targets.start);
         let last = self.targets.partition_point(|one| one.target < targets.end);
         &self.targets[first..last]
     }
 
-    fn lines(&self, one: &FreshTarget, family: usize) -> &[u8] {
+    fn lines(&self, one: &RerenderedTarget, family: usize) -> &[u8] {
         let start = if family == 0 { one.start } else { one.ends[family - 1] };
         &self.bytes[start..one.ends[family]]
     }

@@ -11,29 +11,29 @@ pub fn lint(families: &[Family]) -> Vec<String> {
     let mut found = Vec::new();
     let mut names = BTreeSet::new();
     for family in families {
-        let mut say = |complaint: String| found.push(format!("{}: {complaint}", family.head.name));
+        let mut report = |complaint: String| found.push(format!("{}: {complaint}", family.head.name));
         if !names.insert(&family.head.name) {
-            say("more than one family of this name".to_owned());
+            report("more than one family of this name".to_owned());
         }
-        help(family, &mut say);
-        name(family, &mut say);
-        units(family, &mut say);
-        suffixes(family, &mut say);
-        labels(family, &mut say);
-        values(family, &mut say);
+        help(family, &mut report);
+        name(family, &mut report);
+        units(family, &mut report);
+        suffixes(family, &mut report);
+        labels(family, &mut report);
+        values(family, &mut report);
     }
     found
 }
 
-type Say<'a> = &'a mut dyn FnMut(String);
+type Report<'a> = &'a mut dyn FnMut(String);
 
-fn help(family: &Family, say: Say<'_>) {
+fn help(family: &Family, say: Report<'_>) {
     if family.head.help.trim().is_empty() {
         say("no help text".to_owned());
     }
 }
 
-fn name(family: &Family, say: Say<'_>) {
+fn name(family: &Family, say: Report<'_>) {
     if family.head.name.contains(':') {
         say("names with ':' are for recording rules".to_owned());
     } else if !is_identifier(&family.head.name) {
@@ -77,7 +77,7 @@ const PREFIXES: [&str; 18] = [
 const ABBREVIATIONS: [&str; 14] =
     ["s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "tb", "pb", "m", "h", "d"];
 
-fn units(family: &Family, say: Say<'_>) {
+fn units(family: &Family, say: Report<'_>) {
     for word in family.head.name.split('_') {
         let bare = PREFIXES.iter().find_map(|prefix| word.strip_prefix(prefix)).filter(|rest| is_unit(rest));
         let other = OTHER_UNITS.iter().find(|(unit, _)| *unit == bare.unwrap_or(word));
@@ -96,7 +96,7 @@ fn is_unit(word: &str) -> bool {
     BASE_UNITS.contains(&word) || OTHER_UNITS.iter().any(|(unit, _)| *unit == word)
 }
 
-fn suffixes(family: &Family, say: Say<'_>) {
+fn suffixes(family: &Family, say: Report<'_>) {
     let is_total = family.head.name.ends_with("_total");
     match family.head.kind {
         Kind::Counter if !is_total => say("a counter's name ends in _total".to_owned()),
@@ -113,7 +113,7 @@ fn suffixes(family: &Family, say: Say<'_>) {
     }
 }
 
-fn labels(family: &Family, say: Say<'_>) {
+fn labels(family: &Family, say: Report<'_>) {
     let mut seen = BTreeSet::new();
     for series in &family.series {
         let mut names = BTreeSet::new();
@@ -137,7 +137,7 @@ fn labels(family: &Family, say: Say<'_>) {
     }
 }
 
-fn values(family: &Family, say: Say<'_>) {
+fn values(family: &Family, say: Report<'_>) {
     for series in &family.series {
         if series.value.kind() != family.head.kind {
             say(format!(

@@ -31,4 +31,4 @@ mod zstd;
 
 pub use encoder::{Encoder, Format};
 pub use family::{Family, Histogram, Kind, Labels, Series, Unit, Value};
-pub use ladder::Ladder;
+pub use ladder::BucketBounds;

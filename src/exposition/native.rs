@@ -2,12 +2,12 @@
 //!
 //! Owns: the layout. Never: the buckets themselves.
 
-use crate::aggregate::{Exemplar, Native};
+use crate::aggregate::{Exemplar, NativeHistogram};
 
 /// The most buckets that are shown; beyond that, resolution gives way. The limit that client libraries use.
-const MOST_BUCKETS: usize = 160;
+const MAX_BUCKETS: usize = 160;
 /// The most exemplars that are shown beside the buckets; the newest.
-const MOST_EXEMPLARS: usize = 10;
+const MAX_EXEMPLARS: usize = 10;
 
 /// Buckets in runs of neighbours.
 pub(super) struct Spans {
@@ -20,8 +20,8 @@ pub(super) struct Spans {
 }
 
 impl Spans {
-    pub(super) fn of(native: &Native) -> Self {
-        let shown = native.at_most(MOST_BUCKETS);
+    pub(super) fn of(native: &NativeHistogram) -> Self {
+        let shown = native.downscale_to(MAX_BUCKETS);
         let mut spans: Vec<(i32, u32)> = Vec::new();
         let mut next = 0;
         for &(index, _) in &shown.buckets {
@@ -48,9 +48,9 @@ impl Spans {
 }
 
 /// The newest of `exemplars`, oldest first: Prometheus takes none that is older than one it has.
-pub(super) fn in_order(exemplars: &[Option<Exemplar>]) -> impl Iterator<Item = &Exemplar> {
+pub(super) fn newest_exemplars(exemplars: &[Option<Exemplar>]) -> impl Iterator<Item = &Exemplar> {
     let mut known: Vec<&Exemplar> = exemplars.iter().flatten().collect();
     known.sort_by_key(|exemplar| exemplar.at());
-    let skipped = known.len().saturating_sub(MOST_EXEMPLARS);
+    let skipped = known.len().saturating_sub(MAX_EXEMPLARS);
     known.into_iter().skip(skipped)
 }

@@ -9,26 +9,26 @@
 //! Source: "Content negotiation" and "Exposition formats" of the Prometheus documentation; RFC 9110, section 12.5.
 
 use super::encoder::Format;
-use super::page::Coding;
+use super::page::ContentEncoding;
 
 /// What is sent: a format, under the media type that was asked for, in a coding.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
+pub struct Negotiated {
     /// Which bytes.
     pub format: Format,
     /// How they are compressed.
-    pub coding: Coding,
+    pub coding: ContentEncoding,
     /// The `Content-Type`.
     pub content_type: String,
 }
 
 /// Chooses by the values of all `Accept` and all `Accept-Encoding` headers.
-pub fn choose<'a>(
+pub fn negotiate<'a>(
     accept: impl Iterator<Item = &'a str>,
     accept_encoding: impl Iterator<Item = &'a str>,
-) -> Choice {
+) -> Negotiated {
     let (format, content_type) = media(accept);
-    Choice { format, coding: coding(accept_encoding), content_type }
+    Negotiated { format, coding: coding(accept_encoding), content_type }
 }
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -41,17 +41,17 @@ const PROTOBUF: &str =
 const ESCAPINGS: [&str; 4] = ["allow-utf-8", "underscores", "dots", "values"];
 
 /// A format under the media type that was asked for.
-type Offer = (Format, &'static str);
+type MediaTypeOffer = (Format, &'static str);
 
 fn media<'a>(accept: impl Iterator<Item = &'a str>) -> (Format, String) {
-    let ranges: Vec<Item<'a>> = accept.flat_map(items).collect();
-    let is_refused = |offer: &Offer, above: Width| {
-        let refusals = ranges.iter().filter(|range| range.weight == 0.0 && Width::of(range) < above);
+    let ranges: Vec<HeaderElement<'a>> = accept.flat_map(items).collect();
+    let is_refused = |offer: &MediaTypeOffer, above: Specificity| {
+        let refusals = ranges.iter().filter(|range| range.weight == 0.0 && Specificity::of(range) < above);
         refusals.flat_map(offers).any(|(_, refused)| *refused == offer.1)
     };
     let mut best: Option<(f64, Format, String)> = None;
     for range in &ranges {
-        let offered = offers(range).iter().find(|offer| !is_refused(offer, Width::of(range)));
+        let offered = offers(range).iter().find(|offer| !is_refused(offer, Specificity::of(range)));
         let Some(&(format, content_type)) = offered else { continue };
         if range.weight > best.as_ref().map_or(0.0, |(weight, ..)| *weight) {
             let escaping = range.parameter("escaping").unwrap_or_default();
@@ -67,15 +67,15 @@ fn media<'a>(accept: impl Iterator<Item = &'a str>) -> (Format, String) {
 
 /// How much a media range covers; the narrower one says more about a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Width {
+enum Specificity {
     Version,
     Type,
     Kind,
     All,
 }
 
-impl Width {
-    fn of(range: &Item<'_>) -> Self {
+impl Specificity {
+    fn of(range: &HeaderElement<'_>) -> Self {
         match range.name {
             "*/*" => Self::All,
             kind if kind.ends_with("/*") => Self::Kind,
@@ -86,7 +86,7 @@ impl Width {
 }
 
 /// What we have for a media range, the most common first.
-fn offers(range: &Item<'_>) -> &'static [Offer] {
+fn offers(range: &HeaderElement<'_>) -> &'static [MediaTypeOffer] {
     let version = range.parameter("version");
     match range.name.to_ascii_lowercase().as_str() {
         "text/plain" => match version {
@@ -114,7 +114,7 @@ fn offers(range: &Item<'_>) -> &'static [Offer] {
 
 /// The coding with the highest weight above zero. Of equals the one that costs us least: gzip is put together from
 /// segments that are kept, Zstandard is made anew, and no compression costs the network.
-fn coding<'a>(accept_encoding: impl Iterator<Item = &'a str>) -> Coding {
+fn coding<'a>(accept_encoding: impl Iterator<Item = &'a str>) -> ContentEncoding {
     let mut named: [Option<f64>; 3] = [None; 3];
     let mut any = None;
     for item in accept_encoding.flat_map(items) {
@@ -128,11 +128,11 @@ fn coding<'a>(accept_encoding: impl Iterator<Item = &'a str>) -> Coding {
     }
     // A star does not ask for Zstandard, which few can read; who does not forbid an uncompressed answer can read that.
     let weights = [
-        (Coding::Gzip, named[0].or(any).unwrap_or(0.0)),
-        (Coding::Zstd, named[1].unwrap_or(0.0)),
-        (Coding::Identity, named[2].unwrap_or(f64::MIN_POSITIVE)),
+        (ContentEncoding::Gzip, named[0].or(any).unwrap_or(0.0)),
+        (ContentEncoding::Zstd, named[1].unwrap_or(0.0)),
+        (ContentEncoding::Identity, named[2].unwrap_or(f64::MIN_POSITIVE)),
     ];
-    let mut best = (Coding::Identity, 0.0);
+    let mut best = (ContentEncoding::Identity, 0.0);
     for (coding, weight) in weights {
         if weight > best.1 {
             best = (coding, weight);
@@ -142,16 +142,16 @@ fn coding<'a>(accept_encoding: impl Iterator<Item = &'a str>) -> Coding {
 }
 
 /// One item of a header: a name, its parameters, and its weight.
-struct Item<'a> {
+struct HeaderElement<'a> {
     name: &'a str,
     parameters: &'a str,
     weight: f64,
 }
 
-fn items(header: &str) -> impl Iterator<Item = Item<'_>> {
+fn items(header: &str) -> impl Iterator<Item = HeaderElement<'_>> {
     header.split(',').map(|item| {
         let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
-        let mut item = Item { name: name.trim(), parameters, weight: 1.0 };
+        let mut item = HeaderElement { name: name.trim(), parameters, weight: 1.0 };
         // A weight that is none counts as a refusal.
         if let Some(weight) = item.parameter("q") {
             item.weight = weight.parse().ok().filter(|weight| (0.0..=1.0).contains(weight)).unwrap_or(0.0);
@@ -160,7 +160,7 @@ fn items(header: &str) -> impl Iterator<Item = Item<'_>> {
     })
 }
 
-impl<'a> Item<'a> {
+impl<'a> HeaderElement<'a> {
     fn parameter(&self, name: &str) -> Option<&'a str> {
         let pairs = self.parameters.split(';').filter_map(|parameter| parameter.split_once('='));
         let mut values = pairs.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name));

@@ -3,7 +3,7 @@
 //! Owns: the spelling of values, counts and bucket bounds. Never: what they measure.
 
 /// Beyond this, doubles no longer tell neighbouring whole numbers apart.
-const WHOLE: f64 = 9_007_199_254_740_992.0;
+const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_992.0;
 
 /// Writes `count`.
 pub(super) fn count(out: &mut Vec<u8>, count: u64) {
@@ -13,7 +13,7 @@ pub(super) fn count(out: &mut Vec<u8>, count: u64) {
 /// Writes the shortest text that reads back as `value`; whole numbers without a point.
 pub(super) fn value(out: &mut Vec<u8>, value: f64) {
     let negative_zero = value == 0.0 && value.is_sign_negative();
-    if value.fract() == 0.0 && value.abs() < WHOLE && !negative_zero {
+    if value.fract() == 0.0 && value.abs() < MAX_SAFE_INTEGER && !negative_zero {
         #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
         put(out, itoa::Buffer::new().format(value as i64));
     } else if value.is_finite() {

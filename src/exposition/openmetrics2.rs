@@ -6,76 +6,76 @@
 //! Source: the OpenMetrics 2.0 specification, March 2026. It may still change, so this format is sent only to those who ask
 //! for `version=2.0.0`.
 
-use super::family::{Distribution, Head, Reading, Sample};
-use super::line::{self, put};
+use super::family::{FamilyMeta, HistogramRef, Sample, SampleValue};
+use super::line::{self, push_str};
 use super::{native, number, openmetrics};
 use crate::aggregate::native::ZERO_THRESHOLD;
 
 /// Writes the `# TYPE`, `# UNIT` and `# HELP` lines, under the very name of the samples.
-pub(super) fn head(head: &Head, out: &mut Vec<u8>) {
-    openmetrics::describe(head, &head.name, out);
+pub(super) fn head(head: &FamilyMeta, out: &mut Vec<u8>) {
+    openmetrics::write_metadata(head, &head.name, out);
 }
 
 /// Writes the line of a sample.
-pub(super) fn sample(head: &Head, shared: &[u8], sample: &Sample<'_>, out: &mut Vec<u8>) {
-    line::front(&head.name, "", shared, sample, out);
+pub(super) fn sample(head: &FamilyMeta, shared: &[u8], sample: &Sample<'_>, out: &mut Vec<u8>) {
+    line::write_name_and_labels(&head.name, "", shared, sample, out);
     match &sample.reading {
-        Reading::Counter(value, _) | Reading::Gauge(value) => number::value(out, *value),
-        Reading::Histogram(histogram) => composite(histogram, out),
+        SampleValue::Counter(value, _) | SampleValue::Gauge(value) => number::value(out, *value),
+        SampleValue::Histogram(histogram) => write_histogram(histogram, out),
     }
     if let Some(start) = sample.start {
-        put(out, " st@");
+        push_str(out, " st@");
         line::seconds(out, start);
     }
     match &sample.reading {
-        Reading::Gauge(_) => {}
-        Reading::Counter(_, exemplar) => exemplar.iter().for_each(|one| line::exemplar(out, one)),
-        Reading::Histogram(histogram) => {
-            native::in_order(histogram.exemplars).for_each(|one| line::exemplar(out, one));
+        SampleValue::Gauge(_) => {}
+        SampleValue::Counter(_, exemplar) => exemplar.iter().for_each(|one| line::exemplar(out, one)),
+        SampleValue::Histogram(histogram) => {
+            native::newest_exemplars(histogram.exemplars).for_each(|one| line::exemplar(out, one));
         }
     }
-    put(out, "\n");
+    push_str(out, "\n");
 }
 
-fn composite(histogram: &Distribution<'_>, out: &mut Vec<u8>) {
-    put(out, "{count:");
+fn write_histogram(histogram: &HistogramRef<'_>, out: &mut Vec<u8>) {
+    push_str(out, "{count:");
     number::count(out, histogram.counts.iter().sum());
-    put(out, ",sum:");
+    push_str(out, ",sum:");
     number::value(out, histogram.sum);
     if let Some(native) = histogram.native {
         let spans = native::Spans::of(native);
-        put(out, ",schema:");
+        push_str(out, ",schema:");
         number::value(out, f64::from(spans.schema));
-        put(out, ",zero_threshold:");
+        push_str(out, ",zero_threshold:");
         number::value(out, ZERO_THRESHOLD);
-        put(out, ",zero_count:");
+        push_str(out, ",zero_count:");
         number::count(out, native.zero_count());
         if !spans.counts.is_empty() {
-            put(out, ",positive_spans:[");
+            push_str(out, ",positive_spans:[");
             list(&spans.spans, out, |out, (offset, length)| {
                 number::value(out, f64::from(*offset));
-                put(out, ":");
+                push_str(out, ":");
                 number::count(out, u64::from(*length));
             });
-            put(out, "],positive_buckets:[");
+            push_str(out, "],positive_buckets:[");
             list(&spans.counts, out, |out, count| number::count(out, *count));
-            put(out, "]");
+            push_str(out, "]");
         }
     }
-    put(out, ",bucket:[");
+    push_str(out, ",bucket:[");
     let buckets: Vec<_> = histogram.ladder.cumulative(histogram.counts).collect();
     list(&buckets, out, |out, (bound, count)| {
         number::value(out, *bound);
-        put(out, ":");
+        push_str(out, ":");
         number::count(out, *count);
     });
-    put(out, "]}");
+    push_str(out, "]}");
 }
 
 fn list<T>(items: &[T], out: &mut Vec<u8>, mut each: impl FnMut(&mut Vec<u8>, &T)) {
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
-            put(out, ",");
+            push_str(out, ",");
         }
         each(out, item);
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 /// How an answer is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Coding {
+pub enum ContentEncoding {
     /// Not at all.
     Identity,
     /// Gzip, level 1.
@@ -17,7 +17,7 @@ pub enum Coding {
     Zstd,
 }
 
-impl Coding {
+impl ContentEncoding {
     /// All codings.
     pub const ALL: [Self; 3] = [Self::Identity, Self::Gzip, Self::Zstd];
 
@@ -33,13 +33,13 @@ impl Coding {
 
 /// The bytes of an answer. Clones share.
 #[derive(Debug, Clone)]
-pub struct Page {
+pub struct EncodedBody {
     parts: Arc<[Bytes]>,
     tail: Bytes,
     length: usize,
 }
 
-impl Page {
+impl EncodedBody {
     /// From the parts that many scrapes share, and what ends this one.
     pub fn new(parts: Arc<[Bytes]>, tail: Bytes) -> Self {
         let length = parts.iter().map(Bytes::len).sum::<usize>() + tail.len();

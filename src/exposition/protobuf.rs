@@ -8,13 +8,12 @@
 
 use prost::Message;
 use prost::encoding::{self, WireType};
-use prost_types::Timestamp;
 
-use super::family::{Distribution, Head, Kind, Reading, Sample};
+use super::family::{FamilyMeta, HistogramRef, Kind, Sample, SampleValue};
 use super::native;
 use crate::aggregate::native::ZERO_THRESHOLD;
 use crate::aggregate::{self, EXEMPLAR_LABEL};
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 
 #[rustfmt::skip]
 #[expect(unreachable_pub, reason = "made by prost-build")]
@@ -36,7 +35,7 @@ pub(super) fn labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>, out: 
 }
 
 /// Writes the length of a family and all its fields but the samples, which take `samples` bytes.
-pub(super) fn head(head: &Head, samples: usize, out: &mut Vec<u8>) {
+pub(super) fn head(head: &FamilyMeta, samples: usize, out: &mut Vec<u8>) {
     let mut family = model::MetricFamily {
         name: head.name.clone().into_owned(),
         help: head.help.clone().into_owned(),
@@ -59,10 +58,10 @@ pub(super) fn sample(shared: &[u8], sample: &Sample<'_>, scratch: &mut Vec<u8>, 
     scratch.extend_from_slice(shared);
     labels(sample.labels(), scratch);
     match &sample.reading {
-        Reading::Gauge(value) => {
+        SampleValue::Gauge(value) => {
             encoding::message::encode(METRIC_GAUGE, &model::Gauge { value: *value }, scratch);
         }
-        Reading::Counter(total, one) => {
+        SampleValue::Counter(total, one) => {
             let counter = model::Counter {
                 value: *total,
                 exemplar: one.map(exemplar),
@@ -70,7 +69,7 @@ pub(super) fn sample(shared: &[u8], sample: &Sample<'_>, scratch: &mut Vec<u8>, 
             };
             encoding::message::encode(METRIC_COUNTER, &counter, scratch);
         }
-        Reading::Histogram(distribution) => {
+        SampleValue::Histogram(distribution) => {
             encoding::message::encode(METRIC_HISTOGRAM, &histogram(distribution, sample.start), scratch);
         }
     }
@@ -79,7 +78,7 @@ pub(super) fn sample(shared: &[u8], sample: &Sample<'_>, scratch: &mut Vec<u8>, 
     out.extend_from_slice(scratch);
 }
 
-fn histogram(distribution: &Distribution<'_>, start: Option<Moment>) -> model::Histogram {
+fn histogram(distribution: &HistogramRef<'_>, start: Option<Timestamp>) -> model::Histogram {
     let exemplars = distribution.exemplars.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     let bucket = distribution.ladder.cumulative(distribution.counts).zip(exemplars).map(
         |((upper_bound, cumulative_count), one)| model::Bucket {
@@ -104,7 +103,7 @@ fn histogram(distribution: &Distribution<'_>, start: Option<Moment>) -> model::H
         histogram.positive_delta = spans.deltas().collect();
         let span = |&(offset, length): &(i32, u32)| model::BucketSpan { offset, length };
         histogram.positive_span = spans.spans.iter().map(span).collect();
-        histogram.exemplars = native::in_order(distribution.exemplars).map(exemplar).collect();
+        histogram.exemplars = native::newest_exemplars(distribution.exemplars).map(exemplar).collect();
     }
     histogram
 }
@@ -114,9 +113,9 @@ fn exemplar(exemplar: &aggregate::Exemplar) -> model::Exemplar {
     model::Exemplar { label: vec![label], value: exemplar.value(), timestamp: Some(timestamp(exemplar.at())) }
 }
 
-fn timestamp(at: Moment) -> Timestamp {
+fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     let nanos = i32::try_from(at.millis().rem_euclid(1000) * 1_000_000).unwrap_or(0);
-    Timestamp { seconds: at.millis().div_euclid(1000), nanos }
+    prost_types::Timestamp { seconds: at.millis().div_euclid(1000), nanos }
 }
 
 fn length(bytes: usize, out: &mut Vec<u8>) {

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::aggregate::{Change, ExemplarId, Layout, Metric, SeriesKey, TargetSeries, Witness};
+use crate::aggregate::{ExemplarId, ExemplarSource, Metric, SeriesKey, SeriesOp, SeriesSchema, TargetSeries};
 use crate::config::Metrics;
-use crate::conversation::Micros;
-use crate::moment::Moment;
-use crate::recorder::Generation;
+use crate::conversation::Amount;
+use crate::moment::Timestamp;
+use crate::recorder::Snapshot;
 use crate::target::{ClientEnv, Region, TargetKey};
 
 /// When all series of a scene start.
-pub(super) const START: Moment = Moment::from_millis(1_790_000_000_000);
+pub(super) const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
 /// A generation that tests change as commits would.
 #[derive(Debug, Clone)]
-pub(super) struct Scene(pub(super) Generation);
+pub(super) struct Scene(pub(super) Snapshot);
 
 impl Scene {
     /// So many targets without series.
@@ -24,10 +24,10 @@ impl Scene {
             let key = TargetKey { project, region: Region::Us1, client_env: ClientEnv::Live };
             (Arc::new(key), Arc::new(TargetSeries::default()))
         };
-        Self(Generation {
+        Self(Snapshot {
             number: 1,
             targets: (0..targets).map(target).collect(),
-            layout: Some(Arc::new(Layout::new(&Metrics::default()))),
+            layout: Some(Arc::new(SeriesSchema::new(&Metrics::default()))),
             state_bytes: 0,
         })
     }
@@ -38,15 +38,15 @@ impl Scene {
         let layout = self.0.layout.clone().unwrap();
         let series = Arc::make_mut(&mut self.0.targets[target].1);
         let id = ExemplarId::new(id);
-        let at = Moment::from_millis(START.millis() + 60_000);
-        let witness = id.as_ref().map(|id| Witness { id, at });
+        let at = Timestamp::from_millis(START.millis() + 60_000);
+        let witness = id.as_ref().map(|id| ExemplarSource { id, at });
         let mut apply = |metric, values: &[&str], change| {
             let values = values.iter().map(|value| Arc::from(*value)).collect();
             series.apply(&SeriesKey { metric, values }, change, witness, &layout, START);
         };
-        let observe = Change::Observe(Micros::from_units(seconds).unwrap());
-        apply(Metric::Conversations, &[channel], Change::Add(1));
-        apply(Metric::Handoffs, &[channel], Change::Add(1));
+        let observe = SeriesOp::Observe(Amount::from_units(seconds).unwrap());
+        apply(Metric::Conversations, &[channel], SeriesOp::Add(1));
+        apply(Metric::Handoffs, &[channel], SeriesOp::Add(1));
         apply(Metric::ConversationDuration, &[channel], observe);
         apply(Metric::IngestLag, &[], observe);
     }

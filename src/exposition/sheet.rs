@@ -12,43 +12,43 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::encoder::Encoder;
-use super::gzip::{Deflater, Segment};
-use super::lines::{Fresh, FreshTarget, Lines};
-use super::snapshot::{Shape, target_labels};
-use crate::aggregate::{Layout, TargetSeries};
-use crate::recorder::Generation;
+use super::gzip::{Segment, SegmentCompressor};
+use super::lines::{FamilyBlocks, Rerendered, RerenderedTarget};
+use super::snapshot::{FamilyLayout, target_labels};
+use crate::aggregate::{SeriesSchema, TargetSeries};
+use crate::recorder::Snapshot;
 use crate::target::TargetKey;
 
 /// All lines of one format.
 #[derive(Debug)]
-pub(super) struct Sheet {
+pub(super) struct RenderedExposition {
     encoder: Encoder,
     native: bool,
-    layout: Option<Arc<Layout>>,
-    shape: Shape,
-    targets: Vec<Shown>,
-    families: Vec<Lines>,
+    layout: Option<Arc<SeriesSchema>>,
+    shape: FamilyLayout,
+    targets: Vec<RenderedTarget>,
+    families: Vec<FamilyBlocks>,
     version: u64,
 }
 
 /// A target as its lines show it.
 #[derive(Debug)]
-struct Shown {
+struct RenderedTarget {
     key: Arc<TargetKey>,
     /// Its labels, spelled.
-    shared: Vec<u8>,
+    common_labels: Vec<u8>,
     /// What its lines were made from; none before the first time.
     series: Option<Arc<TargetSeries>>,
 }
 
-impl Sheet {
+impl RenderedExposition {
     /// An empty sheet; `native` tells whether histograms show native buckets.
     pub(super) fn new(encoder: Encoder, native: bool) -> Self {
         Self {
             encoder,
             native,
             layout: None,
-            shape: Shape::default(),
+            shape: FamilyLayout::default(),
             targets: Vec::new(),
             families: Vec::new(),
             version: 0,
@@ -66,9 +66,9 @@ impl Sheet {
     }
 
     /// Brings the lines up to `generation`.
-    pub(super) fn show(&mut self, generation: &Generation) {
-        if !self.is_about(generation) {
-            self.begin(generation);
+    pub(super) fn update(&mut self, generation: &Snapshot) {
+        if !self.matches(generation) {
+            self.reset(generation);
         }
         let fresh = self.write_changed(generation);
         if fresh.targets.is_empty() {
@@ -76,7 +76,7 @@ impl Sheet {
         }
         let mut changed = false;
         for (family, lines) in self.families.iter_mut().enumerate() {
-            changed |= lines.take(&fresh, family);
+            changed |= lines.merge(&fresh, family);
         }
         if changed {
             self.version += 1;
@@ -86,16 +86,16 @@ impl Sheet {
 
     /// All bytes in order.
     pub(super) fn parts(&self) -> impl Iterator<Item = &Bytes> {
-        self.families.iter().flat_map(Lines::parts)
+        self.families.iter().flat_map(FamilyBlocks::parts)
     }
 
     /// All bytes in order, compressed; what has been compressed before is not compressed again.
-    pub(super) fn packed(&mut self, deflater: &mut Deflater) -> impl Iterator<Item = &Segment> {
+    pub(super) fn packed(&mut self, deflater: &mut SegmentCompressor) -> impl Iterator<Item = &Segment> {
         self.families.iter_mut().for_each(|lines| lines.pack(deflater));
-        self.families.iter().flat_map(Lines::packed)
+        self.families.iter().flat_map(FamilyBlocks::packed)
     }
 
-    fn is_about(&self, generation: &Generation) -> bool {
+    fn matches(&self, generation: &Snapshot) -> bool {
         let same_layout = match (&self.layout, &generation.layout) {
             (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
             (mine, theirs) => mine.is_none() && theirs.is_none(),
@@ -107,28 +107,28 @@ impl Sheet {
     }
 
     /// Starts anew with these targets.
-    fn begin(&mut self, generation: &Generation) {
+    fn reset(&mut self, generation: &Snapshot) {
         self.layout.clone_from(&generation.layout);
         self.shape = match &self.layout {
-            Some(layout) => Shape::new(layout, self.native),
-            None => Shape::default(),
+            Some(layout) => FamilyLayout::new(layout, self.native),
+            None => FamilyLayout::default(),
         };
         self.targets = generation
             .targets
             .iter()
-            .map(|(key, _)| Shown {
+            .map(|(key, _)| RenderedTarget {
                 key: key.clone(),
-                shared: self.encoder.shared(target_labels(key)),
+                common_labels: self.encoder.shared(target_labels(key)),
                 series: None,
             })
             .collect();
         let all = 0..self.targets.len();
-        self.families = self.shape.heads().map(|_| Lines::empty(all.clone())).collect();
+        self.families = self.shape.heads().map(|_| FamilyBlocks::empty(all.clone())).collect();
         self.version += 1;
     }
 
-    fn write_changed(&mut self, generation: &Generation) -> Fresh {
-        let mut fresh = Fresh::default();
+    fn write_changed(&mut self, generation: &Snapshot) -> Rerendered {
+        let mut fresh = Rerendered::default();
         for (target, (shown, (_, series))) in self.targets.iter_mut().zip(&generation.targets).enumerate() {
             if shown.series.as_ref().is_some_and(|shown| Arc::ptr_eq(shown, series)) {
                 continue;
@@ -140,11 +140,11 @@ impl Sheet {
                 // Series come in the order of the families.
                 ends.resize(family, fresh.bytes.len());
                 if let Some((head, sample)) = self.shape.sample(key, one) {
-                    self.encoder.sample(head, &shown.shared, &sample, &mut fresh.bytes);
+                    self.encoder.sample(head, &shown.common_labels, &sample, &mut fresh.bytes);
                 }
             }
             ends.resize(self.families.len(), fresh.bytes.len());
-            fresh.targets.push(FreshTarget { target, start, ends });
+            fresh.targets.push(RerenderedTarget { target, start, ends });
             shown.series = Some(series.clone());
         }
         fresh

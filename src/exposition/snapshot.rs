@@ -2,15 +2,15 @@
 //!
 //! Owns: which head and which labels a series is written with. Never: state; what is committed is given.
 
-use super::family::{Distribution, Head, Kind, Reading, Sample, Text};
-use super::ladder::Ladder;
+use super::family::{FamilyMeta, HistogramRef, Kind, Sample, SampleValue, Text};
+use super::ladder::BucketBounds;
 use crate::aggregate::catalogue::{CATALOGUE, TARGET_LABELS};
-use crate::aggregate::{self, Layout, SeriesKey};
+use crate::aggregate::{self, SeriesKey, SeriesSchema};
 use crate::target::TargetKey;
 
 /// What the series of each metric are written with, under one layout.
 #[derive(Debug, Default)]
-pub(super) struct Shape {
+pub(super) struct FamilyLayout {
     /// In the order of the catalogue.
     metrics: Vec<MetricShape>,
     native: bool,
@@ -18,24 +18,24 @@ pub(super) struct Shape {
 
 #[derive(Debug)]
 struct MetricShape {
-    head: Head,
+    head: FamilyMeta,
     names: Vec<Text>,
-    ladder: Option<Ladder>,
+    ladder: Option<BucketBounds>,
 }
 
-impl Shape {
+impl FamilyLayout {
     /// The shape under `layout`; `native` tells whether histograms show their native buckets too.
-    pub(super) fn new(layout: &Layout, native: bool) -> Self {
+    pub(super) fn new(layout: &SeriesSchema, native: bool) -> Self {
         let metrics = CATALOGUE.iter().map(|definition| MetricShape {
-            head: Head::new(definition.name, definition.help, kind(definition.kind)),
+            head: FamilyMeta::new(definition.name, definition.help, kind(definition.kind)),
             names: layout.label_names(definition.metric).into_iter().map(Text::Borrowed).collect(),
-            ladder: layout.bounds_of(definition.metric).map(|bounds| Ladder::new(bounds.units())),
+            ladder: layout.bounds_of(definition.metric).map(|bounds| BucketBounds::new(bounds.units())),
         });
         Self { metrics: metrics.collect(), native }
     }
 
     /// The head of each metric's family, in the order of the catalogue.
-    pub(super) fn heads(&self) -> impl Iterator<Item = &Head> {
+    pub(super) fn heads(&self) -> impl Iterator<Item = &FamilyMeta> {
         self.metrics.iter().map(|metric| &metric.head)
     }
 
@@ -44,16 +44,16 @@ impl Shape {
         &'a self,
         key: &'a SeriesKey,
         series: &'a aggregate::Series,
-    ) -> Option<(&'a Head, Sample<'a>)> {
+    ) -> Option<(&'a FamilyMeta, Sample<'a>)> {
         let metric = self.metrics.get(key.metric as usize)?;
         let reading = match (&series.value, &metric.ladder) {
             (aggregate::Value::Counter(counter), _) => {
                 #[expect(clippy::cast_precision_loss, reason = "a sample is a double in every format")]
                 let total = counter.count() as f64;
-                Reading::Counter(total, counter.exemplar())
+                SampleValue::Counter(total, counter.exemplar())
             }
-            (aggregate::Value::Gauge(value), _) => Reading::Gauge(*value),
-            (aggregate::Value::Histogram(histogram), Some(ladder)) => Reading::Histogram(Distribution {
+            (aggregate::Value::Gauge(value), _) => SampleValue::Gauge(*value),
+            (aggregate::Value::Histogram(histogram), Some(ladder)) => SampleValue::Histogram(HistogramRef {
                 ladder,
                 counts: histogram.counts(),
                 sum: histogram.sum(),
@@ -64,8 +64,8 @@ impl Shape {
             (aggregate::Value::Histogram(_), None) => return None,
         };
         let start = match reading {
-            Reading::Gauge(_) => None,
-            Reading::Counter(..) | Reading::Histogram(_) => Some(series.start),
+            SampleValue::Gauge(_) => None,
+            SampleValue::Counter(..) | SampleValue::Histogram(_) => Some(series.start),
         };
         Some((&metric.head, Sample { names: &metric.names, values: &key.values, reading, start }))
     }

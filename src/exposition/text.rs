@@ -5,33 +5,33 @@
 //! Source: "Exposition formats" of the Prometheus documentation. Backslash and line feed are escaped in help texts and
 //! label values, the double quote in label values alone.
 
-use super::family::{Distribution, Head, Reading, Sample};
-use super::line::{self, put};
+use super::family::{FamilyMeta, HistogramRef, Sample, SampleValue};
+use super::line::{self, push_str};
 use super::number;
 
 /// Writes the `# HELP` and `# TYPE` lines.
-pub(super) fn head(head: &Head, out: &mut Vec<u8>) {
-    put(out, "# HELP ");
-    put(out, &head.name);
-    put(out, " ");
+pub(super) fn head(head: &FamilyMeta, out: &mut Vec<u8>) {
+    push_str(out, "# HELP ");
+    push_str(out, &head.name);
+    push_str(out, " ");
     line::help(out, &head.help);
-    put(out, "\n# TYPE ");
-    put(out, &head.name);
-    put(out, " ");
-    put(out, head.kind.as_str());
-    put(out, "\n");
+    push_str(out, "\n# TYPE ");
+    push_str(out, &head.name);
+    push_str(out, " ");
+    push_str(out, head.kind.as_str());
+    push_str(out, "\n");
 }
 
 /// Writes the lines of a sample.
-pub(super) fn sample(head: &Head, shared: &[u8], sample: &Sample<'_>, out: &mut Vec<u8>) {
+pub(super) fn sample(head: &FamilyMeta, shared: &[u8], sample: &Sample<'_>, out: &mut Vec<u8>) {
     match &sample.reading {
-        Reading::Counter(value, _) | Reading::Gauge(value) => {
-            line::front(&head.name, "", shared, sample, out);
+        SampleValue::Counter(value, _) | SampleValue::Gauge(value) => {
+            line::write_name_and_labels(&head.name, "", shared, sample, out);
             number::value(out, *value);
-            put(out, "\n");
+            push_str(out, "\n");
         }
-        Reading::Histogram(histogram) => {
-            let buckets = histogram.ladder.spelled().zip(histogram.ladder.cumulative(histogram.counts));
+        SampleValue::Histogram(histogram) => {
+            let buckets = histogram.ladder.le_labels().zip(histogram.ladder.cumulative(histogram.counts));
             let buckets = buckets.map(|(bound, (_, count))| (bound, count, ()));
             line::buckets(&head.name, shared, sample, buckets, |_, ()| {}, out);
             sum_and_count(head, shared, sample, histogram, out);
@@ -41,18 +41,18 @@ pub(super) fn sample(head: &Head, shared: &[u8], sample: &Sample<'_>, out: &mut 
 
 /// Writes the lines of a histogram that follow its buckets.
 pub(super) fn sum_and_count(
-    head: &Head,
+    head: &FamilyMeta,
     shared: &[u8],
     sample: &Sample<'_>,
-    histogram: &Distribution<'_>,
+    histogram: &HistogramRef<'_>,
     out: &mut Vec<u8>,
 ) {
-    line::front(&head.name, "_sum", shared, sample, out);
+    line::write_name_and_labels(&head.name, "_sum", shared, sample, out);
     number::value(out, histogram.sum);
-    put(out, "\n");
-    line::front(&head.name, "_count", shared, sample, out);
+    push_str(out, "\n");
+    line::write_name_and_labels(&head.name, "_count", shared, sample, out);
     number::count(out, histogram.counts.iter().sum());
-    put(out, "\n");
+    push_str(out, "\n");
 }
 
 #[cfg(test)]

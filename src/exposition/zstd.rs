@@ -15,13 +15,13 @@ use zstd::stream::write::Encoder;
 /// The fastest of the regular levels.
 const LEVEL: i32 = 1;
 /// The most bytes that a block may have.
-const MOST: usize = 128 << 10;
+const MAX_BLOCK: usize = 128 << 10;
 
 /// The beginning of a frame: its header and all blocks but the last.
 #[derive(Debug)]
-pub(super) struct Front(pub(super) Bytes);
+pub(super) struct ZstdPrefix(pub(super) Bytes);
 
-impl Front {
+impl ZstdPrefix {
     /// From parts in order.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Front {
 /// What ends a frame, with `last` as its last content.
 pub(super) fn end(last: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(last.len() + 8);
-    let mut blocks = last.chunks(MOST).peekable();
+    let mut blocks = last.chunks(MAX_BLOCK).peekable();
     if blocks.peek().is_none() {
         raw_block(&[], true, &mut out);
     }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     fn read_back(parts: &[Bytes], last: &[u8]) -> Vec<u8> {
-        let front = Front::new(parts.iter()).unwrap();
+        let front = ZstdPrefix::new(parts.iter()).unwrap();
         let whole = [&front.0[..], &end(last)[..]].concat();
         let mut decoder = Decoder::new(&whole[..]).unwrap().single_frame();
         let mut out = Vec::new();

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 /// All samples of a number of scrapes.
 #[derive(Debug, Default)]
-pub struct Columns {
+pub struct SampleStore {
     /// When each scrape was, ascending.
     pub(super) times: Vec<DateTime<Utc>>,
     /// In the order of their first appearance.
@@ -46,7 +46,7 @@ pub(super) struct Run {
     pub(super) value: Box<str>,
 }
 
-impl Columns {
+impl SampleStore {
     /// Takes a scrape in text format 0.0.4, later than those before.
     pub fn take(&mut self, at: DateTime<Utc>, scrape: &str) {
         let index = self.times.len();

@@ -10,26 +10,26 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-use super::Plan;
+use super::BackfillSpec;
 use super::scrapes::Scraper;
 use crate::api::client::LIST;
 use crate::api::page::Page;
-use crate::api::pages::Way;
+use crate::api::pages::Pagination;
 use crate::api::request::{Endpoint, PageRequest};
 use crate::api::{FetchError, Filter};
 use crate::app::derive;
 use crate::clock::Clock;
 use crate::config::{Secret, Settings};
-use crate::conversation::{Conversation, Phase};
+use crate::conversation::{Conversation, ConversationState};
 use crate::events::Events;
 use crate::ledger::store::{Store, StoreError};
-use crate::ledger::verdict::Sight;
-use crate::moment::Moment;
+use crate::ledger::verdict::SeenBy;
+use crate::moment::Timestamp;
 use crate::problem::Problem;
-use crate::recorder::{Batch, Recorder, Sighting, Status, TargetIndex};
-use crate::schedule::health::Health;
-use crate::schedule::{Passes, Purpose, Walk};
-use crate::selfstats::{BuildInfo, Code, SelfStats};
+use crate::recorder::{Batch, Observation, PollStatus, Recorder, TargetIndex};
+use crate::schedule::health::DataQuality;
+use crate::schedule::{FetchPlan, PassKind, PollPlanner};
+use crate::selfstats::{BuildInfo, ExporterMetrics, RequestOutcome};
 use crate::simulator::{Direct, World};
 use crate::target::TargetKey;
 
@@ -38,7 +38,7 @@ const HOUSEKEEPING: TimeDelta = TimeDelta::seconds(60);
 
 /// Why a time could not be lived through.
 #[derive(Debug, thiserror::Error)]
-pub enum LifeError {
+pub enum ReplayError {
     /// The state.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -54,7 +54,7 @@ pub enum LifeError {
 }
 
 /// A daemon at some moment of the time that it lives through.
-pub(super) struct Life {
+pub(super) struct Replay {
     clock: Clock,
     until: DateTime<Utc>,
     interval: TimeDelta,
@@ -67,33 +67,33 @@ pub(super) struct Life {
     to_prune: VecDeque<TargetIndex>,
     pollers: Vec<Poller>,
     scraper: Scraper,
-    stats: SelfStats,
+    stats: ExporterMetrics,
 }
 
-impl Life {
-    pub(super) fn begin(plan: &Plan, settings: &Settings, world: World) -> Result<Self, LifeError> {
-        let clock = Clock::standing_at(plan.from);
-        let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(plan.from));
+impl Replay {
+    pub(super) fn begin(plan: &BackfillSpec, settings: &Settings, world: World) -> Result<Self, ReplayError> {
+        let clock = Clock::fixed(plan.from);
+        let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(plan.from));
         let api = Direct::new(world, clock.clone());
         let events = Events::new(stats.clone());
         let setups = derive::setups(settings);
         let store = Store::open(&settings.storage)?;
         let (recorder, resumes) =
-            Recorder::load(store, &setups, derive::counting(settings), Moment::from(plan.from))?;
+            Recorder::load(store, &setups, derive::counting(settings), Timestamp::from(plan.from))?;
         let sharing = settings.targets_per_key();
         let pollers = settings.targets.iter().zip(resumes).enumerate().map(|(index, (target, resume))| {
-            let sharing = sharing.get(target.api_key.reveal()).copied().unwrap_or(1);
+            let sharing = sharing.get(target.api_key.expose_secret()).copied().unwrap_or(1);
             Poller {
                 index: TargetIndex(index),
                 target: target.key.clone(),
-                passes: Passes::resume(
-                    derive::policy(&settings.polling, derive::narrow_requests(&settings.polling, sharing)),
+                passes: PollPlanner::resume(
+                    derive::policy(&settings.polling, derive::refetch_budget(&settings.polling, sharing)),
                     resume,
                 ),
                 endpoint: derive::endpoint(target),
                 key: target.api_key.clone(),
                 page_size: settings.polling.page_size,
-                health: Health::default(),
+                health: DataQuality::default(),
                 api: api.clone(),
                 stats: stats.clone(),
                 events: events.clone(),
@@ -109,7 +109,7 @@ impl Life {
             next_scrape: plan.from,
             next_housekeeping: plan.from + HOUSEKEEPING,
             to_prune: pollers.iter().map(|poller| poller.index).collect(),
-            scraper: Scraper::new(Moment::from(plan.from), derive::shown(settings)),
+            scraper: Scraper::new(Timestamp::from(plan.from), derive::shown(settings)),
             clock,
             recorder,
             pollers,
@@ -118,34 +118,34 @@ impl Life {
     }
 
     /// Polls up to the next scrape, and what it shows; none when the time is over.
-    pub(super) fn next_scrape(&mut self) -> Result<Option<(DateTime<Utc>, String)>, LifeError> {
+    pub(super) fn next_scrape(&mut self) -> Result<Option<(DateTime<Utc>, String)>, ReplayError> {
         let at = self.next_scrape;
         if at > self.until {
             return Ok(None);
         }
         while self.next_poll <= at {
-            self.clock.jump(self.next_poll - self.clock.now());
+            self.clock.step(self.next_poll - self.clock.now());
             self.tick()?;
             self.next_poll += self.interval;
         }
-        self.clock.jump(at - self.clock.now());
+        self.clock.step(at - self.clock.now());
         self.next_scrape += self.step;
-        let scrape = self.scraper.scrape(self.recorder.generation(), &self.stats, Moment::from(at))?;
+        let scrape = self.scraper.scrape(self.recorder.generation(), &self.stats, Timestamp::from(at))?;
         Ok(Some((at, scrape)))
     }
 
     /// The state, complete.
-    pub(super) fn end(mut self) -> Result<Store, LifeError> {
+    pub(super) fn end(mut self) -> Result<Store, ReplayError> {
         self.recorder.commit(true)?;
         Ok(self.recorder.into_store())
     }
 
     /// One poll of every target, and one transaction for all of them.
-    fn tick(&mut self) -> Result<(), LifeError> {
+    fn tick(&mut self) -> Result<(), ReplayError> {
         let now = self.clock.now();
         for poller in &mut self.pollers {
             let started = Instant::now();
-            poller.poll(Moment::from(now), &mut self.recorder)?;
+            poller.poll(Timestamp::from(now), &mut self.recorder)?;
             self.stats.poll(started.elapsed());
         }
         let tidy = now >= self.next_housekeeping;
@@ -168,54 +168,55 @@ impl Life {
 struct Poller {
     index: TargetIndex,
     target: TargetKey,
-    passes: Passes,
+    passes: PollPlanner,
     endpoint: Endpoint,
     key: Secret,
     page_size: NonZeroU16,
-    health: Health,
+    health: DataQuality,
     api: Direct,
-    stats: SelfStats,
+    stats: ExporterMetrics,
     events: Events,
 }
 
 impl Poller {
     /// One tick's worth of walks, as `schedule::poller` makes them.
-    fn poll(&mut self, now: Moment, recorder: &mut Recorder) -> Result<(), LifeError> {
-        let live = self.passes.live(now);
+    fn poll(&mut self, now: Timestamp, recorder: &mut Recorder) -> Result<(), ReplayError> {
+        let live = self.passes.open_pass(now);
         let mut seen = self.walk(&live)?;
-        self.passes.trust(now, now);
-        let (mut tick, progress) = self.passes.listed(&seen, now);
-        seen.retain(|conversation| conversation.facts.phase == Phase::Running);
-        let fresh_before = self.passes.fresh_mark().unwrap_or(now);
+        self.passes.on_server_time(now, now);
+        let (mut tick, progress) = self.passes.on_open_list(&seen, now);
+        seen.retain(|conversation| conversation.facts.phase == ConversationState::Running);
+        let fresh_before = self.passes.fresh_watermark().unwrap_or(now);
         self.hand_over(&live, seen, progress, (now, fresh_before), recorder)?;
         while let Some(walk) = self.passes.next(&mut tick, now) {
-            let fresh_before = self.passes.fresh_mark().unwrap_or(now);
+            let fresh_before = self.passes.fresh_watermark().unwrap_or(now);
             let seen = self.walk(&walk)?;
-            let progress = self.passes.read(&walk, &seen, now);
+            let progress = self.passes.on_fetched(&walk, &seen, now);
             self.hand_over(&walk, seen, progress, (now, fresh_before), recorder)?;
         }
-        recorder.note(&self.status(now));
+        recorder.set_poll_status(&self.status(now));
         Ok(())
     }
 
     /// Every page of a walk's window.
-    fn walk(&mut self, walk: &Walk) -> Result<Vec<Conversation>, LifeError> {
+    fn walk(&mut self, walk: &FetchPlan) -> Result<Vec<Conversation>, ReplayError> {
         let mut seen = Vec::new();
         let mut rejected = 0;
-        let mut way = Way::default();
+        let mut way = Pagination::default();
         loop {
             let page = self.page(walk, &way)?;
-            let next = way.after(&page, self.page_size)?;
+            let next = way.next_position(&page, self.page_size)?;
             seen.extend(page.conversations);
             rejected += page.rejected.len();
             let Some(next) = next else { break };
             way.position = next;
         }
-        self.health.saw(&seen, rejected, |start| Passes::sight(walk, start) == Sight::Timely);
+        self.health
+            .observe(&seen, rejected, |start| PollPlanner::observation_kind(walk, start) == SeenBy::Fresh);
         Ok(seen)
     }
 
-    fn page(&self, walk: &Walk, way: &Way) -> Result<Page, LifeError> {
+    fn page(&self, walk: &FetchPlan, way: &Pagination) -> Result<Page, ReplayError> {
         let (window, filter): (_, Filter) = (walk.window, walk.filter);
         let request = PageRequest { window, filter, limit: self.page_size, position: &way.position };
         let address = self.endpoint.page(&request);
@@ -223,10 +224,11 @@ impl Poller {
         let from =
             address.find("://").and_then(|at| address.get(at + 3..)?.find('/').map(|path| at + 3 + path));
         let started = Instant::now();
-        let reply = self.api.get(from.and_then(|from| address.get(from..)).unwrap_or("/"), self.key.reveal());
+        let reply =
+            self.api.get(from.and_then(|from| address.get(from..)).unwrap_or("/"), self.key.expose_secret());
         let bytes = reply.body.len() as u64;
         let status = reply.status.unwrap_or(0);
-        self.stats.request(LIST, Code::Status(status), started.elapsed(), bytes);
+        self.stats.request(LIST, RequestOutcome::Status(status), started.elapsed(), bytes);
         if status != 200 {
             return Err(FetchError::bad_payload(format!("{address}: HTTP {status}")).into());
         }
@@ -235,35 +237,35 @@ impl Poller {
 
     fn hand_over(
         &mut self,
-        walk: &Walk,
+        walk: &FetchPlan,
         seen: Vec<Conversation>,
-        progress: crate::schedule::passes::Progress,
-        (now, fresh_before): (Moment, Moment),
+        progress: crate::schedule::passes::PlannerUpdate,
+        (now, fresh_before): (Timestamp, Timestamp),
         recorder: &mut Recorder,
-    ) -> Result<(), LifeError> {
-        let sighting = |conversation: Conversation| Sighting {
-            sight: Passes::sight(walk, conversation.facts.started_at),
+    ) -> Result<(), ReplayError> {
+        let sighting = |conversation: Conversation| Observation {
+            sight: PollPlanner::observation_kind(walk, conversation.facts.started_at),
             conversation,
         };
         for id in &progress.abandoned {
             self.events.conversation_vanished(&self.target, id.as_str());
         }
-        let recorded = recorder.absorb(&Batch {
+        let recorded = recorder.apply_batch(&Batch {
             target: self.index,
             now,
             sightings: seen.into_iter().map(sighting).collect(),
-            is_listing: walk.purpose == Purpose::Live,
+            is_listing: walk.purpose == PassKind::Live,
             abandoned: progress.abandoned,
             marks: progress.marks,
         })?;
         recorded.folded.iter().for_each(|label| self.events.label_folded(&self.target, label));
-        self.passes.learn(&recorded.finished, fresh_before, now);
+        self.passes.observe_first_finished(&recorded.finished, fresh_before, now);
         Ok(())
     }
 
-    fn status(&mut self, now: Moment) -> Status {
-        let mut problems = self.health.conclude(now);
-        if self.passes.stuck(now).is_some() {
+    fn status(&mut self, now: Timestamp) -> PollStatus {
+        let mut problems = self.health.finish_poll(now);
+        if self.passes.oldest_open(now).is_some() {
             problems.insert(Problem::StuckConversations);
         }
         for problem in Problem::ALL {
@@ -273,7 +275,7 @@ impl Poller {
                 self.events.problem_ended(&self.target, problem);
             }
         }
-        Status { target: self.index, now, up: true, problems }
+        PollStatus { target: self.index, now, up: true, problems }
     }
 }
 

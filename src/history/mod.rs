@@ -15,8 +15,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-pub use columns::Columns;
-pub use life::LifeError;
+pub use columns::SampleStore;
+pub use life::ReplayError;
 pub use openmetrics::write;
 
 use crate::config::Settings;
@@ -25,7 +25,7 @@ use crate::simulator::World;
 
 /// Which time is lived through, and how it is scraped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct BackfillSpec {
     /// The daemon starts.
     pub from: DateTime<Utc>,
     /// It stops; nothing later is read or written.
@@ -40,9 +40,9 @@ pub struct Plan {
 
 /// What is left of the time that was lived through.
 #[derive(Debug)]
-pub struct Lived {
+pub struct BackfillResult {
     /// Every scrape.
-    pub columns: Columns,
+    pub columns: SampleStore,
     /// The state as the daemon left it; one that is started on it goes on counting from there.
     pub store: Store,
 }
@@ -53,23 +53,23 @@ pub struct Lived {
 /// # Errors
 /// When the state cannot be written, the simulated API does not answer as it should (an error in this program), or after `stop`.
 pub fn live(
-    plan: &Plan,
+    plan: &BackfillSpec,
     settings: &Settings,
     world: &World,
     stop: &CancellationToken,
-) -> Result<Lived, LifeError> {
+) -> Result<BackfillResult, ReplayError> {
     let world = world.clone().kept(plan.from, plan.until);
     // The log tells of what happens now, and these things do not.
     tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), || {
-        let mut life = life::Life::begin(plan, settings, world)?;
-        let mut columns = Columns::default();
+        let mut life = life::Replay::begin(plan, settings, world)?;
+        let mut columns = SampleStore::default();
         while let Some((at, scrape)) = life.next_scrape()? {
             columns.take(at, &scrape);
             if stop.is_cancelled() {
-                return Err(LifeError::Stopped);
+                return Err(ReplayError::Stopped);
             }
         }
-        Ok(Lived { columns, store: life.end()? })
+        Ok(BackfillResult { columns, store: life.end()? })
     })
 }
 

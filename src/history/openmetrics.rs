@@ -8,13 +8,13 @@ use std::io::{self, Write};
 
 use chrono::{DateTime, Utc};
 
-use super::columns::{Column, Columns, Family};
+use super::columns::{Column, Family, SampleStore};
 
 /// Writes all samples with `labels`, which are added to those of each series, and the end mark.
 ///
 /// # Errors
 /// When `out` fails.
-pub fn write(columns: &Columns, labels: &[(&str, &str)], out: &mut impl Write) -> io::Result<()> {
+pub fn write(columns: &SampleStore, labels: &[(&str, &str)], out: &mut impl Write) -> io::Result<()> {
     let added: Vec<String> =
         labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
     let added = added.join(",");

@@ -10,12 +10,12 @@ use std::io;
 use tokio::time::Instant;
 
 use crate::app;
-use crate::exposition::board::{Board, Shown};
-use crate::exposition::page::Coding;
+use crate::exposition::board::{ExpositionCache, FormatOptions};
+use crate::exposition::page::ContentEncoding;
 use crate::exposition::{Family, Format, Value};
-use crate::moment::Moment;
-use crate::recorder::Generation;
-use crate::selfstats::SelfStats;
+use crate::moment::Timestamp;
+use crate::recorder::Snapshot;
+use crate::selfstats::ExporterMetrics;
 
 /// The start of the process, which is told by the process itself.
 const PROCESS_START: &str = "process_start_time_seconds";
@@ -23,14 +23,14 @@ const PROCESS_START: &str = "process_start_time_seconds";
 /// A Prometheus at the door.
 pub(super) struct Scraper {
     /// The daemon's start in the time that it lives through.
-    began: Moment,
-    board: Board,
+    began: Timestamp,
+    board: ExpositionCache,
     known: HashSet<Box<str>>,
 }
 
 impl Scraper {
-    pub(super) fn new(began: Moment, shown: Shown) -> Self {
-        Self { began, board: Board::new(shown), known: HashSet::new() }
+    pub(super) fn new(began: Timestamp, shown: FormatOptions) -> Self {
+        Self { began, board: ExpositionCache::new(shown), known: HashSet::new() }
     }
 
     /// The text of a scrape `now`, with the series of Prometheus at its end.
@@ -39,13 +39,14 @@ impl Scraper {
     /// None that is known: nothing is compressed.
     pub(super) fn scrape(
         &mut self,
-        generation: &Generation,
-        stats: &SelfStats,
-        now: Moment,
+        generation: &Snapshot,
+        stats: &ExporterMetrics,
+        now: Timestamp,
     ) -> io::Result<String> {
         let started = Instant::now();
         let live = || self.in_its_time(app::scrape::live(generation, stats));
-        let page = self.board.make(Format::Text, Coding::Identity, generation, now, live)?.to_bytes();
+        let page =
+            self.board.render(Format::Text, ContentEncoding::Identity, generation, now, live)?.to_bytes();
         let took = started.elapsed().as_secs_f64();
         // The format is text by construction.
         let mut text = String::from_utf8_lossy(&page).into_owned();

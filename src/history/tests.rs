@@ -7,15 +7,15 @@ fn noon() -> DateTime<Utc> {
 }
 
 /// These scrapes, 15 s apart.
-fn columns(scrapes: &[&str]) -> Columns {
-    let mut columns = Columns::default();
+fn columns(scrapes: &[&str]) -> SampleStore {
+    let mut columns = SampleStore::default();
     for (index, scrape) in (0..).zip(scrapes) {
         columns.take(noon() + TimeDelta::seconds(15) * index, scrape);
     }
     columns
 }
 
-fn written(columns: &Columns, labels: &[(&str, &str)]) -> String {
+fn written(columns: &SampleStore, labels: &[(&str, &str)]) -> String {
     let mut out = Vec::new();
     write(columns, labels, &mut out).unwrap();
     String::from_utf8(out).unwrap()

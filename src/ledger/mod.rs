@@ -9,5 +9,5 @@ mod row;
 pub mod store;
 pub mod verdict;
 
-pub use marks::{Marks, Position, RecheckMark, widest_overlap};
-pub use row::{Counted, Row, Tally};
+pub use marks::{RecheckWatermark, WatermarkPosition, Watermarks, max_overlap};
+pub use row::{Amounts, Counted, LedgerEntry};

@@ -3,25 +3,25 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Dimension;
-use crate::conversation::{Facts, Micros};
-use crate::moment::Moment;
+use crate::conversation::{Amount, ConversationData};
+use crate::moment::Timestamp;
 
 /// The state of one conversation in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Row {
+pub enum LedgerEntry {
     /// Seen running; followed until it is seen finished.
     Open {
         /// `started_at`
-        started_at: Moment,
+        started_at: Timestamp,
         /// First seen by a recheck pass.
         late: bool,
     },
     /// Seen finished; counts when the settle time has passed.
     Settling {
         /// When it was first seen finished.
-        since: Moment,
+        since: Timestamp,
         /// The newest facts, so that it can count without another download.
-        facts: Facts,
+        facts: ConversationData,
         /// First seen by a recheck pass.
         late: bool,
     },
@@ -33,24 +33,24 @@ pub enum Row {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// `started_at`
-    pub started_at: Moment,
+    pub started_at: Timestamp,
     /// When it ended, but not later than it counted.
-    pub ended_at: Moment,
+    pub ended_at: Timestamp,
     /// What it has added to the counters: of each amount, the most that was ever seen.
-    pub added: Tally,
-    /// What it showed when it was last seen; equal to `added` unless it shrank.
-    pub shown: Tally,
+    pub counted: Amounts,
+    /// What it showed when it was last seen; equal to `counted` unless it shrank.
+    pub last_seen: Amounts,
     /// The optional dimensions that it counted under, with their values: the settings may have others by now.
     pub dimensions: Vec<(Dimension, Box<str>)>,
 }
 
 /// The amounts of a conversation that a later change may raise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Tally {
+pub struct Amounts {
     /// `total_duration`
-    pub duration: Micros,
+    pub duration: Amount,
     /// `polyai_duration`
-    pub agent_duration: Micros,
+    pub agent_duration: Amount,
     /// Turns.
     pub turns: u32,
     /// Out-of-domain turns.
@@ -63,9 +63,9 @@ pub struct Tally {
     pub handoff: bool,
 }
 
-impl Tally {
+impl Amounts {
     /// The amounts in `facts`.
-    pub fn of(facts: &Facts) -> Self {
+    pub fn of(facts: &ConversationData) -> Self {
         Self {
             duration: facts.duration.unwrap_or_default(),
             agent_duration: facts.agent_duration.unwrap_or_default(),
@@ -89,7 +89,7 @@ impl Tally {
     }
 
     /// The larger of each amount.
-    pub fn raised_to(&self, other: &Self) -> Self {
+    pub fn max(&self, other: &Self) -> Self {
         Self {
             duration: self.duration.max(other.duration),
             agent_duration: self.agent_duration.max(other.agent_duration),
@@ -102,9 +102,9 @@ impl Tally {
     }
 }
 
-impl Row {
+impl LedgerEntry {
     /// `started_at`
-    pub fn started_at(&self) -> Moment {
+    pub fn started_at(&self) -> Timestamp {
         match self {
             Self::Open { started_at, .. } => *started_at,
             Self::Settling { facts, .. } => facts.started_at,

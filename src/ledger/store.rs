@@ -17,9 +17,9 @@ use redb::{
 };
 
 pub use error::StoreError;
-use error::refusal;
+use error::map_open_error;
 
-use super::{Marks, Row};
+use super::{LedgerEntry, Watermarks};
 use crate::config::Storage;
 use crate::conversation::ConversationId;
 
@@ -47,19 +47,19 @@ pub type EncodedSeries = (Vec<u8>, Vec<u8>);
 #[derive(Debug, Default, Clone)]
 pub struct Changes {
     /// New rows; none deletes. In key order, which is the cheapest order to write in.
-    pub rows: BTreeMap<(TargetId, ConversationId), Option<Row>>,
+    pub rows: BTreeMap<(TargetId, ConversationId), Option<LedgerEntry>>,
     /// New values of series, by target and encoded key; none deletes.
     pub series: BTreeMap<(TargetId, Vec<u8>), Option<Vec<u8>>>,
     /// New marks.
-    pub marks: BTreeMap<TargetId, Marks>,
+    pub marks: BTreeMap<TargetId, Watermarks>,
     /// Whether marks are among them that must not be lost.
-    pub marks_are_urgent: bool,
+    pub watermarks_must_flush: bool,
 }
 
 impl Changes {
     /// Whether there is anything that must be durable. Marks alone need not be: losing them means reading again.
     pub fn is_urgent(&self) -> bool {
-        self.marks_are_urgent || !self.rows.is_empty() || !self.series.is_empty()
+        self.watermarks_must_flush || !self.rows.is_empty() || !self.series.is_empty()
     }
 }
 
@@ -67,16 +67,16 @@ impl Changes {
 #[derive(Debug)]
 pub struct Store {
     database: Option<Database>,
-    place: Place,
+    place: Location,
 }
 
-enum Place {
+enum Location {
     File(PathBuf),
     Memory,
     Backend(Box<dyn FnMut() -> Result<Database, redb::DatabaseError> + Send>),
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
@@ -86,7 +86,7 @@ impl fmt::Debug for Place {
     }
 }
 
-impl Place {
+impl Location {
     /// How messages name it.
     fn path(&self) -> &Path {
         match self {
@@ -103,10 +103,10 @@ impl Store {
     /// When the state is in use, newer than this program, damaged or inaccessible.
     pub fn open(storage: &Storage) -> Result<Self, StoreError> {
         match storage {
-            Storage::Directory(directory) => Self::in_directory(directory),
+            Storage::Directory(directory) => Self::open_dir(directory),
             Storage::Ephemeral => {
                 let memory = redb::backends::InMemoryBackend::new();
-                Self::over(builder().create_with_backend(memory), Place::Memory)
+                Self::over(builder().create_with_backend(memory), Location::Memory)
             }
         }
     }
@@ -115,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn in_directory(directory: &Path) -> Result<Self, StoreError> {
+    pub fn open_dir(directory: &Path) -> Result<Self, StoreError> {
         let inaccessible = |path: &Path| {
             let path = path.to_owned();
             move |source| StoreError::Inaccessible { path, source }
@@ -131,14 +131,15 @@ impl Store {
                 }
                 Ok(()) | Err(_) => {}
             }
-            let database = builder().create(&unfinished).map_err(|error| refusal(&unfinished, error))?;
+            let database =
+                builder().create(&unfinished).map_err(|error| map_open_error(&unfinished, error))?;
             initialise(&database)?;
             drop(database);
             std::fs::rename(&unfinished, &path).map_err(inaccessible(&path))?;
         }
-        examine(&path)?;
+        verify_file(&path)?;
         let database = open_file(&path)?;
-        Ok(Self { database: Some(database), place: Place::File(path) })
+        Ok(Self { database: Some(database), place: Location::File(path) })
     }
 
     /// Opens or makes a store on the caller's own storage. `backend` gives access to it, anew each time that the store is
@@ -146,15 +147,15 @@ impl Store {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn on<B: StorageBackend>(
+    pub fn with_backend<B: StorageBackend>(
         mut backend: impl FnMut() -> B + Send + 'static,
     ) -> Result<Self, StoreError> {
         let mut open = move || builder().create_with_backend(backend());
-        Self::over(open(), Place::Backend(Box::new(open)))
+        Self::over(open(), Location::Backend(Box::new(open)))
     }
 
-    fn over(opened: Result<Database, redb::DatabaseError>, place: Place) -> Result<Self, StoreError> {
-        let database = opened.map_err(|error| refusal(place.path(), error))?;
+    fn over(opened: Result<Database, redb::DatabaseError>, place: Location) -> Result<Self, StoreError> {
+        let database = opened.map_err(|error| map_open_error(place.path(), error))?;
         let store = Self { database: Some(database), place };
         if store.format()?.is_none() {
             initialise(store.database()?)?;
@@ -224,7 +225,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read, or holds what this program does not write.
-    pub fn marks(&self, target: TargetId) -> Result<Option<Marks>, StoreError> {
+    pub fn marks(&self, target: TargetId) -> Result<Option<Watermarks>, StoreError> {
         let transaction = self.database()?.begin_read().map_err(StoreError::transaction)?;
         let table = transaction.open_table(MARKS).map_err(StoreError::transaction)?;
         let stored = table.get(target.0).map_err(StoreError::transaction)?;
@@ -253,7 +254,11 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read, or holds what this program does not write.
-    pub fn for_each_row(&self, target: TargetId, mut visit: impl FnMut(&str, Row)) -> Result<(), StoreError> {
+    pub fn for_each_row(
+        &self,
+        target: TargetId,
+        mut visit: impl FnMut(&str, LedgerEntry),
+    ) -> Result<(), StoreError> {
         let transaction = self.database()?.begin_read().map_err(StoreError::transaction)?;
         let table = transaction.open_table(ROWS).map_err(StoreError::transaction)?;
         for entry in
@@ -278,16 +283,16 @@ impl Store {
     /// opened now, the next use tries again.
     pub fn reopen(&mut self) {
         match &mut self.place {
-            Place::File(path) => {
+            Location::File(path) => {
                 self.database = None;
                 self.database = open_file(path).ok();
             }
-            Place::Backend(open) => {
+            Location::Backend(open) => {
                 self.database = None;
                 self.database = open().ok();
             }
             // What is in memory is gone once it is closed; and it does not fail.
-            Place::Memory => {}
+            Location::Memory => {}
         }
     }
 
@@ -354,8 +359,8 @@ impl Store {
     /// The size of the file; zero in memory.
     pub fn bytes(&self) -> u64 {
         match &self.place {
-            Place::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
-            Place::Memory | Place::Backend(_) => 0,
+            Location::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+            Location::Memory | Location::Backend(_) => 0,
         }
     }
 }
@@ -371,7 +376,7 @@ impl Rows {
     ///
     /// # Errors
     /// When the store cannot be read, or holds what this program does not write.
-    pub fn get(&self, target: TargetId, id: &ConversationId) -> Result<Option<Row>, StoreError> {
+    pub fn get(&self, target: TargetId, id: &ConversationId) -> Result<Option<LedgerEntry>, StoreError> {
         let stored = self.0.get((target.0, id.as_str())).map_err(StoreError::transaction)?;
         stored.map(|bytes| decode(bytes.value(), "row")).transpose()
     }
@@ -384,26 +389,26 @@ fn builder() -> redb::Builder {
 }
 
 /// Looks through a file before it is opened: its format, and every checksum. Nothing of the file changes.
-fn examine(path: &Path) -> Result<(), StoreError> {
+fn verify_file(path: &Path) -> Result<(), StoreError> {
     let damaged = |detail: &str| StoreError::Damaged { path: path.to_owned(), detail: detail.into() };
-    guarded(path, || {
-        let database = untouched::open(path).map_err(|error| refusal(path, error))?;
-        let mut store = Store { database: Some(database), place: Place::File(path.to_owned()) };
+    catch_redb_panic(path, || {
+        let database = untouched::open(path).map_err(|error| map_open_error(path, error))?;
+        let mut store = Store { database: Some(database), place: Location::File(path.to_owned()) };
         store.check_format()?;
         match store.database.as_mut().map(Database::check_integrity) {
             Some(Ok(true)) => Ok(()),
             Some(Ok(false)) | None => Err(damaged("its checksums do not match")),
-            Some(Err(error)) => Err(refusal(path, error)),
+            Some(Err(error)) => Err(map_open_error(path, error)),
         }
     })
 }
 
 fn open_file(path: &Path) -> Result<Database, StoreError> {
-    guarded(path, || builder().open(path).map_err(|error| refusal(path, error)))
+    catch_redb_panic(path, || builder().open(path).map_err(|error| map_open_error(path, error)))
 }
 
 /// The database trusts its file; a torn one can make it stop in the middle of a check.
-fn guarded<T>(
+fn catch_redb_panic<T>(
     path: &Path,
     open: impl FnOnce() -> Result<T, StoreError> + std::panic::UnwindSafe,
 ) -> Result<T, StoreError> {

@@ -11,7 +11,7 @@ use tracing::{Level, enabled, error};
 /// From now on panics are told by the log.
 pub(super) fn install() {
     panic::set_hook(Box::new(|panic| {
-        let Told { place, message } = Told::of(panic);
+        let PanicReport { place, message } = PanicReport::of(panic);
         let thread = std::thread::current().name().unwrap_or_default().to_owned();
         if enabled!(Level::ERROR) {
             error!(
@@ -29,12 +29,12 @@ pub(super) fn install() {
 }
 
 /// What is told of a panic.
-struct Told {
+struct PanicReport {
     place: String,
     message: &'static str,
 }
 
-impl Told {
+impl PanicReport {
     fn of(panic: &PanicHookInfo<'_>) -> Self {
         let place = panic.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
         let message = panic.payload().downcast_ref::<&'static str>();
@@ -55,7 +55,7 @@ mod tests {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
             if std::thread::current().id() == here {
-                let Told { place: at, message } = Told::of(panic);
+                let PanicReport { place: at, message } = PanicReport::of(panic);
                 *place.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, message));
             }
         }));

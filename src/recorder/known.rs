@@ -9,14 +9,14 @@ use std::hash::{BuildHasher, RandomState};
 
 /// The ids that may be in the ledger.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct IdFilter {
     hasher: RandomState,
     hashes: HashSet<u64>,
 }
 
-impl Known {
+impl IdFilter {
     /// Nothing but these.
-    pub(super) fn only<'a>(ids: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(super) fn from_ids<'a>(ids: impl IntoIterator<Item = &'a str>) -> Self {
         let mut known = Self::default();
         ids.into_iter().for_each(|id| known.add(id));
         known
@@ -28,7 +28,7 @@ impl Known {
     }
 
     /// Whether `id` certainly has no row.
-    pub(super) fn certainly_lacks(&self, id: &str) -> bool {
+    pub(super) fn definitely_absent(&self, id: &str) -> bool {
         !self.hashes.contains(&self.hasher.hash_one(id))
     }
 }
@@ -39,9 +39,9 @@ mod tests {
 
     #[test]
     fn what_was_added_is_never_called_lacking() {
-        let mut known = Known::only(["CA1", "CA2"]);
+        let mut known = IdFilter::from_ids(["CA1", "CA2"]);
         known.add("CA3");
-        assert!(["CA1", "CA2", "CA3"].iter().all(|id| !known.certainly_lacks(id)));
-        assert!(known.certainly_lacks("CA4"));
+        assert!(["CA1", "CA2", "CA3"].iter().all(|id| !known.definitely_absent(id)));
+        assert!(known.definitely_absent("CA4"));
     }
 }

@@ -4,50 +4,50 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::known::Known;
+use super::known::IdFilter;
 use super::roster::TargetSetup;
-use super::{Counting, Recorder, TargetState, gauges, persist};
+use super::{CountingPolicy, Recorder, TargetState, gauges, persist};
 use crate::aggregate::catalogue::{CATALOGUE, Labels};
 use crate::aggregate::{
-    Dimensions, Kind, LabelCap, Layout, Metric, Recent, RecentConversation, Series, SeriesKey, TargetSeries,
-    Value, carried_over,
+    Kind, LabelLimiter, LabelValues, Metric, RecentConversation, RecentWindow, Series, SeriesKey,
+    SeriesSchema, TargetSeries, Value, labels_from_row,
 };
 use crate::config::Dimension;
 use crate::conversation::ConversationId;
 use crate::ledger::store::{StoreError, TargetId};
-use crate::ledger::{Marks, Row};
-use crate::moment::Moment;
+use crate::ledger::{LedgerEntry, Watermarks};
+use crate::moment::Timestamp;
 
 /// What a poller takes up again after a restart.
 #[derive(Debug, Clone, Default)]
-pub struct Resume {
+pub struct PollerCheckpoint {
     /// How far it had read; none at the very first start.
-    pub marks: Option<Marks>,
+    pub marks: Option<Watermarks>,
     /// Conversations that were open.
-    pub open: BTreeMap<ConversationId, Moment>,
+    pub open: BTreeMap<ConversationId, Timestamp>,
     /// When the remembered conversations started.
-    pub starts: Vec<Moment>,
+    pub starts: Vec<Timestamp>,
 }
 
-impl Resume {
-    fn from(marks: Option<&Marks>) -> Self {
+impl PollerCheckpoint {
+    fn from(marks: Option<&Watermarks>) -> Self {
         Self { marks: marks.cloned(), ..Self::default() }
     }
 
-    fn take(&mut self, id: &str, row: &Row) {
+    fn take(&mut self, id: &str, row: &LedgerEntry) {
         self.starts.push(row.started_at());
-        if let Row::Open { started_at, .. } = row {
+        if let LedgerEntry::Open { started_at, .. } = row {
             self.open.extend(ConversationId::new(id).map(|id| (id, *started_at)));
         }
     }
 }
 
 /// A target as the store has it.
-pub(super) struct Loaded {
+pub(super) struct RestoredTarget {
     pub(super) state: TargetState,
     /// The stored keys of series that the layout does not admit. What counts from now on is not added to them, so they must not
     /// be there when a later layout would admit them again.
-    pub(super) misfits: Vec<Vec<u8>>,
+    pub(super) incompatible: Vec<Vec<u8>>,
 }
 
 impl Recorder {
@@ -57,20 +57,20 @@ impl Recorder {
         &self,
         setup: &TargetSetup,
         id: TargetId,
-        counting: &Counting,
-        layout: &Layout,
-        now: Moment,
-    ) -> Result<(Loaded, Resume), StoreError> {
+        counting: &CountingPolicy,
+        layout: &SeriesSchema,
+        now: Timestamp,
+    ) -> Result<(RestoredTarget, PollerCheckpoint), StoreError> {
         let mut state = TargetState {
             key: Arc::new(setup.key.clone()),
             setup: setup.clone(),
             id,
             marks: self.store.marks(id)?,
             series: Arc::default(),
-            cap: LabelCap::new(counting.max_label_values),
+            cap: LabelLimiter::new(counting.max_label_values),
             settling: BTreeMap::new(),
-            recent: Recent::default(),
-            known: Known::default(),
+            recent: RecentWindow::default(),
+            known: IdFilter::default(),
         };
         let mut series = TargetSeries::default();
         let mut misfits = Vec::new();
@@ -80,11 +80,11 @@ impl Recorder {
                 continue;
             };
             for (name, value) in layout.label_names(key.metric).into_iter().zip(&*key.values) {
-                if capped_label(name).is_some() {
-                    state.cap.keep(name, value);
+                if limited_label(name).is_some() {
+                    state.cap.retain(name, value);
                 }
             }
-            series.restore(key, as_past(value));
+            series.restore(key, clamp_gauge(value));
         }
         let last_end = series.of(Metric::LastConversation).find_map(|(_, last)| match last.value {
             Value::Gauge(seconds) => Some(seconds),
@@ -93,48 +93,48 @@ impl Recorder {
         if let (Some(marks), Some(last_end)) = (&mut state.marks, last_end) {
             // Nothing can be forgotten that started after the last end that was counted. A state that says otherwise was written
             // under a clock that was ahead, and would take new conversations for forgotten ones.
-            let after = Moment::from_seconds(last_end) + Duration::from_millis(1);
-            marks.forgotten = marks.forgotten.map(|forgotten| forgotten.min(after));
+            let after = Timestamp::from_seconds(last_end) + Duration::from_millis(1);
+            marks.pruned_before = marks.pruned_before.map(|forgotten| forgotten.min(after));
         }
         state.series = Arc::new(series);
         let resume = self.load_rows(&mut state, counting, layout, now)?;
-        Ok((Loaded { state, misfits }, resume))
+        Ok((RestoredTarget { state, incompatible: misfits }, resume))
     }
 
     fn load_rows(
         &self,
         state: &mut TargetState,
-        counting: &Counting,
-        layout: &Layout,
-        now: Moment,
-    ) -> Result<Resume, StoreError> {
-        let mut resume = Resume::from(state.marks.as_ref());
+        counting: &CountingPolicy,
+        layout: &SeriesSchema,
+        now: Timestamp,
+    ) -> Result<PollerCheckpoint, StoreError> {
+        let mut resume = PollerCheckpoint::from(state.marks.as_ref());
         // This machine's clock may be behind the API's, by which the ends were judged.
         let latest = state.marks.as_ref().map_or(now, |marks| marks.fresh.max(now));
         self.store.for_each_row(state.id, |id, row| {
             resume.take(id, &row);
             state.known.add(id);
             match row {
-                Row::Open { .. } => {}
-                Row::Settling { since, .. } => {
+                LedgerEntry::Open { .. } => {}
+                LedgerEntry::Settling { since, .. } => {
                     state.settling.extend(ConversationId::new(id).map(|id| (id, since)));
                 }
-                Row::Counted(counted) => state.recent.push(RecentConversation {
+                LedgerEntry::Counted(counted) => state.recent.push(RecentConversation {
                     ended_at: counted.ended_at.min(latest),
-                    dimensions: carried_over(&layout.dimensions, &counted.dimensions),
-                    tally: counted.shown,
+                    dimensions: labels_from_row(&layout.dimensions, &counted.dimensions),
+                    tally: counted.last_seen,
                 }),
             }
         })?;
         if let Some(marks) = &state.marks {
-            state.recent.trim(marks.fresh, counting.recent_window);
+            state.recent.evict_before(marks.fresh, counting.recent_window);
         }
         Ok(resume)
     }
 
     /// Where a new poller of a target would go on, as far as it is committed.
-    pub(super) fn resume(&self, state: &TargetState) -> Result<Resume, StoreError> {
-        let mut resume = Resume::from(state.marks.as_ref());
+    pub(super) fn resume(&self, state: &TargetState) -> Result<PollerCheckpoint, StoreError> {
+        let mut resume = PollerCheckpoint::from(state.marks.as_ref());
         self.store.for_each_row(state.id, |id, row| resume.take(id, &row))?;
         Ok(resume)
     }
@@ -143,15 +143,15 @@ impl Recorder {
 impl TargetState {
     /// Known label sets exist from the first scrape, so that the first call of each shows as an increase. Answers which of
     /// them are new.
-    pub(super) fn make_known_series(&mut self, layout: &Layout, now: Moment) -> Vec<SeriesKey> {
+    pub(super) fn init_series(&mut self, layout: &SeriesSchema, now: Timestamp) -> Vec<SeriesKey> {
         let series = Arc::make_mut(&mut self.series);
-        let mut known: Vec<Dimensions> = match *layout.dimensions {
+        let mut known: Vec<LabelValues> = match *layout.dimensions {
             [] => vec![Arc::from([])],
             [Dimension::Channel] => self
                 .setup
                 .channels
                 .iter()
-                .map(|channel| Arc::from([self.cap.admit(Dimension::Channel.as_str(), channel).value]))
+                .map(|channel| Arc::from([self.cap.limit(Dimension::Channel.as_str(), channel).value]))
                 .collect(),
             // Which variants a project has is not known beforehand.
             [Dimension::Variant, ..] | [Dimension::Channel, ..] => Vec::new(),
@@ -189,7 +189,7 @@ impl TargetState {
 
     /// What the gauges say of a target before its first poll: what is not known yet, what it stands for, and what the state
     /// remembers.
-    pub(super) fn begin_gauges(&mut self, now: Moment) {
+    pub(super) fn init_gauges(&mut self, now: Timestamp) {
         let series = Arc::make_mut(&mut self.series);
         for unknown in
             [Metric::TargetUp, Metric::TargetLastSuccess, Metric::TargetWatermark, Metric::TargetOverlap]
@@ -198,14 +198,14 @@ impl TargetState {
         }
         gauges::show_info(series, &self.setup, now);
         if let Some(marks) = &self.marks {
-            gauges::show_marks(series, marks, now);
+            gauges::set_watermark_gauges(series, marks, now);
         }
         gauges::show_recent(series, &self.recent, now);
     }
 }
 
 /// The only gauge that is kept tells when a conversation ended, which is not later than it was told.
-fn as_past(series: Series) -> Series {
+fn clamp_gauge(series: Series) -> Series {
     match series.value {
         Value::Gauge(end) => Series { value: Value::Gauge(end.min(series.start.seconds())), ..series },
         Value::Counter(_) | Value::Histogram(_) => series,
@@ -213,6 +213,6 @@ fn as_past(series: Series) -> Series {
 }
 
 /// The label of this name, if its values come from the API.
-pub(super) fn capped_label(name: &str) -> Option<&'static str> {
+pub(super) fn limited_label(name: &str) -> Option<&'static str> {
     ["channel", "variant", "reason", "destination"].into_iter().find(|&label| label == name)
 }

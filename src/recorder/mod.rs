@@ -1,7 +1,7 @@
 //! The single writer: a batch of sightings becomes verdicts, contributions, one transaction, and a new generation.
 //!
 //! Owns: the working state of every target and the order in which it changes. Never: the network, the clock (each batch
-//! brings its own `now`), or a format. What a scrape sees is a [`Generation`], made only after the commit.
+//! brings its own `now`), or a format. What a scrape sees is a [`Snapshot`], made only after the commit.
 
 mod absorb;
 mod gauges;
@@ -16,15 +16,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use load::Resume;
-pub use roster::{Enlisted, Place, Roster, TargetSetup};
+pub use load::PollerCheckpoint;
+pub use roster::{TargetAssignment, TargetEntry, TargetSet, TargetSetup};
 
-use crate::aggregate::{LabelCap, Layout, Recent, SeriesKey, TargetSeries};
+use crate::aggregate::{LabelLimiter, RecentWindow, SeriesKey, SeriesSchema, TargetSeries};
 use crate::conversation::{Conversation, ConversationId};
-use crate::ledger::Marks;
+use crate::ledger::Watermarks;
 use crate::ledger::store::{Changes, Store, StoreError, TargetId};
-use crate::ledger::verdict::Sight;
-use crate::moment::Moment;
+use crate::ledger::verdict::SeenBy;
+use crate::moment::Timestamp;
 use crate::problem::Problem;
 use crate::target::TargetKey;
 
@@ -38,33 +38,33 @@ pub struct Batch {
     /// Of which target.
     pub target: TargetIndex,
     /// The API's time when the walk ended.
-    pub now: Moment,
+    pub now: Timestamp,
     /// Every conversation seen, each once.
-    pub sightings: Vec<Sighting>,
+    pub sightings: Vec<Observation>,
     /// Set by the live pass: the sightings are all that is open.
     pub is_listing: bool,
     /// Conversations that are followed no longer.
     pub abandoned: Vec<ConversationId>,
     /// How far the target has been read with this walk.
-    pub marks: Option<Marks>,
+    pub marks: Option<Watermarks>,
 }
 
 /// One sight of a conversation.
 #[derive(Debug, Clone)]
-pub struct Sighting {
+pub struct Observation {
     /// What was seen.
     pub conversation: Conversation,
     /// By which kind of pass.
-    pub sight: Sight,
+    pub sight: SeenBy,
 }
 
 /// How the latest poll of a target went.
 #[derive(Debug, Clone)]
-pub struct Status {
+pub struct PollStatus {
     /// Of which target.
     pub target: TargetIndex,
     /// The API's time.
-    pub now: Moment,
+    pub now: Timestamp,
     /// Whether every walk of the poll succeeded.
     pub up: bool,
     /// What is wrong now.
@@ -73,9 +73,9 @@ pub struct Status {
 
 /// What became of a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Recorded {
+pub struct BatchOutcome {
     /// Conversations that were seen finished for the first time.
-    pub finished: Vec<FirstFinish>,
+    pub finished: Vec<FirstFinished>,
     /// How many counted with this batch.
     pub counted: u64,
     /// Values folded by the label cap, by label.
@@ -84,36 +84,36 @@ pub struct Recorded {
 
 /// A conversation that was seen finished for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FirstFinish {
+pub struct FirstFinished {
     /// When it started.
-    pub started_at: Moment,
+    pub started_at: Timestamp,
     /// When it ended by its own account.
-    pub ended_at: Option<Moment>,
+    pub ended_at: Option<Timestamp>,
     /// Whether it had been seen running before.
     pub was_open: bool,
     /// By which kind of pass it was seen.
-    pub sight: Sight,
+    pub sight: SeenBy,
 }
 
 /// What a scrape shows: committed state only. Cheap to share; targets that did not change are the same allocation as in the
 /// generation before.
 #[derive(Debug, Clone, Default)]
-pub struct Generation {
+pub struct Snapshot {
     /// Counts up with every change.
     pub number: u64,
     /// In the order of the settings.
     pub targets: Vec<(Arc<TargetKey>, Arc<TargetSeries>)>,
     /// The shape of the series.
-    pub layout: Option<Arc<Layout>>,
+    pub layout: Option<Arc<SeriesSchema>>,
     /// The size of the state on disk, bytes.
     pub state_bytes: u64,
 }
 
 /// How conversations count, from the settings.
 #[derive(Debug, Clone)]
-pub struct Counting {
+pub struct CountingPolicy {
     /// The shape of series.
-    pub layout: Layout,
+    pub layout: SeriesSchema,
     /// `polling.settle`
     pub settle: Duration,
     /// The age beyond which a finished conversation has settled by itself: the first recheck age.
@@ -128,15 +128,15 @@ pub struct Counting {
 #[derive(Debug)]
 pub struct Recorder {
     store: Store,
-    counting: Counting,
-    layout: Arc<Layout>,
+    counting: CountingPolicy,
+    layout: Arc<SeriesSchema>,
     targets: BTreeMap<TargetIndex, TargetState>,
     /// In the order of the settings.
-    shown: Vec<TargetIndex>,
+    display_order: Vec<TargetIndex>,
     next_index: usize,
     changes: Changes,
     dirty: BTreeSet<(TargetIndex, SeriesKey)>,
-    committed: Generation,
+    committed: Snapshot,
 }
 
 #[derive(Debug)]
@@ -144,25 +144,25 @@ struct TargetState {
     key: Arc<TargetKey>,
     setup: TargetSetup,
     id: TargetId,
-    marks: Option<Marks>,
+    marks: Option<Watermarks>,
     series: Arc<TargetSeries>,
-    cap: LabelCap,
+    cap: LabelLimiter,
     /// Finished and not yet counted, with the time of the first sight.
-    settling: BTreeMap<ConversationId, Moment>,
-    recent: Recent,
-    known: known::Known,
+    settling: BTreeMap<ConversationId, Timestamp>,
+    recent: RecentWindow,
+    known: known::IdFilter,
 }
 
 impl Recorder {
     /// Writes what the batches since the last commit have changed, in one transaction. Answers whether there was anything to
-    /// write. Marks alone wait for `even_marks`, or for something that must be durable.
+    /// write. Marks alone wait for `flush_watermarks`, or for something that must be durable.
     ///
     /// # Errors
     /// When the store cannot be written: then nothing is lost, the same changes are written by the next call, and
     /// [`generation`](Self::generation) stays what it was.
-    pub fn commit(&mut self, even_marks: bool) -> Result<bool, StoreError> {
+    pub fn commit(&mut self, flush_watermarks: bool) -> Result<bool, StoreError> {
         self.encode_dirty_series()?;
-        let due = self.changes.is_urgent() || even_marks && !self.changes.marks.is_empty();
+        let due = self.changes.is_urgent() || flush_watermarks && !self.changes.marks.is_empty();
         if due {
             self.store.commit(&self.changes)?;
             self.changes = Changes::default();
@@ -183,8 +183,8 @@ impl Recorder {
     }
 
     fn publish(&mut self) {
-        let shown = self.shown.iter().filter_map(|index| self.targets.get(index));
-        self.committed = Generation {
+        let shown = self.display_order.iter().filter_map(|index| self.targets.get(index));
+        self.committed = Snapshot {
             number: self.committed.number + 1,
             targets: shown.map(|state| (state.key.clone(), state.series.clone())).collect(),
             layout: Some(self.layout.clone()),
@@ -203,15 +203,15 @@ impl Recorder {
     }
 
     /// What a scrape may show now.
-    pub fn generation(&self) -> &Generation {
+    pub fn generation(&self) -> &Snapshot {
         &self.committed
     }
 
     /// The last committed generation, with `storage` among the problems of every target.
-    pub fn generation_without_storage(&mut self) -> &Generation {
+    pub fn snapshot_with_storage_problem(&mut self) -> &Snapshot {
         self.committed.number += 1;
         for (_, series) in &mut self.committed.targets {
-            gauges::flag_storage(Arc::make_mut(series));
+            gauges::set_storage_problem(Arc::make_mut(series));
         }
         &self.committed
     }

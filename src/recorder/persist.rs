@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::aggregate::{Layout, Metric, Series, SeriesKey};
+use crate::aggregate::{Metric, Series, SeriesKey, SeriesSchema};
 use crate::ledger::store::StoreError;
 
 #[derive(Serialize, Deserialize)]
@@ -18,7 +18,7 @@ struct StoredKey<'a> {
 pub(super) fn encode(
     key: &SeriesKey,
     series: &Series,
-    layout: &Layout,
+    layout: &SeriesSchema,
 ) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
     let names = layout.label_names(key.metric);
     let stored = StoredKey {
@@ -34,16 +34,16 @@ pub(super) fn encode(
 pub(super) fn decode(
     key: &[u8],
     value: &[u8],
-    layout: &Layout,
+    layout: &SeriesSchema,
 ) -> Result<Option<(SeriesKey, Series)>, StoreError> {
     let unreadable = |_| StoreError::Unreadable { what: "series" };
     let stored: StoredKey<'_> = postcard::from_bytes(key).map_err(unreadable)?;
-    let Some(metric) = Metric::named(stored.metric) else { return Ok(None) };
+    let Some(metric) = Metric::by_name(stored.metric) else { return Ok(None) };
     let (names, values): (Vec<&str>, Vec<Arc<str>>) =
         stored.labels.iter().map(|&(name, value)| (name, Arc::from(value))).unzip();
     let key = SeriesKey { metric, values: values.into() };
     let series: Series = postcard::from_bytes(value).map_err(unreadable)?;
-    let same_shape = layout.label_names(metric) == names && layout.admits(&key, &series.value);
+    let same_shape = layout.label_names(metric) == names && layout.is_compatible(&key, &series.value);
     Ok(same_shape.then_some((key, series)))
 }
 
@@ -52,20 +52,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::aggregate::{Change, ExemplarId, TargetSeries, Witness};
+    use crate::aggregate::{ExemplarId, ExemplarSource, SeriesOp, TargetSeries};
     use crate::config::Metrics;
-    use crate::conversation::Micros;
-    use crate::moment::Moment;
+    use crate::conversation::Amount;
+    use crate::moment::Timestamp;
 
     fn phone(metric: Metric) -> SeriesKey {
         SeriesKey { metric, values: Arc::from([Arc::from("VOICE-SIP")]) }
     }
 
-    fn handoff_of(id: &str) -> (SeriesKey, Arc<Series>, Layout) {
-        let layout = Layout::new(&Metrics::default());
-        let (key, at, id) = (phone(Metric::Handoffs), Moment::from_millis(7), ExemplarId::new(id).unwrap());
+    fn handoff_of(id: &str) -> (SeriesKey, Arc<Series>, SeriesSchema) {
+        let layout = SeriesSchema::new(&Metrics::default());
+        let (key, at, id) =
+            (phone(Metric::Handoffs), Timestamp::from_millis(7), ExemplarId::new(id).unwrap());
         let mut series = TargetSeries::default();
-        series.apply(&key, Change::Add(1), Some(Witness { id: &id, at }), &layout, at);
+        series.apply(&key, SeriesOp::Add(1), Some(ExemplarSource { id: &id, at }), &layout, at);
         (key.clone(), series.get(&key).unwrap().clone(), layout)
     }
 
@@ -84,19 +85,19 @@ mod tests {
         fn what_is_stored_is_read_back(
             observations in prop::collection::vec((0u64..4_000_000_000, 0i64..50, prop::option::of("[a-c]{1,2}")), 0..60),
         ) {
-            let layout = Layout::new(&Metrics::default());
+            let layout = SeriesSchema::new(&Metrics::default());
             let mut all = TargetSeries::default();
             for (amount, at, id) in observations {
                 let id = id.as_deref().and_then(ExemplarId::new);
-                let witness = id.as_ref().map(|id| Witness { id, at: Moment::from_millis(at) });
-                let observe = Change::Observe(Micros(amount));
+                let witness = id.as_ref().map(|id| ExemplarSource { id, at: Timestamp::from_millis(at) });
+                let observe = SeriesOp::Observe(Amount(amount));
                 for (metric, change) in [
                     (Metric::TurnLatency, observe),
                     (Metric::ConversationTurns, observe),
-                    (Metric::Handoffs, Change::Add(1)),
-                    (Metric::Turns, Change::Add(amount)),
+                    (Metric::Handoffs, SeriesOp::Add(1)),
+                    (Metric::Turns, SeriesOp::Add(amount)),
                 ] {
-                    all.apply(&phone(metric), change, witness, &layout, Moment::from_millis(at));
+                    all.apply(&phone(metric), change, witness, &layout, Timestamp::from_millis(at));
                 }
             }
             for (key, series) in all.iter() {

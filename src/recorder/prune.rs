@@ -1,10 +1,10 @@
 //! Forgetting rows that every pass has left behind, in small transactions.
 
-use super::known::Known;
+use super::known::IdFilter;
 use super::{Recorder, TargetIndex};
 use crate::conversation::ConversationId;
-use crate::ledger::Row;
-use crate::ledger::retention::{expendable, horizon};
+use crate::ledger::LedgerEntry;
+use crate::ledger::retention::{can_prune, prune_before};
 use crate::ledger::store::StoreError;
 
 /// Rows per transaction: deleting many at once would double the file.
@@ -23,33 +23,33 @@ impl Recorder {
         let (mut newest, mut candidates) = (None, Vec::new());
         // Rows that wait for their commit are not in the store yet.
         let waiting = self.changes.rows.keys().filter(|(of, _)| *of == state.id);
-        let mut kept = Known::only(waiting.map(|(_, id)| id.as_str()));
-        let by_marks = horizon(marks, reached);
+        let mut retained = IdFilter::from_ids(waiting.map(|(_, id)| id.as_str()));
+        let by_marks = prune_before(marks, reached);
         self.store.for_each_row(state.id, |id, row| {
             let start = row.started_at();
-            if matches!(row, Row::Counted(_)) && start <= reached {
+            if matches!(row, LedgerEntry::Counted(_)) && start <= reached {
                 newest = newest.max(Some(start));
             }
-            if expendable(&row, by_marks) {
+            if can_prune(&row, by_marks) {
                 candidates.extend(ConversationId::new(id).map(|id| (id, start)));
             } else {
-                kept.add(id);
+                retained.add(id);
             }
         })?;
-        let horizon = newest.map_or(by_marks, |newest| horizon(marks, newest));
+        let horizon = newest.map_or(by_marks, |newest| prune_before(marks, newest));
         let mut expendables = Vec::new();
         for (id, start) in candidates {
             if start < horizon {
                 expendables.push(id);
             } else {
-                kept.add(id.as_str());
+                retained.add(id.as_str());
             }
         }
         if expendables.is_empty() {
             return Ok(0);
         }
         // From here on an unknown conversation from before the horizon is not new.
-        marks.forgotten = Some(marks.forgotten.map_or(horizon, |forgotten| forgotten.max(horizon)));
+        marks.pruned_before = Some(marks.pruned_before.map_or(horizon, |forgotten| forgotten.max(horizon)));
         self.changes.marks.insert(state.id, marks.clone());
         let id = state.id;
         for chunk in expendables.chunks(ROWS_PER_COMMIT) {
@@ -57,7 +57,7 @@ impl Recorder {
             self.commit(true)?;
         }
         if let Some(state) = self.targets.get_mut(&target) {
-            state.known = kept;
+            state.known = retained;
         }
         Ok(expendables.len())
     }

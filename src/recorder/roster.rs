@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 use std::sync::Arc;
 
-use super::load::{Loaded, Resume};
-use super::{Counting, Generation, Recorder, TargetIndex, TargetState, gauges};
-use crate::aggregate::{Kind, Layout, SeriesKey, TargetSeries};
+use super::load::{PollerCheckpoint, RestoredTarget};
+use super::{CountingPolicy, Recorder, Snapshot, TargetIndex, TargetState, gauges};
+use crate::aggregate::{Kind, SeriesKey, SeriesSchema, TargetSeries};
 use crate::ledger::store::{Changes, Store, StoreError};
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 use crate::target::TargetKey;
 
 /// What the recorder needs to know of a target.
@@ -29,37 +29,37 @@ pub struct TargetSetup {
 
 /// Who is recorded from now on, and how.
 #[derive(Debug, Clone)]
-pub struct Roster {
+pub struct TargetSet {
     /// How conversations count.
-    pub counting: Counting,
+    pub counting: CountingPolicy,
     /// In the order in which they are shown; no key twice.
-    pub places: Vec<Place>,
+    pub places: Vec<TargetEntry>,
 }
 
 /// A target's place in the roster.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct TargetEntry {
     /// The target.
     pub setup: TargetSetup,
     /// Whether its poller begins anew and has to know where it stands. The one before must have stopped.
     pub resumes: bool,
 }
 
-/// What became of a [`Place`].
+/// What became of a [`TargetEntry`].
 #[derive(Debug, Clone)]
-pub struct Enlisted {
+pub struct TargetAssignment {
     /// What batches call the target.
     pub index: TargetIndex,
     /// Where its poller goes on, if that was asked.
-    pub resume: Option<Resume>,
+    pub resume: Option<PollerCheckpoint>,
 }
 
 /// A target on its way into the roster.
-struct Candidate {
+struct StagedTarget {
     index: TargetIndex,
     /// Read from the store; none for a target that stays.
-    loaded: Option<Loaded>,
-    resume: Option<Resume>,
+    loaded: Option<RestoredTarget>,
+    resume: Option<PollerCheckpoint>,
 }
 
 impl Recorder {
@@ -71,24 +71,24 @@ impl Recorder {
     pub fn load(
         mut store: Store,
         targets: &[TargetSetup],
-        counting: Counting,
-        now: Moment,
-    ) -> Result<(Self, Vec<Resume>), StoreError> {
+        counting: CountingPolicy,
+        now: Timestamp,
+    ) -> Result<(Self, Vec<PollerCheckpoint>), StoreError> {
         store.compact()?;
         let mut recorder = Self {
             layout: Arc::new(counting.layout.clone()),
             store,
             counting: counting.clone(),
             targets: BTreeMap::new(),
-            shown: Vec::new(),
+            display_order: Vec::new(),
             next_index: 0,
             changes: Changes::default(),
             dirty: BTreeSet::new(),
-            committed: Generation::default(),
+            committed: Snapshot::default(),
         };
-        let places = targets.iter().map(|setup| Place { setup: setup.clone(), resumes: true });
-        let roster = Roster { counting, places: places.collect() };
-        let enlisted = recorder.turn_to(&roster, now)?;
+        let places = targets.iter().map(|setup| TargetEntry { setup: setup.clone(), resumes: true });
+        let roster = TargetSet { counting, places: places.collect() };
+        let enlisted = recorder.reconfigure(&roster, now)?;
         Ok((recorder, enlisted.into_iter().filter_map(|one| one.resume).collect()))
     }
 
@@ -97,7 +97,11 @@ impl Recorder {
     ///
     /// # Errors
     /// When the state cannot be read, or not be written; the call may be repeated.
-    pub fn turn_to(&mut self, roster: &Roster, now: Moment) -> Result<Vec<Enlisted>, StoreError> {
+    pub fn reconfigure(
+        &mut self,
+        roster: &TargetSet,
+        now: Timestamp,
+    ) -> Result<Vec<TargetAssignment>, StoreError> {
         self.commit(true)?;
         let layout = match roster.counting.layout == *self.layout {
             true => self.layout.clone(),
@@ -110,18 +114,18 @@ impl Recorder {
         self.counting = roster.counting.clone();
         self.next_index =
             candidates.iter().map(|one| one.index.0 + 1).max().unwrap_or(0).max(self.next_index);
-        self.shown = candidates.iter().map(|one| one.index).collect();
-        let enlisted = self.enlist(candidates, roster, before, &old_layout, now);
+        self.display_order = candidates.iter().map(|one| one.index).collect();
+        let enlisted = self.apply_targets(candidates, roster, before, &old_layout, now);
         self.commit(true)?;
         Ok(enlisted)
     }
 
     fn candidates(
         &self,
-        roster: &Roster,
-        layout: &Arc<Layout>,
-        now: Moment,
-    ) -> Result<Vec<Candidate>, StoreError> {
+        roster: &TargetSet,
+        layout: &Arc<SeriesSchema>,
+        now: Timestamp,
+    ) -> Result<Vec<StagedTarget>, StoreError> {
         let known: HashMap<&TargetKey, TargetIndex> =
             self.targets.iter().map(|(index, state)| (&*state.key, *index)).collect();
         // These decide what is kept in memory, so that all of it is made again from the state, as a restart would.
@@ -147,34 +151,34 @@ impl Recorder {
                 next += 1;
                 TargetIndex(next - 1)
             });
-            candidates.push(Candidate { index, loaded, resume });
+            candidates.push(StagedTarget { index, loaded, resume });
         }
         Ok(candidates)
     }
 
-    fn enlist(
+    fn apply_targets(
         &mut self,
-        candidates: Vec<Candidate>,
-        roster: &Roster,
+        candidates: Vec<StagedTarget>,
+        roster: &TargetSet,
         mut before: BTreeMap<TargetIndex, TargetState>,
-        old_layout: &Layout,
-        now: Moment,
-    ) -> Vec<Enlisted> {
+        old_layout: &SeriesSchema,
+        now: Timestamp,
+    ) -> Vec<TargetAssignment> {
         let mut enlisted = Vec::with_capacity(candidates.len());
-        for (Candidate { index, loaded, resume }, place) in candidates.into_iter().zip(&roster.places) {
-            enlisted.push(Enlisted { index, resume });
+        for (StagedTarget { index, loaded, resume }, place) in candidates.into_iter().zip(&roster.places) {
+            enlisted.push(TargetAssignment { index, resume });
             let state = match (loaded, before.remove(&index)) {
-                (Some(Loaded { mut state, misfits }), old) => {
+                (Some(RestoredTarget { mut state, incompatible: misfits }), old) => {
                     // In one commit with the series that begin in their stead.
                     let gone = misfits.into_iter().map(|stored| ((state.id, stored), None));
                     self.changes.series.extend(gone);
-                    let new = state.make_known_series(&self.layout, now);
+                    let new = state.init_series(&self.layout, now);
                     self.dirty.extend(new.into_iter().map(|key| (index, key)));
-                    state.begin_gauges(now);
+                    state.init_gauges(now);
                     if let Some(old) = old {
                         state.key = old.key;
                         let series = Arc::make_mut(&mut state.series);
-                        carry_gauges(&old.series, old_layout, series, &self.layout);
+                        carry_over_gauges(&old.series, old_layout, series, &self.layout);
                         // These are of the new roster.
                         gauges::show_info(series, &state.setup, now);
                         gauges::show_recent(series, &state.recent, now);
@@ -184,7 +188,7 @@ impl Recorder {
                 (None, Some(mut state)) => {
                     if state.setup != place.setup {
                         state.setup = place.setup.clone();
-                        let new = state.make_known_series(&self.layout, now);
+                        let new = state.init_series(&self.layout, now);
                         self.dirty.extend(new.into_iter().map(|key| (index, key)));
                         gauges::show_info(Arc::make_mut(&mut state.series), &state.setup, now);
                     }
@@ -199,7 +203,7 @@ impl Recorder {
 }
 
 /// What the last poll has found out stays true until the next one, where its labels are still the same.
-fn carry_gauges(from: &TargetSeries, old: &Layout, to: &mut TargetSeries, new: &Layout) {
+fn carry_over_gauges(from: &TargetSeries, old: &SeriesSchema, to: &mut TargetSeries, new: &SeriesSchema) {
     for (key, series) in from.iter() {
         let SeriesKey { metric, .. } = key;
         let is_gauge = matches!(metric.definition().kind, Kind::Gauge);

@@ -12,79 +12,79 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Batch, Enlisted, Generation, Recorded, Recorder, Roster, Status};
+use super::{Batch, BatchOutcome, PollStatus, Recorder, Snapshot, TargetAssignment, TargetSet};
 use crate::events::Events;
 use crate::ledger::store::StoreError;
-use crate::moment::Moment;
-use crate::selfstats::SelfStats;
+use crate::moment::Timestamp;
+use crate::selfstats::ExporterMetrics;
 
 /// How many batches may wait; pollers are held back beyond that.
 const QUEUE: usize = 256;
 /// The most that one transaction takes, so that its memory stays bounded.
-const MOST_SIGHTINGS: usize = 20_000;
+const MAX_GROUP_OBSERVATIONS: usize = 20_000;
 /// Marks that moved without anything being counted are written this often.
-const MARKS_EVERY: Duration = Duration::from_secs(60);
+const WATERMARK_FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 /// One target is looked through for rows to forget this often.
-const PRUNE_EVERY: Duration = Duration::from_secs(60);
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_MOST: Duration = Duration::from_secs(30);
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+const RETRY_INITIAL: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// The latest committed generation, for whoever serves it.
-pub type Published = Arc<ArcSwap<Generation>>;
+pub type SnapshotCell = Arc<ArcSwap<Snapshot>>;
 
 enum Message {
-    Batch(Batch, oneshot::Sender<Recorded>),
-    Status(Status),
-    Turn(Turn),
+    Batch(Batch, oneshot::Sender<BatchOutcome>),
+    Status(PollStatus),
+    Turn(Reconfigure),
 }
 
 /// A turn to another roster.
-struct Turn {
-    roster: Roster,
-    now: Moment,
-    answer: oneshot::Sender<Vec<Enlisted>>,
+struct Reconfigure {
+    roster: TargetSet,
+    now: Timestamp,
+    answer: oneshot::Sender<Vec<TargetAssignment>>,
 }
 
 /// The way to the recorder.
 #[derive(Debug, Clone)]
-pub struct Handle(mpsc::Sender<Message>);
+pub struct RecorderHandle(mpsc::Sender<Message>);
 
 /// The recorder has stopped, because the program is stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the recorder has stopped")]
-pub struct Stopped;
+pub struct RecorderStopped;
 
 /// A batch on its way; what became of it is known once it is durable.
 #[derive(Debug)]
-pub struct Underway(oneshot::Receiver<Recorded>);
+pub struct PendingCommit(oneshot::Receiver<BatchOutcome>);
 
-impl Underway {
+impl PendingCommit {
     /// Waits until the batch is committed.
     ///
     /// # Errors
     /// When the program stops first; the batch then never took effect.
-    pub async fn committed(self) -> Result<Recorded, Stopped> {
-        self.0.await.map_err(|_| Stopped)
+    pub async fn wait_committed(self) -> Result<BatchOutcome, RecorderStopped> {
+        self.0.await.map_err(|_| RecorderStopped)
     }
 }
 
-impl Handle {
+impl RecorderHandle {
     /// Sends a batch; waits only if too many are queued.
     ///
     /// # Errors
     /// When the program is stopping.
-    pub async fn record(&self, batch: Batch) -> Result<Underway, Stopped> {
+    pub async fn record(&self, batch: Batch) -> Result<PendingCommit, RecorderStopped> {
         let (answer, underway) = oneshot::channel();
-        self.0.send(Message::Batch(batch, answer)).await.map_err(|_| Stopped)?;
-        Ok(Underway(underway))
+        self.0.send(Message::Batch(batch, answer)).await.map_err(|_| RecorderStopped)?;
+        Ok(PendingCommit(underway))
     }
 
     /// Sends the outcome of a poll; it takes effect after every batch that was sent before it.
     ///
     /// # Errors
     /// When the program is stopping.
-    pub async fn note(&self, status: Status) -> Result<(), Stopped> {
-        self.0.send(Message::Status(status)).await.map_err(|_| Stopped)
+    pub async fn note(&self, status: PollStatus) -> Result<(), RecorderStopped> {
+        self.0.send(Message::Status(status)).await.map_err(|_| RecorderStopped)
     }
 
     /// Turns to another roster, after every batch that was sent before; waits until that is durable and published, however
@@ -92,28 +92,32 @@ impl Handle {
     ///
     /// # Errors
     /// When the program stops first.
-    pub async fn turn_to(&self, roster: Roster, now: Moment) -> Result<Vec<Enlisted>, Stopped> {
+    pub async fn turn_to(
+        &self,
+        roster: TargetSet,
+        now: Timestamp,
+    ) -> Result<Vec<TargetAssignment>, RecorderStopped> {
         let (answer, enlisted) = oneshot::channel();
-        self.0.send(Message::Turn(Turn { roster, now, answer })).await.map_err(|_| Stopped)?;
-        enlisted.await.map_err(|_| Stopped)
+        self.0.send(Message::Turn(Reconfigure { roster, now, answer })).await.map_err(|_| RecorderStopped)?;
+        enlisted.await.map_err(|_| RecorderStopped)
     }
 }
 
 /// The task to run, and the way to it.
-pub struct Task {
+pub struct RecorderTask {
     recorder: Recorder,
     inbox: mpsc::Receiver<Message>,
-    published: Published,
-    reports: Reports,
+    published: SnapshotCell,
+    reports: CommitMetrics,
 }
 
 /// Where the task tells how commits go.
-struct Reports {
+struct CommitMetrics {
     events: Events,
-    stats: SelfStats,
+    stats: ExporterMetrics,
 }
 
-impl Reports {
+impl CommitMetrics {
     /// Something was written. What failed before, a commit or the forgetting of rows, is over with that.
     fn committed(&self, started: Instant) {
         self.stats.committed(started.elapsed());
@@ -126,27 +130,31 @@ impl Reports {
     }
 }
 
-impl Task {
+impl RecorderTask {
     /// Prepares the task around a loaded recorder.
-    pub fn new(recorder: Recorder, events: Events, stats: SelfStats) -> (Self, Handle, Published) {
+    pub fn new(
+        recorder: Recorder,
+        events: Events,
+        stats: ExporterMetrics,
+    ) -> (Self, RecorderHandle, SnapshotCell) {
         let (outbox, inbox) = mpsc::channel(QUEUE);
-        let published: Published = Arc::new(ArcSwap::from_pointee(recorder.generation().clone()));
-        let reports = Reports { events, stats };
-        (Self { recorder, inbox, published: published.clone(), reports }, Handle(outbox), published)
+        let published: SnapshotCell = Arc::new(ArcSwap::from_pointee(recorder.generation().clone()));
+        let reports = CommitMetrics { events, stats };
+        (Self { recorder, inbox, published: published.clone(), reports }, RecorderHandle(outbox), published)
     }
 
-    /// Runs until every [`Handle`] is gone, or, while the disk fails, until `give_up`. What has been taken is committed
+    /// Runs until every [`RecorderHandle`] is gone, or, while the disk fails, until `abort`. What has been taken is committed
     /// before it returns.
     ///
     /// # Errors
-    /// When the last commit did not succeed before `give_up`. Nothing counted is lost by that: it is read again.
+    /// When the last commit did not succeed before `abort`. Nothing counted is lost by that: it is read again.
     pub async fn run(self, give_up: CancellationToken) -> Result<(), StoreError> {
         let Self { mut recorder, mut inbox, published, reports } = self;
-        let mut marks_due = Instant::now() + MARKS_EVERY;
-        let mut prune_due = Instant::now() + PRUNE_EVERY;
+        let mut marks_due = Instant::now() + WATERMARK_FLUSH_INTERVAL;
+        let mut prune_due = Instant::now() + PRUNE_INTERVAL;
         let mut next_to_prune = 0;
         while let Some(first) = inbox.recv().await {
-            let mut group = Group::default();
+            let mut group = CommitGroup::default();
             group.take(first);
             while group.has_room()
                 && let Ok(message) = inbox.try_recv()
@@ -155,47 +163,48 @@ impl Task {
             }
             let even_marks = Instant::now() >= marks_due;
             if even_marks {
-                marks_due = Instant::now() + MARKS_EVERY;
+                marks_due = Instant::now() + WATERMARK_FLUSH_INTERVAL;
             }
             let outcome = commit(recorder, group, even_marks, &published, &reports, &give_up).await;
             recorder = outcome?;
 
             if Instant::now() >= prune_due {
-                prune_due = Instant::now() + PRUNE_EVERY;
-                next_to_prune = (next_to_prune + 1) % recorder.shown.len().max(1);
-                if let Some(&target) = recorder.shown.get(next_to_prune) {
+                prune_due = Instant::now() + PRUNE_INTERVAL;
+                next_to_prune = (next_to_prune + 1) % recorder.display_order.len().max(1);
+                if let Some(&target) = recorder.display_order.get(next_to_prune) {
                     let started = Instant::now();
                     let outcome;
-                    (recorder, outcome) = blocking(recorder, move |recorder| recorder.prune(target)).await;
+                    (recorder, outcome) =
+                        run_blocking(recorder, move |recorder| recorder.prune(target)).await;
                     match outcome {
                         Ok(0) => {}
                         Ok(_) => reports.committed(started),
                         Err(error) => {
-                            reports.failed(started, &error, PRUNE_EVERY);
+                            reports.failed(started, &error, PRUNE_INTERVAL);
                             recorder.reopen();
                         }
                     }
                 }
             }
         }
-        let (_, outcome) = blocking(recorder, |recorder| recorder.commit(true)).await;
+        let (_, outcome) = run_blocking(recorder, |recorder| recorder.commit(true)).await;
         outcome.map(|_| ())
     }
 }
 
 /// What is committed together.
 #[derive(Default)]
-struct Group {
-    batches: Vec<(Batch, oneshot::Sender<Recorded>)>,
-    statuses: Vec<Status>,
+struct CommitGroup {
+    batches: Vec<(Batch, oneshot::Sender<BatchOutcome>)>,
+    statuses: Vec<PollStatus>,
     sightings: usize,
     /// After all of them.
-    turn: Option<Turn>,
+    turn: Option<Reconfigure>,
 }
 
-impl Group {
+impl CommitGroup {
     fn has_room(&self) -> bool {
-        self.sightings < MOST_SIGHTINGS && self.turn.is_none()
+        self.sightings < MAX_GROUP_OBSERVATIONS && self.turn.is_none()
     }
 
     fn take(&mut self, message: Message) {
@@ -210,52 +219,54 @@ impl Group {
     }
 
     /// Takes everything into the working state. Safe to repeat.
-    fn absorb(&self, recorder: &mut Recorder) -> Result<Vec<Recorded>, StoreError> {
+    fn absorb(&self, recorder: &mut Recorder) -> Result<Vec<BatchOutcome>, StoreError> {
         let mut recorded = Vec::with_capacity(self.batches.len());
         for (batch, _) in &self.batches {
-            recorded.push(recorder.absorb(batch)?);
+            recorded.push(recorder.apply_batch(batch)?);
         }
         for status in &self.statuses {
-            recorder.note(status);
+            recorder.set_poll_status(status);
         }
         Ok(recorded)
     }
 
     /// Writes what was taken, and turns to the next roster if there is one. Safe to repeat.
-    fn write(&self, recorder: &mut Recorder, even_marks: bool) -> Result<Written, StoreError> {
+    fn write(&self, recorder: &mut Recorder, even_marks: bool) -> Result<GroupOutcome, StoreError> {
         match &self.turn {
-            None => Ok(Written { anything: recorder.commit(even_marks)?, enlisted: Vec::new() }),
-            Some(turn) => Ok(Written { anything: true, enlisted: recorder.turn_to(&turn.roster, turn.now)? }),
+            None => Ok(GroupOutcome { anything: recorder.commit(even_marks)?, enlisted: Vec::new() }),
+            Some(turn) => {
+                Ok(GroupOutcome { anything: true, enlisted: recorder.reconfigure(&turn.roster, turn.now)? })
+            }
         }
     }
 }
 
 /// What came of writing a group.
-struct Written {
+struct GroupOutcome {
     /// Whether there was a transaction.
     anything: bool,
-    enlisted: Vec<Enlisted>,
+    enlisted: Vec<TargetAssignment>,
 }
 
 /// Commits a group, however long the disk refuses; until then scrapes see the last generation with a problem on it.
 async fn commit(
     mut recorder: Recorder,
-    group: Group,
+    group: CommitGroup,
     even_marks: bool,
-    published: &Published,
-    reports: &Reports,
-    give_up: &CancellationToken,
+    published: &SnapshotCell,
+    reports: &CommitMetrics,
+    abort: &CancellationToken,
 ) -> Result<Recorder, StoreError> {
     let group = Arc::new(group);
-    let mut wait = RETRY_FIRST;
-    let mut recorded: Option<Vec<Recorded>> = None;
+    let mut wait = RETRY_INITIAL;
+    let mut recorded: Option<Vec<BatchOutcome>> = None;
     let mut failed = false;
     loop {
         let taken = recorded.take();
         let shared = group.clone();
         let started = Instant::now();
         let outcome;
-        (recorder, outcome) = blocking(recorder, move |recorder| {
+        (recorder, outcome) = run_blocking(recorder, move |recorder| {
             // What has been taken once is not taken again: its contributions wait in the working state.
             let recorded = match taken {
                 Some(recorded) => recorded,
@@ -274,7 +285,7 @@ async fn commit(
                     reports.events.commit_recovered();
                 }
                 published.store(Arc::new(recorder.generation().clone()));
-                answer(group, answers, written.enlisted, &reports.events, &recorder);
+                respond(group, answers, written.enlisted, &reports.events, &recorder);
                 return Ok(recorder);
             }
             Ok((answers, Err(error))) => {
@@ -285,19 +296,19 @@ async fn commit(
         };
         failed = true;
         reports.failed(started, &error, wait);
-        published.store(Arc::new(recorder.generation_without_storage().clone()));
+        published.store(Arc::new(recorder.snapshot_with_storage_problem().clone()));
         recorder.reopen();
         tokio::select! {
-            () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_MOST),
-            () = give_up.cancelled() => return Err(error),
+            () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_MAX),
+            () = abort.cancelled() => return Err(error),
         }
     }
 }
 
-fn answer(
-    group: Arc<Group>,
-    answers: Vec<Recorded>,
-    enlisted: Vec<Enlisted>,
+fn respond(
+    group: Arc<CommitGroup>,
+    answers: Vec<BatchOutcome>,
+    enlisted: Vec<TargetAssignment>,
     events: &Events,
     recorder: &Recorder,
 ) {
@@ -316,7 +327,7 @@ fn answer(
 }
 
 /// Runs `work` where it may wait for the disk.
-async fn blocking<T: Send + 'static>(
+async fn run_blocking<T: Send + 'static>(
     mut recorder: Recorder,
     work: impl FnOnce(&mut Recorder) -> T + Send + 'static,
 ) -> (Recorder, T) {

@@ -13,8 +13,8 @@ use scene::*;
 use super::*;
 use crate::aggregate::{Metric, Value};
 use crate::config::{Dimension, Metrics, Storage};
-use crate::conversation::Micros;
-use crate::ledger::{Counted, Row};
+use crate::conversation::Amount;
+use crate::ledger::{Counted, LedgerEntry};
 use crate::target::ClientEnv;
 
 const PHONE: &[&str] = &["VOICE-SIP"];
@@ -58,15 +58,15 @@ fn one_conversation_is_seen_running_then_finished_then_counts_once() {
     recorder.take(&listing(60, &[]));
     let recorded = recorder.take(&walk(60, &[finished("CA01", 10, 45)]));
     let first_finish =
-        FirstFinish { started_at: at(10), ended_at: Some(at(55)), was_open: true, sight: Sight::Timely };
-    assert_eq!(recorded, Recorded { finished: vec![first_finish], counted: 0, folded: BTreeSet::new() });
+        FirstFinished { started_at: at(10), ended_at: Some(at(55)), was_open: true, sight: SeenBy::Fresh };
+    assert_eq!(recorded, BatchOutcome { finished: vec![first_finish], counted: 0, folded: BTreeSet::new() });
     assert_eq!(recorder.generation().gauge(Metric::InProgress, PHONE), Some(0.0));
     assert_eq!(recorder.generation().gauge(Metric::OldestInProgressStart, &[]), None);
     assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(0));
 
     // Nothing of it is seen again; the next batch of its target finds that it has settled.
     let recorded = recorder.take(&walk(90, &[]));
-    assert_eq!(recorded, Recorded { counted: 1, ..Recorded::default() });
+    assert_eq!(recorded, BatchOutcome { counted: 1, ..BatchOutcome::default() });
     let now = recorder.generation();
     assert_eq!(now.count(Metric::Conversations, PHONE), Some(1));
     assert_eq!(now.count(Metric::Turns, PHONE), Some(4));
@@ -78,7 +78,7 @@ fn one_conversation_is_seen_running_then_finished_then_counts_once() {
 
     // However often it is seen from now on.
     for now in [120, 150, 5000] {
-        assert_eq!(recorder.take(&walk(now, &[finished("CA01", 10, 45)])), Recorded::default());
+        assert_eq!(recorder.take(&walk(now, &[finished("CA01", 10, 45)])), BatchOutcome::default());
     }
     assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
 }
@@ -94,10 +94,10 @@ fn what_is_open_is_shown_before_it_is_known_since_when_to_count() {
 fn taking_the_same_batch_again_changes_nothing() {
     let mut recorder = in_memory(counting());
     let batch = walk(400, &[finished("CA01", 10, 45), finished("CA02", 20, 45), finished("CA01", 10, 45)]);
-    assert_eq!(recorder.absorb(&batch).unwrap().counted, 2, "a page may show one twice");
-    assert_eq!(recorder.absorb(&batch).unwrap().counted, 0);
+    assert_eq!(recorder.apply_batch(&batch).unwrap().counted, 2, "a page may show one twice");
+    assert_eq!(recorder.apply_batch(&batch).unwrap().counted, 0);
     recorder.commit(true).unwrap();
-    assert_eq!(recorder.absorb(&batch).unwrap().counted, 0);
+    assert_eq!(recorder.apply_batch(&batch).unwrap().counted, 0);
     assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(2));
 }
 
@@ -105,7 +105,7 @@ fn taking_the_same_batch_again_changes_nothing() {
 fn a_scrape_sees_nothing_before_it_is_committed() {
     let mut recorder = in_memory(counting());
     let before = recorder.generation().number;
-    recorder.absorb(&walk(400, &[finished("CA01", 10, 45)])).unwrap();
+    recorder.apply_batch(&walk(400, &[finished("CA01", 10, 45)])).unwrap();
     assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(0));
     assert!(recorder.commit(false).unwrap());
     assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
@@ -116,12 +116,12 @@ fn a_scrape_sees_nothing_before_it_is_committed() {
 fn marks_alone_wait_for_something_that_must_be_durable_but_the_first_which_hold_the_anchor() {
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
-    recorder.absorb(&walk(0, &[])).unwrap();
+    recorder.apply_batch(&walk(0, &[])).unwrap();
     assert!(recorder.commit(false).unwrap(), "the anchor");
-    recorder.absorb(&walk(30, &[])).unwrap();
+    recorder.apply_batch(&walk(30, &[])).unwrap();
     assert!(!recorder.commit(false).unwrap(), "nothing but marks");
     assert_eq!(recorder.generation().gauge(Metric::TargetWatermark, &[]), Some(at(30).seconds()));
-    recorder.absorb(&walk(60, &[running("CA01", 40)])).unwrap();
+    recorder.apply_batch(&walk(60, &[running("CA01", 40)])).unwrap();
     assert!(recorder.commit(false).unwrap());
     drop(recorder);
     assert_eq!(state.start(counting(), 90).1.marks.unwrap().fresh, at(60));
@@ -131,7 +131,7 @@ fn marks_alone_wait_for_something_that_must_be_durable_but_the_first_which_hold_
 fn what_is_late_is_counted_and_counted_as_late() {
     let mut recorder = in_memory(counting());
     let mut batch = walk(4000, &[finished("CA01", 10, 45), finished("CA02", 20, 45)]);
-    batch.sightings[0].sight = Sight::Late;
+    batch.sightings[0].sight = SeenBy::Recheck;
     assert_eq!(recorder.take(&batch).counted, 2);
     assert_eq!(recorder.generation().count(Metric::Late, &[]), Some(1));
 }
@@ -168,13 +168,13 @@ fn the_newest_conversation_is_the_one_that_ended_last_not_the_one_that_counted_l
 fn recent_ratios_are_there_only_where_something_ended() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(30, &[]));
-    recorder.note(&poll_went_well(30));
+    recorder.set_poll_status(&poll_went_well(30));
     recorder.commit(false).unwrap();
     assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
     assert_eq!(recorder.generation().gauge(Metric::RecentHandoffRatio, PHONE), None);
 
     recorder.take(&walk(400, &[handed_off(finished("CA01", 10, 45), "billing"), finished("CA02", 20, 45)]));
-    recorder.note(&poll_went_well(400));
+    recorder.set_poll_status(&poll_went_well(400));
     recorder.commit(false).unwrap();
     let now = recorder.generation();
     assert_eq!(now.gauge(Metric::RecentConversations, PHONE), Some(2.0));
@@ -183,12 +183,12 @@ fn recent_ratios_are_there_only_where_something_ended() {
     assert_eq!(now.gauge(Metric::RecentSilenceTurnRatio, PHONE), Some(0.0));
 
     // A failed poll says nothing about the last minutes; a good one much later moves the window past both.
-    recorder.note(&Status { up: false, ..poll_went_well(5000) });
+    recorder.set_poll_status(&PollStatus { up: false, ..poll_went_well(5000) });
     recorder.commit(false).unwrap();
     assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(2.0));
     assert_eq!(recorder.generation().gauge(Metric::TargetUp, &[]), Some(0.0));
     assert_eq!(recorder.generation().gauge(Metric::TargetLastSuccess, &[]), Some(at(400).seconds()));
-    recorder.note(&poll_went_well(5000));
+    recorder.set_poll_status(&poll_went_well(5000));
     recorder.commit(false).unwrap();
     assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
     assert_eq!(recorder.generation().gauge(Metric::RecentHandoffRatio, PHONE), None);
@@ -198,10 +198,10 @@ fn recent_ratios_are_there_only_where_something_ended() {
 fn problems_are_shown_while_they_last() {
     let mut recorder = in_memory(counting());
     let problems = BTreeSet::from([Problem::TranscriptOff, Problem::ClockSkew]);
-    recorder.note(&Status { problems, ..poll_went_well(30) });
+    recorder.set_poll_status(&PollStatus { problems, ..poll_went_well(30) });
     recorder.commit(false).unwrap();
     assert_eq!(recorder.generation().label_sets(Metric::TargetProblem), ["clock_skew", "transcript_off"]);
-    recorder.note(&poll_went_well(60));
+    recorder.set_poll_status(&poll_went_well(60));
     recorder.commit(false).unwrap();
     assert!(recorder.generation().label_sets(Metric::TargetProblem).is_empty());
 }
@@ -249,7 +249,8 @@ fn other_bucket_bounds_start_their_histograms_anew_and_nothing_else() {
     drop(recorder);
 
     let metrics = Metrics { latency_buckets: vec![1.0, 2.0], ..Metrics::default() };
-    let (recorder, _) = state.start(Counting { layout: Layout::new(&metrics), ..counting() }, 500);
+    let (recorder, _) =
+        state.start(CountingPolicy { layout: SeriesSchema::new(&metrics), ..counting() }, 500);
     let now = recorder.generation();
     let latency = now.series(Metric::TurnLatency, PHONE).unwrap();
     assert_eq!((now.count(Metric::TurnLatency, PHONE), latency.start), (Some(0), at(500)));
@@ -299,7 +300,7 @@ fn what_counted_under_other_dimensions_is_never_shown_under_a_wrong_name() {
 
 #[test]
 fn beyond_the_cap_labels_fold_also_after_a_restart() {
-    let few = || Counting { max_label_values: NonZeroUsize::new(2).unwrap(), ..counting() };
+    let few = || CountingPolicy { max_label_values: NonZeroUsize::new(2).unwrap(), ..counting() };
     let state = State::new();
     let (mut recorder, _) = state.start(few(), 0);
     recorder.take(&walk(400, &[on_channel(finished("CA01", 10, 45), "CHAT")]));
@@ -320,7 +321,7 @@ fn beyond_the_cap_labels_fold_also_after_a_restart() {
 
 #[test]
 fn under_a_lowered_cap_values_that_have_series_go_on_and_new_ones_fold() {
-    let few = || Counting { max_label_values: NonZeroUsize::new(2).unwrap(), ..counting() };
+    let few = || CountingPolicy { max_label_values: NonZeroUsize::new(2).unwrap(), ..counting() };
     let call = |id: &str, channel: &str| on_channel(finished(id, 10, 45), channel);
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
@@ -352,7 +353,7 @@ fn an_end_that_lies_ahead_neither_hides_silence_nor_stays_recent() {
 
         let (mut recorder, _) = state.start(counting(), 2000);
         assert_eq!(last(&recorder), Some(at(110).seconds()));
-        recorder.note(&poll_went_well(2000));
+        recorder.set_poll_status(&poll_went_well(2000));
         recorder.commit(true).unwrap();
         assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
         recorder.take(&walk(2400, &[finished("CA03", 2010, 45)]));
@@ -374,15 +375,15 @@ fn an_end_that_the_state_has_ahead_is_taken_for_past() {
     recorder.dirty.insert((THE_TARGET, newest));
     let (of, id) = (state_of_it.id, ConversationId::new("CA01").unwrap());
     let row = recorder.store.rows().unwrap().get(of, &id).unwrap();
-    let Some(Row::Counted(counted)) = row else { panic!("it has counted") };
-    let row = Row::Counted(Counted { ended_at: ahead, ..counted });
+    let Some(LedgerEntry::Counted(counted)) = row else { panic!("it has counted") };
+    let row = LedgerEntry::Counted(Counted { ended_at: ahead, ..counted });
     recorder.changes.rows.insert((of, id), Some(row));
     recorder.commit(true).unwrap();
     drop(recorder);
 
     let (mut recorder, _) = state.start(counting(), 500);
     assert_eq!(recorder.generation().gauge(Metric::LastConversation, &[]), Some(at(400).seconds()));
-    recorder.note(&poll_went_well(500 + 15 * 60));
+    recorder.set_poll_status(&poll_went_well(500 + 15 * 60));
     recorder.commit(true).unwrap();
     assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
 }
@@ -394,7 +395,7 @@ fn what_ended_years_ago_has_the_longest_lag_and_not_none() {
     recorder.take(&walk(years, &[finished("CA01", 10, 45)]));
     let lag = recorder.generation().series(Metric::IngestLag, &[]).unwrap().clone();
     let Value::Histogram(lag) = &lag.value else { panic!("a lag is a histogram") };
-    assert_eq!((lag.counts().last(), lag.sum()), (Some(&1), Micros::MOST.units()));
+    assert_eq!((lag.counts().last(), lag.sum()), (Some(&1), Amount::MAX.units()));
 }
 
 #[test]
@@ -426,7 +427,7 @@ fn marks_that_lie_days_ahead_make_nobody_forgotten_before_he_came() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(4000, &[finished("CA01", 3000, 45)]));
     let days = 3 * 24 * 3600;
-    let mut ahead = Marks { fresh: at(days), ..Marks::at_first_start(at(0), &AGES) };
+    let mut ahead = Watermarks { fresh: at(days), ..Watermarks::initial(at(0), &AGES) };
     for mark in &mut ahead.rechecks {
         mark.read_to = at(days) - mark.age;
     }
@@ -442,12 +443,12 @@ fn a_state_that_forgets_what_has_not_come_yet_heals() {
     let (mut recorder, _) = state.start(counting(), 0);
     recorder.take(&walk(4000, &[finished("CA01", 3000, 45)]));
     let target = recorder.targets.get_mut(&THE_TARGET).unwrap();
-    let marks = Marks { forgotten: Some(at(24 * 3600)), ..target.marks.clone().unwrap() };
+    let marks = Watermarks { pruned_before: Some(at(24 * 3600)), ..target.marks.clone().unwrap() };
     recorder.changes.marks.insert(target.id, marks);
     recorder.commit(true).unwrap();
     drop(recorder);
     let (mut recorder, resume) = state.start(counting(), 4000);
-    assert_eq!(resume.marks.unwrap().forgotten, Some(at(3045) + Duration::from_millis(1)));
+    assert_eq!(resume.marks.unwrap().pruned_before, Some(at(3045) + Duration::from_millis(1)));
     assert_eq!(recorder.take(&walk(5000, &[finished("CA02", 4100, 45)])).counted, 1);
     assert_eq!(recorder.take(&walk(5000, &[finished("CA03", 3000, 5)])).counted, 0, "it may have counted");
 }
@@ -469,7 +470,7 @@ fn what_every_pass_has_left_behind_is_forgotten_and_counts_no_second_time() {
     let open_for_long = running("CA03", 10);
     recorder.take(&walk(400, &[finished("CA01", 10, 45), finished("CA02", 8900, 45), open_for_long.clone()]));
     let moved = |now: i64| {
-        let mut marks = Marks { fresh: at(now), ..Marks::at_first_start(at(0), &AGES) };
+        let mut marks = Watermarks { fresh: at(now), ..Watermarks::initial(at(0), &AGES) };
         for mark in &mut marks.rechecks {
             mark.read_to = at(now) - mark.age;
         }
@@ -492,16 +493,16 @@ fn what_every_pass_has_left_behind_is_forgotten_and_counts_no_second_time() {
 fn while_the_disk_fails_scrapes_see_what_was_committed_last_and_that_it_fails() {
     let disk = BrokenDisk::default();
     let broken = disk.1.clone();
-    let store = Store::on(move || disk.clone()).unwrap();
+    let store = Store::with_backend(move || disk.clone()).unwrap();
     let mut recorder = Recorder::load(store, &[setup()], counting(), at(0)).unwrap().0;
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
 
     broken.store(true, SeqCst);
-    recorder.absorb(&walk(430, &[finished("CA02", 20, 45)])).unwrap();
+    recorder.apply_batch(&walk(430, &[finished("CA02", 20, 45)])).unwrap();
     for _ in 0..3 {
         assert!(recorder.commit(true).is_err());
         assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
-        let shown = recorder.generation_without_storage();
+        let shown = recorder.snapshot_with_storage_problem();
         assert_eq!(shown.count(Metric::Conversations, PHONE), Some(1));
         assert_eq!(shown.label_sets(Metric::TargetProblem), ["storage"]);
         recorder.reopen();
@@ -521,12 +522,12 @@ fn what_could_not_be_written_is_written_once_by_the_next_try() {
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
     let (file, away) = (state.0.path().join("state.redb"), state.0.path().join("away"));
-    recorder.absorb(&walk(400, &[finished("CA01", 10, 45)])).unwrap();
+    recorder.apply_batch(&walk(400, &[finished("CA01", 10, 45)])).unwrap();
     std::fs::rename(&file, &away).unwrap();
     recorder.reopen();
     for _ in 0..3 {
         assert!(recorder.commit(true).is_err());
-        recorder.generation_without_storage();
+        recorder.snapshot_with_storage_problem();
         recorder.reopen();
     }
     std::fs::rename(&away, &file).unwrap();
@@ -560,6 +561,6 @@ fn one_targets_batches_do_not_touch_another_target() {
     // A batch for a target that does not exist is no disaster.
     assert_eq!(
         recorder.take(&Batch { target: TargetIndex(7), ..walk(430, &[finished("CA03", 10, 45)]) }),
-        Recorded::default()
+        BatchOutcome::default()
     );
 }

@@ -4,7 +4,7 @@
 
 use super::matchers;
 use super::span;
-use crate::config::{Node, Value, listed};
+use crate::config::{Node, Value, join_list};
 
 /// What a key may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,12 +72,12 @@ impl Kind {
     pub(super) fn check(self, node: &Node) -> Result<(), String> {
         let text = text(node);
         let fits = match self {
-            Self::Switch => matches!(node.value, Value::Switch(_)),
+            Self::Switch => matches!(node.value, Value::Bool(_)),
             Self::Span => text.is_some_and(|text| span::seconds(text).is_some()),
             Self::Age => text.is_some_and(|text| span::seconds(text).is_some_and(|seconds| seconds > 0)),
             Self::Window => text.is_some_and(|text| super::alert_windows().any(|window| window == text)),
             Self::Share => number(node).is_some_and(|share| share > 0.0 && share < 1.0),
-            Self::Count => matches!(node.value, Value::Whole(1..=1_000_000_000)),
+            Self::Count => matches!(node.value, Value::Integer(1..=1_000_000_000)),
             Self::Positive => number(node).is_some_and(is_positive),
             Self::Bounds => numbers(node).is_some_and(|bounds| {
                 !bounds.is_empty()
@@ -109,7 +109,7 @@ impl Kind {
             Self::Switch => "write true or false".to_owned(),
             Self::Span => "write a duration as Prometheus does, such as \"90s\" or \"1h30m\"".to_owned(),
             Self::Age => "write a duration above 0 as Prometheus does, such as \"10m\"".to_owned(),
-            Self::Window => format!("write one of {}", listed(super::alert_windows(), "or")),
+            Self::Window => format!("write one of {}", join_list(super::alert_windows(), "or")),
             Self::Share => "write a share above 0 and below 1, such as 0.25 for 25 %".to_owned(),
             Self::Count => "write a whole number from 1".to_owned(),
             Self::Positive => "write a number above 0".to_owned(),
@@ -140,9 +140,9 @@ pub(super) fn text(node: &Node) -> Option<&str> {
 
 /// The number of `node`, if it is one.
 pub(super) fn number(node: &Node) -> Option<f64> {
-    if let Value::Fraction(number) = node.value {
+    if let Value::Float(number) = node.value {
         Some(number)
-    } else if let Value::Whole(number) = node.value {
+    } else if let Value::Integer(number) = node.value {
         // Through text, because there is no exact conversion.
         number.to_string().parse().ok()
     } else {

@@ -17,35 +17,35 @@ mod span;
 mod template;
 mod values;
 
-pub use render::{Fault, Format, render};
+pub use render::{Format, TemplateError, render};
 pub use values::{Source, Values};
 
 /// The windows over which shares and percentiles are recorded, and which alerts may therefore use: the window, what stands
 /// between the brackets, and how often it is evaluated. Long windows are read in steps, so that a month of a thousand targets
 /// stays within the samples that a query may load; none is evaluated less often than Prometheus forgets a sample (5m).
-const COUNTED: [Window; 9] = [
-    Window { name: "5m", range: "5m", interval: "1m", has_quality: true },
-    Window { name: "15m", range: "15m", interval: "1m", has_quality: true },
-    Window { name: "30m", range: "30m", interval: "1m", has_quality: true },
-    Window { name: "1h", range: "1h", interval: "1m", has_quality: true },
-    Window { name: "2h", range: "2h", interval: "1m", has_quality: false },
-    Window { name: "6h", range: "6h", interval: "1m", has_quality: true },
-    Window { name: "1d", range: "1d", interval: "3m", has_quality: true },
-    Window { name: "3d", range: "3d:15m", interval: "3m", has_quality: false },
-    Window { name: "30d", range: "30d:1h", interval: "3m", has_quality: false },
+const RECORDED_WINDOWS: [RecordedWindow; 9] = [
+    RecordedWindow { name: "5m", range: "5m", interval: "1m", full: true },
+    RecordedWindow { name: "15m", range: "15m", interval: "1m", full: true },
+    RecordedWindow { name: "30m", range: "30m", interval: "1m", full: true },
+    RecordedWindow { name: "1h", range: "1h", interval: "1m", full: true },
+    RecordedWindow { name: "2h", range: "2h", interval: "1m", full: false },
+    RecordedWindow { name: "6h", range: "6h", interval: "1m", full: true },
+    RecordedWindow { name: "1d", range: "1d", interval: "3m", full: true },
+    RecordedWindow { name: "3d", range: "3d:15m", interval: "3m", full: false },
+    RecordedWindow { name: "30d", range: "30d:1h", interval: "3m", full: false },
 ];
 
 /// A recorded window.
 #[derive(Debug, Clone, Copy)]
-struct Window {
+struct RecordedWindow {
     name: &'static str,
     range: &'static str,
     interval: &'static str,
     /// Whether more than the counts with a goal are recorded.
-    has_quality: bool,
+    full: bool,
 }
 
 /// The windows that an alert may use.
 fn alert_windows() -> impl Iterator<Item = &'static str> {
-    COUNTED.iter().filter(|window| window.has_quality).map(|window| window.name)
+    RECORDED_WINDOWS.iter().filter(|window| window.full).map(|window| window.name)
 }

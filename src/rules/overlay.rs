@@ -5,50 +5,56 @@
 
 use super::kind::Kind;
 use super::values::default_alerts;
-use crate::config::{Complaint, Node, Value, closest, listed, name_shown};
+use crate::config::{Diagnostic, Node, Value, closest, display_key, join_list};
 
-/// Lays `theirs` over `ours`; `known` has every key that there is at `path`.
-pub(super) fn lay(ours: &mut Node, known: &Node, theirs: &Node, path: &str, complaints: &mut Vec<Complaint>) {
-    let (Value::Table(ours), Some(theirs)) = (&mut ours.value, theirs.entries()) else {
-        let sentence = format!("found {}; write a section with keys", theirs.found(path));
-        complaints.push(Complaint::new(&theirs.place, path, sentence));
+/// Lays `overrides` over `base`; `known` has every key that there is at `path`.
+pub(super) fn merge(
+    ours: &mut Node,
+    known: &Node,
+    theirs: &Node,
+    path: &str,
+    complaints: &mut Vec<Diagnostic>,
+) {
+    let (Value::Table(base), Some(overrides)) = (&mut ours.value, theirs.entries()) else {
+        let sentence = format!("found {}; write a section with keys", theirs.describe(path));
+        complaints.push(Diagnostic::new(&theirs.place, path, sentence));
         return;
     };
-    for (name, value) in theirs {
-        let here = join(path, &name_shown(name));
+    for (name, value) in overrides {
+        let here = join(path, &display_key(name));
         let Some(default) = known.get(name) else {
-            complaints.push(Complaint::new(&value.place, &here, unknown(known, path, name)));
+            complaints.push(Diagnostic::new(&value.place, &here, unknown(known, path, name)));
             continue;
         };
         let Some(kind) = Kind::of(&here) else {
-            if let Some(node) = ours.get_mut(name) {
-                lay(node, default, value, &here, complaints);
+            if let Some(node) = base.get_mut(name) {
+                merge(node, default, value, &here, complaints);
             }
             continue;
         };
         if let Err(right) = kind.check(value) {
-            let sentence = format!("found {}; {right}", value.found(&here));
-            complaints.push(Complaint::new(&value.place, &here, sentence));
+            let sentence = format!("found {}; {right}", value.describe(&here));
+            complaints.push(Diagnostic::new(&value.place, &here, sentence));
             continue;
         }
         let before = complaints.len();
         let value =
-            if kind == Kind::Projects { projects(ours.get(name), value, complaints) } else { value.clone() };
+            if kind == Kind::Projects { projects(base.get(name), value, complaints) } else { value.clone() };
         if complaints.len() == before {
-            ours.insert(name.clone(), value);
+            base.insert(name.clone(), value);
         }
     }
 }
 
-/// The values of single projects: those there are, with `theirs` over them.
-fn projects(ours: Option<&Node>, theirs: &Node, complaints: &mut Vec<Complaint>) -> Node {
+/// The values of single projects: those there are, with `overrides` over them.
+fn projects(ours: Option<&Node>, theirs: &Node, complaints: &mut Vec<Diagnostic>) -> Node {
     let mut all = ours.cloned().unwrap_or_else(|| Node::table(theirs.place.clone()));
     let Some(known) = default_alerts() else { return all };
     for (project, alerts) in theirs.entries().into_iter().flatten() {
         // The same checks as for the alerts themselves, laid over a copy of them.
-        let path = format!("projects.{}", name_shown(project));
+        let path = format!("projects.{}", display_key(project));
         let mut copy = known.clone();
-        lay(&mut copy, &known, alerts, &path, complaints);
+        merge(&mut copy, &known, alerts, &path, complaints);
         let Value::Table(entries) = &mut all.value else { continue };
         let mine = entries.entry(project.clone()).or_insert_with(|| Node::table(alerts.place.clone()));
         for (alert, values) in alerts.entries().into_iter().flatten() {
@@ -79,5 +85,5 @@ fn unknown(known: &Node, path: &str, name: &str) -> String {
     if names.len() > 20 {
         return "unknown alert; `polyai-exporter rules` prints them all".to_owned();
     }
-    format!("unknown key; {place} has {}", listed(names, "and"))
+    format!("unknown key; {place} has {}", join_list(names, "and"))
 }

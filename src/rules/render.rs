@@ -6,15 +6,15 @@ use std::fmt::Write as _;
 
 use super::kind::text;
 use super::scope::Scope;
-use super::template::{Rule, Template, filled};
+use super::template::{Rule, Template, substitute};
 use super::values::Values;
-use super::{COUNTED, Window, matchers};
+use super::{RECORDED_WINDOWS, RecordedWindow, matchers};
 use crate::config::Value;
 
 const FRESHNESS: &str = include_str!("../../alerts/templates/freshness.yml");
 const COUNTS: &str = include_str!("../../alerts/templates/counts.yml");
 const QUALITY: &str = include_str!("../../alerts/templates/quality.yml");
-const FORMER: &str = include_str!("../../alerts/templates/former.yml");
+const SAME_HOUR_LAST_WEEKS: &str = include_str!("../../alerts/templates/former.yml");
 const OPEN: &str = include_str!("../../alerts/templates/open.yml");
 const BUDGETS: &str = include_str!("../../alerts/templates/budgets.yml");
 const ALERTS: [&str; 4] = [
@@ -25,7 +25,8 @@ const ALERTS: [&str; 4] = [
 ];
 
 /// Alerts that compare with the same window of former weeks.
-const COMPARING: [&str; 3] = ["PolyAITrafficStopped", "PolyAITrafficDropped", "PolyAIHandoffRateJump"];
+const WEEK_OVER_WEEK_ALERTS: [&str; 3] =
+    ["PolyAITrafficStopped", "PolyAITrafficDropped", "PolyAIHandoffRateJump"];
 
 /// What the rules are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -40,30 +41,30 @@ pub enum Format {
 /// A template with a placeholder that means nothing: a fault of this program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a template of the rules has the placeholder ${{{0}}}, which means nothing; please report it")]
-pub struct Fault(String);
+pub struct TemplateError(String);
 
 /// All rules as YAML.
 ///
 /// # Errors
 /// Never with the templates of this program, as its tests show.
-pub fn render(values: &Values, format: Format) -> Result<String, Fault> {
+pub fn render(values: &Values, format: Format) -> Result<String, TemplateError> {
     let mut groups = String::new();
     group(&mut groups, values, FRESHNESS, None)?;
-    for window in &COUNTED {
+    for window in &RECORDED_WINDOWS {
         group(&mut groups, values, COUNTS, Some(window))?;
     }
-    for window in COUNTED.iter().filter(|window| window.has_quality) {
+    for window in RECORDED_WINDOWS.iter().filter(|window| window.full) {
         group(&mut groups, values, QUALITY, Some(window))?;
     }
-    for window in COUNTED.iter().filter(|window| is_compared(values, window)) {
-        group(&mut groups, values, FORMER, Some(window))?;
+    for window in RECORDED_WINDOWS.iter().filter(|window| is_compared(values, window)) {
+        group(&mut groups, values, SAME_HOUR_LAST_WEEKS, Some(window))?;
     }
     for template in [OPEN, BUDGETS].into_iter().chain(ALERTS) {
         group(&mut groups, values, template, None)?;
     }
     Ok(match format {
         Format::Prometheus => format!("{NOTE}groups:\n{groups}"),
-        Format::Operator => object(values, &groups),
+        Format::Operator => render_prometheus_rule(values, &groups),
     })
 }
 
@@ -73,8 +74,8 @@ const NOTE: &str = "\
 # `polyai-exporter rules --values FILE`. alerts/thresholds.yml has all values, and the reason for each.
 ";
 
-fn is_compared(values: &Values, window: &Window) -> bool {
-    COMPARING.iter().any(|alert| {
+fn is_compared(values: &Values, window: &RecordedWindow) -> bool {
+    WEEK_OVER_WEEK_ALERTS.iter().any(|alert| {
         let projects = values.projects(alert);
         [None]
             .into_iter()
@@ -84,7 +85,7 @@ fn is_compared(values: &Values, window: &Window) -> bool {
 }
 
 /// The rules as an object of Kubernetes.
-fn object(values: &Values, groups: &str) -> String {
+fn render_prometheus_rule(values: &Values, groups: &str) -> String {
     let mut object = format!(
         "{NOTE}apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: {}\n",
         values.text("operator.name")
@@ -117,7 +118,12 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn group(groups: &mut String, values: &Values, template: &str, window: Option<&Window>) -> Result<(), Fault> {
+fn group(
+    groups: &mut String,
+    values: &Values,
+    template: &str,
+    window: Option<&RecordedWindow>,
+) -> Result<(), TemplateError> {
     let template = Template::of(template);
     let mut rules = String::new();
     for rule in &template.rules {
@@ -135,8 +141,8 @@ fn write_rule(
     rules: &mut String,
     values: &Values,
     rule: &Rule<'_>,
-    window: Option<&Window>,
-) -> Result<(), Fault> {
+    window: Option<&RecordedWindow>,
+) -> Result<(), TemplateError> {
     let Some(alert) = rule.alert else {
         rules.push_str(&fill(rule.text, &Scope::of_record(values, window))?);
         return Ok(());
@@ -146,7 +152,7 @@ fn write_rule(
     let projects = if is_of_target { values.projects(alert) } else { Vec::new() };
     for project in [None].into_iter().chain(projects.iter().map(|project| Some(*project))) {
         let enabled = values.of_alert(alert, project, "enabled").map(|node| &node.value);
-        if enabled != Some(&Value::Switch(true)) {
+        if enabled != Some(&Value::Bool(true)) {
             continue;
         }
         let apart = match (project, projects.as_slice()) {
@@ -158,7 +164,7 @@ fn write_rule(
                 format!("project!~{}", matchers::string(&names.join("|")))
             }
         };
-        let scope = Scope { values, window, alert: Some((alert, project)), apart };
+        let scope = Scope { values, window, alert: Some((alert, project)), project_exclusion: apart };
         rules.push_str(&with_labels(&fill(rule.text, &scope)?, values, project));
     }
     Ok(())
@@ -182,8 +188,8 @@ fn with_labels(rule: &str, values: &Values, project: Option<&str>) -> String {
     text
 }
 
-fn fill(text: &str, scope: &Scope<'_>) -> Result<String, Fault> {
-    filled(text, |name, filter| scope.value(name, filter)).map_err(Fault)
+fn fill(text: &str, scope: &Scope<'_>) -> Result<String, TemplateError> {
+    substitute(text, |name, filter| scope.value(name, filter)).map_err(TemplateError)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use super::kind::{number, text};
 use super::values::Values;
-use super::{Window, span};
+use super::{RecordedWindow, span};
 use crate::config::{Node, Value};
 
 /// The labels of a target, and those of an exporter, before `common.by`.
@@ -15,15 +15,15 @@ const INSTANCE: &str = "job, instance";
 /// What placeholders stand for at one place.
 pub(super) struct Scope<'a> {
     pub(super) values: &'a Values,
-    pub(super) window: Option<&'a Window>,
+    pub(super) window: Option<&'a RecordedWindow>,
     pub(super) alert: Option<(&'a str, Option<&'a str>)>,
     /// The matcher that keeps projects with values of their own apart.
-    pub(super) apart: String,
+    pub(super) project_exclusion: String,
 }
 
 impl<'a> Scope<'a> {
-    pub(super) fn of_record(values: &'a Values, window: Option<&'a Window>) -> Self {
-        Self { values, window, alert: None, apart: String::new() }
+    pub(super) fn of_record(values: &'a Values, window: Option<&'a RecordedWindow>) -> Self {
+        Self { values, window, alert: None, project_exclusion: String::new() }
     }
 
     /// What stands for `name` after `filter`; none if there is no such thing.
@@ -57,8 +57,9 @@ impl<'a> Scope<'a> {
             None => "",
         };
         // Recorded series are of a target, and have lost the labels that tell exporters apart.
-        let recorded = [text("common.target_selector"), &self.apart, selector];
-        let raw = [text("common.selector"), text("common.target_selector"), &self.apart, selector];
+        let recorded = [text("common.target_selector"), &self.project_exclusion, selector];
+        let raw =
+            [text("common.selector"), text("common.target_selector"), &self.project_exclusion, selector];
         let own = [text("common.selector"), selector];
         Some(match name {
             "window" if self.alert.is_none() => self.window?.name.to_owned(),
@@ -66,13 +67,13 @@ impl<'a> Scope<'a> {
             "interval" => self.window?.interval.to_owned(),
             "by" => self.labels(TARGET),
             "instance" => self.labels(INSTANCE),
-            "sel" => braced(&own),
-            "sel_and" => following(&own),
-            "pick" => braced(&recorded),
-            "raw" => braced(&raw),
-            "raw_and" => following(&raw),
-            "own" => braced(&own),
-            "own_and" => following(&own),
+            "sel" => braces(&own),
+            "sel_and" => appended(&own),
+            "pick" => braces(&recorded),
+            "raw" => braces(&raw),
+            "raw_and" => appended(&raw),
+            "own" => braces(&own),
+            "own_and" => appended(&own),
             "severity" => {
                 let (alert, project) = self.alert?;
                 let severity = self.values.of_alert(alert, project, "severity").and_then(self::text)?;
@@ -90,13 +91,13 @@ impl<'a> Scope<'a> {
     }
 }
 
-fn braced(matchers: &[&str]) -> String {
+fn braces(matchers: &[&str]) -> String {
     let matchers = joined(matchers);
     if matchers.is_empty() { matchers } else { format!("{{{matchers}}}") }
 }
 
 /// Matchers that follow one which stands in the template.
-fn following(matchers: &[&str]) -> String {
+fn appended(matchers: &[&str]) -> String {
     let matchers = joined(matchers);
     if matchers.is_empty() { matchers } else { format!(",{matchers}") }
 }
@@ -113,9 +114,9 @@ fn joined(matchers: &[&str]) -> String {
 fn shown(node: &Node) -> Option<String> {
     match &node.value {
         Value::Text(text) => Some(text.clone()),
-        Value::Whole(number) => Some(number.to_string()),
-        Value::Fraction(number) => Some(number.to_string()),
-        Value::Nothing | Value::Switch(_) | Value::List(_) | Value::Table(_) => None,
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::List(_) | Value::Table(_) => None,
     }
 }
 

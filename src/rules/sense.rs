@@ -5,7 +5,7 @@
 use super::kind::{self, number, numbers};
 use super::matchers;
 use super::values::Values;
-use crate::config::{Complaint, Node};
+use crate::config::{Diagnostic, Node};
 
 /// The factors of each burn alert, and the objective whose budget they multiply.
 const BURNS: [(&str, &str, &[&str]); 4] = [
@@ -19,10 +19,10 @@ const BURNS: [(&str, &str, &[&str]); 4] = [
 const OWN_LABELS: [&str; 6] = ["project", "region", "client_env", "job", "instance", "le"];
 
 /// Everything that makes no sense.
-pub(super) fn complaints(values: &Values) -> Vec<Complaint> {
+pub(super) fn complaints(values: &Values) -> Vec<Diagnostic> {
     let mut complaints = Vec::new();
     let mut complain = |node: &Node, key: &str, sentence: String| {
-        complaints.push(Complaint::new(&node.place, key, sentence));
+        complaints.push(Diagnostic::new(&node.place, key, sentence));
     };
     for (bound, buckets) in [
         ("slo.reply_latency.bound", "common.latency_buckets"),

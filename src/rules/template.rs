@@ -54,7 +54,7 @@ impl<'t> Template<'t> {
 ///
 /// # Errors
 /// The placeholder that `fill` knows nothing for.
-pub(super) fn filled(
+pub(super) fn substitute(
     text: &str,
     fill: impl Fn(&str, Option<&str>) -> Option<String>,
 ) -> Result<String, String> {
@@ -103,10 +103,10 @@ mod tests {
             (name == "x").then(|| format!("<{name} {}>", filter.unwrap_or("-")))
         };
         assert_eq!(
-            filled("{{ $labels.a }} [${x}] ${x|y}", fill).as_deref(),
+            substitute("{{ $labels.a }} [${x}] ${x|y}", fill).as_deref(),
             Ok("{{ $labels.a }} [<x ->] <x y>")
         );
-        assert_eq!(filled("${z|y}", fill), Err("z|y".to_owned()));
-        assert_eq!(filled("${x", fill), Err("x".to_owned()));
+        assert_eq!(substitute("${z|y}", fill), Err("z|y".to_owned()));
+        assert_eq!(substitute("${x", fill), Err("x".to_owned()));
     }
 }

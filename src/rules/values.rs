@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::kind;
-use super::overlay::lay;
+use super::overlay::merge;
 use super::sense;
-use crate::config::{Complaint, Node, Place, Problems, Value, parse_yaml, quoted};
+use crate::config::{ConfigErrors, Diagnostic, Location, Node, Value, parse_yaml, quoted};
 
 /// Every key, its default, and why.
 const DEFAULTS: &str = include_str!("../../alerts/thresholds.yml");
@@ -32,15 +32,15 @@ impl Values {
     ///
     /// # Errors
     /// Every key that does not exist and every value that cannot work, with its place and what would be right.
-    pub fn load(sources: &[Source]) -> Result<Self, Problems> {
+    pub fn load(sources: &[Source]) -> Result<Self, ConfigErrors> {
         let mut complaints = Vec::new();
         let defaults = parsed("alerts/thresholds.yml", DEFAULTS, &mut complaints);
-        let mut root = Node::table(Place::Program);
+        let mut root = Node::table(Location::Program);
         if let Some(defaults) = &defaults {
             root = defaults.clone();
             for source in sources {
                 if let Some(theirs) = read(source, &mut complaints) {
-                    lay(&mut root, defaults, &theirs, "", &mut complaints);
+                    merge(&mut root, defaults, &theirs, "", &mut complaints);
                 }
             }
         }
@@ -49,7 +49,7 @@ impl Values {
         if complaints.is_empty() {
             complaints = sense::complaints(&values);
         }
-        match Problems::from_complaints(complaints) {
+        match ConfigErrors::from_complaints(complaints) {
             Some(problems) => Err(problems),
             None => Ok(values),
         }
@@ -105,11 +105,11 @@ pub(super) fn default_alerts() -> Option<Node> {
     parsed("", DEFAULTS, &mut Vec::new())?.get("alerts").cloned()
 }
 
-fn parsed(name: &str, text: &str, complaints: &mut Vec<Complaint>) -> Option<Node> {
+fn parsed(name: &str, text: &str, complaints: &mut Vec<Diagnostic>) -> Option<Node> {
     parse_yaml(name, text).map_err(|slips| complaints.extend(slips)).ok()
 }
 
-fn read(source: &Source, complaints: &mut Vec<Complaint>) -> Option<Node> {
+fn read(source: &Source, complaints: &mut Vec<Diagnostic>) -> Option<Node> {
     match source {
         Source::File(name, text) => {
             let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
@@ -119,16 +119,16 @@ fn read(source: &Source, complaints: &mut Vec<Complaint>) -> Option<Node> {
             parsed(name, text, complaints)
         }
         Source::Assignment(text) => {
-            let place = Place::Flag(format!("--set {}", text.split('=').next().unwrap_or_default()));
+            let place = Location::Flag(format!("--set {}", text.split('=').next().unwrap_or_default()));
             assignment(text, &place)
-                .map_err(|sentence| complaints.push(Complaint::new(&place, "", sentence)))
+                .map_err(|sentence| complaints.push(Diagnostic::new(&place, "", sentence)))
                 .ok()
         }
     }
 }
 
 /// `a.b=value` as the tree that it stands for.
-fn assignment(text: &str, place: &Place) -> Result<Node, String> {
+fn assignment(text: &str, place: &Location) -> Result<Node, String> {
     let form = "write KEY=VALUE, such as alerts.PolyAIHandoffRateHigh.ratio=0.6";
     let (path, value) = text.split_once('=').ok_or_else(|| format!("found no \"=\"; {form}"))?;
     if path.is_empty() || path.split('.').any(str::is_empty) {
@@ -140,7 +140,7 @@ fn assignment(text: &str, place: &Place) -> Result<Node, String> {
         let document = parse_yaml("--set", &format!("value: {value}"))
             .map_err(|_| format!("the value {} cannot be read; put it in quotes", quoted(value)))?;
         let value = document.get("value").map(|node| node.value.clone());
-        placed(value.unwrap_or(Value::Nothing), place)
+        with_location(value.unwrap_or(Value::Null), place)
     };
     for name in path.split('.').rev() {
         let entries = BTreeMap::from([(name.to_owned(), node)]);
@@ -150,17 +150,17 @@ fn assignment(text: &str, place: &Place) -> Result<Node, String> {
 }
 
 /// `value` with all that is in it at `place`.
-fn placed(value: Value, place: &Place) -> Node {
+fn with_location(value: Value, place: &Location) -> Node {
     let value = match value {
-        Value::List(items) => Value::List(items.into_iter().map(|item| placed(item.value, place)).collect()),
+        Value::List(items) => {
+            Value::List(items.into_iter().map(|item| with_location(item.value, place)).collect())
+        }
         Value::Table(entries) => Value::Table(
-            entries.into_iter().map(|(name, entry)| (name, placed(entry.value, place))).collect(),
+            entries.into_iter().map(|(name, entry)| (name, with_location(entry.value, place))).collect(),
         ),
-        plain @ (Value::Nothing
-        | Value::Switch(_)
-        | Value::Whole(_)
-        | Value::Fraction(_)
-        | Value::Text(_)) => plain,
+        plain @ (Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_)) => {
+            plain
+        }
     };
     Node { place: place.clone(), value }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::api::FetchErrorKind;
 
 /// How often a target is tried whose key or address is wrong.
-const RARELY: Duration = Duration::from_secs(300);
+const MAX_DELAY: Duration = Duration::from_secs(300);
 
 /// The failures in a row of one target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,11 +25,11 @@ impl Backoff {
     /// A poll failed; answers how long to wait before the next. `random` is between 0 and 1.
     pub fn failed(&mut self, kind: FetchErrorKind, interval: Duration, random: f64) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        if kind.needs_a_person() {
-            return RARELY.max(interval).mul_f64(0.9 + random * 0.2);
+        if kind.is_permanent() {
+            return MAX_DELAY.max(interval).mul_f64(0.9 + random * 0.2);
         }
         let doubled = interval.saturating_mul(2u32.saturating_pow((self.failures - 1).min(16)));
-        doubled.min(RARELY.max(interval)).mul_f64(0.8 + random * 0.2)
+        doubled.min(MAX_DELAY.max(interval)).mul_f64(0.8 + random * 0.2)
     }
 }
 

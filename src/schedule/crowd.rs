@@ -6,83 +6,83 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 
 const CELL_MILLIS: i64 = 5 * 60 * 1000;
 
 /// Counts of conversation starts per cell of time.
 #[derive(Debug, Clone, Default)]
-pub struct Crowd {
+pub struct StartIndex {
     /// The number of the first cell since the epoch.
     first: i64,
-    cells: VecDeque<bool>,
+    buckets: VecDeque<bool>,
     /// How far back a question can reach.
-    reach: usize,
+    capacity: usize,
 }
 
-impl Crowd {
-    /// Answers questions about the last `reach` up to the newest start.
-    pub fn over(reach: Duration) -> Self {
+impl StartIndex {
+    /// Answers questions about the last `capacity` up to the newest start.
+    pub fn with_capacity(reach: Duration) -> Self {
         let cells = i64::try_from(reach.as_millis()).unwrap_or(i64::MAX) / CELL_MILLIS + 2;
-        Self { reach: usize::try_from(cells).unwrap_or(usize::MAX).min(20_000), ..Self::default() }
+        Self { capacity: usize::try_from(cells).unwrap_or(usize::MAX).min(20_000), ..Self::default() }
     }
 
     /// Remembers that a conversation started at `start`. One after `latest` comes from a broken record and must not push
     /// everything else out.
-    pub fn add(&mut self, start: Moment, latest: Moment) {
+    pub fn add(&mut self, start: Timestamp, latest: Timestamp) {
         if start > latest {
             return;
         }
         let cell = start.millis().div_euclid(CELL_MILLIS);
-        if self.cells.is_empty() {
+        if self.buckets.is_empty() {
             self.first = cell;
         }
         let offset = cell - self.first;
         if offset < 0 {
             let missing = usize::try_from(-offset).unwrap_or(usize::MAX);
-            if missing.saturating_add(self.cells.len()) > self.reach {
+            if missing.saturating_add(self.buckets.len()) > self.capacity {
                 return;
             }
             for _ in 0..missing {
-                self.cells.push_front(false);
+                self.buckets.push_front(false);
             }
             self.first = cell;
         }
         let place = usize::try_from(cell - self.first).unwrap_or(usize::MAX);
-        if place >= self.cells.len().saturating_add(self.reach) {
+        if place >= self.buckets.len().saturating_add(self.capacity) {
             // Nothing for longer than it can look back: all of that is known to be empty.
-            self.cells.iter_mut().for_each(|seen| *seen = false);
-            self.cells.resize(self.reach, false);
-            self.first = cell - i64::try_from(self.reach).unwrap_or(i64::MAX) + 1;
-            self.cells.pop_back();
-            self.cells.push_back(true);
+            self.buckets.iter_mut().for_each(|seen| *seen = false);
+            self.buckets.resize(self.capacity, false);
+            self.first = cell - i64::try_from(self.capacity).unwrap_or(i64::MAX) + 1;
+            self.buckets.pop_back();
+            self.buckets.push_back(true);
             return;
         }
-        while self.cells.len() <= place {
-            self.cells.push_back(false);
+        while self.buckets.len() <= place {
+            self.buckets.push_back(false);
         }
-        if let Some(seen) = self.cells.get_mut(place) {
+        if let Some(seen) = self.buckets.get_mut(place) {
             *seen = true;
         }
-        while self.cells.len() > self.reach {
-            self.cells.pop_front();
+        while self.buckets.len() > self.capacity {
+            self.buckets.pop_front();
             self.first += 1;
         }
     }
 
     /// Whether for certain no known conversation started from `from` to `to`.
-    pub fn is_empty_between(&self, from: Moment, to: Moment) -> bool {
+    pub fn is_empty_between(&self, from: Timestamp, to: Timestamp) -> bool {
         let (from, to) = (from.millis().div_euclid(CELL_MILLIS), to.millis().div_euclid(CELL_MILLIS));
-        if self.cells.is_empty() {
+        if self.buckets.is_empty() {
             return true;
         }
-        let full = self.cells.len() >= self.reach;
+        let full = self.buckets.len() >= self.capacity;
         if full && from < self.first {
             return false;
         }
         let place = |cell: i64| usize::try_from((cell - self.first).max(0)).unwrap_or(usize::MAX);
         let (from, to) = (place(from), if to < self.first { return true } else { place(to) });
-        self.cells.iter().take(to.saturating_add(1)).skip(from).all(|&seen| !seen)
+        self.buckets.iter().take(to.saturating_add(1)).skip(from).all(|&seen| !seen)
     }
 }
 
@@ -90,15 +90,15 @@ impl Crowd {
 mod tests {
     use super::*;
 
-    const LATEST: Moment = Moment::from_millis(2_000_000_000_000);
+    const LATEST: Timestamp = Timestamp::from_millis(2_000_000_000_000);
 
-    fn at(minutes: i64) -> Moment {
-        Moment::from_millis(1_787_000_000_000 / CELL_MILLIS * CELL_MILLIS + minutes * 60_000)
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::from_millis(1_787_000_000_000 / CELL_MILLIS * CELL_MILLIS + minutes * 60_000)
     }
 
     #[test]
     fn a_stretch_without_known_starts_is_empty() {
-        let mut crowd = Crowd::over(Duration::from_secs(3600));
+        let mut crowd = StartIndex::with_capacity(Duration::from_secs(3600));
         assert!(crowd.is_empty_between(at(0), at(1000)));
         crowd.add(at(30), LATEST);
         crowd.add(at(12), LATEST);
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn beyond_its_reach_nothing_is_called_empty() {
-        let mut crowd = Crowd::over(Duration::from_secs(3600));
+        let mut crowd = StartIndex::with_capacity(Duration::from_secs(3600));
         crowd.add(at(0), LATEST);
         crowd.add(at(65), LATEST);
         crowd.add(at(120), LATEST);
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_start_in_another_century_is_not_remembered() {
-        let mut crowd = Crowd::over(Duration::from_secs(3600));
+        let mut crowd = StartIndex::with_capacity(Duration::from_secs(3600));
         crowd.add(at(0), LATEST);
         crowd.add(at(1_000_000_000), LATEST);
         assert!(!crowd.is_empty_between(at(0), at(1)));
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn after_a_long_silence_what_starts_is_remembered_again() {
-        let mut crowd = Crowd::over(Duration::from_secs(3600));
+        let mut crowd = StartIndex::with_capacity(Duration::from_secs(3600));
         for start in [0, 60 * 24 * 30, 60 * 24 * 30 + 20] {
             crowd.add(at(start), LATEST);
             assert!(!crowd.is_empty_between(at(start - 1), at(start + 1)));

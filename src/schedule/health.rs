@@ -6,30 +6,30 @@
 //! The rules:
 //! - Without evidence all stays as it was; a quiet night mends nothing.
 //! - A record that cannot be read is a problem, whichever pass meets it, because its conversation is lost. Every recheck meets
-//!   it again, and it should not come and go with them: it is over when none was met for `UNREADABLE_FOR` and others are read.
+//!   it again, and it should not come and go with them: it is over when none was met for `UNREADABLE_CLEAR_AFTER` and others are read.
 //! - The other problems are settings of today. What a recheck brings of old conversations is no evidence for them or against.
 //! - They are problems of a project and not of a single call. A poll shows one when every conversation that could show it
-//!   does. It is there once `ENOUGH` different ones have done so in a row (or a single one, as long as none has shown
+//!   does. It is there once `MIN_CONSECUTIVE` different ones have done so in a row (or a single one, as long as none has shown
 //!   otherwise), and is over with the first that shows otherwise.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::conversation::{Conversation, ConversationId, Facts, Phase, Transcript};
-use crate::moment::Moment;
+use crate::conversation::{Conversation, ConversationData, ConversationId, ConversationState, Transcript};
+use crate::moment::Timestamp;
 use crate::problem::Problem;
 
 /// Longer than from one to the next of the first two rechecks, at their default ages.
-const UNREADABLE_FOR: Duration = Duration::from_secs(90 * 60);
+const UNREADABLE_CLEAR_AFTER: Duration = Duration::from_secs(90 * 60);
 /// A caller who hangs up at once leaves a conversation that lacks much; so many in a row are no chance.
-const ENOUGH: usize = 3;
+const MIN_CONSECUTIVE: usize = 3;
 
 /// The data problems of one target, and the evidence of the poll that is running.
 #[derive(Debug, Clone)]
-pub struct Health {
-    settings: [Setting; 3],
+pub struct DataQuality {
+    settings: [VendorSetting; 3],
     /// When a record that cannot be read was met last, for as long as that is a problem.
-    unreadable: Option<Moment>,
+    unreadable: Option<Timestamp>,
     /// Of the poll that is running.
     has_read: bool,
     has_rejected: bool,
@@ -37,28 +37,28 @@ pub struct Health {
 
 /// A setting on the vendor's side that withholds something.
 #[derive(Debug, Clone)]
-struct Setting {
+struct VendorSetting {
     problem: Problem,
     /// Whether a finished conversation shows the problem; none if it could not.
-    sign: fn(&Facts) -> Option<bool>,
+    indicator: fn(&ConversationData) -> Option<bool>,
     is_there: bool,
     /// The first of those that showed it one after the other.
-    in_a_row: BTreeSet<ConversationId>,
+    consecutive: BTreeSet<ConversationId>,
     has_been_well: bool,
     /// Of the poll that is running.
     is_shown: bool,
     is_denied: bool,
 }
 
-impl Default for Health {
+impl Default for DataQuality {
     fn default() -> Self {
         Self {
             settings: [
-                Setting::new(Problem::PartialFields, |facts| Some(!facts.complete)),
-                Setting::new(Problem::TranscriptOff, |facts| {
+                VendorSetting::new(Problem::PartialFields, |facts| Some(!facts.complete)),
+                VendorSetting::new(Problem::TranscriptOff, |facts| {
                     has_turns(facts).then_some(facts.transcript == Transcript::Hidden)
                 }),
-                Setting::new(Problem::LatencyMissing, |facts| {
+                VendorSetting::new(Problem::LatencyMissing, |facts| {
                     let is_shown = has_turns(facts) && facts.transcript == Transcript::Shown;
                     is_shown.then_some(facts.greeting.is_none() && facts.replies.is_empty())
                 }),
@@ -70,57 +70,59 @@ impl Default for Health {
     }
 }
 
-fn has_turns(facts: &Facts) -> bool {
+fn has_turns(facts: &ConversationData) -> bool {
     facts.turns.is_some_and(|turns| turns > 0)
 }
 
-impl Health {
+impl DataQuality {
     /// A walk of the poll that is running saw these, and so many records that cannot be read. `is_new` tells for a start
     /// whether a pass that reads what is new saw it, or a recheck.
-    pub fn saw(&mut self, seen: &[Conversation], rejected: usize, is_new: impl Fn(Moment) -> bool) {
+    pub fn observe(&mut self, seen: &[Conversation], rejected: usize, is_new: impl Fn(Timestamp) -> bool) {
         self.has_read |= !seen.is_empty();
         self.has_rejected |= rejected > 0;
-        let is_evidence = |facts: &Facts| facts.phase == Phase::Finished && is_new(facts.started_at);
+        let is_evidence =
+            |facts: &ConversationData| facts.phase == ConversationState::Finished && is_new(facts.started_at);
         for Conversation { id, facts } in seen.iter().filter(|one| is_evidence(&one.facts)) {
             self.settings.iter_mut().for_each(|setting| setting.see(id, facts));
         }
     }
 
     /// The poll has ended: what is wrong from now on.
-    pub fn conclude(&mut self, now: Moment) -> BTreeSet<Problem> {
+    pub fn finish_poll(&mut self, now: Timestamp) -> BTreeSet<Problem> {
         if self.has_rejected {
             self.unreadable = Some(now);
         } else if self.has_read {
             // A clock that was put back must not make it last longer.
             let last = self.unreadable.map(|last| last.min(now));
-            self.unreadable = last.filter(|&last| now.since(last) < UNREADABLE_FOR);
+            self.unreadable =
+                last.filter(|&last| now.saturating_duration_since(last) < UNREADABLE_CLEAR_AFTER);
         }
         (self.has_read, self.has_rejected) = (false, false);
-        self.settings.iter_mut().for_each(Setting::conclude);
+        self.settings.iter_mut().for_each(VendorSetting::conclude);
         let withheld = self.settings.iter().filter(|setting| setting.is_there).map(|setting| setting.problem);
         withheld.chain(self.unreadable.map(|_| Problem::BadPayload)).collect()
     }
 }
 
-impl Setting {
-    fn new(problem: Problem, sign: fn(&Facts) -> Option<bool>) -> Self {
+impl VendorSetting {
+    fn new(problem: Problem, indicator: fn(&ConversationData) -> Option<bool>) -> Self {
         Self {
             problem,
-            sign,
+            indicator,
             is_there: false,
-            in_a_row: BTreeSet::new(),
+            consecutive: BTreeSet::new(),
             has_been_well: false,
             is_shown: false,
             is_denied: false,
         }
     }
 
-    fn see(&mut self, id: &ConversationId, facts: &Facts) {
-        match (self.sign)(facts) {
+    fn see(&mut self, id: &ConversationId, facts: &ConversationData) {
+        match (self.indicator)(facts) {
             Some(true) => {
                 self.is_shown = true;
-                if self.in_a_row.len() < ENOUGH {
-                    self.in_a_row.insert(id.clone());
+                if self.consecutive.len() < MIN_CONSECUTIVE {
+                    self.consecutive.insert(id.clone());
                 }
             }
             Some(false) => self.is_denied = true,
@@ -133,8 +135,8 @@ impl Setting {
         (self.is_shown, self.is_denied) = (false, false);
         if is_denied {
             (self.is_there, self.has_been_well) = (false, true);
-            self.in_a_row.clear();
-        } else if is_shown && (self.in_a_row.len() >= ENOUGH || !self.has_been_well) {
+            self.consecutive.clear();
+        } else if is_shown && (self.consecutive.len() >= MIN_CONSECUTIVE || !self.has_been_well) {
             self.is_there = true;
         }
     }
@@ -154,7 +156,7 @@ mod tests {
     /// A target's health, told minute after minute.
     #[derive(Default)]
     struct Told {
-        health: Health,
+        health: DataQuality,
         minute: u64,
         calls: usize,
     }
@@ -173,24 +175,24 @@ mod tests {
         /// A walk that reads what is new.
         fn reads(&mut self, records: &[&str]) {
             let seen = self.calls(records);
-            self.health.saw(&seen, 0, |_| true);
+            self.health.observe(&seen, 0, |_| true);
         }
 
         fn rechecks(&mut self, records: &[&str]) {
             let seen = self.calls(records);
-            self.health.saw(&seen, 0, |_| false);
+            self.health.observe(&seen, 0, |_| false);
         }
 
         fn meets_an_unreadable_record(&mut self) {
-            self.health.saw(&[], 1, |_| true);
+            self.health.observe(&[], 1, |_| true);
         }
 
         /// The poll is over.
         fn problems(&mut self) -> Vec<&'static str> {
             self.minute += 1;
             let now =
-                Moment::parse(START).unwrap() + Duration::from_secs(60) * self.minute.try_into().unwrap();
-            self.health.conclude(now).iter().map(|problem| problem.code()).collect()
+                Timestamp::parse(START).unwrap() + Duration::from_secs(60) * self.minute.try_into().unwrap();
+            self.health.finish_poll(now).iter().map(|problem| problem.code()).collect()
         }
 
         fn after(&mut self, records: &[&str]) -> Vec<&'static str> {
@@ -249,7 +251,7 @@ mod tests {
         assert_eq!(told.after(&[GOOD]), NOTHING);
         let one = told.calls(&[HIDDEN]);
         for _ in 0..5 {
-            told.health.saw(&one, 0, |_| true);
+            told.health.observe(&one, 0, |_| true);
             assert_eq!(told.problems(), NOTHING);
         }
     }

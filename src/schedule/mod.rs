@@ -17,6 +17,6 @@ pub mod timer;
 mod walk;
 mod work;
 
-pub use passes::{Passes, Policy};
+pub use passes::{PollPlanner, PollPolicy};
 pub use poller::Poller;
-pub use walk::{Purpose, Stretch, Walk};
+pub use walk::{FetchPlan, FetchRange, PassKind};

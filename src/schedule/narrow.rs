@@ -6,43 +6,43 @@ use std::time::Duration;
 
 use crate::api::Window;
 use crate::conversation::ConversationId;
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 
 /// Room on either side of a start, for the rounding of timestamps.
-const ROOM: Duration = Duration::from_secs(1);
+const MARGIN: Duration = Duration::from_secs(1);
 /// No window is longer: what lies between the starts is downloaded with them.
-const LONGEST: Duration = Duration::from_secs(5 * 60);
+const MAX_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// A conversation to be read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sought {
+pub struct RefetchRequest {
     /// When it started.
-    pub start: Moment,
+    pub start: Timestamp,
     /// Which.
     pub id: ConversationId,
     /// Since when it waits for its turn.
-    pub waits_since: Moment,
+    pub queued_since: Timestamp,
     /// Whether it must not share a request: one that it shared has failed.
     pub alone: bool,
 }
 
 /// Neighbours that one window covers.
-struct Group {
-    from: Moment,
-    to: Moment,
-    waits_since: Moment,
+struct RefetchWindow {
+    from: Timestamp,
+    to: Timestamp,
+    waits_since: Timestamp,
     alone: bool,
     ids: Vec<ConversationId>,
 }
 
-impl Group {
-    fn of(sought: Sought) -> Self {
-        let Sought { start, id, waits_since, alone } = sought;
+impl RefetchWindow {
+    fn of(sought: RefetchRequest) -> Self {
+        let RefetchRequest { start, id, queued_since: waits_since, alone } = sought;
         Self { from: start, to: start, waits_since, alone, ids: vec![id] }
     }
 
     fn can_take(&self, next: &Self) -> bool {
-        !self.alone && !next.alone && next.to.since(self.from) + ROOM * 2 <= LONGEST
+        !self.alone && !next.alone && next.to.saturating_duration_since(self.from) + MARGIN * 2 <= MAX_WINDOW
     }
 
     fn take(&mut self, next: Self) {
@@ -54,42 +54,49 @@ impl Group {
 
 /// At most `most` windows (at least one), as narrow as that allows. Those that have waited longest come first; whom they leave
 /// out has waited longer next time.
-pub fn windows(mut sought: Vec<Sought>, most: usize) -> Vec<(Window, Vec<ConversationId>)> {
+pub fn windows(mut sought: Vec<RefetchRequest>, most: usize) -> Vec<(Window, Vec<ConversationId>)> {
     let most = most.max(1);
     sought.sort_by(|one, other| (one.start, &one.id).cmp(&(other.start, &other.id)));
-    let mut groups: Vec<Group> = Vec::new();
-    for next in sought.into_iter().map(Group::of) {
+    let mut groups: Vec<RefetchWindow> = Vec::new();
+    for next in sought.into_iter().map(RefetchWindow::of) {
         match groups.last_mut() {
-            Some(group) if next.from.since(group.to) <= ROOM * 2 && group.can_take(&next) => group.take(next),
+            Some(group)
+                if next.from.saturating_duration_since(group.to) <= MARGIN * 2 && group.can_take(&next) =>
+            {
+                group.take(next)
+            }
             Some(_) | None => groups.push(next),
         }
     }
     let mut groups = merged(groups, most);
     groups.sort_by_key(|group| group.waits_since);
     groups.truncate(most);
-    groups.into_iter().map(|group| (Window::between(group.from - ROOM, group.to + ROOM), group.ids)).collect()
+    groups
+        .into_iter()
+        .map(|group| (Window::between(group.from - MARGIN, group.to + MARGIN), group.ids))
+        .collect()
 }
 
 /// Merges the closest until `most` are left, or none can be merged.
-fn merged(groups: Vec<Group>, most: usize) -> Vec<Group> {
+fn merged(groups: Vec<RefetchWindow>, most: usize) -> Vec<RefetchWindow> {
     let mut left = groups.len();
     let mut gaps: Vec<(Duration, usize)> = groups
         .windows(2)
         .enumerate()
         .filter_map(|(before, pair)| match pair {
-            [one, next] => Some((next.from.since(one.to), before + 1)),
+            [one, next] => Some((next.from.saturating_duration_since(one.to), before + 1)),
             _ => None,
         })
         .collect();
     gaps.sort_unstable();
-    let mut slots: Vec<Option<Group>> = groups.into_iter().map(Some).collect();
+    let mut slots: Vec<Option<RefetchWindow>> = groups.into_iter().map(Some).collect();
     // Where the group is that holds what was in each place; it is always the first place of its group.
     let mut first: Vec<usize> = (0..slots.len()).collect();
     for (_, later) in gaps {
         if left <= most {
             break;
         }
-        let earlier = first_of(&mut first, later - 1);
+        let earlier = find_root(&mut first, later - 1);
         let Some(next) = slots.get_mut(later).and_then(Option::take) else { continue };
         match slots.get_mut(earlier) {
             Some(Some(group)) if group.can_take(&next) => {
@@ -110,7 +117,7 @@ fn merged(groups: Vec<Group>, most: usize) -> Vec<Group> {
 }
 
 /// The first place of the group that `place` belongs to, with the way there shortened for next time.
-fn first_of(first: &mut [usize], place: usize) -> usize {
+fn find_root(first: &mut [usize], place: usize) -> usize {
     let mut at = place;
     while let Some(&before) = first.get(at)
         && before != at
@@ -130,11 +137,11 @@ fn first_of(first: &mut [usize], place: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn sought(start: i64, waits_since: i64) -> Sought {
-        Sought {
-            start: Moment::from_millis(start * 1000),
+    fn sought(start: i64, waits_since: i64) -> RefetchRequest {
+        RefetchRequest {
+            start: Timestamp::from_millis(start * 1000),
             id: ConversationId::new(&format!("CA{start}")).unwrap(),
-            waits_since: Moment::from_millis(waits_since * 1000),
+            queued_since: Timestamp::from_millis(waits_since * 1000),
             alone: false,
         }
     }
@@ -181,7 +188,7 @@ mod tests {
 
     #[test]
     fn one_whose_shared_request_failed_has_one_of_its_own() {
-        let lonely = Sought { alone: true, ..sought(101, 0) };
+        let lonely = RefetchRequest { alone: true, ..sought(101, 0) };
         let all = windows(vec![sought(100, 0), lonely, sought(102, 0), sought(103, 0)], 2);
         assert_eq!(told(all), [(99, 101, 1), (100, 102, 1)]);
     }

@@ -8,42 +8,42 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// What the rounding of timestamps and of the `Date` header needs in any case.
-pub const LEAST: Duration = Duration::from_secs(2);
+pub const MIN_OVERLAP: Duration = Duration::from_secs(2);
 
 /// How many conversations are remembered.
-const MEMORY: usize = 200;
+const SAMPLE_WINDOW: usize = 200;
 /// How many the overlap of the run before counts for.
-const INHERITED: usize = 20;
+const SEED_SAMPLES: usize = 20;
 
 /// The overlap of one target.
 #[derive(Debug, Clone)]
-pub struct Overlap {
+pub struct LookbackEstimator {
     needs: VecDeque<Duration>,
     most: Duration,
 }
 
-impl Overlap {
+impl LookbackEstimator {
     /// Takes up the overlap that the state remembers; it never grows beyond `most`.
     pub fn resume(remembered: Duration, most: Duration) -> Self {
-        let inherited = if remembered > LEAST { INHERITED } else { 0 };
+        let inherited = if remembered > MIN_OVERLAP { SEED_SAMPLES } else { 0 };
         Self { needs: std::iter::repeat_n(remembered * 4 / 5, inherited).collect(), most }
     }
 
     /// Learns that a conversation would have needed an overlap of `need` to be found by the pass that should have.
     pub fn learn(&mut self, need: Duration) {
-        if self.needs.len() == MEMORY {
+        if self.needs.len() == SAMPLE_WINDOW {
             self.needs.pop_front();
         }
         self.needs.push_back(need);
     }
 
     /// What the last conversations needed, and a quarter more.
-    pub fn width(&self) -> Duration {
+    pub fn estimate(&self) -> Duration {
         let mut needs: Vec<Duration> = self.needs.iter().copied().collect();
         needs.sort_unstable();
         let stragglers = needs.len() / 100;
         let need = needs.len().checked_sub(1 + stragglers).and_then(|place| needs.get(place).copied());
-        (need.unwrap_or_default() * 5 / 4).clamp(LEAST, self.most.max(LEAST))
+        (need.unwrap_or_default() * 5 / 4).clamp(MIN_OVERLAP, self.most.max(MIN_OVERLAP))
     }
 }
 
@@ -54,15 +54,15 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn after(needs: impl IntoIterator<Item = u64>) -> Duration {
-        let mut overlap = Overlap::resume(Duration::ZERO, HOUR);
+        let mut overlap = LookbackEstimator::resume(Duration::ZERO, HOUR);
         needs.into_iter().for_each(|seconds| overlap.learn(Duration::from_secs(seconds)));
-        overlap.width()
+        overlap.estimate()
     }
 
     #[test]
     fn where_running_calls_are_listed_it_stays_narrow() {
-        assert_eq!(after([]), LEAST);
-        assert_eq!(after([0; 500]), LEAST);
+        assert_eq!(after([]), MIN_OVERLAP);
+        assert_eq!(after([0; 500]), MIN_OVERLAP);
     }
 
     #[test]
@@ -73,17 +73,20 @@ mod tests {
 
     #[test]
     fn one_straggler_among_many_does_not_widen_it_and_two_percent_do() {
-        assert_eq!(after((0..200).map(|n| if n == 150 { 3000 } else { 0 })), LEAST);
+        assert_eq!(after((0..200).map(|n| if n == 150 { 3000 } else { 0 })), MIN_OVERLAP);
         assert_eq!(after((0..200).map(|n| if n % 40 == 0 { 80 } else { 0 })), Duration::from_secs(100));
     }
 
     #[test]
     fn it_narrows_as_the_conversations_that_widened_it_pass() {
-        assert_eq!(after([400].into_iter().chain([0; 200])), LEAST);
+        assert_eq!(after([400].into_iter().chain([0; 200])), MIN_OVERLAP);
     }
 
     #[test]
     fn what_the_state_remembers_is_where_it_starts() {
-        assert_eq!(Overlap::resume(Duration::from_secs(300), HOUR).width(), Duration::from_secs(300));
+        assert_eq!(
+            LookbackEstimator::resume(Duration::from_secs(300), HOUR).estimate(),
+            Duration::from_secs(300)
+        );
     }
 }

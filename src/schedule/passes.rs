@@ -12,24 +12,24 @@ mod search;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use course::Course;
-use search::Search;
+use course::WatermarkHistory;
+use search::MissingConversations;
 
-use super::crowd::Crowd;
-use super::heed::Heed;
-use super::overlap::{self, Overlap};
-use super::slices::{Reader, Slices};
-use super::walk::{Purpose, Stretch, Walk};
+use super::crowd::StartIndex;
+use super::heed::FilterSupport;
+use super::overlap::{self, LookbackEstimator};
+use super::slices::{PassId, WindowSizer};
+use super::walk::{FetchPlan, FetchRange, PassKind};
 use crate::api::{Filter, Window};
-use crate::conversation::{Conversation, ConversationId, Phase};
-use crate::ledger::verdict::Sight;
-use crate::ledger::{Marks, widest_overlap};
-use crate::moment::Moment;
-use crate::recorder::{FirstFinish, Resume};
+use crate::conversation::{Conversation, ConversationId, ConversationState};
+use crate::ledger::verdict::SeenBy;
+use crate::ledger::{Watermarks, max_overlap};
+use crate::moment::Timestamp;
+use crate::recorder::{FirstFinished, PollerCheckpoint};
 
 /// What the settings decide about the passes of a target.
 #[derive(Debug, Clone)]
-pub struct Policy {
+pub struct PollPolicy {
     /// `polling.interval`
     pub interval: Duration,
     /// `polling.recheck`
@@ -37,157 +37,165 @@ pub struct Policy {
     /// `polling.initial_lookback`
     pub initial_lookback: Duration,
     /// `polling.anchor`
-    pub anchor: Option<Moment>,
+    pub anchor: Option<Timestamp>,
     /// How many requests per tick the budget leaves for conversations that left the open list, until
-    /// [`Passes::spare`] says otherwise.
+    /// [`PollPlanner::set_refetch_budget`] says otherwise.
     pub narrow_requests: usize,
 }
 
 /// Beyond this a slice is given up and read in smaller ones.
-pub const SLICE_MOST: usize = 10_000;
+pub const MAX_SLICE: usize = 10_000;
 /// How far in the future a start may lie and be believed.
-const CREDIBLY_AHEAD: Duration = Duration::from_secs(3600);
+const MAX_FUTURE_SKEW: Duration = Duration::from_secs(3600);
 /// A live list without a filter goes back as far as this at least.
-const LIVE_REACH: Duration = Duration::from_secs(2 * 3600);
+const OPEN_LOOKBACK: Duration = Duration::from_secs(2 * 3600);
 /// A conversation in progress for longer than this is a problem worth telling.
 const STUCK_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// The passes of one target.
 #[derive(Debug)]
-pub struct Passes {
-    policy: Policy,
-    marks: Option<Marks>,
-    overlap: Overlap,
-    crowd: Crowd,
-    open: BTreeMap<ConversationId, Moment>,
-    search: Search,
+pub struct PollPlanner {
+    policy: PollPolicy,
+    marks: Option<Watermarks>,
+    overlap: LookbackEstimator,
+    crowd: StartIndex,
+    open: BTreeMap<ConversationId, Timestamp>,
+    search: MissingConversations,
     /// Given up since the last walk that was read.
     given_up: Vec<ConversationId>,
-    slices: Slices,
-    course: Course,
-    overlap_read_at: Option<Moment>,
+    slices: WindowSizer,
+    course: WatermarkHistory,
+    overlap_read_at: Option<Timestamp>,
     /// Conversations that started before this were first read after a start or an outage, and teach nothing.
-    learn_from: Option<Moment>,
-    heed: Heed,
+    learn_from: Option<Timestamp>,
+    heed: FilterSupport,
 }
 
 /// How far one tick has come.
 #[derive(Debug)]
-pub struct Tick {
+pub struct PollState {
     /// The fresh pass reads up to here.
-    until: Moment,
+    until: Timestamp,
     narrow: Option<Vec<(Window, Vec<ConversationId>)>>,
-    failed: BTreeSet<Reader>,
+    failed: BTreeSet<PassId>,
     rechecks_done: bool,
 }
 
-impl Tick {
+impl PollState {
     /// The time up to which this tick reads.
-    pub fn until(&self) -> Moment {
+    pub fn until(&self) -> Timestamp {
         self.until
     }
 }
 
 /// What the passes conclude from a finished walk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct PlannerUpdate {
     /// Where the target stands now.
-    pub marks: Option<Marks>,
+    pub marks: Option<Watermarks>,
     /// Conversations that are followed no longer: not listed, and not found for long.
     pub abandoned: Vec<ConversationId>,
 }
 
-impl Passes {
+impl PollPlanner {
     /// Takes up where the state left off.
-    pub fn resume(policy: Policy, resume: Resume) -> Self {
-        let most = widest_overlap(&policy.ages);
+    pub fn resume(policy: PollPolicy, resume: PollerCheckpoint) -> Self {
+        let most = max_overlap(&policy.ages);
         let oldest_age = policy.ages.iter().copied().max().unwrap_or(most);
-        let mut crowd = Crowd::over(oldest_age * 5 / 4);
+        let mut crowd = StartIndex::with_capacity(oldest_age * 5 / 4);
         if let Some(marks) = &resume.marks {
-            resume.starts.iter().for_each(|&start| crowd.add(start, marks.fresh + CREDIBLY_AHEAD));
+            resume.starts.iter().for_each(|&start| crowd.add(start, marks.fresh + MAX_FUTURE_SKEW));
         }
         let marks = resume.marks.map(|marks| marks.with_ages(&policy.ages));
         Self {
-            overlap: Overlap::resume(marks.as_ref().map_or(Duration::ZERO, |marks| marks.overlap), most),
+            overlap: LookbackEstimator::resume(
+                marks.as_ref().map_or(Duration::ZERO, |marks| marks.overlap),
+                most,
+            ),
             marks,
             crowd,
             open: resume.open,
-            search: Search::default(),
+            search: MissingConversations::default(),
             given_up: Vec::new(),
-            slices: Slices::default(),
-            course: Course::default(),
+            slices: WindowSizer::default(),
+            course: WatermarkHistory::default(),
             overlap_read_at: None,
             learn_from: None,
-            heed: Heed::default(),
+            heed: FilterSupport::default(),
             policy,
         }
     }
 
     /// From now on the budget leaves so many requests per tick for conversations that left the open list.
-    pub fn spare(&mut self, narrow_requests: usize) {
+    pub fn set_refetch_budget(&mut self, narrow_requests: usize) {
         self.policy.narrow_requests = narrow_requests;
     }
 
     /// The time at the API is known for certain to be `now`, and was `first_answer` when it answered for the first time. At the
     /// very first start counting begins there, and again if that turns out to lie in the future. Marks that lie in the future come from a clock that was ahead: they go back to
     /// where they stood before, since nothing is known of what has started meanwhile.
-    pub fn trust(&mut self, now: Moment, first_answer: Moment) {
+    pub fn on_server_time(&mut self, now: Timestamp, first_answer: Timestamp) {
         let Some(marks) = &mut self.marks else {
             if self.policy.anchor.is_none() {
                 self.begin(first_answer - self.policy.initial_lookback);
             }
             return;
         };
-        let latest = now + overlap::LEAST;
+        let latest = now + overlap::MIN_OVERLAP;
         if self.policy.anchor.is_none() && marks.anchor > latest {
             // Nothing can have counted.
             self.begin(first_answer - self.policy.initial_lookback);
             return;
         }
-        let before = self.course.before_reading_beyond(latest);
-        let is_blind = before.as_ref().map_or(marks.fresh, |before| before.fresh.min(marks.fresh)) > latest;
+        let before = self.course.rollback_before(latest);
+        let lost_position =
+            before.as_ref().map_or(marks.fresh, |before| before.fresh.min(marks.fresh)) > latest;
         if let Some(before) = &before {
-            marks.fall_back_to(before);
+            marks.rewind_to(before);
         }
-        if is_blind {
-            marks.fall_back_to(&course::blind(marks.anchor, now, &self.policy));
+        if lost_position {
+            marks.rewind_to(&course::fallback_position(marks.anchor, now, &self.policy));
         }
-        if before.is_some() || is_blind {
+        if before.is_some() || lost_position {
             (self.overlap_read_at, self.learn_from) = (None, None);
-            self.search.clock_was_ahead(now, &self.policy);
+            self.search.on_clock_rollback(now, &self.policy);
         }
     }
 
-    fn begin(&mut self, anchor: Moment) {
-        self.marks = Some(Marks::at_first_start(anchor, &self.policy.ages));
+    fn begin(&mut self, anchor: Timestamp) {
+        self.marks = Some(Watermarks::initial(anchor, &self.policy.ages));
     }
 
     /// The live pass: everything that is open, however long ago it started.
-    pub fn live(&self, now: Moment) -> Walk {
+    pub fn open_pass(&self, now: Timestamp) -> FetchPlan {
         let window = if self.heed.is_ignored() {
             // A server that sends finished conversations too would send its whole history. What has been open for longer than a
             // day is followed by itself.
-            let of_the_day = self.open.values().copied().filter(|&start| now.since(start) <= STUCK_AFTER);
+            let of_the_day = self
+                .open
+                .values()
+                .copied()
+                .filter(|&start| now.saturating_duration_since(start) <= STUCK_AFTER);
             let oldest = of_the_day.min().unwrap_or(now);
-            Window::since(oldest.min(now - self.overlap.width().max(LIVE_REACH)))
+            Window::since(oldest.min(now - self.overlap.estimate().max(OPEN_LOOKBACK)))
         } else {
             Window::ALL
         };
-        Walk { purpose: Purpose::Live, window, filter: Filter::Running }
+        FetchPlan { purpose: PassKind::Live, window, filter: Filter::InProgress }
     }
 
     /// The live pass saw these. Starts the tick.
-    pub fn listed(&mut self, seen: &[Conversation], now: Moment) -> (Tick, Progress) {
-        let listed: BTreeMap<ConversationId, Moment> = seen
+    pub fn on_open_list(&mut self, seen: &[Conversation], now: Timestamp) -> (PollState, PlannerUpdate) {
+        let listed: BTreeMap<ConversationId, Timestamp> = seen
             .iter()
-            .filter(|conversation| conversation.facts.phase == Phase::Running)
+            .filter(|conversation| conversation.facts.phase == ConversationState::Running)
             .map(|conversation| (conversation.id.clone(), conversation.facts.started_at))
             .collect();
-        self.heed.judge(seen);
-        listed.values().for_each(|&start| self.crowd.add(start, now + CREDIBLY_AHEAD));
+        self.heed.observe(seen);
+        listed.values().for_each(|&start| self.crowd.add(start, now + MAX_FUTURE_SKEW));
         for (id, started_at) in std::mem::take(&mut self.open) {
             if !listed.contains_key(&id) {
-                self.search.left(id, started_at, now);
+                self.search.on_left_open_list(id, started_at, now);
             }
         }
         self.search.listed(&listed);
@@ -200,12 +208,12 @@ impl Passes {
         if let Some(marks) = &self.marks {
             self.course.begin(now, marks);
         }
-        let tick = Tick { until: now, narrow: None, failed: BTreeSet::new(), rechecks_done: false };
-        (tick, Progress { marks: self.marks.clone(), abandoned: Vec::new() })
+        let tick = PollState { until: now, narrow: None, failed: BTreeSet::new(), rechecks_done: false };
+        (tick, PlannerUpdate { marks: self.marks.clone(), abandoned: Vec::new() })
     }
 
     /// The next walk of the tick; none when it is complete.
-    pub fn next(&mut self, tick: &mut Tick, now: Moment) -> Option<Walk> {
+    pub fn next(&mut self, tick: &mut PollState, now: Timestamp) -> Option<FetchPlan> {
         // As long as it is not known since when to count, nothing that is read would be kept.
         self.marks.as_ref()?;
         if let Some(walk) = self.fresh(tick) {
@@ -214,7 +222,7 @@ impl Passes {
         let narrow = tick.narrow.get_or_insert_with(|| self.search.due(now, &self.policy));
         if let Some((window, ids)) = narrow.pop() {
             // One that still runs, though it is not listed, is not given up.
-            return Some(Walk { purpose: Purpose::Narrow(ids), window, filter: Filter::Any });
+            return Some(FetchPlan { purpose: PassKind::Narrow(ids), window, filter: Filter::Any });
         }
         if tick.rechecks_done {
             return None;
@@ -226,36 +234,37 @@ impl Passes {
     }
 
     /// The fresh pass, joined by every recheck that can be read with it at no cost.
-    fn fresh(&self, tick: &Tick) -> Option<Walk> {
+    fn fresh(&self, tick: &PollState) -> Option<FetchPlan> {
         let marks = self.marks.as_ref()?;
-        if marks.fresh >= tick.until || tick.failed.contains(&Reader::Fresh) {
+        if marks.fresh >= tick.until || tick.failed.contains(&PassId::Fresh) {
             return None;
         }
-        let width = self.overlap.width();
-        let whole_overlap =
-            self.overlap_read_at.is_none_or(|read_at| self.is_due(tick.until.since(read_at), width));
-        let back = if whole_overlap { width } else { overlap::LEAST };
+        let width = self.overlap.estimate();
+        let whole_overlap = self
+            .overlap_read_at
+            .is_none_or(|read_at| self.is_due(tick.until.saturating_duration_since(read_at), width));
+        let back = if whole_overlap { width } else { overlap::MIN_OVERLAP };
         let timely_from = marks.fresh - back;
-        let to = tick.until.min(marks.fresh + self.slices.length(Reader::Fresh));
+        let to = tick.until.min(marks.fresh + self.slices.length(PassId::Fresh));
         let aged = marks.rechecks.iter().map(|mark| to.min(tick.until - mark.age)).enumerate();
-        let mut stretch = Stretch {
+        let mut stretch = FetchRange {
             fresh: Some((marks.fresh, to)),
-            timely_from: Some(timely_from),
+            fresh_from: Some(timely_from),
             whole_overlap,
             rechecks: Vec::new(),
-            covers: aged.filter(|&(_, aged)| aged > marks.fresh).collect(),
+            satisfies: aged.filter(|&(_, aged)| aged > marks.fresh).collect(),
         };
         let mut from = timely_from;
-        if to == tick.until && !self.slices.is_failing(Reader::Fresh) {
+        if to == tick.until && !self.slices.is_failing(PassId::Fresh) {
             for (index, mark) in marks.rechecks.iter().enumerate() {
-                let read_from = mark.read_to - overlap::LEAST;
-                let near =
-                    tick.until.since(read_from) <= mark.age + (mark.age / 4).max(self.policy.interval * 2);
+                let read_from = mark.read_to - overlap::MIN_OVERLAP;
+                let near = tick.until.saturating_duration_since(read_from)
+                    <= mark.age + (mark.age / 4).max(self.policy.interval * 2);
                 let reach = (tick.until - mark.age).min(marks.fresh);
-                if mark.covered.is_none()
+                if mark.already_read.is_none()
                     && near
-                    && self.is_due(reach.since(mark.read_to), mark.age)
-                    && !self.slices.is_failing(Reader::Recheck(index))
+                    && self.is_due(reach.saturating_duration_since(mark.read_to), mark.age)
+                    && !self.slices.is_failing(PassId::Recheck(index))
                     && self.crowd.is_empty_between(read_from, timely_from)
                 {
                     stretch.rechecks.push((index, reach));
@@ -264,25 +273,27 @@ impl Passes {
             }
         }
         // A recheck asks for running conversations too, and so finds those that the live list hides.
-        let is_recheck = !stretch.rechecks.is_empty() || !stretch.covers.is_empty();
+        let is_recheck = !stretch.rechecks.is_empty() || !stretch.satisfies.is_empty();
         let filter = if is_recheck { Filter::Any } else { Filter::Finished };
-        Some(Walk { purpose: Purpose::Stretch(stretch), window: Window::between(from, to), filter })
+        Some(FetchPlan { purpose: PassKind::Stretch(stretch), window: Window::between(from, to), filter })
     }
 
     /// The first recheck that is due.
-    fn recheck(&self, tick: &Tick) -> Option<Walk> {
+    fn recheck(&self, tick: &PollState) -> Option<FetchPlan> {
         let marks = self.marks.as_ref()?;
         marks.rechecks.iter().enumerate().find_map(|(index, mark)| {
-            let reader = Reader::Recheck(index);
+            let reader = PassId::Recheck(index);
             let aged = (tick.until - mark.age).min(marks.fresh);
-            if tick.failed.contains(&reader) || !self.is_due(aged.since(mark.read_to), mark.age) {
+            if tick.failed.contains(&reader)
+                || !self.is_due(aged.saturating_duration_since(mark.read_to), mark.age)
+            {
                 return None;
             }
-            let reach = mark.covered.map_or(aged, |(covered_from, _)| aged.min(covered_from));
+            let reach = mark.already_read.map_or(aged, |(covered_from, _)| aged.min(covered_from));
             let to = reach.min(mark.read_to + self.slices.length(reader));
-            let stretch = Stretch { rechecks: vec![(index, to)], ..Stretch::default() };
-            let window = Window::between(mark.read_to - overlap::LEAST, to);
-            Some(Walk { purpose: Purpose::Stretch(stretch), window, filter: Filter::Any })
+            let stretch = FetchRange { rechecks: vec![(index, to)], ..FetchRange::default() };
+            let window = Window::between(mark.read_to - overlap::MIN_OVERLAP, to);
+            Some(FetchPlan { purpose: PassKind::Stretch(stretch), window, filter: Filter::Any })
         })
     }
 
@@ -293,54 +304,56 @@ impl Passes {
     }
 
     /// How `walk` sees a conversation that started at `start`, should it be new.
-    pub fn sight(walk: &Walk, start: Moment) -> Sight {
+    pub fn observation_kind(walk: &FetchPlan, start: Timestamp) -> SeenBy {
         match &walk.purpose {
-            Purpose::Stretch(Stretch { timely_from, .. }) if timely_from.is_none_or(|from| start < from) => {
-                Sight::Late
+            PassKind::Stretch(FetchRange { fresh_from: timely_from, .. })
+                if timely_from.is_none_or(|from| start < from) =>
+            {
+                SeenBy::Recheck
             }
-            Purpose::Stretch(_) | Purpose::Live | Purpose::Narrow(_) => Sight::Timely,
+            PassKind::Stretch(_) | PassKind::Live | PassKind::Narrow(_) => SeenBy::Fresh,
         }
     }
 
     /// `walk` was read to its last page, and saw these.
-    pub fn read(&mut self, walk: &Walk, seen: &[Conversation], now: Moment) -> Progress {
+    pub fn on_fetched(&mut self, walk: &FetchPlan, seen: &[Conversation], now: Timestamp) -> PlannerUpdate {
         for conversation in seen {
             let started_at = conversation.facts.started_at;
-            self.crowd.add(started_at, now + CREDIBLY_AHEAD);
+            self.crowd.add(started_at, now + MAX_FUTURE_SKEW);
             match conversation.facts.phase {
-                Phase::Finished => {
+                ConversationState::Finished => {
                     self.open.remove(&conversation.id);
                     self.search.found(&conversation.id);
                 }
-                Phase::Running if !self.open.contains_key(&conversation.id) => {
-                    self.search.runs(&conversation.id, started_at, now, &self.policy);
+                ConversationState::Running if !self.open.contains_key(&conversation.id) => {
+                    self.search.on_running_unlisted(&conversation.id, started_at, now, &self.policy);
                 }
-                Phase::Running => {}
+                ConversationState::Running => {}
             }
         }
         match &walk.purpose {
-            Purpose::Live => {}
-            Purpose::Narrow(ids) => {
-                let given_up = self.search.looked(ids, seen, now, &self.policy);
+            PassKind::Live => {}
+            PassKind::Narrow(ids) => {
+                let given_up = self.search.on_refetched(ids, seen, now, &self.policy);
                 self.given_up.extend(given_up);
             }
-            Purpose::Stretch(stretch) => self.advance(stretch, walk.window, seen.len(), now),
+            PassKind::Stretch(stretch) => self.advance(stretch, walk.window, seen.len(), now),
         }
         if let Some(marks) = &mut self.marks {
-            marks.overlap = self.overlap.width();
+            marks.overlap = self.overlap.estimate();
         }
-        Progress { marks: self.marks.clone(), abandoned: std::mem::take(&mut self.given_up) }
+        PlannerUpdate { marks: self.marks.clone(), abandoned: std::mem::take(&mut self.given_up) }
     }
 
     /// `walk` failed, though the target can be had: the tick goes on without it, and next time it is tried in another way.
-    pub fn failed(&mut self, tick: &mut Tick, walk: &Walk, now: Moment) {
+    pub fn on_failed(&mut self, tick: &mut PollState, walk: &FetchPlan, now: Timestamp) {
         match &walk.purpose {
-            Purpose::Live => {}
-            Purpose::Narrow(ids) => {
+            PassKind::Live => {}
+            PassKind::Narrow(ids) => {
                 let given_up = self.search.failed(ids, now, &self.policy);
                 self.given_up.extend(given_up);
             }
-            Purpose::Stretch(stretch) => {
+            PassKind::Stretch(stretch) => {
                 let Some((reader, step)) = self.step(stretch) else { return };
                 self.slices.failed(reader, step);
                 tick.failed.insert(reader);
@@ -353,16 +366,16 @@ impl Passes {
     }
 
     /// Who reads `stretch`, and how far that brings it.
-    fn step(&self, stretch: &Stretch) -> Option<(Reader, Duration)> {
+    fn step(&self, stretch: &FetchRange) -> Option<(PassId, Duration)> {
         if let Some((from, to)) = stretch.fresh {
-            return Some((Reader::Fresh, to.since(from)));
+            return Some((PassId::Fresh, to.saturating_duration_since(from)));
         }
         let &(index, to) = stretch.rechecks.first()?;
         let from = self.marks.as_ref()?.rechecks.get(index)?.read_to;
-        Some((Reader::Recheck(index), to.since(from)))
+        Some((PassId::Recheck(index), to.saturating_duration_since(from)))
     }
 
-    fn advance(&mut self, stretch: &Stretch, window: Window, seen: usize, now: Moment) {
+    fn advance(&mut self, stretch: &FetchRange, window: Window, seen: usize, now: Timestamp) {
         if let Some((reader, step)) = self.step(stretch) {
             self.slices.read(reader, step, window.length().unwrap_or_default(), seen);
         }
@@ -370,26 +383,26 @@ impl Passes {
         for &(index, to) in &stretch.rechecks {
             if let Some(mark) = marks.rechecks.get_mut(index) {
                 mark.read_to = mark.read_to.max(to);
-                if let Some((covered_from, covered_to)) = mark.covered
+                if let Some((covered_from, covered_to)) = mark.already_read
                     && mark.read_to >= covered_from
                 {
                     mark.read_to = mark.read_to.max(covered_to);
-                    mark.covered = None;
+                    mark.already_read = None;
                 }
             }
         }
         if let Some((from, to)) = stretch.fresh {
-            for &(index, covered_to) in &stretch.covers {
+            for &(index, covered_to) in &stretch.satisfies {
                 if let Some(mark) = marks.rechecks.get_mut(index) {
-                    cover(mark, from, covered_to);
+                    mark_covered(mark, from, covered_to);
                 }
             }
             marks.fresh = marks.fresh.max(to);
             if stretch.whole_overlap {
                 self.overlap_read_at = Some(now);
             }
-            let was_behind = to.since(from) > self.policy.interval * 3;
-            let is_current = now.since(to) <= self.policy.interval;
+            let was_behind = to.saturating_duration_since(from) > self.policy.interval * 3;
+            let is_current = now.saturating_duration_since(to) <= self.policy.interval;
             if is_current && (was_behind || self.learn_from.is_none()) {
                 self.learn_from = Some(now);
             } else if !is_current {
@@ -398,25 +411,31 @@ impl Passes {
         }
     }
 
-    /// A walk would hold more than [`SLICE_MOST`] conversations: read less at once. Answers false if it cannot be made smaller.
-    pub fn too_large(&mut self, walk: &Walk) -> bool {
+    /// A walk would hold more than [`MAX_SLICE`] conversations: read less at once. Answers false if it cannot be made smaller.
+    pub fn too_large(&mut self, walk: &FetchPlan) -> bool {
         match &walk.purpose {
-            Purpose::Live => false,
-            Purpose::Narrow(ids) => self.search.split(ids),
-            Purpose::Stretch(_) => walk.window.length().is_some_and(|length| self.slices.too_large(length)),
+            PassKind::Live => false,
+            PassKind::Narrow(ids) => self.search.split(ids),
+            PassKind::Stretch(_) => walk.window.length().is_some_and(|length| self.slices.too_large(length)),
         }
     }
 
     /// Learns how wide the overlap must be from conversations that were seen finished for the first time by a walk that
     /// started when the fresh watermark stood at `fresh_before`.
-    pub fn learn(&mut self, finished: &[FirstFinish], fresh_before: Moment, now: Moment) {
+    pub fn observe_first_finished(
+        &mut self,
+        finished: &[FirstFinished],
+        fresh_before: Timestamp,
+        now: Timestamp,
+    ) {
         let Some(learn_from) = self.learn_from else { return };
         for first in finished.iter().filter(|first| first.started_at >= learn_from) {
             let need = match (first.was_open, first.sight) {
                 (true, _) => Duration::ZERO,
-                (false, Sight::Timely) => fresh_before.since(first.started_at),
-                (false, Sight::Late) => {
-                    first.ended_at.unwrap_or(now).since(first.started_at) + self.policy.interval
+                (false, SeenBy::Fresh) => fresh_before.saturating_duration_since(first.started_at),
+                (false, SeenBy::Recheck) => {
+                    first.ended_at.unwrap_or(now).saturating_duration_since(first.started_at)
+                        + self.policy.interval
                 }
             };
             self.overlap.learn(need);
@@ -424,43 +443,43 @@ impl Passes {
     }
 
     /// From when on conversations that end count; known once there has been an answer.
-    pub fn anchor(&self) -> Option<Moment> {
+    pub fn anchor(&self) -> Option<Timestamp> {
         self.marks.as_ref().map(|marks| marks.anchor)
     }
 
     /// Where the fresh pass stands.
-    pub fn fresh_mark(&self) -> Option<Moment> {
+    pub fn fresh_watermark(&self) -> Option<Timestamp> {
         self.marks.as_ref().map(|marks| marks.fresh)
     }
 
     /// How far the fresh pass is behind `now`.
-    pub fn behind(&self, now: Moment) -> Duration {
-        self.fresh_mark().map_or(Duration::ZERO, |fresh| now.since(fresh))
+    pub fn lag(&self, now: Timestamp) -> Duration {
+        self.fresh_watermark().map_or(Duration::ZERO, |fresh| now.saturating_duration_since(fresh))
     }
 
     /// The conversation that has been open longest, with its start, if that is longer than a day.
-    pub fn stuck(&self, now: Moment) -> Option<(&ConversationId, Moment)> {
+    pub fn oldest_open(&self, now: Timestamp) -> Option<(&ConversationId, Timestamp)> {
         let open = self.open.iter().map(|(id, start)| (id, *start));
         let longest = open.chain(self.search.starts()).min_by_key(|&(_, start)| start)?;
-        (now.since(longest.1) > STUCK_AFTER).then_some(longest)
+        (now.saturating_duration_since(longest.1) > STUCK_AFTER).then_some(longest)
     }
 
     /// How many conversations are open or searched for.
-    pub fn followed(&self) -> usize {
+    pub fn tracked_count(&self) -> usize {
         self.open.len() + self.search.len()
     }
 }
 
 /// The fresh pass has read `from` to `to` at an age that a recheck wants: the recheck need not read it again.
-fn cover(mark: &mut crate::ledger::RecheckMark, from: Moment, to: Moment) {
-    match mark.covered {
+fn mark_covered(mark: &mut crate::ledger::RecheckWatermark, from: Timestamp, to: Timestamp) {
+    match mark.already_read {
         None if mark.read_to >= from => mark.read_to = mark.read_to.max(to),
-        None => mark.covered = Some((from, to)),
+        None => mark.already_read = Some((from, to)),
         Some((covered_from, covered_to)) if covered_to >= from => {
-            mark.covered = Some((covered_from, covered_to.max(to)));
+            mark.already_read = Some((covered_from, covered_to.max(to)));
         }
         // A second gap: only the newer stretch is remembered, and the older one is read again.
-        Some(_) => mark.covered = Some((from, to)),
+        Some(_) => mark.already_read = Some((from, to)),
     }
 }
 

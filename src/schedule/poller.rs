@@ -11,29 +11,29 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::health::Health;
-use super::passes::{Passes, Progress, SLICE_MOST, Tick};
-pub use super::shared::{Spare, Tried};
+use super::health::DataQuality;
+use super::passes::{MAX_SLICE, PlannerUpdate, PollPlanner, PollState};
+pub use super::shared::{FirstPollLatch, RefetchBudget};
 use super::timer::Timer;
-use super::walk::{Purpose, Stretch, Walk};
-use super::work::Work;
+use super::walk::{FetchPlan, FetchRange, PassKind};
+use super::work::PollStats;
 use crate::api::FetchError;
-use crate::api::pages::{Limit, List, WalkError, Walked};
-use crate::clock::Look;
-use crate::conversation::Phase;
-use crate::ledger::verdict::Sight;
-use crate::moment::Moment;
-use crate::recorder::task::{Handle, Stopped, Underway};
-use crate::recorder::{Batch, Sighting, TargetIndex};
-use crate::selfstats::SelfStats;
-use crate::status::Journal;
+use crate::api::pages::{ConversationList, FetchedPages, Limit, WalkError};
+use crate::clock::ClockReading;
+use crate::conversation::ConversationState;
+use crate::ledger::verdict::SeenBy;
+use crate::moment::Timestamp;
+use crate::recorder::task::{PendingCommit, RecorderHandle, RecorderStopped};
+use crate::recorder::{Batch, Observation, TargetIndex};
+use crate::selfstats::ExporterMetrics;
+use crate::status::PollHistory;
 
 /// More open conversations than any project has; beyond it the gauge falls short, and says so.
-const MOST_OPEN: usize = 10_000;
+const MAX_OPEN: usize = 10_000;
 /// So many walks that fail one after the other end a poll: more would only be a burden to an API that is not well.
-const MOST_FAILURES_IN_A_ROW: u32 = 3;
+const MAX_CONSECUTIVE_FAILURES: u32 = 3;
 /// Behind by this many intervals, progress is told.
-const TOLD_FROM_INTERVALS: u32 = 10;
+const PROGRESS_LOG_THRESHOLD: u32 = 10;
 
 /// One target's poller.
 #[derive(Debug)]
@@ -41,36 +41,36 @@ pub struct Poller {
     /// Which target.
     pub index: TargetIndex,
     /// Its list at the API.
-    pub list: List,
+    pub list: ConversationList,
     /// Where its passes stand.
-    pub passes: Passes,
+    pub passes: PollPlanner,
     /// `polling.interval`
     pub interval: Duration,
     /// When its first tick comes.
     pub phase: Duration,
     /// Where batches go.
-    pub recorder: Handle,
+    pub recorder: RecorderHandle,
     /// The exporter's own metrics.
-    pub stats: SelfStats,
+    pub stats: ExporterMetrics,
     /// What its key's budget leaves for the narrow pass.
-    pub spare: Spare,
+    pub spare: RefetchBudget,
     /// Set by the first poll.
-    pub tried: Tried,
+    pub tried: FirstPollLatch,
     /// Told of every poll, for people to read.
-    pub journal: Arc<Journal>,
+    pub journal: Arc<PollHistory>,
 }
 
 /// Why a poll ended early.
-enum Ended {
+enum PollError {
     /// The target cannot be had.
     Failed(FetchError),
     /// Some windows could not be had, with the first failure; the rest of the poll is done.
-    InPart(FetchError),
+    Partial(FetchError),
     Stopped,
 }
 
-impl From<Stopped> for Ended {
-    fn from(_: Stopped) -> Self {
+impl From<RecorderStopped> for PollError {
+    fn from(_: RecorderStopped) -> Self {
         Self::Stopped
     }
 }
@@ -79,66 +79,66 @@ impl Poller {
     /// Polls until `stop`. A poll that is under way then is given up; what it has not committed is read again.
     pub async fn run(self, stop: CancellationToken) {
         let timer = Timer::new(self.interval, self.phase);
-        let run = Run {
+        let run = PollLoop {
             poller: self,
             timer,
             backoff: Backoff::default(),
-            health: Health::default(),
+            health: DataQuality::default(),
             first_answer: None,
-            underway: None,
-            caught_up: 0,
-            work: Work::default(),
+            pending: None,
+            backfilled_count: 0,
+            work: PollStats::default(),
         };
         tokio::select! {
             () = stop.cancelled() => {}
-            () = run.forever() => {}
+            () = run.run() => {}
         }
     }
 }
 
 /// A poller at work.
-struct Run {
+struct PollLoop {
     poller: Poller,
     timer: Timer,
     backoff: Backoff,
-    health: Health,
+    health: DataQuality,
     /// When the live list that was answered first was asked for.
-    first_answer: Option<Look>,
+    first_answer: Option<ClockReading>,
     /// The batch that is being committed while the next walk is read, and where the fresh watermark stood before its walk.
-    underway: Option<(Underway, Moment)>,
+    pending: Option<(PendingCommit, Timestamp)>,
     /// Conversations read since the target fell behind.
-    caught_up: u64,
+    backfilled_count: u64,
     /// What the poll that is running has done.
-    work: Work,
+    work: PollStats,
 }
 
-impl Run {
-    async fn forever(mut self) {
-        self.poller.journal.awaits(self.next_tick());
+impl PollLoop {
+    async fn run(mut self) {
+        self.poller.journal.set_first_due(self.next_tick());
         loop {
             for _ in 0..self.timer.tick().await {
                 self.poller.list.events.tick_refused(&self.poller.list.target);
             }
             let started = Instant::now();
-            self.poller.journal.began(Moment::from(self.poller.list.clock.now()));
+            self.poller.journal.poll_started(Timestamp::from(self.poller.list.clock.now()));
             let outcome = self.poll(started).await;
             let took = started.elapsed();
             self.poller.stats.poll(took);
             let (failure, is_whole) = match outcome {
                 Ok(()) => (None, false),
-                Err(Ended::Failed(error)) => (Some(error), true),
-                Err(Ended::InPart(error)) => (Some(error), false),
-                Err(Ended::Stopped) => return,
+                Err(PollError::Failed(error)) => (Some(error), true),
+                Err(PollError::Partial(error)) => (Some(error), false),
+                Err(PollError::Stopped) => return,
             };
             // What is open now can be had, and what ends is found by that: only a target that is away is left alone.
             match failure.as_ref().filter(|_| is_whole) {
-                Some(error) => self.wait_after(error),
+                Some(error) => self.back_off(error),
                 None => self.backoff.succeeded(),
             }
             // By the clock of now, which may have been stepped meanwhile.
-            let began = Moment::from(self.poller.list.clock.now()) - took;
+            let began = Timestamp::from(self.poller.list.clock.now()) - took;
             let traffic = std::mem::take(&mut self.poller.list.traffic);
-            let poll = std::mem::take(&mut self.work).ended(began, took, failure.as_ref(), traffic);
+            let poll = std::mem::take(&mut self.work).finish(began, took, failure.as_ref(), traffic);
             if self.report(failure, poll).await.is_err() {
                 return;
             }
@@ -147,17 +147,17 @@ impl Run {
     }
 
     /// When the next poll is due, on this machine's clock.
-    fn next_tick(&self) -> Moment {
-        Moment::from(self.poller.list.clock.now()) + self.timer.until_next()
+    fn next_tick(&self) -> Timestamp {
+        Timestamp::from(self.poller.list.clock.now()) + self.timer.until_next()
     }
 
     /// One tick's worth of walks.
-    async fn poll(&mut self, started: Instant) -> Result<(), Ended> {
-        let asked = self.poller.list.clock.look();
-        self.poller.passes.spare(self.poller.spare.requests());
-        let live = self.poller.passes.live(self.server_time(asked));
+    async fn poll(&mut self, started: Instant) -> Result<(), PollError> {
+        let asked = self.poller.list.clock.read();
+        self.poller.passes.set_refetch_budget(self.poller.spare.requests());
+        let live = self.poller.passes.open_pass(self.server_time(asked));
         self.work.walks += 1;
-        let mut walked = self.walk(&live, Limit::StopAt(MOST_OPEN)).await?;
+        let mut walked = self.walk(&live, Limit::StopAt(MAX_OPEN)).await?;
         if !walked.complete {
             self.poller.list.events.live_list_capped(&self.poller.list.target);
         }
@@ -165,37 +165,37 @@ impl Run {
         let now = self.server_time(asked);
         let first_answer = *self.first_answer.get_or_insert(asked);
         if self.poller.list.server_clock.is_certain() {
-            self.poller.passes.trust(now, self.server_time(first_answer));
+            self.poller.passes.on_server_time(now, self.server_time(first_answer));
         }
-        let (mut tick, progress) = self.poller.passes.listed(&walked.conversations, now);
+        let (mut tick, progress) = self.poller.passes.on_open_list(&walked.conversations, now);
         // A finished record here means that the filter was ignored; the fresh pass reads those.
-        walked.conversations.retain(|conversation| conversation.facts.phase == Phase::Running);
-        self.hand_over(&live, walked, progress, now).await?;
+        walked.conversations.retain(|conversation| conversation.facts.phase == ConversationState::Running);
+        self.submit_batch(&live, walked, progress, now).await?;
 
-        let fell_behind = self.poller.passes.behind(now);
-        let behind_from = self.poller.passes.fresh_mark().unwrap_or(now);
+        let fell_behind = self.poller.passes.lag(now);
+        let behind_from = self.poller.passes.fresh_watermark().unwrap_or(now);
         let (mut first_failure, mut failures_in_a_row) = (None, 0);
         while let Some(walk) = self.poller.passes.next(&mut tick, self.now()) {
             match self.read(&walk, &tick).await {
                 Ok(()) => failures_in_a_row = 0,
-                Err(Ended::Failed(error)) if error.kind.spares_other_windows() => {
+                Err(PollError::Failed(error)) if error.kind.is_window_specific() => {
                     let now = self.now();
-                    self.poller.passes.failed(&mut tick, &walk, now);
+                    self.poller.passes.on_failed(&mut tick, &walk, now);
                     first_failure.get_or_insert(error);
                     failures_in_a_row += 1;
-                    if failures_in_a_row == MOST_FAILURES_IN_A_ROW {
+                    if failures_in_a_row == MAX_CONSECUTIVE_FAILURES {
                         break;
                     }
                     continue;
                 }
                 Err(ended) => return Err(ended),
             }
-            if fell_behind > self.poller.interval * TOLD_FROM_INTERVALS {
-                self.tell_progress(&walk, behind_from, now).await?;
+            if fell_behind > self.poller.interval * PROGRESS_LOG_THRESHOLD {
+                self.report_progress(&walk, behind_from, now).await?;
             }
-            let is_fresh = matches!(walk.purpose, Purpose::Stretch(Stretch { fresh: Some(_), .. }));
+            let is_fresh = matches!(walk.purpose, PassKind::Stretch(FetchRange { fresh: Some(_), .. }));
             if is_fresh
-                && self.poller.passes.behind(now) > Duration::ZERO
+                && self.poller.passes.lag(now) > Duration::ZERO
                 && started.elapsed() >= self.poller.interval
             {
                 // Catching up takes longer than an interval: look at what is open now in between.
@@ -203,17 +203,17 @@ impl Run {
             }
         }
         self.finish_underway().await?;
-        first_failure.map_or(Ok(()), |error| Err(Ended::InPart(error)))
+        first_failure.map_or(Ok(()), |error| Err(PollError::Partial(error)))
     }
 
-    async fn read(&mut self, walk: &Walk, tick: &Tick) -> Result<(), Ended> {
-        let fresh_before = self.poller.passes.fresh_mark().unwrap_or(tick.until());
-        let mut limit = Limit::RefuseAt(SLICE_MOST);
+    async fn read(&mut self, walk: &FetchPlan, tick: &PollState) -> Result<(), PollError> {
+        let fresh_before = self.poller.passes.fresh_watermark().unwrap_or(tick.until());
+        let mut limit = Limit::RefuseAt(MAX_SLICE);
         self.work.walks += 1;
         let walked = loop {
             match self.poller.list.walk(walk.window, walk.filter, limit).await {
                 Ok(walked) => break walked,
-                Err(WalkError::Fetch(error)) => return Err(Ended::Failed(error)),
+                Err(WalkError::Fetch(error)) => return Err(PollError::Failed(error)),
                 Err(error @ WalkError::TooLarge(_)) => {
                     if self.poller.passes.too_large(walk) {
                         let reason = format!("{} pass, {}: {error}", walk.purpose.name(), walk.window);
@@ -225,29 +225,29 @@ impl Run {
             }
         };
         let now = self.now();
-        let progress = self.poller.passes.read(walk, &walked.conversations, now);
+        let progress = self.poller.passes.on_fetched(walk, &walked.conversations, now);
         for id in &progress.abandoned {
             self.poller.list.events.conversation_vanished(&self.poller.list.target, id.as_str());
         }
-        self.hand_over(walk, walked, progress, fresh_before).await
+        self.submit_batch(walk, walked, progress, fresh_before).await
     }
 
-    async fn walk(&mut self, walk: &Walk, limit: Limit) -> Result<Walked, Ended> {
+    async fn walk(&mut self, walk: &FetchPlan, limit: Limit) -> Result<FetchedPages, PollError> {
         let walked = self.poller.list.walk(walk.window, walk.filter, limit).await;
         walked.map_err(|error| match error {
-            WalkError::Fetch(error) => Ended::Failed(error),
-            WalkError::TooLarge(_) => Ended::Failed(FetchError::bad_payload(error.to_string())),
+            WalkError::Fetch(error) => PollError::Failed(error),
+            WalkError::TooLarge(_) => PollError::Failed(FetchError::bad_payload(error.to_string())),
         })
     }
 
     /// Sends what a walk saw to the recorder. The next walk is read while it is committed.
-    async fn hand_over(
+    async fn submit_batch(
         &mut self,
-        walk: &Walk,
-        walked: Walked,
-        progress: Progress,
-        fresh_before: Moment,
-    ) -> Result<(), Ended> {
+        walk: &FetchPlan,
+        walked: FetchedPages,
+        progress: PlannerUpdate,
+        fresh_before: Timestamp,
+    ) -> Result<(), PollError> {
         let Poller { list, .. } = &self.poller;
         for rejected in &walked.rejected {
             let detail = "the record could not be read; its page was otherwise counted";
@@ -258,43 +258,43 @@ impl Run {
                 &detail,
             );
         }
-        let is_new = |start| Passes::sight(walk, start) == Sight::Timely;
-        self.health.saw(&walked.conversations, walked.rejected.len(), is_new);
+        let is_new = |start| PollPlanner::observation_kind(walk, start) == SeenBy::Fresh;
+        self.health.observe(&walked.conversations, walked.rejected.len(), is_new);
         self.work.read(&walked);
-        let sighting = |conversation: crate::conversation::Conversation| Sighting {
-            sight: Passes::sight(walk, conversation.facts.started_at),
+        let sighting = |conversation: crate::conversation::Conversation| Observation {
+            sight: PollPlanner::observation_kind(walk, conversation.facts.started_at),
             conversation,
         };
         let batch = Batch {
             target: self.poller.index,
             now: self.now(),
             sightings: walked.conversations.into_iter().map(sighting).collect(),
-            is_listing: walk.purpose == Purpose::Live,
+            is_listing: walk.purpose == PassKind::Live,
             abandoned: progress.abandoned,
             marks: progress.marks,
         };
         self.finish_underway().await?;
         let underway = self.poller.recorder.record(batch).await?;
-        self.underway = Some((underway, fresh_before));
+        self.pending = Some((underway, fresh_before));
         Ok(())
     }
 
-    async fn finish_underway(&mut self) -> Result<(), Ended> {
-        if let Some((underway, fresh_before)) = self.underway.take() {
-            let recorded = underway.committed().await?;
-            self.caught_up += recorded.counted;
+    async fn finish_underway(&mut self) -> Result<(), PollError> {
+        if let Some((underway, fresh_before)) = self.pending.take() {
+            let recorded = underway.wait_committed().await?;
+            self.backfilled_count += recorded.counted;
             self.work.counted += recorded.counted;
             let now = self.now();
-            self.poller.passes.learn(&recorded.finished, fresh_before, now);
+            self.poller.passes.observe_first_finished(&recorded.finished, fresh_before, now);
         }
         Ok(())
     }
 
-    fn now(&self) -> Moment {
-        self.server_time(self.poller.list.clock.look())
+    fn now(&self) -> Timestamp {
+        self.server_time(self.poller.list.clock.read())
     }
 
-    fn server_time(&self, look: Look) -> Moment {
-        Moment::from(self.poller.list.server_clock.at(look))
+    fn server_time(&self, look: ClockReading) -> Timestamp {
+        Timestamp::from(self.poller.list.server_clock.at(look))
     }
 }

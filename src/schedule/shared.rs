@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Whether a target has been polled at all, well or not. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Tried(Arc<AtomicBool>);
+pub struct FirstPollLatch(Arc<AtomicBool>);
 
-impl Tried {
+impl FirstPollLatch {
     /// Whether it has.
-    pub fn is_so(&self) -> bool {
+    pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
@@ -22,9 +22,9 @@ impl Tried {
 /// How many requests per tick the budget of an API key leaves each of its targets for conversations that left the open list.
 /// Clones share it: it changes while pollers run, as targets that use the key come and go.
 #[derive(Debug, Clone)]
-pub struct Spare(Arc<AtomicUsize>);
+pub struct RefetchBudget(Arc<AtomicUsize>);
 
-impl Spare {
+impl RefetchBudget {
     /// So many.
     pub fn new(requests: usize) -> Self {
         Self(Arc::new(AtomicUsize::new(requests)))

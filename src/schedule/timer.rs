@@ -24,8 +24,8 @@ impl Timer {
     pub async fn tick(&mut self) -> u64 {
         tokio::time::sleep_until(self.next).await;
         let late = Instant::now().saturating_duration_since(self.next);
-        let refused = late.as_nanos() / self.interval.as_nanos().max(1);
-        let refused = u32::try_from(refused).unwrap_or(u32::MAX);
+        let skipped = late.as_nanos() / self.interval.as_nanos().max(1);
+        let refused = u32::try_from(skipped).unwrap_or(u32::MAX);
         self.next += self.interval.saturating_mul(refused.saturating_add(1));
         u64::from(refused)
     }

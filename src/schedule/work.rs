@@ -3,33 +3,33 @@
 use std::time::Duration;
 
 use crate::api::FetchError;
-use crate::api::pages::{Traffic, Walked};
-use crate::moment::Moment;
+use crate::api::pages::{FetchedPages, RequestStats};
+use crate::moment::Timestamp;
 use crate::status::Poll;
 
 /// The work of one poll.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Work {
+pub(super) struct PollStats {
     pub(super) walks: u32,
     pub(super) counted: u64,
     records: u64,
     rejected: u64,
 }
 
-impl Work {
+impl PollStats {
     /// A walk brought this.
-    pub(super) fn read(&mut self, walked: &Walked) {
+    pub(super) fn read(&mut self, walked: &FetchedPages) {
         self.records += walked.conversations.len() as u64;
         self.rejected += walked.rejected.len() as u64;
     }
 
     /// The poll is over; `traffic` is what its requests have cost.
-    pub(super) fn ended(
+    pub(super) fn finish(
         self,
-        began: Moment,
+        began: Timestamp,
         took: Duration,
         failure: Option<&FetchError>,
-        traffic: Traffic,
+        traffic: RequestStats,
     ) -> Poll {
         let Self { walks, counted, records, rejected } = self;
         let failure = failure.map(|error| error.kind.problem());

@@ -14,20 +14,20 @@ use prometheus::{
     Registry,
 };
 
-use catalogue::Declared;
-pub use catalogue::Entry;
+use catalogue::MetricDef;
+pub use catalogue::MetricDoc;
 
 use crate::events::Event;
 use crate::exposition::{Family, lift};
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 
 /// The exporter's own metrics. Clones share the numbers.
 #[derive(Debug, Clone)]
-pub struct SelfStats(Arc<Metrics>);
+pub struct ExporterMetrics(Arc<Metrics>);
 
 #[derive(Debug)]
 struct Metrics {
-    started: Moment,
+    started: Timestamp,
     registry: Registry,
     api_requests: IntCounterVec,
     api_request_duration: HistogramVec,
@@ -49,7 +49,7 @@ struct Metrics {
 
 /// How a request to the API ended: the `code` label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Code {
+pub enum RequestOutcome {
     /// With an answer of this HTTP status.
     Status(u16),
     /// Without one; a word of a closed set, such as `timeout` or `connect`.
@@ -76,9 +76,9 @@ impl BuildInfo {
     };
 }
 
-impl SelfStats {
+impl ExporterMetrics {
     /// All metrics at zero, and the events among them by name; they count since `started`.
-    pub fn new(build: BuildInfo, started: Moment) -> Self {
+    pub fn new(build: BuildInfo, started: Timestamp) -> Self {
         let registry = Registry::new();
         let metrics = Metrics {
             api_requests: counters(&registry, &catalogue::API_REQUESTS),
@@ -97,7 +97,7 @@ impl SelfStats {
             commit_duration: histogram(&registry, &catalogue::COMMIT_DURATION),
             records_rejected: counters(&registry, &catalogue::RECORDS_REJECTED),
             events: counters(&registry, &catalogue::EVENTS),
-            web_certificate_expiry: optional_time(&registry, &catalogue::WEB_CERTIFICATE_EXPIRY),
+            web_certificate_expiry: optional_gauge(&registry, &catalogue::WEB_CERTIFICATE_EXPIRY),
             web_config_last_reload_successful: gauge(
                 &registry,
                 &catalogue::WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
@@ -119,14 +119,14 @@ impl SelfStats {
     }
 
     /// A request to `endpoint` of the API ended; `bytes` of its body came, decompressed.
-    pub fn request(&self, endpoint: &'static str, code: Code, duration: Duration, bytes: u64) {
+    pub fn request(&self, endpoint: &'static str, code: RequestOutcome, duration: Duration, bytes: u64) {
         let status;
         let code = match code {
-            Code::Status(number) => {
+            RequestOutcome::Status(number) => {
                 status = number.to_string();
                 &status
             }
-            Code::Failure(kind) => kind,
+            RequestOutcome::Failure(kind) => kind,
         };
         self.0.api_requests.with_label_values(&[endpoint, code]).inc();
         self.0.api_request_duration.with_label_values(&[endpoint]).observe(duration.as_secs_f64());
@@ -210,8 +210,8 @@ impl SelfStats {
     }
 
     /// Every metric that [`Self::gather`] may give, sorted by name, for the documentation.
-    pub fn catalogue() -> Vec<Entry> {
-        let declared = catalogue::ALL.into_iter().map(|metric| Entry {
+    pub fn catalogue() -> Vec<MetricDoc> {
+        let declared = catalogue::ALL.into_iter().map(|metric| MetricDoc {
             name: metric.name.into(),
             kind: metric.kind,
             labels: metric.labels,
@@ -228,11 +228,11 @@ const COMMITTED: &str = "committed";
 const FAILED: &str = "failed";
 
 #[cfg(target_os = "linux")]
-fn process_entries() -> impl Iterator<Item = Entry> {
+fn process_entries() -> impl Iterator<Item = MetricDoc> {
     use prometheus::core::Collector;
 
     let families = prometheus::process_collector::ProcessCollector::for_self().collect();
-    lift::families(&families, None).into_iter().map(|Family { head, .. }| Entry {
+    lift::families(&families, None).into_iter().map(|Family { head, .. }| MetricDoc {
         name: head.name,
         kind: head.kind,
         labels: &[],
@@ -241,7 +241,7 @@ fn process_entries() -> impl Iterator<Item = Entry> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn process_entries() -> impl Iterator<Item = Entry> {
+fn process_entries() -> impl Iterator<Item = MetricDoc> {
     std::iter::empty()
 }
 
@@ -251,32 +251,32 @@ fn register(registry: &Registry, metric: impl prometheus::core::Collector + 'sta
     registry.register(Box::new(metric)).expect(VALID);
 }
 
-fn counter(registry: &Registry, declared: &Declared) -> IntCounter {
+fn counter(registry: &Registry, declared: &MetricDef) -> IntCounter {
     let metric = IntCounter::new(declared.name, declared.help).expect(VALID);
     register(registry, metric.clone());
     metric
 }
 
-fn counters(registry: &Registry, declared: &Declared) -> IntCounterVec {
+fn counters(registry: &Registry, declared: &MetricDef) -> IntCounterVec {
     let options = Opts::new(declared.name, declared.help);
     let metric = IntCounterVec::new(options, declared.labels).expect(VALID);
     register(registry, metric.clone());
     metric
 }
 
-fn gauge(registry: &Registry, declared: &Declared) -> IntGauge {
+fn gauge(registry: &Registry, declared: &MetricDef) -> IntGauge {
     let metric = IntGauge::new(declared.name, declared.help).expect(VALID);
     register(registry, metric.clone());
     metric
 }
 
-fn time(registry: &Registry, declared: &Declared) -> Gauge {
+fn time(registry: &Registry, declared: &MetricDef) -> Gauge {
     let metric = Gauge::new(declared.name, declared.help).expect(VALID);
     register(registry, metric.clone());
     metric
 }
 
-fn optional_time(registry: &Registry, declared: &Declared) -> GaugeVec {
+fn optional_gauge(registry: &Registry, declared: &MetricDef) -> GaugeVec {
     let options = Opts::new(declared.name, declared.help);
     let metric = GaugeVec::new(options, declared.labels).expect(VALID);
     register(registry, metric.clone());
@@ -288,14 +288,14 @@ fn seconds(at: DateTime<Utc>) -> f64 {
     at.timestamp_millis() as f64 / 1000.0
 }
 
-fn histogram(registry: &Registry, declared: &Declared) -> Histogram {
+fn histogram(registry: &Registry, declared: &MetricDef) -> Histogram {
     let options = HistogramOpts::new(declared.name, declared.help).buckets(declared.bounds.to_vec());
     let metric = Histogram::with_opts(options).expect(VALID);
     register(registry, metric.clone());
     metric
 }
 
-fn histograms(registry: &Registry, declared: &Declared) -> HistogramVec {
+fn histograms(registry: &Registry, declared: &MetricDef) -> HistogramVec {
     let options = HistogramOpts::new(declared.name, declared.help).buckets(declared.bounds.to_vec());
     let metric = HistogramVec::new(options, declared.labels).expect(VALID);
     register(registry, metric.clone());
@@ -321,7 +321,7 @@ mod tests {
     use super::*;
     use crate::exposition::{Labels, Value, lint};
 
-    fn value_of(stats: &SelfStats, name: &str, labels: &[(&'static str, &str)]) -> Option<Value> {
+    fn value_of(stats: &ExporterMetrics, name: &str, labels: &[(&'static str, &str)]) -> Option<Value> {
         let labels = Labels::new(labels.iter().copied());
         let families = stats.gather();
         let family = families.iter().find(|family| family.head.name == name)?;
@@ -329,13 +329,13 @@ mod tests {
     }
 
     /// One of everything, so that each family has a series.
-    fn busy() -> SelfStats {
-        let stats = SelfStats::new(
+    fn busy() -> ExporterMetrics {
+        let stats = ExporterMetrics::new(
             BuildInfo { version: "1.2.3", revision: Some("abc"), rustversion: None },
-            Moment::from_millis(0),
+            Timestamp::from_millis(0),
         );
-        stats.request("conversations", Code::Status(200), Duration::from_millis(300), 1000);
-        stats.request("conversations", Code::Failure("timeout"), Duration::from_secs(60), 24);
+        stats.request("conversations", RequestOutcome::Status(200), Duration::from_millis(300), 1000);
+        stats.request("conversations", RequestOutcome::Failure("timeout"), Duration::from_secs(60), 24);
         stats.poll(Duration::from_secs(1));
         stats.committed(Duration::from_millis(20));
         stats.record_rejected("no_id");
@@ -400,8 +400,10 @@ mod tests {
             .into_iter()
             .map(|Family { head, .. }| (head.name, head.kind, head.help))
             .collect();
-        let listed: Vec<_> =
-            SelfStats::catalogue().into_iter().map(|entry| (entry.name, entry.kind, entry.help)).collect();
+        let listed: Vec<_> = ExporterMetrics::catalogue()
+            .into_iter()
+            .map(|entry| (entry.name, entry.kind, entry.help))
+            .collect();
         assert_eq!(gathered, listed);
     }
 }

@@ -51,7 +51,7 @@ fn advice(address: &ListenAddress, kind: io::ErrorKind) -> &'static str {
 
 /// A listener and what it is called.
 #[derive(Debug)]
-pub(super) struct Bound {
+pub(super) struct BoundListener {
     pub(super) listener: Listener,
     /// With the real port.
     pub(super) address: ListenAddress,
@@ -60,10 +60,10 @@ pub(super) struct Bound {
 }
 
 /// Binds `address`.
-pub(super) fn bind(address: &ListenAddress) -> Result<Bound, BindError> {
+pub(super) fn bind(address: &ListenAddress) -> Result<BoundListener, BindError> {
     let bound = match address {
         ListenAddress::Socket(address) => tcp(*address),
-        ListenAddress::Everywhere(port) => everywhere(*port),
+        ListenAddress::AnyAddress(port) => bind_dual_stack(*port),
         ListenAddress::Unix(path) => unix(path),
         ListenAddress::Inherited => {
             return Err(BindError::Inherited("they are not bound, but handed over".to_owned()));
@@ -82,7 +82,7 @@ fn is_unsupported(error: &io::Error) -> bool {
 /// burst if it were the usual 128.
 const BACKLOG: u32 = 1024;
 
-fn everywhere(port: u16) -> io::Result<Bound> {
+fn bind_dual_stack(port: u16) -> io::Result<BoundListener> {
     let both = TcpSocket::new_v6().and_then(|socket| {
         // The system's default (net.ipv6.bindv6only) may be IPv6 alone.
         SockRef::from(&socket).set_only_v6(false)?;
@@ -95,25 +95,25 @@ fn everywhere(port: u16) -> io::Result<Bound> {
     }
 }
 
-fn tcp(address: SocketAddr) -> io::Result<Bound> {
+fn tcp(address: SocketAddr) -> io::Result<BoundListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     listen(socket, address)
 }
 
-fn listen(socket: TcpSocket, address: SocketAddr) -> io::Result<Bound> {
+fn listen(socket: TcpSocket, address: SocketAddr) -> io::Result<BoundListener> {
     // Else a restart would have to wait for the connections of before.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?;
     let address = listener.local_addr()?.into();
-    Ok(Bound { listener: Listener::Tcp(listener), address, _file: None })
+    Ok(BoundListener { listener: Listener::Tcp(listener), address, _file: None })
 }
 
 /// Owner and group of the process may connect, nobody else.
 const MODE: u32 = 0o660;
 
-fn unix(path: &Path) -> io::Result<Bound> {
-    make_way(path)?;
+fn unix(path: &Path) -> io::Result<BoundListener> {
+    remove_stale_socket(path)?;
     let socket = UnixSocket::new_stream()?;
     socket.bind(path)?;
     let file = SocketFile::of(path)?;
@@ -121,11 +121,11 @@ fn unix(path: &Path) -> io::Result<Bound> {
     fs::set_permissions(path, Permissions::from_mode(MODE))?;
     let listener = socket.listen(BACKLOG)?;
     let address = ListenAddress::Unix(path.to_path_buf());
-    Ok(Bound { listener: Listener::Unix(listener), address, _file: Some(file) })
+    Ok(BoundListener { listener: Listener::Unix(listener), address, _file: Some(file) })
 }
 
 /// Removes the socket of a process that has ended without doing so; nothing else that may stand at `path`.
-fn make_way(path: &Path) -> io::Result<()> {
+fn remove_stale_socket(path: &Path) -> io::Result<()> {
     let kind = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?.file_type(),
@@ -177,19 +177,21 @@ impl Drop for SocketFile {
 
 /// The sockets that the service manager handed to this process (`LISTEN_FDS`, sd_listen_fds(3)), at least one. They can be
 /// taken once, at the start: their variables go from the environment with them, which this program reads in `main` alone.
-pub(super) fn inherited() -> Result<Vec<Bound>, BindError> {
-    let mut handed = ListenFd::from_env();
-    if handed.len() == 0 {
+pub(super) fn inherited() -> Result<Vec<BoundListener>, BindError> {
+    let mut inherited = ListenFd::from_env();
+    if inherited.len() == 0 {
         let sentence = "no socket was handed over; start it through a .socket unit, or leave the flag out";
         return Err(BindError::Inherited(sentence.to_owned()));
     }
-    (0..handed.len()).map(|index| adopt(&mut handed, index).map_err(BindError::Inherited)).collect()
+    (0..inherited.len())
+        .map(|index| from_listenfd(&mut inherited, index).map_err(BindError::Inherited))
+        .collect()
 }
 
-fn adopt(handed: &mut ListenFd, index: usize) -> Result<Bound, String> {
-    const RIGHT: &str =
+fn from_listenfd(handed: &mut ListenFd, index: usize) -> Result<BoundListener, String> {
+    const EXPECTED: &str =
         "it must be a listening stream socket, of TCP or unix (ListenStream=, with Accept=no)";
-    let unfit = |reason: &dyn std::fmt::Display| format!("socket {index}: {reason}; {RIGHT}");
+    let unfit = |reason: &dyn std::fmt::Display| format!("socket {index}: {reason}; {EXPECTED}");
     if let Ok(Some(listener)) = handed.take_tcp_listener(index) {
         if !SockRef::from(&listener).is_listener().map_err(|error| unfit(&error))? {
             return Err(unfit(&"it does not listen"));
@@ -197,7 +199,7 @@ fn adopt(handed: &mut ListenFd, index: usize) -> Result<Bound, String> {
         listener.set_nonblocking(true).map_err(|error| unfit(&error))?;
         let listener = TcpListener::from_std(listener).map_err(|error| unfit(&error))?;
         let address = listener.local_addr().map_err(|error| unfit(&error))?.into();
-        return Ok(Bound { listener: Listener::Tcp(listener), address, _file: None });
+        return Ok(BoundListener { listener: Listener::Tcp(listener), address, _file: None });
     }
     match handed.take_unix_listener(index) {
         Ok(Some(listener)) => {
@@ -209,7 +211,7 @@ fn adopt(handed: &mut ListenFd, index: usize) -> Result<Bound, String> {
             let path =
                 listener.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_path_buf()));
             let address = ListenAddress::Unix(path.unwrap_or_default());
-            Ok(Bound { listener: Listener::Unix(listener), address, _file: None })
+            Ok(BoundListener { listener: Listener::Unix(listener), address, _file: None })
         }
         Ok(None) => Err(unfit(&"it was not handed over")),
         Err(error) => Err(unfit(&error)),
@@ -274,7 +276,7 @@ mod tests {
 
         let (said, hear) = std::sync::mpsc::channel();
         let at = path.clone();
-        std::thread::spawn(move || said.send(make_way(&at)));
+        std::thread::spawn(move || said.send(remove_stale_socket(&at)));
         let said = hear.recv_timeout(std::time::Duration::from_secs(10)).expect("it is not waited for");
         assert_eq!(said.unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert!(path.exists());

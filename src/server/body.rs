@@ -10,35 +10,35 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::pulse::Underway;
-use crate::exposition::page::Page;
-use crate::turns::Turn;
+use super::pulse::RequestGuard;
+use crate::exposition::page::EncodedBody;
+use crate::turns::Permit;
 
 /// A body that is known as a whole before its first byte is sent.
 #[derive(Debug)]
-pub struct Answer(Option<Pieces>);
+pub struct ResponseBody(Option<BodyChunks>);
 
 /// What is left to send.
 #[derive(Debug)]
-pub struct Pieces {
-    source: Source,
+pub struct BodyChunks {
+    source: BodySource,
     /// The piece that is being sent, and how much of it has been.
     index: usize,
     sent: usize,
     left: usize,
     /// Held until the last byte has been sent.
-    _turn: Option<Turn>,
+    _turn: Option<Permit>,
     /// Told of each byte that is.
-    underway: Option<Underway>,
+    underway: Option<RequestGuard>,
 }
 
 #[derive(Debug)]
-enum Source {
+enum BodySource {
     One(Bytes),
-    Page(Page),
+    Page(EncodedBody),
 }
 
-impl Source {
+impl BodySource {
     fn piece(&self, index: usize) -> Option<&Bytes> {
         match self {
             Self::One(bytes) => (index == 0).then_some(bytes),
@@ -47,12 +47,12 @@ impl Source {
     }
 }
 
-impl Answer {
+impl ResponseBody {
     /// A page, which keeps its `turn` until it has been sent or given up.
-    pub(super) fn page(page: Page, turn: Turn) -> Self {
+    pub(super) fn page(page: EncodedBody, turn: Permit) -> Self {
         let left = page.len();
-        Self::of(Pieces {
-            source: Source::Page(page),
+        Self::of(BodyChunks {
+            source: BodySource::Page(page),
             index: 0,
             sent: 0,
             left,
@@ -62,35 +62,42 @@ impl Answer {
     }
 
     /// The same, which tells `underway` what the peer takes of it, until all is sent or given up.
-    pub(super) fn under(mut self, underway: Underway) -> Self {
+    pub(super) fn with_activity(mut self, underway: RequestGuard) -> Self {
         if let Some(pieces) = &mut self.0 {
-            underway.taken();
+            underway.record_progress();
             pieces.underway = Some(underway);
         }
         self
     }
 
-    fn of(pieces: Pieces) -> Self {
+    fn of(pieces: BodyChunks) -> Self {
         Self((pieces.left > 0).then_some(pieces))
     }
 }
 
-impl<T: Into<Bytes>> From<T> for Answer {
+impl<T: Into<Bytes>> From<T> for ResponseBody {
     fn from(bytes: T) -> Self {
         let bytes = bytes.into();
         let left = bytes.len();
-        Self::of(Pieces { source: Source::One(bytes), index: 0, sent: 0, left, _turn: None, underway: None })
+        Self::of(BodyChunks {
+            source: BodySource::One(bytes),
+            index: 0,
+            sent: 0,
+            left,
+            _turn: None,
+            underway: None,
+        })
     }
 }
 
-impl Body for Answer {
-    type Data = Pieces;
+impl Body for ResponseBody {
+    type Data = BodyChunks;
     type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Pieces>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<BodyChunks>, Infallible>>> {
         Poll::Ready(self.0.take().map(|pieces| Ok(Frame::data(pieces))))
     }
 
@@ -103,7 +110,7 @@ impl Body for Answer {
     }
 }
 
-impl Buf for Pieces {
+impl Buf for BodyChunks {
     fn remaining(&self) -> usize {
         self.left
     }
@@ -140,7 +147,7 @@ impl Buf for Pieces {
     fn advance(&mut self, count: usize) {
         assert!(count <= self.left, "advanced by {count} of {} bytes", self.left);
         if let Some(underway) = self.underway.as_ref().filter(|_| count > 0) {
-            underway.taken();
+            underway.record_progress();
         }
         self.left -= count;
         self.sent += count;
@@ -162,17 +169,17 @@ mod tests {
 
     use super::*;
 
-    fn pieces(parts: &[Vec<u8>]) -> Pieces {
+    fn pieces(parts: &[Vec<u8>]) -> BodyChunks {
         let (tail, parts) = parts.split_last().unwrap();
         let parts: Arc<[Bytes]> = parts.iter().cloned().map(Bytes::from).collect();
-        let page = Page::new(parts, tail.clone().into());
+        let page = EncodedBody::new(parts, tail.clone().into());
         let left = page.len();
-        Pieces { source: Source::Page(page), index: 0, sent: 0, left, _turn: None, underway: None }
+        BodyChunks { source: BodySource::Page(page), index: 0, sent: 0, left, _turn: None, underway: None }
     }
 
     #[test]
     fn an_empty_answer_ends_before_it_begins() {
-        let answer = Answer::from("");
+        let answer = ResponseBody::from("");
         assert!(answer.is_end_stream());
         assert_eq!(answer.size_hint().exact(), Some(0));
     }

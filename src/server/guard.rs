@@ -17,15 +17,15 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::body::Answer;
-use super::routes::{Routes, plain};
+use super::body::ResponseBody;
+use super::routes::{Routes, text_response};
 use super::socket::Peer;
 use crate::events::Events;
-use crate::web::{Served, Verdict, Web};
+use crate::web::{AuthResult, WebConfig, WebState};
 
 /// Who asks, as far as the connection tells.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct ConnectionInfo {
     pub(super) peer: Peer,
     /// What the connection was made with; none: plain HTTP.
     pub(super) tls: Option<Arc<ServerConfig>>,
@@ -33,24 +33,28 @@ pub(super) struct Client {
     pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
-impl Client {
+impl ConnectionInfo {
     /// Whether its connection was made with what is in force.
-    pub(super) fn is_current(&self, served: &Served) -> bool {
+    pub(super) fn is_current(&self, served: &WebState) -> bool {
         self.tls.as_ref().map(Arc::as_ptr) == served.tls().map(Arc::as_ptr)
     }
 }
 
 /// All that stands before the routes.
-pub(super) struct Guard {
+pub(super) struct AccessControl {
     pub(super) routes: Routes,
-    pub(super) web: Web,
+    pub(super) web: WebConfig,
     pub(super) events: Events,
 }
 
-impl Guard {
-    pub(super) async fn answer<B: Body>(&self, request: Request<B>, client: &Client) -> Response<Answer> {
+impl AccessControl {
+    pub(super) async fn answer<B: Body>(
+        &self,
+        request: Request<B>,
+        client: &ConnectionInfo,
+    ) -> Response<ResponseBody> {
         let served = self.web.served();
-        let mut answer = match self.refusal(&served, &request, client).await {
+        let mut answer = match self.check(&served, &request, client).await {
             Some(mut refusal) => {
                 // Nobody reads its body.
                 if !request.body().is_end_stream() {
@@ -64,51 +68,53 @@ impl Guard {
         answer
     }
 
-    async fn refusal<B>(
+    async fn check<B>(
         &self,
-        served: &Served,
+        served: &WebState,
         request: &Request<B>,
-        client: &Client,
-    ) -> Option<Response<Answer>> {
+        client: &ConnectionInfo,
+    ) -> Option<Response<ResponseBody>> {
         if let Some(limiter) = &served.limiter
-            && !limiter.allows(Instant::now())
+            && !limiter.try_acquire(Instant::now())
         {
             self.events.request_limited(&client.peer);
-            return Some(plain(StatusCode::TOO_MANY_REQUESTS, "too many requests\n"));
+            return Some(text_response(StatusCode::TOO_MANY_REQUESTS, "too many requests\n"));
         }
         // Who was let in before is let in again where that has changed, or sees nothing more.
-        if !client.is_current(served) && !served.admits(&client.certificates) {
+        if !client.is_current(served) && !served.accepts_client(&client.certificates) {
             debug!(peer = %client.peer, "request refused: its connection has no certificate that is accepted now");
             let sentence = "this connection has no client certificate that is accepted now; connect again\n";
-            return Some(plain(StatusCode::MISDIRECTED_REQUEST, sentence));
+            return Some(text_response(StatusCode::MISDIRECTED_REQUEST, sentence));
         }
         if let Some(users) = &served.users {
             let verdict = match credentials(request.headers()) {
                 Some((user, password)) => users.check(&user, &password).await,
-                None => Verdict::Unknown,
+                None => AuthResult::Unknown,
             };
             match verdict {
-                Verdict::Known => {}
-                Verdict::Unknown => {
+                AuthResult::Known => {}
+                AuthResult::Unknown => {
                     self.events.authentication_failed(&client.peer);
                     let mut refusal =
-                        plain(StatusCode::UNAUTHORIZED, "a user name and a password are needed\n");
+                        text_response(StatusCode::UNAUTHORIZED, "a user name and a password are needed\n");
                     let asks = HeaderValue::from_static("Basic realm=\"polyai-exporter\"");
                     refusal.headers_mut().insert(WWW_AUTHENTICATE, asks);
                     return Some(refusal);
                 }
-                Verdict::Busy => {
-                    let mut refusal =
-                        plain(StatusCode::SERVICE_UNAVAILABLE, "too many passwords are being checked\n");
+                AuthResult::Overloaded => {
+                    let mut refusal = text_response(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "too many passwords are being checked\n",
+                    );
                     refusal.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
                     return Some(refusal);
                 }
             }
         }
-        (writes(request.method()) && is_foreign(request)).then(|| {
+        (is_mutating(request.method()) && is_cross_origin(request)).then(|| {
             let sentence =
                 "refused: a page of another site asks for it; only this site's own pages and programs may\n";
-            plain(StatusCode::FORBIDDEN, sentence)
+            text_response(StatusCode::FORBIDDEN, sentence)
         })
     }
 }
@@ -125,13 +131,13 @@ fn credentials(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
     Some((String::from_utf8(user.to_vec()).ok()?, password[1..].to_vec()))
 }
 
-fn writes(method: &Method) -> bool {
+fn is_mutating(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// Whether a browser asks on behalf of another site, with the user's credentials and without the user's will. Programs send
 /// neither header.
-fn is_foreign<B>(request: &Request<B>) -> bool {
+fn is_cross_origin<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     if let Some(site) = headers.get("sec-fetch-site") {
         return site != "same-origin" && site != "none";
@@ -173,7 +179,7 @@ mod tests {
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
-            is_foreign(&request.body(()).unwrap())
+            is_cross_origin(&request.body(()).unwrap())
         };
         assert!(!foreign(&[("host", "a:9890")]), "a program");
         assert!(!foreign(&[

@@ -15,39 +15,39 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tracing::error;
 
-use super::body::Answer;
-use super::routes::plain;
+use super::body::ResponseBody;
+use super::routes::text_response;
 use crate::exposition::Format;
-use crate::exposition::negotiate::choose;
-use crate::exposition::page::{Coding, Page};
-use crate::turns::Turns;
+use crate::exposition::negotiate::negotiate;
+use crate::exposition::page::{ContentEncoding, EncodedBody};
+use crate::turns::Admission;
 
 /// Where the pages come from.
-pub trait Exposition: Send + Sync {
+pub trait MetricsSource: Send + Sync {
     /// What a scrape that begins now has to show at least.
     fn generation(&self) -> u64;
 
     /// A page that shows `generation` or later, if one is ready. Takes no time.
-    fn ready(&self, format: Format, coding: Coding, generation: u64) -> Option<Page>;
+    fn ready(&self, format: Format, coding: ContentEncoding, generation: u64) -> Option<EncodedBody>;
 
     /// Makes a page of the newest generation. May take a while; it is called off the threads that serve connections.
     ///
     /// # Errors
     /// When it cannot be compressed.
-    fn make(&self, format: Format, coding: Coding) -> io::Result<Page>;
+    fn render(&self, format: Format, coding: ContentEncoding) -> io::Result<EncodedBody>;
 }
 
 /// Scrapes that wait for their turn.
-const WAITING: usize = 128;
+const QUEUE_LEN: usize = 128;
 
 /// The answer to scrapes.
-pub(super) struct MetricsPage {
-    source: Arc<dyn Exposition>,
+pub(super) struct MetricsHandler {
+    source: Arc<dyn MetricsSource>,
     /// At answers that are being made or sent.
-    turns: Turns,
+    turns: Admission,
     /// For each format, whoever has its page made.
-    makers: [Arc<Mutex<()>>; Format::ALL.len()],
-    patience: Duration,
+    render_locks: [Arc<Mutex<()>>; Format::ALL.len()],
+    queue_timeout: Duration,
 }
 
 /// Why a scrape gets no page.
@@ -56,22 +56,27 @@ enum Refusal {
     Failed(String),
 }
 
-impl MetricsPage {
-    /// At most `concurrent` answers are made or sent at once; [`WAITING`] others wait for up to `patience`.
-    pub(super) fn new(source: Arc<dyn Exposition>, concurrent: usize, patience: Duration) -> Self {
-        Self { source, turns: Turns::new(concurrent, WAITING), makers: Default::default(), patience }
+impl MetricsHandler {
+    /// At most `concurrent` answers are made or sent at once; [`QUEUE_LEN`] others wait for up to `queue_timeout`.
+    pub(super) fn new(source: Arc<dyn MetricsSource>, concurrent: usize, queue_timeout: Duration) -> Self {
+        Self {
+            source,
+            turns: Admission::new(concurrent, QUEUE_LEN),
+            render_locks: Default::default(),
+            queue_timeout,
+        }
     }
 
-    pub(super) async fn answer(&self, headers: &HeaderMap) -> Response<Answer> {
-        let deadline = Instant::now() + self.patience;
-        let choice = choose(values(headers, ACCEPT), values(headers, ACCEPT_ENCODING));
-        let Some(turn) = self.turns.take(self.patience).await else { return refused(&Refusal::Busy) };
+    pub(super) async fn answer(&self, headers: &HeaderMap) -> Response<ResponseBody> {
+        let deadline = Instant::now() + self.queue_timeout;
+        let choice = negotiate(values(headers, ACCEPT), values(headers, ACCEPT_ENCODING));
+        let Some(turn) = self.turns.acquire(self.queue_timeout).await else { return refused(&Refusal::Busy) };
         let page = match self.page(choice.format, choice.coding, deadline).await {
             Ok(page) => page,
             Err(refusal) => return refused(&refusal),
         };
 
-        let mut response = Response::new(Answer::page(page, turn));
+        let mut response = Response::new(ResponseBody::page(page, turn));
         let headers = response.headers_mut();
         let content_type = HeaderValue::try_from(choice.content_type);
         headers.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("text/plain")));
@@ -83,12 +88,17 @@ impl MetricsPage {
         response
     }
 
-    async fn page(&self, format: Format, coding: Coding, deadline: Instant) -> Result<Page, Refusal> {
+    async fn page(
+        &self,
+        format: Format,
+        coding: ContentEncoding,
+        deadline: Instant,
+    ) -> Result<EncodedBody, Refusal> {
         let generation = self.source.generation();
         if let Some(page) = self.source.ready(format, coding, generation) {
             return Ok(page);
         }
-        let maker = Arc::clone(&self.makers[format as usize]);
+        let maker = Arc::clone(&self.render_locks[format as usize]);
         let Ok(making) = timeout_at(deadline, maker.lock_owned()).await else { return Err(Refusal::Busy) };
         // Whoever was before may have made what this one came for, even if more was committed meanwhile.
         if let Some(page) = self.source.ready(format, coding, generation) {
@@ -97,7 +107,7 @@ impl MetricsPage {
         let source = Arc::clone(&self.source);
         // The turn goes along, since the work goes on if the scraper hangs up.
         let made = tokio::task::spawn_blocking(move || {
-            let page = source.make(format, coding);
+            let page = source.render(format, coding);
             drop(making);
             page
         });
@@ -113,17 +123,17 @@ fn values(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
 }
 
-fn refused(refusal: &Refusal) -> Response<Answer> {
+fn refused(refusal: &Refusal) -> Response<ResponseBody> {
     match refusal {
         Refusal::Busy => {
-            let mut busy = plain(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes at once\n");
+            let mut busy = text_response(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes at once\n");
             busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
             busy
         }
         Refusal::Failed(reason) => {
             error!(%reason, "a scrape could not be rendered");
             let sentence = "the metrics could not be rendered; the log says why\n";
-            plain(StatusCode::INTERNAL_SERVER_ERROR, sentence)
+            text_response(StatusCode::INTERNAL_SERVER_ERROR, sentence)
         }
     }
 }
@@ -139,8 +149,8 @@ mod tests {
 
     use super::*;
 
-    fn page(text: &'static str) -> Page {
-        Page::new(Arc::from([]), Bytes::from_static(text.as_bytes()))
+    fn page(text: &'static str) -> EncodedBody {
+        EncodedBody::new(Arc::from([]), Bytes::from_static(text.as_bytes()))
     }
 
     fn accept(value: &'static str) -> HeaderMap {
@@ -150,7 +160,7 @@ mod tests {
     /// A source whose generation moves with every look, as if commits never ceased; each render waits for a word.
     struct Restless {
         generation: AtomicU64,
-        made: std::sync::Mutex<Option<(u64, Page)>>,
+        made: std::sync::Mutex<Option<(u64, EncodedBody)>>,
         renders: AtomicUsize,
         go_on: std::sync::Mutex<Receiver<()>>,
     }
@@ -168,17 +178,17 @@ mod tests {
         }
     }
 
-    impl Exposition for Restless {
+    impl MetricsSource for Restless {
         fn generation(&self) -> u64 {
             self.generation.fetch_add(1, Ordering::SeqCst)
         }
 
-        fn ready(&self, _: Format, _: Coding, generation: u64) -> Option<Page> {
+        fn ready(&self, _: Format, _: ContentEncoding, generation: u64) -> Option<EncodedBody> {
             let made = self.made.lock().unwrap();
             made.as_ref().filter(|(number, _)| *number >= generation).map(|(_, page)| page.clone())
         }
 
-        fn make(&self, _: Format, _: Coding) -> io::Result<Page> {
+        fn render(&self, _: Format, _: ContentEncoding) -> io::Result<EncodedBody> {
             let _ = self.go_on.lock().unwrap().recv();
             self.renders.fetch_add(1, Ordering::SeqCst);
             let made = page("lines");
@@ -190,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn one_render_serves_all_who_wait_for_it() {
         let (source, word) = Restless::new();
-        let metrics = Arc::new(MetricsPage::new(source.clone(), 20, Duration::from_secs(20)));
+        let metrics = Arc::new(MetricsHandler::new(source.clone(), 20, Duration::from_secs(20)));
         let mut scrapes = JoinSet::new();
         for _ in 0..10 {
             let metrics = Arc::clone(&metrics);
@@ -208,9 +218,9 @@ mod tests {
     #[tokio::test]
     async fn a_scrape_that_hangs_up_does_not_stop_the_render_for_the_others() {
         let (source, word) = Restless::new();
-        let metrics = Arc::new(MetricsPage::new(source.clone(), 20, Duration::from_secs(20)));
+        let metrics = Arc::new(MetricsHandler::new(source.clone(), 20, Duration::from_secs(20)));
         let scrape =
-            |metrics: Arc<MetricsPage>| async move { metrics.answer(&HeaderMap::new()).await.status() };
+            |metrics: Arc<MetricsHandler>| async move { metrics.answer(&HeaderMap::new()).await.status() };
         let first = tokio::spawn(scrape(metrics.clone()));
         while source.generation.load(Ordering::SeqCst) < 1 {
             tokio::task::yield_now().await;
@@ -228,23 +238,23 @@ mod tests {
 
     struct Still;
 
-    impl Exposition for Still {
+    impl MetricsSource for Still {
         fn generation(&self) -> u64 {
             0
         }
 
-        fn ready(&self, _: Format, _: Coding, _: u64) -> Option<Page> {
+        fn ready(&self, _: Format, _: ContentEncoding, _: u64) -> Option<EncodedBody> {
             Some(page("lines"))
         }
 
-        fn make(&self, _: Format, _: Coding) -> io::Result<Page> {
+        fn render(&self, _: Format, _: ContentEncoding) -> io::Result<EncodedBody> {
             Err(io::Error::other("nobody should ask"))
         }
     }
 
     #[tokio::test]
     async fn answers_beyond_the_bound_wait_until_one_has_been_sent() {
-        let metrics = MetricsPage::new(Arc::new(Still), 1, Duration::from_millis(30));
+        let metrics = MetricsHandler::new(Arc::new(Still), 1, Duration::from_millis(30));
         let unread = metrics.answer(&HeaderMap::new()).await;
         assert_eq!(unread.body().size_hint().exact(), Some(5));
         let refused = metrics.answer(&HeaderMap::new()).await;
@@ -256,7 +266,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_head_says_what_the_body_is() {
-        let metrics = MetricsPage::new(Arc::new(Still), 1, Duration::from_secs(5));
+        let metrics = MetricsHandler::new(Arc::new(Still), 1, Duration::from_secs(5));
         let mut headers = accept("application/openmetrics-text;version=1.0.0;escaping=dots;q=0.6, */*;q=0.1");
         headers.append(ACCEPT_ENCODING, HeaderValue::from_static("br"));
         headers.append(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
@@ -269,23 +279,23 @@ mod tests {
 
     struct Broken;
 
-    impl Exposition for Broken {
+    impl MetricsSource for Broken {
         fn generation(&self) -> u64 {
             0
         }
 
-        fn ready(&self, _: Format, _: Coding, _: u64) -> Option<Page> {
+        fn ready(&self, _: Format, _: ContentEncoding, _: u64) -> Option<EncodedBody> {
             None
         }
 
-        fn make(&self, _: Format, _: Coding) -> io::Result<Page> {
+        fn render(&self, _: Format, _: ContentEncoding) -> io::Result<EncodedBody> {
             Err(io::Error::other("no room"))
         }
     }
 
     #[tokio::test]
     async fn a_render_that_fails_is_an_error_and_not_an_empty_exposition() {
-        let metrics = MetricsPage::new(Arc::new(Broken), 1, Duration::from_secs(5));
+        let metrics = MetricsHandler::new(Arc::new(Broken), 1, Duration::from_secs(5));
         let answer = metrics.answer(&HeaderMap::new()).await;
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }

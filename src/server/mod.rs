@@ -19,10 +19,10 @@ mod status;
 
 pub use bind::BindError;
 pub use listen::{Limits, Server};
-pub use metrics::Exposition;
-pub use reload::{Reload, Reloading};
+pub use metrics::MetricsSource;
+pub use reload::{ConfigReloader, ReloadFuture};
 pub use routes::{Readiness, Routes};
-pub use status::{Document, Reception, Written};
+pub use status::{RenderedDocument, StatusRoute, StatusSource};
 
 #[cfg(test)]
 mod tests;

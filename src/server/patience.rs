@@ -13,20 +13,24 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// `S`, with an error when a write has made no progress for a while.
 #[derive(Debug)]
-pub(super) struct Patient<S> {
+pub(super) struct WriteTimeout<S> {
     stream: S,
     patience: Duration,
     timer: Pin<Box<Sleep>>,
     waiting: bool,
 }
 
-impl<S> Patient<S> {
+impl<S> WriteTimeout<S> {
     pub(super) fn new(stream: S, patience: Duration) -> Self {
         Self { stream, patience, timer: Box::pin(sleep(patience)), waiting: false }
     }
 
     /// Passes on what the stream said, unless it has said "not yet" for too long.
-    fn watched<T>(&mut self, cx: &mut Context<'_>, said: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn poll_with_timeout<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        said: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if said.is_ready() {
             self.waiting = false;
             return said;
@@ -40,7 +44,7 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -50,10 +54,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let said = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watched(cx, said)
+        let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.poll_with_timeout(cx, poll)
     }
 
     fn poll_write_vectored(
@@ -62,7 +66,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let said = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.watched(cx, said)
+        self.poll_with_timeout(cx, said)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -71,12 +75,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let said = Pin::new(&mut self.stream).poll_flush(cx);
-        self.watched(cx, said)
+        self.poll_with_timeout(cx, said)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let said = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.watched(cx, said)
+        self.poll_with_timeout(cx, said)
     }
 }
 
@@ -89,7 +93,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_slowly_is_served_and_one_that_stops_is_not() {
         let (ours, mut peer) = duplex(4);
-        let mut stream = Patient::new(ours, Duration::from_secs(30));
+        let mut stream = WriteTimeout::new(ours, Duration::from_secs(30));
         let reader = tokio::spawn(async move {
             let mut read = [0; 4];
             for _ in 0..3 {

@@ -11,17 +11,17 @@ use tokio::time::{Instant, sleep_until};
 
 /// The pulse of one connection. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Pulse(Arc<Mutex<State>>);
+pub(super) struct ConnectionActivity(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    underway: BTreeMap<u64, Span>,
+    underway: BTreeMap<u64, InFlight>,
     next: u64,
     idle_since: Instant,
 }
 
 #[derive(Debug)]
-struct Span {
+struct InFlight {
     began: Instant,
     /// When the peer last took some of the answer; none while the answer is being made.
     taken: Option<Instant>,
@@ -29,43 +29,43 @@ struct Span {
 
 /// How long a connection may do without.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct ConnectionTimeouts {
     /// For a request with its whole answer.
     pub(super) answer: Duration,
     /// For an answer of which the peer takes nothing.
-    pub(super) standstill: Duration,
+    pub(super) write_stall: Duration,
     /// Without a request; none: for ever.
     pub(super) idle: Option<Duration>,
 }
 
 /// What has taken too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Overdue {
+pub(super) enum TimeoutKind {
     /// The peer asks nothing.
     Idle,
     /// The answer is not made.
-    Unmade,
+    HandlerTimeout,
     /// The answer is made, and the peer does not read it, or too slowly.
-    Untaken,
+    WriteStalled,
 }
 
-impl Pulse {
+impl ConnectionActivity {
     pub(super) fn new() -> Self {
         let state = State { underway: BTreeMap::new(), next: 0, idle_since: Instant::now() };
         Self(Arc::new(Mutex::new(state)))
     }
 
     /// A request has come.
-    pub(super) fn begin(&self) -> Underway {
+    pub(super) fn start_request(&self) -> RequestGuard {
         let mut state = self.state();
         let number = state.next;
         state.next += 1;
-        state.underway.insert(number, Span { began: Instant::now(), taken: None });
-        Underway { pulse: self.clone(), number }
+        state.underway.insert(number, InFlight { began: Instant::now(), taken: None });
+        RequestGuard { pulse: self.clone(), number }
     }
 
     /// Since when nothing has passed on the connection; none while an answer is being made.
-    pub(super) fn quiet_since(&self) -> Option<Instant> {
+    pub(super) fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
         if state.underway.is_empty() {
             return Some(state.idle_since);
@@ -75,11 +75,11 @@ impl Pulse {
     }
 
     /// Waits until something has taken too long.
-    pub(super) async fn overdue(&self, patience: Patience) -> Overdue {
+    pub(super) async fn wait_timeout(&self, patience: ConnectionTimeouts) -> TimeoutKind {
         loop {
             let now = Instant::now();
             // Requests come and go meanwhile, so it looks again before long.
-            let again = now + patience.standstill.max(Duration::from_millis(10));
+            let again = now + patience.write_stall.max(Duration::from_millis(10));
             match self.deadline(patience) {
                 Some((deadline, what)) if deadline <= now => return what,
                 Some((deadline, _)) => sleep_until(deadline.min(again)).await,
@@ -88,18 +88,18 @@ impl Pulse {
         }
     }
 
-    fn deadline(&self, patience: Patience) -> Option<(Instant, Overdue)> {
+    fn deadline(&self, patience: ConnectionTimeouts) -> Option<(Instant, TimeoutKind)> {
         let state = self.state();
-        let of_span = |span: &Span| {
+        let of_span = |span: &InFlight| {
             let whole = span.began + patience.answer;
             match span.taken {
-                None => (whole, Overdue::Unmade),
-                Some(taken) => (whole.min(taken + patience.standstill), Overdue::Untaken),
+                None => (whole, TimeoutKind::HandlerTimeout),
+                Some(taken) => (whole.min(taken + patience.write_stall), TimeoutKind::WriteStalled),
             }
         };
         match state.underway.values().map(of_span).min_by_key(|(deadline, _)| *deadline) {
             Some(first) => Some(first),
-            None => patience.idle.map(|idle| (state.idle_since + idle, Overdue::Idle)),
+            None => patience.idle.map(|idle| (state.idle_since + idle, TimeoutKind::Idle)),
         }
     }
 
@@ -110,21 +110,21 @@ impl Pulse {
 
 /// A request that is being answered; it ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Underway {
-    pulse: Pulse,
+pub(super) struct RequestGuard {
+    pulse: ConnectionActivity,
     number: u64,
 }
 
-impl Underway {
+impl RequestGuard {
     /// The answer is ready, or the peer has taken some of it.
-    pub(super) fn taken(&self) {
+    pub(super) fn record_progress(&self) {
         if let Some(span) = self.pulse.state().underway.get_mut(&self.number) {
             span.taken = Some(Instant::now());
         }
     }
 }
 
-impl Drop for Underway {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let mut state = self.pulse.state();
         state.underway.remove(&self.number);
@@ -138,64 +138,64 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience = Patience {
+    const PATIENCE: ConnectionTimeouts = ConnectionTimeouts {
         answer: Duration::from_secs(100),
-        standstill: Duration::from_secs(30),
+        write_stall: Duration::from_secs(30),
         idle: Some(Duration::from_secs(20)),
     };
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_requests_is_overdue_after_a_while() {
-        let pulse = Pulse::new();
+        let pulse = ConnectionActivity::new();
         let began = Instant::now();
         advance(Duration::from_secs(15)).await;
-        drop(pulse.begin());
-        assert_eq!(pulse.overdue(PATIENCE).await, Overdue::Idle);
+        drop(pulse.start_request());
+        assert_eq!(pulse.wait_timeout(PATIENCE).await, TimeoutKind::Idle);
         assert_eq!(began.elapsed(), Duration::from_secs(35));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_is_not_taken_is_overdue_whatever_else_is() {
-        let pulse = Pulse::new();
+        let pulse = ConnectionActivity::new();
         let began = Instant::now();
-        let stalled = pulse.begin();
-        stalled.taken();
+        let stalled = pulse.start_request();
+        stalled.record_progress();
         let busy = pulse.clone();
         let others = tokio::spawn(async move {
             loop {
-                busy.begin().taken();
+                busy.start_request().record_progress();
                 sleep(Duration::from_secs(1)).await;
             }
         });
-        assert_eq!(pulse.overdue(PATIENCE).await, Overdue::Untaken);
+        assert_eq!(pulse.wait_timeout(PATIENCE).await, TimeoutKind::WriteStalled);
         assert_eq!(began.elapsed(), Duration::from_secs(30));
         others.abort();
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_drips_is_overdue_in_the_end() {
-        let pulse = Pulse::new();
+        let pulse = ConnectionActivity::new();
         let began = Instant::now();
-        let dripping = pulse.begin();
+        let dripping = pulse.start_request();
         let drip = async {
             loop {
                 sleep(Duration::from_secs(10)).await;
-                dripping.taken();
+                dripping.record_progress();
             }
         };
         let what = tokio::select! {
-            what = pulse.overdue(PATIENCE) => what,
+            what = pulse.wait_timeout(PATIENCE) => what,
             () = drip => unreachable!("it drips for ever"),
         };
-        assert_eq!((what, began.elapsed()), (Overdue::Untaken, Duration::from_secs(100)));
+        assert_eq!((what, began.elapsed()), (TimeoutKind::WriteStalled, Duration::from_secs(100)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_is_never_made_is_not_the_fault_of_the_peer() {
-        let pulse = Pulse::new();
+        let pulse = ConnectionActivity::new();
         let began = Instant::now();
-        let _unmade = pulse.begin();
-        assert_eq!(pulse.overdue(PATIENCE).await, Overdue::Unmade);
+        let _unmade = pulse.start_request();
+        assert_eq!(pulse.wait_timeout(PATIENCE).await, TimeoutKind::HandlerTimeout);
         assert_eq!(began.elapsed(), Duration::from_secs(100));
     }
 }

@@ -12,34 +12,34 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::pulse::Pulse;
+use super::pulse::ConnectionActivity;
 
 /// All slots.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct ConnectionLimiter {
     most: usize,
-    taken: Mutex<Taken>,
+    taken: Mutex<Connections>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct Connections {
     next: u64,
-    holders: BTreeMap<u64, Holder>,
+    holders: BTreeMap<u64, Entry>,
 }
 
 #[derive(Debug)]
-struct Holder {
-    pulse: Pulse,
-    leave: CancellationToken,
+struct Entry {
+    pulse: ConnectionActivity,
+    evict: CancellationToken,
 }
 
 /// A slot for one connection, which has it until this is dropped or another takes its place.
 #[derive(Debug)]
-pub(super) struct Slot {
-    slots: Arc<Slots>,
+pub(super) struct ConnectionPermit {
+    slots: Arc<ConnectionLimiter>,
     number: u64,
     /// What passes on the connection.
-    pub(super) pulse: Pulse,
+    pub(super) pulse: ConnectionActivity,
     /// Cancelled when another has the slot: the connection is to end at once.
     pub(super) leave: CancellationToken,
 }
@@ -48,14 +48,14 @@ pub(super) struct Slot {
 #[derive(Debug)]
 pub(super) enum Admission {
     /// A slot that was free.
-    Free(Slot),
+    Available(ConnectionPermit),
     /// That of another, which was told to leave.
-    InPlace(Slot),
+    Evicting(ConnectionPermit),
     /// None: all are taken, and something is being answered on each.
     Refused,
 }
 
-impl Slots {
+impl ConnectionLimiter {
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, taken: Mutex::default() })
     }
@@ -65,34 +65,36 @@ impl Slots {
         let mut taken = self.taken();
         let made_way = if taken.holders.len() < self.most {
             false
-        } else if let Some(holder) = taken.quietest().and_then(|number| taken.holders.remove(&number)) {
-            holder.leave.cancel();
+        } else if let Some(holder) =
+            taken.least_recently_active().and_then(|number| taken.holders.remove(&number))
+        {
+            holder.evict.cancel();
             true
         } else {
             return Admission::Refused;
         };
-        let (number, pulse, leave) = (taken.next, Pulse::new(), CancellationToken::new());
+        let (number, pulse, leave) = (taken.next, ConnectionActivity::new(), CancellationToken::new());
         taken.next += 1;
-        taken.holders.insert(number, Holder { pulse: pulse.clone(), leave: leave.clone() });
-        let slot = Slot { slots: Arc::clone(self), number, pulse, leave };
-        if made_way { Admission::InPlace(slot) } else { Admission::Free(slot) }
+        taken.holders.insert(number, Entry { pulse: pulse.clone(), evict: leave.clone() });
+        let slot = ConnectionPermit { slots: Arc::clone(self), number, pulse, leave };
+        if made_way { Admission::Evicting(slot) } else { Admission::Available(slot) }
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+    fn taken(&self) -> MutexGuard<'_, Connections> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Taken {
+impl Connections {
     /// The connection on which nothing has passed for the longest; the older one of two.
-    fn quietest(&self) -> Option<u64> {
+    fn least_recently_active(&self) -> Option<u64> {
         let quiet =
-            self.holders.iter().filter_map(|(number, holder)| Some((holder.pulse.quiet_since()?, number)));
+            self.holders.iter().filter_map(|(number, holder)| Some((holder.pulse.idle_since()?, number)));
         quiet.min().map(|(_, number)| *number)
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.slots.taken().holders.remove(&self.number);
     }
@@ -106,13 +108,13 @@ mod tests {
 
     use super::*;
 
-    fn free(slots: &Arc<Slots>) -> Slot {
-        let Admission::Free(slot) = slots.admit() else { panic!("no slot is free") };
+    fn free(slots: &Arc<ConnectionLimiter>) -> ConnectionPermit {
+        let Admission::Available(slot) = slots.admit() else { panic!("no slot is free") };
         slot
     }
 
-    fn in_place(slots: &Arc<Slots>) -> Slot {
-        let Admission::InPlace(slot) = slots.admit() else { panic!("nobody makes way") };
+    fn in_place(slots: &Arc<ConnectionLimiter>) -> ConnectionPermit {
+        let Admission::Evicting(slot) = slots.admit() else { panic!("nobody makes way") };
         slot
     }
 
@@ -122,11 +124,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_newcomer_gets_the_slot_on_which_nothing_has_passed_for_the_longest() {
-        let slots = Slots::new(3);
+        let slots = ConnectionLimiter::new(3);
         let [oldest, asked, newest] = [free(&slots), free(&slots), free(&slots)];
         a_second().await;
-        drop(asked.pulse.begin());
-        drop(oldest.pulse.begin());
+        drop(asked.pulse.start_request());
+        drop(oldest.pulse.start_request());
         a_second().await;
         let newcomer = in_place(&slots);
         assert!(newest.leave.is_cancelled() && !newcomer.leave.is_cancelled());
@@ -139,12 +141,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_makes_way_whose_answer_is_being_made_but_who_does_not_take_it_does() {
-        let slots = Slots::new(2);
+        let slots = ConnectionLimiter::new(2);
         let (working, stalled) = (free(&slots), free(&slots));
-        let (_answer, unread) = (working.pulse.begin(), stalled.pulse.begin());
+        let (_answer, unread) = (working.pulse.start_request(), stalled.pulse.start_request());
         a_second().await;
         assert!(matches!(slots.admit(), Admission::Refused));
-        unread.taken();
+        unread.record_progress();
         a_second().await;
         let _newcomer = in_place(&slots);
         assert!(stalled.leave.is_cancelled() && !working.leave.is_cancelled());
@@ -152,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_slot_is_free_again_when_its_connection_ends() {
-        let slots = Slots::new(1);
+        let slots = ConnectionLimiter::new(1);
         for _ in 0..3 {
             drop(free(&slots));
         }

@@ -20,7 +20,7 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    pub(super) async fn accept(&self) -> io::Result<(Socket, Peer)> {
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
@@ -28,11 +28,11 @@ impl Listener {
                 if let Err(reason) = stream.set_nodelay(true) {
                     debug!(peer = %address, %reason, "cannot set TCP_NODELAY");
                 }
-                Ok((Socket { first: None, wire: Wire::Tcp(stream) }, Peer::Address(address)))
+                Ok((Stream { first: None, wire: StreamKind::Tcp(stream) }, Peer::Address(address)))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Socket { first: None, wire: Wire::Unix(stream) }, Peer::Local))
+                Ok((Stream { first: None, wire: StreamKind::Unix(stream) }, Peer::Local))
             }
         }
     }
@@ -57,14 +57,14 @@ impl fmt::Display for Peer {
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(super) struct Stream {
     /// Read already; the next read begins with it.
     first: Option<u8>,
-    wire: Wire,
+    wire: StreamKind,
 }
 
 #[derive(Debug)]
-enum Wire {
+enum StreamKind {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -73,15 +73,15 @@ enum Wire {
 macro_rules! wire {
     ($self:ident, $method:ident($($argument:expr),*)) => {
         match &mut $self.wire {
-            Wire::Tcp(stream) => Pin::new(stream).$method($($argument),*),
-            Wire::Unix(stream) => Pin::new(stream).$method($($argument),*),
+            StreamKind::Tcp(stream) => Pin::new(stream).$method($($argument),*),
+            StreamKind::Unix(stream) => Pin::new(stream).$method($($argument),*),
         }
     };
 }
 
-impl Socket {
+impl Stream {
     /// The first byte that the peer sends, which the next read gives once more; none if it sends nothing.
-    pub(super) async fn first(&mut self) -> io::Result<Option<u8>> {
+    pub(super) async fn peek_first_byte(&mut self) -> io::Result<Option<u8>> {
         let mut byte = [0];
         if self.first.is_none() && self.read(&mut byte).await? > 0 {
             self.first = Some(byte[0]);
@@ -90,7 +90,7 @@ impl Socket {
     }
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -106,7 +106,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         wire!(self, poll_write(cx, bytes))
     }
@@ -141,13 +141,13 @@ mod tests {
     #[tokio::test]
     async fn a_byte_that_was_looked_at_is_read_again() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let mut socket = Socket { first: None, wire: Wire::Unix(ours) };
+        let mut socket = Stream { first: None, wire: StreamKind::Unix(ours) };
         theirs.write_all(b"GET").await.unwrap();
-        assert_eq!(socket.first().await.unwrap(), Some(b'G'));
-        assert_eq!(socket.first().await.unwrap(), Some(b'G'));
+        assert_eq!(socket.peek_first_byte().await.unwrap(), Some(b'G'));
+        assert_eq!(socket.peek_first_byte().await.unwrap(), Some(b'G'));
         drop(theirs);
         let mut read = String::new();
         socket.read_to_string(&mut read).await.unwrap();
-        assert_eq!((read.as_str(), socket.first().await.unwrap()), ("GET", None));
+        assert_eq!((read.as_str(), socket.peek_first_byte().await.unwrap()), ("GET", None));
     }
 }

@@ -13,9 +13,9 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 use tracing::error;
 
-use super::body::Answer;
-use super::routes::plain;
-use crate::turns::Turns;
+use super::body::ResponseBody;
+use super::routes::text_response;
+use crate::turns::Admission;
 
 /// No script, no frame, nothing from elsewhere; our style sheet, and the icon that stands in the page itself.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; \
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Document {
+pub enum StatusRoute {
     /// `/`
     Overview,
     /// `/target?project=&region=&client_env=`
@@ -44,7 +44,7 @@ pub enum Document {
     TargetJson,
 }
 
-impl Document {
+impl StatusRoute {
     /// The document at `path`.
     pub(super) fn find(path: &str) -> Option<Self> {
         match path {
@@ -61,7 +61,7 @@ impl Document {
 
 /// A document as it is sent.
 #[derive(Debug, Clone)]
-pub struct Written {
+pub struct RenderedDocument {
     /// 200, or 404 where it is about something that does not exist.
     pub status: StatusCode,
     /// `Content-Type`
@@ -71,32 +71,32 @@ pub struct Written {
 }
 
 /// Where the documents come from.
-pub trait Reception: Send + Sync {
+pub trait StatusSource: Send + Sync {
     /// Writes a document; `query` is what follows the question mark. May take a while; it is called off the threads that
     /// serve connections.
-    fn write(&self, document: Document, query: &str) -> Written;
+    fn write(&self, document: StatusRoute, query: &str) -> RenderedDocument;
 }
 
 /// The answers to people.
-pub(super) struct StatusPages {
-    source: Arc<dyn Reception>,
-    turns: Turns,
+pub(super) struct StatusHandler {
+    source: Arc<dyn StatusSource>,
+    turns: Admission,
     patience: Duration,
 }
 
-impl StatusPages {
-    pub(super) fn new(source: Arc<dyn Reception>) -> Self {
+impl StatusHandler {
+    pub(super) fn new(source: Arc<dyn StatusSource>) -> Self {
         Self::bounded(source, CONCURRENT, PATIENCE)
     }
 
     /// At most `concurrent` documents are written at once; [`WAITING`] others wait for up to `patience`.
-    fn bounded(source: Arc<dyn Reception>, concurrent: usize, patience: Duration) -> Self {
-        Self { source, turns: Turns::new(concurrent, WAITING), patience }
+    fn bounded(source: Arc<dyn StatusSource>, concurrent: usize, patience: Duration) -> Self {
+        Self { source, turns: Admission::new(concurrent, WAITING), patience }
     }
 
-    pub(super) async fn answer(&self, document: Document, query: &str) -> Response<Answer> {
-        let Some(turn) = self.turns.take(self.patience).await else {
-            let mut busy = plain(StatusCode::SERVICE_UNAVAILABLE, "too many pages at once\n");
+    pub(super) async fn answer(&self, document: StatusRoute, query: &str) -> Response<ResponseBody> {
+        let Some(turn) = self.turns.acquire(self.patience).await else {
+            let mut busy = text_response(StatusCode::SERVICE_UNAVAILABLE, "too many pages at once\n");
             busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
             return busy;
         };
@@ -108,18 +108,18 @@ impl StatusPages {
             written
         });
         match writing.await {
-            Ok(written) => sent(document, written),
+            Ok(written) => into_response(document, written),
             Err(reason) => {
                 error!(%reason, "a status page could not be written");
                 let sentence = "the page could not be written; the log says why\n";
-                plain(StatusCode::INTERNAL_SERVER_ERROR, sentence)
+                text_response(StatusCode::INTERNAL_SERVER_ERROR, sentence)
             }
         }
     }
 }
 
-fn sent(document: Document, written: Written) -> Response<Answer> {
-    let mut response = Response::new(Answer::from(written.body));
+fn into_response(document: StatusRoute, written: RenderedDocument) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::from(written.body));
     *response.status_mut() = written.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(written.content_type));
@@ -127,7 +127,7 @@ fn sent(document: Document, written: Written) -> Response<Answer> {
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // The page names its style sheet with a hash; all else is of the moment.
-    let kept = if document == Document::Style { "max-age=86400" } else { "no-store" };
+    let kept = if document == StatusRoute::Style { "max-age=86400" } else { "no-store" };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(kept));
     response
 }
@@ -142,10 +142,10 @@ mod tests {
     /// Writes once it is told to.
     struct Waiting(Mutex<Receiver<()>>);
 
-    impl Reception for Waiting {
-        fn write(&self, _: Document, _: &str) -> Written {
+    impl StatusSource for Waiting {
+        fn write(&self, _: StatusRoute, _: &str) -> RenderedDocument {
             let _ = self.0.lock().unwrap().recv();
-            Written { status: StatusCode::OK, content_type: "text/plain", body: Bytes::new() }
+            RenderedDocument { status: StatusCode::OK, content_type: "text/plain", body: Bytes::new() }
         }
     }
 
@@ -153,38 +153,38 @@ mod tests {
     async fn beyond_the_bound_pages_wait_and_a_reader_who_leaves_frees_no_place_too_early() {
         let (word, go_on) = channel();
         let source = Arc::new(Waiting(Mutex::new(go_on)));
-        let pages = Arc::new(StatusPages::bounded(source, 1, Duration::from_millis(50)));
+        let pages = Arc::new(StatusHandler::bounded(source, 1, Duration::from_millis(50)));
         let first = Arc::clone(&pages);
-        let reader = tokio::spawn(async move { first.answer(Document::Overview, "").await.status() });
-        while pages.turns.free() > 0 {
+        let reader = tokio::spawn(async move { first.answer(StatusRoute::Overview, "").await.status() });
+        while pages.turns.available() > 0 {
             tokio::task::yield_now().await;
         }
         reader.abort();
-        let refused = pages.answer(Document::Overview, "").await;
+        let refused = pages.answer(StatusRoute::Overview, "").await;
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "the first is still being written");
         assert_eq!(refused.headers()[RETRY_AFTER], "5");
         word.send(()).unwrap();
         drop(word);
-        while pages.turns.free() == 0 {
+        while pages.turns.available() == 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(pages.answer(Document::Overview, "").await.status(), StatusCode::OK);
+        assert_eq!(pages.answer(StatusRoute::Overview, "").await.status(), StatusCode::OK);
     }
 
     /// Fails as no page should.
     struct Broken;
 
-    impl Reception for Broken {
-        fn write(&self, _: Document, _: &str) -> Written {
+    impl StatusSource for Broken {
+        fn write(&self, _: StatusRoute, _: &str) -> RenderedDocument {
             panic!("told so")
         }
     }
 
     #[tokio::test]
     async fn a_page_that_cannot_be_written_is_an_error_in_words_and_blocks_no_other() {
-        let pages = StatusPages::bounded(Arc::new(Broken), 1, Duration::from_millis(50));
+        let pages = StatusHandler::bounded(Arc::new(Broken), 1, Duration::from_millis(50));
         for _ in 0..3 {
-            let answer = pages.answer(Document::Overview, "").await;
+            let answer = pages.answer(StatusRoute::Overview, "").await;
             assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
         }
     }

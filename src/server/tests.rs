@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::events::Events;
 use crate::exposition::Format;
-use crate::exposition::page::{Coding, Page};
-use crate::moment::Moment;
-use crate::selfstats::{BuildInfo, SelfStats};
-use crate::shutdown::Drained;
-use crate::web::{Prepared, Web};
+use crate::exposition::page::{ContentEncoding, EncodedBody};
+use crate::moment::Timestamp;
+use crate::selfstats::{BuildInfo, ExporterMetrics};
+use crate::shutdown::DrainOutcome;
+use crate::web::{LoadedWebConfig, WebConfig};
 
 const EXPOSITION: &str = "# HELP polyai_conversations_total Conversations.\n";
 
@@ -31,16 +31,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Fixed(Bytes);
 
-impl Exposition for Fixed {
+impl MetricsSource for Fixed {
     fn generation(&self) -> u64 {
         0
     }
 
-    fn ready(&self, _: Format, _: Coding, _: u64) -> Option<Page> {
-        Some(Page::new(Arc::from([]), self.0.clone()))
+    fn ready(&self, _: Format, _: ContentEncoding, _: u64) -> Option<EncodedBody> {
+        Some(EncodedBody::new(Arc::from([]), self.0.clone()))
     }
 
-    fn make(&self, _: Format, _: Coding) -> io::Result<Page> {
+    fn render(&self, _: Format, _: ContentEncoding) -> io::Result<EncodedBody> {
         Err(io::Error::other("nobody should ask"))
     }
 }
@@ -48,18 +48,18 @@ impl Exposition for Fixed {
 /// Takes until the other end of the channel speaks or is dropped.
 struct Slow(Mutex<Receiver<()>>);
 
-impl Exposition for Slow {
+impl MetricsSource for Slow {
     fn generation(&self) -> u64 {
         0
     }
 
-    fn ready(&self, _: Format, _: Coding, _: u64) -> Option<Page> {
+    fn ready(&self, _: Format, _: ContentEncoding, _: u64) -> Option<EncodedBody> {
         None
     }
 
-    fn make(&self, _: Format, _: Coding) -> io::Result<Page> {
+    fn render(&self, _: Format, _: ContentEncoding) -> io::Result<EncodedBody> {
         let _ = self.0.lock().unwrap().recv();
-        Ok(Page::new(Arc::from([]), Bytes::from_static(EXPOSITION.as_bytes())))
+        Ok(EncodedBody::new(Arc::from([]), Bytes::from_static(EXPOSITION.as_bytes())))
     }
 }
 
@@ -74,7 +74,7 @@ impl Readiness for Missing {
 struct Running {
     address: SocketAddr,
     stop: CancellationToken,
-    server: JoinHandle<Drained>,
+    server: JoinHandle<DrainOutcome>,
 }
 
 impl Running {
@@ -82,12 +82,12 @@ impl Running {
         Self::with(Limits::default(), Fixed(Bytes::from_static(EXPOSITION.as_bytes())), Missing(None)).await
     }
 
-    async fn with(limits: Limits, exposition: impl Exposition + 'static, readiness: Missing) -> Self {
+    async fn with(limits: Limits, exposition: impl MetricsSource + 'static, readiness: Missing) -> Self {
         Self::answering(limits, Routes::new(Arc::new(exposition), Arc::new(readiness))).await
     }
 
     async fn answering(limits: Limits, routes: Routes) -> Self {
-        let events = Events::new(SelfStats::new(BuildInfo::CURRENT, Moment::from_millis(0)));
+        let events = Events::new(ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from_millis(0)));
         let server = Server::bind(&["127.0.0.1:0".parse().unwrap()], limits, events).await.unwrap();
         let address = server.address().unwrap();
         let stop = CancellationToken::new();
@@ -107,15 +107,15 @@ impl Running {
         Answer::whole(stream).await
     }
 
-    async fn stopped(self) -> Drained {
+    async fn stopped(self) -> DrainOutcome {
         self.stop.cancel();
         timeout(PATIENCE, self.server).await.unwrap().unwrap()
     }
 }
 
 /// Without a web configuration.
-fn plain_http() -> Web {
-    Web::new(Prepared::read(None, chrono::DateTime::UNIX_EPOCH).unwrap())
+fn plain_http() -> WebConfig {
+    WebConfig::new(LoadedWebConfig::read(None, chrono::DateTime::UNIX_EPOCH).unwrap())
 }
 
 #[derive(Debug)]
@@ -194,10 +194,10 @@ async fn other_methods_and_paths_are_told_what_would_be_right() {
 /// Says what it was asked for.
 struct Echo;
 
-impl Reception for Echo {
-    fn write(&self, document: Document, query: &str) -> Written {
+impl StatusSource for Echo {
+    fn write(&self, document: StatusRoute, query: &str) -> RenderedDocument {
         let status = if query == "missing" { StatusCode::NOT_FOUND } else { StatusCode::OK };
-        Written {
+        RenderedDocument {
             status,
             content_type: "text/html; charset=utf-8",
             body: format!("{document:?} {query}").into(),
@@ -208,7 +208,7 @@ impl Reception for Echo {
 #[tokio::test]
 async fn pages_for_people_load_and_run_nothing_and_are_never_kept() {
     let routes =
-        Routes::new(Arc::new(Fixed(Bytes::new())), Arc::new(Missing(None))).receiving(Arc::new(Echo));
+        Routes::new(Arc::new(Fixed(Bytes::new())), Arc::new(Missing(None))).with_status(Arc::new(Echo));
     let running = Running::answering(Limits::default(), routes).await;
     for (path, body) in [
         ("/", "Overview "),
@@ -247,8 +247,8 @@ async fn readiness_says_what_is_missing_and_health_does_not_depend_on_it() {
 
 struct Configuration(Result<&'static str, &'static str>);
 
-impl Reload for Configuration {
-    fn reload(&self) -> Reloading<'_> {
+impl ConfigReloader for Configuration {
+    fn reload(&self) -> ReloadFuture<'_> {
         let outcome = self.0.map(str::to_owned).map_err(str::to_owned);
         Box::pin(std::future::ready(outcome))
     }
@@ -265,7 +265,7 @@ async fn a_reload_answers_with_what_changed_or_with_the_reason() {
             "not reloaded, the configuration before stays in force:\npolyai.yaml: line 3: unknown key\n",
         ),
     ] {
-        let routes = routes().reloading(Arc::new(Configuration(outcome)));
+        let routes = routes().with_reload(Arc::new(Configuration(outcome)));
         let running = Running::answering(Limits::default(), routes).await;
         for method in ["POST", "PUT"] {
             let answer = running.ask(&format!("{method} /-/reload HTTP/1.1")).await;
@@ -281,8 +281,8 @@ async fn a_reload_answers_with_what_changed_or_with_the_reason() {
 /// One that waits for a disk.
 struct Waiting;
 
-impl Reload for Waiting {
-    fn reload(&self) -> Reloading<'_> {
+impl ConfigReloader for Waiting {
+    fn reload(&self) -> ReloadFuture<'_> {
         Box::pin(std::future::pending())
     }
 }
@@ -292,7 +292,7 @@ async fn a_reload_that_waits_for_the_disk_is_answered_before_its_connection_is_c
     let began = tokio::time::Instant::now();
     let answer = super::reload::answer(&Waiting).await;
     assert_eq!(answer.status(), 503);
-    let longest = Limits::default().answer_timeout;
+    let longest = Limits::default().request_timeout;
     assert!(began.elapsed() < longest - Duration::from_secs(30), "{:?} of {longest:?}", began.elapsed());
 }
 
@@ -323,7 +323,7 @@ async fn a_head_that_is_too_large_is_refused() {
 
 #[tokio::test]
 async fn half_a_request_is_cut_off_however_slowly_it_drips() {
-    let limits = Limits { head_timeout: Duration::from_millis(300), ..Limits::default() };
+    let limits = Limits { header_read_timeout: Duration::from_millis(300), ..Limits::default() };
     let running = Running::with(limits, Fixed(Bytes::new()), Missing(None)).await;
     let started = Instant::now();
     let mut stream = running.connect().await;
@@ -344,7 +344,7 @@ async fn half_a_request_is_cut_off_however_slowly_it_drips() {
 
 #[tokio::test]
 async fn a_silent_connection_is_closed() {
-    let limits = Limits { head_timeout: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits { header_read_timeout: Duration::from_millis(100), ..Limits::default() };
     let running = Running::with(limits, Fixed(Bytes::new()), Missing(None)).await;
     let mut stream = running.connect().await;
     assert_eq!(timeout(PATIENCE, stream.read(&mut [0; 16])).await.unwrap().unwrap(), 0);
@@ -368,18 +368,18 @@ async fn a_peer_that_asks_and_does_not_read_loses_its_connection() {
 /// The same, and says when it begins.
 struct Announced(UnboundedSender<()>, Slow);
 
-impl Exposition for Announced {
+impl MetricsSource for Announced {
     fn generation(&self) -> u64 {
         0
     }
 
-    fn ready(&self, _: Format, _: Coding, _: u64) -> Option<Page> {
+    fn ready(&self, _: Format, _: ContentEncoding, _: u64) -> Option<EncodedBody> {
         None
     }
 
-    fn make(&self, format: Format, coding: Coding) -> io::Result<Page> {
+    fn render(&self, format: Format, coding: ContentEncoding) -> io::Result<EncodedBody> {
         let _ = self.0.send(());
-        self.1.make(format, coding)
+        self.1.render(format, coding)
     }
 }
 
@@ -427,7 +427,7 @@ async fn a_stop_lets_a_running_answer_end_and_closes_idle_connections() {
     go_on.send(()).unwrap();
     let answer = Answer::whole(busy).await;
     assert_eq!((answer.status(), answer.text()), ("200", EXPOSITION));
-    assert_eq!(stopping.await.unwrap().left, 0);
+    assert_eq!(stopping.await.unwrap().remaining, 0);
 }
 
 #[tokio::test]
@@ -440,7 +440,7 @@ async fn a_stop_waits_no_longer_than_its_deadline_and_says_what_was_left() {
     settle(&running).await;
 
     let drained = running.stopped().await;
-    assert_eq!(drained.left, 1);
+    assert_eq!(drained.remaining, 1);
     assert!(drained.took >= Duration::from_millis(200) && drained.took < PATIENCE);
     assert_eq!(busy.read(&mut [0; 16]).await.unwrap_or(0), 0, "the rest is cut off");
     drop(go_on);
@@ -454,7 +454,7 @@ async fn settle(running: &Running) {
 #[tokio::test]
 async fn an_address_in_use_is_refused_with_advice() {
     let running = Running::start().await;
-    let events = Events::new(SelfStats::new(BuildInfo::CURRENT, Moment::from_millis(0)));
+    let events = Events::new(ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from_millis(0)));
     let error =
         Server::bind(&[running.address.into()], Limits::default(), events).await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot listen on {}: ", running.address)), "{error}");

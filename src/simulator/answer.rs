@@ -8,7 +8,7 @@ use hyper::Response;
 use hyper::header::{CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
 
 use super::body::Body;
-use super::faults::{Cut, RetryAfter};
+use super::faults::{RetryAfter, Truncation};
 use super::gate::Refusal;
 use super::render::string;
 use super::stamp::http_date;
@@ -86,9 +86,9 @@ impl Answer {
             Delivery::Whole => Body::whole(self.body),
             Delivery::Chunked => Body::chunked(&self.body),
             Delivery::Slow { pieces, pause } => Body::slow(&self.body, pieces, pause),
-            Delivery::Cut(Cut::Length) => Body::cut(&self.body, true),
-            Delivery::Cut(Cut::Chunks) => Body::cut(&self.body, false),
-            Delivery::Cut(Cut::Json) => Body::whole(self.body.slice(..self.body.len() / 2)),
+            Delivery::Cut(Truncation::Length) => Body::cut(&self.body, true),
+            Delivery::Cut(Truncation::Chunks) => Body::cut(&self.body, false),
+            Delivery::Cut(Truncation::Json) => Body::whole(self.body.slice(..self.body.len() / 2)),
         };
         let mut response = Response::new(body);
         *response.status_mut() = hyper::StatusCode::from_u16(self.status).unwrap_or_default();

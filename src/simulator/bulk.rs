@@ -8,16 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::call::{Call, Text};
-use super::dice::{Dice, mix};
-use super::generated::{Generated, ORDINARY_REACH};
-use super::incidents::Trouble;
+use super::dice::{Rng, hash};
+use super::generated::{Generated, MAX_NORMAL_DURATION};
+use super::incidents::IncidentEffect;
 use super::invent::Kind;
 use super::profile::Profile;
 use super::project::Project;
 use super::quirks::{Quirks, Stamp};
 use super::render;
 use super::stamp;
-use super::world::{Ask, Calls};
+use super::world::{CallQuery, Calls};
 use crate::target::{ApiVersion, ClientEnv};
 
 /// Different records.
@@ -89,16 +89,16 @@ impl Bulk {
 
     /// The name of call `index`.
     pub(crate) fn id(&self, index: u64) -> String {
-        format!("CA{:016x}{index:016x}", mix(&[index]))
+        format!("CA{:016x}{index:016x}", hash(&[index]))
     }
 
     fn kind(&self, index: u64) -> usize {
-        usize::try_from(mix(&[index, 1]) % KINDS).unwrap_or(0)
+        usize::try_from(hash(&[index, 1]) % KINDS).unwrap_or(0)
     }
 
     /// Shows the calls that `ask` is about, in its order, until `see` breaks.
-    pub(crate) fn visit(&self, ask: &Ask, see: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
-        let settled = ask.open_at.map(|open_at| open_at - ORDINARY_REACH);
+    pub(crate) fn visit(&self, ask: &CallQuery, see: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
+        let settled = ask.open_at.map(|open_at| open_at - MAX_NORMAL_DURATION);
         let range = self.range(ask.from.max(settled), ask.to);
         for step in 0..range.end - range.start {
             let index = if ask.newest_first { range.end - 1 - step } else { range.start + step };
@@ -147,8 +147,9 @@ impl Records {
 fn invented(kind: u64) -> Call {
     let source = Generated::new("bulk", 0, Profile::reservations());
     let start = DateTime::from_timestamp(978_307_200, 0).unwrap_or_default();
-    let mut dice = Dice::new(&[kind]);
-    let mut call = source.invent(&mut dice, ClientEnv::Live, start, Kind::Ordinary, &Trouble::default());
+    let mut dice = Rng::new(&[kind]);
+    let mut call =
+        source.invent(&mut dice, ClientEnv::Live, start, Kind::Ordinary, &IncidentEffect::default());
     call.id = ID.to_owned();
     call.versions.clear();
     (call.visible_from, call.finished_visible_from) = (None, None);

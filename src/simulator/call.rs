@@ -34,7 +34,7 @@ pub struct Call {
     pub(crate) metrics: Vec<(Text, MetricValue)>,
     /// The agent's part of the call; the whole call where None.
     pub(crate) agent_part: Option<TimeDelta>,
-    pub(crate) claims: Claims,
+    pub(crate) claims: ReportedCounts,
     pub(crate) visible_from: Option<DateTime<Utc>>,
     pub(crate) finished_visible_from: Option<DateTime<Utc>>,
     pub(crate) hidden_while_running: bool,
@@ -46,7 +46,7 @@ pub struct Call {
 
 /// Fields that contradict the rest of the record, or are missing.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Claims {
+pub(crate) struct ReportedCounts {
     pub(crate) num_turns: Option<u64>,
     pub(crate) num_ood: Option<u64>,
     pub(crate) num_silences: Option<u64>,
@@ -137,7 +137,7 @@ impl Call {
             handoff: None,
             metrics: Vec::new(),
             agent_part: None,
-            claims: Claims::default(),
+            claims: ReportedCounts::default(),
             visible_from: None,
             finished_visible_from: None,
             hidden_while_running: false,

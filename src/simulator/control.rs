@@ -9,12 +9,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::call::Call;
 use super::faults::{Fault, RetryAfter, Scope};
 use super::gate::Limit;
-use super::incidents::{Incident, Local};
+use super::incidents::{Incident, ProjectIncident};
 use super::project::Project;
 use super::quirks::Quirks;
 use super::requests::{RequestLine, Traffic};
 use super::state::Shared;
-use super::truth::{self, Truth};
+use super::truth::{self, ExpectedTotals};
 use super::world::Calls;
 use crate::target::TargetKey;
 
@@ -144,7 +144,7 @@ impl Control {
         for project in &mut state.world.projects {
             let targets: Vec<TargetKey> = project.targets().collect();
             if let Calls::Generated(generated) = &mut project.calls {
-                let meant = |local: &Local| {
+                let meant = |local: &ProjectIncident| {
                     targets.iter().any(|target| target.client_env == local.env && scope.covers(target))
                 };
                 generated.incidents.retain(|local| !(meant(local) && local.from > now));
@@ -195,7 +195,7 @@ impl Control {
     }
 
     /// The last 10,000 requests, oldest first.
-    pub fn lines(&self) -> Vec<RequestLine> {
+    pub fn request_log(&self) -> Vec<RequestLine> {
         self.0.lock().requests.lines.iter().cloned().collect()
     }
 
@@ -206,10 +206,12 @@ impl Control {
 
     /// Recounts what `target` lists now as finished and ended at or after `anchor` (with one second of grace, as
     /// durations are whole seconds). All zero for an unknown target.
-    pub fn truth(&self, target: &TargetKey, anchor: DateTime<Utc>) -> Truth {
+    pub fn truth(&self, target: &TargetKey, anchor: DateTime<Utc>) -> ExpectedTotals {
         let state = self.0.lock();
         let now = state.now();
         let project = state.world.project(target);
-        project.map_or_else(Truth::default, |project| truth::recount(project, target.client_env, anchor, now))
+        project.map_or_else(ExpectedTotals::default, |project| {
+            truth::recount(project, target.client_env, anchor, now)
+        })
     }
 }

@@ -3,7 +3,7 @@
 //! Owns: its projects. Never: how they are served.
 
 use super::generated::Generated;
-use super::profile::{Mishaps, Profile};
+use super::profile::{AnomalyRates, Profile};
 use super::project::Project;
 use super::quirks::{LastCursor, LatencyShape, Order, Stamp};
 use super::world::{Calls, World};
@@ -19,12 +19,12 @@ pub struct Demo {
     /// The key that reads all projects.
     pub api_key: String,
     /// How rarely things go wrong with records.
-    pub mishaps: Mishaps,
+    pub mishaps: AnomalyRates,
 }
 
 impl Default for Demo {
     fn default() -> Self {
-        Self { seed: 1, volume: 1.0, api_key: "demo-key".to_owned(), mishaps: Mishaps::default() }
+        Self { seed: 1, volume: 1.0, api_key: "demo-key".to_owned(), mishaps: AnomalyRates::default() }
     }
 }
 
@@ -87,7 +87,7 @@ impl Project {
 
     /// Has these mishaps instead of the usual; nothing where calls are scripted.
     #[must_use]
-    pub fn with_mishaps(mut self, mishaps: Mishaps) -> Self {
+    pub fn with_mishaps(mut self, mishaps: AnomalyRates) -> Self {
         if let Calls::Generated(generated) = &mut self.calls {
             generated.mishaps = mishaps;
         }

@@ -5,11 +5,11 @@
 
 /// A stream of draws that is a pure function of what it was seeded with.
 #[derive(Debug, Clone)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Rng(u64);
 
 /// Mixes `parts` into one number; the order matters.
-pub(crate) fn mix(parts: &[u64]) -> u64 {
-    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+pub(crate) fn hash(parts: &[u64]) -> u64 {
+    let mut dice = Rng(0x9e37_79b9_7f4a_7c15);
     for part in parts {
         dice.0 ^= *part;
         dice.0 = dice.next();
@@ -22,13 +22,13 @@ pub(crate) fn mix_text(text: &str) -> u64 {
     let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    mix(&[fnv])
+    hash(&[fnv])
 }
 
-impl Dice {
+impl Rng {
     /// A stream for exactly these `parts`.
     pub(crate) fn new(parts: &[u64]) -> Self {
-        Self(mix(parts))
+        Self(hash(parts))
     }
 
     /// 64 random bits.
@@ -105,17 +105,17 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_draws_and_another_seed_others() {
         let draws = |seed| {
-            let mut dice = Dice::new(&[seed, 7]);
+            let mut dice = Rng::new(&[seed, 7]);
             [dice.next(), dice.below(1000), dice.next()]
         };
         assert_eq!(draws(1), draws(1));
         assert_ne!(draws(1), draws(2));
-        assert_ne!(mix(&[1, 2]), mix(&[2, 1]));
+        assert_ne!(hash(&[1, 2]), hash(&[2, 1]));
     }
 
     #[test]
     fn distributions_have_their_centres() {
-        let mut dice = Dice::new(&[3]);
+        let mut dice = Rng::new(&[3]);
         let mut latencies: Vec<f64> = (0..9999).map(|_| dice.log_normal(1.3, 0.5)).collect();
         latencies.sort_by(f64::total_cmp);
         assert!((1.25..1.35).contains(&latencies[5000]), "{}", latencies[5000]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::dice::{mix, mix_text};
+use super::dice::{hash, mix_text};
 use crate::target::TargetKey;
 
 /// A fault that hits list requests until it is used up or cleared.
@@ -47,7 +47,7 @@ pub enum FaultKind {
         pause: Duration,
     },
     /// The body ends early.
-    Truncated(Cut),
+    Truncated(Truncation),
     /// A proxy's page in HTML, with this status.
     Html(u16),
     /// The connection is reset before an answer.
@@ -81,7 +81,7 @@ pub enum RetryAfter {
 
 /// How a body ends early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
+pub enum Truncation {
     /// After half of what `Content-Length` promised.
     Length,
     /// In chunks, without the last one.
@@ -210,7 +210,7 @@ impl Fault {
             self.skip -= 1;
             return false;
         }
-        let draw = (mix(&[sequence, mix_text(&target.project)]) >> 11) as f64 / 9_007_199_254_740_992.0;
+        let draw = (hash(&[sequence, mix_text(&target.project)]) >> 11) as f64 / 9_007_199_254_740_992.0;
         if draw >= self.probability {
             return false;
         }
@@ -235,7 +235,7 @@ pub(crate) struct Faults(pub(crate) Vec<Fault>);
 
 impl Faults {
     /// The kinds that hit this request, in the order in which they were added.
-    pub(crate) fn strike(&mut self, target: &TargetKey, page: Page, now: DateTime<Utc>) -> Vec<FaultKind> {
+    pub(crate) fn fire(&mut self, target: &TargetKey, page: Page, now: DateTime<Utc>) -> Vec<FaultKind> {
         let mut struck = Vec::new();
         for fault in &mut self.0 {
             if fault.fires(target, page, now) {
@@ -260,7 +260,7 @@ mod tests {
         let mut faults = Faults(vec![fault]);
         let now = DateTime::UNIX_EPOCH;
         let page = |sequence| Page { is_first: true, sequence, window: None };
-        (0..requests).filter(|n| !faults.strike(&target(project), page(*n), now).is_empty()).collect()
+        (0..requests).filter(|n| !faults.fire(&target(project), page(*n), now).is_empty()).collect()
     }
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
         let mut faults = Faults(vec![Fault::new(FaultKind::Status(500)).over(at(100))]);
         let mut hits = |window| {
             let page = Page { window, ..Page::default() };
-            !faults.strike(&target("a"), page, DateTime::UNIX_EPOCH).is_empty()
+            !faults.fire(&target("a"), page, DateTime::UNIX_EPOCH).is_empty()
         };
         assert!(hits(Some((at(50), at(150)))) && hits(Some((at(100), at(100)))));
         assert!(!hits(Some((at(101), at(150)))) && !hits(None));
@@ -294,8 +294,8 @@ mod tests {
     fn a_fault_ends_with_its_time() {
         let (from, until) = (DateTime::UNIX_EPOCH, DateTime::from_timestamp(60, 0).unwrap());
         let mut faults = Faults(vec![Fault::new(FaultKind::Reset).between(from, until)]);
-        assert_eq!(faults.strike(&target("a"), Page::default(), from).len(), 1);
-        assert!(faults.strike(&target("a"), Page::default(), until).is_empty());
+        assert_eq!(faults.fire(&target("a"), Page::default(), from).len(), 1);
+        assert!(faults.fire(&target("a"), Page::default(), until).is_empty());
         assert!(faults.0.is_empty(), "a spent fault is forgotten");
     }
 }

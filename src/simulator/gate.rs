@@ -48,7 +48,7 @@ impl Refusal {
 
 /// The state of all keys.
 #[derive(Debug, Default)]
-pub(crate) struct Gate {
+pub(crate) struct Authenticator {
     /// From when on a key is refused.
     pub(crate) revoked: BTreeMap<String, DateTime<Utc>>,
     /// Keys without the permission "Conversations data".
@@ -64,7 +64,7 @@ pub(crate) struct Limit {
     pub(crate) recent: VecDeque<DateTime<Utc>>,
 }
 
-impl Gate {
+impl Authenticator {
     /// The project that `key` may read under these ids, by its place among `projects`.
     ///
     /// Without a region in the address the ids must belong to one project only.
@@ -153,14 +153,14 @@ mod tests {
             (us, ("ws-2", "P-3"), Some("us-key"), Err(404)),
         ];
         for (region, ids, key, expected) in cases {
-            let answer = Gate::default().admit(&projects(), region, ids, key, DateTime::UNIX_EPOCH);
+            let answer = Authenticator::default().admit(&projects(), region, ids, key, DateTime::UNIX_EPOCH);
             assert_eq!(answer.map_err(|refusal| refusal.status), expected, "{region:?} {ids:?} {key:?}");
         }
     }
 
     #[test]
     fn a_key_stops_when_it_is_revoked() {
-        let mut gate = Gate::default();
+        let mut gate = Authenticator::default();
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
         gate.revoked.insert("us-key".into(), at(10));
         let mut admit = |now| gate.admit(&projects(), None, ("ws-1", "P-1"), Some("us-key"), now).is_ok();

@@ -9,16 +9,16 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::call::Call;
-use super::dice::{Dice, mix_text};
-use super::incidents::{Local, Trouble};
+use super::dice::{Rng, mix_text};
+use super::incidents::{IncidentEffect, ProjectIncident};
 use super::invent::Kind;
-use super::kept::Kept;
-use super::profile::{Mishaps, Profile};
-use super::world::Ask;
+use super::kept::CallCache;
+use super::profile::{AnomalyRates, Profile};
+use super::world::CallQuery;
 use crate::target::ClientEnv;
 
 /// An ordinary call is over, and shown as such, this long after its start.
-pub(crate) const ORDINARY_REACH: TimeDelta = TimeDelta::minutes(31);
+pub(crate) const MAX_NORMAL_DURATION: TimeDelta = TimeDelta::minutes(31);
 /// Any call is.
 pub(crate) const REACH: TimeDelta = TimeDelta::hours(48);
 
@@ -28,23 +28,23 @@ pub(crate) struct Generated {
     /// Of this project: drawn from the world's seed and the project's name.
     pub(crate) seed: u64,
     pub(crate) profile: Profile,
-    pub(crate) mishaps: Mishaps,
+    pub(crate) mishaps: AnomalyRates,
     /// Multiplies the number of calls.
     pub(crate) volume: f64,
     /// No call starts before.
     pub(crate) since: DateTime<Utc>,
-    pub(crate) incidents: Vec<Local>,
+    pub(crate) incidents: Vec<ProjectIncident>,
     /// Minutes that were drawn beforehand.
-    pub(crate) kept: Option<Arc<Kept>>,
+    pub(crate) kept: Option<Arc<CallCache>>,
 }
 
 impl Generated {
     /// The source for the project `name` of a world with `seed`.
     pub(crate) fn new(name: &str, seed: u64, profile: Profile) -> Self {
         Self {
-            seed: super::dice::mix(&[seed, mix_text(name)]),
+            seed: super::dice::hash(&[seed, mix_text(name)]),
             profile,
-            mishaps: Mishaps::default(),
+            mishaps: AnomalyRates::default(),
             volume: 1.0,
             since: SINCE,
             incidents: Vec::new(),
@@ -53,14 +53,14 @@ impl Generated {
     }
 
     /// Shows the calls that `ask` is about, in its order, until `see` breaks.
-    pub(crate) fn visit(&self, ask: &Ask, see: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
+    pub(crate) fn visit(&self, ask: &CallQuery, see: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
         let earliest = ask.open_at.map_or(self.since, |open_at| self.since.max(open_at - REACH));
         let from = ask.from.map_or(earliest, |from| from.max(earliest));
         let Some(to) = ask.to.filter(|to| *to >= from) else {
             return;
         };
         let (first, last) = (minute_of(from), minute_of(to));
-        let ordinary_from = ask.open_at.map_or(i64::MIN, |open_at| minute_of(open_at - ORDINARY_REACH));
+        let ordinary_from = ask.open_at.map_or(i64::MIN, |open_at| minute_of(open_at - MAX_NORMAL_DURATION));
         let kept = self.kept.as_ref().and_then(|kept| kept.of_env(ask.env));
         let mut show = |minute: i64| {
             let drawn;
@@ -69,7 +69,7 @@ impl Generated {
                 None => {
                     let ordinary =
                         if minute >= ordinary_from { self.ordinary(ask.env, minute) } else { Vec::new() };
-                    drawn = (self.strays(ask.env, minute), ordinary);
+                    drawn = (self.outliers(ask.env, minute), ordinary);
                     (drawn.0.as_slice(), drawn.1.as_slice())
                 }
             };
@@ -112,7 +112,7 @@ impl Generated {
     }
 
     /// Calls that are open for long or arrive late.
-    pub(super) fn strays(&self, env: ClientEnv, minute: i64) -> Vec<Call> {
+    pub(super) fn outliers(&self, env: ClientEnv, minute: i64) -> Vec<Call> {
         let mishaps = &self.mishaps;
         let kinds = [
             (mishaps.late, Kind::Late),
@@ -138,7 +138,7 @@ impl Generated {
         let mut dice = self.dice(env, minute, index);
         let offset = TimeDelta::milliseconds(dice.below(60_000).cast_signed());
         let start = DateTime::from_timestamp(minute * 60, 0)? + offset;
-        let trouble = Trouble::at(&self.incidents, env, start);
+        let trouble = IncidentEffect::at(&self.incidents, env, start);
         let luck = dice.unit();
         if trouble.traffic.is_some_and(|share| luck >= share) {
             return None;
@@ -146,8 +146,8 @@ impl Generated {
         Some(self.invent(&mut dice, env, start, kind, &trouble))
     }
 
-    fn dice(&self, env: ClientEnv, minute: i64, index: u64) -> Dice {
-        Dice::new(&[self.seed, mix_text(env.as_str()), minute.cast_unsigned(), index])
+    fn dice(&self, env: ClientEnv, minute: i64, index: u64) -> Rng {
+        Rng::new(&[self.seed, mix_text(env.as_str()), minute.cast_unsigned(), index])
     }
 }
 

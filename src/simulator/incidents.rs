@@ -98,7 +98,7 @@ impl IncidentKind {
 
 /// An incident as one project knows it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Local {
+pub(crate) struct ProjectIncident {
     pub(crate) kind: IncidentKind,
     pub(crate) env: ClientEnv,
     pub(crate) from: DateTime<Utc>,
@@ -107,7 +107,7 @@ pub(crate) struct Local {
 
 /// All that is wrong for one call.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Trouble {
+pub(crate) struct IncidentEffect {
     pub(crate) latency: f64,
     pub(crate) handoffs: Option<f64>,
     pub(crate) silence: Option<f64>,
@@ -116,11 +116,11 @@ pub(crate) struct Trouble {
     pub(crate) short: bool,
 }
 
-impl Trouble {
+impl IncidentEffect {
     /// What hits a call of `env` that starts at `start`.
-    pub(crate) fn at(incidents: &[Local], env: ClientEnv, start: DateTime<Utc>) -> Self {
+    pub(crate) fn at(incidents: &[ProjectIncident], env: ClientEnv, start: DateTime<Utc>) -> Self {
         let mut trouble = Self::default();
-        let hits = |incident: &&Local| {
+        let hits = |incident: &&ProjectIncident| {
             incident.env == env && incident.from <= start && incident.until.is_none_or(|until| start < until)
         };
         for incident in incidents.iter().filter(hits) {
@@ -153,12 +153,12 @@ mod tests {
     #[test]
     fn an_incident_concerns_calls_that_start_while_it_lasts() {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
-        let local = |kind| Local { kind, env: ClientEnv::Live, from: at(10), until: Some(at(20)) };
+        let local = |kind| ProjectIncident { kind, env: ClientEnv::Live, from: at(10), until: Some(at(20)) };
         let incidents = [local(IncidentKind::Latency(3.0)), local(IncidentKind::Silence(0.5))];
-        let both = Trouble { latency: 3.0, silence: Some(0.5), ..Trouble::default() };
-        assert_eq!(Trouble::at(&incidents, ClientEnv::Live, at(10)), both);
-        assert_eq!(Trouble::at(&incidents, ClientEnv::Live, at(9)), Trouble::default());
-        assert_eq!(Trouble::at(&incidents, ClientEnv::Live, at(20)), Trouble::default());
-        assert_eq!(Trouble::at(&incidents, ClientEnv::Sandbox, at(15)), Trouble::default());
+        let both = IncidentEffect { latency: 3.0, silence: Some(0.5), ..IncidentEffect::default() };
+        assert_eq!(IncidentEffect::at(&incidents, ClientEnv::Live, at(10)), both);
+        assert_eq!(IncidentEffect::at(&incidents, ClientEnv::Live, at(9)), IncidentEffect::default());
+        assert_eq!(IncidentEffect::at(&incidents, ClientEnv::Live, at(20)), IncidentEffect::default());
+        assert_eq!(IncidentEffect::at(&incidents, ClientEnv::Sandbox, at(15)), IncidentEffect::default());
     }
 }

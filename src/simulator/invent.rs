@@ -5,9 +5,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::call::{Call, Handoff, MetricValue, Text, Turn};
-use super::dice::Dice;
+use super::dice::Rng;
 use super::generated::Generated;
-use super::incidents::Trouble;
+use super::incidents::IncidentEffect;
 use super::phrases;
 use crate::target::ClientEnv;
 
@@ -30,11 +30,11 @@ impl Generated {
     /// The call that starts at `start`, drawn from `dice`.
     pub(crate) fn invent(
         &self,
-        dice: &mut Dice,
+        dice: &mut Rng,
         env: ClientEnv,
         start: DateTime<Utc>,
         kind: Kind,
-        trouble: &Trouble,
+        trouble: &IncidentEffect,
     ) -> Call {
         let profile = &self.profile;
         let channel = dice.weighted(&profile.channels).cloned().unwrap_or(Text::Borrowed("VOICE-SIP"));
@@ -53,11 +53,11 @@ impl Generated {
         let mut call = Call::new(id).starting(start).in_env(env);
         call.numbers = (number(dice), Text::Borrowed("+15555550100"));
         call.variant = dice.weighted(&profile.variants).cloned();
-        let hung_up = dice.chance(0.08) || trouble.short;
+        let abandoned = dice.chance(0.08) || trouble.short;
         let seconds = match kind {
             Kind::Long => 3600.0 * (1.0 + 7.0 * dice.unit()),
             Kind::OverADay => 3600.0 * (25.0 + 12.0 * dice.unit()),
-            Kind::Ordinary | Kind::Late | Kind::LateFinish if hung_up => 2.0 + 12.0 * dice.unit(),
+            Kind::Ordinary | Kind::Late | Kind::LateFinish if abandoned => 2.0 + 12.0 * dice.unit(),
             Kind::Ordinary | Kind::Late | Kind::LateFinish => {
                 let writing = if channel == "VOICE-SIP" { 1.0 } else { 1.6 };
                 dice.log_normal(profile.duration_median * writing, 0.5).clamp(15.0, 1500.0)
@@ -65,12 +65,12 @@ impl Generated {
         };
         call.lasting = Some(span(seconds));
         call.channel = Some(channel);
-        self.talk(&mut call, dice, hung_up, trouble);
-        let handoffs = trouble.handoffs.unwrap_or(if hung_up { 0.0 } else { profile.handoff_share });
+        self.talk(&mut call, dice, abandoned, trouble);
+        let handoffs = trouble.handoffs.unwrap_or(if abandoned { 0.0 } else { profile.handoff_share });
         if dice.chance(handoffs) {
             self.hand_off(&mut call, dice, seconds, trouble);
         }
-        self.measure(&mut call, dice, hung_up);
+        self.measure(&mut call, dice, abandoned);
         self.time(&mut call, dice, kind);
         if kind == Kind::Ordinary && dice.chance(self.mishaps.amended) {
             call = self.amend(call, dice);
@@ -79,7 +79,7 @@ impl Generated {
     }
 
     /// The turns.
-    fn talk(&self, call: &mut Call, dice: &mut Dice, hung_up: bool, trouble: &Trouble) {
+    fn talk(&self, call: &mut Call, dice: &mut Rng, hung_up: bool, trouble: &IncidentEffect) {
         let profile = &self.profile;
         let length = call.lasting.unwrap_or_default();
         let usual = u64::try_from(length.num_seconds() / 20).unwrap_or(0).clamp(3, 11);
@@ -111,7 +111,7 @@ impl Generated {
         }
     }
 
-    fn hand_off(&self, call: &mut Call, dice: &mut Dice, seconds: f64, trouble: &Trouble) {
+    fn hand_off(&self, call: &mut Call, dice: &mut Rng, seconds: f64, trouble: &IncidentEffect) {
         let usual = dice.weighted(&self.profile.handoffs).cloned().unwrap_or_default();
         let (reason, destination) = if trouble.handoffs.is_some() && dice.chance(0.85) {
             (Text::Borrowed("system_error"), usual.1)
@@ -126,7 +126,7 @@ impl Generated {
     }
 
     /// `metrics`, as the platform and the project's own functions write them.
-    fn measure(&self, call: &mut Call, dice: &mut Dice, hung_up: bool) {
+    fn measure(&self, call: &mut Call, dice: &mut Rng, hung_up: bool) {
         let topic = self.profile.topic;
         let seconds = call.lasting.unwrap_or_default().num_seconds();
         let mut write = |name: &'static str, value| call.metrics.push((Text::Borrowed(name), value));
@@ -161,7 +161,7 @@ impl Generated {
     }
 
     /// When it and its end become visible.
-    fn time(&self, call: &mut Call, dice: &mut Dice, kind: Kind) {
+    fn time(&self, call: &mut Call, dice: &mut Rng, kind: Kind) {
         let end = call.end().unwrap_or(call.start);
         let mut soon = || span(self.mishaps.ingestion_seconds * dice.unit());
         let (appears, ends) = (call.start + soon(), end + soon());
@@ -175,7 +175,7 @@ impl Generated {
     }
 
     /// A change after the end: the transfer or the last turn was written late.
-    fn amend(&self, call: Call, dice: &mut Dice) -> Call {
+    fn amend(&self, call: Call, dice: &mut Rng) -> Call {
         let end = call.finished_from().unwrap_or(call.start);
         let moment = end + span(30.0 + 1770.0 * dice.unit());
         let handoff = dice.weighted(&self.profile.handoffs).cloned().unwrap_or_default();
@@ -190,7 +190,7 @@ impl Generated {
 }
 
 /// A number from the range that is reserved for fiction, or what Agent Studio shows in its place.
-fn number(dice: &mut Dice) -> Text {
+fn number(dice: &mut Rng) -> Text {
     if dice.chance(0.1) {
         return Text::Borrowed("REDACTED");
     }

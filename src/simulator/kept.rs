@@ -9,13 +9,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::call::Call;
-use super::generated::{Generated, ORDINARY_REACH, REACH, minute_of};
+use super::generated::{Generated, MAX_NORMAL_DURATION, REACH, minute_of};
 use super::world::{Calls, World};
 use crate::target::ClientEnv;
 
 /// The drawn minutes of one project, by environment.
 #[derive(Debug)]
-pub(crate) struct Kept(BTreeMap<ClientEnv, Minutes>);
+pub(crate) struct CallCache(BTreeMap<ClientEnv, Minutes>);
 
 /// The drawn minutes of one environment.
 #[derive(Debug)]
@@ -38,16 +38,16 @@ impl Minutes {
     }
 }
 
-impl Kept {
+impl CallCache {
     pub(super) fn of_env(&self, env: ClientEnv) -> Option<&Minutes> {
         self.0.get(&env)
     }
 
     fn of(source: &Generated, envs: &[ClientEnv], from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
         let first = minute_of(from - REACH);
-        let ordinary_from = minute_of(from - ORDINARY_REACH);
+        let ordinary_from = minute_of(from - MAX_NORMAL_DURATION);
         let draw = |env: ClientEnv, minute: i64| Minute {
-            strays: source.strays(env, minute),
+            strays: source.outliers(env, minute),
             // Of earlier ones nothing can be asked that is not over.
             ordinary: if minute >= ordinary_from { source.ordinary(env, minute) } else { Vec::new() },
         };
@@ -67,7 +67,7 @@ impl World {
         for project in &mut self.projects {
             let envs = project.client_envs.clone();
             if let Calls::Generated(generated) = &mut project.calls {
-                generated.kept = Some(Arc::new(Kept::of(generated, &envs, from, until)));
+                generated.kept = Some(Arc::new(CallCache::of(generated, &envs, from, until)));
             }
         }
         self

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::control::Control;
-use super::faults::{Cut, Fault, FaultKind, RetryAfter, Scope};
+use super::faults::{Fault, FaultKind, RetryAfter, Scope, Truncation};
 use super::incidents::{Incident, IncidentKind};
 use super::query::pairs;
 
@@ -18,8 +18,8 @@ pub(crate) const FAULTS: &str = "rate_limit, status, slow_first_byte, slow_body,
                       repeat_cursor, empty_page, key_refused, forbidden, project_unknown, wrong_host";
 
 /// Answers a request for `/_sim/{lever}`.
-pub(crate) fn pull(control: &Control, method: &Method, lever: &str, query: &str) -> Answer {
-    let mut asked = Asked(pairs(query).collect());
+pub(crate) fn handle(control: &Control, method: &Method, lever: &str, query: &str) -> Answer {
+    let mut asked = Params(pairs(query).collect());
     let result = match (method.as_str(), lever) {
         ("GET", "state") => asked.done().map(|()| state(control)),
         ("GET", "truth") => truth(control, asked),
@@ -68,9 +68,9 @@ fn answer(status: u16, value: &Value) -> Answer {
 }
 
 /// Parameters that are taken out one by one, so that what is left over can be named.
-struct Asked(Vec<(String, String)>);
+struct Params(Vec<(String, String)>);
 
-impl Asked {
+impl Params {
     fn take(&mut self, name: &str) -> Option<String> {
         let place = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.remove(place).1)
@@ -109,7 +109,7 @@ impl Asked {
 }
 
 /// The scope of a request, which must name a project that exists.
-fn scope(control: &Control, asked: &mut Asked) -> Result<Scope, String> {
+fn scope(control: &Control, asked: &mut Params) -> Result<Scope, String> {
     let scope = asked.scope();
     let projects = control.projects();
     if projects.iter().flat_map(super::Project::targets).any(|target| scope.covers(&target)) {
@@ -123,7 +123,7 @@ fn end(now: DateTime<Utc>, lasting: Option<Duration>) -> Option<DateTime<Utc>> {
     lasting.and_then(|lasting| now.checked_add_signed(TimeDelta::from_std(lasting).ok()?))
 }
 
-fn begin(control: &Control, mut asked: Asked) -> Result<Value, String> {
+fn begin(control: &Control, mut asked: Params) -> Result<Value, String> {
     let name = asked.take("kind").unwrap_or_default();
     let amount = asked.number::<f64>("amount")?;
     let kind = IncidentKind::read(&name, amount)?;
@@ -135,7 +135,7 @@ fn begin(control: &Control, mut asked: Asked) -> Result<Value, String> {
     Ok(state(control))
 }
 
-fn fault(control: &Control, mut asked: Asked) -> Result<Value, String> {
+fn fault(control: &Control, mut asked: Params) -> Result<Value, String> {
     let name = asked.take("kind").unwrap_or_default();
     let kind = match name.as_str() {
         "rate_limit" => FaultKind::RateLimited(match asked.take("retry_after").as_deref() {
@@ -155,9 +155,9 @@ fn fault(control: &Control, mut asked: Asked) -> Result<Value, String> {
             let pause = asked.span("delay")?.unwrap_or(Duration::from_secs(10)) / 10;
             FaultKind::SlowBody { pieces: 10, pause }
         }
-        "cut_length" => FaultKind::Truncated(Cut::Length),
-        "cut_chunks" => FaultKind::Truncated(Cut::Chunks),
-        "cut_json" => FaultKind::Truncated(Cut::Json),
+        "cut_length" => FaultKind::Truncated(Truncation::Length),
+        "cut_chunks" => FaultKind::Truncated(Truncation::Chunks),
+        "cut_json" => FaultKind::Truncated(Truncation::Json),
         "reset" => FaultKind::Reset,
         "repeat_cursor" => FaultKind::RepeatCursor,
         "empty_page" => FaultKind::EmptyPage,
@@ -180,14 +180,14 @@ fn fault(control: &Control, mut asked: Asked) -> Result<Value, String> {
     Ok(state(control))
 }
 
-fn status(asked: &mut Asked, default: u16) -> Result<u16, String> {
+fn status(asked: &mut Params, default: u16) -> Result<u16, String> {
     match asked.number("status")?.unwrap_or(default) {
         status @ 200..=599 => Ok(status),
         status => Err(format!("status: {status} is not between 200 and 599")),
     }
 }
 
-fn truth(control: &Control, mut asked: Asked) -> Result<Value, String> {
+fn truth(control: &Control, mut asked: Params) -> Result<Value, String> {
     let since = match asked.take("since") {
         None => control.now() - TimeDelta::hours(1),
         Some(text) => DateTime::parse_from_rfc3339(&text)

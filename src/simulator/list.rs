@@ -15,8 +15,8 @@ use super::project::Project;
 use super::query::{Query, Retrieval, cursors};
 use super::quirks::{EndBound, LastCursor, Order, Paging};
 use super::render;
-use super::shown::Shown;
-use super::world::{Ask, Calls};
+use super::shown::VisibleCall;
+use super::world::{CallQuery, Calls};
 use crate::target::ApiVersion;
 
 /// An answered list request.
@@ -30,7 +30,7 @@ pub(crate) struct Page {
 
 /// What a fault does to a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Trick {
+pub(crate) enum PagingFault {
     #[default]
     None,
     /// `cursor` is the one that was sent.
@@ -58,11 +58,11 @@ struct Rows {
 
 impl Listing<'_> {
     /// The body of the answer.
-    pub(crate) fn page(&self, trick: Trick) -> Page {
+    pub(crate) fn page(&self, trick: PagingFault) -> Page {
         let bare = self.project.quirks.bare_array;
         let mut rows = Rows::default();
         rows.page.body.extend_from_slice(if bare { b"[" } else { br#"{"conversations":["# });
-        if trick != Trick::EmptyPage {
+        if trick != PagingFault::EmptyPage {
             match self.order() {
                 Order::Shuffled => self.shuffled(&mut rows),
                 Order::Ascending => self.ordered(&mut rows, false),
@@ -84,13 +84,13 @@ impl Listing<'_> {
         }
     }
 
-    fn ask(&self, newest_first: bool) -> Ask {
+    fn ask(&self, newest_first: bool) -> CallQuery {
         let end = self.query.end_time.map(|end| match self.project.quirks.end_time {
             EndBound::Inclusive => end,
             // Nothing is before the beginning of time.
             EndBound::Exclusive => end.checked_sub_signed(TimeDelta::microseconds(1)).unwrap_or(end),
         });
-        Ask {
+        CallQuery {
             env: self.query.client_env,
             from: self.query.start_time,
             to: Some(end.map_or(self.now, |end| end.min(self.now))),
@@ -211,7 +211,7 @@ impl Listing<'_> {
         }
     }
 
-    fn push(&self, rows: &mut Rows, shown: &Shown<'_>, rank: i128) {
+    fn push(&self, rows: &mut Rows, shown: &VisibleCall<'_>, rank: i128) {
         if rows.page.rows > 0 {
             rows.page.body.push(b',');
         }
@@ -224,7 +224,7 @@ impl Listing<'_> {
     }
 
     /// The call as shown, if it is shown and asked for.
-    fn matching<'c>(&self, call: &'c Call) -> Option<Shown<'c>> {
+    fn matching<'c>(&self, call: &'c Call) -> Option<VisibleCall<'c>> {
         let shown = call.shown(self.now, &self.project.quirks)?;
         let query = self.query;
         let (variant_id, variant_name) =
@@ -238,11 +238,11 @@ impl Listing<'_> {
         wanted.then_some(shown)
     }
 
-    fn envelope(&self, rows: &mut Rows, trick: Trick) {
+    fn envelope(&self, rows: &mut Rows, trick: PagingFault) {
         let quirks = &self.project.quirks;
         let with_cursor = cursors(self.version, quirks);
         let going_on =
-            rows.more || (quirks.empty_last_page && rows.page.rows > 0) || trick == Trick::EmptyPage;
+            rows.more || (quirks.empty_last_page && rows.page.rows > 0) || trick == PagingFault::EmptyPage;
         let offsets = match quirks.paging {
             Paging::CursorAndOffset | Paging::OffsetOnly => true,
             Paging::CursorOnly => !with_cursor,
@@ -255,13 +255,13 @@ impl Listing<'_> {
             body.extend_from_slice(itoa::Buffer::new().format(next).as_bytes());
         }
         if with_cursor {
-            let repeated = self.query.cursor.as_ref().filter(|_| trick == Trick::RepeatCursor);
+            let repeated = self.query.cursor.as_ref().filter(|_| trick == PagingFault::RepeatCursor);
             let cursor = match (repeated, &rows.last) {
                 (Some(sent), _) => Some(sent.clone()),
                 (None, Some(last)) if going_on => {
                     Some(Cursor { position: last.clone(), fingerprint: self.query.fingerprint, nonce: 0 })
                 }
-                (None, None) if trick == Trick::EmptyPage => Some(self.same_place()),
+                (None, None) if trick == PagingFault::EmptyPage => Some(self.same_place()),
                 (None, _) => None,
             };
             match (cursor, quirks.last_cursor) {
@@ -305,7 +305,7 @@ fn on_channel(channel: &str, asked: &str) -> bool {
 }
 
 impl Retrieval {
-    fn finds(&self, shown: &Shown<'_>) -> bool {
+    fn finds(&self, shown: &VisibleCall<'_>) -> bool {
         match self {
             Self::Sample => true,
             Self::Transcript { query, user, agent } => {

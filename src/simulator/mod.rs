@@ -2,7 +2,7 @@
 //! seeded, deterministic and able to fail on request.
 //!
 //! Owns: the simulated contact centre ([`World`], [`Call`]), its HTTP surface ([`Simulator`]) and the recount that tells
-//! what an exporter should have counted ([`Truth`]). Never: code of the exporter that reads the API; the two share only
+//! what an exporter should have counted ([`ExpectedTotals`]). Never: code of the exporter that reads the API; the two share only
 //! the clock and the names of a target, so that an error in one cannot hide an error in the other.
 
 mod answer;
@@ -42,18 +42,18 @@ pub use call::{Call, Handoff, MetricValue, Turn};
 pub use control::Control;
 pub use demo::Demo;
 pub use direct::{Direct, Reply};
-pub use faults::{Cut, Fault, FaultKind, RetryAfter, Scope};
+pub use faults::{Fault, FaultKind, RetryAfter, Scope, Truncation};
 pub use incidents::{Incident, IncidentKind};
 pub use levers::up_to_a_year;
-pub use profile::{Mishaps, Profile};
+pub use profile::{AnomalyRates, Profile};
 pub use project::Project;
 pub use quirks::{
     EmptyText, EndBound, HandoffShape, LastCursor, LatencyShape, MetricShape, NumberShape, Order, Paging,
     Quirks, Stamp,
 };
 pub use requests::{RequestLine, Traffic};
-pub use serve::{Running, Simulator};
-pub use truth::Truth;
+pub use serve::{Simulator, SimulatorHandle};
+pub use truth::ExpectedTotals;
 pub use world::World;
 
 #[cfg(test)]

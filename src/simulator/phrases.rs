@@ -4,7 +4,7 @@
 //! for fiction.
 
 use super::call::Text;
-use super::dice::Dice;
+use super::dice::Rng;
 
 /// Things said on one topic. `{n}`, `{day}`, `{time}` and `{ref}` are filled in.
 #[derive(Debug, PartialEq)]
@@ -126,16 +126,16 @@ const OFF_TOPIC: [&str; 5] = [
 ];
 
 /// A filled exchange of this topic: input and answer.
-pub(crate) fn exchange(topic: &Topic, dice: &mut Dice) -> (Text, Text) {
+pub(crate) fn exchange(topic: &Topic, dice: &mut Rng) -> (Text, Text) {
     let Some((user, agent)) = dice.pick(topic.exchanges) else {
         return (Text::Borrowed(""), Text::Borrowed(""));
     };
-    let filling = Filling::draw(dice);
+    let filling = Placeholders::draw(dice);
     (filling.fill(user), filling.fill(agent))
 }
 
 /// Input that was not understood, and the answer to it.
-pub(crate) fn off_topic(dice: &mut Dice) -> (Text, Text) {
+pub(crate) fn off_topic(dice: &mut Rng) -> (Text, Text) {
     let said = dice.pick(&OFF_TOPIC).copied().unwrap_or_default();
     (Text::Borrowed(said), Text::Borrowed("Sorry, I didn't quite get that. Could you say it another way?"))
 }
@@ -146,15 +146,15 @@ pub(crate) const SILENCE: &str = "I'm sorry, I can't hear you. Are you still the
 /// What the agent says before it hands over.
 pub(crate) const HANDOFF: &str = "I'll connect you with a colleague who can help. One moment, please.";
 
-struct Filling {
+struct Placeholders {
     n: u64,
     day: &'static str,
     time: &'static str,
     reference: u64,
 }
 
-impl Filling {
-    fn draw(dice: &mut Dice) -> Self {
+impl Placeholders {
+    fn draw(dice: &mut Rng) -> Self {
         const DAYS: [&str; 7] =
             ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
         const TIMES: [&str; 5] = ["half past six", "seven", "7:15", "8 pm", "noon"];
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn every_blank_is_filled() {
-        let filling = Filling { n: 4, day: "Friday", time: "noon", reference: 123_456 };
+        let filling = Placeholders { n: 4, day: "Friday", time: "noon", reference: 123_456 };
         assert_eq!(filling.fill("{n} on {day} at {time}: {ref}."), "4 on Friday at noon: 123456.");
         for topic in [&RESERVATIONS, &BILLING, &SUPPORT] {
             for (user, agent) in topic.exchanges {

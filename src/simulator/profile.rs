@@ -38,7 +38,7 @@ pub struct Profile {
 
 /// How rarely things arrive late, last long or change afterwards, as shares of all calls.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Mishaps {
+pub struct AnomalyRates {
     /// A call and its end are each visible up to this many seconds after they happened.
     pub ingestion_seconds: f64,
     /// Listed only minutes to hours after the end.
@@ -53,7 +53,7 @@ pub struct Mishaps {
     pub amended: f64,
 }
 
-impl Default for Mishaps {
+impl Default for AnomalyRates {
     fn default() -> Self {
         Self {
             ingestion_seconds: 3.0,
@@ -66,7 +66,7 @@ impl Default for Mishaps {
     }
 }
 
-impl Mishaps {
+impl AnomalyRates {
     /// Nothing of the kind.
     pub const NONE: Self = Self {
         ingestion_seconds: 0.0,

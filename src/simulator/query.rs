@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
 
 use super::cursor::Cursor;
-use super::dice::{mix, mix_text};
+use super::dice::{hash, mix_text};
 use super::quirks::{Paging, Quirks};
 use crate::target::{ApiVersion, ClientEnv};
 
@@ -85,7 +85,7 @@ impl Query {
         let mut modes = Modes::default();
         for (name, value) in pairs(query) {
             if !matches!(name.as_str(), "cursor" | "offset" | "limit") {
-                asked.fingerprint = mix(&[asked.fingerprint, mix_text(&name), mix_text(&value)]);
+                asked.fingerprint = hash(&[asked.fingerprint, mix_text(&name), mix_text(&value)]);
             }
             match name.as_str() {
                 "start_time" => asked.start_time = Some(moment(&name, &value)?),

@@ -7,14 +7,14 @@ use chrono::{DateTime, Utc};
 use super::call::{MetricValue, Text, Turn};
 use super::project::Project;
 use super::quirks::{EmptyText, HandoffShape, LatencyShape, MetricShape, NumberShape, Quirks};
-use super::shown::Shown;
+use super::shown::VisibleCall;
 use super::stamp;
 use crate::target::ApiVersion;
 
 /// Writes the record of `shown`.
 pub(crate) fn record(
     out: &mut Vec<u8>,
-    shown: &Shown<'_>,
+    shown: &VisibleCall<'_>,
     project: &Project,
     version: ApiVersion,
     include_latency: bool,
@@ -46,7 +46,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn record(&mut self, shown: &Shown<'_>, project: &Project, include_latency: bool) {
+    fn record(&mut self, shown: &VisibleCall<'_>, project: &Project, include_latency: bool) {
         let call = shown.call;
         self.raw("{");
         self.text("id", &call.id);
@@ -93,7 +93,7 @@ impl Writer<'_> {
         self.raw("}");
     }
 
-    fn handoff(&mut self, shown: &Shown<'_>) {
+    fn handoff(&mut self, shown: &VisibleCall<'_>) {
         match (self.quirks.handoff, shown.handoff) {
             (HandoffShape::Boolean, handoff) => {
                 self.flag("handoff", handoff.is_some());
@@ -115,7 +115,7 @@ impl Writer<'_> {
         }
     }
 
-    fn state(&mut self, shown: &Shown<'_>) {
+    fn state(&mut self, shown: &VisibleCall<'_>) {
         self.open("state");
         self.text("call_sid", &shown.call.id);
         self.text("from_", &shown.call.numbers.0);
@@ -174,7 +174,7 @@ impl Writer<'_> {
         self.raw(r#","perceived_latency_percentile_1d":null}"#);
     }
 
-    fn metrics(&mut self, shown: &Shown<'_>) {
+    fn metrics(&mut self, shown: &VisibleCall<'_>) {
         let metrics = &shown.call.metrics;
         let written = shown.call.end().unwrap_or(shown.call.start);
         self.open("metrics");

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use super::call::Call;
 use super::cursor::Position;
-use super::world::Ask;
+use super::world::CallQuery;
 
 /// A changeable list of calls, in the order in which they start.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +37,7 @@ impl Script {
     }
 
     /// Shows the calls that `ask` is about, in its order, until `see` breaks.
-    pub(crate) fn visit(&self, ask: &Ask, see: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
+    pub(crate) fn visit(&self, ask: &CallQuery, see: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
         let from = ask.from.map_or(i128::MIN, |from| i128::from(from.timestamp_micros()));
         let to = ask.to.map_or(i128::MAX, |to| i128::from(to.timestamp_micros()));
         if from > to {

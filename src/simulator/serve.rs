@@ -32,7 +32,7 @@ pub struct Simulator;
 
 /// A simulator at work. Dropping it stops it.
 #[derive(Debug)]
-pub struct Running {
+pub struct SimulatorHandle {
     /// Where it listens.
     pub addr: SocketAddr,
     /// Changes what it does.
@@ -46,26 +46,26 @@ impl Simulator {
     ///
     /// # Errors
     /// If the listener has no address.
-    pub fn start(world: World, listener: TcpListener, clock: Clock) -> io::Result<Running> {
+    pub fn start(world: World, listener: TcpListener, clock: Clock) -> io::Result<SimulatorHandle> {
         let addr = listener.local_addr()?;
         let shared = Shared::new(world, clock);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn(accept(listener, shared.clone(), stop.clone(), tasks.clone()));
         tasks.close();
-        Ok(Running { addr, control: Control::new(shared), tasks, stop: stop.drop_guard() })
+        Ok(SimulatorHandle { addr, control: Control::new(shared), tasks, stop: stop.drop_guard() })
     }
 
     /// The same on a free port of the loopback interface, as tests want it.
     ///
     /// # Errors
     /// If there is no free port.
-    pub async fn on_loopback(world: World, clock: Clock) -> io::Result<Running> {
+    pub async fn on_loopback(world: World, clock: Clock) -> io::Result<SimulatorHandle> {
         Self::start(world, TcpListener::bind(("127.0.0.1", 0)).await?, clock)
     }
 }
 
-impl Running {
+impl SimulatorHandle {
     /// What a target of `region` puts into `base_url`.
     pub fn base_url(&self, region: crate::target::Region) -> String {
         format!("http://{}/{region}", self.addr)
@@ -125,7 +125,7 @@ async fn respond(
         correlation_id: header(CORRELATION_ID),
     };
     if let Some(lever) = asked.path.strip_prefix("/_sim/") {
-        let answer = levers::pull(&Control::new(shared.clone()), request.method(), lever, asked.query);
+        let answer = levers::handle(&Control::new(shared.clone()), request.method(), lever, asked.query);
         let date = shared.lock().date();
         return Ok(answer.into_response(asked.correlation_id.unwrap_or("sim"), date));
     }

@@ -9,7 +9,7 @@ use super::quirks::{LatencyShape, Quirks};
 
 /// A call as it is listed at one moment. Counts and durations are as served.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shown<'a> {
+pub(crate) struct VisibleCall<'a> {
     pub(crate) call: &'a Call,
     pub(crate) in_progress: bool,
     /// As served: empty without transcripts.
@@ -29,7 +29,7 @@ pub(crate) struct Shown<'a> {
 
 impl Call {
     /// The record at `now`, or None while it is not listed.
-    pub(crate) fn shown(&self, now: DateTime<Utc>, quirks: &Quirks) -> Option<Shown<'_>> {
+    pub(crate) fn shown(&self, now: DateTime<Utc>, quirks: &Quirks) -> Option<VisibleCall<'_>> {
         if now < self.visible_from.unwrap_or(self.start).max(self.start) {
             return None;
         }
@@ -49,7 +49,7 @@ impl Call {
         };
         let seconds = (ended.unwrap_or(now) - call.start).num_seconds();
         let count = |flag: fn(&Turn) -> bool| happened.iter().filter(|turn| flag(turn)).count() as u64;
-        Some(Shown {
+        Some(VisibleCall {
             call,
             in_progress,
             turns: if quirks.transcripts { happened } else { &[] },
@@ -83,7 +83,7 @@ impl Call {
     }
 }
 
-impl Shown<'_> {
+impl VisibleCall<'_> {
     /// The latency of turn `index` as a reader of the answer can know it, in seconds.
     pub(crate) fn readable_latency(&self, index: usize, quirks: &Quirks) -> Option<f64> {
         match quirks.latency {

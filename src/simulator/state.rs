@@ -8,9 +8,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::answer::Answer;
-use super::faults::{Cut, FaultKind, Faults, Page};
-use super::gate::{Gate, Refusal};
-use super::list::{Listing, Trick};
+use super::faults::{FaultKind, Faults, Page, Truncation};
+use super::gate::{Authenticator, Refusal};
+use super::list::{Listing, PagingFault};
 use super::project::Project;
 use super::query::{Query, pairs};
 use super::requests::{RequestLine, Requests};
@@ -32,7 +32,7 @@ pub(crate) struct State {
     pub(crate) date: Option<TimeDelta>,
     pub(crate) world: World,
     pub(crate) faults: Faults,
-    pub(crate) gate: Gate,
+    pub(crate) gate: Authenticator,
     pub(crate) requests: Requests,
     sequence: u64,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Request<'a> {
 
 /// What to do about a request.
 #[derive(Debug)]
-pub(crate) struct Reaction {
+pub(crate) struct Response {
     /// Before anything is sent.
     pub(crate) delay: Duration,
     /// None resets the connection.
@@ -66,7 +66,7 @@ impl Shared {
             date: Some(TimeDelta::zero()),
             world,
             faults: Faults::default(),
-            gate: Gate::default(),
+            gate: Authenticator::default(),
             requests: Requests::default(),
             sequence: 0,
         })))
@@ -90,7 +90,7 @@ impl State {
     }
 
     /// Judges a request.
-    pub(crate) fn react(&mut self, request: &Request<'_>) -> Reaction {
+    pub(crate) fn react(&mut self, request: &Request<'_>) -> Response {
         let now = self.now();
         self.sequence += 1;
         let correlation_id =
@@ -113,7 +113,7 @@ impl State {
             status,
             correlation_id: correlation_id.clone(),
         });
-        Reaction { delay, answer, correlation_id, date: self.date() }
+        Response { delay, answer, correlation_id, date: self.date() }
     }
 
     fn judge(
@@ -127,7 +127,7 @@ impl State {
             return (Duration::ZERO, Some(Answer::no_route()));
         };
         let refuse = |refusal: &Refusal| Some(Answer::refusal(refusal, correlation_id, now));
-        let mut struck = Struck::default();
+        let mut struck = AppliedFaults::default();
         if let Some(target) = target
             && route.resource == Resource::List
         {
@@ -141,7 +141,7 @@ impl State {
                 is_first: parameter("cursor").is_none() && parameter("offset").is_none(),
                 sequence: self.sequence,
             };
-            struck = Struck::by(self.faults.strike(target, page, now), correlation_id, now);
+            struck = AppliedFaults::by(self.faults.fire(target, page, now), correlation_id, now);
             if struck.reset {
                 return (struck.delay, None);
             }
@@ -212,20 +212,20 @@ pub(crate) enum Delivery {
     Whole,
     Chunked,
     Slow { pieces: usize, pause: Duration },
-    Cut(Cut),
+    Cut(Truncation),
 }
 
 /// The faults that hit one request, folded together.
 #[derive(Debug, Default)]
-struct Struck {
+struct AppliedFaults {
     delay: Duration,
     reset: bool,
     answer: Option<Answer>,
-    trick: Trick,
+    trick: PagingFault,
     delivery: Option<Delivery>,
 }
 
-impl Struck {
+impl AppliedFaults {
     fn by(kinds: Vec<FaultKind>, correlation_id: &str, now: DateTime<Utc>) -> Self {
         let mut struck = Self::default();
         let refuse = |refusal: Refusal| Answer::refusal(&refusal, correlation_id, now);
@@ -248,11 +248,11 @@ impl Struck {
                     continue;
                 }
                 FaultKind::RepeatCursor => {
-                    struck.trick = Trick::RepeatCursor;
+                    struck.trick = PagingFault::RepeatCursor;
                     continue;
                 }
                 FaultKind::EmptyPage => {
-                    struck.trick = Trick::EmptyPage;
+                    struck.trick = PagingFault::EmptyPage;
                     continue;
                 }
                 FaultKind::RateLimited(retry_after) => refuse(Refusal::rate_limited(retry_after)),

@@ -10,15 +10,15 @@ use serde::{Serialize, Serializer};
 
 use super::call::Call;
 use super::project::Project;
-use super::shown::Shown;
-use super::world::Ask;
+use super::shown::VisibleCall;
+use super::world::CallQuery;
 use crate::target::ClientEnv;
 
 /// Totals over all conversations that are listed as finished and ended at or after an anchor.
 ///
 /// Records are taken as they are listed at the moment of the recount, amendments included; raw records are left out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Truth {
+pub struct ExpectedTotals {
     /// Conversations.
     pub conversations: u64,
     /// With a handoff.
@@ -63,10 +63,15 @@ pub struct Truth {
 }
 
 /// Recounts `env` of `project`, as a reader of version 3 with latencies would, at `now`.
-pub(crate) fn recount(project: &Project, env: ClientEnv, anchor: DateTime<Utc>, now: DateTime<Utc>) -> Truth {
-    let mut truth = Truth::default();
+pub(crate) fn recount(
+    project: &Project,
+    env: ClientEnv,
+    anchor: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> ExpectedTotals {
+    let mut truth = ExpectedTotals::default();
     let open_at = Some(anchor - TimeDelta::seconds(1));
-    let ask = Ask { env, from: None, to: Some(now), newest_first: false, open_at };
+    let ask = CallQuery { env, from: None, to: Some(now), newest_first: false, open_at };
     project.calls.visit(&ask, &mut |call| {
         truth.add(call, project, anchor, now);
         ControlFlow::Continue(())
@@ -79,7 +84,7 @@ fn moment<S: Serializer>(moment: &Option<DateTime<Utc>>, serializer: S) -> Resul
     moment.map(|moment| moment.to_rfc3339()).serialize(serializer)
 }
 
-impl Truth {
+impl ExpectedTotals {
     fn add(&mut self, call: &Call, project: &Project, anchor: DateTime<Utc>, now: DateTime<Utc>) {
         let quirks = &project.quirks;
         let Some(shown) = call.shown(now, quirks).filter(|shown| shown.call.raw.is_none()) else {
@@ -116,7 +121,7 @@ impl Truth {
         self.agent_duration_seconds += shown.polyai_duration.unwrap_or(0).unsigned_abs();
     }
 
-    fn add_turns(&mut self, shown: &Shown<'_>, project: &Project) {
+    fn add_turns(&mut self, shown: &VisibleCall<'_>, project: &Project) {
         let flags = |flagged: fn(&super::Turn) -> bool| {
             shown.turns.iter().filter(|turn| flagged(turn)).count() as u64
         };
@@ -144,7 +149,7 @@ impl Truth {
 
 /// The end that the record itself tells: the start plus whole seconds; else the last turn; else when it was first seen
 /// finished, for which the moment it turned finished is the best that can be known here.
-fn readable_end(shown: &Shown<'_>, sparse: bool) -> DateTime<Utc> {
+fn readable_end(shown: &VisibleCall<'_>, sparse: bool) -> DateTime<Utc> {
     let call = shown.call;
     let turned = || call.finished_from().unwrap_or(call.start).max(call.visible_from.unwrap_or(call.start));
     match shown.total_duration {

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::bulk::Bulk;
 use super::call::Call;
 use super::generated::Generated;
-use super::incidents::{Incident, Local};
+use super::incidents::{Incident, ProjectIncident};
 use super::project::Project;
 use super::script::Script;
 use crate::target::{ClientEnv, TargetKey};
@@ -34,7 +34,7 @@ pub(crate) enum Calls {
 
 /// Which calls are wanted, by start.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ask {
+pub(crate) struct CallQuery {
     pub(crate) env: ClientEnv,
     /// Inclusive.
     pub(crate) from: Option<DateTime<Utc>>,
@@ -65,7 +65,12 @@ impl World {
             let concerned: Vec<ClientEnv> =
                 envs.filter(|&env| incident.scope.covers(&project.target(env))).collect();
             if let Calls::Generated(generated) = &mut project.calls {
-                let local = |env: ClientEnv| Local { kind: incident.kind, env, from, until: incident.until };
+                let local = |env: ClientEnv| ProjectIncident {
+                    kind: incident.kind,
+                    env,
+                    from,
+                    until: incident.until,
+                };
                 generated.incidents.extend(concerned.into_iter().map(local));
             }
         }
@@ -86,7 +91,7 @@ impl World {
 
 impl Calls {
     /// Shows the calls that `ask` is about, ordered by start and id, until `see` breaks.
-    pub(crate) fn visit(&self, ask: &Ask, see: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
+    pub(crate) fn visit(&self, ask: &CallQuery, see: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
         match self {
             Self::Scripted(script) => script.visit(ask, see),
             Self::Generated(generated) => generated.visit(ask, see),

@@ -6,25 +6,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::condition::Tone;
+use super::condition::Severity;
 use super::view::TargetRow;
-use super::words::{At, Ratio, bytes, count, plain, span};
+use super::words::{JsonTimestamp, Ratio, bytes, count, span, strip_control};
 use super::{ConfigurationStatus, Reload, State};
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 use crate::problem::Problem;
 use crate::target::TargetKey;
 
 /// A target's handoff rate stands out from the others' by this much.
-const STANDS_OUT: f64 = 0.15;
+const OUTLIER_MARGIN: f64 = 0.15;
 /// Up to this many targets are named, more are counted.
 const NAMED: usize = 2;
 /// Of fewer conversations nothing is said.
-const ENOUGH: u64 = 10;
+const MIN_CONVERSATIONS: u64 = 10;
 
 /// What may be at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Area {
+pub enum FaultDomain {
     /// This process, its disk, its clock, its configuration.
     Exporter,
     /// Keys, permissions, ids, and what the vendor's side is configured to show.
@@ -35,7 +35,7 @@ pub enum Area {
     Calls,
 }
 
-impl Area {
+impl FaultDomain {
     /// For people.
     pub const fn title(self) -> &'static str {
         match self {
@@ -68,17 +68,17 @@ impl Area {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AreaView {
     /// Which.
-    pub area: Area,
+    pub area: FaultDomain,
     /// How grave.
-    pub tone: Tone,
+    pub tone: Severity,
     /// In words.
     pub sentence: String,
 }
 
 /// What the areas are judged by, besides the targets.
 #[derive(Debug)]
-pub(super) struct Whole<'a> {
-    pub(super) now: Moment,
+pub(super) struct GlobalInputs<'a> {
+    pub(super) now: Timestamp,
     pub(super) configuration: &'a ConfigurationStatus,
     pub(super) series: usize,
     pub(super) state_bytes: u64,
@@ -86,16 +86,16 @@ pub(super) struct Whole<'a> {
 }
 
 /// All areas, in the order in which to look.
-pub(super) fn areas(rows: &[TargetRow], whole: &Whole<'_>) -> Vec<AreaView> {
-    vec![exporter(rows, whole), access(rows), api(rows), calls(rows, whole)]
+pub(super) fn areas(rows: &[TargetRow], whole: &GlobalInputs<'_>) -> Vec<AreaView> {
+    vec![exporter(rows, whole), access(rows), api(rows), call_area(rows, whole)]
 }
 
 /// The targets that have a problem of this area, by problem; in the order of the documentation.
-fn problems(rows: &[TargetRow], area: Area) -> BTreeMap<Problem, Vec<&TargetRow>> {
+fn problems(rows: &[TargetRow], area: FaultDomain) -> BTreeMap<Problem, Vec<&TargetRow>> {
     let mut found: BTreeMap<Problem, Vec<&TargetRow>> = BTreeMap::new();
     for row in rows {
         for problem in
-            row.problems.iter().map(|view| view.problem).filter(|&problem| Area::of(problem) == area)
+            row.problems.iter().map(|view| view.problem).filter(|&problem| FaultDomain::of(problem) == area)
         {
             found.entry(problem).or_default().push(row);
         }
@@ -104,33 +104,33 @@ fn problems(rows: &[TargetRow], area: Area) -> BTreeMap<Problem, Vec<&TargetRow>
 }
 
 /// `billing/uk-1/live: the API refuses the key`; of many targets, how many.
-fn told(found: &BTreeMap<Problem, Vec<&TargetRow>>, total: usize) -> String {
+fn describe_problems(found: &BTreeMap<Problem, Vec<&TargetRow>>, total: usize) -> String {
     let one = |(problem, rows): (&Problem, &Vec<&TargetRow>)| {
-        format!("{}: {}", whose(rows, total), problem.title())
+        format!("{}: {}", target_names(rows, total), problem.title())
     };
     found.iter().map(one).collect::<Vec<_>>().join(". ")
 }
 
-fn whose(rows: &[&TargetRow], total: usize) -> String {
+fn target_names(rows: &[&TargetRow], total: usize) -> String {
     if rows.len() > NAMED && rows.len() == total {
         return format!("All {total} targets");
     }
     if rows.len() > NAMED {
         return format!("{} of {total} targets", rows.len());
     }
-    let names: Vec<String> = rows.iter().map(|row| plain(&row.key.to_string())).collect();
+    let names: Vec<String> = rows.iter().map(|row| strip_control(&row.key.to_string())).collect();
     names.join(" and ")
 }
 
-fn exporter(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
-    let area = Area::Exporter;
+fn exporter(rows: &[TargetRow], whole: &GlobalInputs<'_>) -> AreaView {
+    let area = FaultDomain::Exporter;
     let failing = rows.iter().find(|row| row.state == State::StorageFailing);
     if let Some(row) = failing {
-        return AreaView { area, tone: Tone::Bad, sentence: row.sentence.clone() };
+        return AreaView { area, tone: Severity::Bad, sentence: row.sentence.clone() };
     }
     let mut said = Vec::new();
     if let Some(Reload { at, outcome: Err(reason) }) = &whole.configuration.last_reload {
-        let clock = At(*at).clock(At(whole.now));
+        let clock = JsonTimestamp(*at).hh_mm(JsonTimestamp(whole.now));
         let mut lines = reason.lines();
         let first = lines.next().unwrap_or_default();
         let more = match lines.count() {
@@ -143,7 +143,7 @@ fn exporter(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
     }
     let found = problems(rows, area);
     if !found.is_empty() {
-        said.push(told(&found, rows.len()));
+        said.push(describe_problems(&found, rows.len()));
     }
     if said.is_empty() {
         let size = match whole.state_bytes {
@@ -151,50 +151,50 @@ fn exporter(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
             size => format!("{} of state", bytes(size)),
         };
         let sentence = format!("Works: {} series, {size}", count(whole.series as u64));
-        return AreaView { area, tone: Tone::Good, sentence };
+        return AreaView { area, tone: Severity::Good, sentence };
     }
-    AreaView { area, tone: Tone::Warn, sentence: said.join(". ") }
+    AreaView { area, tone: Severity::Warn, sentence: said.join(". ") }
 }
 
 fn access(rows: &[TargetRow]) -> AreaView {
-    let area = Area::Access;
+    let area = FaultDomain::Access;
     let found = problems(rows, area);
     if found.is_empty() {
         let tried = rows.iter().any(|row| row.last_success_at.is_some());
         let sentence = if tried { "No key or project is refused" } else { "Nothing is known yet" };
         return AreaView {
             area,
-            tone: if tried { Tone::Good } else { Tone::Wait },
+            tone: if tried { Severity::Good } else { Severity::Wait },
             sentence: sentence.to_owned(),
         };
     }
     let stops = rows
         .iter()
         .flat_map(|row| &row.problems)
-        .any(|view| view.stops_polling && Area::of(view.problem) == area);
-    let tone = if stops { Tone::Bad } else { Tone::Warn };
-    AreaView { area, tone, sentence: told(&found, rows.len()) }
+        .any(|view| view.stops_polling && FaultDomain::of(view.problem) == area);
+    let tone = if stops { Severity::Bad } else { Severity::Warn };
+    AreaView { area, tone, sentence: describe_problems(&found, rows.len()) }
 }
 
 fn api(rows: &[TargetRow]) -> AreaView {
-    let area = Area::Api;
+    let area = FaultDomain::Api;
     let found = problems(rows, area);
     if found.is_empty() {
         let endless: Vec<&TargetRow> =
             rows.iter().filter(|row| row.state == State::Stale && row.problems.is_empty()).collect();
         let (tone, sentence) = if rows.iter().any(|row| row.state == State::StorageFailing) {
-            (Tone::Wait, "Not asked while the state cannot be written".to_owned())
+            (Severity::Wait, "Not asked while the state cannot be written".to_owned())
         } else if !endless.is_empty() {
-            (Tone::Bad, format!("{}: a poll does not end", whose(&endless, rows.len())))
+            (Severity::Bad, format!("{}: a poll does not end", target_names(&endless, rows.len())))
         } else if rows.iter().any(|row| row.last_poll.is_some()) {
             // One that refuses a key answers too.
-            (Tone::Good, "Answers as it should".to_owned())
+            (Severity::Good, "Answers as it should".to_owned())
         } else {
-            (Tone::Wait, "No answer yet".to_owned())
+            (Severity::Wait, "No answer yet".to_owned())
         };
         return AreaView { area, tone, sentence };
     }
-    let mut sentence = told(&found, rows.len());
+    let mut sentence = describe_problems(&found, rows.len());
     let concerned: BTreeSet<&TargetKey> = found.values().flatten().map(|row| &row.key).collect();
     let hosts = |is_concerned: bool| -> BTreeSet<&str> {
         let asked = rows.iter().filter(|row| row.last_poll.is_some());
@@ -210,18 +210,21 @@ fn api(rows: &[TargetRow]) -> AreaView {
     } else if !failing.is_disjoint(&answering) {
         sentence.push_str(". Other targets on the same host are answered");
     }
-    let tone =
-        if found.values().flatten().any(|row| row.state == State::Stale) { Tone::Bad } else { Tone::Warn };
+    let tone = if found.values().flatten().any(|row| row.state == State::Stale) {
+        Severity::Bad
+    } else {
+        Severity::Warn
+    };
     AreaView { area, tone, sentence }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a window")]
-fn calls(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
-    let area = Area::Calls;
+fn call_area(rows: &[TargetRow], whole: &GlobalInputs<'_>) -> AreaView {
+    let area = FaultDomain::Calls;
     let fresh: Vec<&TargetRow> = rows.iter().filter(|row| row.state >= State::CatchingUp).collect();
     if fresh.is_empty() {
         let sentence = "Nothing is known of the present: no target is fresh".to_owned();
-        return AreaView { area, tone: Tone::Wait, sentence };
+        return AreaView { area, tone: Severity::Wait, sentence };
     }
     let open: u64 = fresh.iter().filter_map(|row| row.open_conversations).sum();
     let recent: u64 = fresh.iter().filter_map(|row| row.recent.conversations).sum();
@@ -242,17 +245,17 @@ fn calls(rows: &[TargetRow], whole: &Whole<'_>) -> AreaView {
         let overall = known().map(|(_, ratio, weight)| ratio * weight).sum::<f64>() / weight;
         sentence.push_str(&format!(", {} {words}", Ratio(overall)));
         let most = known()
-            .filter(|(row, ..)| row.recent.conversations >= Some(ENOUGH))
+            .filter(|(row, ..)| row.recent.conversations >= Some(MIN_CONVERSATIONS))
             .max_by(|a, b| a.1.total_cmp(&b.1))
-            .filter(|&(_, ratio, _)| ratio > overall + STANDS_OUT);
+            .filter(|&(_, ratio, _)| ratio > overall + OUTLIER_MARGIN);
         if let Some((row, ratio, _)) = most {
-            sentence.push_str(&format!(" ({}: {})", plain(&row.project), Ratio(ratio)));
+            sentence.push_str(&format!(" ({}: {})", strip_control(&row.project), Ratio(ratio)));
         }
     }
     let found = problems(rows, area);
     if found.is_empty() {
-        return AreaView { area, tone: Tone::Good, sentence };
+        return AreaView { area, tone: Severity::Good, sentence };
     }
-    let sentence = format!("{sentence}. {}", told(&found, rows.len()));
-    AreaView { area, tone: Tone::Warn, sentence }
+    let sentence = format!("{sentence}. {}", describe_problems(&found, rows.len()));
+    AreaView { area, tone: Severity::Warn, sentence }
 }

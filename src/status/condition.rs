@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::journal::{Entries, Episode};
-use super::words::{At, of, span};
-use crate::moment::Moment;
+use super::journal::{PollHistoryInner, ProblemInterval};
+use super::words::{JsonTimestamp, pluralize, span};
+use crate::moment::Timestamp;
 
 /// Without a successful poll for this long a target is stale, and the alert `PolyAITargetStale` is about to fire; with long
 /// intervals, it takes three of them.
@@ -25,11 +25,11 @@ pub enum State {
     /// The last poll failed; its stretch is read by the next one that succeeds.
     Failing,
     /// No poll has ended yet.
-    NotTried,
+    Pending,
     /// Polls succeed, and have not reached the present yet.
     CatchingUp,
     /// Up to date, with a problem that does not stop polling.
-    Limited,
+    Degraded,
     /// Nothing is wrong.
     UpToDate,
 }
@@ -40,32 +40,32 @@ impl State {
         Self::StorageFailing,
         Self::Stale,
         Self::Failing,
-        Self::NotTried,
+        Self::Pending,
         Self::CatchingUp,
-        Self::Limited,
+        Self::Degraded,
         Self::UpToDate,
     ];
 
     /// In words.
-    pub const fn words(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Self::StorageFailing => "storage failing",
             Self::Stale => "stale",
             Self::Failing => "failing",
-            Self::NotTried => "not tried yet",
+            Self::Pending => "not tried yet",
             Self::CatchingUp => "catching up",
-            Self::Limited => "limited",
+            Self::Degraded => "limited",
             Self::UpToDate => "up to date",
         }
     }
 
     /// Whether it needs a look.
-    pub const fn tone(self) -> Tone {
+    pub const fn tone(self) -> Severity {
         match self {
-            Self::StorageFailing | Self::Stale => Tone::Bad,
-            Self::Failing | Self::Limited => Tone::Warn,
-            Self::NotTried | Self::CatchingUp => Tone::Wait,
-            Self::UpToDate => Tone::Good,
+            Self::StorageFailing | Self::Stale => Severity::Bad,
+            Self::Failing | Self::Degraded => Severity::Warn,
+            Self::Pending | Self::CatchingUp => Severity::Wait,
+            Self::UpToDate => Severity::Good,
         }
     }
 }
@@ -73,7 +73,7 @@ impl State {
 /// How grave something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Tone {
+pub enum Severity {
     /// As it should be.
     Good,
     /// It will be, by itself.
@@ -86,32 +86,32 @@ pub enum Tone {
 
 /// What a target is judged by.
 #[derive(Debug)]
-pub(super) struct Evidence<'a> {
+pub(super) struct TargetInputs<'a> {
     /// What its poller noted.
-    pub(super) entries: &'a Entries,
+    pub(super) entries: &'a PollHistoryInner,
     /// When the daemon started; a target may have been added later.
-    pub(super) started: Moment,
+    pub(super) started: Timestamp,
     /// `polling.interval`
     pub(super) interval: Duration,
     /// Whether the state cannot be written, and since when as far as is known.
-    pub(super) storage_fails: Option<Option<Moment>>,
+    pub(super) storage_fails: Option<Option<Timestamp>>,
 }
 
 /// A state, since when, and in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Condition {
+pub(super) struct TargetStatus {
     pub(super) state: State,
-    pub(super) since: Option<Moment>,
+    pub(super) since: Option<Timestamp>,
     pub(super) sentence: String,
 }
 
-impl Evidence<'_> {
-    pub(super) fn judge(&self, now: Moment) -> Condition {
+impl TargetInputs<'_> {
+    pub(super) fn evaluate(&self, now: Timestamp) -> TargetStatus {
         let (state, since) = self.state(now);
-        Condition { state, since, sentence: self.sentence(state, since, now) }
+        TargetStatus { state, since, sentence: self.sentence(state, since, now) }
     }
 
-    fn state(&self, now: Moment) -> (State, Option<Moment>) {
+    fn state(&self, now: Timestamp) -> (State, Option<Timestamp>) {
         let entries = self.entries;
         if let Some(since) = self.storage_fails {
             return (State::StorageFailing, since);
@@ -122,7 +122,7 @@ impl Evidence<'_> {
         let fresh_from = entries.last_success.or(resumed).or(entries.first_due).unwrap_or(self.started);
         let fresh_until = fresh_from + stale_after;
         if entries.polls.is_empty() && now <= fresh_until {
-            return (State::NotTried, None);
+            return (State::Pending, None);
         }
         if now > fresh_until {
             // Since when there is no data, not since when it is called stale.
@@ -135,7 +135,7 @@ impl Evidence<'_> {
             return (State::CatchingUp, None);
         }
         match entries.problems().map(|episode| episode.since).min() {
-            Some(since) => (State::Limited, Some(since)),
+            Some(since) => (State::Degraded, Some(since)),
             None => (State::UpToDate, None),
         }
     }
@@ -144,45 +144,51 @@ impl Evidence<'_> {
         (self.interval * 4).max(Duration::from_secs(30))
     }
 
-    fn behind(&self, now: Moment) -> Duration {
-        read_to(self.entries).map(|read_to| now.since(read_to)).unwrap_or_default()
+    fn behind(&self, now: Timestamp) -> Duration {
+        read_to(self.entries).map(|read_to| now.saturating_duration_since(read_to)).unwrap_or_default()
     }
 
-    fn sentence(&self, state: State, since: Option<Moment>, now: Moment) -> String {
+    fn sentence(&self, state: State, since: Option<Timestamp>, now: Timestamp) -> String {
         let entries = self.entries;
-        let since = since.map(|since| format!(" since {}", At(since).clock(At(now)))).unwrap_or_default();
+        let since = since
+            .map(|since| format!(" since {}", JsonTimestamp(since).hh_mm(JsonTimestamp(now))))
+            .unwrap_or_default();
         match state {
             State::StorageFailing => {
                 format!("The state cannot be written{since}; the last committed numbers are served")
             }
             State::Stale if entries.last_success.is_none() => {
-                let read_to = read_to(entries).map(|to| format!(", data ends at {}", At(to).clock(At(now))));
-                format!("No poll has succeeded yet{}{}", self.because(), read_to.unwrap_or_default())
+                let read_to = read_to(entries)
+                    .map(|to| format!(", data ends at {}", JsonTimestamp(to).hh_mm(JsonTimestamp(now))));
+                format!("No poll has succeeded yet{}{}", self.failure_reason(), read_to.unwrap_or_default())
             }
-            State::Stale => format!("No poll has succeeded{since}{}", self.because()),
+            State::Stale => format!("No poll has succeeded{since}{}", self.failure_reason()),
             State::Failing => {
-                let failures = of(entries.failures.into(), "poll");
-                format!("{failures} failed{since}{}", self.because())
+                let failures = pluralize(entries.failures.into(), "poll");
+                format!("{failures} failed{since}{}", self.failure_reason())
             }
-            State::NotTried => match entries.underway {
-                Some(began) => format!("The first poll runs, for {}", span(now.since(began))),
+            State::Pending => match entries.underway {
+                Some(began) => {
+                    format!("The first poll runs, for {}", span(now.saturating_duration_since(began)))
+                }
                 None => "Not tried yet".to_owned(),
             },
             State::CatchingUp => {
-                let up_to = read_to(entries).map(|to| format!("read up to {}, ", At(to).clock(At(now))));
+                let up_to = read_to(entries)
+                    .map(|to| format!("read up to {}, ", JsonTimestamp(to).hh_mm(JsonTimestamp(now))));
                 let behind = span(self.behind(now));
                 format!("Catching up: {}{behind} behind", up_to.unwrap_or_default())
             }
-            State::Limited => {
+            State::Degraded => {
                 let titles: Vec<&str> = entries.problems().map(|episode| episode.problem.title()).collect();
-                super::words::capital(&titles.join("; "))
+                super::words::capitalize(&titles.join("; "))
             }
             State::UpToDate => "Up to date".to_owned(),
         }
     }
 
     /// The problem that stops the polls, or that one does not end.
-    fn because(&self) -> String {
+    fn failure_reason(&self) -> String {
         let failure = self.entries.polls.back().and_then(|poll| poll.failure);
         match failure {
             Some(problem) => format!(": {}", problem.title()),
@@ -193,17 +199,17 @@ impl Evidence<'_> {
 }
 
 /// How far a target has been read, on this machine's clock.
-pub(super) fn read_to(entries: &Entries) -> Option<Moment> {
-    entries.read_to.map(|at| here(entries, at))
+pub(super) fn read_to(entries: &PollHistoryInner) -> Option<Timestamp> {
+    entries.read_to.map(|at| to_local(entries, at))
 }
 
 /// A time of the API on this machine's clock.
-pub(super) fn here(entries: &Entries, at: Moment) -> Moment {
-    Moment::from_millis(at.millis().saturating_sub(entries.api_ahead_millis))
+pub(super) fn to_local(entries: &PollHistoryInner, at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.millis().saturating_sub(entries.api_ahead_millis))
 }
 
 /// Whether polling comes to nothing because of it, or some detail is missing only.
-pub(super) fn stops_polling(entries: &Entries, episode: &Episode) -> bool {
+pub(super) fn stops_polling(entries: &PollHistoryInner, episode: &ProblemInterval) -> bool {
     episode.until.is_none() && entries.polls.back().and_then(|poll| poll.failure) == Some(episode.problem)
 }
 
@@ -212,49 +218,55 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::api::pages::Traffic;
+    use crate::api::pages::RequestStats;
     use crate::problem::Problem;
-    use crate::status::journal::{Journal, Poll, Report};
+    use crate::status::journal::{Poll, PollHistory, Report};
 
     const INTERVAL: Duration = Duration::from_secs(30);
 
-    fn at(clock: &str) -> Moment {
-        Moment::parse(&format!("2026-11-24T{clock}:00Z")).unwrap()
+    fn at(clock: &str) -> Timestamp {
+        Timestamp::parse(&format!("2026-11-24T{clock}:00Z")).unwrap()
     }
 
-    fn poll(journal: &Journal, when: &str, failure: Option<Problem>, problems: &[Problem], read_to: &str) {
-        let traffic = Traffic::default();
+    fn poll(
+        journal: &PollHistory,
+        when: &str,
+        failure: Option<Problem>,
+        problems: &[Problem],
+        read_to: &str,
+    ) {
+        let traffic = RequestStats::default();
         let began = at(when);
         let took = Duration::ZERO;
         let poll = Poll { began, took, failure, walks: 1, traffic, records: 0, rejected: 0, counted: 0 };
         let problems: BTreeSet<Problem> = problems.iter().copied().chain(failure).collect();
-        journal.ended(&Report {
+        journal.poll_finished(&Report {
             poll,
             problems: &problems,
             reason: failure.map(|_| "HTTP 503"),
             api_ahead_millis: 0,
             counts_since: None,
             read_to: Some(at(read_to)),
-            followed: 0,
+            tracked: 0,
             next: began + INTERVAL,
         });
     }
 
-    fn judged(journal: &Journal, now: &str) -> (State, String) {
+    fn judged(journal: &PollHistory, now: &str) -> (State, String) {
         let condition = journal.read(|entries| {
             let evidence =
-                Evidence { entries, started: at("12:00"), interval: INTERVAL, storage_fails: None };
-            evidence.judge(at(now))
+                TargetInputs { entries, started: at("12:00"), interval: INTERVAL, storage_fails: None };
+            evidence.evaluate(at(now))
         });
         (condition.state, condition.sentence)
     }
 
     #[test]
     fn each_state_has_its_sentence() {
-        let journal = Journal::default();
-        assert_eq!(judged(&journal, "12:00"), (State::NotTried, "Not tried yet".to_owned()));
-        journal.began(at("12:00"));
-        assert_eq!(judged(&journal, "12:02"), (State::NotTried, "The first poll runs, for 2 min".to_owned()));
+        let journal = PollHistory::default();
+        assert_eq!(judged(&journal, "12:00"), (State::Pending, "Not tried yet".to_owned()));
+        journal.poll_started(at("12:00"));
+        assert_eq!(judged(&journal, "12:02"), (State::Pending, "The first poll runs, for 2 min".to_owned()));
 
         poll(&journal, "12:03", None, &[], "10:00");
         let behind = "Catching up: read up to 10:00, 2 h 3 min behind".to_owned();
@@ -265,7 +277,7 @@ mod tests {
 
         poll(&journal, "12:05", None, &[Problem::LatencyMissing], "12:05");
         let limited = "Turns carry no latency".to_owned();
-        assert_eq!(judged(&journal, "12:05"), (State::Limited, limited));
+        assert_eq!(judged(&journal, "12:05"), (State::Degraded, limited));
 
         poll(&journal, "12:06", Some(Problem::ServerError), &[Problem::LatencyMissing], "12:05");
         poll(&journal, "12:07", Some(Problem::ServerError), &[Problem::LatencyMissing], "12:05");
@@ -281,16 +293,16 @@ mod tests {
 
     #[test]
     fn a_poll_that_does_not_end_makes_a_target_stale_too() {
-        let journal = Journal::default();
+        let journal = PollHistory::default();
         poll(&journal, "12:00", None, &[], "12:00");
-        journal.began(at("12:01"));
+        journal.poll_started(at("12:01"));
         let stale = "No poll has succeeded since 12:00: one has been running all this time".to_owned();
         assert_eq!(judged(&journal, "12:11"), (State::Stale, stale));
     }
 
     #[test]
     fn a_key_that_never_worked_is_failing_and_then_stale_since_the_start() {
-        let journal = Journal::default();
+        let journal = PollHistory::default();
         poll(&journal, "12:00", Some(Problem::Unauthorized), &[], "12:00");
         let failing = "1 poll failed since 12:00: the API refuses the key".to_owned();
         assert_eq!(judged(&journal, "12:01"), (State::Failing, failing));
@@ -300,21 +312,21 @@ mod tests {
 
     #[test]
     fn a_target_that_is_added_long_after_the_start_has_time_for_its_first_poll() {
-        let journal = Journal::default();
-        journal.awaits(at("14:00"));
-        assert_eq!(judged(&journal, "14:00"), (State::NotTried, "Not tried yet".to_owned()));
-        journal.began(at("14:00"));
-        assert_eq!(judged(&journal, "14:09").0, State::NotTried);
+        let journal = PollHistory::default();
+        journal.set_first_due(at("14:00"));
+        assert_eq!(judged(&journal, "14:00"), (State::Pending, "Not tried yet".to_owned()));
+        journal.poll_started(at("14:00"));
+        assert_eq!(judged(&journal, "14:09").0, State::Pending);
         let endless = "No poll has succeeded yet: one has been running all this time".to_owned();
         assert_eq!(judged(&journal, "14:11"), (State::Stale, endless));
         // Its poller is started anew meanwhile: that is no new beginning.
-        journal.awaits(at("14:12"));
+        journal.set_first_due(at("14:12"));
         assert_eq!(judged(&journal, "14:12").0, State::Stale);
     }
 
     #[test]
     fn after_a_restart_the_age_of_the_data_counts_and_not_that_of_the_process() {
-        let journal = Journal::default();
+        let journal = PollHistory::default();
         poll(&journal, "12:00", Some(Problem::ServerError), &[], "11:30");
         let stale = "No poll has succeeded yet: the API answers with server errors, data ends at 11:30";
         assert_eq!(judged(&journal, "12:01"), (State::Stale, stale.to_owned()));
@@ -322,11 +334,11 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_put_back_makes_no_target_stale_later() {
-        let journal = Journal::default();
+        let journal = PollHistory::default();
         poll(&journal, "14:00", None, &[], "12:00");
         poll(&journal, "14:01", Some(Problem::Timeout), &[], "12:00");
-        journal.began(at("14:02"));
-        journal.put_back(Duration::from_secs(2 * 3600), at("12:03"));
+        journal.poll_started(at("14:02"));
+        journal.on_clock_step_back(Duration::from_secs(2 * 3600), at("12:03"));
         let failing = "1 poll failed since 12:01: the API does not answer in time".to_owned();
         assert_eq!(judged(&journal, "12:03"), (State::Failing, failing));
         assert_eq!(judged(&journal, "12:11").0, State::Stale);
@@ -342,30 +354,30 @@ mod tests {
 
     #[test]
     fn storage_comes_before_all_else() {
-        let entries = Entries::default();
-        let mut evidence = Evidence {
+        let entries = PollHistoryInner::default();
+        let mut evidence = TargetInputs {
             entries: &entries,
             started: at("12:00"),
             interval: INTERVAL,
             storage_fails: Some(None),
         };
         let unknown = "The state cannot be written; the last committed numbers are served";
-        assert_eq!(evidence.judge(at("12:30")).sentence, unknown);
+        assert_eq!(evidence.evaluate(at("12:30")).sentence, unknown);
         evidence.storage_fails = Some(Some(at("12:10")));
-        let judged = evidence.judge(at("12:30"));
+        let judged = evidence.evaluate(at("12:30"));
         let known = "The state cannot be written since 12:10; the last committed numbers are served";
         assert_eq!((judged.state, judged.sentence.as_str()), (State::StorageFailing, known));
     }
 
     #[test]
     fn with_an_hour_between_polls_ten_minutes_are_not_stale() {
-        let journal = Journal::default();
+        let journal = PollHistory::default();
         poll(&journal, "12:00", None, &[], "12:00");
         journal.read(|entries| {
             let interval = Duration::from_secs(3600);
-            let evidence = Evidence { entries, started: at("12:00"), interval, storage_fails: None };
-            assert_eq!(evidence.judge(at("12:50")).state, State::UpToDate);
-            assert_eq!(evidence.judge(at("15:01")).state, State::Stale);
+            let evidence = TargetInputs { entries, started: at("12:00"), interval, storage_fails: None };
+            assert_eq!(evidence.evaluate(at("12:50")).state, State::UpToDate);
+            assert_eq!(evidence.evaluate(at("15:01")).state, State::Stale);
         });
     }
 }

@@ -5,8 +5,8 @@
 
 use std::fmt::Write;
 
-use crate::config::{Metrics, Polling, Server, Settings, Storage, Target, span};
-use crate::moment::Moment;
+use crate::config::{Metrics, Polling, Server, Settings, Storage, Target, format_duration};
+use crate::moment::Timestamp;
 
 /// Where the configuration came from and how the last attempt to read it went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct ConfigurationStatus {
     /// For people: `polyai.yaml and 2 environment variables`.
     pub origin: String,
     /// When the configuration in force was read.
-    pub loaded_at: Moment,
+    pub loaded_at: Timestamp,
     /// The last attempt to read it again.
     pub last_reload: Option<Reload>,
 }
@@ -23,7 +23,7 @@ pub struct ConfigurationStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reload {
     /// When.
-    pub at: Moment,
+    pub at: Timestamp,
     /// What changed, or why nothing was changed; for people.
     pub outcome: Result<String, String>,
 }
@@ -117,18 +117,18 @@ fn polling_lines(polling: &Polling) -> Vec<Line> {
         requests_per_minute,
         max_concurrent_requests,
     } = polling;
-    let recheck: Vec<String> = recheck.iter().map(|&age| span(age)).collect();
+    let recheck: Vec<String> = recheck.iter().map(|&age| format_duration(age)).collect();
     vec![
-        ("polling.interval", span(*interval)),
-        ("polling.settle", span(*settle)),
+        ("polling.interval", format_duration(*interval)),
+        ("polling.settle", format_duration(*settle)),
         ("polling.recheck", recheck.join(", ")),
-        ("polling.initial_lookback", span(*initial_lookback)),
+        ("polling.initial_lookback", format_duration(*initial_lookback)),
         (
             "polling.anchor",
-            anchor.map_or_else(|| "the first start".to_owned(), |anchor| Moment::from(anchor).to_string()),
+            anchor.map_or_else(|| "the first start".to_owned(), |anchor| Timestamp::from(anchor).to_string()),
         ),
         ("polling.page_size", page_size.to_string()),
-        ("polling.timeout", span(*timeout)),
+        ("polling.timeout", format_duration(*timeout)),
         ("polling.requests_per_minute", requests_per_minute.to_string()),
         ("polling.max_concurrent_requests", max_concurrent_requests.to_string()),
     ]
@@ -154,7 +154,7 @@ fn metrics_lines(metrics: &Metrics) -> Vec<Line> {
         ("metrics.max_label_values", max_label_values.to_string()),
         ("metrics.native_histograms", native_histograms.to_string()),
         ("metrics.openmetrics_created", openmetrics_created.to_string()),
-        ("metrics.recent_window", span(*recent_window)),
+        ("metrics.recent_window", format_duration(*recent_window)),
         ("metrics.latency_buckets", bounds(latency_buckets)),
         ("metrics.duration_buckets", bounds(duration_buckets)),
     ]

@@ -3,12 +3,12 @@
 //! Owns: the sums. They are those of `/metrics`, because they are made from the same generation.
 
 use crate::aggregate::{Metric, Series, SeriesKey, TargetSeries, Value};
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 use crate::problem::Problem;
 
 /// The figures of one target.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Figures {
+pub(super) struct TargetTotals {
     /// Conversations counted.
     pub(super) conversations: u64,
     /// Of these, handed off.
@@ -16,11 +16,11 @@ pub(super) struct Figures {
     /// Open at the last poll that listed them; none before the first.
     pub(super) open: Option<u64>,
     /// When the longest open one started.
-    pub(super) oldest_open: Option<Moment>,
+    pub(super) oldest_open: Option<Timestamp>,
     /// When the newest counted one ended.
-    pub(super) last_conversation: Option<Moment>,
+    pub(super) last_conversation: Option<Timestamp>,
     /// How far the target has been read, in the API's time.
-    pub(super) watermark: Option<Moment>,
+    pub(super) watermark: Option<Timestamp>,
     /// Ended within the recent window; none before the first poll that succeeded.
     pub(super) recent: Option<u64>,
     /// Of these, handed off; 0 to 1.
@@ -35,7 +35,7 @@ pub(super) struct Figures {
     pub(super) storage_fails: bool,
 }
 
-impl Figures {
+impl TargetTotals {
     /// From committed series.
     pub(super) fn of(series: &TargetSeries) -> Self {
         // What has never been read is unknown, and not 0.
@@ -53,9 +53,9 @@ impl Figures {
             last_conversation: time(Metric::LastConversation),
             watermark: time(Metric::TargetWatermark),
             recent: sum(Metric::RecentConversations),
-            recent_handoff: share(series, Metric::RecentHandoffRatio),
-            recent_ood: share(series, Metric::RecentOodTurnRatio),
-            recent_silence: share(series, Metric::RecentSilenceTurnRatio),
+            recent_handoff: weighted_ratio(series, Metric::RecentHandoffRatio),
+            recent_ood: weighted_ratio(series, Metric::RecentOodTurnRatio),
+            recent_silence: weighted_ratio(series, Metric::RecentSilenceTurnRatio),
             up: gauges(series, Metric::TargetUp).any(|(_, value)| value > 0.0),
             storage_fails: gauges(series, Metric::TargetProblem)
                 .any(|(values, value)| value > 0.0 && values.iter().any(|value| **value == *storage)),
@@ -85,7 +85,7 @@ fn total(series: &TargetSeries, metric: Metric) -> u64 {
 }
 
 /// A ratio over all label sets: each weighs as much as it has recent conversations. Of turns that is close, of handoffs exact.
-fn share(series: &TargetSeries, metric: Metric) -> Option<f64> {
+fn weighted_ratio(series: &TargetSeries, metric: Metric) -> Option<f64> {
     let (mut weight, mut weighed) = (0.0, 0.0);
     for (key, ratio) in series.of(metric) {
         let of = SeriesKey { metric: Metric::RecentConversations, values: key.values.clone() };
@@ -98,13 +98,13 @@ fn share(series: &TargetSeries, metric: Metric) -> Option<f64> {
 }
 
 /// Times before the first poll are 0.
-fn is_set(moment: &Moment) -> bool {
+fn is_set(moment: &Timestamp) -> bool {
     moment.millis() > 0
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "times of this century")]
-fn moment(seconds: f64) -> Moment {
-    Moment::from_millis((seconds * 1000.0).round() as i64)
+fn moment(seconds: f64) -> Timestamp {
+    Timestamp::from_millis((seconds * 1000.0).round() as i64)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
@@ -119,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    const AT: Moment = Moment::from_millis(1_787_217_300_000);
+    const AT: Timestamp = Timestamp::from_millis(1_787_217_300_000);
 
     #[test]
     fn ratios_are_weighed_by_conversations() {
@@ -128,10 +128,10 @@ mod tests {
             let values = |name: &str| Arc::from([Arc::from(name)]);
             BTreeMap::from([(values("VOICE-SIP"), phone), (values("CHAT"), chat)])
         };
-        series.replace(Metric::RecentConversations, two(30.0, 10.0), AT);
-        series.replace(Metric::RecentHandoffRatio, two(0.1, 0.5), AT);
-        series.replace(Metric::InProgress, two(3.0, 1.0), AT);
-        let figures = Figures::of(&series);
+        series.set_all(Metric::RecentConversations, two(30.0, 10.0), AT);
+        series.set_all(Metric::RecentHandoffRatio, two(0.1, 0.5), AT);
+        series.set_all(Metric::InProgress, two(3.0, 1.0), AT);
+        let figures = TargetTotals::of(&series);
         assert_eq!((figures.recent, figures.open), (Some(40), Some(4)));
         assert_eq!(figures.recent_handoff, Some(0.2));
         assert_eq!(figures.recent_silence, None, "nothing is not zero");
@@ -140,15 +140,15 @@ mod tests {
 
     #[test]
     fn no_data_is_not_no_calls() {
-        let figures = Figures::of(&TargetSeries::default());
+        let figures = TargetTotals::of(&TargetSeries::default());
         assert_eq!((figures.open, figures.recent), (None, None));
     }
 
     #[test]
     fn a_state_that_cannot_be_written_shows() {
         let mut series = TargetSeries::default();
-        assert!(!Figures::of(&series).storage_fails);
+        assert!(!TargetTotals::of(&series).storage_fails);
         series.set(Metric::TargetProblem, &[Arc::from("storage")], 1.0, AT);
-        assert!(Figures::of(&series).storage_fails);
+        assert!(TargetTotals::of(&series).storage_fails);
     }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::condition::{State, Tone};
+use super::condition::{Severity, State};
 use super::view::{Health, TargetRow};
-use super::words::{At, plain};
-use crate::moment::Moment;
+use super::words::{JsonTimestamp, strip_control};
+use crate::moment::Timestamp;
 
 /// The health of the whole, in one line.
-pub(super) fn health(rows: &[TargetRow], now: Moment) -> Health {
+pub(super) fn health(rows: &[TargetRow], now: Timestamp) -> Health {
     let mut targets: BTreeMap<State, usize> = BTreeMap::new();
     for row in rows {
         *targets.entry(row.state).or_default() += 1;
@@ -24,8 +24,11 @@ pub(super) fn health(rows: &[TargetRow], now: Moment) -> Health {
         Some(row) if row.state == State::StorageFailing => format!("{}.", row.sentence),
         Some(row) if ill > 0 => {
             let have = if ill == 1 { "has" } else { "have" };
-            let which = format!("{} is {}", plain(&row.key.to_string()), row.state.words());
-            let since = row.since.map(|since| format!(" since {}", since.clock(At(now)))).unwrap_or_default();
+            let which = format!("{} is {}", strip_control(&row.key.to_string()), row.state.label());
+            let since = row
+                .since
+                .map(|since| format!(" since {}", since.hh_mm(JsonTimestamp(now))))
+                .unwrap_or_default();
             match (ill, total) {
                 (1, 1) => format!("{which}{since}."),
                 (ill, total) if ill == total => {
@@ -39,7 +42,7 @@ pub(super) fn health(rows: &[TargetRow], now: Moment) -> Health {
                 if number == total { all.clone() } else { format!("{number} of {total} targets") }
             };
             let (untried, behind, limited) =
-                (in_state(State::NotTried), in_state(State::CatchingUp), in_state(State::Limited));
+                (in_state(State::Pending), in_state(State::CatchingUp), in_state(State::Degraded));
             if untried > 0 {
                 let has = if untried == 1 { "has" } else { "have" };
                 format!("{} {has} not been tried yet.", counted(untried))
@@ -57,6 +60,6 @@ pub(super) fn health(rows: &[TargetRow], now: Moment) -> Health {
             }
         }
     };
-    let tone = worst.map_or(Tone::Warn, |row| row.state.tone());
+    let tone = worst.map_or(Severity::Warn, |row| row.state.tone());
     Health { tone, sentence, targets }
 }

@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::journal::Journal;
-use crate::moment::Moment;
+use super::journal::PollHistory;
+use crate::moment::Timestamp;
 use crate::target::TargetKey;
 
 /// All journals. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Journals(Arc<Mutex<BTreeMap<TargetKey, Arc<Journal>>>>);
+pub struct Journals(Arc<Mutex<BTreeMap<TargetKey, Arc<PollHistory>>>>);
 
 impl Journals {
     /// The journal of `target`, which is begun if there is none.
-    pub fn of(&self, target: &TargetKey) -> Arc<Journal> {
+    pub fn of(&self, target: &TargetKey) -> Arc<PollHistory> {
         let mut journals = self.lock();
         if let Some(journal) = journals.get(target) {
             return Arc::clone(journal);
@@ -25,13 +25,13 @@ impl Journals {
     }
 
     /// The journal of `target`, if there is one.
-    pub fn find(&self, target: &TargetKey) -> Option<Arc<Journal>> {
+    pub fn find(&self, target: &TargetKey) -> Option<Arc<PollHistory>> {
         self.lock().get(target).cloned()
     }
 
     /// This machine's clock was put back by `step` and shows `now`.
-    pub fn put_back(&self, step: Duration, now: Moment) {
-        self.lock().values().for_each(|journal| journal.put_back(step, now));
+    pub fn put_back(&self, step: Duration, now: Timestamp) {
+        self.lock().values().for_each(|journal| journal.on_clock_step_back(step, now));
     }
 
     /// Throws the journal of `target` away, when it leaves the configuration.
@@ -39,7 +39,7 @@ impl Journals {
         self.lock().remove(target);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<TargetKey, Arc<Journal>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<TargetKey, Arc<PollHistory>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -54,8 +54,8 @@ mod tests {
         let key =
             TargetKey { project: "billing".to_owned(), region: Region::Uk1, client_env: ClientEnv::Live };
         let journals = Journals::default();
-        let now = Moment::from_millis(1);
-        journals.of(&key).began(now);
+        let now = Timestamp::from_millis(1);
+        journals.of(&key).poll_started(now);
         assert_eq!(journals.of(&key).read(|entries| entries.underway), Some(now));
         journals.forget(&key);
         assert!(journals.find(&key).is_none());

@@ -24,10 +24,10 @@ mod words;
 pub use answer::answer;
 pub use condition::State;
 pub use configuration::{ConfigurationStatus, Reload, hash};
-pub use journal::{Episode, Journal, Poll, Report};
+pub use journal::{Poll, PollHistory, ProblemInterval, Report};
 pub use journals::Journals;
-pub use sight::{Process, Sight};
-pub use trend::{LOOK_EVERY, Trends};
+pub use sight::{ProcessInfo, StatusInputs};
+pub use trend::{SAMPLE_INTERVAL, Trends};
 
 #[cfg(test)]
 mod tests;

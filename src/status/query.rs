@@ -49,7 +49,7 @@ impl Query {
     }
 
     /// Whether `target` is among those that are asked for.
-    pub(super) fn admits(&self, target: &TargetKey) -> bool {
+    pub(super) fn matches(&self, target: &TargetKey) -> bool {
         let same =
             |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         same(&self.project, &target.project)
@@ -102,7 +102,7 @@ mod tests {
 
         #[test]
         fn no_query_is_too_odd_to_be_read(query in ".{0,100}") {
-            let _ = Query::read(&query).admits(&key("billing"));
+            let _ = Query::read(&query).matches(&key("billing"));
         }
     }
 
@@ -119,7 +119,7 @@ mod tests {
             ("project=bill", false),
             ("project=billing", true),
         ] {
-            assert_eq!(Query::read(query).admits(&key("billing")), admits, "{query}");
+            assert_eq!(Query::read(query).matches(&key("billing")), admits, "{query}");
         }
     }
 

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::area::{Whole, areas};
-use super::condition::{Evidence, Tone, here, read_to, stops_polling};
+use super::area::{GlobalInputs, areas};
+use super::condition::{Severity, TargetInputs, read_to, stops_polling, to_local};
 use super::configuration::{ConfigurationStatus, Reload, hash, shared_lines, target_lines};
-use super::figures::Figures;
+use super::figures::TargetTotals;
 use super::health::health;
-use super::journal::{Entries, Episode, Poll};
+use super::journal::{Poll, PollHistoryInner, ProblemInterval};
 use super::journals::Journals;
 use super::query::Query;
 use super::trend::{Point, Trends};
@@ -18,12 +18,12 @@ use super::view::{
     About, ConfigurationView, ExporterView, Health, PointView, PollView, ProblemView, RecentView, ReloadView,
     StatusView, TargetRow, TargetView, TargetsView,
 };
-use super::words::{At, Ratio, Seconds};
+use super::words::{JsonTimestamp, Ratio, Seconds};
 use crate::aggregate::TargetSeries;
 use crate::config::{Settings, Target};
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 use crate::problem::Problem;
-use crate::recorder::Generation;
+use crate::recorder::Snapshot;
 use crate::selfstats::BuildInfo;
 use crate::target::TargetKey;
 
@@ -32,13 +32,13 @@ const TROUBLESHOOTING: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/
 
 /// What is looked at, and when.
 #[derive(Debug, Clone, Copy)]
-pub struct Sight<'a> {
+pub struct StatusInputs<'a> {
     /// The time on this machine.
-    pub now: Moment,
+    pub now: Timestamp,
     /// The settings in force.
     pub settings: &'a Settings,
     /// What is committed.
-    pub generation: &'a Generation,
+    pub generation: &'a Snapshot,
     /// What the pollers have noted.
     pub journals: &'a Journals,
     /// What the handoff rates were.
@@ -46,21 +46,21 @@ pub struct Sight<'a> {
     /// Where the settings came from.
     pub configuration: &'a ConfigurationStatus,
     /// The process.
-    pub process: &'a Process,
+    pub process: &'a ProcessInfo,
 }
 
 /// What does not change while the process runs.
 #[derive(Debug, Clone)]
-pub struct Process {
+pub struct ProcessInfo {
     /// When it started.
-    pub started: Moment,
+    pub started: Timestamp,
     /// What it is.
     pub build: BuildInfo,
     /// Where it listens.
     pub addresses: Vec<String>,
 }
 
-impl Sight<'_> {
+impl StatusInputs<'_> {
     pub(super) fn about(&self) -> About {
         About { version: self.process.build.version, revision: self.process.build.revision }
     }
@@ -68,7 +68,7 @@ impl Sight<'_> {
     /// The global part, judged by `rows`, which are all targets.
     pub fn status(&self, rows: &[TargetRow]) -> StatusView {
         let series = self.generation.targets.iter().map(|(_, series)| series.len()).sum();
-        let whole = Whole {
+        let whole = GlobalInputs {
             now: self.now,
             configuration: self.configuration,
             series,
@@ -77,17 +77,17 @@ impl Sight<'_> {
         };
         let (health, areas) = (health(rows, self.now), areas(rows, &whole));
         let worst = areas.iter().map(|view| view.tone).max();
-        let Process { started, build, addresses } = self.process;
+        let ProcessInfo { started, build, addresses } = self.process;
         let ConfigurationStatus { origin, loaded_at, last_reload } = self.configuration;
         StatusView {
-            generated_at: At(self.now),
-            health: Health { tone: health.tone.max(worst.unwrap_or(Tone::Good)), ..health },
+            generated_at: JsonTimestamp(self.now),
+            health: Health { tone: health.tone.max(worst.unwrap_or(Severity::Good)), ..health },
             areas,
             exporter: ExporterView {
                 version: build.version,
                 revision: build.revision,
-                started_at: At(*started),
-                uptime_seconds: Seconds(self.now.since(*started)),
+                started_at: JsonTimestamp(*started),
+                uptime_seconds: Seconds(self.now.saturating_duration_since(*started)),
                 listen_addresses: addresses.clone(),
                 series,
                 state_bytes: self.generation.state_bytes,
@@ -95,9 +95,9 @@ impl Sight<'_> {
             configuration: ConfigurationView {
                 origin: origin.clone(),
                 hash: hash(self.settings),
-                loaded_at: At(*loaded_at),
+                loaded_at: JsonTimestamp(*loaded_at),
                 last_reload: last_reload.as_ref().map(|Reload { at, outcome }| ReloadView {
-                    at: At(*at),
+                    at: JsonTimestamp(*at),
                     succeeded: outcome.is_ok(),
                     detail: outcome.clone().unwrap_or_else(|reason| reason),
                 }),
@@ -115,8 +115,8 @@ impl Sight<'_> {
     /// Those that `query` asks for, of `rows`.
     pub(super) fn targets(&self, rows: Vec<TargetRow>, query: &Query) -> TargetsView {
         let targets_configured = rows.len();
-        let targets = rows.into_iter().filter(|row| query.admits(&row.key)).collect();
-        TargetsView { generated_at: At(self.now), targets_configured, targets }
+        let targets = rows.into_iter().filter(|row| query.matches(&row.key)).collect();
+        TargetsView { generated_at: JsonTimestamp(self.now), targets_configured, targets }
     }
 
     /// One target; none if it is not configured.
@@ -130,7 +130,7 @@ impl Sight<'_> {
             (polls, problems)
         });
         Some(TargetView {
-            generated_at: At(self.now),
+            generated_at: JsonTimestamp(self.now),
             handoff_history: row.trend.clone(),
             target: row,
             polls,
@@ -143,34 +143,34 @@ impl Sight<'_> {
         self.generation.targets.iter().map(|(key, series)| (&**key, &**series)).collect()
     }
 
-    fn entries<T>(&self, key: &TargetKey, look: impl FnOnce(&Entries) -> T) -> T {
+    fn entries<T>(&self, key: &TargetKey, look: impl FnOnce(&PollHistoryInner) -> T) -> T {
         match self.journals.find(key) {
             Some(journal) => journal.read(look),
-            None => look(&Entries::default()),
+            None => look(&PollHistoryInner::default()),
         }
     }
 
     fn row(&self, target: &Target, series: &BTreeMap<&TargetKey, &TargetSeries>) -> TargetRow {
-        let figures = series.get(&target.key).map(|series| Figures::of(series)).unwrap_or_default();
+        let figures = series.get(&target.key).map(|series| TargetTotals::of(series)).unwrap_or_default();
         let trend = self.trends.points(&target.key).iter().map(point).collect();
-        self.entries(&target.key, |entries| self.judged(target, entries, &figures, trend))
+        self.entries(&target.key, |entries| self.target_row(target, entries, &figures, trend))
     }
 
-    fn judged(
+    fn target_row(
         &self,
         target: &Target,
-        entries: &Entries,
-        figures: &Figures,
+        entries: &PollHistoryInner,
+        figures: &TargetTotals,
         trend: Vec<PointView>,
     ) -> TargetRow {
         let now = self.now;
-        let evidence = Evidence {
+        let evidence = TargetInputs {
             entries,
             started: self.process.started,
             interval: self.settings.polling.interval,
             storage_fails: figures.storage_fails.then(|| self.trends.storage_fails_since()),
         };
-        let condition = evidence.judge(now);
+        let condition = evidence.evaluate(now);
         // Without a label set that is known beforehand there is no series before the first conversation.
         let none_if_read = entries.last_success.map(|_| 0);
         // Before the first poll after a start the state tells.
@@ -179,7 +179,8 @@ impl Sight<'_> {
             entries.problems().map(|episode| problem(entries, episode)).collect();
         if figures.storage_fails {
             let since = condition.since.unwrap_or(now);
-            let episode = Episode { problem: Problem::Storage, since, until: None, reason: String::new() };
+            let episode =
+                ProblemInterval { problem: Problem::Storage, since, until: None, reason: String::new() };
             problems.push(ProblemView { stops_polling: true, ..problem(entries, &episode) });
         }
         problems.sort_by_key(|problem| (!problem.stops_polling, problem.since));
@@ -190,17 +191,21 @@ impl Sight<'_> {
             host: target.host(),
             state: condition.state,
             sentence: condition.sentence,
-            since: condition.since.map(At),
+            since: condition.since.map(JsonTimestamp),
             problems,
-            last_success_at: entries.last_success.map(At),
-            last_success_age_seconds: entries.last_success.map(|last| Seconds(now.since(last))),
-            counts_since: entries.counts_since.map(At),
-            read_to: read_to.map(At),
-            lag_seconds: read_to.map(|read_to| Seconds(now.since(read_to))),
+            last_success_at: entries.last_success.map(JsonTimestamp),
+            last_success_age_seconds: entries
+                .last_success
+                .map(|last| Seconds(now.saturating_duration_since(last))),
+            counts_since: entries.counts_since.map(JsonTimestamp),
+            read_to: read_to.map(JsonTimestamp),
+            lag_seconds: read_to.map(|read_to| Seconds(now.saturating_duration_since(read_to))),
             open_conversations: figures.open.or(none_if_read),
             followed_conversations: (!entries.polls.is_empty()).then_some(entries.followed),
-            oldest_open_started_at: figures.oldest_open.map(|at| At(here(entries, at))),
-            last_conversation_ended_at: figures.last_conversation.map(|at| At(here(entries, at))),
+            oldest_open_started_at: figures.oldest_open.map(|at| JsonTimestamp(to_local(entries, at))),
+            last_conversation_ended_at: figures
+                .last_conversation
+                .map(|at| JsonTimestamp(to_local(entries, at))),
             conversations_counted: figures.conversations,
             handoffs_counted: figures.handoffs,
             recent: RecentView {
@@ -212,8 +217,8 @@ impl Sight<'_> {
                 silence_turn_ratio: figures.recent_silence.map(Ratio),
             },
             last_poll: entries.polls.back().map(poll),
-            poll_running_since: entries.underway.map(At),
-            next_poll_at: entries.next.map(At),
+            poll_running_since: entries.underway.map(JsonTimestamp),
+            next_poll_at: entries.next.map(JsonTimestamp),
             failed_polls: entries.failures,
             key: target.key.clone(),
             trend,
@@ -224,7 +229,7 @@ impl Sight<'_> {
 fn poll(poll: &Poll) -> PollView {
     let Poll { began, took, failure, walks, traffic, records, rejected, counted } = *poll;
     PollView {
-        began_at: At(began),
+        began_at: JsonTimestamp(began),
         duration_seconds: Seconds(took),
         problem: failure.map(Problem::code),
         walks,
@@ -237,15 +242,15 @@ fn poll(poll: &Poll) -> PollView {
     }
 }
 
-fn problem(entries: &Entries, episode: &Episode) -> ProblemView {
-    let Episode { problem, since, until, reason } = episode;
+fn problem(entries: &PollHistoryInner, episode: &ProblemInterval) -> ProblemView {
+    let ProblemInterval { problem, since, until, reason } = episode;
     ProblemView {
         code: problem.code(),
         title: problem.title(),
         advice: problem.advice(),
         reason: (!reason.is_empty()).then(|| reason.clone()),
-        since: At(*since),
-        until: until.map(At),
+        since: JsonTimestamp(*since),
+        until: until.map(JsonTimestamp),
         stops_polling: stops_polling(entries, episode),
         documentation: format!("{TROUBLESHOOTING}#{}", problem.code()),
         problem: *problem,
@@ -253,5 +258,9 @@ fn problem(entries: &Entries, episode: &Episode) -> ProblemView {
 }
 
 fn point(point: &Point) -> PointView {
-    PointView { at: At(point.at), handoff_ratio: point.ratio.map(Ratio), conversations: point.conversations }
+    PointView {
+        at: JsonTimestamp(point.at),
+        handoff_ratio: point.ratio.map(Ratio),
+        conversations: point.conversations,
+    }
 }

@@ -9,20 +9,20 @@ use serde_json::Value as Json;
 
 use super::*;
 use crate::aggregate::{Metric, TargetSeries};
-use crate::api::pages::Traffic;
+use crate::api::pages::RequestStats;
 use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 use crate::problem::Problem;
-use crate::recorder::Generation;
+use crate::recorder::Snapshot;
 use crate::selfstats::BuildInfo;
-use crate::server::{Document, Written};
+use crate::server::{RenderedDocument, StatusRoute};
 use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
 
 const SECRET: &str = "k-77-never-shown";
 
-fn at(clock: &str) -> Moment {
+fn at(clock: &str) -> Timestamp {
     let seconds = if clock.len() == 5 { ":00" } else { "" };
-    Moment::parse(&format!("2026-11-24T{clock}{seconds}Z")).unwrap()
+    Timestamp::parse(&format!("2026-11-24T{clock}{seconds}Z")).unwrap()
 }
 
 /// Everything that is looked at; it is 14:10.
@@ -64,21 +64,21 @@ impl World {
             took: Duration::ZERO,
             failure: failure.map(|(problem, _)| problem),
             walks: 2,
-            traffic: Traffic { requests: 3, pages: 2, bytes: 12_400 },
+            traffic: RequestStats { requests: 3, pages: 2, bytes: 12_400 },
             records: 31,
             rejected: 0,
             counted: 4,
         };
         let problems: BTreeSet<Problem> =
             failure.iter().map(|(problem, _)| *problem).chain(others.iter().copied()).collect();
-        self.journals.of(&target(project).key).ended(&Report {
+        self.journals.of(&target(project).key).poll_finished(&Report {
             poll,
             problems: &problems,
             reason: failure.map(|(_, reason)| reason),
             api_ahead_millis: 0,
             counts_since: Some(at("09:00")),
             read_to: Some(at(clock)),
-            followed: 3,
+            tracked: 3,
             next: at(clock) + Duration::from_secs(30),
         });
     }
@@ -90,16 +90,16 @@ impl World {
         self
     }
 
-    fn look<T>(&self, look: impl FnOnce(&Sight<'_>) -> T) -> T {
+    fn look<T>(&self, look: impl FnOnce(&StatusInputs<'_>) -> T) -> T {
         let keys = self.settings.targets.iter().map(|target| Arc::new(target.key.clone()));
         let targets = keys.zip(self.series.iter().cloned().map(Arc::new)).collect();
-        let generation = Generation { number: 1, targets, layout: None, state_bytes: 557_056 };
-        let process = Process {
+        let generation = Snapshot { number: 1, targets, layout: None, state_bytes: 557_056 };
+        let process = ProcessInfo {
             started: at("12:00"),
             build: BuildInfo { version: "1.2.3", revision: Some("abc"), rustversion: None },
             addresses: vec!["127.0.0.1:9890".to_owned()],
         };
-        look(&Sight {
+        look(&StatusInputs {
             now: at("14:10"),
             settings: &self.settings,
             generation: &generation,
@@ -114,23 +114,23 @@ impl World {
         self.look(|sight| sight.status(&sight.rows()).health.sentence)
     }
 
-    fn areas(&self) -> Vec<(view::Tone, String)> {
+    fn areas(&self) -> Vec<(view::Severity, String)> {
         let areas = self.look(|sight| sight.status(&sight.rows()).areas);
         areas.into_iter().map(|area| (area.tone, area.sentence)).collect()
     }
 
-    fn written(&self, document: Document, query: &str) -> (StatusCode, String) {
-        let Written { status, body, .. } = self.look(|sight| answer(sight, document, query));
+    fn written(&self, document: StatusRoute, query: &str) -> (StatusCode, String) {
+        let RenderedDocument { status, body, .. } = self.look(|sight| answer(sight, document, query));
         let text = String::from_utf8(body.to_vec()).unwrap();
         assert!(!text.contains(SECRET), "a key in {document:?}");
         (status, text)
     }
 
-    fn page(&self, document: Document, query: &str) -> String {
+    fn page(&self, document: StatusRoute, query: &str) -> String {
         self.written(document, query).1
     }
 
-    fn json(&self, document: Document, query: &str) -> Json {
+    fn json(&self, document: StatusRoute, query: &str) -> Json {
         serde_json::from_str(&self.page(document, query)).unwrap()
     }
 }
@@ -176,16 +176,16 @@ fn a_state_that_cannot_be_written_is_told_before_all_else() {
     world.series[1].set(Metric::TargetProblem, &[Arc::from("storage")], 1.0, at("14:00"));
     assert_eq!(world.health(), "The state cannot be written; the last committed numbers are served.");
     let areas = world.areas();
-    assert_eq!(areas[0].0, view::Tone::Bad);
+    assert_eq!(areas[0].0, view::Severity::Bad);
     let not_asked = "Not asked while the state cannot be written".to_owned();
-    assert_eq!(areas[2], (view::Tone::Wait, not_asked), "what it answered before says nothing now");
-    let row = &world.json(Document::TargetsJson, "")["targets"][1];
+    assert_eq!(areas[2], (view::Severity::Wait, not_asked), "what it answered before says nothing now");
+    let row = &world.json(StatusRoute::TargetsJson, "")["targets"][1];
     assert_eq!((&row["state"], &row["problems"][0]["code"]), (&"storage_failing".into(), &"storage".into()));
 }
 
 #[test]
 fn each_problem_points_to_where_to_look() {
-    use view::Tone::{Bad, Good, Warn};
+    use view::Severity::{Bad, Good, Warn};
 
     for (problem, exporter, access, api, calls) in [
         (Problem::RateLimited, Warn, Good, Good, Good),
@@ -211,15 +211,15 @@ fn each_problem_points_to_where_to_look() {
 fn a_detail_that_is_hidden_does_not_put_the_blame_for_an_outage_on_the_key() {
     let world = World::of(&["a", "b"]).all_polled("14:09:00");
     world.polled("b", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[Problem::TranscriptOff]);
-    assert_eq!(world.areas()[1].0, view::Tone::Warn);
+    assert_eq!(world.areas()[1].0, view::Severity::Warn);
 }
 
 #[test]
 fn a_poll_that_does_not_end_is_told_of_the_api() {
     let world = World::of(&["a", "b"]).all_polled("14:09:00");
     world.polled("b", "13:00", None, &[]);
-    world.journals.of(&target("b").key).began(at("13:01"));
-    assert_eq!(world.areas()[2], (view::Tone::Bad, "b/us-1/live: a poll does not end".to_owned()));
+    world.journals.of(&target("b").key).poll_started(at("13:01"));
+    assert_eq!(world.areas()[2], (view::Severity::Bad, "b/us-1/live: a poll does not end".to_owned()));
 }
 
 #[test]
@@ -256,14 +256,14 @@ fn a_reload_that_was_refused_shows_with_its_reason() {
     let reason = "polyai.yaml:3:5: polling.interval: found \"<soon>\"".to_owned();
     world.configuration.last_reload = Some(Reload { at: at("14:01"), outcome: Err(reason) });
     let (tone, sentence) = world.areas().remove(0);
-    assert_eq!(tone, view::Tone::Warn);
+    assert_eq!(tone, view::Severity::Warn);
     assert!(
         sentence.starts_with(
             "The configuration was refused at 14:01, the one before is in force: polyai.yaml:3:5"
         )
     );
-    assert!(world.page(Document::Overview, "").contains("found &quot;&lt;soon&gt;&quot;"));
-    let json = world.json(Document::StatusJson, "");
+    assert!(world.page(StatusRoute::Overview, "").contains("found &quot;&lt;soon&gt;&quot;"));
+    let json = world.json(StatusRoute::StatusJson, "");
     assert_eq!(json["configuration"]["last_reload"]["succeeded"], false);
 
     let reason = "a.yaml:1:1: one\na.yaml:2:1: two\na.yaml:3:1: three".to_owned();
@@ -273,7 +273,7 @@ fn a_reload_that_was_refused_shows_with_its_reason() {
         sentence.ends_with("in force: a.yaml:1:1: one, and 2 more"),
         "a sentence has one line: {sentence}"
     );
-    assert!(world.page(Document::Overview, "").contains("one\na.yaml:2:1: two"), "all of it stands below");
+    assert!(world.page(StatusRoute::Overview, "").contains("one\na.yaml:2:1: two"), "all of it stands below");
 }
 
 /// Names that would do something if they were not escaped.
@@ -296,9 +296,9 @@ fn no_name_becomes_markup() {
         let world = World::of(&[project]);
         world.polled(project, "14:09:50", Some((Problem::ServerError, "<b>HTTP 503</b>")), &[]);
         for (document, query) in [
-            (Document::Overview, String::new()),
-            (Document::Target, query_of(project)),
-            (Document::Overview, format!("q={}", &query_of(project)[8..])),
+            (StatusRoute::Overview, String::new()),
+            (StatusRoute::Target, query_of(project)),
+            (StatusRoute::Overview, format!("q={}", &query_of(project)[8..])),
         ] {
             let page = world.page(document, &query);
             for markup in ["<script", "<img", "<svg onload", "<b>"] {
@@ -308,7 +308,7 @@ fn no_name_becomes_markup() {
             let typed = format!("value=\"{project}\"");
             assert!(!page.replace(&typed, "").contains('\u{202e}'), "{page}");
         }
-        let (status, page) = world.written(Document::Target, &query_of(project));
+        let (status, page) = world.written(StatusRoute::Target, &query_of(project));
         assert_eq!(status, StatusCode::OK, "{project:?} has a page: {page}");
     }
 }
@@ -318,8 +318,9 @@ fn page_and_json_say_the_same() {
     let mut world = World::of(&["billing", "support"]).all_polled("14:03");
     world.polled("billing", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
     world.series[0].set(Metric::InProgress, &[Arc::from("VOICE-SIP")], 1234.0, at("14:00"));
-    let (status, targets) = (world.json(Document::StatusJson, ""), world.json(Document::TargetsJson, ""));
-    let page = world.page(Document::Overview, "");
+    let (status, targets) =
+        (world.json(StatusRoute::StatusJson, ""), world.json(StatusRoute::TargetsJson, ""));
+    let page = world.page(StatusRoute::Overview, "");
     let mut told = vec![status["health"]["sentence"].clone()];
     told.extend(status["areas"].as_array().unwrap().iter().map(|area| area["sentence"].clone()));
     told.push(targets["targets"][0]["sentence"].clone());
@@ -330,11 +331,11 @@ fn page_and_json_say_the_same() {
     assert_eq!(targets["targets"][0]["open_conversations"], 1234);
     assert!(page.contains(">1,234</td>"));
 
-    let one = world.json(Document::TargetJson, &query_of("billing"));
+    let one = world.json(StatusRoute::TargetJson, &query_of("billing"));
     assert_eq!(one["target"], targets["targets"][0]);
     assert_eq!(one["polls"].as_array().unwrap().len(), 2);
     assert_eq!(one["polls"][0]["problem"], "server_error");
-    let page = world.page(Document::Target, &query_of("billing"));
+    let page = world.page(StatusRoute::Target, &query_of("billing"));
     assert_eq!(page.matches("12.4 kB").count(), 2, "both polls are there");
     assert!(page.contains("docs/troubleshooting.md#server_error"));
 }
@@ -342,28 +343,28 @@ fn page_and_json_say_the_same() {
 #[test]
 fn a_target_shows_its_settings_without_secrets() {
     let world = World::of(&["a"]).all_polled("14:09:50");
-    let settings = &world.json(Document::TargetJson, &query_of("a"))["settings"];
+    let settings = &world.json(StatusRoute::TargetJson, &query_of("a"))["settings"];
     assert_eq!(settings["api_key"], "set, from the configuration");
     assert_eq!(settings["base_url"], "https://api.example.com/polyai");
-    assert!(world.page(Document::Target, &query_of("a")).contains("https://api.example.com/polyai"));
+    assert!(world.page(StatusRoute::Target, &query_of("a")).contains("https://api.example.com/polyai"));
 }
 
 #[test]
 fn what_was_never_read_is_unknown_and_not_zero() {
     let mut world = World::of(&["a"]);
-    assert_eq!(world.json(Document::TargetsJson, "")["targets"][0]["read_to"], Json::Null);
+    assert_eq!(world.json(StatusRoute::TargetsJson, "")["targets"][0]["read_to"], Json::Null);
     world.series[0].set(Metric::TargetWatermark, &[], at("14:00").seconds(), at("12:00"));
-    let row = world.json(Document::TargetsJson, "")["targets"][0].take();
+    let row = world.json(StatusRoute::TargetsJson, "")["targets"][0].take();
     assert_eq!((&row["read_to"], &row["lag_seconds"]), (&"2026-11-24T14:00:00.000Z".into(), &600.0.into()));
     world.series[0].set(Metric::RecentConversations, &[Arc::from("VOICE-SIP")], 0.0, at("12:00"));
     world.polled("a", "14:09:50", Some((Problem::Unauthorized, "HTTP 401")), &[]);
-    let row = world.json(Document::TargetsJson, "")["targets"][0].take();
+    let row = world.json(StatusRoute::TargetsJson, "")["targets"][0].take();
     assert_eq!((&row["open_conversations"], &row["recent"]["conversations"]), (&Json::Null, &Json::Null));
     world.polled("a", "14:09:55", None, &[]);
-    let row = world.json(Document::TargetsJson, "")["targets"][0].take();
+    let row = world.json(StatusRoute::TargetsJson, "")["targets"][0].take();
     assert_eq!((&row["open_conversations"], &row["recent"]["conversations"]), (&0.into(), &0.into()));
     world.series[0] = TargetSeries::default();
-    let row = world.json(Document::TargetsJson, "")["targets"][0].take();
+    let row = world.json(StatusRoute::TargetsJson, "")["targets"][0].take();
     let said = "without channels in the configuration there is no series of a quiet target";
     assert_eq!(row["open_conversations"], 0, "{said}");
     assert_eq!(row["recent"]["conversations"], 0, "{said}");
@@ -375,10 +376,10 @@ fn a_target_that_is_not_configured_is_a_404_in_words() {
     for query in
         ["", "project=a", "project=b&region=us-1&client_env=live", "project=a&region=x&client_env=live"]
     {
-        let (status, page) = world.written(Document::Target, query);
+        let (status, page) = world.written(StatusRoute::Target, query);
         assert_eq!(status, StatusCode::NOT_FOUND, "{query}");
         assert!(page.contains("There is no such target."), "{page}");
-        let (status, json) = world.written(Document::TargetJson, query);
+        let (status, json) = world.written(StatusRoute::TargetJson, query);
         assert_eq!(status, StatusCode::NOT_FOUND, "{query}");
         assert!(json.starts_with("{\"error\":\"no such target"), "{json}");
     }
@@ -388,14 +389,14 @@ fn a_target_that_is_not_configured_is_a_404_in_words() {
 fn the_worst_comes_first_on_the_page_and_the_order_of_the_json_is_stable() {
     let world = World::of(&["a", "b", "c"]).all_polled("14:09:00");
     world.polled("c", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
-    let page = world.page(Document::Overview, "");
+    let page = world.page(StatusRoute::Overview, "");
     let place = |project: &str| page.find(&format!("<bdi>{project}</bdi>")).unwrap();
     assert!(place("c") < place("a") && place("a") < place("b"));
-    let json = world.json(Document::TargetsJson, "");
+    let json = world.json(StatusRoute::TargetsJson, "");
     let order: Vec<&str> =
         json["targets"].as_array().unwrap().iter().map(|row| row["project"].as_str().unwrap()).collect();
     assert_eq!(order, ["a", "b", "c"]);
-    let filtered = world.json(Document::TargetsJson, "project=b&region=us-1");
+    let filtered = world.json(StatusRoute::TargetsJson, "project=b&region=us-1");
     assert_eq!(filtered["targets"].as_array().unwrap().len(), 1);
     assert_eq!(filtered["targets_configured"], 3);
 }
@@ -408,27 +409,27 @@ fn a_thousand_targets_are_folded_and_bounded() {
     for project in &names[500..503] {
         world.polled(project, "14:09:50", Some((Problem::Timeout, "no answer")), &[]);
     }
-    let page = world.page(Document::Overview, "");
+    let page = world.page(StatusRoute::Overview, "");
     assert!(page.contains("<summary>997 targets up to date</summary>"));
     assert!(page.contains("797 more are not shown"));
     assert!(page.len() < 400_000, "{} bytes", page.len());
     let before = page.split("<summary>997").next().unwrap();
     assert_eq!(before.matches("href=\"target?").count(), 3, "what has a problem is not folded");
 
-    let found = world.page(Document::Overview, "q=0999");
+    let found = world.page(StatusRoute::Overview, "q=0999");
     assert_eq!(found.matches("href=\"target?").count(), 1);
     assert!(found.contains("1 of 1,000 targets"));
-    assert!(world.page(Document::Overview, "q=nothing").contains("No target matches."));
+    assert!(world.page(StatusRoute::Overview, "q=nothing").contains("No target matches."));
 }
 
 #[test]
 fn a_page_refreshes_only_when_asked_to() {
     let world = World::of(&["a"]).all_polled("14:09:50");
-    assert!(!world.page(Document::Overview, "").contains("http-equiv"));
-    let page = world.page(Document::Overview, "refresh=30&q=a");
+    assert!(!world.page(StatusRoute::Overview, "").contains("http-equiv"));
+    let page = world.page(StatusRoute::Overview, "refresh=30&q=a");
     assert!(page.contains("<meta http-equiv=\"refresh\" content=\"30\">"), "{page}");
     assert!(page.contains("<a href=\"./?q=a\">stop</a>"), "{page}");
-    let page = world.page(Document::Target, &format!("{}&refresh=30", query_of("gone")));
+    let page = world.page(StatusRoute::Target, &format!("{}&refresh=30", query_of("gone")));
     assert!(page.contains("content=\"30\""), "a target that a reload took away may come back: {page}");
 }
 
@@ -450,7 +451,7 @@ fn the_hash_follows_the_settings_and_not_the_secrets() {
 
 #[test]
 fn the_style_asks_for_nothing_from_elsewhere() {
-    let style = World::of(&[]).page(Document::Style, "");
+    let style = World::of(&[]).page(StatusRoute::Style, "");
     for word in ["url(", "@import", "http:", "https:"] {
         assert!(!style.contains(word), "{word}");
     }
@@ -463,12 +464,12 @@ fn the_documentation_has_every_field_and_no_other() {
     world.polled("a", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
     world.configuration.last_reload =
         Some(Reload { at: at("14:01"), outcome: Ok("nothing changed".to_owned()) });
-    world.look(|sight| world.trends.look(sight.generation, sight.now));
+    world.look(|sight| world.trends.sample(sight.generation, sight.now));
     let mut fields = BTreeSet::new();
     for (document, query) in [
-        (Document::StatusJson, String::new()),
-        (Document::TargetsJson, String::new()),
-        (Document::TargetJson, query_of("a")),
+        (StatusRoute::StatusJson, String::new()),
+        (StatusRoute::TargetsJson, String::new()),
+        (StatusRoute::TargetJson, query_of("a")),
     ] {
         collect(&world.json(document, &query), &mut fields);
     }

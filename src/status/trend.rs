@@ -7,22 +7,22 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::figures::Figures;
-use crate::moment::Moment;
-use crate::recorder::Generation;
+use super::figures::TargetTotals;
+use crate::moment::Timestamp;
+use crate::recorder::Snapshot;
 use crate::target::TargetKey;
 
 /// How often the committed generation is looked at.
-pub const LOOK_EVERY: Duration = Duration::from_secs(15);
+pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(15);
 /// Two hours of minutes.
-pub(super) const MOST_POINTS: usize = 120;
-const WIDEST: Duration = Duration::from_secs(60);
+pub(super) const MAX_POINTS: usize = 120;
+const MAX_SPACING: Duration = Duration::from_secs(60);
 
 /// The rate at one time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Point {
     /// When.
-    pub(super) at: Moment,
+    pub(super) at: Timestamp,
     /// Handed off among the recent conversations, 0 to 1; none when there were none, or when polls failed.
     pub(super) ratio: Option<f64>,
     /// The recent conversations.
@@ -43,18 +43,19 @@ impl Trend {
             self.points.pop_back();
         }
         // Looks are not punctual.
-        let due = |last: &Point| point.at.since(last.at) + LOOK_EVERY / 3 >= self.spacing;
+        let due =
+            |last: &Point| point.at.saturating_duration_since(last.at) + SAMPLE_INTERVAL / 3 >= self.spacing;
         if !self.points.back().is_none_or(due) {
             return;
         }
-        if self.points.len() >= MOST_POINTS {
-            if self.spacing < WIDEST {
+        if self.points.len() >= MAX_POINTS {
+            if self.spacing < MAX_SPACING {
                 let mut keep = false;
                 self.points.retain(|_| {
                     keep = !keep;
                     keep
                 });
-                self.spacing = (self.spacing.max(LOOK_EVERY) * 2).min(WIDEST);
+                self.spacing = (self.spacing.max(SAMPLE_INTERVAL) * 2).min(MAX_SPACING);
             } else {
                 self.points.pop_front();
             }
@@ -65,22 +66,22 @@ impl Trend {
 
 /// All trends. Clones share them; one task writes.
 #[derive(Debug, Clone, Default)]
-pub struct Trends(Arc<Mutex<Seen>>);
+pub struct Trends(Arc<Mutex<TrendState>>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct TrendState {
     trends: BTreeMap<TargetKey, Trend>,
-    storage_fails_since: Option<Moment>,
+    storage_fails_since: Option<Timestamp>,
 }
 
 impl Trends {
     /// Takes a point of each target from what is committed; targets that are no longer there are forgotten.
-    pub fn look(&self, generation: &Generation, now: Moment) {
+    pub fn sample(&self, generation: &Snapshot, now: Timestamp) {
         let mut seen = self.lock();
         let seen = &mut *seen;
         let mut storage_fails = false;
         for (key, series) in &generation.targets {
-            let figures = Figures::of(series);
+            let figures = TargetTotals::of(series);
             storage_fails |= figures.storage_fails;
             // While polls fail, the rate is that of before: a gap is the truth.
             let ratio = figures.recent_handoff.filter(|_| figures.up);
@@ -104,11 +105,11 @@ impl Trends {
     }
 
     /// Since when the state has been seen not to be written.
-    pub(super) fn storage_fails_since(&self) -> Option<Moment> {
+    pub(super) fn storage_fails_since(&self) -> Option<Timestamp> {
         self.lock().storage_fails_since
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seen> {
+    fn lock(&self) -> MutexGuard<'_, TrendState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -119,32 +120,36 @@ mod tests {
 
     fn after(looks: u32) -> Trend {
         let mut trend = Trend::default();
-        let start = Moment::from_millis(1_787_217_300_000);
+        let start = Timestamp::from_millis(1_787_217_300_000);
         for number in 0..looks {
-            trend.add(Point { at: start + LOOK_EVERY * number, ratio: None, conversations: number.into() });
+            trend.add(Point {
+                at: start + SAMPLE_INTERVAL * number,
+                ratio: None,
+                conversations: number.into(),
+            });
         }
         trend
     }
 
     fn covers(trend: &Trend) -> (usize, u64) {
         let (first, last) = (trend.points.front().unwrap(), trend.points.back().unwrap());
-        (trend.points.len(), last.at.since(first.at).as_secs() / 60)
+        (trend.points.len(), last.at.saturating_duration_since(first.at).as_secs() / 60)
     }
 
     #[test]
     fn a_trend_starts_dense_and_ends_at_two_hours_of_minutes() {
         assert_eq!(covers(&after(20)), (20, 4));
         let (points, minutes) = covers(&after(4 * 60));
-        assert!((61..=MOST_POINTS).contains(&points) && minutes >= 59, "{points} points, {minutes} minutes");
-        assert_eq!(covers(&after(4 * 60 * 10)), (MOST_POINTS, 119));
+        assert!((61..=MAX_POINTS).contains(&points) && minutes >= 59, "{points} points, {minutes} minutes");
+        assert_eq!(covers(&after(4 * 60 * 10)), (MAX_POINTS, 119));
     }
 
     #[test]
     fn a_clock_that_is_put_back_leaves_no_gap_longer_than_what_it_takes_back() {
         let mut trend = after(8);
-        let back = Moment::from_millis(1_787_217_300_000) + LOOK_EVERY * 3;
+        let back = Timestamp::from_millis(1_787_217_300_000) + SAMPLE_INTERVAL * 3;
         trend.add(Point { at: back - Duration::from_secs(1), ratio: None, conversations: 100 });
-        trend.add(Point { at: back + LOOK_EVERY, ratio: None, conversations: 101 });
+        trend.add(Point { at: back + SAMPLE_INTERVAL, ratio: None, conversations: 101 });
         let conversations: Vec<u64> = trend.points.iter().map(|point| point.conversations).collect();
         assert_eq!(conversations, [0, 1, 2, 100, 101]);
     }
@@ -157,7 +162,7 @@ mod tests {
     #[test]
     fn while_polls_fail_there_is_a_gap_and_not_the_rate_of_before() {
         use crate::aggregate::{Metric, TargetSeries};
-        let at = Moment::from_millis(1_787_217_300_000);
+        let at = Timestamp::from_millis(1_787_217_300_000);
         let values: [Arc<str>; 1] = [Arc::from("VOICE-SIP")];
         let mut series = TargetSeries::default();
         series.set(Metric::RecentConversations, &values, 10.0, at);
@@ -166,8 +171,8 @@ mod tests {
         for (number, up) in [1.0, 0.0].into_iter().enumerate() {
             series.set(Metric::TargetUp, &[], up, at);
             let targets = vec![(key(), Arc::new(series.clone()))];
-            let generation = Generation { targets, ..Generation::default() };
-            trends.look(&generation, at + LOOK_EVERY * u32::try_from(number).unwrap());
+            let generation = Snapshot { targets, ..Snapshot::default() };
+            trends.sample(&generation, at + SAMPLE_INTERVAL * u32::try_from(number).unwrap());
         }
         let ratios: Vec<_> = trends.points(&key()).iter().map(|point| point.ratio).collect();
         assert_eq!(ratios, [Some(0.5), None]);
@@ -177,10 +182,10 @@ mod tests {
     fn a_target_that_is_gone_is_forgotten() {
         let key = key();
         let trends = Trends::default();
-        let with = Generation { targets: vec![(key.clone(), Arc::default())], ..Generation::default() };
-        trends.look(&with, Moment::from_millis(1));
+        let with = Snapshot { targets: vec![(key.clone(), Arc::default())], ..Snapshot::default() };
+        trends.sample(&with, Timestamp::from_millis(1));
         assert_eq!(trends.points(&key).len(), 1);
-        trends.look(&Generation::default(), Moment::from_millis(2));
+        trends.sample(&Snapshot::default(), Timestamp::from_millis(2));
         assert_eq!(trends.points(&key), []);
     }
 }

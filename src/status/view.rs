@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use super::area::{Area, AreaView};
+pub use super::area::{AreaView, FaultDomain};
+pub use super::condition::Severity;
 use super::condition::State;
-pub use super::condition::Tone;
-pub use super::words::{At, Ratio, Seconds};
+pub use super::words::{JsonTimestamp, Ratio, Seconds};
 use crate::problem::Problem;
 use crate::target::TargetKey;
 
@@ -30,7 +30,7 @@ impl About {
 #[derive(Debug, Clone, Serialize)]
 pub struct StatusView {
     /// When this was looked at.
-    pub generated_at: At,
+    pub generated_at: JsonTimestamp,
     /// All of it in one line.
     pub health: Health,
     /// Where the trouble is.
@@ -45,7 +45,7 @@ pub struct StatusView {
 #[derive(Debug, Clone, Serialize)]
 pub struct TargetsView {
     /// When this was looked at.
-    pub generated_at: At,
+    pub generated_at: JsonTimestamp,
     /// How many targets there are.
     pub targets_configured: usize,
     /// Those that were asked for, by project, region and client environment.
@@ -56,7 +56,7 @@ pub struct TargetsView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Health {
     /// How grave.
-    pub tone: Tone,
+    pub tone: Severity,
     /// In words.
     pub sentence: String,
     /// How many targets are in each state.
@@ -71,7 +71,7 @@ pub struct ExporterView {
     /// Of the source, if the build knew it.
     pub revision: Option<&'static str>,
     /// When the process started.
-    pub started_at: At,
+    pub started_at: JsonTimestamp,
     /// How long ago that was.
     pub uptime_seconds: Seconds,
     /// Where it listens.
@@ -90,7 +90,7 @@ pub struct ConfigurationView {
     /// SHA-256 over all settings but the secrets, hexadecimal.
     pub hash: String,
     /// When it was read.
-    pub loaded_at: At,
+    pub loaded_at: JsonTimestamp,
     /// The last attempt to read it again.
     pub last_reload: Option<ReloadView>,
     /// What concerns all targets, key by key.
@@ -101,7 +101,7 @@ pub struct ConfigurationView {
 #[derive(Debug, Clone, Serialize)]
 pub struct ReloadView {
     /// When.
-    pub at: At,
+    pub at: JsonTimestamp,
     /// Whether the configuration that was read is in force.
     pub succeeded: bool,
     /// What changed, or why nothing did.
@@ -124,17 +124,17 @@ pub struct TargetRow {
     /// The state in words.
     pub sentence: String,
     /// Since when it is so, where that means something.
-    pub since: Option<At>,
+    pub since: Option<JsonTimestamp>,
     /// What is wrong now.
     pub problems: Vec<ProblemView>,
     /// When a poll last succeeded; none since the process started.
-    pub last_success_at: Option<At>,
+    pub last_success_at: Option<JsonTimestamp>,
     /// How long ago that was.
     pub last_success_age_seconds: Option<Seconds>,
     /// From when on conversations that end count, in the API's time, as `polling.anchor` takes it; none before the first answer.
-    pub counts_since: Option<At>,
+    pub counts_since: Option<JsonTimestamp>,
     /// Start time up to which all conversations have been read, on this machine's clock.
-    pub read_to: Option<At>,
+    pub read_to: Option<JsonTimestamp>,
     /// How far that is behind the present.
     pub lag_seconds: Option<Seconds>,
     /// Open at the last poll that listed them; none before the first.
@@ -142,9 +142,9 @@ pub struct TargetRow {
     /// Open or searched for; none before the first poll has ended.
     pub followed_conversations: Option<usize>,
     /// When the longest open one started.
-    pub oldest_open_started_at: Option<At>,
+    pub oldest_open_started_at: Option<JsonTimestamp>,
     /// When the newest counted one ended.
-    pub last_conversation_ended_at: Option<At>,
+    pub last_conversation_ended_at: Option<JsonTimestamp>,
     /// Counted since the counters began.
     pub conversations_counted: u64,
     /// Of these, handed off.
@@ -154,9 +154,9 @@ pub struct TargetRow {
     /// The last poll that ended.
     pub last_poll: Option<PollView>,
     /// When the poll that is running began.
-    pub poll_running_since: Option<At>,
+    pub poll_running_since: Option<JsonTimestamp>,
     /// When the next poll is due.
-    pub next_poll_at: Option<At>,
+    pub next_poll_at: Option<JsonTimestamp>,
     /// Failed polls since the last that succeeded.
     pub failed_polls: u32,
     #[serde(skip)]
@@ -192,9 +192,9 @@ pub struct ProblemView {
     /// What was seen last; none when the title says it all.
     pub reason: Option<String>,
     /// Since when.
-    pub since: At,
+    pub since: JsonTimestamp,
     /// Until when; none while it lasts.
-    pub until: Option<At>,
+    pub until: Option<JsonTimestamp>,
     /// Whether polling comes to nothing because of it.
     pub stops_polling: bool,
     /// Where it is explained.
@@ -207,7 +207,7 @@ pub struct ProblemView {
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct PollView {
     /// When it began.
-    pub began_at: At,
+    pub began_at: JsonTimestamp,
     /// How long it took, waits for its turn included.
     pub duration_seconds: Seconds,
     /// The code of the problem that ended it; none when it succeeded.
@@ -232,7 +232,7 @@ pub struct PollView {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PointView {
     /// When.
-    pub at: At,
+    pub at: JsonTimestamp,
     /// The recent handoff rate; none when no conversation ended, or polls failed.
     pub handoff_ratio: Option<Ratio>,
     /// The recent conversations.
@@ -243,7 +243,7 @@ pub struct PointView {
 #[derive(Debug, Clone, Serialize)]
 pub struct TargetView {
     /// When this was looked at.
-    pub generated_at: At,
+    pub generated_at: JsonTimestamp,
     /// What a row of all targets has.
     pub target: TargetRow,
     /// The latest polls, latest first.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 
 /// A point in time as JSON has it: RFC 3339 with milliseconds, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct At(pub Moment);
+pub struct JsonTimestamp(pub Timestamp);
 
 /// A span as JSON has it: seconds, to the millisecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +22,7 @@ pub struct Seconds(pub Duration);
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Ratio(pub f64);
 
-impl At {
+impl JsonTimestamp {
     fn utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(self.0.millis()).unwrap_or_default()
     }
@@ -33,7 +33,7 @@ impl At {
     }
 
     /// `14:03`, with the day if it is not that of `now`.
-    pub(super) fn clock(self, now: Self) -> String {
+    pub(super) fn hh_mm(self, now: Self) -> String {
         self.written(now, "%H:%M")
     }
 
@@ -51,7 +51,8 @@ impl At {
 
     /// `3 min ago`, `in 20 s`, `now`.
     pub(super) fn from(self, now: Self) -> String {
-        let (past, ahead) = (now.0.since(self.0), self.0.since(now.0));
+        let (past, ahead) =
+            (now.0.saturating_duration_since(self.0), self.0.saturating_duration_since(now.0));
         // Tenths, and seconds beside minutes, would be noise here.
         let coarse = |length: Duration| match length.as_secs() {
             seconds @ 0..60 => format!("{seconds} s"),
@@ -68,7 +69,7 @@ impl At {
     }
 }
 
-impl Serialize for At {
+impl Serialize for JsonTimestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.rfc3339())
     }
@@ -144,13 +145,13 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// `1 poll`, `2 polls`
-pub(super) fn of(number: u64, thing: &str) -> String {
+pub(super) fn pluralize(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {thing}{plural}", count(number))
 }
 
 /// A name as it may stand in a sentence: what is not visible, or would turn the sentence around, is replaced.
-pub(super) fn plain(name: &str) -> String {
+pub(super) fn strip_control(name: &str) -> String {
     let turns = |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     name.chars()
         .map(|letter| if letter.is_control() || turns(letter) { '\u{fffd}' } else { letter })
@@ -158,7 +159,7 @@ pub(super) fn plain(name: &str) -> String {
 }
 
 /// The sentence with a capital letter.
-pub(super) fn capital(sentence: &str) -> String {
+pub(super) fn capitalize(sentence: &str) -> String {
     let mut letters = sentence.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
@@ -187,11 +188,11 @@ mod tests {
 
     #[test]
     fn times_name_the_day_only_if_it_is_another() {
-        let at = |text: &str| At(Moment::parse(text).unwrap());
+        let at = |text: &str| JsonTimestamp(Timestamp::parse(text).unwrap());
         let now = at("2026-11-24T14:10:30Z");
-        assert_eq!(at("2026-11-24T14:03:27Z").clock(now), "14:03");
+        assert_eq!(at("2026-11-24T14:03:27Z").hh_mm(now), "14:03");
         assert_eq!(at("2026-11-24T14:03:27Z").clock_to_the_second(now), "14:03:27");
-        assert_eq!(at("2026-11-03T14:03:27Z").clock(now), "3 Nov 14:03");
+        assert_eq!(at("2026-11-03T14:03:27Z").hh_mm(now), "3 Nov 14:03");
         assert_eq!(at("2026-11-24T14:07:30Z").from(now), "3 min ago");
         assert_eq!(at("2026-11-24T14:10:50Z").from(now), "in 20 s");
         assert_eq!(now.from(now), "now");
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_name_cannot_turn_a_sentence_around() {
-        assert_eq!(plain("a\u{202e}b\n<c> é 🤖"), "a\u{fffd}b\u{fffd}<c> é 🤖");
+        assert_eq!(strip_control("a\u{202e}b\n<c> é 🤖"), "a\u{fffd}b\u{fffd}<c> é 🤖");
     }
 
     #[test]

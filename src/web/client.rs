@@ -14,14 +14,14 @@ use super::certificate::Facts;
 
 /// Lets in any certificate whose key the client holds, whoever made it.
 #[derive(Debug)]
-pub(super) struct Unverified {
+pub(super) struct AcceptAnyClientCert {
     pub(super) is_required: bool,
     /// The authorities that clients may choose a certificate by.
     pub(super) hints: Vec<DistinguishedName>,
     pub(super) provider: Arc<CryptoProvider>,
 }
 
-impl ClientCertVerifier for Unverified {
+impl ClientCertVerifier for AcceptAnyClientCert {
     fn client_auth_mandatory(&self) -> bool {
         self.is_required
     }
@@ -66,12 +66,12 @@ impl ClientCertVerifier for Unverified {
 
 /// Lets in those that `inner` lets in and that bear one of `names`.
 #[derive(Debug)]
-pub(super) struct Named {
+pub(super) struct SanVerifier {
     pub(super) inner: Arc<dyn ClientCertVerifier>,
     pub(super) names: Vec<String>,
 }
 
-impl ClientCertVerifier for Named {
+impl ClientCertVerifier for SanVerifier {
     fn offer_client_auth(&self) -> bool {
         self.inner.offer_client_auth()
     }

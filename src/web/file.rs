@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::header::{self, Headers};
-use super::limit::Rate;
+use super::limit::RateLimitConfig;
 use super::offer;
-use super::reader::{Placed, Reader, Section};
-use super::users::{self, Hash};
-use crate::config::{Complaint, Node, Place, parse_yaml};
+use super::reader::{Reader, Section, Spanned};
+use super::users::{self, PasswordHash};
+use crate::config::{Diagnostic, Location, Node, parse_yaml};
 use rustls::SupportedCipherSuite;
 use rustls::crypto::SupportedKxGroup;
 
@@ -18,21 +18,21 @@ use rustls::crypto::SupportedKxGroup;
 #[derive(Debug)]
 pub(super) struct WebFile {
     /// None: plain HTTP.
-    pub(super) tls: Option<Tls>,
+    pub(super) tls: Option<TlsFileConfig>,
     pub(super) http2: bool,
     pub(super) headers: Headers,
     /// None: everyone may ask.
-    pub(super) users: BTreeMap<String, Hash>,
-    pub(super) rate: Option<Rate>,
+    pub(super) users: BTreeMap<String, PasswordHash>,
+    pub(super) rate: Option<RateLimitConfig>,
 }
 
 /// Section `tls_server_config`.
 #[derive(Debug)]
-pub(super) struct Tls {
-    pub(super) certificate: Material,
-    pub(super) key: Material,
+pub(super) struct TlsFileConfig {
+    pub(super) certificate: PemSource,
+    pub(super) key: PemSource,
     pub(super) client_auth: ClientAuth,
-    pub(super) client_ca: Option<Material>,
+    pub(super) client_ca: Option<PemSource>,
     /// None: any name will do.
     pub(super) allowed_names: Option<Vec<String>>,
     pub(super) versions: Vec<&'static rustls::SupportedProtocolVersion>,
@@ -43,12 +43,12 @@ pub(super) struct Tls {
 
 /// Something in PEM.
 #[derive(Clone)]
-pub(super) enum Material {
-    File(Placed<PathBuf>),
-    Inline(Placed<String>),
+pub(super) enum PemSource {
+    File(Spanned<PathBuf>),
+    Inline(Spanned<String>),
 }
 
-impl std::fmt::Debug for Material {
+impl std::fmt::Debug for PemSource {
     /// Without what is written inline, which may be a key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -58,9 +58,9 @@ impl std::fmt::Debug for Material {
     }
 }
 
-impl Material {
+impl PemSource {
     /// A complaint about what it holds.
-    pub(super) fn complaint(&self, sentence: &str) -> Complaint {
+    pub(super) fn complaint(&self, sentence: &str) -> Diagnostic {
         match self {
             Self::File(path) => path.complaint(format!("{}: {sentence}", path.value.display())),
             Self::Inline(text) => text.complaint(sentence),
@@ -103,7 +103,7 @@ impl ClientAuth {
 pub(super) fn read(name: &str, text: &str, folder: &Path, reader: &mut Reader) -> Option<WebFile> {
     let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
     let root = if text.lines().all(is_blank) {
-        Node::table(Place::Program)
+        Node::table(Location::Program)
     } else {
         match parse_yaml(name, text) {
             Ok(root) => root,
@@ -119,21 +119,21 @@ pub(super) fn read(name: &str, text: &str, folder: &Path, reader: &mut Reader) -
     let http2 = reader.switch(&http, "http2", true);
     let tls_section = top.section("tls_server_config");
     let users_section = top.section("basic_auth_users");
-    if let (Some(users), None) = (users_section.given(), tls_section.given()) {
+    if let (Some(users), None) = (users_section.first_set_key(), tls_section.first_set_key()) {
         let sentence = "passwords cross the network unencrypted without tls_server_config";
-        reader.warnings.push(Complaint::new(&users.place, &users_section.path, sentence));
+        reader.warnings.push(Diagnostic::new(&users.place, &users_section.path, sentence));
     }
     Some(WebFile {
         tls: tls(reader, &tls_section, folder, http2),
         http2,
         headers: header::read(reader, &http.section("headers")),
         users: users::read(reader, &users_section),
-        rate: Rate::read(reader, &top.section("rate_limit")),
+        rate: RateLimitConfig::read(reader, &top.section("rate_limit")),
     })
 }
 
-fn tls(reader: &mut Reader, section: &Section<'_>, folder: &Path, http2: bool) -> Option<Tls> {
-    let given = section.given()?;
+fn tls(reader: &mut Reader, section: &Section<'_>, folder: &Path, http2: bool) -> Option<TlsFileConfig> {
+    let given = section.first_set_key()?;
     let before = reader.complaints.len();
     let certificate = material(reader, section, ["cert", "cert_file"], folder);
     let key = material(reader, section, ["key", "key_file"], folder);
@@ -143,7 +143,7 @@ fn tls(reader: &mut Reader, section: &Section<'_>, folder: &Path, http2: bool) -
         (key.is_none(), "TLS needs the key of its certificate; give key_file or key"),
     ] {
         if missing && !is_told {
-            reader.complaints.push(Complaint::new(&given.place, &section.path, advice));
+            reader.complaints.push(Diagnostic::new(&given.place, &section.path, advice));
         }
     }
     let client_ca = material(reader, section, ["client_ca", "client_ca_file"], folder);
@@ -151,7 +151,7 @@ fn tls(reader: &mut Reader, section: &Section<'_>, folder: &Path, http2: bool) -
     let (versions, suites) = offer::ciphers(reader, section, http2);
     let curves = offer::curves(reader, section);
     let prefers_own_order = reader.switch(section, "prefer_server_cipher_suites", true);
-    Some(Tls {
+    Some(TlsFileConfig {
         certificate: certificate?,
         key: key?,
         client_auth,
@@ -169,19 +169,25 @@ fn material(
     section: &Section<'_>,
     [inline, file]: [&str; 2],
     folder: &Path,
-) -> Option<Material> {
+) -> Option<PemSource> {
     let text = reader.text(section, inline);
     let path = reader.text(section, file);
     match (text, path) {
         (Some(_), Some(path)) => {
             let sentence = format!("found {inline} and {file} together; keep one of them");
             reader.complaints.push(path.complaint(sentence));
-            Some(Material::File(Placed { value: folder.join(&path.value), place: path.place, key: path.key }))
+            Some(PemSource::File(Spanned {
+                value: folder.join(&path.value),
+                place: path.place,
+                key: path.key,
+            }))
         }
-        (None, Some(path)) => {
-            Some(Material::File(Placed { value: folder.join(&path.value), place: path.place, key: path.key }))
-        }
-        (Some(text), None) => Some(Material::Inline(text)),
+        (None, Some(path)) => Some(PemSource::File(Spanned {
+            value: folder.join(&path.value),
+            place: path.place,
+            key: path.key,
+        })),
+        (Some(text), None) => Some(PemSource::Inline(text)),
         (None, None) => None,
     }
 }
@@ -190,7 +196,7 @@ fn material(
 fn clients(
     reader: &mut Reader,
     section: &Section<'_>,
-    client_ca: Option<&Material>,
+    client_ca: Option<&PemSource>,
 ) -> (ClientAuth, Option<Vec<String>>) {
     let before = reader.complaints.len();
     let asked = reader.one_of(section, "client_auth_type", &ClientAuth::ALL);
@@ -204,8 +210,8 @@ fn clients(
         let sentence =
             "no client is asked for a certificate; add client_auth_type: RequireAndVerifyClientCert";
         reader.complaints.push(match ca {
-            Material::File(path) => path.complaint(sentence),
-            Material::Inline(text) => text.complaint(sentence),
+            PemSource::File(path) => path.complaint(sentence),
+            PemSource::Inline(text) => text.complaint(sentence),
         });
     }
     if let Some(asked) = &asked {

@@ -8,7 +8,7 @@ use hyper::header::{
 };
 
 use super::reader::{Reader, Section, advice};
-use crate::config::{Value, listed, name_shown};
+use crate::config::{Value, display_key, join_list};
 
 /// Each header and the values that it may have; any, if none are listed.
 const HEADERS: [(&str, HeaderName, &[&str]); 5] = [
@@ -40,7 +40,7 @@ impl Headers {
 pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> Headers {
     let mut headers = Vec::new();
     for (name, node) in section.entries() {
-        let key = section.key(&name_shown(name));
+        let key = section.key(&display_key(name));
         let Some((_, header, allowed)) = HEADERS.iter().find(|(known, ..)| *known == name) else {
             let names = HEADERS.map(|(name, ..)| name);
             reader.complain(node, &key, advice(name, "`http_server_config.headers`", &names));
@@ -49,10 +49,10 @@ pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> Headers {
         let text = match &node.value {
             Value::Text(text) => Some(text.clone()),
             // `X-XSS-Protection: 0`, which the original reads as text.
-            Value::Whole(number) => Some(number.to_string()),
-            Value::Nothing | Value::Switch(_) | Value::Fraction(_) | Value::List(_) | Value::Table(_) => None,
+            Value::Integer(number) => Some(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Float(_) | Value::List(_) | Value::Table(_) => None,
         };
-        let is_blank = node.value == Value::Nothing || text.as_deref() == Some("");
+        let is_blank = node.value == Value::Null || text.as_deref() == Some("");
         let fits = |text: &String| allowed.is_empty() || allowed.contains(&text.as_str());
         match text.filter(fits).as_deref().map(HeaderValue::from_str) {
             _ if is_blank => {}
@@ -65,7 +65,7 @@ pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> Headers {
                 );
             }
             None if allowed.is_empty() => reader.misfit(node, &key, "text"),
-            None => reader.misfit(node, &key, &listed(allowed.iter().copied(), "or")),
+            None => reader.misfit(node, &key, &join_list(allowed.iter().copied(), "or")),
         }
     }
     Headers(headers)

@@ -12,7 +12,7 @@ use crate::config::Value;
 
 /// How many requests are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Rate {
+pub(super) struct RateLimitConfig {
     /// Between two requests, greater than 0.
     interval: Duration,
     /// At once, at least 1.
@@ -20,16 +20,16 @@ pub(super) struct Rate {
 }
 
 /// Far longer than any scrape interval.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
-impl Rate {
+impl RateLimitConfig {
     /// None: no limit.
     pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> Option<Self> {
         const RIGHT: &str = "a duration up to 24h, such as \"100ms\", or 0 for no limit";
         let interval = match section.get("interval") {
             None => Some(Duration::ZERO),
             Some(node) => {
-                let span = interval_of(&node.value);
+                let span = parse_interval(&node.value);
                 if span.is_none() {
                     reader.misfit(node, &section.key("interval"), RIGHT);
                 }
@@ -41,12 +41,12 @@ impl Rate {
             if let (Some(node), None) = (node, section.get("interval")) {
                 let key = section.key("burst");
                 let sentence = "has no effect without rate_limit.interval; set it, or remove the key";
-                reader.warnings.push(crate::config::Complaint::new(&node.place, &key, sentence));
+                reader.warnings.push(crate::config::Diagnostic::new(&node.place, &key, sentence));
             }
             return None;
         }
         let burst = node.and_then(|node| {
-            let Value::Whole(count) = node.value else { return None };
+            let Value::Integer(count) = node.value else { return None };
             u32::try_from(count).ok().filter(|count| *count > 0)
         });
         if burst.is_none() {
@@ -68,8 +68,8 @@ impl Rate {
 }
 
 /// A bare number has no unit, but for 0, which needs none.
-fn interval_of(value: &Value) -> Option<Duration> {
-    if *value == Value::Whole(0) {
+fn parse_interval(value: &Value) -> Option<Duration> {
+    if *value == Value::Integer(0) {
         return Some(Duration::ZERO);
     }
     let Value::Text(text) = value else { return None };
@@ -80,29 +80,29 @@ fn interval_of(value: &Value) -> Option<Duration> {
     if text.parse::<f64>().is_ok() {
         return None;
     }
-    humantime::parse_duration(text).ok().filter(|span| *span <= LONGEST)
+    humantime::parse_duration(text).ok().filter(|span| *span <= MAX_INTERVAL)
 }
 
 /// The bucket.
 #[derive(Debug)]
-pub(crate) struct Limiter {
-    rate: Rate,
+pub(crate) struct RateLimiter {
+    rate: RateLimitConfig,
     /// When it would be full again, if nothing came.
-    full_at: Mutex<Option<Instant>>,
+    theoretical_arrival_time: Mutex<Option<Instant>>,
 }
 
-impl Limiter {
-    pub(super) fn new(rate: Rate) -> Self {
-        Self { rate, full_at: Mutex::new(None) }
+impl RateLimiter {
+    pub(super) fn new(rate: RateLimitConfig) -> Self {
+        Self { rate, theoretical_arrival_time: Mutex::new(None) }
     }
 
-    pub(super) const fn rate(&self) -> Rate {
+    pub(super) const fn rate(&self) -> RateLimitConfig {
         self.rate
     }
 
     /// Whether a request at `now` may be answered; if so, it has taken its token.
-    pub(crate) fn allows(&self, now: Instant) -> bool {
-        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn try_acquire(&self, now: Instant) -> bool {
+        let mut full_at = self.theoretical_arrival_time.lock().unwrap_or_else(PoisonError::into_inner);
         let emptied = full_at.map_or(now, |at| at.max(now)) + self.rate.interval;
         let allowed = emptied.duration_since(now) <= self.rate.interval.saturating_mul(self.rate.burst);
         if allowed {
@@ -118,9 +118,9 @@ mod tests {
 
     #[test]
     fn a_burst_is_answered_and_then_one_request_per_interval() {
-        let limiter = Limiter::new(Rate { interval: Duration::from_secs(1), burst: 3 });
+        let limiter = RateLimiter::new(RateLimitConfig { interval: Duration::from_secs(1), burst: 3 });
         let start = Instant::now();
-        let at = |millis| limiter.allows(start + Duration::from_millis(millis));
+        let at = |millis| limiter.try_acquire(start + Duration::from_millis(millis));
         assert_eq!([at(0), at(0), at(0), at(0)], [true, true, true, false]);
         assert_eq!([at(999), at(1000), at(1001)], [false, true, false]);
         assert_eq!([at(2000), at(2000)], [true, false]);

@@ -4,7 +4,7 @@
 //! to, and their exchange while the port is open. Never: a socket, and never a secret in a message.
 //!
 //! The way of a file: text becomes checked values (`file`), which with the certificates that they name (`tls`) become
-//! what the port serves with (`served`); [`Web`] holds the one in force and exchanges it as a whole.
+//! what the port serves with (`served`); [`WebConfig`] holds the one in force and exchanges it as a whole.
 //!
 //! Where the same words would mean something else here than in the original, or the original would be silent about something
 //! that an operator has to know:
@@ -37,6 +37,6 @@ mod suites;
 mod tls;
 mod users;
 
-pub use live::{Installed, Prepared, Web};
-pub(crate) use served::Served;
-pub(crate) use users::Verdict;
+pub use live::{InstallOutcome, LoadedWebConfig, WebConfig};
+pub(crate) use served::WebState;
+pub(crate) use users::AuthResult;

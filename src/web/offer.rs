@@ -7,9 +7,9 @@ use rustls::SupportedCipherSuite;
 use rustls::crypto::SupportedKxGroup;
 use rustls::crypto::ring::{ALL_KX_GROUPS, DEFAULT_CIPHER_SUITES};
 
-use super::reader::{Placed, Reader, Section};
-use super::suites::{CURVES, HTTP2_SUITES, SUITES, VERSIONS, Version};
-use crate::config::listed;
+use super::reader::{Reader, Section, Spanned};
+use super::suites::{CURVES, HTTP2_SUITES, SUITES, TlsVersion, VERSIONS};
+use crate::config::join_list;
 
 /// The versions that have a suite, and the suites of these versions, in the order of preference.
 pub(super) fn ciphers(
@@ -20,21 +20,21 @@ pub(super) fn ciphers(
     let before = reader.complaints.len();
     let min = reader.one_of(section, "min_version", &VERSIONS);
     let max = reader.one_of(section, "max_version", &VERSIONS);
-    let suites = listed_suites(reader, section);
-    let at_least = min.as_ref().map_or(Version::Tls12, |min| min.value);
-    let at_most = max.as_ref().map_or(Version::Tls13, |max| max.value);
-    if let Some(max) = max.filter(|max| max.value < Version::Tls12) {
+    let suites = parse_cipher_suites(reader, section);
+    let at_least = min.as_ref().map_or(TlsVersion::Tls12, |min| min.value);
+    let at_most = max.as_ref().map_or(TlsVersion::Tls13, |max| max.value);
+    if let Some(max) = max.filter(|max| max.value < TlsVersion::Tls12) {
         let sentence = "TLS 1.0 and 1.1 are broken and not offered; write TLS12 or TLS13";
         reader.complaints.push(max.complaint(sentence));
     } else if let Some(min) = min.as_ref().filter(|_| at_least > at_most) {
         reader.complaints.push(min.complaint("found a min_version above max_version; no version is left"));
-    } else if let Some(min) = min.as_ref().filter(|min| min.value < Version::Tls12) {
+    } else if let Some(min) = min.as_ref().filter(|min| min.value < TlsVersion::Tls12) {
         let sentence = "TLS 1.0 and 1.1 are broken and not offered; clients need TLS 1.2 at least";
         reader.warnings.push(min.complaint(sentence));
     }
     let is_tls13 = |suite: &SupportedCipherSuite| suite.tls13().is_some();
     let offered = |suite: &SupportedCipherSuite| {
-        let version = if is_tls13(suite) { Version::Tls13 } else { Version::Tls12 };
+        let version = if is_tls13(suite) { TlsVersion::Tls13 } else { TlsVersion::Tls12 };
         (at_least..=at_most).contains(&version)
     };
     let Some(suites) = suites else {
@@ -52,7 +52,7 @@ pub(super) fn ciphers(
         reader
             .complaints
             .push(suites.complaint("none of these suites exists in the versions of TLS that are asked for"));
-    } else if at_least < Version::Tls13 && !old {
+    } else if at_least < TlsVersion::Tls13 && !old {
         let sentence = "no suite of TLS 1.2 is among these, so only TLS 1.3 is offered";
         reader.warnings.push(suites.complaint(sentence));
     } else if http2 && old && !all.iter().any(|suite| HTTP2_SUITES.contains(suite)) {
@@ -72,17 +72,20 @@ fn versions_of(suites: &[SupportedCipherSuite]) -> Vec<&'static rustls::Supporte
 }
 
 /// The suites of the list that exist here; none without a list, or with an empty one.
-fn listed_suites(reader: &mut Reader, section: &Section<'_>) -> Option<Placed<Vec<SupportedCipherSuite>>> {
+fn parse_cipher_suites(
+    reader: &mut Reader,
+    section: &Section<'_>,
+) -> Option<Spanned<Vec<SupportedCipherSuite>>> {
     let names = reader.texts(section, "cipher_suites").filter(|names| !names.value.is_empty())?;
-    let (suites, absent) = existing(reader, &names, &SUITES);
-    if !absent.is_empty() {
+    let (suites, unsupported) = existing(reader, &names, &SUITES);
+    if !unsupported.is_empty() {
         let sentence = format!(
             "not offered here, because it is no longer safe: {}",
-            listed(absent.iter().map(String::as_str), "and")
+            join_list(unsupported.iter().map(String::as_str), "and")
         );
         reader.warnings.push(names.complaint(sentence));
     }
-    Some(Placed { value: suites, place: names.place, key: names.key })
+    Some(Spanned { value: suites, place: names.place, key: names.key })
 }
 
 pub(super) fn curves(reader: &mut Reader, section: &Section<'_>) -> Vec<&'static dyn SupportedKxGroup> {
@@ -103,14 +106,14 @@ pub(super) fn curves(reader: &mut Reader, section: &Section<'_>) -> Vec<&'static
 /// What `names` lead to among `choices`, and the names that lead nowhere.
 fn existing<T: Copy>(
     reader: &mut Reader,
-    names: &Placed<Vec<Placed<String>>>,
+    names: &Spanned<Vec<Spanned<String>>>,
     choices: &[(&str, Option<T>)],
 ) -> (Vec<T>, Vec<String>) {
     let (mut found, mut absent) = (Vec::new(), Vec::new());
     for name in &names.value {
         match reader.choice(name, choices) {
-            Some(Placed { value: Some(value), .. }) => found.push(value),
-            Some(Placed { value: None, .. }) => absent.push(name.value.clone()),
+            Some(Spanned { value: Some(value), .. }) => found.push(value),
+            Some(Spanned { value: None, .. }) => absent.push(name.value.clone()),
             None => {}
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Owns: which keys exist, the one way in which a value is read and complained about. Never: what a value leads to.
 
-use crate::config::{Complaint, Node, Place, Value, closest, listed, name_shown};
+use crate::config::{Diagnostic, Location, Node, Value, closest, display_key, join_list};
 
 /// The sections and their keys; a section without keys has names of the user's own.
 const SECTIONS: [(&str, &[&str]); 4] = [
@@ -32,8 +32,8 @@ const SECTIONS: [(&str, &[&str]); 4] = [
 /// Collects what is wrong while values are read.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    pub(super) complaints: Vec<Complaint>,
-    pub(super) warnings: Vec<Complaint>,
+    pub(super) complaints: Vec<Diagnostic>,
+    pub(super) warnings: Vec<Diagnostic>,
 }
 
 /// A section of the file; absent ones read as empty.
@@ -45,15 +45,15 @@ pub(super) struct Section<'n> {
 
 /// A value with where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Placed<T> {
+pub(super) struct Spanned<T> {
     pub(super) value: T,
-    pub(super) place: Place,
+    pub(super) place: Location,
     pub(super) key: String,
 }
 
-impl<T> Placed<T> {
-    pub(super) fn complaint(&self, sentence: impl Into<String>) -> Complaint {
-        Complaint::new(&self.place, &self.key, sentence)
+impl<T> Spanned<T> {
+    pub(super) fn complaint(&self, sentence: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(&self.place, &self.key, sentence)
     }
 }
 
@@ -68,7 +68,7 @@ impl<'n> Section<'n> {
 
     /// The value of `name`; nothing says the same as an absent key.
     pub(super) fn get(&self, name: &str) -> Option<&'n Node> {
-        self.node?.get(name).filter(|node| node.value != Value::Nothing)
+        self.node?.get(name).filter(|node| node.value != Value::Null)
     }
 
     pub(super) fn key(&self, name: &str) -> String {
@@ -76,17 +76,15 @@ impl<'n> Section<'n> {
     }
 
     /// The first key that is given and says something, for complaints about the section.
-    pub(super) fn given(&self) -> Option<Placed<()>> {
+    pub(super) fn first_set_key(&self) -> Option<Spanned<()>> {
         let entries = self.node?.entries()?;
-        let says = |node: &Node| match &node.value {
-            Value::Nothing => false,
+        let is_non_empty = |node: &Node| match &node.value {
+            Value::Null => false,
             Value::Text(text) => !text.trim().is_empty(),
-            Value::Switch(_) | Value::Whole(_) | Value::Fraction(_) | Value::List(_) | Value::Table(_) => {
-                true
-            }
+            Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::List(_) | Value::Table(_) => true,
         };
-        let (name, node) = entries.iter().find(|(_, node)| says(node))?;
-        Some(Placed { value: (), place: node.place.clone(), key: self.key(&name_shown(name)) })
+        let (name, node) = entries.iter().find(|(_, node)| is_non_empty(node))?;
+        Some(Spanned { value: (), place: node.place.clone(), key: self.key(&display_key(name)) })
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'n str, &'n Node)> + use<'n> {
@@ -97,7 +95,7 @@ impl<'n> Section<'n> {
 
 impl Reader {
     pub(super) fn complain(&mut self, node: &Node, key: &str, sentence: impl Into<String>) {
-        self.complaints.push(Complaint::new(&node.place, key, sentence));
+        self.complaints.push(Diagnostic::new(&node.place, key, sentence));
     }
 
     /// Complains about keys that do not exist and about sections that are none.
@@ -107,7 +105,7 @@ impl Reader {
                 Some((section, keys)) => self.unknown_in(node, section, keys),
                 None => {
                     let advice = advice(name, "the file", &SECTIONS.map(|(section, _)| section));
-                    self.complain(node, &name_shown(name), advice);
+                    self.complain(node, &display_key(name), advice);
                 }
             }
         }
@@ -115,44 +113,44 @@ impl Reader {
 
     fn unknown_in(&mut self, node: &Node, section: &str, keys: &[&str]) {
         match &node.value {
-            Value::Nothing => {}
+            Value::Null => {}
             Value::Table(entries) => {
                 for (name, entry) in entries {
                     if !keys.is_empty() && !keys.contains(&name.as_str()) {
-                        let key = format!("{section}.{}", name_shown(name));
+                        let key = format!("{section}.{}", display_key(name));
                         self.complain(entry, &key, advice(name, &format!("`{section}`"), keys));
                     }
                 }
             }
             // Not repeated: what stands in the wrong place may be anything.
-            Value::Switch(_) | Value::Whole(_) | Value::Fraction(_) | Value::Text(_) | Value::List(_) => {
+            Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) | Value::List(_) => {
                 self.complain(node, section, "this is a section; write keys with values under it");
             }
         }
     }
 
-    pub(super) fn switch(&mut self, section: &Section<'_>, name: &str, preset: bool) -> bool {
+    pub(super) fn switch(&mut self, section: &Section<'_>, name: &str, default: bool) -> bool {
         match section.get(name) {
-            None => preset,
-            Some(Node { value: Value::Switch(on), .. }) => *on,
+            None => default,
+            Some(Node { value: Value::Bool(on), .. }) => *on,
             Some(node) => {
                 self.misfit(node, &section.key(name), "true or false");
-                preset
+                default
             }
         }
     }
 
     /// Text that says something; empty text is the same as an absent key, as in the original.
-    pub(super) fn text(&mut self, section: &Section<'_>, name: &str) -> Option<Placed<String>> {
+    pub(super) fn text(&mut self, section: &Section<'_>, name: &str) -> Option<Spanned<String>> {
         let node = section.get(name)?;
         let key = section.key(name);
         match &node.value {
             Value::Text(text) if text.trim().is_empty() => None,
-            Value::Text(text) => Some(Placed { value: text.clone(), place: node.place.clone(), key }),
-            Value::Nothing
-            | Value::Switch(_)
-            | Value::Whole(_)
-            | Value::Fraction(_)
+            Value::Text(text) => Some(Spanned { value: text.clone(), place: node.place.clone(), key }),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
             | Value::List(_)
             | Value::Table(_) => {
                 self.misfit(node, &key, "text");
@@ -162,7 +160,11 @@ impl Reader {
     }
 
     /// A list of text with the list itself, if there is one; none of it if any entry is wrong.
-    pub(super) fn texts(&mut self, section: &Section<'_>, name: &str) -> Option<Placed<Vec<Placed<String>>>> {
+    pub(super) fn texts(
+        &mut self,
+        section: &Section<'_>,
+        name: &str,
+    ) -> Option<Spanned<Vec<Spanned<String>>>> {
         let node = section.get(name)?;
         let key = section.key(name);
         let Some(items) = node.items() else {
@@ -174,11 +176,11 @@ impl Reader {
             let key = format!("{key}[{index}]");
             let text = if let Value::Text(text) = &item.value { Some(text) } else { None };
             match text.filter(|text| !text.trim().is_empty()) {
-                Some(text) => texts.push(Placed { value: text.clone(), place: item.place.clone(), key }),
+                Some(text) => texts.push(Spanned { value: text.clone(), place: item.place.clone(), key }),
                 None => self.misfit(item, &key, "text that is not empty"),
             }
         }
-        (texts.len() == items.len()).then(|| Placed { value: texts, place: node.place.clone(), key })
+        (texts.len() == items.len()).then(|| Spanned { value: texts, place: node.place.clone(), key })
     }
 
     /// One of `choices`, by its name.
@@ -187,7 +189,7 @@ impl Reader {
         section: &Section<'_>,
         name: &str,
         choices: &[(&str, T)],
-    ) -> Option<Placed<T>> {
+    ) -> Option<Spanned<T>> {
         let text = self.text(section, name)?;
         self.choice(&text, choices)
     }
@@ -195,20 +197,20 @@ impl Reader {
     /// What `text` names among `choices`.
     pub(super) fn choice<T: Copy>(
         &mut self,
-        text: &Placed<String>,
+        text: &Spanned<String>,
         choices: &[(&str, T)],
-    ) -> Option<Placed<T>> {
+    ) -> Option<Spanned<T>> {
         let found = choices.iter().find(|(choice, _)| *choice == text.value);
         let Some((_, value)) = found else {
             self.complaints.push(text.complaint(unknown_name(&text.value, choices)));
             return None;
         };
-        Some(Placed { value: *value, place: text.place.clone(), key: text.key.clone() })
+        Some(Spanned { value: *value, place: text.place.clone(), key: text.key.clone() })
     }
 
     /// Found this, write that.
     pub(super) fn misfit(&mut self, node: &Node, key: &str, right: &str) {
-        self.complain(node, key, format!("found {}; write {right}", node.found(key)));
+        self.complain(node, key, format!("found {}; write {right}", node.describe(key)));
     }
 }
 
@@ -217,7 +219,7 @@ fn unknown_name<T>(found: &str, choices: &[(&str, T)]) -> String {
     let shown = crate::config::quoted(found);
     match near(found, names()) {
         Some(near) => format!("found {shown}; did you mean `{near}`?"),
-        None => format!("found {shown}; write {}", listed(names(), "or")),
+        None => format!("found {shown}; write {}", join_list(names(), "or")),
     }
 }
 
@@ -229,7 +231,7 @@ pub(super) fn advice(name: &str, place: &str, names: &[&str]) -> String {
     let home = SECTIONS.iter().find(|(section, keys)| keys.contains(&name) && !place.contains(section));
     match home {
         Some((section, _)) => format!("unknown key here; `{name}` belongs under `{section}`"),
-        None => format!("unknown key; {place} has {}", listed(names.iter().copied(), "and")),
+        None => format!("unknown key; {place} has {}", join_list(names.iter().copied(), "and")),
     }
 }
 

@@ -10,26 +10,26 @@ use rustls::pki_types::CertificateDer;
 
 use super::file::{ClientAuth, WebFile};
 use super::header::Headers;
-use super::limit::Limiter;
-use super::tls::Built;
+use super::limit::RateLimiter;
+use super::tls::TlsState;
 use super::users::Users;
 
 /// A web configuration in force. Parts that a change leaves alone are shared with the one before.
 #[derive(Debug, Default)]
-pub(crate) struct Served {
-    tls: Option<Arc<Built>>,
+pub(crate) struct WebState {
+    tls: Option<Arc<TlsState>>,
     pub(crate) headers: Headers,
     pub(crate) users: Option<Arc<Users>>,
-    pub(crate) limiter: Option<Arc<Limiter>>,
+    pub(crate) limiter: Option<Arc<RateLimiter>>,
 }
 
-impl Served {
-    pub(super) fn new(file: WebFile, tls: Option<Built>) -> Result<Self, String> {
+impl WebState {
+    pub(super) fn new(file: WebFile, tls: Option<TlsState>) -> Result<Self, String> {
         Ok(Self {
             tls: tls.map(Arc::new),
             headers: file.headers,
             users: Users::new(file.users)?.map(Arc::new),
-            limiter: file.rate.map(|rate| Arc::new(Limiter::new(rate))),
+            limiter: file.rate.map(|rate| Arc::new(RateLimiter::new(rate))),
         })
     }
 
@@ -39,13 +39,13 @@ impl Served {
     }
 
     /// Whether a client that has shown `certificates`, its own first, on a connection of before would be let in now.
-    pub(crate) fn admits(&self, certificates: &[CertificateDer<'_>]) -> bool {
+    pub(crate) fn accepts_client(&self, certificates: &[CertificateDer<'_>]) -> bool {
         self.tls.as_ref().is_none_or(|built| built.admits(certificates))
     }
 
     /// This one, with whatever is the same as in `before` taken over from it: connections, remembered passwords and the
     /// limit of requests live on.
-    pub(super) fn after(mut self, before: &Self) -> Self {
+    pub(super) fn reuse_from(mut self, before: &Self) -> Self {
         if let (Some(new), Some(old)) = (&self.tls, &before.tls)
             && new.fingerprint == old.fingerprint
         {

@@ -8,18 +8,18 @@ use rustls::crypto::ring::{cipher_suite as suite, kx_group};
 
 /// A version of TLS, ascending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Version {
+pub(super) enum TlsVersion {
     Tls10,
     Tls11,
     Tls12,
     Tls13,
 }
 
-pub(super) const VERSIONS: [(&str, Version); 4] = [
-    ("TLS13", Version::Tls13),
-    ("TLS12", Version::Tls12),
-    ("TLS11", Version::Tls11),
-    ("TLS10", Version::Tls10),
+pub(super) const VERSIONS: [(&str, TlsVersion); 4] = [
+    ("TLS13", TlsVersion::Tls13),
+    ("TLS12", TlsVersion::Tls12),
+    ("TLS11", TlsVersion::Tls11),
+    ("TLS10", TlsVersion::Tls10),
 ];
 
 /// What Go's `CipherSuites()` lists; none for those that do not exist here.

@@ -14,15 +14,15 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, RootCertStore, ServerConfig};
 
 use super::certificate::Facts;
-use super::client::{Named, Unverified};
-use super::file::{ClientAuth, Material, Tls};
-use super::live::MOST_BYTES;
+use super::client::{AcceptAnyClientCert, SanVerifier};
+use super::file::{ClientAuth, PemSource, TlsFileConfig};
+use super::live::MAX_FILE_BYTES;
 use super::reader::Reader;
-use crate::config::{Sources, fingerprint};
+use crate::config::{TrackedFiles, sha256};
 
 /// What is served with, and what may be told of it.
 #[derive(Debug)]
-pub(super) struct Built {
+pub(super) struct TlsState {
     pub(super) config: Arc<ServerConfig>,
     /// None: clients are not asked for a certificate.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
@@ -32,7 +32,7 @@ pub(super) struct Built {
     pub(super) client_auth: ClientAuth,
 }
 
-impl Built {
+impl TlsState {
     /// Whether a client that has shown `certificates`, its own first, on a connection of before would be let in now.
     pub(super) fn admits(&self, certificates: &[CertificateDer<'_>]) -> bool {
         let Some(verifier) = &self.verifier else { return true };
@@ -45,19 +45,19 @@ impl Built {
 }
 
 /// A certificate that ends within this time is worth a word, unless it is renewed more often than that anyway.
-const SOON: TimeDelta = TimeDelta::days(7);
+const EXPIRY_WARNING: TimeDelta = TimeDelta::days(7);
 
 /// Reads what `tls` names and puts it together; none after complaints.
 pub(super) fn build(
-    tls: &Tls,
+    tls: &TlsFileConfig,
     http2: bool,
     now: DateTime<Utc>,
-    sources: &mut Sources,
+    sources: &mut TrackedFiles,
     reader: &mut Reader,
-) -> Option<Built> {
-    let certificate = bytes(&tls.certificate, sources, reader);
-    let key = bytes(&tls.key, sources, reader);
-    let ca = tls.client_ca.as_ref().map(|ca| (ca, bytes(ca, sources, reader)));
+) -> Option<TlsState> {
+    let certificate = read_pem(&tls.certificate, sources, reader);
+    let key = read_pem(&tls.key, sources, reader);
+    let ca = tls.client_ca.as_ref().map(|ca| (ca, read_pem(ca, sources, reader)));
     let provider = Arc::new(CryptoProvider {
         cipher_suites: tls.suites.clone(),
         kx_groups: tls.curves.clone(),
@@ -66,7 +66,7 @@ pub(super) fn build(
     let chain = certificate.as_deref().and_then(|pem| certificates(&tls.certificate, pem, reader));
     let facts = chain.as_ref().and_then(|chain| Facts::of(chain.first()?));
     if let Some(facts) = &facts {
-        dates(&tls.certificate, facts, now, reader);
+        check_validity(&tls.certificate, facts, now, reader);
     }
     let own = identity(tls, chain, key.as_deref(), &provider, reader);
     let roots = match &ca {
@@ -103,12 +103,12 @@ pub(super) fn build(
         config.send_tls13_tickets = 0;
     }
     let inputs = [certificate?, key?, ca.and_then(|(_, pem)| pem).unwrap_or_default()];
-    let mut marks: Vec<u8> = inputs.iter().flat_map(|bytes| fingerprint(bytes)).collect();
+    let mut marks: Vec<u8> = inputs.iter().flat_map(|bytes| sha256(bytes)).collect();
     marks.extend_from_slice(format!("{tls:?} {http2}").as_bytes());
-    Some(Built {
+    Some(TlsState {
         config: Arc::new(config),
         verifier,
-        fingerprint: fingerprint(&marks),
+        fingerprint: sha256(&marks),
         facts,
         client_auth: tls.client_auth,
     })
@@ -119,11 +119,11 @@ fn protocols(http2: bool) -> Vec<Vec<u8>> {
     names.iter().map(|name| name.to_vec()).collect()
 }
 
-fn bytes(material: &Material, sources: &mut Sources, reader: &mut Reader) -> Option<Vec<u8>> {
+fn read_pem(material: &PemSource, sources: &mut TrackedFiles, reader: &mut Reader) -> Option<Vec<u8>> {
     match material {
-        Material::Inline(text) => Some(text.value.clone().into_bytes()),
-        Material::File(path) => sources
-            .read(&path.value, MOST_BYTES)
+        PemSource::Inline(text) => Some(text.value.clone().into_bytes()),
+        PemSource::File(path) => sources
+            .read(&path.value, MAX_FILE_BYTES)
             .map_err(|sentence| reader.complaints.push(material.complaint(&sentence)))
             .ok(),
     }
@@ -131,7 +131,7 @@ fn bytes(material: &Material, sources: &mut Sources, reader: &mut Reader) -> Opt
 
 /// All certificates in `pem`, at least one.
 fn certificates(
-    material: &Material,
+    material: &PemSource,
     pem: &[u8],
     reader: &mut Reader,
 ) -> Option<Vec<CertificateDer<'static>>> {
@@ -146,7 +146,7 @@ fn certificates(
 }
 
 fn identity(
-    tls: &Tls,
+    tls: &TlsFileConfig,
     chain: Option<Vec<CertificateDer<'static>>>,
     key: Option<&[u8]>,
     provider: &CryptoProvider,
@@ -184,11 +184,11 @@ fn identity(
     }
 }
 
-fn roots(material: &Material, pem: &[u8], now: DateTime<Utc>, reader: &mut Reader) -> Option<RootCertStore> {
+fn roots(material: &PemSource, pem: &[u8], now: DateTime<Utc>, reader: &mut Reader) -> Option<RootCertStore> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(material, pem, reader)? {
         if let Some(facts) = Facts::of(&certificate) {
-            dates(material, &facts, now, reader);
+            check_validity(material, &facts, now, reader);
         }
         if let Err(error) = store.add(certificate) {
             reader
@@ -201,12 +201,12 @@ fn roots(material: &Material, pem: &[u8], now: DateTime<Utc>, reader: &mut Reade
 }
 
 /// The certificate can be used before and after its time, so this is no reason to stop.
-fn dates(material: &Material, facts: &Facts, now: DateTime<Utc>, reader: &mut Reader) {
+fn check_validity(material: &PemSource, facts: &Facts, now: DateTime<Utc>, reader: &mut Reader) {
     let sentence = if facts.not_after < now {
         format!("the certificate expired at {:?}; clients will refuse it", facts.not_after)
     } else if facts.not_before > now {
         format!("the certificate is valid only from {:?} on", facts.not_before)
-    } else if facts.not_after < now + SOON.min((facts.not_after - facts.not_before) / 10) {
+    } else if facts.not_after < now + EXPIRY_WARNING.min((facts.not_after - facts.not_before) / 10) {
         format!("the certificate expires soon, at {:?}", facts.not_after)
     } else {
         return;
@@ -216,12 +216,12 @@ fn dates(material: &Material, facts: &Facts, now: DateTime<Utc>, reader: &mut Re
 
 /// None: clients are not asked.
 fn verifier(
-    tls: &Tls,
+    tls: &TlsFileConfig,
     roots: RootCertStore,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, rustls::server::VerifierBuilderError> {
     let unverified = |is_required, roots: &RootCertStore| -> Arc<dyn ClientCertVerifier> {
-        Arc::new(Unverified { is_required, hints: roots.subjects(), provider: Arc::clone(provider) })
+        Arc::new(AcceptAnyClientCert { is_required, hints: roots.subjects(), provider: Arc::clone(provider) })
     };
     let verified = |roots: RootCertStore| {
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
@@ -234,7 +234,7 @@ fn verifier(
         ClientAuth::RequireAndVerifyClientCert => verified(roots).build()?,
     };
     Ok(Some(match &tls.allowed_names {
-        Some(names) => Arc::new(Named { inner, names: names.clone() }),
+        Some(names) => Arc::new(SanVerifier { inner, names: names.clone() }),
         None => inner,
     }))
 }

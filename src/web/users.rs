@@ -14,29 +14,29 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 
 use super::reader::{Reader, Section};
-use crate::config::{Complaint, Value, name_shown};
-use crate::turns::Turns;
+use crate::config::{Diagnostic, Value, display_key};
+use crate::turns::Admission;
 
 /// A bcrypt hash, hidden in debug output.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Hash(String);
+pub(super) struct PasswordHash(String);
 
-impl fmt::Debug for Hash {
+impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Hash(hidden)")
     }
 }
 
 /// Hashes beyond it take seconds, each of which a core is busy.
-const DEAR: u32 = 14;
+const MAX_REASONABLE_COST: u32 = 14;
 
 /// Section `basic_auth_users`.
-pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> BTreeMap<String, Hash> {
+pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> BTreeMap<String, PasswordHash> {
     const RIGHT: &str =
         "write the bcrypt hash of the password, as `htpasswd -nBC 10 \"\" | tr -d ':\\n'` makes it";
     let mut users = BTreeMap::new();
     for (name, node) in section.entries() {
-        let key = section.key(&name_shown(name));
+        let key = section.key(&display_key(name));
         if name.contains(':') || name.contains(char::is_control) {
             reader.complain(node, &key, "no client can send a user name with a colon or a control character");
         }
@@ -55,13 +55,13 @@ pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> BTreeMap<Strin
                 reader.complain(node, &key, format!("found text that is no bcrypt hash (not shown); {RIGHT}"))
             }
             Some(cost) => {
-                if cost > DEAR {
+                if cost > MAX_REASONABLE_COST {
                     let sentence = format!(
                         "found a bcrypt cost of {cost}, so that each password takes seconds to check; 10 to 12 is usual"
                     );
-                    reader.warnings.push(Complaint::new(&node.place, &key, sentence));
+                    reader.warnings.push(Diagnostic::new(&node.place, &key, sentence));
                 }
-                users.insert(name.to_owned(), Hash(text.clone()));
+                users.insert(name.to_owned(), PasswordHash(text.clone()));
             }
         }
     }
@@ -70,25 +70,25 @@ pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> BTreeMap<Strin
 
 /// What is known about who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum AuthResult {
     /// A user with the right password.
     Known,
     /// Anyone else.
     Unknown,
     /// Too many passwords are being checked; nothing is known.
-    Busy,
+    Overloaded,
 }
 
 /// The users, at least one.
 pub(crate) struct Users {
-    hashes: BTreeMap<String, Hash>,
+    hashes: BTreeMap<String, PasswordHash>,
     /// Of this process alone, so that what is remembered says nothing outside of it.
     key: hmac::Key,
-    right: Mutex<Memory>,
+    right: Mutex<CredentialCache>,
     /// Apart, so that guessing does not push out what is right.
-    wrong: Mutex<Memory>,
+    wrong: Mutex<CredentialCache>,
     /// Checks keep a core busy, so there is one at a time, and the runtime's workers stay free.
-    turns: Turns,
+    turns: Admission,
 }
 
 impl fmt::Debug for Users {
@@ -101,14 +101,14 @@ impl fmt::Debug for Users {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Checks that wait for their turn.
-const WAITING: usize = 64;
+const MAX_QUEUED_CHECKS: usize = 64;
 
 impl Users {
     /// Of `hashes`; none if there are none.
     ///
     /// # Errors
     /// When the system has no random numbers.
-    pub(super) fn new(hashes: BTreeMap<String, Hash>) -> Result<Option<Self>, String> {
+    pub(super) fn new(hashes: BTreeMap<String, PasswordHash>) -> Result<Option<Self>, String> {
         if hashes.is_empty() {
             return Ok(None);
         }
@@ -119,27 +119,27 @@ impl Users {
             key,
             right: Mutex::default(),
             wrong: Mutex::default(),
-            turns: Turns::new(1, WAITING),
+            turns: Admission::new(1, MAX_QUEUED_CHECKS),
         }))
     }
 
-    pub(super) fn hashes(&self) -> &BTreeMap<String, Hash> {
+    pub(super) fn hashes(&self) -> &BTreeMap<String, PasswordHash> {
         &self.hashes
     }
 
     /// Whether `user` has this `password`. A user who does not exist takes as long as one who does.
-    pub(crate) async fn check(&self, user: &str, password: &[u8]) -> Verdict {
+    pub(crate) async fn check(&self, user: &str, password: &[u8]) -> AuthResult {
         // Looked for always: even what is remembered may not come faster for one of them.
-        let stand_in = self.stand_in(user);
+        let stand_in = self.dummy_hash(user);
         let known = self.hashes.get(user);
         let hash = known.unwrap_or(stand_in);
-        let mark = self.mark(user, &hash.0, password);
-        if let Some(verdict) = self.remembered(&mark) {
+        let mark = self.digest(user, &hash.0, password);
+        if let Some(verdict) = self.cached(&mark) {
             return verdict;
         }
-        let Some(turn) = self.turns.take(PATIENCE).await else { return Verdict::Busy };
+        let Some(turn) = self.turns.acquire(PATIENCE).await else { return AuthResult::Overloaded };
         // Whoever was before may have asked the same.
-        if let Some(verdict) = self.remembered(&mark) {
+        if let Some(verdict) = self.cached(&mark) {
             return verdict;
         }
         let (hash, password, is_user) = (hash.0.clone(), password.to_vec(), known.is_some());
@@ -152,24 +152,24 @@ impl Users {
         let is_right = checking.await.unwrap_or(false);
         let memory = if is_right { &self.right } else { &self.wrong };
         memory.lock().unwrap_or_else(PoisonError::into_inner).keep(mark);
-        if is_right { Verdict::Known } else { Verdict::Unknown }
+        if is_right { AuthResult::Known } else { AuthResult::Unknown }
     }
 
-    fn remembered(&self, mark: &Mark) -> Option<Verdict> {
-        let has = |memory: &Mutex<Memory>| {
+    fn cached(&self, mark: &CredentialDigest) -> Option<AuthResult> {
+        let has = |memory: &Mutex<CredentialCache>| {
             memory.lock().unwrap_or_else(PoisonError::into_inner).marks.contains(mark)
         };
         if has(&self.right) {
-            Some(Verdict::Known)
+            Some(AuthResult::Known)
         } else if has(&self.wrong) {
-            Some(Verdict::Unknown)
+            Some(AuthResult::Unknown)
         } else {
             None
         }
     }
 
     /// The hash that a name without one is measured against: always the same for the same name, as a real one would be.
-    fn stand_in(&self, user: &str) -> &Hash {
+    fn dummy_hash(&self, user: &str) -> &PasswordHash {
         let tag = hmac::sign(&self.key, user.as_bytes());
         let index = tag
             .as_ref()
@@ -178,7 +178,7 @@ impl Users {
         self.hashes.values().nth(index).expect("there is at least one user")
     }
 
-    fn mark(&self, user: &str, hash: &str, password: &[u8]) -> Mark {
+    fn digest(&self, user: &str, hash: &str, password: &[u8]) -> CredentialDigest {
         let mut context = hmac::Context::with_key(&self.key);
         for part in [user.as_bytes(), hash.as_bytes(), password] {
             context.update(&part.len().to_le_bytes());
@@ -191,24 +191,24 @@ impl Users {
 }
 
 /// What stands for a user, a hash and a password.
-type Mark = [u8; 32];
+type CredentialDigest = [u8; 32];
 
 /// Checks that need not be repeated; the oldest is forgotten first.
 #[derive(Default)]
-struct Memory {
-    marks: HashSet<Mark>,
-    order: VecDeque<Mark>,
+struct CredentialCache {
+    marks: HashSet<CredentialDigest>,
+    order: VecDeque<CredentialDigest>,
 }
 
 /// As many as the original remembers.
-const REMEMBERED: usize = 100;
+const CACHE_SIZE: usize = 100;
 
-impl Memory {
-    fn keep(&mut self, mark: Mark) {
+impl CredentialCache {
+    fn keep(&mut self, mark: CredentialDigest) {
         if self.marks.insert(mark) {
             self.order.push_back(mark);
         }
-        if self.order.len() > REMEMBERED
+        if self.order.len() > CACHE_SIZE
             && let Some(oldest) = self.order.pop_front()
         {
             self.marks.remove(&oldest);
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     fn users(passwords: &[(&str, &str, u32)]) -> Users {
-        let hash = |password, cost| Hash(bcrypt::hash(password, cost).unwrap());
+        let hash = |password, cost| PasswordHash(bcrypt::hash(password, cost).unwrap());
         let hashes =
             passwords.iter().map(|(user, password, cost)| ((*user).to_owned(), hash(*password, *cost)));
         Users::new(hashes.collect()).unwrap().unwrap()
@@ -235,8 +235,8 @@ mod tests {
     async fn only_a_user_with_the_right_password_is_known() {
         let users = users(&[("alice", "secret of alice", 4), ("bob", "secret of bob", 4)]);
         for _ in 0..2 {
-            assert_eq!(users.check("alice", b"secret of alice").await, Verdict::Known);
-            assert_eq!(users.check("bob", b"secret of bob").await, Verdict::Known);
+            assert_eq!(users.check("alice", b"secret of alice").await, AuthResult::Known);
+            assert_eq!(users.check("bob", b"secret of bob").await, AuthResult::Known);
             for (user, password) in [
                 ("alice", "secret of bob"),
                 ("alice", ""),
@@ -247,7 +247,7 @@ mod tests {
             ] {
                 assert_eq!(
                     users.check(user, password.as_bytes()).await,
-                    Verdict::Unknown,
+                    AuthResult::Unknown,
                     "{user} {password}"
                 );
             }
@@ -258,21 +258,21 @@ mod tests {
     async fn every_version_of_a_hash_is_read() {
         let hash = bcrypt::hash("secret", 4).unwrap();
         for version in ["2a", "2b", "2y"] {
-            let hash = Hash(format!("${version}{}", &hash[3..]));
+            let hash = PasswordHash(format!("${version}{}", &hash[3..]));
             let users = Users::new(BTreeMap::from([("alice".to_owned(), hash)])).unwrap().unwrap();
-            assert_eq!(users.check("alice", b"secret").await, Verdict::Known, "{version}");
+            assert_eq!(users.check("alice", b"secret").await, AuthResult::Known, "{version}");
         }
     }
 
     #[tokio::test]
     async fn guesses_are_forgotten_and_never_push_out_what_is_right() {
         let users = users(&[("alice", "secret", 4)]);
-        assert_eq!(users.check("alice", b"secret").await, Verdict::Known);
+        assert_eq!(users.check("alice", b"secret").await, AuthResult::Known);
         for guess in 0..150 {
-            assert_eq!(users.check("alice", format!("guess {guess}").as_bytes()).await, Verdict::Unknown);
+            assert_eq!(users.check("alice", format!("guess {guess}").as_bytes()).await, AuthResult::Unknown);
         }
-        assert_eq!(users.wrong.lock().unwrap().marks.len(), REMEMBERED);
-        assert_eq!(users.wrong.lock().unwrap().order.len(), REMEMBERED);
+        assert_eq!(users.wrong.lock().unwrap().marks.len(), CACHE_SIZE);
+        assert_eq!(users.wrong.lock().unwrap().order.len(), CACHE_SIZE);
         assert_eq!(users.right.lock().unwrap().marks.len(), 1);
     }
 
@@ -298,32 +298,32 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn guessing_waits_in_line_while_those_who_are_known_pass() {
         let users = Arc::new(users(&[("alice", "secret", 10)]));
-        assert_eq!(users.check("alice", b"secret").await, Verdict::Known);
+        assert_eq!(users.check("alice", b"secret").await, AuthResult::Known);
         let guesses: Vec<_> = (0..5)
             .map(|guess| {
                 let users = Arc::clone(&users);
                 tokio::spawn(async move { users.check("alice", format!("guess {guess}").as_bytes()).await })
             })
             .collect();
-        while users.turns.free() > 0 {
+        while users.turns.available() > 0 {
             tokio::task::yield_now().await;
         }
         let began = Instant::now();
-        assert_eq!(users.check("alice", b"secret").await, Verdict::Known);
+        assert_eq!(users.check("alice", b"secret").await, AuthResult::Known);
         let waited = began.elapsed();
         assert!(guesses.iter().any(|guess| !guess.is_finished()), "the guesses are still being checked");
         assert!(waited < Duration::from_millis(500), "{waited:?}");
         for guess in guesses {
-            assert_eq!(guess.await.unwrap(), Verdict::Unknown);
+            assert_eq!(guess.await.unwrap(), AuthResult::Unknown);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_check_that_gets_no_turn_says_so() {
         let users = users(&[("alice", "secret", 4)]);
-        let _turn = users.turns.take(PATIENCE).await.unwrap();
+        let _turn = users.turns.acquire(PATIENCE).await.unwrap();
         let began = Instant::now();
-        assert_eq!(users.check("alice", b"secret").await, Verdict::Busy);
+        assert_eq!(users.check("alice", b"secret").await, AuthResult::Overloaded);
         assert_eq!(began.elapsed(), PATIENCE);
     }
 

@@ -8,7 +8,7 @@ use polyai_exporter::aggregate::Kind as Metric;
 use polyai_exporter::aggregate::catalogue::{CATALOGUE, TARGET_LABELS};
 use polyai_exporter::config::Dimension;
 use polyai_exporter::exposition::Kind;
-use polyai_exporter::selfstats::SelfStats;
+use polyai_exporter::selfstats::ExporterMetrics;
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(crate) fn series(name: &str, recorded: &BTreeSet<String>) -> Option<Series> 
             return found(is_counter || definition.kind == Metric::Counter, &labels);
         }
     }
-    for entry in SelfStats::catalogue() {
+    for entry in ExporterMetrics::catalogue() {
         if let Some((is_counter, le)) = part(name, &entry.name, entry.kind == Kind::Histogram) {
             return found(
                 is_counter || entry.kind == Kind::Counter,

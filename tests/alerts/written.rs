@@ -2,7 +2,7 @@
 //!
 //! `POLYAI_UPDATE_DOCS=1` writes the files instead of comparing them.
 
-use polyai_exporter::config::{Preset, reference};
+use polyai_exporter::config::{DefaultValue, reference};
 use polyai_exporter::rules::Format;
 
 use super::rules::{project, rendered, yaml};
@@ -72,7 +72,7 @@ fn the_buckets_are_those_of_the_exporter() {
     let values = yaml(&std::fs::read_to_string(project().join("alerts/thresholds.yml")).unwrap());
     for name in ["latency_buckets", "duration_buckets"] {
         let key = reference().iter().find(|key| key.path == format!("metrics.{name}")).unwrap();
-        let Preset::Value(default) = key.default else { panic!("{name} has no default") };
+        let DefaultValue::Value(default) = key.default else { panic!("{name} has no default") };
         assert_eq!(values["common"][name], yaml(default), "{name}");
     }
 }

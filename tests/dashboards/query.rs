@@ -7,7 +7,7 @@ use std::fmt;
 use polyai_exporter::aggregate::Kind;
 use polyai_exporter::aggregate::catalogue::{Labels, Metric};
 use polyai_exporter::exposition;
-use polyai_exporter::selfstats::SelfStats;
+use polyai_exporter::selfstats::ExporterMetrics;
 
 /// A metric with matchers.
 #[derive(Debug, Clone)]
@@ -177,7 +177,7 @@ pub(crate) fn own_histogram(name: &str, part: &str) -> Selector {
 const EXPORTER: [&str; 3] = ["cluster", "job", "instance"];
 
 fn own_kind(name: &str) -> exposition::Kind {
-    let entries = SelfStats::catalogue();
+    let entries = ExporterMetrics::catalogue();
     let entry = entries.iter().find(|entry| entry.name == name);
     entry.unwrap_or_else(|| panic!("the exporter has no metric {name}")).kind
 }

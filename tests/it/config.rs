@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use insta::assert_snapshot;
-use polyai_exporter::cli::check::{Verdict, offline};
+use polyai_exporter::cli::check::{Verdict, print_report};
 use polyai_exporter::config::{
-    Dimension, Input, Loaded, Problems, Storage, load, reference, reference_markdown,
+    ConfigErrors, ConfigInput, Dimension, LoadedConfig, Storage, load, reference, reference_markdown,
 };
-use polyai_exporter::config::{Metrics, Polling, Preset, Server, Shape};
+use polyai_exporter::config::{DefaultValue, Metrics, Polling, Server, ValueType};
 use polyai_exporter::target::Region;
 
 mod properties;
@@ -29,12 +29,18 @@ fn today() -> DateTime<Utc> {
     DateTime::from_timestamp(1_787_216_400, 0).unwrap()
 }
 
-fn load_file(file: &Path, env: &Env<'_>) -> Result<Loaded, Problems> {
-    load(&Input { file: Some(file), env: &variables(env), listen: &[], web_config_file: None, now: today() })
+fn load_file(file: &Path, env: &Env<'_>) -> Result<LoadedConfig, ConfigErrors> {
+    load(&ConfigInput {
+        file: Some(file),
+        env: &variables(env),
+        listen: &[],
+        web_config_file: None,
+        now: today(),
+    })
 }
 
 /// Loads `text` as a file of this extension in a folder of its own; messages then call it by its name alone.
-fn load_text(extension: &str, text: &str, env: &Env<'_>) -> Result<Loaded, String> {
+fn load_text(extension: &str, text: &str, env: &Env<'_>) -> Result<LoadedConfig, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(format!("polyai.{extension}"));
     fs::write(&file, text).unwrap();
@@ -42,8 +48,8 @@ fn load_text(extension: &str, text: &str, env: &Env<'_>) -> Result<Loaded, Strin
     load_file(&file, env).map_err(|problems| problems.to_string().replace(&prefix, ""))
 }
 
-fn load_environment(env: &Env<'_>) -> Result<Loaded, String> {
-    load(&Input { file: None, env: &variables(env), listen: &[], web_config_file: None, now: today() })
+fn load_environment(env: &Env<'_>) -> Result<LoadedConfig, String> {
+    load(&ConfigInput { file: None, env: &variables(env), listen: &[], web_config_file: None, now: today() })
         .map_err(|problems| problems.to_string())
 }
 
@@ -79,9 +85,9 @@ fn matches_its_snapshot(file: &Path, text: &str) {
     settings.bind(|| assert_snapshot!(name, text.replace(&format!("{FIXTURES}/"), "")));
 }
 
-fn checked(outcome: &Result<Loaded, Problems>) -> (Verdict, String) {
+fn checked(outcome: &Result<LoadedConfig, ConfigErrors>) -> (Verdict, String) {
     let mut printed = Vec::new();
-    let verdict = offline(outcome, &mut printed).unwrap();
+    let verdict = print_report(outcome, &mut printed).unwrap();
     (verdict, String::from_utf8(printed).unwrap())
 }
 
@@ -102,7 +108,7 @@ fn every_bad_file_is_refused_in_plain_words() {
 #[test]
 fn debug_output_of_what_is_read_and_of_what_comes_of_it_has_no_key() {
     let env = variables(&[("POLYAI_API_KEY", "marker"), ("POLYAI_BASE_URL", "https://marker@127.0.0.1")]);
-    let input = Input { file: None, env: &env, listen: &[], web_config_file: None, now: today() };
+    let input = ConfigInput { file: None, env: &env, listen: &[], web_config_file: None, now: today() };
     assert_eq!(format!("{input:?}"), "Input { file: None, listen: [], web_config_file: None, .. }");
     let outcome = format!("{:?} {:?}", load(&input), load_environment(&QUICKSTART));
     assert!(!outcome.contains("marker") && !outcome.contains("\"key\""), "{outcome}");
@@ -161,8 +167,8 @@ fn the_example_file_shows_every_key_with_its_default() {
     for key in reference() {
         let name = key.path.rsplit('.').next().unwrap();
         let line = match key.default {
-            Preset::Value(value) => format!(" {name}: {value}\n"),
-            Preset::Derived(_) | Preset::Required => format!(" {name}: "),
+            DefaultValue::Value(value) => format!(" {name}: {value}\n"),
+            DefaultValue::Derived(_) | DefaultValue::Required => format!(" {name}: "),
         };
         assert!(text.contains(&line), "config.example.yaml lacks {line:?}");
     }
@@ -174,14 +180,14 @@ fn the_defaults_of_the_reference_are_those_of_the_program() {
     for section in ["server", "storage", "polling", "metrics"] {
         text.push_str(&format!("{section}:\n"));
         for key in reference().iter().filter(|key| key.path.starts_with(&format!("{section}."))) {
-            let Preset::Value(value) = key.default else { panic!("{} has no default", key.path) };
+            let DefaultValue::Value(value) = key.default else { panic!("{} has no default", key.path) };
             text.push_str(&format!("  {}: {value}\n", key.path.rsplit('.').next().unwrap()));
         }
     }
     text.push_str(TARGET);
     let mut written = TARGET.trim_end().trim_end_matches('}').to_owned();
     for key in reference().iter().filter(|key| key.path.starts_with("targets[].")) {
-        if let Preset::Value(value) = key.default {
+        if let DefaultValue::Value(value) = key.default {
             written.push_str(&format!(", {}: {value}", key.path.rsplit('.').next().unwrap()));
         }
     }
@@ -206,26 +212,26 @@ fn the_reference_is_a_table_with_a_line_for_each_key() {
 fn every_key_can_be_set_by_its_variable() {
     for key in reference() {
         let value = match key.shape {
-            Shape::Addresses => "127.0.0.1:1, :2, unix:/run/polyai.sock",
-            Shape::Switch if key.default == Preset::Value("true") => "false",
-            Shape::Switch => "true",
-            Shape::Text | Shape::Id => "text",
-            Shape::Url => "https://api.us-1.platform.polyai.app",
-            Shape::Time => "2026-01-31T00:00:00Z",
-            Shape::Duration { .. } => "20s",
-            Shape::Durations { .. } => "2m, 2h",
-            Shape::Count { .. } => "17",
-            Shape::Bounds => "0.5,1,20",
-            Shape::OneOf(names) | Shape::SomeOf(names) => names[0],
-            Shape::Texts => "CHAT,WEBCHAT",
-            Shape::Path => {
+            ValueType::Addresses => "127.0.0.1:1, :2, unix:/run/polyai.sock",
+            ValueType::Switch if key.default == DefaultValue::Value("true") => "false",
+            ValueType::Switch => "true",
+            ValueType::Text | ValueType::Id => "text",
+            ValueType::Url => "https://api.us-1.platform.polyai.app",
+            ValueType::Time => "2026-01-31T00:00:00Z",
+            ValueType::Duration { .. } => "20s",
+            ValueType::Durations { .. } => "2m, 2h",
+            ValueType::Count { .. } => "17",
+            ValueType::Bounds => "0.5,1,20",
+            ValueType::OneOf(names) | ValueType::SomeOf(names) => names[0],
+            ValueType::Texts => "CHAT,WEBCHAT",
+            ValueType::Path => {
                 if key.path.ends_with("ca_file") {
                     "ca.pem"
                 } else {
                     "/var/lib/polyai"
                 }
             }
-            Shape::Credential => {
+            ValueType::Credential => {
                 if key.path.ends_with("_file") {
                     "key"
                 } else {
@@ -277,8 +283,8 @@ fn the_environment_wins_over_the_file_and_extends_its_targets() {
     assert_eq!(settings.metrics.labels, [Dimension::Channel, Dimension::Variant]);
     let [a, b] = settings.targets.as_slice() else { panic!("{settings:?}") };
     assert_eq!((a.key.project.as_str(), a.account_id.as_str(), a.project_id.as_str()), ("a", "123", "1e5"));
-    assert_eq!(a.api_key.reveal(), "0123", "text of the environment stays as it is");
-    assert_eq!(b.api_key.reveal(), "other", "a source in the environment replaces that of the file");
+    assert_eq!(a.api_key.expose_secret(), "0123", "text of the environment stays as it is");
+    assert_eq!(b.api_key.expose_secret(), "other", "a source in the environment replaces that of the file");
     assert!(loaded.origin.ends_with("polyai.yaml and 9 environment variables"), "{}", loaded.origin);
 }
 
@@ -331,7 +337,7 @@ fn without_a_file_the_quickstart_variables_give_one_target() {
     let [target] = loaded.settings.targets.as_slice() else { panic!("{loaded:?}") };
     assert_eq!(target.key.to_string(), "P-1/uk-1/live");
     assert_eq!(target.base_url, "https://api.uk-1.platform.polyai.app");
-    assert_eq!(target.api_key.reveal(), "key");
+    assert_eq!(target.api_key.expose_secret(), "key");
     assert_eq!(loaded.origin, "the environment");
 }
 
@@ -394,7 +400,7 @@ fn addresses_and_web_configuration_of_the_command_line_win() {
     let env = variables(&[("POLYAI_EXPORTER__SERVER__LISTEN", "127.0.0.1:1")]);
     let env: BTreeMap<_, _> = env.into_iter().chain(variables(&QUICKSTART)).collect();
     let listen = ["127.0.0.1:2".parse().unwrap(), "unix:/run/polyai.sock".parse().unwrap()];
-    let loaded = load(&Input {
+    let loaded = load(&ConfigInput {
         file: None,
         env: &env,
         listen: &listen,

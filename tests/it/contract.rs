@@ -7,7 +7,7 @@ use polyai_exporter::aggregate::catalogue::{CATALOGUE, Labels};
 use polyai_exporter::config::reference_markdown;
 use polyai_exporter::exposition;
 use polyai_exporter::problem::Problem;
-use polyai_exporter::selfstats::SelfStats;
+use polyai_exporter::selfstats::ExporterMetrics;
 
 const METRICS: &str = "docs/metrics.md";
 const CONFIGURATION: &str = "docs/configuration.md";
@@ -33,7 +33,7 @@ fn the_page_of_metrics_lists_every_metric_of_the_catalogue() {
     table.push_str(
         "\nThe exporter itself:\n\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n",
     );
-    for entry in SelfStats::catalogue() {
+    for entry in ExporterMetrics::catalogue() {
         let kind = match entry.kind {
             exposition::Kind::Counter => "counter",
             exposition::Kind::Gauge => "gauge",

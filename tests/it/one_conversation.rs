@@ -10,19 +10,19 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use polyai_exporter::aggregate::{
-    self, ExemplarId, LabelCap, Layout, Metric, SeriesKey, TargetSeries, Times, Witness,
+    self, EventTimes, ExemplarId, ExemplarSource, LabelLimiter, Metric, SeriesKey, SeriesSchema, TargetSeries,
 };
 use polyai_exporter::api::wire;
 use polyai_exporter::config::{Dimension, Metrics, Storage};
 use polyai_exporter::conversation::Conversation;
 use polyai_exporter::exposition::Format;
-use polyai_exporter::exposition::board::{Board, Shown};
-use polyai_exporter::exposition::page::Coding;
+use polyai_exporter::exposition::board::{ExpositionCache, FormatOptions};
+use polyai_exporter::exposition::page::ContentEncoding;
 use polyai_exporter::ledger::store::Store;
-use polyai_exporter::ledger::verdict::{Rules, Sight, Verdict, judge};
-use polyai_exporter::ledger::{Marks, Row};
-use polyai_exporter::moment::Moment;
-use polyai_exporter::recorder::{Batch, Counting, Recorder, Sighting, TargetIndex, TargetSetup};
+use polyai_exporter::ledger::verdict::{CountingRules, SeenBy, Transition, decide};
+use polyai_exporter::ledger::{LedgerEntry, Watermarks};
+use polyai_exporter::moment::Timestamp;
+use polyai_exporter::recorder::{Batch, CountingPolicy, Observation, Recorder, TargetIndex, TargetSetup};
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 
 use crate::records::described;
@@ -65,31 +65,31 @@ fn one_conversation_from_json_to_a_line_of_text() {
 
     // ledger/verdict.rs: seen finished for the first time, two seconds after its end, it is not counted yet: late turns may
     // still come in. It is remembered with the time of this sight.
-    let first_sight = Moment::parse("2026-08-20T09:16:18.370Z").unwrap();
-    let rules = Rules {
-        anchor: Moment::parse("2026-08-20T09:00:00Z").unwrap(),
+    let first_sight = Timestamp::parse("2026-08-20T09:16:18.370Z").unwrap();
+    let rules = CountingRules {
+        anchor: Timestamp::parse("2026-08-20T09:00:00Z").unwrap(),
         settle: Duration::from_secs(10),
         settled_age: Duration::from_secs(300),
-        forgotten: None,
+        pruned_before: None,
     };
-    let verdict = judge(None, &conversation.facts, Sight::Timely, first_sight, &rules);
-    let Verdict::Settle(row) = verdict else { panic!("{verdict:?}") };
-    let Row::Settling { since, late, .. } = &row else { panic!("{row:?}") };
+    let verdict = decide(None, &conversation.facts, SeenBy::Fresh, first_sight, &rules);
+    let Transition::Settle(row) = verdict else { panic!("{verdict:?}") };
+    let LedgerEntry::Settling { since, late, .. } = &row else { panic!("{row:?}") };
     insta::assert_snapshot!(format!("settling since {since}, late: {late}"), @"settling since 2026-08-20T09:16:18.370Z, late: false");
 
     // One poll later it has been seen finished for longer than the settle time. It counts, now and never again.
     let second_sight = first_sight + Duration::from_secs(30);
-    let verdict = judge(Some(&row), &conversation.facts, Sight::Timely, second_sight, &rules);
-    let Verdict::Count { late, ended_at } = verdict else { panic!("{verdict:?}") };
+    let verdict = decide(Some(&row), &conversation.facts, SeenBy::Fresh, second_sight, &rules);
+    let Transition::Count { late, ended_at } = verdict else { panic!("{verdict:?}") };
     insta::assert_snapshot!(format!("counts; ended at {ended_at}, late: {late}"), @"counts; ended at 2026-08-20T09:16:16.370Z, late: false");
 
     // aggregate/rules.rs: what it adds to which metric. Of all its texts only the channel and where it was handed off to
     // become labels, and of those no more than the cap admits. Each has a moment: that of the turn that it tells of, else the
     // end.
-    let mut cap = LabelCap::new(NonZeroUsize::new(50).unwrap());
-    let times = Times { ended_at, now: second_sight };
+    let mut cap = LabelLimiter::new(NonZeroUsize::new(50).unwrap());
+    let times = EventTimes { ended_at, now: second_sight };
     let (_, contributions) =
-        aggregate::conversation(&conversation.facts, times, &[Dimension::Channel], &mut cap);
+        aggregate::contributions_of(&conversation.facts, times, &[Dimension::Channel], &mut cap);
     let lines = contributions
         .iter()
         .map(|one| format!("{:?}{:?} {:?}, {}", one.metric, one.values, one.change, one.at));
@@ -111,11 +111,11 @@ fn one_conversation_from_json_to_a_line_of_text() {
 
     // aggregate/series.rs: contributions add up in series. Two replies, of 1.41 s and 2.275 s, are two observations.
     // aggregate/exemplar.rs: and beside each bucket stands the newest conversation that fell into it.
-    let layout = Layout::new(&Metrics::default());
+    let layout = SeriesSchema::new(&Metrics::default());
     let id = ExemplarId::of(&conversation.id).unwrap();
     let mut series = TargetSeries::default();
     for contribution in &contributions {
-        let witness = Witness { id: &id, at: contribution.at };
+        let witness = ExemplarSource { id: &id, at: contribution.at };
         let key = contribution.clone().into_key();
         series.apply(&key, contribution.change, Some(witness), &layout, second_sight);
     }
@@ -135,25 +135,26 @@ fn one_conversation_from_json_to_a_line_of_text() {
     // generation that was committed last. The two sights from above are two batches; the second one counts.
     let mut recorder = a_recorder(rules.anchor);
     for now in [first_sight, second_sight] {
-        let sighting = Sighting { conversation: conversation.clone(), sight: Sight::Timely };
+        let sighting = Observation { conversation: conversation.clone(), sight: SeenBy::Fresh };
         let batch = Batch {
             target: TargetIndex(0),
             now,
             sightings: vec![sighting],
             is_listing: false,
             abandoned: Vec::new(),
-            marks: Some(Marks::at_first_start(rules.anchor, &[Duration::from_secs(300)])),
+            marks: Some(Watermarks::initial(rules.anchor, &[Duration::from_secs(300)])),
         };
-        recorder.absorb(&batch).unwrap();
+        recorder.apply_batch(&batch).unwrap();
         recorder.commit(false).unwrap();
     }
 
     // exposition/: the same values under their full names, with the labels of the target in front. `snapshot` tells which head
     // and which labels each series has, a `sheet` has an encoder write those that changed, and the `board` hands out pages.
-    let board = Board::new(Shown { native_histograms: true, openmetrics_created: false });
+    let board = ExpositionCache::new(FormatOptions { native_histograms: true, openmetrics_created: false });
     let page = |format| {
-        let page =
-            board.make(format, Coding::Identity, recorder.generation(), second_sight, Vec::new).unwrap();
+        let page = board
+            .render(format, ContentEncoding::Identity, recorder.generation(), second_sight, Vec::new)
+            .unwrap();
         String::from_utf8(page.to_bytes().to_vec()).unwrap()
     };
     // Formats that know exemplars say which call it was.
@@ -196,7 +197,7 @@ fn one_conversation_from_json_to_a_line_of_text() {
 }
 
 /// A recorder with the state in memory and one target, of which nothing is known yet.
-fn a_recorder(now: Moment) -> Recorder {
+fn a_recorder(now: Timestamp) -> Recorder {
     let target = TargetSetup {
         key: TargetKey {
             project: "reservations".to_owned(),
@@ -206,8 +207,8 @@ fn a_recorder(now: Moment) -> Recorder {
         channels: vec!["VOICE-SIP".to_owned()],
         info: ["ws-00000001", "PROJECT-0000001", "api.us-1.platform.polyai.app", "v3"].map(str::to_owned),
     };
-    let counting = Counting {
-        layout: Layout::new(&Metrics::default()),
+    let counting = CountingPolicy {
+        layout: SeriesSchema::new(&Metrics::default()),
         settle: Duration::from_secs(10),
         settled_age: Duration::from_secs(300),
         recent_window: Duration::from_secs(15 * 60),

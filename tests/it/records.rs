@@ -6,7 +6,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 use polyai_exporter::api::page::Page;
-use polyai_exporter::conversation::{Conversation, Facts, Phase, Rejected, Transcript};
+use polyai_exporter::conversation::{
+    Conversation, ConversationData, ConversationState, RejectedRecord, Transcript,
+};
 
 /// The fixture `name`, as a page of one record would bring it.
 fn page_of(name: &str) -> Page {
@@ -17,7 +19,7 @@ fn page_of(name: &str) -> Page {
     page
 }
 
-fn record(mut page: Page) -> Result<Conversation, Rejected> {
+fn record(mut page: Page) -> Result<Conversation, RejectedRecord> {
     page.conversations.pop().ok_or_else(|| page.rejected.remove(0))
 }
 
@@ -36,7 +38,7 @@ fn every_interesting_record_is_read_as_the_table_says() {
     for name in names() {
         writeln!(table, "{name}").unwrap();
         let page = page_of(&name);
-        for in_part in &page.in_part {
+        for in_part in &page.partial {
             writeln!(table, "    not understood: {}", in_part.unread).unwrap();
         }
         match record(page) {
@@ -65,7 +67,7 @@ fn what_was_said_and_who_said_it_is_not_kept() {
 /// What is known of a conversation, a line for each thing.
 pub(crate) fn described(conversation: &Conversation) -> String {
     let mut text = String::new();
-    let Facts {
+    let ConversationData {
         started_at,
         phase,
         channel,
@@ -89,7 +91,7 @@ pub(crate) fn described(conversation: &Conversation) -> String {
         }
     };
     let some = |amount: u32| (amount > 0).then(|| amount.to_string());
-    let phase = if *phase == Phase::Running { "running" } else { "finished" };
+    let phase = if *phase == ConversationState::Running { "running" } else { "finished" };
     say("id", Some(conversation.id.to_string()));
     say("started", Some(format!("{started_at}, {phase}")));
     say("channel", channel.as_deref().map(str::to_owned));

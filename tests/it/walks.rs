@@ -2,9 +2,9 @@
 
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 
-use polyai_exporter::api::client::Access;
-use polyai_exporter::api::pace::{Concurrency, Pace};
-use polyai_exporter::api::pages::{Limit, List, Traffic, WalkError, Walked};
+use polyai_exporter::api::client::ApiCredentials;
+use polyai_exporter::api::pace::{ConcurrencyLimit, RateLimiter};
+use polyai_exporter::api::pages::{ConversationList, FetchedPages, Limit, RequestStats, WalkError};
 use polyai_exporter::api::request::Endpoint;
 use polyai_exporter::api::server_clock::ServerClock;
 use polyai_exporter::api::{Client, Filter, Window};
@@ -12,9 +12,9 @@ use polyai_exporter::clock::Clock;
 use polyai_exporter::config::Secret;
 use polyai_exporter::events::Events;
 use polyai_exporter::exposition::Value;
-use polyai_exporter::moment::Moment;
-use polyai_exporter::selfstats::{BuildInfo, SelfStats};
-use polyai_exporter::simulator::{Fault, FaultKind, Running, Simulator, World};
+use polyai_exporter::moment::Timestamp;
+use polyai_exporter::selfstats::{BuildInfo, ExporterMetrics};
+use polyai_exporter::simulator::{Fault, FaultKind, Simulator, SimulatorHandle, World};
 use polyai_exporter::target::{ApiVersion, ClientEnv};
 
 use crate::support::calls::{call, project};
@@ -22,9 +22,9 @@ use crate::support::{at, hours, seconds};
 
 /// A list at the API, and who reads it in pages of a hundred.
 struct Reading {
-    list: List,
-    stats: SelfStats,
-    api: Running,
+    list: ConversationList,
+    stats: ExporterMetrics,
+    api: SimulatorHandle,
 }
 
 /// A thousand calls, shown in a dialect of tomorrow.
@@ -35,30 +35,30 @@ async fn given_a_thousand_unreadable_records() -> Reading {
     let hotel = project("hotel").with_calls(records);
     let (account, name, target) =
         (hotel.account_id.clone(), hotel.project_id.clone(), hotel.target(ClientEnv::Live));
-    let clock = Clock::standing_at(at(hours(2)));
-    let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from(clock.now()));
+    let clock = Clock::fixed(at(hours(2)));
+    let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(clock.now()));
     let region = hotel.region;
     let api = Simulator::on_loopback(World::of([hotel]), clock.clone()).await.unwrap();
-    let concurrency = Concurrency::new(NonZeroUsize::MIN);
-    let list = List {
+    let concurrency = ConcurrencyLimit::new(NonZeroUsize::MIN);
+    let list = ConversationList {
         client: Client::new(seconds(20), None, concurrency, stats.clone(), clock.clone()).unwrap(),
-        access: Access {
+        access: ApiCredentials {
             endpoint: Endpoint::new(&api.base_url(region), ApiVersion::V3, &account, &name, ClientEnv::Live),
             key: Secret::new("key-of-hotel"),
-            pace: Pace::new(NonZeroU32::new(60_000).unwrap()),
+            pace: RateLimiter::new(NonZeroU32::new(60_000).unwrap()),
         },
         page_size: NonZeroU16::new(100).unwrap(),
         target,
         events: Events::new(stats.clone()),
         clock,
         server_clock: ServerClock::default(),
-        traffic: Traffic::default(),
+        traffic: RequestStats::default(),
     };
     Reading { list, stats, api }
 }
 
 impl Reading {
-    async fn walk(&mut self, limit: Limit) -> Result<Walked, WalkError> {
+    async fn walk(&mut self, limit: Limit) -> Result<FetchedPages, WalkError> {
         self.list.walk(Window { from: None, to: None }, Filter::Finished, limit).await
     }
 

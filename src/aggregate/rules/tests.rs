@@ -6,33 +6,33 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::conversation::{Phase, Reply};
+use crate::conversation::{ConversationState, TurnLatency};
 
-const START: Moment = Moment::from_millis(1_787_217_300_000);
+const START: Timestamp = Timestamp::from_millis(1_787_217_300_000);
 
-fn after_start(seconds: u64) -> Moment {
+fn after_start(seconds: u64) -> Timestamp {
     START + Duration::from_secs(seconds)
 }
 
 /// A call of 74 seconds, counted half a minute after its end.
-fn times() -> Times {
-    Times { ended_at: after_start(74), now: after_start(104) }
+fn times() -> EventTimes {
+    EventTimes { ended_at: after_start(74), now: after_start(104) }
 }
 
-fn cap() -> LabelCap {
-    LabelCap::new(NonZeroUsize::new(2).unwrap())
+fn cap() -> LabelLimiter {
+    LabelLimiter::new(NonZeroUsize::new(2).unwrap())
 }
 
 /// A call of three turns on the phone, in which nothing happened.
-fn plain() -> Facts {
-    let reply = |seconds: f64| Reply { latency: Micros::from_units(seconds).unwrap(), at: None };
-    Facts {
+fn plain() -> ConversationData {
+    let reply = |seconds: f64| TurnLatency { latency: Amount::from_units(seconds).unwrap(), at: None };
+    ConversationData {
         started_at: START,
-        phase: Phase::Finished,
+        phase: ConversationState::Finished,
         channel: Some("VOICE-SIP".into()),
         variant: Some("London".into()),
-        duration: Some(Micros::from_count(74)),
-        agent_duration: Some(Micros::from_count(52)),
+        duration: Some(Amount::from_count(74)),
+        agent_duration: Some(Amount::from_count(52)),
         last_turn_at: Some(after_start(48)),
         turns: Some(3),
         ood_turns: 0,
@@ -47,8 +47,8 @@ fn plain() -> Facts {
 }
 
 /// A record of which nothing is known but that it is over.
-fn bare() -> Facts {
-    Facts {
+fn bare() -> ConversationData {
+    ConversationData {
         channel: None,
         variant: None,
         duration: None,
@@ -68,21 +68,21 @@ fn handed_off(reason: &str, destination: &str) -> Option<Handoff> {
 }
 
 /// One line per contribution, as a reader of the exposition would name it.
-fn lines(list: &[Contribution]) -> Vec<String> {
+fn lines(list: &[SeriesUpdate]) -> Vec<String> {
     list.iter()
-        .map(|Contribution { metric, values, change, .. }| {
+        .map(|SeriesUpdate { metric, values, change, .. }| {
             let name = metric.definition().name.trim_start_matches("polyai_");
             let values = values.join(",");
             match change {
-                Change::Add(amount) => format!("{name}{{{values}}} +{amount}"),
-                Change::Observe(amount) => format!("{name}{{{values}}} <- {}", amount.units()),
+                SeriesOp::Add(amount) => format!("{name}{{{values}}} +{amount}"),
+                SeriesOp::Observe(amount) => format!("{name}{{{values}}} <- {}", amount.units()),
             }
         })
         .collect()
 }
 
-fn by_channel(facts: &Facts) -> Vec<String> {
-    lines(&conversation(facts, times(), &[Dimension::Channel], &mut cap()).1)
+fn by_channel(facts: &ConversationData) -> Vec<String> {
+    lines(&contributions_of(facts, times(), &[Dimension::Channel], &mut cap()).1)
 }
 
 const PLAIN: [&str; 8] = [
@@ -97,7 +97,7 @@ const PLAIN: [&str; 8] = [
 ];
 
 /// What `facts` contribute beyond [`PLAIN`], and what of that they lack.
-fn beyond_plain(facts: &Facts) -> (Vec<String>, Vec<&'static str>) {
+fn beyond_plain(facts: &ConversationData) -> (Vec<String>, Vec<&'static str>) {
     let lines = by_channel(facts);
     let lacks = PLAIN.into_iter().filter(|line| !lines.iter().any(|own| own == line)).collect();
     (lines.into_iter().filter(|line| !PLAIN.contains(&line.as_str())).collect(), lacks)
@@ -115,14 +115,14 @@ fn a_record_of_which_nothing_is_known_is_a_conversation_all_the_same() {
 
 #[test]
 fn what_each_kind_of_call_contributes_beyond_a_plain_one() {
-    let cases: [(Facts, &[&str], &[&str]); 7] = [
+    let cases: [(ConversationData, &[&str], &[&str]); 7] = [
         (
-            Facts { ood_turns: 2, ..plain() },
+            ConversationData { ood_turns: 2, ..plain() },
             &["ood_turns_total{VOICE-SIP} +2", "conversations_with_ood_total{VOICE-SIP} +1"],
             &[],
         ),
         (
-            Facts { silence_turns: 1, barge_in_turns: 3, ..plain() },
+            ConversationData { silence_turns: 1, barge_in_turns: 3, ..plain() },
             &[
                 "silence_turns_total{VOICE-SIP} +1",
                 "barge_in_turns_total{VOICE-SIP} +3",
@@ -131,23 +131,32 @@ fn what_each_kind_of_call_contributes_beyond_a_plain_one() {
             &[],
         ),
         (
-            Facts { handoff: handed_off("billing", "desk"), ..plain() },
+            ConversationData { handoff: handed_off("billing", "desk"), ..plain() },
             &["handoffs_total{VOICE-SIP} +1", "handoffs_by_reason_total{VOICE-SIP,billing,desk} +1"],
             &[],
         ),
         (
-            Facts { handoff: handed_off("", ""), ..plain() },
+            ConversationData { handoff: handed_off("", ""), ..plain() },
             &["handoffs_total{VOICE-SIP} +1", "handoffs_by_reason_total{VOICE-SIP,none,none} +1"],
             &[],
         ),
         (
-            Facts { transcript: Transcript::Hidden, greeting: None, replies: Box::default(), ..plain() },
+            ConversationData {
+                transcript: Transcript::Hidden,
+                greeting: None,
+                replies: Box::default(),
+                ..plain()
+            },
             &["conversations_without_transcript_total{VOICE-SIP} +1"],
             &[PLAIN[5], PLAIN[6], PLAIN[7]],
         ),
-        (Facts { duration: None, agent_duration: None, ..plain() }, &[], &[PLAIN[2], PLAIN[3]]),
+        (ConversationData { duration: None, agent_duration: None, ..plain() }, &[], &[PLAIN[2], PLAIN[3]]),
         // No turns is an observation of none; not to know is no observation.
-        (Facts { turns: Some(0), ..plain() }, &["conversation_turns{VOICE-SIP} <- 0"], &[PLAIN[1], PLAIN[4]]),
+        (
+            ConversationData { turns: Some(0), ..plain() },
+            &["conversation_turns{VOICE-SIP} <- 0"],
+            &[PLAIN[1], PLAIN[4]],
+        ),
     ];
     for (facts, more, less) in cases {
         let (beyond, lacks) = beyond_plain(&facts);
@@ -158,8 +167,8 @@ fn what_each_kind_of_call_contributes_beyond_a_plain_one() {
 
 #[test]
 fn the_configured_dimensions_decide_what_stands_on_a_series() {
-    let values = |facts: &Facts, dimensions: &[Dimension]| {
-        let (values, list) = conversation(facts, times(), dimensions, &mut cap());
+    let values = |facts: &ConversationData, dimensions: &[Dimension]| {
+        let (values, list) = contributions_of(facts, times(), dimensions, &mut cap());
         assert!(list.iter().all(|one| one.values == values), "{list:?}");
         values.iter().map(|value| value.to_string()).collect::<Vec<_>>()
     };
@@ -172,8 +181,9 @@ fn the_configured_dimensions_decide_what_stands_on_a_series() {
 fn a_folded_value_is_counted_with_the_label_it_was_folded_for() {
     let mut cap = cap();
     let mut on = |channel: &str, reason: &str| {
-        let facts = Facts { channel: Some(channel.into()), handoff: handed_off(reason, "desk"), ..bare() };
-        lines(&conversation(&facts, times(), &[Dimension::Channel], &mut cap).1)
+        let facts =
+            ConversationData { channel: Some(channel.into()), handoff: handed_off(reason, "desk"), ..bare() };
+        lines(&contributions_of(&facts, times(), &[Dimension::Channel], &mut cap).1)
     };
     on("VOICE-SIP", "billing");
     on("CHAT", "refund");
@@ -199,19 +209,19 @@ fn a_folded_value_is_counted_with_the_label_it_was_folded_for() {
 
 #[test]
 fn an_amendment_adds_the_difference_and_observes_nothing() {
-    let before = Tally { turns: 3, ood_turns: 1, ..Tally::default() };
-    let facts = Facts {
+    let before = Amounts { turns: 3, ood_turns: 1, ..Amounts::default() };
+    let facts = ConversationData {
         turns: Some(5),
         ood_turns: 2,
         silence_turns: 1,
         barge_in_turns: 2,
-        duration: Some(Micros::from_count(99)),
+        duration: Some(Amount::from_count(99)),
         handoff: handed_off("billing", "desk"),
         ..plain()
     };
-    let values: Dimensions = Arc::from([Arc::from("VOICE-SIP")]);
+    let values: LabelValues = Arc::from([Arc::from("VOICE-SIP")]);
     assert_eq!(
-        lines(&amendment(&before, &Tally::of(&facts), &facts, times(), &values, &mut cap())),
+        lines(&amendment(&before, &Amounts::of(&facts), &facts, times(), &values, &mut cap())),
         [
             "turns_total{VOICE-SIP} +2",
             "ood_turns_total{VOICE-SIP} +1",
@@ -226,28 +236,28 @@ fn an_amendment_adds_the_difference_and_observes_nothing() {
 
 #[test]
 fn a_handoff_that_was_counted_is_not_counted_again_for_another_reason() {
-    let before = Tally { handoff: true, ..Tally::default() };
-    let facts = Facts { handoff: handed_off("another", "desk"), ..bare() };
-    assert_eq!(amendment(&before, &Tally::of(&facts), &facts, times(), &Arc::from([]), &mut cap()), []);
+    let before = Amounts { handoff: true, ..Amounts::default() };
+    let facts = ConversationData { handoff: handed_off("another", "desk"), ..bare() };
+    assert_eq!(amendment(&before, &Amounts::of(&facts), &facts, times(), &Arc::from([]), &mut cap()), []);
 }
 
 /// The metrics of contributions with the second of the call that each stands for.
-fn seconds(list: &[Contribution]) -> Vec<(Metric, u64)> {
-    list.iter().map(|one| (one.metric, one.at.since(START).as_secs())).collect()
+fn seconds(list: &[SeriesUpdate]) -> Vec<(Metric, u64)> {
+    list.iter().map(|one| (one.metric, one.at.saturating_duration_since(START).as_secs())).collect()
 }
 
 #[test]
 fn each_contribution_stands_for_the_moment_that_it_tells_of() {
-    let at = |seconds| Reply { latency: Micros::from_count(1), at: Some(after_start(seconds)) };
-    let facts = Facts {
+    let at = |seconds| TurnLatency { latency: Amount::from_count(1), at: Some(after_start(seconds)) };
+    let facts = ConversationData {
         ood_turns: 1,
         silence_turns: 1,
         handoff: handed_off("billing", "desk"),
         greeting: Some(at(2)),
-        replies: Box::from([at(20), Reply { at: None, ..at(0) }, at(48)]),
+        replies: Box::from([at(20), TurnLatency { at: None, ..at(0) }, at(48)]),
         ..plain()
     };
-    let (_, list) = conversation(&facts, times(), &[], &mut cap());
+    let (_, list) = contributions_of(&facts, times(), &[], &mut cap());
     assert_eq!(
         seconds(&list),
         [
@@ -269,23 +279,23 @@ fn each_contribution_stands_for_the_moment_that_it_tells_of() {
             (Metric::HandoffsByReason, 74),
         ]
     );
-    let untimed = Facts { greeting: Some(Reply { at: None, ..at(0) }), ..bare() };
-    let (_, list) = conversation(&untimed, times(), &[], &mut cap());
+    let untimed = ConversationData { greeting: Some(TurnLatency { at: None, ..at(0) }), ..bare() };
+    let (_, list) = contributions_of(&untimed, times(), &[], &mut cap());
     assert_eq!(seconds(&list), [(Metric::Conversations, 74), (Metric::GreetingLatency, 0)]);
 }
 
 #[test]
 fn no_contribution_stands_for_a_moment_after_it_was_counted() {
-    let at = |seconds| Reply { latency: Micros::from_count(1), at: Some(after_start(seconds)) };
-    let facts = Facts {
+    let at = |seconds| TurnLatency { latency: Amount::from_count(1), at: Some(after_start(seconds)) };
+    let facts = ConversationData {
         greeting: Some(at(90)),
         replies: Box::from([at(10), at(90)]),
         handoff: handed_off("", ""),
         ..bare()
     };
     // The clock that counts is behind the one that the record was written by.
-    let times = Times { ended_at: after_start(74), now: after_start(70) };
-    let (values, list) = conversation(&facts, times, &[], &mut cap());
+    let times = EventTimes { ended_at: after_start(74), now: after_start(70) };
+    let (values, list) = contributions_of(&facts, times, &[], &mut cap());
     assert_eq!(
         seconds(&list),
         [
@@ -297,14 +307,15 @@ fn no_contribution_stands_for_a_moment_after_it_was_counted() {
             (Metric::HandoffsByReason, 70),
         ]
     );
-    let amended = amendment(&Tally::default(), &Tally::of(&facts), &facts, times, &values, &mut cap());
+    let amended = amendment(&Amounts::default(), &Amounts::of(&facts), &facts, times, &values, &mut cap());
     assert_eq!(seconds(&amended), [(Metric::Handoffs, 70), (Metric::HandoffsByReason, 70)]);
 }
 
 #[test]
 fn an_amendment_stands_for_the_end_of_the_conversation() {
-    let facts = Facts { ood_turns: 2, silence_turns: 1, handoff: handed_off("", ""), ..bare() };
-    let list = amendment(&Tally::default(), &Tally::of(&facts), &facts, times(), &Arc::from([]), &mut cap());
+    let facts = ConversationData { ood_turns: 2, silence_turns: 1, handoff: handed_off("", ""), ..bare() };
+    let list =
+        amendment(&Amounts::default(), &Amounts::of(&facts), &facts, times(), &Arc::from([]), &mut cap());
     assert!(list.len() > 5, "{list:?}");
     assert!(list.iter().all(|one| one.at == after_start(74)), "{list:?}");
 }
@@ -317,9 +328,9 @@ proptest! {
     /// However often it is amended, the counters end at the most that was ever shown of each amount.
     #[test]
     fn amendments_add_up_to_the_most_that_was_shown(sights in prop::collection::vec(any_amounts(), 1..12)) {
-        let sights: Vec<Facts> = sights
+        let sights: Vec<ConversationData> = sights
             .into_iter()
-            .map(|(turns, ood_turns, silence_turns, barge_in_turns, handed)| Facts {
+            .map(|(turns, ood_turns, silence_turns, barge_in_turns, handed)| ConversationData {
                 turns: Some(turns),
                 ood_turns,
                 silence_turns,
@@ -329,20 +340,20 @@ proptest! {
             })
             .collect();
         let mut cap = cap();
-        let (values, mut list) = conversation(&sights[0], times(), &[Dimension::Channel], &mut cap);
-        let mut added = Tally::of(&sights[0]);
+        let (values, mut list) = contributions_of(&sights[0], times(), &[Dimension::Channel], &mut cap);
+        let mut added = Amounts::of(&sights[0]);
         for facts in &sights[1..] {
-            let raised = added.raised_to(&Tally::of(facts));
+            let raised = added.max(&Amounts::of(facts));
             list.extend(amendment(&added, &raised, facts, times(), &values, &mut cap));
             added = raised;
         }
         let sum = |metric: Metric| -> u64 {
             list.iter().filter(|one| one.metric == metric).map(|one| match one.change {
-                Change::Add(amount) => amount,
-                Change::Observe(_) => 0,
+                SeriesOp::Add(amount) => amount,
+                SeriesOp::Observe(_) => 0,
             }).sum()
         };
-        let most = |amount: fn(&Tally) -> u32| sights.iter().map(|facts| u64::from(amount(&Tally::of(facts)))).max().unwrap();
+        let most = |amount: fn(&Amounts) -> u32| sights.iter().map(|facts| u64::from(amount(&Amounts::of(facts)))).max().unwrap();
         prop_assert_eq!(sum(Metric::Conversations), 1);
         prop_assert_eq!(sum(Metric::Turns), most(|tally| tally.turns));
         prop_assert_eq!(sum(Metric::OodTurns), most(|tally| tally.ood_turns));

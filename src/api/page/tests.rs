@@ -26,8 +26,8 @@ fn a_broken_record_spoils_only_itself() {
         let page = with_neighbours(broken);
         let ids: Vec<_> = page.conversations.iter().map(|conversation| conversation.id.as_str()).collect();
         assert_eq!(ids, ["A", "B"], "{broken}");
-        assert_eq!(page.rejected, [Rejected { id: id.map(str::to_owned), kind }], "{broken}");
-        assert_eq!((page.cursor.as_deref(), page.in_part.len()), (Some("next"), 0), "{broken}");
+        assert_eq!(page.rejected, [RejectedRecord { id: id.map(str::to_owned), kind }], "{broken}");
+        assert_eq!((page.cursor.as_deref(), page.partial.len()), (Some("next"), 0), "{broken}");
     }
 }
 
@@ -78,16 +78,16 @@ fn a_broken_field_spoils_only_itself_and_is_told() {
             let page = with_neighbours(&record);
             assert_eq!(page.rejected, [], "{record}");
             let told: Vec<_> =
-                page.in_part.iter().map(|part| (part.id.as_deref(), part.unread.to_string())).collect();
+                page.partial.iter().map(|part| (part.id.as_deref(), part.unread.to_string())).collect();
             let expected = (!unread.is_empty()).then(|| (Some("X"), unread.to_owned()));
             assert_eq!(told, Vec::from_iter(expected), "{record}");
             let [_, Conversation { id, facts }, _] = &*page.conversations else { panic!("{page:?}") };
             assert_eq!(id.as_str(), "X", "{record}");
-            assert_eq!(facts.duration, duration.map(crate::conversation::Micros::from_count), "{record}");
+            assert_eq!(facts.duration, duration.map(crate::conversation::Amount::from_count), "{record}");
             let (turns, latency) = if keeps_first { (Some(2), Some(2)) } else { (turns, latency) };
             assert_eq!(facts.turns, turns, "{record}");
             let replies: Vec<_> = facts.replies.iter().map(|reply| reply.latency).collect();
-            assert_eq!(replies, Vec::from_iter(latency.map(crate::conversation::Micros::from_count)));
+            assert_eq!(replies, Vec::from_iter(latency.map(crate::conversation::Amount::from_count)));
         }
     }
 }
@@ -99,7 +99,7 @@ fn a_handoff_that_cannot_be_read_happened_all_the_same() {
     );
     let handoffs = page.conversations.iter().filter_map(|conversation| conversation.facts.handoff.as_ref());
     assert_eq!(handoffs.map(|handoff| &*handoff.reason).collect::<Vec<_>>(), [""]);
-    assert_eq!(page.in_part.iter().map(|part| part.unread.to_string()).collect::<Vec<_>>(), ["handoff"]);
+    assert_eq!(page.partial.iter().map(|part| part.unread.to_string()).collect::<Vec<_>>(), ["handoff"]);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn numbers_that_json_does_not_have_are_absent_and_the_page_counts() {
             let turns: Vec<_> = page.conversations.iter().map(|seen| seen.facts.turns).collect();
             assert_eq!(turns, [None, Some(2)], "{body}");
             let told: Vec<_> =
-                page.in_part.iter().map(|part| (part.id.clone(), part.unread.to_string())).collect();
+                page.partial.iter().map(|part| (part.id.clone(), part.unread.to_string())).collect();
             assert_eq!(told, [(None, "NaN or Infinity".to_owned())], "{body}");
         }
     }
@@ -150,12 +150,12 @@ fn of_a_record_with_millions_of_turns_few_are_kept_and_the_count_stays_in_reason
 #[test]
 fn a_page_says_what_it_can_say_of_the_next() {
     let form = |body: &str| Page::read(body.as_bytes()).unwrap().form;
-    assert_eq!(form(r#"{"conversations":[],"cursor":null}"#), Form::Paged);
-    assert_eq!(form(r#"{"conversations":[],"next_offset":null}"#), Form::Paged);
-    assert_eq!(form(r#"{"conversations":[7],"cursor":""}"#), Form::Paged);
-    assert_eq!(form(r#"{"conversations":[],"descriptions":{}}"#), Form::Silent);
-    assert_eq!(form(r#"{"conversations":[7]}"#), Form::Silent);
-    assert_eq!(form("[]"), Form::Bare);
+    assert_eq!(form(r#"{"conversations":[],"cursor":null}"#), PageStyle::Paged);
+    assert_eq!(form(r#"{"conversations":[],"next_offset":null}"#), PageStyle::Paged);
+    assert_eq!(form(r#"{"conversations":[7],"cursor":""}"#), PageStyle::Paged);
+    assert_eq!(form(r#"{"conversations":[],"descriptions":{}}"#), PageStyle::NoCursor);
+    assert_eq!(form(r#"{"conversations":[7]}"#), PageStyle::NoCursor);
+    assert_eq!(form("[]"), PageStyle::Array);
 }
 
 #[test]

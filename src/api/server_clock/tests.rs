@@ -21,9 +21,9 @@ impl Scene {
         Self { clock: ServerClock::default(), began: Instant::now(), now: 0, stepped: 0 }
     }
 
-    fn look(&self, seconds_ago: i64) -> Look {
+    fn look(&self, seconds_ago: i64) -> ClockReading {
         let passed = self.now - seconds_ago;
-        Look {
+        ClockReading {
             wall: wall() + TimeDelta::seconds(passed + self.stepped),
             steady: self.began + Duration::from_secs(u64::try_from(passed).unwrap()),
         }
@@ -33,7 +33,7 @@ impl Scene {
     fn answer(&mut self, offset: Option<i64>, took: i64) {
         self.now += 30;
         let date = offset.map(|offset| wall() + TimeDelta::seconds(self.now - took + offset));
-        self.clock.observe(Stamp { date, asked: self.look(took), answered: self.look(0) });
+        self.clock.observe(DateObservation { date, asked: self.look(took), answered: self.look(0) });
     }
 
     fn answers(&mut self, offset: i64, times: u32) {
@@ -183,7 +183,11 @@ fn no_date_however_far_away_makes_it_panic() {
         let mut scene = Scene::new();
         for _ in 0..20 {
             scene.now += 30;
-            scene.clock.observe(Stamp { date: Some(date), asked: scene.look(1), answered: scene.look(0) });
+            scene.clock.observe(DateObservation {
+                date: Some(date),
+                asked: scene.look(1),
+                answered: scene.look(0),
+            });
             scene.now += 30;
             let _ = (scene.clock.at(scene.look(0)), scene.clock.skew_seconds(scene.look(0)));
         }

@@ -6,7 +6,7 @@ use crate::config::{Metrics, Server, Storage};
 use crate::ledger::store::Store;
 use crate::problem::Problem;
 use crate::recorder::Recorder;
-use crate::recorder::task::{Published, Task};
+use crate::recorder::task::{RecorderTask, SnapshotCell};
 use crate::selfstats::BuildInfo;
 use crate::target::{ApiVersion, ClientEnv, Region};
 
@@ -32,18 +32,18 @@ fn settings(projects: &[&str]) -> Arc<Settings> {
 }
 
 /// A fleet that has started, and whose recorder goes on until the fleet is gone.
-fn running(settings: &Arc<Settings>) -> (Fleet, Published) {
+fn running(settings: &Arc<Settings>) -> (PollerSet, SnapshotCell) {
     let clock = Clock::system();
-    let now = Moment::from(clock.now());
+    let now = Timestamp::from(clock.now());
     let store = Store::open(&Storage::Ephemeral).unwrap();
     let (recorder, resumes) =
         Recorder::load(store, &derive::setups(settings), derive::counting(settings), now).unwrap();
-    let stats = SelfStats::new(BuildInfo::CURRENT, now);
+    let stats = ExporterMetrics::new(BuildInfo::CURRENT, now);
     let events = Events::new(stats.clone());
-    let (task, recorder, published) = Task::new(recorder, events.clone(), stats.clone());
+    let (task, recorder, published) = RecorderTask::new(recorder, events.clone(), stats.clone());
     tokio::spawn(task.run(CancellationToken::new()));
-    let around = Surroundings { clock, stats, events, recorder, journals: Journals::default() };
-    let mut fleet = Fleet::equip(settings.clone(), around).unwrap();
+    let around = PollerContext { clock, stats, events, recorder, journals: Journals::default() };
+    let mut fleet = PollerSet::new(settings.clone(), around).unwrap();
     fleet.start(resumes);
     (fleet, published)
 }
@@ -53,11 +53,11 @@ async fn pollers_that_are_ended_send_nothing_more_once_that_is_said() {
     let settings = settings(&["a", "b", "c"]);
     let (mut fleet, _) = running(&settings);
     tokio::task::yield_now().await;
-    fleet.end(&[settings.targets[0].key.clone(), settings.targets[2].key.clone()]).await;
+    fleet.stop_and_wait(&[settings.targets[0].key.clone(), settings.targets[2].key.clone()]).await;
     // Whoever is told the roster after this is told it after the last word of these two.
     assert_eq!(fleet.tracker.len(), 1, "no task is left of those that were ended");
     assert_eq!(fleet.running.keys().collect::<Vec<_>>(), [&settings.targets[1].key]);
-    assert_eq!(fleet.stop(Duration::from_secs(5)).await.left, 0);
+    assert_eq!(fleet.stop(Duration::from_secs(5)).await.remaining, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,15 +67,15 @@ async fn a_target_whose_poller_falls_says_so_and_begins_anew_after_a_minute() {
     // A poller cannot say when its second tick is due, and panics. No file or variable brings such an interval here.
     absurd.polling.interval = Duration::MAX;
     let (mut fleet, published) = running(&Arc::new(absurd));
-    let fell = |fleet: &Fleet, key: &TargetKey| {
-        let journal = fleet.around.journals.of(key);
+    let fell = |fleet: &PollerSet, key: &TargetKey| {
+        let journal = fleet.ctx.journals.of(key);
         journal.read(|entries| {
             entries.problems().any(|episode| episode.problem == Problem::ExporterFault)
                 && entries.polls.back().and_then(|poll| poll.failure) == Some(Problem::ExporterFault)
         })
     };
     let began = tokio::time::Instant::now();
-    let (first, second) = (fleet.fallen().await, fleet.fallen().await);
+    let (first, second) = (fleet.next_panicked().await, fleet.next_panicked().await);
     assert!(began.elapsed() >= Duration::from_secs(60), "left alone for {:?}", began.elapsed());
     for target in &sane.targets {
         assert!(fell(&fleet, &target.key), "{}", target.key);
@@ -85,16 +85,16 @@ async fn a_target_whose_poller_falls_says_so_and_begins_anew_after_a_minute() {
             series.of(Metric::TargetProblem).map(|(key, one)| (&*key.values[0], &one.value)).collect();
         assert!(shown.contains(&("exporter_fault", &Value::Gauge(1.0))), "{shown:?}");
     }
-    assert!(fleet.running.values().all(|one| one.tried.is_so()), "it has been tried");
+    assert!(fleet.running.values().all(|one| one.first_poll.is_set()), "it has been tried");
 
     fleet.settings = sane.clone();
-    fleet.revive(&first).await.unwrap();
+    fleet.restart(&first).await.unwrap();
     let revived = fleet.running[&first.target].task.id();
-    fleet.revive(&first).await.unwrap();
+    fleet.restart(&first).await.unwrap();
     assert_eq!(fleet.running[&first.target].task.id(), revived, "told twice, it goes on");
     assert_eq!(fleet.tracker.len(), 1, "the poller of {} alone", first.target);
     tokio::time::sleep(Duration::from_secs(90)).await;
     assert!(!fell(&fleet, &first.target), "its own polls fail now, for nobody answers");
     assert!(fell(&fleet, &second.target), "nobody has let the other begin anew");
-    assert_eq!(fleet.stop(Duration::from_secs(5)).await.left, 0);
+    assert_eq!(fleet.stop(Duration::from_secs(5)).await.remaining, 0);
 }

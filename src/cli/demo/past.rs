@@ -15,17 +15,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::within;
-use crate::cli::Failure;
+use crate::cli::CliError;
 use crate::config::{Polling, Settings};
-use crate::history::{self, Columns, LifeError, Lived, Plan};
+use crate::history::{self, BackfillResult, BackfillSpec, ReplayError, SampleStore};
 use crate::ledger::store::Store;
 use crate::simulator::{Incident, IncidentKind, Project, Scope, World, up_to_a_year};
 
 /// The flags about the past.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Past {
+pub struct BackfillArgs {
     /// Live through this much time before now first, in seconds, and write what Prometheus would have scraped.
-    #[arg(long, value_name = "DURATION", value_parser = stretch, requires = "file")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_history, requires = "file")]
     pub history: Option<Duration>,
     /// Where to write it: OpenMetrics, for `promtool tsdb create-blocks-from openmetrics FILE DIR`.
     #[arg(long = "history.file", value_name = "FILE", requires = "history")]
@@ -42,12 +42,12 @@ pub struct Past {
     /// Something that went wrong before now, as in latency=4@2h+20m:reservations; `none` for nothing. KIND is latency, handoff,
     /// silence, ood, traffic or short_calls. Without it a history has three.
     #[arg(long = "incident", value_name = "KIND[=AMOUNT]@AGO[+LENGTH][:PROJECT]")]
-    pub incidents: Vec<Ago>,
+    pub incidents: Vec<PastIncident>,
 }
 
 /// An incident that began some time ago.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ago {
+pub enum PastIncident {
     /// There was none.
     None,
     /// There was this one.
@@ -55,7 +55,7 @@ pub enum Ago {
         /// What.
         kind: IncidentKind,
         /// Before now.
-        began: Duration,
+        started_ago: Duration,
         /// None: it still lasts.
         lasting: Option<Duration>,
         /// None: everywhere.
@@ -63,7 +63,7 @@ pub enum Ago {
     },
 }
 
-impl FromStr for Ago {
+impl FromStr for PastIncident {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -78,14 +78,14 @@ impl FromStr for Ago {
         let (ago, length) = times.split_once('+').map_or((times, None), |(ago, length)| (ago, Some(length)));
         Ok(Self::Since {
             kind: IncidentKind::read(name, amount.transpose()?)?,
-            began: up_to_a_year(ago)?,
+            started_ago: up_to_a_year(ago)?,
             lasting: length.map(up_to_a_year).transpose()?,
             project: project.map(str::to_owned),
         })
     }
 }
 
-fn stretch(text: &str) -> Result<Duration, String> {
+fn parse_history(text: &str) -> Result<Duration, String> {
     within(text, Duration::from_secs(600)..=Duration::from_secs(7 * 86_400), "10m and 7d")
 }
 
@@ -93,7 +93,7 @@ fn step(text: &str) -> Result<Duration, String> {
     within(text, Duration::from_secs(1)..=Duration::from_secs(120), "1s and 2m")
 }
 
-impl Past {
+impl BackfillArgs {
     /// `world` with what went wrong before `now`.
     ///
     /// # Errors
@@ -107,7 +107,9 @@ impl Past {
             &self.incidents
         };
         incidents.iter().try_fold(world, |world, ago| {
-            let Ago::Since { kind, began, lasting, project } = ago else { return Ok(world) };
+            let PastIncident::Since { kind, started_ago: began, lasting, project } = ago else {
+                return Ok(world);
+            };
             let scope = match project {
                 None => Scope::All,
                 Some(name) if world.projects.iter().any(|project| project.name == *name) => {
@@ -130,30 +132,30 @@ impl Past {
         &self,
         now: DateTime<Utc>,
         listen: SocketAddr,
-    ) -> Result<Option<(Plan, PathBuf)>, Failure> {
+    ) -> Result<Option<(BackfillSpec, PathBuf)>, CliError> {
         let (Some(history), Some(file)) = (self.history, &self.file) else { return Ok(None) };
         let instance = match &self.instance {
             Some(instance) => instance.clone(),
             None if listen.port() == 0 => {
                 let problem = "--history with port 0 needs --history.instance: the port is not known yet";
-                return Err(Failure::configuration(&problem));
+                return Err(CliError::configuration(&problem));
             }
             None => listen.to_string(),
         };
         // The last scrape is now.
         let scrapes = u32::try_from(history.as_millis() / self.step.as_millis().max(1)).unwrap_or(u32::MAX);
         let from = before(now, self.step.saturating_mul(scrapes));
-        let plan = Plan { from, until: now, step: self.step, job: self.job.clone(), instance };
+        let plan = BackfillSpec { from, until: now, step: self.step, job: self.job.clone(), instance };
         Ok(Some((plan, file.clone())))
     }
 }
 
 /// One of each kind that alerts should tell apart, each in a project of its own, with quiet in between and at the end.
-fn usual_incidents(history: Duration) -> Vec<Ago> {
+fn usual_incidents(history: Duration) -> Vec<PastIncident> {
     let lasting = Some((history / 8).min(Duration::from_secs(30 * 60)));
-    let incident = |kind, quarter: u32, project: &str| Ago::Since {
+    let incident = |kind, quarter: u32, project: &str| PastIncident::Since {
         kind,
-        began: history * quarter / 4,
+        started_ago: history * quarter / 4,
         lasting,
         project: Some(project.to_owned()),
     };
@@ -180,12 +182,12 @@ fn span(duration: Duration) -> TimeDelta {
 
 /// Lives through the time, writes the file and says so; the state that it leaves, or none after `stop`.
 pub(super) async fn live(
-    (plan, file): (Plan, PathBuf),
+    (plan, file): (BackfillSpec, PathBuf),
     settings: &Settings,
     world: &World,
     stop: &CancellationToken,
     out: &mut impl Write,
-) -> Result<Option<Store>, Failure> {
+) -> Result<Option<Store>, CliError> {
     let started = Instant::now();
     // Counting begins with the history.
     let polling = Polling { initial_lookback: Duration::ZERO, ..settings.polling.clone() };
@@ -193,8 +195,12 @@ pub(super) async fn live(
     let (world, stop) = (world.clone(), stop.clone());
     let path = file.clone();
     let living = tokio::task::spawn_blocking(move || {
-        let Lived { columns, store } = history::live(&plan, &settings, &world, &stop)?;
-        let told = Told { scrapes: columns.scrapes(), series: columns.series(), samples: columns.samples() };
+        let BackfillResult { columns, store } = history::live(&plan, &settings, &world, &stop)?;
+        let told = BackfillSummary {
+            scrapes: columns.scrapes(),
+            series: columns.series(),
+            samples: columns.samples(),
+        };
         Ok((store, told, save(&columns, &plan, &path)))
     });
     let lived = match living.await {
@@ -203,21 +209,21 @@ pub(super) async fn live(
     };
     let (store, told, written) = match lived {
         Ok(lived) => lived,
-        Err(LifeError::Stopped) => return Ok(None),
-        Err(error @ (LifeError::Store(_) | LifeError::Api(_) | LifeError::Scrape(_))) => {
-            return Err(Failure::run_time(&error));
+        Err(ReplayError::Stopped) => return Ok(None),
+        Err(error @ (ReplayError::Store(_) | ReplayError::Api(_) | ReplayError::Scrape(_))) => {
+            return Err(CliError::run_time(&error));
         }
     };
     let file = file.display();
-    written.map_err(|error| Failure::run_time(&format!("--history.file {file}: {error}")))?;
+    written.map_err(|error| CliError::run_time(&format!("--history.file {file}: {error}")))?;
     let took = started.elapsed().as_secs_f64();
     writeln!(out, "history          {file}: {told}, in {took:.1} s")
-        .map_err(|error| Failure::run_time(&error))?;
+        .map_err(|error| CliError::run_time(&error))?;
     Ok(Some(store))
 }
 
 /// Where the file is, it is complete: whoever waits for it need not ask.
-fn save(columns: &Columns, plan: &Plan, path: &Path) -> io::Result<()> {
+fn save(columns: &SampleStore, plan: &BackfillSpec, path: &Path) -> io::Result<()> {
     let unfinished = {
         let mut name = path.as_os_str().to_owned();
         name.push(".part");
@@ -231,13 +237,13 @@ fn save(columns: &Columns, plan: &Plan, path: &Path) -> io::Result<()> {
 }
 
 /// What the file holds.
-struct Told {
+struct BackfillSummary {
     scrapes: usize,
     series: usize,
     samples: usize,
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for BackfillSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} samples of {} series in {} scrapes", self.samples, self.series, self.scrapes)
     }
@@ -252,14 +258,27 @@ mod tests {
         let whole = "latency=6@2h+20m:billing".parse();
         let kind = IncidentKind::Latency(6.0);
         let (began, lasting) = (Duration::from_secs(7200), Some(Duration::from_secs(1200)));
-        assert_eq!(whole, Ok(Ago::Since { kind, began, lasting, project: Some("billing".to_owned()) }));
+        assert_eq!(
+            whole,
+            Ok(PastIncident::Since {
+                kind,
+                started_ago: began,
+                lasting,
+                project: Some("billing".to_owned())
+            })
+        );
         let kind = IncidentKind::Handoffs(0.8);
         let bare = "handoff@90s".parse();
         assert_eq!(
             bare,
-            Ok(Ago::Since { kind, began: Duration::from_secs(90), lasting: None, project: None })
+            Ok(PastIncident::Since {
+                kind,
+                started_ago: Duration::from_secs(90),
+                lasting: None,
+                project: None
+            })
         );
-        assert_eq!("none".parse(), Ok(Ago::None));
+        assert_eq!("none".parse(), Ok(PastIncident::None));
     }
 
     #[test]
@@ -272,7 +291,7 @@ mod tests {
             ("latency@soon", "\"soon\""),
             ("latency@2y", "more than a year"),
         ] {
-            let error = text.parse::<Ago>().unwrap_err();
+            let error = text.parse::<PastIncident>().unwrap_err();
             assert!(error.contains(named), "{text}: {error}");
         }
     }
@@ -280,9 +299,13 @@ mod tests {
     #[test]
     fn an_incident_of_any_length_has_a_beginning() {
         let past = |began, lasting| {
-            let incidents =
-                vec![Ago::Since { kind: IncidentKind::ShortCalls, began, lasting, project: None }];
-            Past {
+            let incidents = vec![PastIncident::Since {
+                kind: IncidentKind::ShortCalls,
+                started_ago: began,
+                lasting,
+                project: None,
+            }];
+            BackfillArgs {
                 history: None,
                 file: None,
                 step: Duration::from_secs(15),
@@ -300,7 +323,9 @@ mod tests {
     fn the_usual_incidents_are_over_before_the_demo_begins() {
         for hours in [1, 6, 24] {
             for incident in usual_incidents(Duration::from_secs(hours * 3600)) {
-                let Ago::Since { began, lasting: Some(lasting), .. } = incident else { panic!("it ends") };
+                let PastIncident::Since { started_ago: began, lasting: Some(lasting), .. } = incident else {
+                    panic!("it ends")
+                };
                 assert!(lasting < began / 2 + Duration::from_secs(1), "{hours} h: {lasting:?} of {began:?}");
             }
         }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::Door;
+use super::Endpoint;
 use crate::config::ListenAddress;
 
 /// What came back.
@@ -15,42 +15,42 @@ pub(super) enum Answer {
     /// A status, and the first line of the body.
     Status(u16, String),
     /// It speaks TLS, for it says so to plain HTTP, but not with us, who have no certificate.
-    WantsCertificate,
+    ClientCertRequired,
     /// Nothing, and why.
-    Silence(String),
+    NoResponse(String),
 }
 
 /// What a TLS port says to plain HTTP; to the paths that are asked for nobody else does.
 const WRONG_PROTOCOL: u16 = 400;
 
 /// Asks for `path`; answers within `timeout`.
-pub(super) async fn ask(door: &Door, path: &str, timeout: Duration) -> Answer {
+pub(super) async fn ask(door: &Endpoint, path: &str, timeout: Duration) -> Answer {
     tokio::time::timeout(timeout, in_its_protocol(door, path)).await.unwrap_or_else(|_| {
-        Answer::Silence(format!("nothing came within {}", humantime::format_duration(timeout)))
+        Answer::NoResponse(format!("nothing came within {}", humantime::format_duration(timeout)))
     })
 }
 
-async fn in_its_protocol(door: &Door, path: &str) -> Answer {
+async fn in_its_protocol(door: &Endpoint, path: &str) -> Answer {
     let refuses_plain = |answer: &Answer| matches!(answer, Answer::Status(WRONG_PROTOCOL, _));
     if door.has_web_config {
-        let answer = once(&door.address, "https", path).await;
-        if !matches!(answer, Answer::Silence(_)) {
+        let answer = get(&door.address, "https", path).await;
+        if !matches!(answer, Answer::NoResponse(_)) {
             return answer;
         }
         // A web configuration without TLS, or with client certificates; plain HTTP tells which.
-        let answer = once(&door.address, "http", path).await;
-        if refuses_plain(&answer) { Answer::WantsCertificate } else { answer }
+        let answer = get(&door.address, "http", path).await;
+        if refuses_plain(&answer) { Answer::ClientCertRequired } else { answer }
     } else {
-        let answer = once(&door.address, "http", path).await;
+        let answer = get(&door.address, "http", path).await;
         if !refuses_plain(&answer) {
             return answer;
         }
-        let answer = once(&door.address, "https", path).await;
-        if matches!(answer, Answer::Silence(_)) { Answer::WantsCertificate } else { answer }
+        let answer = get(&door.address, "https", path).await;
+        if matches!(answer, Answer::NoResponse(_)) { Answer::ClientCertRequired } else { answer }
     }
 }
 
-async fn once(address: &ListenAddress, scheme: &str, path: &str) -> Answer {
+async fn get(address: &ListenAddress, scheme: &str, path: &str) -> Answer {
     // Fails only if a provider is installed already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder()
@@ -60,7 +60,7 @@ async fn once(address: &ListenAddress, scheme: &str, path: &str) -> Answer {
         .user_agent(concat!("polyai-exporter-healthcheck/", env!("CARGO_PKG_VERSION")));
     let (builder, authority) = match address {
         ListenAddress::Unix(path) => (builder.unix_socket(path.clone()), "localhost".to_owned()),
-        ListenAddress::Socket(_) | ListenAddress::Everywhere(_) | ListenAddress::Inherited => {
+        ListenAddress::Socket(_) | ListenAddress::AnyAddress(_) | ListenAddress::Inherited => {
             (builder, address.to_string())
         }
     };
@@ -73,7 +73,7 @@ async fn once(address: &ListenAddress, scheme: &str, path: &str) -> Answer {
             text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(300).collect();
         Ok(Answer::Status(response.status().as_u16(), line))
     };
-    sent.await.unwrap_or_else(|error: reqwest::Error| Answer::Silence(reason(&error)))
+    sent.await.unwrap_or_else(|error: reqwest::Error| Answer::NoResponse(reason(&error)))
 }
 
 /// The innermost reason, which is the plainest.

@@ -2,34 +2,42 @@
 //!
 //! Owns: a walk over text that is known to be valid JSON. Never: values, nor the judgement whether it is valid.
 
-use super::DEEPEST;
-use super::marks::{Marks, Slip, Walk};
+use super::MAX_DEPTH;
+use super::marks::{EventVisitor, Locations, SyntaxError};
 
-pub(super) fn marks(text: &str) -> Result<Marks, Vec<Slip>> {
+pub(super) fn marks(text: &str) -> Result<Locations, Vec<SyntaxError>> {
     if text.trim().is_empty() {
-        return Ok(Marks::default());
+        return Ok(Locations::default());
     }
     let parsed: serde_json::Value = serde_json::from_str(text).map_err(|error| {
         let sentence = error.to_string();
         let reason = sentence.split(" at line ").next().unwrap_or_default();
-        vec![Slip::new(error.line().max(1), error.column().max(1), format!("not valid JSON: {reason}"))]
+        vec![SyntaxError::new(
+            error.line().max(1),
+            error.column().max(1),
+            format!("not valid JSON: {reason}"),
+        )]
     })?;
     if !parsed.is_object() {
-        return Err(vec![Slip::new(1, 1, "the file begins with sections such as {\"targets\": [...]}")]);
+        return Err(vec![SyntaxError::new(
+            1,
+            1,
+            "the file begins with sections such as {\"targets\": [...]}",
+        )]);
     }
     walk(text)
 }
 
-fn walk(text: &str) -> Result<Marks, Vec<Slip>> {
-    let mut walk = Walk::default();
+fn walk(text: &str) -> Result<Locations, Vec<SyntaxError>> {
+    let mut walk = EventVisitor::default();
     let (mut line, mut column) = (1, 0);
     let mut letters = text.char_indices().peekable();
     while let Some((start, letter)) = letters.next() {
         column += 1;
         match letter {
             '\n' => (line, column) = (line + 1, 0),
-            '{' | '[' if walk.depth() >= DEEPEST => {
-                return Err(vec![Slip::new(line, column, "nested too deeply")]);
+            '{' | '[' if walk.depth() >= MAX_DEPTH => {
+                return Err(vec![SyntaxError::new(line, column, "nested too deeply")]);
             }
             '{' => walk.table(line, column),
             '[' => walk.list(line, column),

@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use super::super::complaint::name_shown;
+use super::super::complaint::display_key;
 use super::super::keys::join;
 
 /// Line and column of each path such as `targets[0].region`, both from 1.
 #[derive(Debug, Default)]
-pub(super) struct Marks(BTreeMap<String, (usize, usize)>);
+pub(super) struct Locations(BTreeMap<String, (usize, usize)>);
 
-impl Marks {
+impl Locations {
     pub(super) fn at(&self, path: &str) -> Option<(usize, usize)> {
         self.0.get(path).copied()
     }
@@ -27,7 +27,7 @@ impl Marks {
 
 /// An error of syntax.
 #[derive(Debug)]
-pub(super) struct Slip {
+pub(super) struct SyntaxError {
     pub(super) line: usize,
     pub(super) column: usize,
     /// The path of the key, if it is about one.
@@ -35,7 +35,7 @@ pub(super) struct Slip {
     pub(super) text: String,
 }
 
-impl Slip {
+impl SyntaxError {
     pub(super) fn new(line: usize, column: usize, text: impl Into<String>) -> Self {
         Self { line, column, key: String::new(), text: text.into() }
     }
@@ -51,9 +51,9 @@ pub(super) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
 
 /// Follows the events of a parser: keys, values, beginnings and ends.
 #[derive(Debug, Default)]
-pub(super) struct Walk {
-    marks: Marks,
-    slips: Vec<Slip>,
+pub(super) struct EventVisitor {
+    marks: Locations,
+    slips: Vec<SyntaxError>,
     open: Vec<Open>,
 }
 
@@ -63,7 +63,7 @@ enum Open {
     List { path: String, next: usize },
 }
 
-impl Walk {
+impl EventVisitor {
     pub(super) fn depth(&self) -> usize {
         self.open.len()
     }
@@ -75,11 +75,11 @@ impl Walk {
 
     pub(super) fn key(&mut self, name: &str, line: usize, column: usize) {
         let Some(Open::Table { path, lines, key }) = self.open.last_mut() else { return };
-        let shown = join(path, &name_shown(name));
+        let shown = join(path, &display_key(name));
         let path = join(path, name);
         if let Some(first) = lines.insert(name.to_owned(), line) {
             let text = format!("given twice, first on line {first}; keep one");
-            self.slips.push(Slip { line, column, key: shown, text });
+            self.slips.push(SyntaxError { line, column, key: shown, text });
         }
         self.marks.put(path.clone(), line, column);
         *key = Some(path);
@@ -104,11 +104,11 @@ impl Walk {
         self.open.pop();
     }
 
-    pub(super) fn complain(&mut self, slip: Slip) {
+    pub(super) fn complain(&mut self, slip: SyntaxError) {
         self.slips.push(slip);
     }
 
-    pub(super) fn finish(self) -> Result<Marks, Vec<Slip>> {
+    pub(super) fn finish(self) -> Result<Locations, Vec<SyntaxError>> {
         if self.slips.is_empty() { Ok(self.marks) } else { Err(self.slips) }
     }
 

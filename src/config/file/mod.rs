@@ -12,26 +12,26 @@ use std::sync::Arc;
 
 use config::{FileFormat, Source, ValueKind};
 
-use super::complaint::{Complaint, Place};
-use super::sources::Sources;
+use super::complaint::{Diagnostic, Location};
+use super::sources::TrackedFiles;
 use super::tree::{Node, Value};
-use marks::{Marks, Slip};
+use marks::{Locations, SyntaxError};
 
 /// A configuration of a thousand targets has some 300 KiB.
 const MOST_BYTES: u64 = 1 << 20;
 
 /// How deep values may nest; the deepest that means anything is 3.
-const DEEPEST: usize = 32;
+const MAX_DEPTH: usize = 32;
 
 /// Reads the file at `path` into its raw tree.
-pub(super) fn read(path: &Path, sources: &mut Sources) -> Result<Node, Vec<Complaint>> {
+pub(super) fn read(path: &Path, sources: &mut TrackedFiles) -> Result<Node, Vec<Diagnostic>> {
     let name: Arc<str> = path.display().to_string().into();
     let text = text_of(path, sources)
-        .map_err(|sentence| vec![Complaint::new(&Place::File(name.clone()), "", sentence)])?;
+        .map_err(|sentence| vec![Diagnostic::new(&Location::File(name.clone()), "", sentence)])?;
     let root = parse(&name, &text, Format::of(path))?;
     if root.entries().is_none_or(|entries| entries.is_empty()) {
         let sentence = "the file is empty; it needs at least `targets`";
-        return Err(vec![Complaint::new(&root.place, "", sentence)]);
+        return Err(vec![Diagnostic::new(&root.place, "", sentence)]);
     }
     Ok(root)
 }
@@ -41,7 +41,7 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
     path.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-fn text_of(path: &Path, sources: &mut Sources) -> Result<String, String> {
+fn text_of(path: &Path, sources: &mut TrackedFiles) -> Result<String, String> {
     let bytes = sources.read(path, MOST_BYTES)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
@@ -52,7 +52,7 @@ fn text_of(path: &Path, sources: &mut Sources) -> Result<String, String> {
 }
 
 /// Parses the YAML `text`, which complaints call `name`; a document of nothing is an empty table.
-pub(crate) fn parse_yaml(name: &str, text: &str) -> Result<Node, Vec<Complaint>> {
+pub(crate) fn parse_yaml(name: &str, text: &str) -> Result<Node, Vec<Diagnostic>> {
     parse(&name.into(), text, Format::Yaml)
 }
 
@@ -92,7 +92,7 @@ impl Format {
 
 /// Parses twice: once for the places, which also finds what the other parser would accept in silence (a key given
 /// twice, a value that nests without end), and once for the values.
-fn parse(name: &Arc<str>, text: &str, format: Format) -> Result<Node, Vec<Complaint>> {
+fn parse(name: &Arc<str>, text: &str, format: Format) -> Result<Node, Vec<Diagnostic>> {
     let marks = match format {
         Format::Yaml => yaml::marks(text),
         Format::Toml => toml::marks(text),
@@ -101,12 +101,12 @@ fn parse(name: &Arc<str>, text: &str, format: Format) -> Result<Node, Vec<Compla
     let marks = marks.map_err(|slips| {
         slips
             .into_iter()
-            .map(|Slip { line, column, key, text }| {
-                Complaint::new(&Place::Line(name.clone(), line, column), &key, text)
+            .map(|SyntaxError { line, column, key, text }| {
+                Diagnostic::new(&Location::Line(name.clone(), line, column), &key, text)
             })
             .collect::<Vec<_>>()
     })?;
-    let whole = Place::File(name.clone());
+    let whole = Location::File(name.clone());
     if marks.is_empty() {
         return Ok(Node::table(whole));
     }
@@ -114,7 +114,7 @@ fn parse(name: &Arc<str>, text: &str, format: Format) -> Result<Node, Vec<Compla
     let values = config::File::from_str(text, format.of_crate()).collect().map_err(|_| {
         let sentence =
             format!("a value cannot be read as {}: a number that is too large, or an odd key", format.name());
-        vec![Complaint::new(&whole, "", sentence)]
+        vec![Diagnostic::new(&whole, "", sentence)]
     })?;
     let origin = Origin { name: name.clone(), marks };
     let entries = values.into_iter().map(|(key, value)| {
@@ -126,19 +126,21 @@ fn parse(name: &Arc<str>, text: &str, format: Format) -> Result<Node, Vec<Compla
 
 struct Origin {
     name: Arc<str>,
-    marks: Marks,
+    marks: Locations,
 }
 
 impl Origin {
     fn node(&self, path: &str, kind: ValueKind) -> Node {
         let value = match kind {
-            ValueKind::Nil => Value::Nothing,
-            ValueKind::Boolean(on) => Value::Switch(on),
-            ValueKind::I64(number) => Value::Whole(number.into()),
-            ValueKind::U64(number) => Value::Whole(number.into()),
-            ValueKind::I128(number) => Value::Whole(number),
-            ValueKind::U128(number) => i128::try_from(number).map_or(Value::Whole(i128::MAX), Value::Whole),
-            ValueKind::Float(number) => Value::Fraction(number),
+            ValueKind::Nil => Value::Null,
+            ValueKind::Boolean(on) => Value::Bool(on),
+            ValueKind::I64(number) => Value::Integer(number.into()),
+            ValueKind::U64(number) => Value::Integer(number.into()),
+            ValueKind::I128(number) => Value::Integer(number),
+            ValueKind::U128(number) => {
+                i128::try_from(number).map_or(Value::Integer(i128::MAX), Value::Integer)
+            }
+            ValueKind::Float(number) => Value::Float(number),
             ValueKind::String(text) => Value::Text(text),
             ValueKind::Array(items) => Value::List(
                 items
@@ -158,8 +160,8 @@ impl Origin {
             ),
         };
         let place = match self.marks.at(path) {
-            Some((line, column)) => Place::Line(self.name.clone(), line, column),
-            None => Place::File(self.name.clone()),
+            Some((line, column)) => Location::Line(self.name.clone(), line, column),
+            None => Location::File(self.name.clone()),
         };
         Node { place, value }
     }

@@ -5,27 +5,31 @@
 
 use ::toml::de::{DeTable, DeValue};
 
-use super::DEEPEST;
-use super::marks::{Marks, Slip, line_and_column};
+use super::MAX_DEPTH;
+use super::marks::{Locations, SyntaxError, line_and_column};
 
-pub(super) fn marks(text: &str) -> Result<Marks, Vec<Slip>> {
+pub(super) fn marks(text: &str) -> Result<Locations, Vec<SyntaxError>> {
     if let Some(offset) = overlong_key(text) {
         let (line, column) = line_and_column(text, offset);
-        return Err(vec![Slip::new(line, column, "nested too deeply")]);
+        return Err(vec![SyntaxError::new(line, column, "nested too deeply")]);
     }
     let table = DeTable::parse(text).map_err(|error| {
         let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
-        vec![Slip::new(line, column, format!("not valid TOML: {}", error.message().replace('\n', ", ")))]
+        vec![SyntaxError::new(
+            line,
+            column,
+            format!("not valid TOML: {}", error.message().replace('\n', ", ")),
+        )]
     })?;
-    let mut found = Found { lines: Lines::of(text), marks: Marks::default(), slips: Vec::new() };
+    let mut found = Found { lines: Lines::of(text), marks: Locations::default(), slips: Vec::new() };
     found.table("", table.get_ref());
     if found.slips.is_empty() { Ok(found.marks) } else { Err(found.slips) }
 }
 
 struct Found<'a> {
     lines: Lines<'a>,
-    marks: Marks,
-    slips: Vec<Slip>,
+    marks: Locations,
+    slips: Vec<SyntaxError>,
 }
 
 impl Found<'_> {
@@ -51,7 +55,7 @@ impl Found<'_> {
         } else if is_beyond_numbers(value)
             && let Some((line, column)) = self.marks.at(path)
         {
-            self.slips.push(Slip::new(line, column, "not valid TOML: this number is too large"));
+            self.slips.push(SyntaxError::new(line, column, "not valid TOML: this number is too large"));
         }
     }
 }
@@ -103,7 +107,7 @@ fn overlong_key(text: &str) -> Option<usize> {
                 at += letter.len_utf8();
             }
         }
-        if dots > DEEPEST {
+        if dots > MAX_DEPTH {
             return Some(at);
         }
     }

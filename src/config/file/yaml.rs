@@ -6,18 +6,18 @@
 use yaml_rust2::parser::{Event, Parser};
 use yaml_rust2::scanner::{Marker, TScalarStyle};
 
-use super::DEEPEST;
-use super::marks::{Marks, Slip, Walk};
+use super::MAX_DEPTH;
+use super::marks::{EventVisitor, Locations, SyntaxError};
 
-pub(super) fn marks(text: &str) -> Result<Marks, Vec<Slip>> {
+pub(super) fn marks(text: &str) -> Result<Locations, Vec<SyntaxError>> {
     let mut parser = Parser::new_from_str(text);
-    let mut walk = Walk::default();
+    let mut walk = EventVisitor::default();
     let mut documents = 0;
     loop {
         // Event by event, because the parser's own loop recurses with the depth of the text.
         let (event, mark) = parser.next_token().map_err(|error| {
             let (line, column) = position(error.marker());
-            vec![Slip::new(line, column, format!("not valid YAML: {}", error.info()))]
+            vec![SyntaxError::new(line, column, format!("not valid YAML: {}", error.info()))]
         })?;
         let (line, column) = position(&mark);
         if matches!(event, Event::StreamEnd) {
@@ -26,13 +26,13 @@ pub(super) fn marks(text: &str) -> Result<Marks, Vec<Slip>> {
         if matches!(event, Event::DocumentStart) {
             documents += 1;
         }
-        check(&event, documents, &walk).map_err(|text| vec![Slip::new(line, column, text)])?;
+        check(&event, documents, &walk).map_err(|text| vec![SyntaxError::new(line, column, text)])?;
         follow(event, (line, column), &mut walk);
     }
 }
 
 /// Refuses what nothing after this could make sense of.
-fn check(event: &Event, documents: usize, walk: &Walk) -> Result<(), String> {
+fn check(event: &Event, documents: usize, walk: &EventVisitor) -> Result<(), String> {
     let top = walk.depth() == 0;
     match event {
         Event::Alias(_) => Err("aliases (*name) are not read here; write the value out".to_owned()),
@@ -47,16 +47,16 @@ fn check(event: &Event, documents: usize, walk: &Walk) -> Result<(), String> {
         Event::SequenceStart(..) if top => {
             Err("found a list; the file begins with the names of its sections".to_owned())
         }
-        Event::Scalar(text, style, _, _) if top && !is_nothing(text, *style) => {
+        Event::Scalar(text, style, _, _) if top && !is_null(text, *style) => {
             Err("found a single value; the file begins with the names of its sections".to_owned())
         }
-        Event::SequenceStart(..) | Event::MappingStart(..) if walk.depth() >= DEEPEST => {
+        Event::SequenceStart(..) | Event::MappingStart(..) if walk.depth() >= MAX_DEPTH => {
             Err("nested too deeply".to_owned())
         }
         Event::SequenceStart(..) | Event::MappingStart(..) if walk.wants_key() => {
             Err("a key must be text; put { } or [ ] in quotes if they belong to a value".to_owned())
         }
-        Event::Scalar(text, style, _, _) if walk.wants_key() && is_nothing(text, *style) => {
+        Event::Scalar(text, style, _, _) if walk.wants_key() && is_null(text, *style) => {
             Err("a key is missing before the colon".to_owned())
         }
         Event::Nothing
@@ -72,12 +72,12 @@ fn check(event: &Event, documents: usize, walk: &Walk) -> Result<(), String> {
     }
 }
 
-fn follow(event: Event, (line, column): (usize, usize), walk: &mut Walk) {
+fn follow(event: Event, (line, column): (usize, usize), walk: &mut EventVisitor) {
     match event {
         Event::Scalar(text, ..) if walk.wants_key() => walk.key(&text, line, column),
         Event::Scalar(text, style, ..) => {
             if style == TScalarStyle::Plain && is_not_finite(&text) {
-                walk.complain(Slip::new(
+                walk.complain(SyntaxError::new(
                     line,
                     column,
                     "infinity and NaN are no values here; write a plain number",
@@ -102,7 +102,7 @@ fn position(mark: &Marker) -> (usize, usize) {
     (mark.line(), mark.col() + 1)
 }
 
-fn is_nothing(text: &str, style: TScalarStyle) -> bool {
+fn is_null(text: &str, style: TScalarStyle) -> bool {
     style == TScalarStyle::Plain && matches!(text, "" | "~" | "null")
 }
 

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn chosen(accept: &str) -> (Format, String) {
-    let choice = choose([accept].into_iter(), [].into_iter());
+    let choice = negotiate([accept].into_iter(), [].into_iter());
     (choice.format, choice.content_type)
 }
 
@@ -118,37 +118,37 @@ fn only_known_escapings_are_confirmed() {
 #[test]
 fn compression_is_chosen_by_weight_and_not_by_substring() {
     let cases = [
-        ("gzip", Coding::Gzip),
-        ("deflate, GZIP;q=0.5", Coding::Gzip),
-        ("gzip, deflate, br, zstd", Coding::Gzip),
-        ("zstd", Coding::Zstd),
-        ("gzip;q=0.5, zstd;q=0.9", Coding::Zstd),
-        ("gzip;q=0, zstd", Coding::Zstd),
-        ("gzip;q=0", Coding::Identity),
-        ("gzip; q=0.000, *", Coding::Identity),
-        ("gzip ; Q=1.0", Coding::Gzip),
-        ("x-gzip", Coding::Gzip),
-        ("*", Coding::Gzip),
-        ("*;q=0", Coding::Identity),
-        ("*;q=0, gzip;q=0.1", Coding::Gzip),
-        ("identity", Coding::Identity),
-        ("identity;q=1, gzip;q=0.5", Coding::Identity),
-        ("notgzip", Coding::Identity),
-        ("gzip;q=much", Coding::Identity),
-        ("gzip;q=2", Coding::Identity),
-        ("", Coding::Identity),
+        ("gzip", ContentEncoding::Gzip),
+        ("deflate, GZIP;q=0.5", ContentEncoding::Gzip),
+        ("gzip, deflate, br, zstd", ContentEncoding::Gzip),
+        ("zstd", ContentEncoding::Zstd),
+        ("gzip;q=0.5, zstd;q=0.9", ContentEncoding::Zstd),
+        ("gzip;q=0, zstd", ContentEncoding::Zstd),
+        ("gzip;q=0", ContentEncoding::Identity),
+        ("gzip; q=0.000, *", ContentEncoding::Identity),
+        ("gzip ; Q=1.0", ContentEncoding::Gzip),
+        ("x-gzip", ContentEncoding::Gzip),
+        ("*", ContentEncoding::Gzip),
+        ("*;q=0", ContentEncoding::Identity),
+        ("*;q=0, gzip;q=0.1", ContentEncoding::Gzip),
+        ("identity", ContentEncoding::Identity),
+        ("identity;q=1, gzip;q=0.5", ContentEncoding::Identity),
+        ("notgzip", ContentEncoding::Identity),
+        ("gzip;q=much", ContentEncoding::Identity),
+        ("gzip;q=2", ContentEncoding::Identity),
+        ("", ContentEncoding::Identity),
     ];
     for (header, expected) in cases {
         assert_eq!(coding([header].into_iter()), expected, "{header}");
     }
-    assert_eq!(coding([].into_iter()), Coding::Identity, "no header is no wish");
-    assert_eq!(coding(["br", "gzip"].into_iter()), Coding::Gzip, "headers may be repeated");
+    assert_eq!(coding([].into_iter()), ContentEncoding::Identity, "no header is no wish");
+    assert_eq!(coding(["br", "gzip"].into_iter()), ContentEncoding::Gzip, "headers may be repeated");
 }
 
 proptest! {
     #[test]
     fn any_header_is_answered_with_a_type_that_we_have(accept in "\\PC{0,80}", encoding in "\\PC{0,40}") {
-        let choice = choose([accept.as_str()].into_iter(), [encoding.as_str()].into_iter());
+        let choice = negotiate([accept.as_str()].into_iter(), [encoding.as_str()].into_iter());
         let known = [TEXT, TEXT_1, OPENMETRICS_0, OPENMETRICS_1, OPENMETRICS_2, PROTOBUF];
         prop_assert!(known.iter().any(|known| choice.content_type.starts_with(known)));
     }

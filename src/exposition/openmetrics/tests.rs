@@ -2,11 +2,11 @@
 
 use crate::exposition::encoder::{Encoder, Format};
 use crate::exposition::scene::Scene;
-use crate::exposition::sheet::Sheet;
+use crate::exposition::sheet::RenderedExposition;
 
 fn lines_of(scene: &Scene, format: Format, created: bool, family: &str) -> String {
-    let mut sheet = Sheet::new(Encoder::new(format, created), true);
-    sheet.show(&scene.0);
+    let mut sheet = RenderedExposition::new(Encoder::new(format, created), true);
+    sheet.update(&scene.0);
     let text: Vec<u8> = sheet.parts().flat_map(|part| part.iter().copied()).collect();
     let text = String::from_utf8(text).unwrap();
     let lines = text.lines().filter(|line| {

@@ -4,7 +4,7 @@ use super::*;
 use crate::exposition::encoder::{Encoder, Format};
 use crate::exposition::family::{Family, Labels, Series, Value};
 use crate::exposition::scene::{START, Scene};
-use crate::exposition::sheet::Sheet;
+use crate::exposition::sheet::RenderedExposition;
 
 /// Reads delimited families, as a scraper does.
 fn read(mut bytes: Bytes) -> Vec<model::MetricFamily> {
@@ -16,8 +16,8 @@ fn read(mut bytes: Bytes) -> Vec<model::MetricFamily> {
 }
 
 fn written(scene: &Scene, native: bool) -> Vec<model::MetricFamily> {
-    let mut sheet = Sheet::new(Encoder::new(Format::Protobuf, false), native);
-    sheet.show(&scene.0);
+    let mut sheet = RenderedExposition::new(Encoder::new(Format::Protobuf, false), native);
+    sheet.update(&scene.0);
     read(sheet.parts().flat_map(|part| part.iter().copied()).collect())
 }
 
@@ -42,7 +42,10 @@ fn a_counter_has_its_labels_its_start_and_the_call_behind_it() {
         (exemplar.label[0].name.as_str(), exemplar.label[0].value.as_str()),
         ("conversation_id", "CA1")
     );
-    assert_eq!(exemplar.timestamp, Some(Timestamp { seconds: START.millis() / 1000 + 60, nanos: 0 }));
+    assert_eq!(
+        exemplar.timestamp,
+        Some(prost_types::Timestamp { seconds: START.millis() / 1000 + 60, nanos: 0 })
+    );
 }
 
 #[test]

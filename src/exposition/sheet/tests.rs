@@ -2,20 +2,20 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::exposition::encoder::Format;
-use crate::exposition::lines::BLOCK;
+use crate::exposition::lines::BLOCK_BYTES;
 use crate::exposition::scene::Scene;
 
-fn sheet(format: Format) -> Sheet {
-    Sheet::new(Encoder::new(format, true), true)
+fn sheet(format: Format) -> RenderedExposition {
+    RenderedExposition::new(Encoder::new(format, true), true)
 }
 
-fn bytes(sheet: &Sheet) -> Vec<u8> {
+fn bytes(sheet: &RenderedExposition) -> Vec<u8> {
     sheet.parts().flat_map(|part| part.iter().copied()).collect()
 }
 
 fn written_at_once(format: Format, scene: &Scene) -> Vec<u8> {
     let mut sheet = sheet(format);
-    sheet.show(&scene.0);
+    sheet.update(&scene.0);
     bytes(&sheet)
 }
 
@@ -51,18 +51,18 @@ fn a_commit_of_one_target_leaves_the_bytes_of_the_others_where_they_are() {
         scene.call(target, "VOICE-SIP", 42.0, "CA1");
     }
     let mut sheet = sheet(Format::Text);
-    sheet.show(&scene.0);
+    sheet.update(&scene.0);
     let before: Vec<Bytes> = sheet.parts().cloned().collect();
     let version = sheet.version();
 
     scene.call(150, "VOICE-SIP", 7.0, "CA2");
-    sheet.show(&scene.0);
+    sheet.update(&scene.0);
     assert!(sheet.version() > version);
     let is_kept =
         |part: &&Bytes| before.iter().any(|old| old.as_ptr() == part.as_ptr() && old.len() == part.len());
     let renewed: usize = sheet.parts().filter(|part| !is_kept(part)).map(Bytes::len).sum();
     let all: usize = sheet.parts().map(Bytes::len).sum();
-    assert!(renewed > 0 && renewed <= 4 * 2 * BLOCK, "{renewed} of {all} bytes");
+    assert!(renewed > 0 && renewed <= 4 * 2 * BLOCK_BYTES, "{renewed} of {all} bytes");
     assert_eq!(bytes(&sheet), written_at_once(Format::Text, &scene));
 }
 
@@ -72,10 +72,10 @@ fn a_commit_that_changes_no_byte_is_no_new_version() {
     scene.call(0, "VOICE-SIP", 42.0, "CA1");
     scene.poll(1, 60.0);
     let mut sheet = sheet(Format::Text);
-    sheet.show(&scene.0);
+    sheet.update(&scene.0);
     let version = sheet.version();
     scene.poll(1, 60.0);
-    sheet.show(&scene.0);
+    sheet.update(&scene.0);
     assert_eq!(sheet.version(), version);
 }
 
@@ -84,12 +84,12 @@ fn other_targets_are_a_new_beginning() {
     let mut scene = Scene::new(2);
     scene.call(0, "VOICE-SIP", 42.0, "CA1");
     let mut sheet = sheet(Format::Text);
-    sheet.show(&scene.0);
+    sheet.update(&scene.0);
     let mut other = Scene::new(1);
     other.call(0, "CHAT", 1.0, "CA2");
-    sheet.show(&other.0);
+    sheet.update(&other.0);
     assert_eq!(bytes(&sheet), written_at_once(Format::Text, &other));
-    sheet.show(&Generation::default());
+    sheet.update(&Snapshot::default());
     assert_eq!(bytes(&sheet), b"");
 }
 
@@ -122,10 +122,10 @@ proptest! {
             match step {
                 Step::Call(target, channel, seconds) => scene.call(*target, channel, *seconds, "CA1"),
                 Step::Poll(target, overlap) => scene.poll(*target, f64::from(*overlap)),
-                Step::Look => sheet.show(&scene.0),
+                Step::Look => sheet.update(&scene.0),
             }
         }
-        sheet.show(&scene.0);
+        sheet.update(&scene.0);
         prop_assert!(bytes(&sheet) == written_at_once(format, &scene));
     }
 }

@@ -69,7 +69,7 @@ impl StoreError {
 }
 
 /// What to say about a database that does not open.
-pub(super) fn refusal(path: &Path, error: redb::DatabaseError) -> StoreError {
+pub(super) fn map_open_error(path: &Path, error: redb::DatabaseError) -> StoreError {
     use redb::{DatabaseError, StorageError};
     let path = path.to_owned();
     match error {

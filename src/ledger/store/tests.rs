@@ -5,12 +5,12 @@ use std::fs;
 use std::time::Duration;
 
 use super::*;
-use crate::conversation::Micros;
-use crate::ledger::{Counted, Tally};
-use crate::moment::Moment;
+use crate::conversation::Amount;
+use crate::ledger::{Amounts, Counted};
+use crate::moment::Timestamp;
 
-fn at(seconds: i64) -> Moment {
-    Moment::from_millis(1_787_217_300_000 + seconds * 1000)
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(1_787_217_300_000 + seconds * 1000)
 }
 
 fn id(number: u32) -> ConversationId {
@@ -21,19 +21,19 @@ fn target_of(store: &Store, name: &str) -> TargetId {
     store.target_ids(&[name]).unwrap()[0]
 }
 
-fn counted(number: u32) -> Row {
-    let tally = Tally { turns: number, duration: Micros::from_count(number), ..Tally::default() };
-    Row::Counted(Counted {
+fn counted(number: u32) -> LedgerEntry {
+    let tally = Amounts { turns: number, duration: Amount::from_count(number), ..Amounts::default() };
+    LedgerEntry::Counted(Counted {
         started_at: at(i64::from(number)),
         ended_at: at(i64::from(number) + 60),
-        added: tally,
-        shown: tally,
+        counted: tally,
+        last_seen: tally,
         dimensions: vec![(crate::config::Dimension::Channel, "VOICE-SIP".into())],
     })
 }
 
-fn marks() -> Marks {
-    Marks::at_first_start(at(0), &[Duration::from_secs(300)])
+fn marks() -> Watermarks {
+    Watermarks::initial(at(0), &[Duration::from_secs(300)])
 }
 
 /// Rows `CA0000` up to `rows`, one series and the marks of one target.
@@ -49,13 +49,13 @@ fn some_changes(target: TargetId, rows: u32) -> Changes {
 /// A directory with a closed store of some rows in it.
 fn closed_store(rows: u32) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::in_directory(directory.path()).unwrap();
+    let store = Store::open_dir(directory.path()).unwrap();
     let target = target_of(&store, "reservations/us-1/live");
     store.commit(&some_changes(target, rows)).unwrap();
     directory
 }
 
-fn all_rows(store: &Store, target: TargetId) -> Result<Vec<(String, Row)>, StoreError> {
+fn all_rows(store: &Store, target: TargetId) -> Result<Vec<(String, LedgerEntry)>, StoreError> {
     let mut rows = Vec::new();
     store.for_each_row(target, |id, row| rows.push((id.to_owned(), row)))?;
     Ok(rows)
@@ -65,7 +65,7 @@ fn all_rows(store: &Store, target: TargetId) -> Result<Vec<(String, Row)>, Store
 fn is_refused(directory: &Path, expected: &str) -> StoreError {
     let file = directory.join(FILE);
     let before = fs::read(&file).unwrap();
-    let error = Store::in_directory(directory).expect_err("it should be refused");
+    let error = Store::open_dir(directory).expect_err("it should be refused");
     let sentence = error.to_string();
     assert!(sentence.contains(expected), "{sentence}");
     assert!(sentence.contains(&file.display().to_string()), "{sentence}");
@@ -76,7 +76,7 @@ fn is_refused(directory: &Path, expected: &str) -> StoreError {
 #[test]
 fn everything_survives_being_closed_and_opened() {
     let directory = closed_store(50);
-    let store = Store::in_directory(directory.path()).unwrap();
+    let store = Store::open_dir(directory.path()).unwrap();
     let target = target_of(&store, "reservations/us-1/live");
     let rows = all_rows(&store, target).unwrap();
     assert_eq!(rows.len(), 50);
@@ -91,7 +91,7 @@ fn everything_survives_being_closed_and_opened() {
 #[test]
 fn a_target_keeps_its_number_and_sees_nothing_of_its_neighbours() {
     let directory = closed_store(3);
-    let store = Store::in_directory(directory.path()).unwrap();
+    let store = Store::open_dir(directory.path()).unwrap();
     let neighbour = target_of(&store, "reservations/us-1/sandbox");
     let first = target_of(&store, "reservations/us-1/live");
     assert_ne!(first, neighbour);
@@ -112,7 +112,7 @@ fn a_row_can_be_replaced_and_removed() {
     let store = Store::open(&Storage::Ephemeral).unwrap();
     let target = target_of(&store, "t");
     store.commit(&some_changes(target, 3)).unwrap();
-    let open = Row::Open { started_at: at(5), late: true };
+    let open = LedgerEntry::Open { started_at: at(5), late: true };
     let rows = BTreeMap::from([((target, id(0)), Some(open.clone())), ((target, id(1)), None)]);
     store.commit(&Changes { rows, ..Changes::default() }).unwrap();
     assert_eq!(
@@ -177,7 +177,7 @@ fn a_commit_is_all_or_nothing_wherever_the_disk_gives_up() {
     };
     let open = || {
         let disk = disk.clone();
-        Store::on(move || disk.clone()).unwrap()
+        Store::with_backend(move || disk.clone()).unwrap()
     };
     let target = {
         let store = open();
@@ -292,7 +292,7 @@ fn flipped_bytes_are_refused_unless_nothing_is_stored_there() {
         damaged[start..].iter_mut().take(64).for_each(|byte| *byte ^= 0xff);
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(FILE), &damaged).unwrap();
-        match Store::in_directory(directory.path()) {
+        match Store::open_dir(directory.path()) {
             Ok(store) => {
                 harmless += 1;
                 let target = target_of(&store, "reservations/us-1/live");
@@ -315,28 +315,28 @@ fn flipped_bytes_are_refused_unless_nothing_is_stored_there() {
 #[test]
 fn a_state_that_was_not_closed_is_taken_up_again() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::in_directory(directory.path()).unwrap();
+    let store = Store::open_dir(directory.path()).unwrap();
     let target = target_of(&store, "t");
     store.commit(&some_changes(target, 500)).unwrap();
     // What a killed process leaves: the file as it is while it is open.
     let killed = tempfile::tempdir().unwrap();
     fs::copy(directory.path().join(FILE), killed.path().join(FILE)).unwrap();
     drop(store);
-    let store = Store::in_directory(killed.path()).unwrap();
+    let store = Store::open_dir(killed.path()).unwrap();
     assert_eq!(all_rows(&store, target).unwrap().len(), 500);
 }
 
 #[test]
 fn a_second_instance_is_refused_with_advice() {
     let directory = tempfile::tempdir().unwrap();
-    let first = Store::in_directory(directory.path()).unwrap();
+    let first = Store::open_dir(directory.path()).unwrap();
     let error = is_refused(
         directory.path(),
         "is in use by another instance; stop it, or give this one a storage.path of its own",
     );
     assert!(matches!(error, StoreError::InUse { .. }));
     drop(first);
-    Store::in_directory(directory.path()).unwrap();
+    Store::open_dir(directory.path()).unwrap();
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn a_place_where_no_directory_can_be_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a-file");
     fs::write(&file, "in the way").unwrap();
-    let sentence = Store::in_directory(&file.join("data")).unwrap_err().to_string();
+    let sentence = Store::open_dir(&file.join("data")).unwrap_err().to_string();
     assert!(
         sentence.starts_with(&format!("the state in {} cannot be opened: ", file.join("data").display())),
         "{sentence}"
@@ -356,7 +356,7 @@ fn a_directory_in_the_place_of_the_file_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join(FILE);
     fs::create_dir(&file).unwrap();
-    let error = Store::in_directory(directory.path()).unwrap_err();
+    let error = Store::open_dir(directory.path()).unwrap_err();
     assert!(matches!(error, StoreError::Inaccessible { .. }), "{error:?}");
     assert!(error.to_string().contains(&file.display().to_string()), "{error}");
 }
@@ -366,7 +366,7 @@ fn a_creation_that_was_killed_is_no_obstacle() {
     let directory = tempfile::tempdir().unwrap();
     let unfinished = directory.path().join("state.redb.new");
     fs::write(&unfinished, "a torso").unwrap();
-    let store = Store::in_directory(directory.path()).unwrap();
+    let store = Store::open_dir(directory.path()).unwrap();
     let target = target_of(&store, "t");
     store.commit(&some_changes(target, 3)).unwrap();
     assert!(!unfinished.exists());
@@ -374,7 +374,7 @@ fn a_creation_that_was_killed_is_no_obstacle() {
 
     // And one that lies beside a whole state is left alone.
     fs::write(&unfinished, "a torso").unwrap();
-    let store = Store::in_directory(directory.path()).unwrap();
+    let store = Store::open_dir(directory.path()).unwrap();
     assert_eq!(all_rows(&store, target).unwrap().len(), 3);
 }
 
@@ -387,7 +387,7 @@ fn a_value_that_this_program_does_not_write_is_named_by_its_kind() {
     transaction.open_table(MARKS).unwrap().insert(0, &[1u8][..]).unwrap();
     transaction.commit().unwrap();
     drop(database);
-    let store = Store::in_directory(directory.path()).unwrap();
+    let store = Store::open_dir(directory.path()).unwrap();
     let target = target_of(&store, "reservations/us-1/live");
     assert_eq!(
         all_rows(&store, target).unwrap_err().to_string(),
@@ -399,7 +399,7 @@ fn a_value_that_this_program_does_not_write_is_named_by_its_kind() {
 #[test]
 fn after_a_failure_it_can_be_opened_anew() {
     let directory = closed_store(3);
-    let mut store = Store::in_directory(directory.path()).unwrap();
+    let mut store = Store::open_dir(directory.path()).unwrap();
     store.reopen();
     let target = target_of(&store, "reservations/us-1/live");
     assert_eq!(all_rows(&store, target).unwrap().len(), 3);
@@ -418,7 +418,7 @@ fn after_a_failure_it_can_be_opened_anew() {
 #[test]
 fn a_small_file_is_not_compacted_and_loses_nothing_by_being_asked() {
     let directory = closed_store(100);
-    let mut store = Store::in_directory(directory.path()).unwrap();
+    let mut store = Store::open_dir(directory.path()).unwrap();
     store.compact().unwrap();
     let target = target_of(&store, "reservations/us-1/live");
     assert_eq!(all_rows(&store, target).unwrap().len(), 100);

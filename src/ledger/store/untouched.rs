@@ -24,36 +24,36 @@ pub(super) fn open(path: &Path) -> Result<Database, DatabaseError> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let file = FileBackend::new(file)?;
     let length = file.len()?;
-    let written = Written { length, showing: length, blocks: BTreeMap::new() };
-    super::builder().create_with_backend(Untouched { file, written: Mutex::new(written) })
+    let written = Overlay { length, visible_len: length, blocks: BTreeMap::new() };
+    super::builder().create_with_backend(OverlayBackend { file, written: Mutex::new(written) })
 }
 
 /// A file under a layer of what would have been written to it.
 #[derive(Debug)]
-struct Untouched {
+struct OverlayBackend {
     file: FileBackend,
-    written: Mutex<Written>,
+    written: Mutex<Overlay>,
 }
 
 #[derive(Debug)]
-struct Written {
+struct Overlay {
     /// How long the file would be.
     length: u64,
     /// How much of the true file still shows through, where nothing was written.
-    showing: u64,
+    visible_len: u64,
     /// By number; each whole.
     blocks: BTreeMap<u64, Box<[u8]>>,
 }
 
-impl Untouched {
-    fn written(&self) -> MutexGuard<'_, Written> {
+impl OverlayBackend {
+    fn written(&self) -> MutexGuard<'_, Overlay> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the file says from `offset` on; zeros where it says nothing.
-    fn read_through(&self, written: &Written, offset: u64, out: &mut [u8]) -> Result<(), Error> {
-        let there = usize::try_from(written.showing.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let (there, beyond) = out.split_at_mut(there.min(out.len()));
+    fn read_through(&self, written: &Overlay, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        let available = usize::try_from(written.visible_len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let (there, beyond) = out.split_at_mut(available.min(out.len()));
         beyond.fill(0);
         if there.is_empty() { Ok(()) } else { self.file.read(offset, there) }
     }
@@ -73,7 +73,7 @@ fn parts(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, usize,
     })
 }
 
-impl StorageBackend for Untouched {
+impl StorageBackend for OverlayBackend {
     fn len(&self) -> Result<u64, Error> {
         Ok(self.written().length)
     }
@@ -125,7 +125,7 @@ impl StorageBackend for Untouched {
                 cut.fill(0);
             }
         }
-        written.showing = written.showing.min(length);
+        written.visible_len = written.visible_len.min(length);
         written.length = length;
         Ok(())
     }
@@ -198,8 +198,8 @@ mod tests {
             std::fs::write(&path, &content).unwrap();
             let file = FileBackend::new(OpenOptions::new().read(true).write(true).open(&path).unwrap()).unwrap();
             let length = content.len() as u64;
-            let written = Written { length, showing: length, blocks: BTreeMap::new() };
-            let untouched = Untouched { file, written: Mutex::new(written) };
+            let written = Overlay { length, visible_len: length, blocks: BTreeMap::new() };
+            let untouched = OverlayBackend { file, written: Mutex::new(written) };
             let mut expected = content.clone();
             for step in steps {
                 match step {

@@ -3,18 +3,18 @@
 use serde_json::Value as Json;
 use tokio_util::sync::CancellationToken;
 
-use super::super::task::{Handle, Task};
+use super::super::task::{RecorderHandle, RecorderTask};
 use super::*;
 use crate::events::Events;
 use crate::exposition::{Labels, Value};
-use crate::logging::{Captured, Filter, Format, subscriber};
-use crate::selfstats::{BuildInfo, SelfStats};
+use crate::logging::{Captured, Format, LevelFilterSpec, subscriber};
+use crate::selfstats::{BuildInfo, ExporterMetrics};
 
 /// A task at work, its disk, and what it says.
 struct Scene {
-    handle: Handle,
+    handle: RecorderHandle,
     disk_fails: Arc<std::sync::atomic::AtomicBool>,
-    stats: SelfStats,
+    stats: ExporterMetrics,
     log: Captured,
     _until_dropped: tracing::subscriber::DefaultGuard,
 }
@@ -22,21 +22,21 @@ struct Scene {
 impl Scene {
     fn set() -> Self {
         let log = Captured::default();
-        let filter = Filter::parse("debug,polyai_exporter=debug").unwrap();
+        let filter = LevelFilterSpec::parse("debug,polyai_exporter=debug").unwrap();
         let guard = tracing::subscriber::set_default(subscriber(Format::Json, &filter, false, log.clone()));
         let disk = BrokenDisk::default();
         let disk_fails = disk.1.clone();
-        let store = Store::on(move || disk.clone()).unwrap();
+        let store = Store::with_backend(move || disk.clone()).unwrap();
         let recorder = Recorder::load(store, &[setup()], counting(), at(0)).unwrap().0;
-        let stats = SelfStats::new(BuildInfo::CURRENT, at(0));
-        let (task, handle, _) = Task::new(recorder, Events::new(stats.clone()), stats.clone());
+        let stats = ExporterMetrics::new(BuildInfo::CURRENT, at(0));
+        let (task, handle, _) = RecorderTask::new(recorder, Events::new(stats.clone()), stats.clone());
         tokio::spawn(task.run(CancellationToken::new()));
         Self { handle, disk_fails, stats, log, _until_dropped: guard }
     }
 
     async fn takes(&self, batch: Batch) {
         let underway = self.handle.record(batch).await.unwrap();
-        underway.committed().await.unwrap();
+        underway.wait_committed().await.unwrap();
     }
 
     /// Level and message of what it said since the last call, without repeats of a failure that lasts.
@@ -61,7 +61,7 @@ const AGAIN: &str = "INFO state written again";
 
 /// A batch after which a call from the beginning is remembered by no pass.
 fn long_after(now: i64, conversations: &[Conversation]) -> Batch {
-    let mut marks = Marks { fresh: at(now), ..Marks::at_first_start(at(0), &AGES) };
+    let mut marks = Watermarks { fresh: at(now), ..Watermarks::initial(at(0), &AGES) };
     for mark in &mut marks.rechecks {
         mark.read_to = at(now) - mark.age;
     }
@@ -94,6 +94,6 @@ async fn a_disk_that_fails_once_while_rows_are_forgotten_is_well_with_the_next_c
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(scene.said(), [NOT_WRITTEN]);
     scene.disk_fails.store(false, SeqCst);
-    underway.committed().await.unwrap();
+    underway.wait_committed().await.unwrap();
     assert_eq!(scene.said(), [AGAIN]);
 }

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::aggregate::{Exemplar, TargetSeries, Value};
-use crate::conversation::{Facts, Micros, Reply};
+use crate::conversation::{Amount, ConversationData, TurnLatency};
 
-fn counter_exemplar(generation: &Generation, metric: Metric, values: &[&str]) -> Option<Exemplar> {
+fn counter_exemplar(generation: &Snapshot, metric: Metric, values: &[&str]) -> Option<Exemplar> {
     match &generation.series(metric, values)?.value {
         Value::Counter(counter) => counter.exemplar().cloned(),
         Value::Gauge(_) | Value::Histogram(_) => None,
@@ -12,7 +12,7 @@ fn counter_exemplar(generation: &Generation, metric: Metric, values: &[&str]) ->
 }
 
 /// Of each bucket that has one: which call, what was observed, and when.
-fn exemplars(generation: &Generation, metric: Metric, values: &[&str]) -> Vec<(String, f64, Moment)> {
+fn exemplars(generation: &Snapshot, metric: Metric, values: &[&str]) -> Vec<(String, f64, Timestamp)> {
     match &generation.series(metric, values).unwrap().value {
         Value::Histogram(histogram) => histogram
             .exemplars()
@@ -25,8 +25,8 @@ fn exemplars(generation: &Generation, metric: Metric, values: &[&str]) -> Vec<(S
 }
 
 fn with_replies(conversation: Conversation, replies: &[(u64, i64)]) -> Conversation {
-    let reply = |&(millis, second)| Reply { latency: Micros(millis * 1000), at: Some(at(second)) };
-    let facts = Facts { replies: replies.iter().map(reply).collect(), ..conversation.facts };
+    let reply = |&(millis, second)| TurnLatency { latency: Amount(millis * 1000), at: Some(at(second)) };
+    let facts = ConversationData { replies: replies.iter().map(reply).collect(), ..conversation.facts };
     Conversation { facts, ..conversation }
 }
 
@@ -92,7 +92,7 @@ fn a_call_whose_id_may_be_a_telephone_number_counts_and_is_not_shown() {
 
 #[test]
 fn no_exemplar_lies_ahead_of_the_clock_that_counted_it() {
-    let mut recorder = in_memory(Counting { settle: Duration::ZERO, ..counting() });
+    let mut recorder = in_memory(CountingPolicy { settle: Duration::ZERO, ..counting() });
     recorder.take(&walk(50, &[with_replies(finished("CA01", 10, 45), &[(1_200, 52)])]));
     let now = recorder.generation();
     assert_eq!(exemplars(now, Metric::TurnLatency, PHONE), [("CA01".to_owned(), 1.2, at(50))]);
@@ -105,7 +105,7 @@ fn what_a_poll_does_not_change_is_the_same_allocation() {
     let poll = |recorder: &mut Recorder, now: i64| -> Arc<TargetSeries> {
         recorder.take(&listing(now, &[running("CA02", 380)]));
         recorder.take(&walk(now, &[finished("CA01", 10, 45)]));
-        recorder.note(&poll_went_well(now));
+        recorder.set_poll_status(&poll_went_well(now));
         recorder.commit(true).unwrap();
         recorder.generation().targets[0].1.clone()
     };

@@ -7,12 +7,12 @@ fn sandbox() -> TargetSetup {
     TargetSetup { key, ..setup() }
 }
 
-fn places(setups: &[TargetSetup]) -> Vec<Place> {
-    setups.iter().map(|setup| Place { setup: setup.clone(), resumes: false }).collect()
+fn places(setups: &[TargetSetup]) -> Vec<TargetEntry> {
+    setups.iter().map(|setup| TargetEntry { setup: setup.clone(), resumes: false }).collect()
 }
 
-fn roster(setups: &[TargetSetup]) -> Roster {
-    Roster { counting: counting(), places: places(setups) }
+fn roster(setups: &[TargetSetup]) -> TargetSet {
+    TargetSet { counting: counting(), places: places(setups) }
 }
 
 fn shown(recorder: &Recorder, place: usize) -> Arc<TargetSeries> {
@@ -25,7 +25,7 @@ fn a_target_that_joins_begins_at_zero_and_the_others_are_not_touched() {
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     let before = shown(&recorder, 0);
     // In the order of the settings it comes first.
-    let enlisted = recorder.turn_to(&roster(&[sandbox(), setup()]), at(500)).unwrap();
+    let enlisted = recorder.reconfigure(&roster(&[sandbox(), setup()]), at(500)).unwrap();
     assert_eq!(enlisted.iter().map(|one| one.index).collect::<Vec<_>>(), [TargetIndex(1), THE_TARGET]);
     assert!(Arc::ptr_eq(&before, &shown(&recorder, 1)));
     let new = recorder.generation().series(Metric::Conversations, PHONE).unwrap().clone();
@@ -40,17 +40,18 @@ fn a_target_that_joins_begins_at_zero_and_the_others_are_not_touched() {
 fn a_target_that_leaves_is_no_longer_shown_and_goes_on_where_it_was_when_it_comes_back() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45), running("CA02", 390)]));
-    recorder.turn_to(&roster(&[sandbox()]), at(500)).unwrap();
+    recorder.reconfigure(&roster(&[sandbox()]), at(500)).unwrap();
     assert_eq!(recorder.generation().targets.len(), 1);
     let late = Batch { target: THE_TARGET, ..walk(900, &[finished("CA09", 10, 45)]) };
     assert_eq!(
         recorder.take(&late),
-        Recorded::default(),
+        BatchOutcome::default(),
         "whoever still calls it by its number is not heard"
     );
 
-    let back = Place { setup: setup(), resumes: true };
-    let enlisted = recorder.turn_to(&Roster { counting: counting(), places: vec![back] }, at(1000)).unwrap();
+    let back = TargetEntry { setup: setup(), resumes: true };
+    let enlisted =
+        recorder.reconfigure(&TargetSet { counting: counting(), places: vec![back] }, at(1000)).unwrap();
     assert_eq!(enlisted[0].index, TargetIndex(2), "no number is given twice");
     let resume = enlisted[0].resume.as_ref().unwrap();
     assert_eq!(resume.marks.as_ref().unwrap().fresh, at(400));
@@ -67,7 +68,7 @@ fn no_number_is_given_twice_even_if_the_highest_was_given_back() {
     let both = roster(&[setup(), sandbox()]);
     let mut numbers = Vec::new();
     for roster in [&both, &roster(&[setup()]), &both] {
-        let enlisted = recorder.turn_to(roster, at(500)).unwrap();
+        let enlisted = recorder.reconfigure(roster, at(500)).unwrap();
         numbers.push(enlisted.iter().map(|one| one.index.0).collect::<Vec<_>>());
     }
     assert_eq!(numbers, [vec![0, 1], vec![0], vec![0, 2]]);
@@ -76,9 +77,10 @@ fn no_number_is_given_twice_even_if_the_highest_was_given_back() {
 #[test]
 fn a_poller_that_begins_anew_goes_on_from_what_was_sent_before_even_if_it_was_not_durable_yet() {
     let mut recorder = in_memory(counting());
-    recorder.absorb(&walk(400, &[running("CA02", 390)])).unwrap();
-    let place = Place { setup: setup(), resumes: true };
-    let enlisted = recorder.turn_to(&Roster { counting: counting(), places: vec![place] }, at(500)).unwrap();
+    recorder.apply_batch(&walk(400, &[running("CA02", 390)])).unwrap();
+    let place = TargetEntry { setup: setup(), resumes: true };
+    let enlisted =
+        recorder.reconfigure(&TargetSet { counting: counting(), places: vec![place] }, at(500)).unwrap();
     let resume = enlisted[0].resume.as_ref().unwrap();
     assert_eq!(resume.marks.as_ref().unwrap().fresh, at(400));
     assert!(resume.open.contains_key(&ConversationId::new("CA02").unwrap()));
@@ -88,9 +90,9 @@ fn a_poller_that_begins_anew_goes_on_from_what_was_sent_before_even_if_it_was_no
 fn another_label_makes_other_series_and_leaves_the_gauges_of_the_target() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
-    recorder.note(&poll_went_well(400));
-    let roster = Roster { counting: with_labels(&[]), places: places(&[setup()]) };
-    recorder.turn_to(&roster, at(500)).unwrap();
+    recorder.set_poll_status(&poll_went_well(400));
+    let roster = TargetSet { counting: with_labels(&[]), places: places(&[setup()]) };
+    recorder.reconfigure(&roster, at(500)).unwrap();
     let generation = recorder.generation();
     assert_eq!(
         generation.count(Metric::Conversations, &[]),
@@ -110,15 +112,15 @@ fn another_bucket_begins_only_its_histograms_anew() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     let metrics = Metrics { latency_buckets: vec![1.0, 2.0], ..Metrics::default() };
-    let counting = Counting { layout: Layout::new(&metrics), ..counting() };
-    recorder.turn_to(&Roster { counting, places: places(&[setup()]) }, at(500)).unwrap();
+    let counting = CountingPolicy { layout: SeriesSchema::new(&metrics), ..counting() };
+    recorder.reconfigure(&TargetSet { counting, places: places(&[setup()]) }, at(500)).unwrap();
     let generation = recorder.generation();
     assert_eq!(generation.count(Metric::TurnLatency, PHONE), Some(0));
     assert_eq!(generation.count(Metric::ConversationDuration, PHONE), Some(1));
 }
 
 /// The start of the conversations on the phone, and how many there are.
-fn on_the_phone(recorder: &Recorder) -> (Moment, Option<u64>) {
+fn on_the_phone(recorder: &Recorder) -> (Timestamp, Option<u64>) {
     let generation = recorder.generation();
     (
         generation.series(Metric::Conversations, PHONE).unwrap().start,
@@ -128,8 +130,8 @@ fn on_the_phone(recorder: &Recorder) -> (Moment, Option<u64>) {
 
 #[test]
 fn labels_that_come_back_begin_anew_because_they_lack_what_counted_meanwhile() {
-    let turn = |recorder: &mut Recorder, counting: Counting, now: i64| {
-        recorder.turn_to(&Roster { counting, places: places(&[setup()]) }, at(now)).unwrap();
+    let turn = |recorder: &mut Recorder, counting: CountingPolicy, now: i64| {
+        recorder.reconfigure(&TargetSet { counting, places: places(&[setup()]) }, at(now)).unwrap();
     };
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45), on_channel(finished("CA02", 20, 45), "CHAT")]));
@@ -164,7 +166,7 @@ fn labels_that_come_back_with_a_restart_begin_anew() {
 #[test]
 fn buckets_that_come_back_begin_anew_on_every_channel() {
     let metrics = Metrics { latency_buckets: vec![1.0, 2.0], ..Metrics::default() };
-    let others = || Counting { layout: Layout::new(&metrics), ..counting() };
+    let others = || CountingPolicy { layout: SeriesSchema::new(&metrics), ..counting() };
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
     recorder.take(&walk(400, &[finished("CA01", 10, 45), on_channel(finished("CA02", 20, 45), "CHAT")]));
@@ -189,7 +191,7 @@ fn a_target_that_was_away_under_other_labels_goes_on_under_its_own() {
     let turns =
         [(with_labels(&[]), sandbox(), 500), (counting(), sandbox(), 600), (counting(), setup(), 700)];
     for (counting, setup, now) in turns {
-        recorder.turn_to(&Roster { counting, places: places(&[setup]) }, at(now)).unwrap();
+        recorder.reconfigure(&TargetSet { counting, places: places(&[setup]) }, at(now)).unwrap();
     }
     assert_eq!(on_the_phone(&recorder), (at(0), Some(1)), "nothing of it counted under others");
 }
@@ -199,13 +201,13 @@ fn a_turn_to_other_labels_that_a_crash_cuts_short_has_deleted_nothing() {
     let disk = BrokenDisk::default();
     let store = || {
         let backend = disk.clone();
-        Store::on(move || backend.clone()).unwrap()
+        Store::with_backend(move || backend.clone()).unwrap()
     };
     let mut recorder = Recorder::load(store(), &[setup()], counting(), at(0)).unwrap().0;
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
-    let roster = Roster { counting: with_labels(&[]), places: places(&[setup()]) };
+    let roster = TargetSet { counting: with_labels(&[]), places: places(&[setup()]) };
     disk.1.store(true, SeqCst);
-    recorder.turn_to(&roster, at(500)).unwrap_err();
+    recorder.reconfigure(&roster, at(500)).unwrap_err();
     assert!(recorder.layout.dimensions.is_empty(), "only its commit failed");
     drop(recorder);
     disk.1.store(false, SeqCst);
@@ -219,7 +221,7 @@ fn other_channels_and_another_host_of_a_target_that_stays_show_at_once() {
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     let info = ["ws-00000001", "PROJECT-0000001", "proxy", "v2"].map(str::to_owned);
     let changed = TargetSetup { channels: vec!["VOICE-SIP".into(), "CHAT".into()], info, ..setup() };
-    recorder.turn_to(&roster(&[changed]), at(500)).unwrap();
+    recorder.reconfigure(&roster(&[changed]), at(500)).unwrap();
     let generation = recorder.generation();
     assert_eq!(generation.count(Metric::Conversations, &["CHAT"]), Some(0));
     assert_eq!(generation.count(Metric::Conversations, PHONE), Some(1));
@@ -230,20 +232,20 @@ fn other_channels_and_another_host_of_a_target_that_stays_show_at_once() {
 fn another_host_and_another_window_at_once_leave_one_line_about_the_target() {
     let mut recorder = in_memory(counting());
     let info = ["ws-00000001", "PROJECT-0000001", "proxy", "v3"].map(str::to_owned);
-    let counting = Counting { recent_window: Duration::from_secs(60), ..counting() };
+    let counting = CountingPolicy { recent_window: Duration::from_secs(60), ..counting() };
     let places = places(&[TargetSetup { info, ..setup() }]);
-    recorder.turn_to(&Roster { counting, places }, at(500)).unwrap();
+    recorder.reconfigure(&TargetSet { counting, places }, at(500)).unwrap();
     let shown = recorder.generation().label_sets(Metric::TargetInfo);
     assert_eq!(shown, ["ws-00000001,PROJECT-0000001,proxy,v3"]);
 }
 
 #[test]
 fn a_wider_window_looks_back_as_far_as_the_ledger_does() {
-    let narrow = Counting { recent_window: Duration::from_secs(60), ..counting() };
+    let narrow = CountingPolicy { recent_window: Duration::from_secs(60), ..counting() };
     let mut recorder = in_memory(narrow);
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
-    recorder.turn_to(&roster(&[setup()]), at(500)).unwrap();
+    recorder.reconfigure(&roster(&[setup()]), at(500)).unwrap();
     assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(1.0));
 }
 
@@ -251,14 +253,14 @@ fn a_wider_window_looks_back_as_far_as_the_ledger_does() {
 fn on_a_broken_disk_nothing_turns_and_the_next_try_does() {
     let disk = BrokenDisk::default();
     let backend = disk.clone();
-    let store = Store::on(move || backend.clone()).unwrap();
+    let store = Store::with_backend(move || backend.clone()).unwrap();
     let mut recorder = Recorder::load(store, &[setup()], counting(), at(0)).unwrap().0;
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     disk.1.store(true, SeqCst);
-    recorder.turn_to(&roster(&[sandbox()]), at(500)).unwrap_err();
+    recorder.reconfigure(&roster(&[sandbox()]), at(500)).unwrap_err();
     assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1), "as before");
     disk.1.store(false, SeqCst);
     recorder.reopen();
-    recorder.turn_to(&roster(&[sandbox()]), at(500)).unwrap();
+    recorder.reconfigure(&roster(&[sandbox()]), at(500)).unwrap();
     assert_eq!(recorder.generation().targets[0].0.client_env, ClientEnv::Sandbox);
 }

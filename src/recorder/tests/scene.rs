@@ -7,20 +7,20 @@ use redb::StorageBackend;
 use super::super::*;
 use crate::aggregate::{Metric, Value};
 use crate::config::{Dimension, Metrics, Storage};
-use crate::conversation::{Facts, Handoff, Micros, Phase, Reply, Transcript};
+use crate::conversation::{Amount, ConversationData, ConversationState, Handoff, Transcript, TurnLatency};
 use crate::target::{ClientEnv, Region};
 
 pub(super) const AGES: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(3600)];
 pub(super) const THE_TARGET: TargetIndex = TargetIndex(0);
 
 /// Seconds after the first start, which is the anchor.
-pub(super) fn at(seconds: i64) -> Moment {
-    Moment::from_millis(1_787_217_300_000 + seconds * 1000)
+pub(super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(1_787_217_300_000 + seconds * 1000)
 }
 
-pub(super) fn counting() -> Counting {
-    Counting {
-        layout: Layout::new(&Metrics::default()),
+pub(super) fn counting() -> CountingPolicy {
+    CountingPolicy {
+        layout: SeriesSchema::new(&Metrics::default()),
         settle: Duration::from_secs(10),
         settled_age: AGES[0],
         recent_window: Duration::from_secs(15 * 60),
@@ -28,8 +28,11 @@ pub(super) fn counting() -> Counting {
     }
 }
 
-pub(super) fn with_labels(labels: &[Dimension]) -> Counting {
-    Counting { layout: Layout::new(&Metrics { labels: labels.to_vec(), ..Metrics::default() }), ..counting() }
+pub(super) fn with_labels(labels: &[Dimension]) -> CountingPolicy {
+    CountingPolicy {
+        layout: SeriesSchema::new(&Metrics { labels: labels.to_vec(), ..Metrics::default() }),
+        ..counting()
+    }
 }
 
 pub(super) fn setup() -> TargetSetup {
@@ -42,9 +45,9 @@ pub(super) fn setup() -> TargetSetup {
 
 /// A call on the phone that started so many seconds after the anchor and runs.
 pub(super) fn running(id: &str, start: i64) -> Conversation {
-    let facts = Facts {
+    let facts = ConversationData {
         started_at: at(start),
-        phase: Phase::Running,
+        phase: ConversationState::Running,
         channel: Some("VOICE-SIP".into()),
         variant: Some("London".into()),
         duration: None,
@@ -66,12 +69,12 @@ pub(super) fn running(id: &str, start: i64) -> Conversation {
 /// The same after it has ended: four turns, one of them out of domain, one reply in 1.25 s.
 pub(super) fn finished(id: &str, start: i64, duration: u32) -> Conversation {
     let Conversation { id, facts } = running(id, start);
-    let facts = Facts {
-        phase: Phase::Finished,
-        duration: Some(Micros::from_count(duration)),
+    let facts = ConversationData {
+        phase: ConversationState::Finished,
+        duration: Some(Amount::from_count(duration)),
         turns: Some(4),
         ood_turns: 1,
-        replies: Box::from([Reply { latency: Micros(1_250_000), at: None }]),
+        replies: Box::from([TurnLatency { latency: Amount(1_250_000), at: None }]),
         transcript: Transcript::Shown,
         ..facts
     };
@@ -79,20 +82,22 @@ pub(super) fn finished(id: &str, start: i64, duration: u32) -> Conversation {
 }
 
 pub(super) fn on_channel(conversation: Conversation, channel: &str) -> Conversation {
-    let facts = Facts { channel: Some(channel.into()), ..conversation.facts };
+    let facts = ConversationData { channel: Some(channel.into()), ..conversation.facts };
     Conversation { facts, ..conversation }
 }
 
 pub(super) fn handed_off(conversation: Conversation, reason: &str) -> Conversation {
     let handoff = Some(Handoff { reason: reason.into(), destination: "desk".into() });
-    Conversation { facts: Facts { handoff, ..conversation.facts }, ..conversation }
+    Conversation { facts: ConversationData { handoff, ..conversation.facts }, ..conversation }
 }
 
 /// A walk that has seen `conversations`, and moved the fresh watermark to its end.
 pub(super) fn walk(now: i64, conversations: &[Conversation]) -> Batch {
-    let sighting =
-        |conversation: &Conversation| Sighting { conversation: conversation.clone(), sight: Sight::Timely };
-    let marks = Marks { fresh: at(now), ..Marks::at_first_start(at(0), &AGES) };
+    let sighting = |conversation: &Conversation| Observation {
+        conversation: conversation.clone(),
+        sight: SeenBy::Fresh,
+    };
+    let marks = Watermarks { fresh: at(now), ..Watermarks::initial(at(0), &AGES) };
     Batch {
         target: THE_TARGET,
         now: at(now),
@@ -107,19 +112,19 @@ pub(super) fn listing(now: i64, open: &[Conversation]) -> Batch {
     Batch { is_listing: true, ..walk(now, open) }
 }
 
-pub(super) fn poll_went_well(now: i64) -> Status {
-    Status { target: THE_TARGET, now: at(now), up: true, problems: BTreeSet::new() }
+pub(super) fn poll_went_well(now: i64) -> PollStatus {
+    PollStatus { target: THE_TARGET, now: at(now), up: true, problems: BTreeSet::new() }
 }
 
 impl Recorder {
-    pub(super) fn take(&mut self, batch: &Batch) -> Recorded {
-        let recorded = self.absorb(batch).unwrap();
+    pub(super) fn take(&mut self, batch: &Batch) -> BatchOutcome {
+        let recorded = self.apply_batch(batch).unwrap();
         self.commit(true).unwrap();
         recorded
     }
 }
 
-impl Generation {
+impl Snapshot {
     pub(super) fn series(&self, metric: Metric, values: &[&str]) -> Option<&Arc<crate::aggregate::Series>> {
         let values = values.iter().map(|&value| Arc::from(value)).collect();
         self.targets.first()?.1.get(&SeriesKey { metric, values })
@@ -147,7 +152,7 @@ impl Generation {
     }
 }
 
-pub(super) fn in_memory(counting: Counting) -> Recorder {
+pub(super) fn in_memory(counting: CountingPolicy) -> Recorder {
     let store = Store::open(&Storage::Ephemeral).unwrap();
     Recorder::load(store, &[setup()], counting, at(0)).unwrap().0
 }
@@ -160,8 +165,8 @@ impl State {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub(super) fn start(&self, counting: Counting, now: i64) -> (Recorder, Resume) {
-        let store = Store::in_directory(self.0.path()).unwrap();
+    pub(super) fn start(&self, counting: CountingPolicy, now: i64) -> (Recorder, PollerCheckpoint) {
+        let store = Store::open_dir(self.0.path()).unwrap();
         let (recorder, mut resumes) = Recorder::load(store, &[setup()], counting, at(now)).unwrap();
         (recorder, resumes.remove(0))
     }

@@ -17,13 +17,13 @@ fn the_first_start_reads_from_the_second_recheck_age_before_the_anchor() {
     watch.tick(0);
     let said = watch.said();
     assert_eq!(said[0], "fresh -3602 to -2700", "in slices of a quarter of an hour at first");
-    assert_eq!(seconds(watch.passes.fresh_mark().unwrap()), 0);
+    assert_eq!(seconds(watch.passes.fresh_watermark().unwrap()), 0);
     let lengths: Vec<&String> = said.iter().filter(|line| line.starts_with("fresh")).collect();
     assert_eq!(lengths, ["fresh -3602 to -2700", "fresh -2702 to -900", "fresh -902 to 0"]);
 
     // With a lookback all of that lies so much earlier.
-    let policy = Policy { initial_lookback: secs(2 * HOUR), ..policy() };
-    let mut watch = Watch::resumed(policy, Vec::new(), Resume::default());
+    let policy = PollPolicy { initial_lookback: secs(2 * HOUR), ..policy() };
+    let mut watch = Watch::resumed(policy, Vec::new(), PollerCheckpoint::default());
     watch.tick(0);
     assert_eq!(watch.said()[0], "fresh -10802 to -9900");
     assert_eq!(watch.passes.marks.unwrap().anchor, at(-2 * HOUR));
@@ -31,8 +31,8 @@ fn the_first_start_reads_from_the_second_recheck_age_before_the_anchor() {
 
 #[test]
 fn a_configured_anchor_is_the_anchor() {
-    let policy = Policy { anchor: Some(at(-5 * HOUR)), initial_lookback: secs(HOUR), ..policy() };
-    let mut watch = Watch::resumed(policy, Vec::new(), Resume::default());
+    let policy = PollPolicy { anchor: Some(at(-5 * HOUR)), initial_lookback: secs(HOUR), ..policy() };
+    let mut watch = Watch::resumed(policy, Vec::new(), PollerCheckpoint::default());
     watch.tick(0);
     assert_eq!(watch.passes.marks.unwrap().anchor, at(-5 * HOUR));
 }
@@ -43,14 +43,14 @@ fn what_ran_across_the_anchor_is_found_however_long_it_ran() {
         Watch::over(vec![call("short", -90, 10), call("long", -20 * HOUR, 40), call("open", -3 * DAY, 70)]);
     watch.run(0, 5 * MINUTE);
     for name in ["short", "long", "open"] {
-        assert_eq!(watch.seen_finished.get(&id(name)), Some(&Sight::Timely), "{name}");
+        assert_eq!(watch.seen_finished.get(&id(name)), Some(&SeenBy::Fresh), "{name}");
     }
 }
 
 #[test]
 fn the_fresh_pass_moves_on_with_every_tick_and_reads_two_seconds_twice() {
-    let policy = Policy { ages: Vec::new(), ..policy() };
-    let mut watch = Watch::resumed(policy, Vec::new(), Resume::default());
+    let policy = PollPolicy { ages: Vec::new(), ..policy() };
+    let mut watch = Watch::resumed(policy, Vec::new(), PollerCheckpoint::default());
     watch.tick(0);
     watch.said();
     watch.run(30, 90);
@@ -80,7 +80,7 @@ fn a_call_that_left_the_open_list_is_read_around_its_start() {
     let narrow: Vec<String> = watch.said().into_iter().filter(|line| line.starts_with("narrow")).collect();
     assert_eq!(narrow, ["narrow 99 to 102", "narrow 249 to 251"], "neighbours share a request");
     assert_eq!(watch.seen_finished.len(), 3);
-    assert_eq!(watch.passes.followed(), 0);
+    assert_eq!(watch.passes.tracked_count(), 0);
     watch.tick(450);
     assert!(!watch.said().iter().any(|line| line.starts_with("narrow")), "found is found");
 }
@@ -89,24 +89,24 @@ fn a_call_that_left_the_open_list_is_read_around_its_start() {
 fn a_call_that_runs_for_a_day_is_followed_to_its_end() {
     let mut watch = Watch::over(vec![call("CA01", 100, DAY + 2 * HOUR)]);
     watch.run(0, DAY + HOUR);
-    assert_eq!(watch.passes.stuck(at(DAY + HOUR)), Some((&id("CA01"), at(100))));
+    assert_eq!(watch.passes.oldest_open(at(DAY + HOUR)), Some((&id("CA01"), at(100))));
     assert!(watch.abandoned.is_empty());
     watch.run(DAY + HOUR + INTERVAL, DAY + 2 * HOUR + INTERVAL);
     assert!(watch.seen_finished.contains_key(&id("CA01")));
-    assert_eq!(watch.passes.stuck(at(DAY + 2 * HOUR + INTERVAL)), None);
+    assert_eq!(watch.passes.oldest_open(at(DAY + 2 * HOUR + INTERVAL)), None);
 }
 
 #[test]
 fn open_calls_of_the_run_before_are_followed_from_the_state() {
-    let marks = Marks { fresh: at(-30), ..Marks::at_first_start(at(-HOUR), &policy().ages) };
+    let marks = Watermarks { fresh: at(-30), ..Watermarks::initial(at(-HOUR), &policy().ages) };
     let open = BTreeMap::from([(id("ended"), at(-900)), (id("runs"), at(-800))]);
-    let resume = Resume { marks: Some(marks), open, starts: vec![at(-900), at(-800)] };
+    let resume = PollerCheckpoint { marks: Some(marks), open, starts: vec![at(-900), at(-800)] };
     let mut watch =
         Watch::resumed(policy(), vec![call("ended", -900, -10), call("runs", -800, HOUR)], resume);
     watch.tick(0);
     assert!(watch.said().contains(&"narrow -901 to -899".to_owned()));
     assert_eq!(watch.seen_finished.keys().cloned().collect::<Vec<_>>(), [id("ended")]);
-    assert_eq!(watch.passes.followed(), 1);
+    assert_eq!(watch.passes.tracked_count(), 1);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn one_that_vanished_is_asked_for_less_and_less_and_given_up_after_a_day() {
     let asked: Vec<i64> = watch
         .asked
         .iter()
-        .filter(|(_, walk)| matches!(walk.purpose, Purpose::Narrow(_)))
+        .filter(|(_, walk)| matches!(walk.purpose, PassKind::Narrow(_)))
         .map(|(now, _)| *now)
         .collect();
     assert_eq!(asked[..4], [600, 630, 660, 690], "eagerly at first");
@@ -128,7 +128,7 @@ fn one_that_vanished_is_asked_for_less_and_less_and_given_up_after_a_day() {
     let [(given_up, name)] = &watch.abandoned[..] else { panic!("{:?}", watch.abandoned) };
     assert_eq!(name, &id("CA01"));
     assert!((600 + DAY..600 + DAY + 15 * MINUTE).contains(given_up), "{given_up}");
-    assert_eq!(watch.passes.followed(), 0);
+    assert_eq!(watch.passes.tracked_count(), 0);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn each_age_is_read_again_in_steps_of_a_tenth_of_it() {
     for (index, age, step) in [(0, 5 * MINUTE, INTERVAL), (1, HOUR, 6 * MINUTE), (2, DAY, 144 * MINUTE)] {
         let mut reached = Vec::new();
         for (now, walk) in &watch.asked {
-            let Purpose::Stretch(stretch) = &walk.purpose else { continue };
+            let PassKind::Stretch(stretch) = &walk.purpose else { continue };
             for &(_, to) in stretch.rechecks.iter().filter(|(other, _)| *other == index) {
                 assert!(now - seconds(to) >= age, "what is read at {age} has reached it");
                 reached.push(seconds(to));
@@ -182,7 +182,7 @@ fn a_busy_target_costs_one_download_per_conversation_and_one_per_age() {
     assert!(counts.iter().all(|&count| (4..=8).contains(&count)), "{counts:?}");
     assert!(mean < 4.3, "{mean}");
     assert!(
-        watch.seen_finished.values().all(|&sight| sight == Sight::Timely),
+        watch.seen_finished.values().all(|&sight| sight == SeenBy::Fresh),
         "nothing is late where all is listed"
     );
 }
@@ -258,7 +258,7 @@ fn where_running_calls_are_hidden_the_overlap_grows_to_their_length_and_shrinks_
     // Once it is as wide, what is new is found by the fresh pass and nothing is late.
     let late = |watch: &Watch, since: i64| {
         let since = watch.calls.iter().filter(|call| call.start >= since);
-        since.filter(|call| watch.seen_finished.get(&call.id) == Some(&Sight::Late)).count()
+        since.filter(|call| watch.seen_finished.get(&call.id) == Some(&SeenBy::Recheck)).count()
     };
     assert_eq!(late(&watch, HOUR), 0);
     watch.run(6 * HOUR + INTERVAL, 12 * HOUR);
@@ -275,18 +275,18 @@ fn where_running_calls_are_hidden_the_overlap_grows_to_their_length_and_shrinks_
 
 #[test]
 fn a_wide_overlap_is_read_in_steps_of_a_tenth_of_it() {
-    let marks = Marks {
+    let marks = Watermarks {
         overlap: secs(40 * MINUTE),
         fresh: at(-30),
-        ..Marks::at_first_start(at(-DAY), &policy().ages)
+        ..Watermarks::initial(at(-DAY), &policy().ages)
     };
-    let resume = Resume { marks: Some(marks), ..Resume::default() };
+    let resume = PollerCheckpoint { marks: Some(marks), ..PollerCheckpoint::default() };
     let mut watch = Watch::resumed(policy(), Vec::new(), resume);
     watch.run(0, HOUR);
     let whole: Vec<i64> = watch
         .asked
         .iter()
-        .filter(|(_, walk)| matches!(&walk.purpose, Purpose::Stretch(stretch) if stretch.whole_overlap))
+        .filter(|(_, walk)| matches!(&walk.purpose, PassKind::Stretch(stretch) if stretch.whole_overlap))
         .map(|(now, _)| *now)
         .collect();
     let pauses: Vec<i64> = whole.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -296,15 +296,15 @@ fn a_wide_overlap_is_read_in_steps_of_a_tenth_of_it() {
 #[test]
 fn a_slice_that_is_too_large_is_read_in_smaller_ones_down_to_a_second() {
     let mut watch = Watch::over(Vec::new());
-    watch.passes.trust(at(0), at(0));
-    let (mut tick, _) = watch.passes.listed(&[], at(0));
+    watch.passes.on_server_time(at(0), at(0));
+    let (mut tick, _) = watch.passes.on_open_list(&[], at(0));
     let mut lengths = Vec::new();
     loop {
         let walk = watch.passes.next(&mut tick, at(0)).unwrap();
-        let Purpose::Stretch(Stretch { fresh: Some((from, to)), .. }) = walk.purpose else {
+        let PassKind::Stretch(FetchRange { fresh: Some((from, to)), .. }) = walk.purpose else {
             panic!("{walk:?}")
         };
-        lengths.push(to.since(from).as_secs());
+        lengths.push(to.saturating_duration_since(from).as_secs());
         if !watch.passes.too_large(&walk) {
             break;
         }
@@ -314,18 +314,18 @@ fn a_slice_that_is_too_large_is_read_in_smaller_ones_down_to_a_second() {
     assert!(lengths.windows(2).all(|pair| pair[1] < pair[0]), "{lengths:?}");
     assert!(lengths.len() < 10, "{lengths:?}");
     // The live list is no slice.
-    let live = watch.passes.live(at(0));
+    let live = watch.passes.open_pass(at(0));
     assert!(!watch.passes.too_large(&live));
 }
 
 #[test]
 fn slices_grow_again_where_little_happens() {
     let mut watch = Watch::over(Vec::new());
-    watch.passes.trust(at(0), at(0));
-    let (mut tick, _) = watch.passes.listed(&[], at(0));
+    watch.passes.on_server_time(at(0), at(0));
+    let (mut tick, _) = watch.passes.on_open_list(&[], at(0));
     let walk = watch.passes.next(&mut tick, at(0)).unwrap();
     assert!(watch.passes.too_large(&walk));
-    let length = |watch: &Watch| watch.passes.slices.length(Reader::Fresh);
+    let length = |watch: &Watch| watch.passes.slices.length(PassId::Fresh);
     let smaller = length(&watch);
     watch.tick(0);
     assert!(length(&watch) > smaller * 2, "{:?} after {smaller:?}", length(&watch));
@@ -333,11 +333,11 @@ fn slices_grow_again_where_little_happens() {
 
 #[test]
 fn a_walk_that_failed_moves_nothing_and_is_asked_for_again() {
-    let policy = Policy { ages: Vec::new(), ..policy() };
-    let mut watch = Watch::resumed(policy, Vec::new(), Resume::default());
+    let policy = PollPolicy { ages: Vec::new(), ..policy() };
+    let mut watch = Watch::resumed(policy, Vec::new(), PollerCheckpoint::default());
     watch.tick(0);
     watch.said();
-    let (mut tick, _) = watch.passes.listed(&[], at(30));
+    let (mut tick, _) = watch.passes.on_open_list(&[], at(30));
     let failed = watch.passes.next(&mut tick, at(30)).unwrap();
     assert_eq!(line(&failed), "fresh -2 to 30");
     // The poll ends here; the next one begins where this one had begun.
@@ -348,21 +348,21 @@ fn a_walk_that_failed_moves_nothing_and_is_asked_for_again() {
 #[test]
 fn a_server_that_ignores_the_filter_is_not_asked_for_its_whole_history() {
     let mut watch = Watch::over(Vec::new());
-    assert_eq!(watch.passes.live(at(0)).window.from, None);
+    assert_eq!(watch.passes.open_pass(at(0)).window.from, None);
     let over = |n: i64| call(&format!("OVER{n}"), -10 * DAY + n, -9 * DAY).conversation(0);
     let open = call("CA02", -5 * HOUR, DAY).conversation(0);
     let stuck = call("STUCK", -21 * DAY, DAY).conversation(0);
-    watch.passes.listed(&[over(1), over(2), open.clone(), over(3), stuck.clone()], at(0));
-    let from = |watch: &Watch, now| watch.passes.live(at(now)).window.from.map(seconds);
+    watch.passes.on_open_list(&[over(1), over(2), open.clone(), over(3), stuck.clone()], at(0));
+    let from = |watch: &Watch, now| watch.passes.open_pass(at(now)).window.from.map(seconds);
     assert_eq!(from(&watch, INTERVAL), Some(-5 * HOUR), "as far back as the oldest open one of the day");
-    watch.passes.listed(&[], at(INTERVAL));
+    watch.passes.on_open_list(&[], at(INTERVAL));
     assert_eq!(from(&watch, 2 * INTERVAL), Some(2 * INTERVAL - 2 * HOUR));
-    assert_eq!(watch.passes.stuck(at(INTERVAL)).unwrap().0, &id("STUCK"), "it is followed by itself");
+    assert_eq!(watch.passes.oldest_open(at(INTERVAL)).unwrap().0, &id("STUCK"), "it is followed by itself");
 
     // Lists that hold what was asked for, and nothing else, show that it has learned to heed it.
     for n in 0..10 {
-        watch.passes.listed(std::slice::from_ref(&open), at((2 + n) * INTERVAL));
-        watch.passes.listed(&[], at((2 + n) * INTERVAL));
+        watch.passes.on_open_list(std::slice::from_ref(&open), at((2 + n) * INTERVAL));
+        watch.passes.on_open_list(&[], at((2 + n) * INTERVAL));
     }
     assert_eq!(from(&watch, 20 * INTERVAL), None);
 }
@@ -372,16 +372,16 @@ fn one_finished_record_among_open_ones_is_no_sign_that_the_filter_is_ignored() {
     let mut watch = Watch::over(Vec::new());
     let over = call("OVER", -10 * MINUTE, -MINUTE).conversation(0);
     let open = |n: i64| call(&format!("CA{n}"), -n * MINUTE, DAY).conversation(0);
-    watch.passes.listed(&[over, open(1), open(2)], at(0));
-    assert_eq!(watch.passes.live(at(INTERVAL)).window.from, None);
+    watch.passes.on_open_list(&[over, open(1), open(2)], at(0));
+    assert_eq!(watch.passes.open_pass(at(INTERVAL)).window.from, None);
 }
 
 #[test]
 fn a_call_that_is_listed_twice_is_no_sign_that_the_filter_is_ignored() {
     let mut watch = Watch::over(Vec::new());
     let open = call("CA01", -5 * HOUR, DAY).conversation(0);
-    watch.passes.listed(&[open.clone(), open], at(0));
-    assert_eq!(watch.passes.live(at(INTERVAL)).window.from, None);
+    watch.passes.on_open_list(&[open.clone(), open], at(0));
+    assert_eq!(watch.passes.open_pass(at(INTERVAL)).window.from, None);
 }
 
 #[test]
@@ -391,8 +391,9 @@ fn a_new_age_in_the_settings_does_not_disturb_the_others() {
     let marks = watch.passes.marks.clone();
     let starts =
         watch.calls.iter().filter(|call| call.start <= 2 * HOUR).map(|call| at(call.start)).collect();
-    let resume = Resume { marks, open: watch.passes.open.clone(), starts };
-    let more = Policy { ages: vec![secs(5 * MINUTE), secs(30 * MINUTE), secs(HOUR), secs(DAY)], ..policy() };
+    let resume = PollerCheckpoint { marks, open: watch.passes.open.clone(), starts };
+    let more =
+        PollPolicy { ages: vec![secs(5 * MINUTE), secs(30 * MINUTE), secs(HOUR), secs(DAY)], ..policy() };
     let mut watch = Watch::resumed(more, watch.calls, resume);
     watch.run(2 * HOUR + INTERVAL, 4 * HOUR);
     let read_to: Vec<i64> =

@@ -4,18 +4,18 @@
 
 use std::collections::BTreeSet;
 
-use super::{Ended, Poller, Run};
+use super::{PollError, PollLoop, Poller};
 use crate::api::{FetchError, FetchErrorKind};
-use crate::moment::Moment;
+use crate::moment::Timestamp;
 use crate::problem::Problem;
-use crate::recorder::Status;
-use crate::recorder::task::Stopped;
-use crate::schedule::walk::{Purpose, Stretch, Walk};
+use crate::recorder::PollStatus;
+use crate::recorder::task::RecorderStopped;
+use crate::schedule::walk::{FetchPlan, FetchRange, PassKind};
 use crate::status::{Poll, Report};
 
-impl Run {
+impl PollLoop {
     /// A target that cannot be had is left alone for a while.
-    pub(super) fn wait_after(&mut self, error: &FetchError) {
+    pub(super) fn back_off(&mut self, error: &FetchError) {
         let wait = self.backoff.failed(error.kind, self.poller.interval, rand::random());
         // After a 429 the budget itself makes the target wait.
         if error.kind != FetchErrorKind::RateLimited {
@@ -24,19 +24,23 @@ impl Run {
     }
 
     /// A poll has ended: the log, the journal and the recorder are told.
-    pub(super) async fn report(&mut self, failure: Option<FetchError>, poll: Poll) -> Result<(), Stopped> {
+    pub(super) async fn report(
+        &mut self,
+        failure: Option<FetchError>,
+        poll: Poll,
+    ) -> Result<(), RecorderStopped> {
         let Poller { list, passes, .. } = &self.poller;
-        let look = list.clock.look();
-        let now = Moment::from(list.server_clock.at(look));
-        let mut problems: BTreeSet<Problem> = self.health.conclude(now);
+        let look = list.clock.read();
+        let now = Timestamp::from(list.server_clock.at(look));
+        let mut problems: BTreeSet<Problem> = self.health.finish_poll(now);
         match list.server_clock.skew_seconds(look) {
             Some(seconds) => {
                 problems.insert(Problem::ClockSkew);
                 list.events.clock_skew(&list.target, seconds);
             }
-            None => list.events.clocks_agree(&list.target),
+            None => list.events.clock_skew_resolved(&list.target),
         }
-        let stuck = passes.stuck(now);
+        let stuck = passes.oldest_open(now);
         if stuck.is_some() {
             problems.insert(Problem::StuckConversations);
         }
@@ -58,24 +62,31 @@ impl Run {
                 list.events.problem_ended(&list.target, problem);
             }
         }
-        let here = Moment::from(list.clock.now());
-        self.poller.journal.ended(&Report {
+        let here = Timestamp::from(list.clock.now());
+        self.poller.journal.poll_finished(&Report {
             poll,
             problems: &problems,
             reason: failure.as_ref().map(reason).as_deref(),
             api_ahead_millis: now.millis().saturating_sub(here.millis()),
             counts_since: passes.anchor(),
-            read_to: passes.fresh_mark(),
-            followed: passes.followed(),
+            read_to: passes.fresh_watermark(),
+            tracked: passes.tracked_count(),
             next: self.next_tick(),
         });
-        let status = Status { target: self.poller.index, now, up: failure.is_none(), problems };
+        let status = PollStatus { target: self.poller.index, now, up: failure.is_none(), problems };
         self.poller.recorder.note(status).await
     }
 
     /// A stretch of `walk` has been read on the way from `from` to `to`.
-    pub(super) async fn tell_progress(&mut self, walk: &Walk, from: Moment, to: Moment) -> Result<(), Ended> {
-        let Purpose::Stretch(Stretch { fresh: Some((_, reached)), .. }) = walk.purpose else { return Ok(()) };
+    pub(super) async fn report_progress(
+        &mut self,
+        walk: &FetchPlan,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<(), PollError> {
+        let PassKind::Stretch(FetchRange { fresh: Some((_, reached)), .. }) = walk.purpose else {
+            return Ok(());
+        };
         if reached >= to {
             // The last line should tell of everything.
             self.finish_underway().await?;
@@ -86,12 +97,13 @@ impl Run {
             chrono::DateTime::from_timestamp_millis(to.millis()),
         );
         if let (Some(from_time), Some(to_time)) = times {
-            let done = reached.since(from).as_secs_f64() / to.since(from).as_secs_f64().max(1.0);
+            let done = reached.saturating_duration_since(from).as_secs_f64()
+                / to.saturating_duration_since(from).as_secs_f64().max(1.0);
             let done = (done * 100.0).round() / 100.0;
-            list.events.catching_up(&list.target, from_time, to_time, done, self.caught_up);
+            list.events.catching_up(&list.target, from_time, to_time, done, self.backfilled_count);
         }
         if reached >= to {
-            self.caught_up = 0;
+            self.backfilled_count = 0;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::client::{get, list, send};
 use super::*;
-use crate::simulator::{Cut, Fault, FaultKind, RetryAfter};
+use crate::simulator::{Fault, FaultKind, RetryAfter, Truncation};
 
 #[tokio::test(start_paused = true)]
 async fn every_answer_has_the_time_and_the_correlation_id() {
@@ -82,7 +82,9 @@ async fn each_status_fault_answers_once_and_is_gone() {
 async fn broken_transfers_break_in_the_way_they_say() {
     let running = simulate(reservations().with_calls(calls(30))).await;
     let whole = list(running.addr, "").await.body;
-    for (cut, complete) in [(Cut::Length, false), (Cut::Chunks, false), (Cut::Json, true)] {
+    for (cut, complete) in
+        [(Truncation::Length, false), (Truncation::Chunks, false), (Truncation::Json, true)]
+    {
         running.control.fault(Fault::new(FaultKind::Truncated(cut)).times(1));
         let answer = list(running.addr, "").await;
         assert_eq!((answer.status, answer.complete), (200, complete), "{cut:?}");
@@ -166,7 +168,7 @@ async fn the_record_of_requests_tells_passes_and_downloads() {
         [("CA0000".into(), 3), ("CA0001".into(), 3)]
     );
     assert_eq!(traffic.rows, 1 + 2 + 2 + 3);
-    let lines = running.control.lines();
+    let lines = running.control.request_log();
     assert!(lines[0].address.ends_with("?in_progress=true") && lines[0].status == 200);
     running.control.forget_requests();
     assert_eq!(running.control.traffic(&target()).requests, 0);

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::client::get;
 use super::*;
-use crate::simulator::world::Ask;
-use crate::simulator::{Demo, Incident, IncidentKind, Mishaps, Profile, Scope, Truth};
+use crate::simulator::world::CallQuery;
+use crate::simulator::{AnomalyRates, Demo, ExpectedTotals, Incident, IncidentKind, Profile, Scope};
 
 fn busy(seed: u64) -> Project {
     reservations().with_generated(seed, Profile::billing())
@@ -17,7 +17,7 @@ fn busy(seed: u64) -> Project {
 fn of_hours(project: &Project, hours: i64, newest_first: bool) -> Vec<Call> {
     let mut found = Vec::new();
     let from = Some(morning() - TimeDelta::hours(hours));
-    let ask = Ask { env: ClientEnv::Live, from, to: Some(morning()), newest_first, open_at: None };
+    let ask = CallQuery { env: ClientEnv::Live, from, to: Some(morning()), newest_first, open_at: None };
     project.calls.visit(&ask, &mut |call| {
         found.push(call.clone());
         ControlFlow::Continue(())
@@ -25,7 +25,7 @@ fn of_hours(project: &Project, hours: i64, newest_first: bool) -> Vec<Call> {
     found
 }
 
-async fn walk(running: &Running, query: &str) -> Vec<Value> {
+async fn walk(running: &SimulatorHandle, query: &str) -> Vec<Value> {
     let (mut found, mut next) = (Vec::new(), String::new());
     loop {
         let path = "/v3/ws-00000001/PROJECT-RESERVATIONS/conversations";
@@ -53,13 +53,13 @@ fn the_same_seed_gives_the_same_history_and_another_seed_another() {
 
 #[test]
 fn what_is_open_is_found_without_looking_at_everything() {
-    let mishaps = Mishaps { late_finish: 0.05, long: 0.05, over_a_day: 0.05, ..Mishaps::default() };
+    let mishaps = AnomalyRates { late_finish: 0.05, long: 0.05, over_a_day: 0.05, ..AnomalyRates::default() };
     let project = busy(1).with_mishaps(mishaps);
     let open = |call: &&Call| call.shown(morning(), &project.quirks).is_some_and(|shown| shown.in_progress);
     let everything = of_hours(&project, 24 * 4, false);
     let expected: Vec<&Call> = everything.iter().filter(open).collect();
     let mut found = Vec::new();
-    let ask = Ask {
+    let ask = CallQuery {
         env: ClientEnv::Live,
         from: None,
         to: Some(morning()),
@@ -99,7 +99,8 @@ async fn a_day_is_believable() {
 
 #[tokio::test(start_paused = true)]
 async fn the_recount_agrees_with_the_listed_pages() {
-    let mishaps = Mishaps { late: 0.02, late_finish: 0.02, long: 0.02, amended: 0.2, ..Mishaps::default() };
+    let mishaps =
+        AnomalyRates { late: 0.02, late_finish: 0.02, long: 0.02, amended: 0.2, ..AnomalyRates::default() };
     let running = simulate(busy(3).with_mishaps(mishaps)).await;
     let rows =
         walk(&running, "in_progress=false&include_latency=true&start_time=2026-08-18T00:00:00Z&limit=300")
@@ -140,8 +141,8 @@ async fn calls_are_listed_as_they_happen_and_history_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn an_incident_changes_what_starts_while_it_lasts_and_nothing_else() {
-    let ask = |truth: &Truth| truth.reply_latency_seconds / truth.reply_latencies as f64;
-    type Differs = fn(&Truth, &Truth, f64, f64) -> bool;
+    let ask = |truth: &ExpectedTotals| truth.reply_latency_seconds / truth.reply_latencies as f64;
+    type Differs = fn(&ExpectedTotals, &ExpectedTotals, f64, f64) -> bool;
     let cases: [(IncidentKind, Differs); 6] = [
         (IncidentKind::Latency(4.0), |_, _, calm, hit| hit > calm + 3.5),
         (IncidentKind::Handoffs(0.8), |calm, hit, _, _| hit.handoffs > 2 * calm.handoffs),
@@ -208,7 +209,7 @@ async fn the_demo_world_serves_every_target_it_names() {
             "pilot/us-1/live"
         ]
     );
-    let running = Simulator::on_loopback(world, Clock::starting_at(morning())).await.unwrap();
+    let running = Simulator::on_loopback(world, Clock::virtual_from(morning())).await.unwrap();
     for project in running.control.projects() {
         let path =
             format!("/{}/v3/{}/{}/conversations", project.region, project.account_id, project.project_id);

@@ -6,7 +6,7 @@ use super::client::{Answer, get, list, send};
 use super::*;
 use crate::simulator::{Demo, Profile};
 
-async fn pull(running: &Running, method: &str, lever: &str) -> Answer {
+async fn pull(running: &SimulatorHandle, method: &str, lever: &str) -> Answer {
     let request = format!(
         "{method} /_sim/{lever} HTTP/1.1\r\nhost: sim\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
     );
@@ -71,7 +71,7 @@ async fn bad_input_is_told_in_a_sentence() {
 #[tokio::test(start_paused = true)]
 async fn truth_and_requests_can_be_asked_for() {
     let world = World::demo(&Demo::default());
-    let running = Simulator::on_loopback(world, Clock::starting_at(morning())).await.unwrap();
+    let running = Simulator::on_loopback(world, Clock::virtual_from(morning())).await.unwrap();
     get(running.addr, "/us-1/v3/ws-00000001/PROJECT-0000001/conversations?limit=5", "demo-key").await;
     let truth = pull(&running, "GET", "truth?since=2026-08-20T08:00:00Z").await.json();
     let expected = running.control.truth(&target(), morning() - TimeDelta::hours(1)).conversations;

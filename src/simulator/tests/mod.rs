@@ -9,7 +9,7 @@ mod paging;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Call, Project, Running, Simulator, World};
+use super::{Call, Project, Simulator, SimulatorHandle, World};
 use crate::clock::Clock;
 use crate::target::{ClientEnv, Region, TargetKey};
 
@@ -40,6 +40,6 @@ fn target() -> TargetKey {
     reservations().target(ClientEnv::Live)
 }
 
-async fn simulate(project: Project) -> Running {
-    Simulator::on_loopback(World::of([project]), Clock::starting_at(morning())).await.unwrap()
+async fn simulate(project: Project) -> SimulatorHandle {
+    Simulator::on_loopback(World::of([project]), Clock::virtual_from(morning())).await.unwrap()
 }

@@ -10,7 +10,7 @@ use crate::simulator::{
 use crate::simulator::{NumberShape, Order, Paging, Quirks, Stamp, Turn};
 
 /// Follows cursors, else offsets, to the end.
-async fn walk(running: &Running, version: &str, query: &str) -> Vec<Value> {
+async fn walk(running: &SimulatorHandle, version: &str, query: &str) -> Vec<Value> {
     let path = format!("/us-1/{version}/ws-00000001/PROJECT-RESERVATIONS/conversations?{query}");
     let (mut found, mut next) = (Vec::new(), String::new());
     for _ in 0..1000 {

@@ -5,7 +5,7 @@
 use maud::{Markup, html};
 
 use crate::status::view::PointView;
-use crate::status::words::{At, Ratio};
+use crate::status::words::{JsonTimestamp, Ratio};
 
 /// The least that the height stands for, so that a few handoffs do not look like a mountain.
 const LEAST_TOP: f64 = 0.2;
@@ -18,7 +18,7 @@ struct Size {
 }
 
 /// A small one, for a row.
-pub(super) fn small(points: &[PointView], now: At) -> Markup {
+pub(super) fn small(points: &[PointView], now: JsonTimestamp) -> Markup {
     let size = Size { width: 96.0, height: 22.0 };
     html! {
         svg.chart.small viewBox=(view_box(size)) role="img" aria-label=(words(points, now)) preserveAspectRatio="none" {
@@ -28,7 +28,7 @@ pub(super) fn small(points: &[PointView], now: At) -> Markup {
 }
 
 /// A large one with its scale.
-pub(super) fn large(points: &[PointView], now: At) -> Markup {
+pub(super) fn large(points: &[PointView], now: JsonTimestamp) -> Markup {
     let size = Size { width: 640.0, height: 120.0 };
     let top = top(points);
     html! {
@@ -41,7 +41,7 @@ pub(super) fn large(points: &[PointView], now: At) -> Markup {
                 (lines(points, top, size))
             }
             @if let (Some(first), Some(last)) = (points.first(), points.last()) {
-                figcaption aria-hidden="true" { span { (first.at.clock(now)) } span { (last.at.clock(now)) } }
+                figcaption aria-hidden="true" { span { (first.at.hh_mm(now)) } span { (last.at.hh_mm(now)) } }
             }
         }
     }
@@ -64,9 +64,10 @@ fn top(points: &[PointView]) -> f64 {
 /// A line per stretch without a gap; a single point is a short one.
 fn lines(points: &[PointView], top: f64, size: Size) -> Markup {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return html! {} };
-    let span = last.at.0.since(first.at.0).as_secs_f64().max(1.0);
+    let span = last.at.0.saturating_duration_since(first.at.0).as_secs_f64().max(1.0);
     let at = |point: &PointView, ratio: Ratio| {
-        let x = point.at.0.since(first.at.0).as_secs_f64() / span * (size.width - 2.0) + 1.0;
+        let x =
+            point.at.0.saturating_duration_since(first.at.0).as_secs_f64() / span * (size.width - 2.0) + 1.0;
         let y = size.height - 1.5 - (ratio.0 / top).clamp(0.0, 1.0) * (size.height - 3.0);
         (x, y)
     };
@@ -87,7 +88,7 @@ fn lines(points: &[PointView], top: f64, size: Size) -> Markup {
 }
 
 /// What the line shows, for those who do not see it.
-fn words(points: &[PointView], now: At) -> String {
+fn words(points: &[PointView], now: JsonTimestamp) -> String {
     let last = points.last().and_then(|point| point.handoff_ratio);
     let (least, most) = rates(points)
         .fold((f64::MAX, 0.0), |(least, most): (f64, f64), rate| (least.min(rate), most.max(rate)));
@@ -100,7 +101,7 @@ fn words(points: &[PointView], now: At) -> String {
             let last = last.map_or_else(|| "unknown".to_owned(), |last| last.to_string());
             format!(
                 "Handoff rate since {}: {last} now, between {} and {}",
-                first.at.clock(now),
+                first.at.hh_mm(now),
                 Ratio(least),
                 Ratio(most)
             )
@@ -113,11 +114,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::moment::Moment;
+    use crate::moment::Timestamp;
 
     fn points(rates: &[Option<f64>]) -> Vec<PointView> {
-        let start = Moment::parse("2026-11-24T12:00:00Z").unwrap();
-        let at = |minute: usize| At(start + Duration::from_secs(60 * minute as u64));
+        let start = Timestamp::parse("2026-11-24T12:00:00Z").unwrap();
+        let at = |minute: usize| JsonTimestamp(start + Duration::from_secs(60 * minute as u64));
         let point = |(minute, rate): (usize, &Option<f64>)| PointView {
             at: at(minute),
             handoff_ratio: rate.map(Ratio),
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn without_points_it_says_so() {
-        let now = At(Moment::from_millis(0));
+        let now = JsonTimestamp(Timestamp::from_millis(0));
         assert!(small(&[], now).into_string().contains("nothing noted yet"));
         assert!(small(&points(&[None, None]), now).into_string().contains("no conversation ended"));
     }

@@ -12,11 +12,11 @@ use std::sync::LazyLock;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub(super) use overview::overview;
-pub(super) use target::{no_target, target};
+pub(super) use target::{target, target_not_found};
 
-use super::condition::{State, Tone};
+use super::condition::{Severity, State};
 use super::view::{About, ProblemView};
-use super::words::{At, count, plain};
+use super::words::{JsonTimestamp, count, strip_control};
 
 /// The style of all pages.
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -31,17 +31,17 @@ static STYLE_LINK: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// What differs from page to page outside of its content.
-struct Frame<'a> {
+struct PageLayout<'a> {
     about: &'a About,
     title: &'a str,
-    tone: Tone,
+    tone: Severity,
     refresh: Option<u32>,
     /// The JSON with the same content.
     json: &'a str,
 }
 
-impl Frame<'_> {
-    fn around(&self, content: &Markup) -> Markup {
+impl PageLayout<'_> {
+    fn render(&self, content: &Markup) -> Markup {
         let about = self.about;
         html! {
             (DOCTYPE)
@@ -81,12 +81,12 @@ impl Frame<'_> {
 }
 
 /// A dot in the colour of the tone, within the page itself.
-fn icon(tone: Tone) -> String {
+fn icon(tone: Severity) -> String {
     let colour = match tone {
-        Tone::Good => "2f7d4f",
-        Tone::Wait => "3567a8",
-        Tone::Warn => "b26a00",
-        Tone::Bad => "c22f2f",
+        Severity::Good => "2f7d4f",
+        Severity::Wait => "3567a8",
+        Severity::Warn => "b26a00",
+        Severity::Bad => "c22f2f",
     };
     format!(
         "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Ccircle cx='8' cy='8' \
@@ -95,7 +95,7 @@ fn icon(tone: Tone) -> String {
 }
 
 /// When the page was written, and how it is kept current.
-fn as_of(now: At, refresh: Option<u32>, here: &str) -> Markup {
+fn as_of(now: JsonTimestamp, refresh: Option<u32>, here: &str) -> Markup {
     let and = if here.contains('?') { '&' } else { '?' };
     html! {
         p.asof {
@@ -109,7 +109,7 @@ fn as_of(now: At, refresh: Option<u32>, here: &str) -> Markup {
 }
 
 /// A point in time with how long ago it is.
-fn when(at: At, now: At) -> Markup {
+fn timestamp_with_age(at: JsonTimestamp, now: JsonTimestamp) -> Markup {
     html! {
         time datetime=(at.rfc3339()) title=(at.rfc3339()) { (at.clock_to_the_second(now)) }
         " " span.ago { "(" (at.from(now)) ")" }
@@ -117,49 +117,49 @@ fn when(at: At, now: At) -> Markup {
 }
 
 /// How long ago, with the point in time on demand.
-fn ago(at: At, now: At) -> Markup {
+fn age(at: JsonTimestamp, now: JsonTimestamp) -> Markup {
     html! { time datetime=(at.rfc3339()) title=(at.rfc3339()) { (at.from(now)) } }
 }
 
 /// The state in a word; the shape before it tells it without colour.
 fn badge(state: State) -> Markup {
-    html! { span class=(format!("badge {}", class(state.tone()))) { (state.words()) } }
+    html! { span class=(format!("badge {}", class(state.tone()))) { (state.label()) } }
 }
 
-const fn class(tone: Tone) -> &'static str {
+const fn class(tone: Severity) -> &'static str {
     match tone {
-        Tone::Good => "good",
-        Tone::Wait => "wait",
-        Tone::Warn => "warn",
-        Tone::Bad => "bad",
+        Severity::Good => "good",
+        Severity::Wait => "wait",
+        Severity::Warn => "warn",
+        Severity::Bad => "bad",
     }
 }
 
 /// A name of the configuration: kept apart from the direction of the text around it.
 fn name(text: &str) -> Markup {
-    html! { bdi { (plain(text)) } }
+    html! { bdi { (strip_control(text)) } }
 }
 
 /// What is wrong, what was seen, what to do.
-fn problem(problem: &ProblemView, now: At) -> Markup {
+fn problem(problem: &ProblemView, now: JsonTimestamp) -> Markup {
     html! {
         div class=(if problem.stops_polling { "problem bad" } else { "problem warn" }) {
             p.what {
                 a href=(problem.documentation) rel="noreferrer" { code { (problem.code) } }
-                " since " (when(problem.since, now))
+                " since " (timestamp_with_age(problem.since, now))
             }
             p.advice { (problem.advice) }
-            @if let Some(reason) = &problem.reason { p.reason { "Seen last: " (plain(reason)) } }
+            @if let Some(reason) = &problem.reason { p.reason { "Seen last: " (strip_control(reason)) } }
         }
     }
 }
 
 /// A number, or that it is not known.
-fn known(number: Option<u64>) -> Markup {
-    number.map_or_else(nothing, |number| html! { (count(number)) })
+fn or_dash(number: Option<u64>) -> Markup {
+    number.map_or_else(dash, |number| html! { (count(number)) })
 }
 
-fn nothing() -> Markup {
+fn dash() -> Markup {
     html! { span.none { "–" } }
 }
 

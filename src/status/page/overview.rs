@@ -4,26 +4,28 @@
 
 use maud::{Markup, html};
 
-use super::{DOT, Frame, ago, as_of, badge, chart, class, known, name, nothing, problem, when};
+use super::{
+    DOT, PageLayout, age, as_of, badge, chart, class, dash, name, or_dash, problem, timestamp_with_age,
+};
 use crate::status::State;
 use crate::status::query::{Query, link};
 use crate::status::view::{About, StatusView, TargetRow};
-use crate::status::words::{At, bytes, count, of, plain, span};
+use crate::status::words::{JsonTimestamp, bytes, count, pluralize, span, strip_control};
 
 /// Up to this many targets nothing is folded.
-const FEW: usize = 25;
+const COLLAPSE_ABOVE: usize = 25;
 /// Rows in one table; whoever looks for others filters.
-const MOST: usize = 200;
+const MAX_ROWS: usize = 200;
 
 /// The page with these targets, which are all there are.
 pub(in crate::status) fn overview(status: &StatusView, mut rows: Vec<TargetRow>, query: &Query) -> Markup {
     let now = status.generated_at;
     let total = rows.len();
     let window = span(rows.first().map(|row| row.recent.window_seconds.0).unwrap_or_default());
-    rows.retain(|row| query.admits(&row.key));
+    rows.retain(|row| query.matches(&row.key));
     rows.sort_by(|a, b| (a.state, &a.key).cmp(&(b.state, &b.key)));
     let found = rows.len();
-    let fold = rows.len() > FEW && query.text.is_none();
+    let fold = rows.len() > COLLAPSE_ABOVE && query.text.is_none();
     let healthy = if fold {
         rows.split_off(rows.partition_point(|row| row.state < State::UpToDate))
     } else {
@@ -39,7 +41,7 @@ pub(in crate::status) fn overview(status: &StatusView, mut rows: Vec<TargetRow>,
             h2 id="where" { "Where to look" }
             dl.areas {
                 @for area in &status.areas {
-                    div class=(class(area.tone)) { dt { (area.area.title()) } dd { (plain(&area.sentence)) } }
+                    div class=(class(area.tone)) { dt { (area.area.title()) } dd { (strip_control(&area.sentence)) } }
                 }
             }
         }
@@ -52,7 +54,7 @@ pub(in crate::status) fn overview(status: &StatusView, mut rows: Vec<TargetRow>,
             @if found == 0 { p.empty { "No target matches. " a href="./" { "Show all" } "." } }
             @if !healthy.is_empty() {
                 details open[rows.is_empty()] {
-                    summary { (of(healthy.len() as u64, "target")) " up to date" }
+                    summary { (pluralize(healthy.len() as u64, "target")) " up to date" }
                     (table(&healthy, &window, now))
                 }
             }
@@ -60,14 +62,14 @@ pub(in crate::status) fn overview(status: &StatusView, mut rows: Vec<TargetRow>,
         (exporter(status))
     };
     let about = About::of(status);
-    let frame = Frame {
+    let frame = PageLayout {
         about: &about,
         title: &health.sentence,
         tone: health.tone,
         refresh: query.refresh,
         json: "api/v1/targets",
     };
-    frame.around(&content)
+    frame.render(&content)
 }
 
 /// The page as it was asked for, without its refresh.
@@ -96,13 +98,13 @@ fn search(query: &Query, total: usize, found: usize) -> Markup {
             @if let Some(seconds) = query.refresh { input type="hidden" name="refresh" value=(seconds); }
             button { "Filter" }
             span.found {
-                @if found == total { (of(total as u64, "target")) } @else { (count(found as u64)) " of " (of(total as u64, "target")) }
+                @if found == total { (pluralize(total as u64, "target")) } @else { (count(found as u64)) " of " (pluralize(total as u64, "target")) }
             }
         }
     }
 }
 
-fn table(rows: &[TargetRow], window: &str, now: At) -> Markup {
+fn table(rows: &[TargetRow], window: &str, now: JsonTimestamp) -> Markup {
     html! {
         div.scroll {
             table.targets {
@@ -117,16 +119,16 @@ fn table(rows: &[TargetRow], window: &str, now: At) -> Markup {
                         th.number scope="col" { "Next poll" }
                     }
                 }
-                tbody { @for row in rows.iter().take(MOST) { (line(row, now)) } }
+                tbody { @for row in rows.iter().take(MAX_ROWS) { (line(row, now)) } }
             }
         }
-        @if rows.len() > MOST {
-            p.more { (count((rows.len() - MOST) as u64)) " more are not shown; filter by name to see them." }
+        @if rows.len() > MAX_ROWS {
+            p.more { (count((rows.len() - MAX_ROWS) as u64)) " more are not shown; filter by name to see them." }
         }
     }
 }
 
-fn line(row: &TargetRow, now: At) -> Markup {
+fn line(row: &TargetRow, now: JsonTimestamp) -> Markup {
     let rows = if row.problems.is_empty() { None } else { Some(2) };
     html! {
         tr class=(class(row.state.tone())) {
@@ -136,28 +138,28 @@ fn line(row: &TargetRow, now: At) -> Markup {
             }
             td.state {
                 (badge(row.state))
-                @if row.state != State::UpToDate { p.sentence { (plain(&row.sentence)) } }
+                @if row.state != State::UpToDate { p.sentence { (strip_control(&row.sentence)) } }
             }
             td.poll { (last_poll(row, now)) }
             td.number data-label="Lag" {
-                @match row.lag_seconds { Some(lag) => { (span(lag.0)) } None => { (nothing()) } }
+                @match row.lag_seconds { Some(lag) => { (span(lag.0)) } None => { (dash()) } }
             }
-            td.number data-label="Open" { (known(row.open_conversations)) }
+            td.number data-label="Open" { (or_dash(row.open_conversations)) }
             td.number.rate data-label="Handed off" {
                 div {
                     (chart::small(&row.trend, now))
                     span {
-                        @match row.recent.handoff_ratio { Some(ratio) => { (ratio) } None => { (nothing()) } }
+                        @match row.recent.handoff_ratio { Some(ratio) => { (ratio) } None => { (dash()) } }
                         @if let Some(number) = row.recent.conversations { span.of { "of " (count(number)) } }
                     }
                 }
             }
             td.number data-label="Next poll" {
                 @match (row.poll_running_since, row.next_poll_at) {
-                    (Some(began), _) => { "runs for " (span(now.0.since(began.0))) }
+                    (Some(began), _) => { "runs for " (span(now.0.saturating_duration_since(began.0))) }
                     (None, Some(next)) if next <= now => { "now" }
-                    (None, Some(next)) => { (ago(next, now)) }
-                    (None, None) => { (nothing()) }
+                    (None, Some(next)) => { (age(next, now)) }
+                    (None, None) => { (dash()) }
                 }
             }
         }
@@ -167,12 +169,12 @@ fn line(row: &TargetRow, now: At) -> Markup {
     }
 }
 
-fn last_poll(row: &TargetRow, now: At) -> Markup {
-    let Some(poll) = row.last_poll else { return nothing() };
+fn last_poll(row: &TargetRow, now: JsonTimestamp) -> Markup {
+    let Some(poll) = row.last_poll else { return dash() };
     html! {
-        div { (when(poll.began_at, now)) }
+        div { (timestamp_with_age(poll.began_at, now)) }
         div.detail {
-            (span(poll.duration_seconds.0)) (DOT) (of(poll.pages.into(), "page")) (DOT) (of(poll.records, "record"))
+            (span(poll.duration_seconds.0)) (DOT) (pluralize(poll.pages.into(), "page")) (DOT) (pluralize(poll.records, "record"))
             (DOT) (bytes(poll.bytes))
         }
     }
@@ -185,18 +187,18 @@ fn exporter(status: &StatusView) -> Markup {
             h2 id="exporter" { "This exporter" }
             dl.facts {
                 div { dt { "Version" } dd { (exporter.version) @if let Some(revision) = exporter.revision { " (" (revision) ")" } } }
-                div { dt { "Started" } dd { (when(exporter.started_at, now)) } }
+                div { dt { "Started" } dd { (timestamp_with_age(exporter.started_at, now)) } }
                 div { dt { "Listens on" } dd { (exporter.listen_addresses.join(", ")) } }
                 div { dt { "State" } dd { (count(exporter.series as u64)) " series" (DOT) (bytes(exporter.state_bytes)) } }
                 div { dt { "Configuration" } dd { (name(&configuration.origin)) } }
                 div { dt { "Hash" } dd { code title=(configuration.hash) { (configuration.hash.chars().take(12).collect::<String>()) } } }
-                div { dt { "Read" } dd { (when(configuration.loaded_at, now)) } }
+                div { dt { "Read" } dd { (timestamp_with_age(configuration.loaded_at, now)) } }
                 div {
                     dt { "Last reload" }
                     dd {
                         @match &configuration.last_reload {
-                            Some(reload) if reload.succeeded => { (when(reload.at, now)) ": " (plain(&reload.detail)) }
-                            Some(reload) => { "refused " (when(reload.at, now)) pre.reason { (reload.detail) } }
+                            Some(reload) if reload.succeeded => { (timestamp_with_age(reload.at, now)) ": " (strip_control(&reload.detail)) }
+                            Some(reload) => { "refused " (timestamp_with_age(reload.at, now)) pre.reason { (reload.detail) } }
                             None => { "none since the start" }
                         }
                     }

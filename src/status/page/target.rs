@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::{Frame, as_of, badge, chart, class, known, name, nothing, problem, when};
-use crate::status::condition::{State, Tone};
+use super::{PageLayout, as_of, badge, chart, class, dash, name, or_dash, problem, timestamp_with_age};
+use crate::status::condition::{Severity, State};
 use crate::status::query::{Query, link};
 use crate::status::view::{About, PollView, ProblemView, Ratio, TargetRow, TargetView};
-use crate::status::words::{At, bytes, count, plain, span};
+use crate::status::words::{JsonTimestamp, bytes, count, span, strip_control};
 
 /// Polls that are shown at once.
 const FEW_POLLS: usize = 10;
@@ -16,13 +16,13 @@ const FEW_POLLS: usize = 10;
 /// The page of `view`.
 pub(in crate::status) fn target(about: &About, view: &TargetView, query: &Query) -> Markup {
     let (now, row) = (view.generated_at, &view.target);
-    let title = plain(&row.key.to_string());
+    let title = strip_control(&row.key.to_string());
     let window = span(row.recent.window_seconds.0);
     let content = html! {
         div class=(format!("health {}", class(row.state.tone()))) role="status" {
             p.crumb { a href="./" { "Targets" } " / " (row.region) " / " (row.client_env) }
             h1 { (name(&row.project)) " " (badge(row.state)) }
-            @if row.state != State::UpToDate { p.sentence { (plain(&row.sentence)) "." } }
+            @if row.state != State::UpToDate { p.sentence { (strip_control(&row.sentence)) "." } }
             (as_of(now, query.refresh, &link("target", &row.key)))
         }
         @if !row.problems.is_empty() {
@@ -38,7 +38,7 @@ pub(in crate::status) fn target(about: &About, view: &TargetView, query: &Query)
         section aria-labelledby="calls" {
             h2 id="calls" { "Calls of the last " (window) }
             dl.facts.wide {
-                div { dt { "Ended" } dd { (known(row.recent.conversations)) } }
+                div { dt { "Ended" } dd { (or_dash(row.recent.conversations)) } }
                 div { dt { "Handed off" } dd { (ratio(row.recent.handoff_ratio)) } }
                 div { dt { "Turns out of domain" } dd { (ratio(row.recent.ood_turn_ratio)) } }
                 div { dt { "Silent turns" } dd { (ratio(row.recent.silence_turn_ratio)) } }
@@ -60,12 +60,13 @@ pub(in crate::status) fn target(about: &About, view: &TargetView, query: &Query)
         }
     };
     let json = link("api/v1/target", &row.key);
-    let frame = Frame { about, title: &title, tone: row.state.tone(), refresh: query.refresh, json: &json };
-    frame.around(&content)
+    let frame =
+        PageLayout { about, title: &title, tone: row.state.tone(), refresh: query.refresh, json: &json };
+    frame.render(&content)
 }
 
 /// The page for a target that is not configured.
-pub(in crate::status) fn no_target(about: &About, query: &Query) -> Markup {
+pub(in crate::status) fn target_not_found(about: &About, query: &Query) -> Markup {
     let content = html! {
         div.health.warn role="status" {
             h1 { "There is no such target." }
@@ -78,26 +79,26 @@ pub(in crate::status) fn no_target(about: &About, query: &Query) -> Markup {
     };
     // It may come back as it went.
     let (title, refresh) = ("No such target", query.refresh);
-    let frame = Frame { about, title, tone: Tone::Warn, refresh, json: "api/v1/targets" };
-    frame.around(&content)
+    let frame = PageLayout { about, title, tone: Severity::Warn, refresh, json: "api/v1/targets" };
+    frame.render(&content)
 }
 
 fn ratio(ratio: Option<Ratio>) -> Markup {
-    ratio.map_or_else(nothing, |ratio| html! { (ratio) })
+    ratio.map_or_else(dash, |ratio| html! { (ratio) })
 }
 
-fn time(at: Option<At>, now: At) -> Markup {
-    at.map_or_else(nothing, |at| when(at, now))
+fn time(at: Option<JsonTimestamp>, now: JsonTimestamp) -> Markup {
+    at.map_or_else(dash, |at| timestamp_with_age(at, now))
 }
 
-fn figures(row: &TargetRow, now: At) -> Markup {
+fn figures(row: &TargetRow, now: JsonTimestamp) -> Markup {
     html! {
         dl.facts {
             div {
                 dt { "Last success" }
                 dd {
                     @match row.last_success_at {
-                        Some(at) => { (when(at, now)) }
+                        Some(at) => { (timestamp_with_age(at, now)) }
                         None => { "none since the start" }
                     }
                 }
@@ -107,14 +108,14 @@ fn figures(row: &TargetRow, now: At) -> Markup {
                 dt { "Next poll" }
                 dd {
                     @match row.poll_running_since {
-                        Some(began) => { "running since " (when(began, now)) }
+                        Some(began) => { "running since " (timestamp_with_age(began, now)) }
                         None => { (time(row.next_poll_at, now)) }
                     }
                 }
             }
             div { dt { "Failed polls in a row" } dd { (row.failed_polls) } }
-            div { dt { "Open" } dd { (known(row.open_conversations)) } }
-            div { dt { "Followed" } dd { (known(row.followed_conversations.map(|number| number as u64))) } }
+            div { dt { "Open" } dd { (or_dash(row.open_conversations)) } }
+            div { dt { "Followed" } dd { (or_dash(row.followed_conversations.map(|number| number as u64))) } }
             div { dt { "Longest open, since" } dd { (time(row.oldest_open_started_at, now)) } }
             div { dt { "Newest counted, ended" } dd { (time(row.last_conversation_ended_at, now)) } }
             div { dt { "Counts what ended since" } dd { (time(row.counts_since, now)) } }
@@ -124,7 +125,7 @@ fn figures(row: &TargetRow, now: At) -> Markup {
     }
 }
 
-fn polls(polls: &[PollView], now: At) -> Markup {
+fn polls(polls: &[PollView], now: JsonTimestamp) -> Markup {
     let (latest, earlier) = polls.split_at(polls.len().min(FEW_POLLS));
     html! {
         @if latest.is_empty() { p.empty { "None has ended yet." } } @else { (polls_table(latest, now)) }
@@ -134,7 +135,7 @@ fn polls(polls: &[PollView], now: At) -> Markup {
     }
 }
 
-fn polls_table(polls: &[PollView], now: At) -> Markup {
+fn polls_table(polls: &[PollView], now: JsonTimestamp) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-labelledby="polls" {
             table.polls {
@@ -158,10 +159,10 @@ fn polls_table(polls: &[PollView], now: At) -> Markup {
     }
 }
 
-fn poll_line(poll: &PollView, now: At) -> Markup {
+fn poll_line(poll: &PollView, now: JsonTimestamp) -> Markup {
     html! {
         tr class=(if poll.problem.is_some() { "bad" } else { "good" }) {
-            td { (when(poll.began_at, now)) }
+            td { (timestamp_with_age(poll.began_at, now)) }
             td { @match poll.problem { Some(code) => { code { (code) } } None => { "succeeded" } } }
             td.number { (span(poll.duration_seconds.0)) }
             td.number { (poll.walks) }
@@ -175,7 +176,7 @@ fn poll_line(poll: &PollView, now: At) -> Markup {
     }
 }
 
-fn history(problems: &[ProblemView], now: At) -> Markup {
+fn history(problems: &[ProblemView], now: JsonTimestamp) -> Markup {
     if problems.is_empty() {
         return html! { p.empty { "None." } };
     }
@@ -194,10 +195,10 @@ fn history(problems: &[ProblemView], now: At) -> Markup {
                     @for problem in problems {
                         tr {
                             td { a href=(problem.documentation) rel="noreferrer" { code { (problem.code) } } }
-                            td { (when(problem.since, now)) }
-                            td { @match problem.until { Some(until) => { (when(until, now)) } None => { strong { "lasts" } } } }
+                            td { (timestamp_with_age(problem.since, now)) }
+                            td { @match problem.until { Some(until) => { (timestamp_with_age(until, now)) } None => { strong { "lasts" } } } }
                             td.reason {
-                                @match &problem.reason { Some(reason) => { (plain(reason)) } None => { (problem.title) } }
+                                @match &problem.reason { Some(reason) => { (strip_control(reason)) } None => { (problem.title) } }
                             }
                         }
                     }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use polyai_exporter::aggregate::Kind as Conversational;
 use polyai_exporter::aggregate::catalogue::{CATALOGUE, TARGET_LABELS};
 use polyai_exporter::exposition;
-use polyai_exporter::selfstats::SelfStats;
+use polyai_exporter::selfstats::ExporterMetrics;
 
 /// How a series may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ fn vocabulary() -> BTreeMap<String, Known> {
             }
         }
     }
-    for entry in SelfStats::catalogue() {
+    for entry in ExporterMetrics::catalogue() {
         let labels: BTreeSet<_> = ADDED.into_iter().chain(entry.labels.iter().copied()).collect();
         match entry.kind {
             exposition::Kind::Histogram => histogram(&entry.name, &labels, Origin::Own),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use polyai_exporter::config::{Input, Loaded, Problems, load, reference, variable};
+use polyai_exporter::config::{ConfigErrors, ConfigInput, LoadedConfig, load, reference, variable};
 use proptest::prelude::*;
 
 use super::{QUICKSTART, checked, load_environment, load_file, load_text, today, variables};
@@ -10,7 +10,7 @@ use super::{QUICKSTART, checked, load_environment, load_file, load_text, today, 
 const MARKER: &str = "sk-Qz7marker9X";
 
 /// All that may end on a screen or in a log.
-fn said(outcome: &Result<Loaded, Problems>) -> String {
+fn said(outcome: &Result<LoadedConfig, ConfigErrors>) -> String {
     let debug = format!("{outcome:?}");
     let display = outcome.as_ref().err().map(ToString::to_string).unwrap_or_default();
     format!("{debug}\n{display}\n{}", checked(outcome).1)
@@ -83,7 +83,7 @@ proptest! {
         text in nearly_a_configuration(),
         extension in prop::sample::select(vec!["yaml", "toml", "json"]),
     ) {
-        let _: Result<Loaded, String> = load_text(extension, &text, &[]);
+        let _: Result<LoadedConfig, String> = load_text(extension, &text, &[]);
     }
 
     #[test]
@@ -93,10 +93,10 @@ proptest! {
     ) {
         let key = &reference()[index];
         let variable = variable(key);
-        let _: Result<Loaded, String> = load_environment(&[&QUICKSTART[..], &[(&variable, &value)]].concat());
+        let _: Result<LoadedConfig, String> = load_environment(&[&QUICKSTART[..], &[(&variable, &value)]].concat());
         let name = key.path.rsplit('.').next().unwrap();
         let text = serde_json::json!({"polling": {name: &value}, "targets": [{name: &value}]}).to_string();
-        let _: Result<Loaded, String> = load_text("json", &text, &[]);
+        let _: Result<LoadedConfig, String> = load_text("json", &text, &[]);
     }
 
     #[test]
@@ -124,8 +124,8 @@ proptest! {
             load_file(&file, &[]),
             load_file(&file, &[(&variable, &secret)]),
             load_file(&file, &[("POLYAI_API_KEY", &secret), ("POLYAI_EXPORTER__TARGETS__0__API_KEY_ENV", "POLYAI_API_KEY")]),
-            load(&Input { file: None, env: &variables(&[&QUICKSTART[1..], &[("POLYAI_API_KEY", &secret)]].concat()), listen: &[], web_config_file: None, now: today() }),
-            load(&Input { file: None, env: &variables(&[&QUICKSTART[..], &[(&variable, &secret)]].concat()), listen: &[], web_config_file: None, now: today() }),
+            load(&ConfigInput { file: None, env: &variables(&[&QUICKSTART[1..], &[("POLYAI_API_KEY", &secret)]].concat()), listen: &[], web_config_file: None, now: today() }),
+            load(&ConfigInput { file: None, env: &variables(&[&QUICKSTART[..], &[(&variable, &secret)]].concat()), listen: &[], web_config_file: None, now: today() }),
         ] {
             let said = said(&outcome);
             prop_assert!(!said.contains("marker"), "{}", said);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use polyai_exporter::ledger::Row;
+use polyai_exporter::ledger::LedgerEntry;
 use polyai_exporter::ledger::store::{Store, StoreError};
-use polyai_exporter::moment::Moment;
-use polyai_exporter::recorder::{Batch, Generation, Status};
+use polyai_exporter::moment::Timestamp;
+use polyai_exporter::recorder::{Batch, PollStatus, Snapshot};
 
 use super::disk::Disk;
 use super::instance::{Ended, Instance};
@@ -40,7 +40,10 @@ impl Instance<'_> {
                 Some(taken) => Ok(taken),
                 None => {
                     let recorder = &mut self.process().recorder;
-                    outbox.iter().map(|(batch, ..)| recorder.absorb(batch)).collect::<Result<Vec<_>, _>>()
+                    outbox
+                        .iter()
+                        .map(|(batch, ..)| recorder.apply_batch(batch))
+                        .collect::<Result<Vec<_>, _>>()
                 }
             };
             if self.happens(self.kills()) {
@@ -83,7 +86,7 @@ impl Instance<'_> {
     pub(super) fn storage_fails(&mut self, error: &StoreError) -> Result<(), Ended> {
         assert!(self.disk.is_full(), "the store fails on a sound disk: {error}");
         self.story.happens(self.now, || format!("the disk refuses: {error}"));
-        let without_storage = self.process().recorder.generation_without_storage().clone();
+        let without_storage = self.process().recorder.snapshot_with_storage_problem().clone();
         // While a target is away, there is one less.
         let comparable = without_storage.targets.len() == self.shown.len();
         for ((_, now), before) in without_storage.targets.iter().zip(&self.shown).filter(|_| comparable) {
@@ -101,13 +104,13 @@ impl Instance<'_> {
     }
 
     /// Taking a committed batch again changes nothing.
-    fn replay(&mut self, outbox: &[(Batch, usize, Moment)]) {
+    fn replay(&mut self, outbox: &[(Batch, usize, Timestamp)]) {
         if self.disk.is_full() || !self.chance.percent(10) {
             return;
         }
         let recorder = &mut self.process().recorder;
         for (batch, ..) in outbox {
-            recorder.absorb(batch).unwrap();
+            recorder.apply_batch(batch).unwrap();
         }
         recorder.commit(true).unwrap();
         let again = recorder.generation().clone();
@@ -120,14 +123,14 @@ impl Instance<'_> {
     pub(super) fn report(&mut self, target: usize, up: bool) -> Result<(), Ended> {
         self.record()?;
         let others = self.shown.clone();
-        let status = Status {
+        let status = PollStatus {
             target: self.process().indices[target],
             now: self.api_time(),
             up,
             problems: Default::default(),
         };
         let process = self.process();
-        process.recorder.note(&status);
+        process.recorder.set_poll_status(&status);
         if let Err(error) = process.recorder.commit(false) {
             self.storage_fails(&error)?;
         }
@@ -140,7 +143,7 @@ impl Instance<'_> {
 
     /// A scrape sees the latest generation.
     pub(super) fn publish(&mut self) {
-        let generation: Generation = self.process().recorder.generation().clone();
+        let generation: Snapshot = self.process().recorder.generation().clone();
         for (target, (_, series)) in generation.targets.iter().enumerate() {
             if self.shown.get(target).is_some_and(|before| Arc::ptr_eq(before, series)) {
                 continue;
@@ -194,9 +197,9 @@ impl Instance<'_> {
             for (number, call) in self.calls[target].iter().enumerate() {
                 let now = match rows.get(&call.id) {
                     None => "no row",
-                    Some(Row::Open { .. }) => "open",
-                    Some(Row::Settling { .. }) => "settling",
-                    Some(Row::Counted(_)) => "counted",
+                    Some(LedgerEntry::Open { .. }) => "open",
+                    Some(LedgerEntry::Settling { .. }) => "settling",
+                    Some(LedgerEntry::Counted(_)) => "counted",
                 };
                 let before = self.in_ledger[target].insert(number, now).unwrap_or("no row");
                 if now != before {
@@ -209,14 +212,14 @@ impl Instance<'_> {
     }
 
     /// The ledger of a target as an end in order leaves it.
-    pub(super) fn rows(&mut self, target: usize) -> BTreeMap<String, Row> {
+    pub(super) fn rows(&mut self, target: usize) -> BTreeMap<String, LedgerEntry> {
         self.process = None;
         rows(self.disk.clone(), target)
     }
 }
 
-fn rows(disk: Disk, target: usize) -> BTreeMap<String, Row> {
-    let store = Store::on(move || disk.mount()).expect("the state can be read");
+fn rows(disk: Disk, target: usize) -> BTreeMap<String, LedgerEntry> {
+    let store = Store::with_backend(move || disk.mount()).expect("the state can be read");
     let id = store.target_ids(&[key(target).to_string()]).expect("the state can be read")[0];
     let mut rows = BTreeMap::new();
     store.for_each_row(id, |id, row| drop(rows.insert(id.to_owned(), row))).expect("the state can be read");

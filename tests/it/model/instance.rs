@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use polyai_exporter::aggregate::TargetSeries;
-use polyai_exporter::api::pages::each_once;
-use polyai_exporter::conversation::{Conversation, Phase};
+use polyai_exporter::api::pages::dedup_by_id;
+use polyai_exporter::conversation::{Conversation, ConversationState};
 use polyai_exporter::ledger::store::Store;
-use polyai_exporter::moment::Moment;
-use polyai_exporter::recorder::{Batch, FirstFinish, Recorder, Sighting, TargetIndex};
-use polyai_exporter::schedule::passes::Progress;
-use polyai_exporter::schedule::{Passes, Purpose, Stretch, Walk};
+use polyai_exporter::moment::Timestamp;
+use polyai_exporter::recorder::{Batch, FirstFinished, Observation, Recorder, TargetIndex};
+use polyai_exporter::schedule::passes::PlannerUpdate;
+use polyai_exporter::schedule::{FetchPlan, FetchRange, PassKind, PollPlanner};
 
 use super::chance::Chance;
 use super::disk::Disk;
@@ -50,9 +50,9 @@ pub(super) struct Instance<'a> {
     calm_from: i64,
     /// What scrapes have seen last.
     pub(super) shown: Vec<Arc<TargetSeries>>,
-    pub(super) anchors: Vec<Option<Moment>>,
+    pub(super) anchors: Vec<Option<Timestamp>>,
     /// When each target answered for the first time.
-    first_answers: Vec<Option<Moment>>,
+    first_answers: Vec<Option<Timestamp>>,
     pub(super) patience: Vec<Patience>,
     /// Per target and call: how often a walk brought it finished, without what overlaps on purpose.
     pub(super) deliveries: Vec<Vec<usize>>,
@@ -65,13 +65,13 @@ pub(super) struct Instance<'a> {
 /// What a kill takes.
 pub(super) struct Process {
     pub(super) recorder: Recorder,
-    pub(super) passes: Vec<Passes>,
+    pub(super) passes: Vec<PollPlanner>,
     /// What batches call each target.
     pub(super) indices: Vec<TargetIndex>,
     /// Batches on their way to the recorder.
-    pub(super) outbox: Vec<(Batch, usize, Moment)>,
+    pub(super) outbox: Vec<(Batch, usize, Timestamp)>,
     /// Committed, and not yet known to the passes.
-    pub(super) answers: Vec<(usize, Vec<FirstFinish>, Moment)>,
+    pub(super) answers: Vec<(usize, Vec<FirstFinished>, Timestamp)>,
 }
 
 impl<'a> Instance<'a> {
@@ -113,7 +113,7 @@ impl<'a> Instance<'a> {
         Since { anchor: anchor.millis(), calm_from: self.calm_from }
     }
 
-    pub(super) fn api_time(&self) -> Moment {
+    pub(super) fn api_time(&self) -> Timestamp {
         moment(self.now + self.clock_error)
     }
 
@@ -193,21 +193,23 @@ impl<'a> Instance<'a> {
         let disk = self.disk.clone();
         if self.shown.is_empty() {
             // A state file is made aside and moved to its place when it is whole.
-            drop(Store::on({
+            drop(Store::with_backend({
                 let disk = disk.clone();
                 move || disk.mount()
             }));
         }
         self.arm();
-        let loaded = Store::on(move || disk.mount()).and_then(|store| {
+        let loaded = Store::with_backend(move || disk.mount()).and_then(|store| {
             let now = moment(self.now);
             Recorder::load(store, &setups(self.calls.len()), counting(self.plan), now)
         });
         self.disk.lives_on();
         match loaded {
             Ok((recorder, resumes)) => {
-                let passes =
-                    resumes.into_iter().map(|resume| Passes::resume(policy(self.plan), resume)).collect();
+                let passes = resumes
+                    .into_iter()
+                    .map(|resume| PollPlanner::resume(policy(self.plan), resume))
+                    .collect();
                 let indices = (0..self.calls.len()).map(TargetIndex).collect();
                 let (outbox, answers) = (Vec::new(), Vec::new());
                 self.process = Some(Process { recorder, passes, indices, outbox, answers });
@@ -250,7 +252,7 @@ impl<'a> Instance<'a> {
     /// One tick's worth of walks, as `Poller` makes them.
     fn poll(&mut self, target: usize, walks: &mut usize) -> Result<(), Ended> {
         let asked_at = self.api_time();
-        let live = self.process().passes[target].live(asked_at);
+        let live = self.process().passes[target].open_pass(asked_at);
         let is_bounded = live.window.from.is_some();
         assert!(!is_bounded || self.plan.ignores_filter, "what has been open for long is not asked for");
         *walks += 1;
@@ -258,17 +260,17 @@ impl<'a> Instance<'a> {
         // A step ahead is believed only after minutes, and never by a start.
         if !self.is_ahead || self.process().passes[target].anchor().is_some() {
             let first_answer = *self.first_answers[target].get_or_insert(asked_at);
-            self.process().passes[target].trust(asked_at, first_answer);
+            self.process().passes[target].on_server_time(asked_at, first_answer);
         }
-        let (mut tick, progress) = self.process().passes[target].listed(&seen, asked_at);
-        seen.retain(|conversation| conversation.facts.phase == Phase::Running);
+        let (mut tick, progress) = self.process().passes[target].on_open_list(&seen, asked_at);
+        seen.retain(|conversation| conversation.facts.phase == ConversationState::Running);
         self.hand_over(target, &live, seen, progress, asked_at)?;
         let (mut failed, mut failures_in_a_row) = (false, 0);
         loop {
             let now = self.api_time();
             let Some(walk) = self.process().passes[target].next(&mut tick, now) else { break };
             *walks += 1;
-            let fresh_before = self.process().passes[target].fresh_mark().unwrap_or(tick.until());
+            let fresh_before = self.process().passes[target].fresh_watermark().unwrap_or(tick.until());
             let seen = match self.walk(target, &walk) {
                 Ok(None) => continue,
                 Ok(Some(seen)) => seen,
@@ -276,7 +278,7 @@ impl<'a> Instance<'a> {
                     failed = true;
                     failures_in_a_row += 1;
                     let now = self.api_time();
-                    self.process().passes[target].failed(&mut tick, &walk, now);
+                    self.process().passes[target].on_failed(&mut tick, &walk, now);
                     if failures_in_a_row == 3 {
                         break;
                     }
@@ -286,10 +288,10 @@ impl<'a> Instance<'a> {
             };
             failures_in_a_row = 0;
             let now = self.api_time();
-            let progress = self.process().passes[target].read(&walk, &seen, now);
+            let progress = self.process().passes[target].on_fetched(&walk, &seen, now);
             self.hand_over(target, &walk, seen, progress, fresh_before)?;
-            let is_fresh = matches!(walk.purpose, Purpose::Stretch(Stretch { fresh: Some(_), .. }));
-            if is_fresh && self.process().passes[target].behind(asked_at) > length(0) && self.happens(20) {
+            let is_fresh = matches!(walk.purpose, PassKind::Stretch(FetchRange { fresh: Some(_), .. }));
+            if is_fresh && self.process().passes[target].lag(asked_at) > length(0) && self.happens(20) {
                 // As when catching up takes longer than an interval.
                 break;
             }
@@ -299,7 +301,7 @@ impl<'a> Instance<'a> {
     }
 
     /// Nothing, if it was too large and will be read in smaller pieces.
-    fn walk(&mut self, target: usize, walk: &Walk) -> Result<Option<Vec<Conversation>>, Ended> {
+    fn walk(&mut self, target: usize, walk: &FetchPlan) -> Result<Option<Vec<Conversation>>, Ended> {
         let began = self.now;
         // What moves while it is read should have time to.
         let slow_walks = if self.plan.offsets.is_some() { 40 } else { 5 };
@@ -317,14 +319,14 @@ impl<'a> Instance<'a> {
         let calls = &self.calls[target];
         let mut seen =
             service::walk(self.plan, calls, walk.window, walk.filter, (began, self.now), &mut self.chance);
-        if walk.purpose != Purpose::Live
+        if walk.purpose != PassKind::Live
             && seen.len() > self.plan.largest_walk
             && self.process().passes[target].too_large(walk)
         {
             self.story.happens(self.now, || format!("{} of target {target} is too large", walk.window));
             return Ok(None);
         }
-        if walk.purpose == Purpose::Live && seen.len() > self.plan.largest_walk * 10 {
+        if walk.purpose == PassKind::Live && seen.len() > self.plan.largest_walk * 10 {
             seen.truncate(self.plan.largest_walk * 10);
         }
         let concerned = seen.iter().map(|(number, _)| *number);
@@ -332,21 +334,21 @@ impl<'a> Instance<'a> {
             format!("is seen by the {} walk over {} ({:?})", walk.purpose.name(), walk.window, walk.purpose)
         });
         self.count_deliveries(target, walk, &seen);
-        Ok(Some(each_once(seen.into_iter().map(|(_, conversation)| conversation).collect())))
+        Ok(Some(dedup_by_id(seen.into_iter().map(|(_, conversation)| conversation).collect())))
     }
 
-    fn count_deliveries(&mut self, target: usize, walk: &Walk, seen: &[(usize, Conversation)]) {
+    fn count_deliveries(&mut self, target: usize, walk: &FetchPlan, seen: &[(usize, Conversation)]) {
         for (number, conversation) in seen {
             let overlaps = walk
                 .window
                 .from
                 .is_some_and(|from| conversation.facts.started_at <= from + length(2 * SECOND));
             let is_asked_for = match &walk.purpose {
-                Purpose::Live => false,
-                Purpose::Stretch(_) => !overlaps,
-                Purpose::Narrow(ids) => ids.contains(&conversation.id),
+                PassKind::Live => false,
+                PassKind::Stretch(_) => !overlaps,
+                PassKind::Narrow(ids) => ids.contains(&conversation.id),
             };
-            if conversation.facts.phase == Phase::Finished && is_asked_for {
+            if conversation.facts.phase == ConversationState::Finished && is_asked_for {
                 self.deliveries[target][*number] += 1;
             }
         }
@@ -355,20 +357,20 @@ impl<'a> Instance<'a> {
     fn hand_over(
         &mut self,
         target: usize,
-        walk: &Walk,
+        walk: &FetchPlan,
         seen: Vec<Conversation>,
-        progress: Progress,
-        fresh_before: Moment,
+        progress: PlannerUpdate,
+        fresh_before: Timestamp,
     ) -> Result<(), Ended> {
-        let sighting = |conversation: Conversation| Sighting {
-            sight: Passes::sight(walk, conversation.facts.started_at),
+        let sighting = |conversation: Conversation| Observation {
+            sight: PollPlanner::observation_kind(walk, conversation.facts.started_at),
             conversation,
         };
         let batch = Batch {
             target: self.process().indices[target],
             now: self.api_time(),
             sightings: seen.into_iter().map(sighting).collect(),
-            is_listing: walk.purpose == Purpose::Live,
+            is_listing: walk.purpose == PassKind::Live,
             abandoned: progress.abandoned,
             marks: progress.marks,
         };
@@ -383,7 +385,7 @@ impl<'a> Instance<'a> {
         let now = self.api_time();
         let process = self.process();
         for (target, finished, fresh_before) in process.answers.drain(..) {
-            process.passes[target].learn(&finished, fresh_before, now);
+            process.passes[target].observe_first_finished(&finished, fresh_before, now);
         }
         Ok(())
     }

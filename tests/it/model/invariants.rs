@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use polyai_exporter::aggregate::{Histogram, Metric, Native, Series, SeriesKey, TargetSeries, Value};
+use polyai_exporter::aggregate::{
+    Histogram, Metric, NativeHistogram, Series, SeriesKey, TargetSeries, Value,
+};
 use polyai_exporter::recorder::Batch;
 
 use super::plan::Plan;
 
 fn kept(series: &TargetSeries) -> impl Iterator<Item = (&SeriesKey, &Arc<Series>)> {
-    series.iter().filter(|(key, series)| key.metric.is_kept() && !matches!(series.value, Value::Gauge(_)))
+    series
+        .iter()
+        .filter(|(key, series)| key.metric.is_persisted() && !matches!(series.value, Value::Gauge(_)))
 }
 
 /// How many conversations are shown.
@@ -55,8 +59,8 @@ pub(super) fn nothing_falls(before: &TargetSeries, now: &TargetSeries) {
 }
 
 fn no_sparse_bucket_falls(was: &Histogram, is: &Histogram) -> bool {
-    let is_now: BTreeMap<i32, u64> = is.native().at_most(usize::MAX).buckets.into_iter().collect();
-    let mut buckets = was.native().at_most(usize::MAX).buckets.into_iter();
+    let is_now: BTreeMap<i32, u64> = is.native().downscale_to(usize::MAX).buckets.into_iter().collect();
+    let mut buckets = was.native().downscale_to(usize::MAX).buckets.into_iter();
     was.native().zero_count() <= is.native().zero_count()
         && buckets.all(|(index, count)| is_now.get(&index).is_some_and(|is| count <= *is))
 }
@@ -118,7 +122,7 @@ pub(super) fn of_one_generation(plan: &Plan, series: &TargetSeries) {
 /// Sparse buckets hold what the others hold, and exemplars stand where they belong.
 fn of_one_histogram(key: &SeriesKey, histogram: &Histogram) {
     for limit in [usize::MAX, 160, 3] {
-        let sparse: u64 = histogram.native().at_most(limit).buckets.iter().map(|(_, count)| count).sum();
+        let sparse: u64 = histogram.native().downscale_to(limit).buckets.iter().map(|(_, count)| count).sum();
         assert_eq!(sparse + histogram.native().zero_count(), histogram.count(), "{key:?}: {histogram:?}");
     }
     let has_exemplars = key.metric.definition().exemplars && histogram.count() > 0;
@@ -159,13 +163,13 @@ pub(super) fn replicas_agree(one: &TargetSeries, other: &TargetSeries, target: u
 #[derive(Debug, PartialEq)]
 enum Compared {
     Whole(Value),
-    Counts(Vec<u64>, f64, Native),
+    Counts(Vec<u64>, f64, NativeHistogram),
 }
 
 fn comparable(value: &Value, even_exemplars: bool) -> Compared {
     match value {
         Value::Counter(counter) if !even_exemplars => {
-            Compared::Counts(vec![counter.count()], 0.0, Native::default())
+            Compared::Counts(vec![counter.count()], 0.0, NativeHistogram::default())
         }
         Value::Histogram(one) if !even_exemplars => {
             Compared::Counts(one.counts().to_vec(), one.sum(), one.native().clone())

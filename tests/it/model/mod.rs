@@ -29,7 +29,7 @@ use std::panic::AssertUnwindSafe;
 use chance::Chance;
 use instance::Instance;
 use plan::{HOUR, Kind, MINUTE, Plan, SECOND};
-use polyai_exporter::ledger::Row;
+use polyai_exporter::ledger::LedgerEntry;
 use recount::{Counts, Since};
 use story::Story;
 use world::Call;
@@ -246,7 +246,7 @@ fn what_is_left(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) -
         let newest = rows.values().map(|row| row.started_at().millis()).max().unwrap_or(i64::MAX);
         let kept_from = kept_from.min(newest.saturating_sub(2 * plan.last_age()));
         for (id, row) in rows {
-            if !matches!(row, Row::Counted(_)) || row.started_at().millis() < kept_from {
+            if !matches!(row, LedgerEntry::Counted(_)) || row.started_at().millis() < kept_from {
                 let whom = (0..calls.len()).filter(|&number| calls[number].id == id);
                 let whom = whom.map(|number| (target, number)).collect();
                 wrong

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polyai_exporter::conversation::{ConversationId, Micros, Phase};
-use polyai_exporter::moment::Moment;
+use polyai_exporter::conversation::{Amount, ConversationId, ConversationState};
+use polyai_exporter::moment::Timestamp;
 use polyai_exporter::recorder::Batch;
 
 use super::plan::{Plan, length};
@@ -15,7 +15,7 @@ use super::plan::{Plan, length};
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     /// Finished, since when.
-    waiting: BTreeMap<ConversationId, Moment>,
+    waiting: BTreeMap<ConversationId, Timestamp>,
     ripe: BTreeSet<ConversationId>,
 }
 
@@ -35,11 +35,11 @@ impl Patience {
         for sighting in &batch.sightings {
             let (id, facts) = (&sighting.conversation.id, &sighting.conversation.facts);
             match facts.phase {
-                Phase::Running if is_committed => drop(self.waiting.remove(id)),
-                Phase::Running => {}
-                Phase::Finished => {
+                ConversationState::Running if is_committed => drop(self.waiting.remove(id)),
+                ConversationState::Running => {}
+                ConversationState::Finished => {
                     self.waiting.entry(id.clone()).or_insert(batch.now);
-                    let lasted = facts.duration.map(Micros::duration).filter(|lasted| !lasted.is_zero());
+                    let lasted = facts.duration.map(Amount::duration).filter(|lasted| !lasted.is_zero());
                     if lasted.is_some_and(|lasted| facts.started_at + lasted + long_ago <= batch.now) {
                         self.ripe.insert(id.clone());
                     }
@@ -56,7 +56,7 @@ impl Patience {
     }
 
     /// Those that must have counted once a batch was taken at `now`, if nothing went wrong.
-    pub(super) fn due(&self, plan: &Plan, now: Moment) -> BTreeSet<ConversationId> {
+    pub(super) fn due(&self, plan: &Plan, now: Timestamp) -> BTreeSet<ConversationId> {
         let settle = length(plan.settle);
         let waiting = self.waiting.iter();
         waiting.filter(|&(_, &since)| since + settle <= now).map(|(id, _)| id.clone()).collect()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use polyai_exporter::moment::Moment;
+use polyai_exporter::moment::Timestamp;
 
 use super::chance::Chance;
 
@@ -157,8 +157,8 @@ impl Plan {
     }
 }
 
-pub(super) fn moment(millis: i64) -> Moment {
-    Moment::from_millis(millis)
+pub(super) fn moment(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
 }
 
 pub(super) fn length(millis: i64) -> Duration {

@@ -1,8 +1,8 @@
 //! A change of the configuration while the process runs, as the fleet makes it: pollers are stopped in the middle of what they
 //! do, the recorder turns to another roster, and others go on from what is committed.
 
-use polyai_exporter::recorder::{Enlisted, Place, Roster};
-use polyai_exporter::schedule::Passes;
+use polyai_exporter::recorder::{TargetAssignment, TargetEntry, TargetSet};
+use polyai_exporter::schedule::PollPlanner;
 
 use super::chance::Chance;
 use super::instance::{Ended, Instance};
@@ -34,10 +34,10 @@ impl Instance<'_> {
         let enlisted = self.turn_to(&all, away.unwrap_or(polled))?;
         let plan = self.plan;
         let process = self.process();
-        for (target, Enlisted { index, resume }) in enlisted.into_iter().enumerate() {
+        for (target, TargetAssignment { index, resume }) in enlisted.into_iter().enumerate() {
             process.indices[target] = index;
             if let Some(resume) = resume {
-                process.passes[target] = Passes::resume(policy(plan), resume);
+                process.passes[target] = PollPlanner::resume(policy(plan), resume);
                 // Nobody waits for these any more.
                 process.answers.retain(|(of, ..)| *of != target);
             }
@@ -47,9 +47,9 @@ impl Instance<'_> {
     }
 
     /// Turns to the roster of these targets, some of whose pollers begin anew, however long the disk refuses.
-    fn turn_to(&mut self, targets: &[usize], begins_anew: usize) -> Result<Vec<Enlisted>, Ended> {
+    fn turn_to(&mut self, targets: &[usize], begins_anew: usize) -> Result<Vec<TargetAssignment>, Ended> {
         let setups = setups(self.calls.len());
-        let place = |chance: &mut Chance, &target: &usize| Place {
+        let place = |chance: &mut Chance, &target: &usize| TargetEntry {
             setup: setups[target].clone(),
             resumes: target == begins_anew || chance.percent(50),
         };
@@ -59,14 +59,14 @@ impl Instance<'_> {
             // Everything that is held in memory is made again from the state.
             counting.recent_window -= length(60_000) * u32::from(self.chance.percent(50));
         }
-        let roster = Roster { counting, places };
+        let roster = TargetSet { counting, places };
         loop {
             if self.happens(self.plan.full_disks) {
                 self.disk.set_full(true);
             }
             self.arm();
             let now = moment(self.now);
-            let outcome = self.process().recorder.turn_to(&roster, now);
+            let outcome = self.process().recorder.reconfigure(&roster, now);
             if self.disk.is_dead() {
                 return Err(Ended::Killed);
             }

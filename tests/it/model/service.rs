@@ -92,11 +92,11 @@ impl List<'_> {
         let face = call.face_at(at);
         let is_asked_for = match (face, filter) {
             (Face::Absent, _) => false,
-            (Face::Running, Filter::Running) => plan.running == Running::Listed || plan.ignores_filter,
+            (Face::Running, Filter::InProgress) => plan.running == Running::Listed || plan.ignores_filter,
             (Face::Running, Filter::Any) => true,
             (Face::Running, Filter::Finished) => plan.ignores_filter,
             (Face::Finished(_), Filter::Finished | Filter::Any) => true,
-            (Face::Finished(_), Filter::Running) => plan.ignores_filter,
+            (Face::Finished(_), Filter::InProgress) => plan.ignores_filter,
         };
         let record = call.record(face).filter(|_| is_asked_for);
         record.map(|record| (number, record.clone()))

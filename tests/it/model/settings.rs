@@ -2,10 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use polyai_exporter::aggregate::Layout;
+use polyai_exporter::aggregate::SeriesSchema;
 use polyai_exporter::config::{Dimension, Metrics};
-use polyai_exporter::recorder::{Counting, TargetSetup};
-use polyai_exporter::schedule::Policy;
+use polyai_exporter::recorder::{CountingPolicy, TargetSetup};
+use polyai_exporter::schedule::PollPolicy;
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 
 use super::plan::{Plan, SECOND, length, moment};
@@ -24,10 +24,10 @@ pub(super) fn key(target: usize) -> TargetKey {
     TargetKey { project: format!("project-{target}"), region: Region::Us1, client_env: ClientEnv::Live }
 }
 
-pub(super) fn counting(plan: &Plan) -> Counting {
+pub(super) fn counting(plan: &Plan) -> CountingPolicy {
     let labels = if plan.by_channel { vec![Dimension::Channel] } else { Vec::new() };
-    Counting {
-        layout: Layout::new(&Metrics { labels, ..Metrics::default() }),
+    CountingPolicy {
+        layout: SeriesSchema::new(&Metrics { labels, ..Metrics::default() }),
         settle: length(plan.settle),
         settled_age: length(plan.ages[0]),
         recent_window: length(15 * 60 * SECOND),
@@ -35,8 +35,8 @@ pub(super) fn counting(plan: &Plan) -> Counting {
     }
 }
 
-pub(super) fn policy(plan: &Plan) -> Policy {
-    Policy {
+pub(super) fn policy(plan: &Plan) -> PollPolicy {
+    PollPolicy {
         interval: length(plan.interval),
         ages: plan.ages.iter().map(|&age| length(age)).collect(),
         initial_lookback: length(plan.lookback),

@@ -66,7 +66,11 @@ impl Listener {
 #[tokio::test]
 async fn a_peer_that_is_told_to_end_and_goes_on_is_cut_off() {
     let scene = Scene::new(TLS);
-    let limits = Limits { age: Duration::ZERO, answer_timeout: Duration::from_secs(1), ..Limits::default() };
+    let limits = Limits {
+        max_connection_age: Duration::ZERO,
+        request_timeout: Duration::from_secs(1),
+        ..Limits::default()
+    };
     let port = scene.open_with(limits, Bytes::from_static(b"up 1\n")).await;
     let (mut asker, mut listener) = peer(&scene, &port).await;
     let began = Instant::now();

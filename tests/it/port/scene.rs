@@ -12,17 +12,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::StatusCode;
 use polyai_exporter::clock::Clock;
-use polyai_exporter::config::Problems;
+use polyai_exporter::config::ConfigErrors;
 use polyai_exporter::events::Events;
 use polyai_exporter::exposition::Format;
-use polyai_exporter::exposition::page::{Coding, Page};
-use polyai_exporter::moment::Moment;
-use polyai_exporter::selfstats::{BuildInfo, SelfStats};
+use polyai_exporter::exposition::page::{ContentEncoding, EncodedBody};
+use polyai_exporter::moment::Timestamp;
+use polyai_exporter::selfstats::{BuildInfo, ExporterMetrics};
 use polyai_exporter::server::{
-    Document, Exposition, Limits, Readiness, Reception, Reload, Reloading, Routes, Server, Written,
+    ConfigReloader, Limits, MetricsSource, Readiness, ReloadFuture, RenderedDocument, Routes, Server,
+    StatusRoute, StatusSource,
 };
-use polyai_exporter::shutdown::Drained;
-use polyai_exporter::web::{Installed, Prepared, Web};
+use polyai_exporter::shutdown::DrainOutcome;
+use polyai_exporter::web::{InstallOutcome, LoadedWebConfig, WebConfig};
 use reqwest::{Certificate, Client, Identity};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -84,16 +85,16 @@ impl Scene {
 
     /// The same, which serves `exposition`.
     pub(super) async fn open_with(&self, limits: Limits, exposition: Bytes) -> Port {
-        let prepared = Prepared::read(Some(&self.path("web.yml")), Clock::system().now());
-        let web = Web::new(prepared.unwrap_or_else(|problems| panic!("{problems}")));
-        let stats = SelfStats::new(BuildInfo::CURRENT, Moment::from_millis(0));
+        let prepared = LoadedWebConfig::read(Some(&self.path("web.yml")), Clock::system().now());
+        let web = WebConfig::new(prepared.unwrap_or_else(|problems| panic!("{problems}")));
+        let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from_millis(0));
         let events = Events::new(stats.clone());
         let server = Server::bind(&["127.0.0.1:0".parse().unwrap()], limits, events.clone()).await.unwrap();
         let address = server.address().unwrap();
         let reloads = Arc::new(Reloads::default());
         let routes = Routes::new(Arc::new(Fixed(exposition)), Arc::new(Always))
-            .reloading(reloads.clone())
-            .receiving(Arc::new(Blank));
+            .with_reload(reloads.clone())
+            .with_status(Arc::new(Blank));
         let stop = CancellationToken::new();
         tokio::spawn(web.clone().watch(events, Clock::system(), stop.clone()));
         let server = tokio::spawn(server.run(routes, web.clone(), stop.clone()));
@@ -101,8 +102,8 @@ impl Scene {
     }
 
     /// What a reload by hand does.
-    pub(super) fn reload(&self, port: &Port) -> Result<Installed, Problems> {
-        let prepared = Prepared::read(Some(&self.path("web.yml")), Clock::system().now())?;
+    pub(super) fn reload(&self, port: &Port) -> Result<InstallOutcome, ConfigErrors> {
+        let prepared = LoadedWebConfig::read(Some(&self.path("web.yml")), Clock::system().now())?;
         Ok(port.web.install(prepared))
     }
 
@@ -161,11 +162,11 @@ impl Scene {
 /// A server that runs. Dropping it stops it.
 pub(super) struct Port {
     pub(super) address: SocketAddr,
-    pub(super) web: Web,
-    pub(super) stats: SelfStats,
+    pub(super) web: WebConfig,
+    pub(super) stats: ExporterMetrics,
     pub(super) reloads: Arc<Reloads>,
     stop: CancellationToken,
-    server: JoinHandle<Drained>,
+    server: JoinHandle<DrainOutcome>,
 }
 
 impl Port {
@@ -202,7 +203,7 @@ impl Port {
             .unwrap()
     }
 
-    pub(super) async fn stopped(self) -> Drained {
+    pub(super) async fn stopped(self) -> DrainOutcome {
         self.stop.cancel();
         timeout(PATIENCE, self.server).await.unwrap().unwrap()
     }
@@ -221,16 +222,16 @@ pub(super) async fn answers(stream: &mut TlsStream<TcpStream>) -> bool {
 
 struct Fixed(Bytes);
 
-impl Exposition for Fixed {
+impl MetricsSource for Fixed {
     fn generation(&self) -> u64 {
         0
     }
 
-    fn ready(&self, _: Format, _: Coding, _: u64) -> Option<Page> {
-        Some(Page::new(Arc::from([]), self.0.clone()))
+    fn ready(&self, _: Format, _: ContentEncoding, _: u64) -> Option<EncodedBody> {
+        Some(EncodedBody::new(Arc::from([]), self.0.clone()))
     }
 
-    fn make(&self, _: Format, _: Coding) -> io::Result<Page> {
+    fn render(&self, _: Format, _: ContentEncoding) -> io::Result<EncodedBody> {
         Err(io::Error::other("nobody should ask"))
     }
 }
@@ -238,9 +239,13 @@ impl Exposition for Fixed {
 /// Pages for people that say nothing.
 struct Blank;
 
-impl Reception for Blank {
-    fn write(&self, _: Document, _: &str) -> Written {
-        Written { status: StatusCode::OK, content_type: "text/html; charset=utf-8", body: Bytes::new() }
+impl StatusSource for Blank {
+    fn write(&self, _: StatusRoute, _: &str) -> RenderedDocument {
+        RenderedDocument {
+            status: StatusCode::OK,
+            content_type: "text/html; charset=utf-8",
+            body: Bytes::new(),
+        }
     }
 }
 
@@ -266,8 +271,8 @@ impl Reloads {
     }
 }
 
-impl Reload for Reloads {
-    fn reload(&self) -> Reloading<'_> {
+impl ConfigReloader for Reloads {
+    fn reload(&self) -> ReloadFuture<'_> {
         self.0.fetch_add(1, Ordering::SeqCst);
         Box::pin(async { Ok("nothing changed".to_owned()) })
     }

@@ -166,7 +166,7 @@ async fn silent_connections_end_with_their_time() {
 #[tokio::test]
 async fn a_connection_that_asks_nothing_after_its_handshake_is_closed() {
     let scene = Scene::new(TLS);
-    let limits = Limits { head_timeout: Duration::from_secs(1), ..Limits::default() };
+    let limits = Limits { header_read_timeout: Duration::from_secs(1), ..Limits::default() };
     let port = scene.open_with(limits, up()).await;
     let mut silent = port.shake_hands(&scene.tls(&[&TLS13], |_| {})).await.unwrap();
     let ended = timeout(PATIENCE, silent.read(&mut [0; 16])).await.expect("HTTP/1");
@@ -204,7 +204,7 @@ async fn an_answer_that_is_read_drop_by_drop_has_an_end() {
     let scene = Scene::new(TLS);
     let limits = Limits {
         write_timeout: Duration::from_millis(500),
-        answer_timeout: Duration::from_millis(1500),
+        request_timeout: Duration::from_millis(1500),
         ..Limits::default()
     };
     let port = scene.open_with(limits, much()).await;
@@ -228,7 +228,7 @@ async fn an_answer_that_is_read_drop_by_drop_has_an_end() {
 #[tokio::test]
 async fn more_streams_than_are_served_at_once_wait_for_each_other() {
     let scene = Scene::new(TLS);
-    let port = scene.open_with(Limits { streams: 2, ..Limits::default() }, up()).await;
+    let port = scene.open_with(Limits { max_concurrent_streams: 2, ..Limits::default() }, up()).await;
     let (mut sender, _connection) = http_2(&scene, &port).await;
     // Until the first answer the client does not know how many there may be.
     assert_eq!(sender.send_request(get("/metrics")).await.unwrap().status(), 200);
@@ -261,7 +261,7 @@ async fn streams_that_are_opened_and_taken_back_disturb_nobody() {
     drop(sender);
     // It ends by itself, or was ended.
     let _ = timeout(PATIENCE, connection).await.unwrap();
-    assert_eq!(port.stopped().await.left, 0);
+    assert_eq!(port.stopped().await.remaining, 0);
 }
 
 #[tokio::test]
@@ -285,7 +285,7 @@ async fn a_stop_lets_answers_end_over_tls() -> io::Result<()> {
     let mut rest = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("it ends")?;
     assert!(rest.len() > 64 << 20, "all of it came: {}", rest.len());
-    assert_eq!(stopping.await.unwrap().left, 0);
+    assert_eq!(stopping.await.unwrap().remaining, 0);
     drop(silent);
     Ok(())
 }

@@ -27,7 +27,7 @@ async fn http_1_and_2_are_spoken_over_tls_and_the_client_chooses() {
     let older = scene.client_with(None, |builder| builder.http1_only());
     let older = older.get(port.url("/metrics")).send().await.unwrap();
     assert_eq!((older.version(), older.text().await.unwrap().as_str()), (Version::HTTP_11, "up 1\n"));
-    assert_eq!(port.stopped().await.left, 0);
+    assert_eq!(port.stopped().await.remaining, 0);
 }
 
 #[tokio::test]
@@ -158,7 +158,10 @@ async fn head_gives_the_head_alone_over_http_2_too() {
 async fn a_connection_ends_with_its_answer_once_it_is_old() {
     let scene = Scene::new(TLS);
     let port = scene
-        .open_with(Limits { age: Duration::ZERO, ..Limits::default() }, Bytes::from_static(b"up 1\n"))
+        .open_with(
+            Limits { max_connection_age: Duration::ZERO, ..Limits::default() },
+            Bytes::from_static(b"up 1\n"),
+        )
         .await;
     let client = scene.client_with(None, |builder| builder.http1_only());
     let answer = client.get(port.url("/metrics")).send().await.unwrap();

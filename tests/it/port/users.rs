@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use polyai_exporter::logging::{Filter, Format, subscriber};
+use polyai_exporter::logging::{Format, LevelFilterSpec, subscriber};
 use reqwest::Method;
 use rustls::version::TLS13;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -136,7 +136,7 @@ impl std::io::Write for Log {
 async fn neither_user_nor_password_is_ever_logged() {
     let log = Log::default();
     let writer = log.clone();
-    let filter = Filter::parse("trace").unwrap();
+    let filter = LevelFilterSpec::parse("trace").unwrap();
     let subscriber = subscriber(Format::Json, &filter, false, move || writer.clone());
     let _guard = tracing::subscriber::set_default(subscriber);
     let scene = Scene::new(&format!("{TLS}{}", users(&[("alice", "swordfish")])));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use insta::assert_snapshot;
-use polyai_exporter::web::Prepared;
+use polyai_exporter::web::LoadedWebConfig;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tempfile::TempDir;
@@ -78,7 +78,7 @@ fn every_good_file_is_told_in_a_line_with_its_warnings() {
     let files = fixtures(".good.yml");
     assert!(files.len() >= 14, "found the fixtures");
     for file in files {
-        let prepared = Prepared::read(Some(&placed(&file, folder.path())), now());
+        let prepared = LoadedWebConfig::read(Some(&placed(&file, folder.path())), now());
         let prepared = prepared.unwrap_or_else(|problems| panic!("{}: {problems}", file.display()));
         let mut text = format!("{}\n", prepared.summary());
         for warning in prepared.warnings() {
@@ -94,7 +94,7 @@ fn every_bad_file_is_refused_in_plain_words() {
     let files = fixtures(".bad.yml");
     assert!(files.len() >= 28, "found the fixtures");
     for file in files {
-        let outcome = Prepared::read(Some(&placed(&file, folder.path())), now());
+        let outcome = LoadedWebConfig::read(Some(&placed(&file, folder.path())), now());
         let problems = outcome.expect_err(&file.display().to_string()).to_string();
         for secret in ["marker", "271828", "PRIVATE KEY-----"] {
             assert!(!problems.contains(secret), "{}: {problems}", file.display());
@@ -152,9 +152,9 @@ fn every_key_of_the_original_is_read_and_every_choice_of_it_has_a_vector() {
 
 #[test]
 fn a_missing_file_is_told_as_such_and_no_file_is_plain_http() {
-    let problems = Prepared::read(Some(Path::new("no-such.yml")), now()).unwrap_err().to_string();
+    let problems = LoadedWebConfig::read(Some(Path::new("no-such.yml")), now()).unwrap_err().to_string();
     assert_eq!(problems, "no-such.yml: there is no such file; check the path");
-    assert_eq!(Prepared::read(None, now()).unwrap().summary(), "plain HTTP, no users");
+    assert_eq!(LoadedWebConfig::read(None, now()).unwrap().summary(), "plain HTTP, no users");
 }
 
 proptest! {
@@ -182,7 +182,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web.yml");
         fs::write(&path, &text).unwrap();
-        if let Err(problems) = Prepared::read(Some(&path), now()) {
+        if let Err(problems) = LoadedWebConfig::read(Some(&path), now()) {
             let said = problems.to_string();
             // The end of a hash of the fixtures.
             prop_assert!(!said.contains("xrIidl2") && !said.contains("JZhPh9u"), "{}", said);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use polyai_exporter::clock::Clock;
-use polyai_exporter::simulator::{Cut, Fault, FaultKind};
+use polyai_exporter::simulator::{Fault, FaultKind, Truncation};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};
@@ -31,7 +31,7 @@ async fn scene(seed: u64, before: usize, after: usize, lasting: i64) -> Scene {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_kills_leave_no_trace_in_the_numbers() {
     let scene = scene(7, 1_000, 700, 30).await;
-    for kind in [FaultKind::Status(503), FaultKind::Truncated(Cut::Chunks), FaultKind::Reset] {
+    for kind in [FaultKind::Status(503), FaultKind::Truncated(Truncation::Chunks), FaultKind::Reset] {
         scene.control().fault(Fault::new(kind).with_probability(0.01));
     }
     let config = scene.config("polyai.yaml", &scene.path("state"));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use polyai_exporter::cli::simulate::targets_yaml;
 use polyai_exporter::clock::Clock;
-use polyai_exporter::simulator::{Control, Project, Running, Simulator, World};
+use polyai_exporter::simulator::{Control, Project, Simulator, SimulatorHandle, World};
 use polyai_exporter::target::TargetKey;
 use tempfile::TempDir;
 
@@ -19,7 +19,7 @@ pub(super) const SECRET: &str = "k-3f9b1c7de05a48f2-never-shown";
 /// A simulated API on the real clock, and a folder for files.
 #[derive(Debug)]
 pub(super) struct Scene {
-    api: Running,
+    api: SimulatorHandle,
     folder: TempDir,
     /// What ended since then counts.
     pub(super) anchor: DateTime<Utc>,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use polyai_exporter::simulator::Truth;
+use polyai_exporter::simulator::ExpectedTotals;
 use polyai_exporter::target::TargetKey;
 
 /// The samples of one scrape, by the text before their value.
@@ -62,7 +62,7 @@ impl Scrape {
 
     /// All that is counted of `target`, as the recount tells it. Sums of fractions of seconds are rounded to microseconds,
     /// since the order of adding shows in their last digits.
-    pub(super) fn counted(&self, target: &TargetKey) -> Truth {
+    pub(super) fn counted(&self, target: &TargetKey) -> ExpectedTotals {
         let count = |name| self.count(name, target);
         let seconds = |name| micros(self.total(name, target));
         let mut handoffs_by_reason = BTreeMap::new();
@@ -78,7 +78,7 @@ impl Scrape {
         }
         let turns = count("polyai_turns_total");
         assert_eq!(turns, count("polyai_conversation_turns_sum"), "{target}: the histogram of turns");
-        Truth {
+        ExpectedTotals {
             conversations: count("polyai_conversations_total"),
             handoffs: count("polyai_handoffs_total"),
             handoffs_by_reason,
@@ -115,7 +115,7 @@ impl Scrape {
 }
 
 /// `truth` as [`Scrape::counted`] tells it.
-pub(super) fn comparable(mut truth: Truth) -> Truth {
+pub(super) fn comparable(mut truth: ExpectedTotals) -> ExpectedTotals {
     truth.reply_latency_seconds = micros(truth.reply_latency_seconds);
     truth.greeting_latency_seconds = micros(truth.greeting_latency_seconds);
     truth.last_end = None;

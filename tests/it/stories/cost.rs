@@ -1,6 +1,6 @@
 //! What the daemon costs the API.
 
-use polyai_exporter::simulator::{Mishaps, Profile};
+use polyai_exporter::simulator::{AnomalyRates, Profile};
 
 use crate::support::calls::project;
 use crate::support::story::{given, wait};
@@ -23,7 +23,7 @@ async fn an_idle_target_is_asked_at_most_twice_an_interval_over_a_day() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_is_downloaded_once_and_once_per_recheck_age() {
-    let busy = project("hotel").with_generated(7, Profile::reservations()).with_mishaps(Mishaps::NONE);
+    let busy = project("hotel").with_generated(7, Profile::reservations()).with_mishaps(AnomalyRates::NONE);
     let story = given([busy])
         .polling(|polling| {
             polling.interval = minutes(1);
@@ -54,7 +54,7 @@ async fn targets_that_share_a_key_share_its_budget() {
         .begin()
         .await;
     wait(minutes(20)).await;
-    let asked: Vec<_> = story.api().lines().iter().map(|line| line.at).collect();
+    let asked: Vec<_> = story.api().request_log().iter().map(|line| line.at).collect();
     let in_a_minute = |from: &chrono::DateTime<chrono::Utc>| {
         asked.iter().filter(|&at| at >= from && *at < *from + minutes(1)).count()
     };

@@ -10,7 +10,7 @@ use crate::support::{at, hours, minutes, seconds};
 /// Lets time pass until the daemon asks for the first page of the live list.
 async fn until_the_live_list_is_asked_for(story: &Story) {
     story.api().forget_requests();
-    let is_asked = || story.api().lines().iter().any(|line| line.address.contains("in_progress=true"));
+    let is_asked = || story.api().request_log().iter().any(|line| line.address.contains("in_progress=true"));
     while !is_asked() {
         wait(seconds(1)).await;
     }
@@ -43,7 +43,7 @@ async fn a_call_that_begins_between_two_pages_makes_no_other_call_count_twice_as
 
     // It is still asked for all that is open, however long ago it started.
     until_the_live_list_is_asked_for(&story).await;
-    let lines = story.api().lines();
+    let lines = story.api().request_log();
     let live = lines.iter().find(|line| line.address.contains("in_progress=true")).unwrap();
     assert!(!live.address.contains("start_time"), "{}", live.address);
 }

@@ -1,7 +1,7 @@
 //! What goes wrong between the daemon and the API, on any page and for a while: nothing is lost, nothing counts twice.
 
 use polyai_exporter::config::Polling;
-use polyai_exporter::simulator::{Cut, Fault, FaultKind, RetryAfter};
+use polyai_exporter::simulator::{Fault, FaultKind, RetryAfter, Truncation};
 
 use crate::support::calls::{call, mixed_calls, project};
 use crate::support::story::{given, wait};
@@ -20,9 +20,9 @@ fn kinds() -> Vec<(&'static str, FaultKind)> {
         ("too-slow-first-byte", FaultKind::SlowFirstByte(seconds(90))),
         ("slow-body", FaultKind::SlowBody { pieces: 5, pause: seconds(4) }),
         ("too-slow-body", FaultKind::SlowBody { pieces: 5, pause: seconds(20) }),
-        ("cut-in-length", FaultKind::Truncated(Cut::Length)),
-        ("cut-in-chunks", FaultKind::Truncated(Cut::Chunks)),
-        ("cut-in-json", FaultKind::Truncated(Cut::Json)),
+        ("cut-in-length", FaultKind::Truncated(Truncation::Length)),
+        ("cut-in-chunks", FaultKind::Truncated(Truncation::Chunks)),
+        ("cut-in-json", FaultKind::Truncated(Truncation::Json)),
         ("html-200", FaultKind::Html(200)),
         ("html-502", FaultKind::Html(502)),
         ("reset", FaultKind::Reset),

@@ -1,6 +1,6 @@
 //! From the end of a call to `/metrics`.
 
-use polyai_exporter::simulator::{Mishaps, Profile};
+use polyai_exporter::simulator::{AnomalyRates, Profile};
 
 use crate::support::calls::project;
 use crate::support::story::{given, wait};
@@ -11,7 +11,7 @@ async fn on_a_busy_day_99_of_100_calls_count_within_settle_and_two_intervals() {
     let mut profile = Profile::reservations();
     // The story plays in its afternoon, at four to five calls a minute.
     profile.utc_offset = 5;
-    let busy = project("hotel").with_generated(7, profile).with_mishaps(Mishaps::NONE);
+    let busy = project("hotel").with_generated(7, profile).with_mishaps(AnomalyRates::NONE);
     let story = given([busy])
         .polling(|polling| {
             // Their sum is 60 s, a bound of the histogram of lags.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use polyai_exporter::app::{App, Ended};
+use polyai_exporter::app::{App, ShutdownOutcome};
 use polyai_exporter::clock::Clock;
 use polyai_exporter::config::Settings;
-use polyai_exporter::history::{self, Columns, Lived, Plan};
-use polyai_exporter::simulator::{Incident, IncidentKind, Mishaps, Profile, Project, Scope, World};
+use polyai_exporter::history::{self, BackfillResult, BackfillSpec, SampleStore};
+use polyai_exporter::simulator::{AnomalyRates, Incident, IncidentKind, Profile, Project, Scope, World};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::calls::project;
@@ -21,7 +21,7 @@ const STEP: Duration = seconds(15);
 
 /// Two busy projects, of whose calls none changes after it has counted.
 fn hotel_and_bank() -> [Project; 2] {
-    let mishaps = Mishaps { amended: 0.0, ..Mishaps::default() };
+    let mishaps = AnomalyRates { amended: 0.0, ..AnomalyRates::default() };
     let busy = |name: &str, profile| project(name).with_generated(7, profile).with_mishaps(mishaps);
     [busy("hotel", Profile::reservations()), busy("bank", Profile::billing())]
 }
@@ -40,9 +40,9 @@ fn world() -> World {
     incidents().iter().fold(World::of(hotel_and_bank()), World::with_incident)
 }
 
-fn lived(settings: &Settings) -> Lived {
+fn lived(settings: &Settings) -> BackfillResult {
     let (job, instance) = ("polyai".to_owned(), "here:9890".to_owned());
-    let plan = Plan { from: dawn(), until: at(hours(3)), step: STEP, job, instance };
+    let plan = BackfillSpec { from: dawn(), until: at(hours(3)), step: STEP, job, instance };
     history::live(&plan, settings, &world(), &CancellationToken::new()).unwrap()
 }
 
@@ -50,7 +50,7 @@ fn lived(settings: &Settings) -> Lived {
 struct File(BTreeMap<String, Vec<(i64, f64)>>);
 
 impl File {
-    fn of(columns: &Columns) -> Self {
+    fn of(columns: &SampleStore) -> Self {
         let mut text = Vec::new();
         history::write(columns, &[], &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
@@ -141,10 +141,10 @@ async fn an_incident_stands_out_of_the_history() {
 #[tokio::test(start_paused = true)]
 async fn a_daemon_that_is_started_on_the_state_of_a_history_goes_on_from_there() {
     let story = given(hotel_and_bank()).begin().await;
-    let Lived { columns, store } = lived(&story.settings);
+    let BackfillResult { columns, store } = lived(&story.settings);
     let last = File::of(&columns).scrape(at(hours(3)));
-    let app = App::build_on(&story.settings, Clock::starting_at(at(hours(3))), || Ok(store)).await.unwrap();
-    let exporter = Exporter::running(app, Clock::starting_at(at(hours(3))), &story.settings);
+    let app = App::build_on(&story.settings, Clock::virtual_from(at(hours(3))), || Ok(store)).await.unwrap();
+    let exporter = Exporter::running(app, Clock::virtual_from(at(hours(3))), &story.settings);
     let first = exporter.scrape().await;
     for name in ["hotel", "bank"] {
         let (wanted, found) = (counted(&last, name), counted(&first, name));
@@ -154,5 +154,5 @@ async fn a_daemon_that_is_started_on_the_state_of_a_history_goes_on_from_there()
             assert_eq!(found[what], *number, "{name}: {what}");
         }
     }
-    assert_eq!(exporter.stop().await, Ended::Orderly);
+    assert_eq!(exporter.stop().await, ShutdownOutcome::Orderly);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use polyai_exporter::app::{App, Ended};
+use polyai_exporter::app::{App, ShutdownOutcome};
 use polyai_exporter::clock::Clock;
 use polyai_exporter::config::Polling;
 use polyai_exporter::simulator::{Fault, FaultKind, RetryAfter};
@@ -81,5 +81,5 @@ async fn a_daemon_that_nobody_can_ask_any_more_ends_so_that_it_is_started_anew()
     let settings = given.settings_mut().clone();
     let app = App::build(&settings, Clock::system()).await.unwrap();
     let ended = timeout(minutes(1), app.run(CancellationToken::new())).await;
-    assert_eq!(ended.expect("it does not poll on"), Ended::Cut);
+    assert_eq!(ended.expect("it does not poll on"), ShutdownOutcome::Cut);
 }

@@ -1,6 +1,6 @@
 //! What the log says, how often, and what it never says.
 
-use polyai_exporter::simulator::{Cut, Fault, FaultKind, RetryAfter};
+use polyai_exporter::simulator::{Fault, FaultKind, RetryAfter, Truncation};
 
 use crate::support::calls::{call, mixed_calls, project};
 use crate::support::story::{given, wait};
@@ -21,8 +21,8 @@ async fn no_key_no_number_and_no_word_of_a_transcript_reaches_the_log() {
     let noise = [
         FaultKind::Status(500),
         FaultKind::RateLimited(RetryAfter::Seconds(3)),
-        FaultKind::Truncated(Cut::Length),
-        FaultKind::Truncated(Cut::Json),
+        FaultKind::Truncated(Truncation::Length),
+        FaultKind::Truncated(Truncation::Json),
         FaultKind::Html(200),
         FaultKind::Reset,
         FaultKind::KeyRefused,

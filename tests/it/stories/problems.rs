@@ -195,12 +195,12 @@ async fn a_429_is_honoured_to_the_second_and_then_it_goes_slower() {
     wait(minutes(5)).await;
     story.api().forget_requests();
     wait(minutes(5)).await;
-    let usual = story.api().lines().len();
+    let usual = story.api().request_log().len();
     assert!((29..=31).contains(&usual), "{usual} requests in 5 min");
     story.api().forget_requests();
     story.api().fault(Fault::new(FaultKind::RateLimited(RetryAfter::Seconds(120))).times(1));
     wait(minutes(8)).await;
-    let lines = story.api().lines();
+    let lines = story.api().request_log();
     let limited = lines.iter().position(|line| line.status == 429).unwrap();
     let resumed = lines[limited + 1].at;
     let pause = resumed - lines[limited].at;

@@ -2,7 +2,7 @@
 
 use polyai_exporter::clock::Clock;
 use polyai_exporter::config::Settings;
-use polyai_exporter::simulator::{Incident, IncidentKind, Mishaps, Profile, Project, Scope};
+use polyai_exporter::simulator::{AnomalyRates, Incident, IncidentKind, Profile, Project, Scope};
 
 use crate::support::calls::{mixed_calls, project};
 use crate::support::recount::counted;
@@ -11,7 +11,7 @@ use crate::support::{at, dawn, hours, minutes, seconds};
 
 /// A project in which much goes late and changes afterwards.
 fn untidy(name: &str) -> Project {
-    let mishaps = Mishaps {
+    let mishaps = AnomalyRates {
         ingestion_seconds: 20.0,
         late: 0.05,
         late_finish: 0.03,
@@ -43,7 +43,7 @@ async fn late_and_long_calls_are_all_counted_by_the_next_day() {
 
 #[tokio::test(start_paused = true)]
 async fn amended_calls_add_their_difference() {
-    let mishaps = Mishaps { amended: 0.5, ..Mishaps::NONE };
+    let mishaps = AnomalyRates { amended: 0.5, ..AnomalyRates::NONE };
     let world = project("hotel").with_generated(13, Profile::reservations()).with_mishaps(mishaps);
     let story = given([world])
         .polling(|polling| {
@@ -75,7 +75,7 @@ async fn two_instances_with_one_anchor_and_other_schedules_agree() {
     other.polling.settle = seconds(40);
     other.polling.page_size = 3.try_into().unwrap();
     other.polling.recheck = vec![minutes(7), minutes(20), minutes(45)];
-    let second = Exporter::start(&other, Clock::starting_at(story.now())).await;
+    let second = Exporter::start(&other, Clock::virtual_from(story.now())).await;
     wait(minutes(90)).await;
     let (one, two) = (story.scrape().await, second.scrape().await);
     story.agrees("hotel", &one);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use polyai_exporter::app::{App, Ended};
+use polyai_exporter::app::{App, ShutdownOutcome};
 use polyai_exporter::clock::Clock;
 use polyai_exporter::config::{Dimension, Secret, Settings};
 use polyai_exporter::ledger::store::Store;
@@ -234,7 +234,7 @@ impl Disk {
 
     pub(super) fn store(&self) -> Store {
         let mounted = self.clone();
-        Store::on(move || mounted.clone()).unwrap()
+        Store::with_backend(move || mounted.clone()).unwrap()
     }
 
     fn takes(&self) -> Result<(), Error> {
@@ -266,7 +266,7 @@ impl StorageBackend for Disk {
 
 /// Another daemon beside that of `story`, with its state on `disk`.
 async fn on_a_disk(story: &Story, disk: &Disk) -> Exporter {
-    let clock = Clock::starting_at(story.now());
+    let clock = Clock::virtual_from(story.now());
     let store = disk.store();
     let app = App::build_on(&story.settings, clock.clone(), || Ok(store)).await.unwrap();
     Exporter::running(app, clock, &story.settings)
@@ -293,7 +293,7 @@ async fn on_a_full_disk_a_reload_waits_and_is_then_as_whole_as_any_other() {
     let after = exporter.scrape().await;
     story.agrees("bank", &after);
     story.agrees("hotel", &after);
-    assert_eq!(exporter.stop().await, Ended::Orderly);
+    assert_eq!(exporter.stop().await, ShutdownOutcome::Orderly);
 }
 
 #[tokio::test(start_paused = true)]
@@ -325,7 +325,7 @@ async fn who_asks_for_a_reload_that_waits_for_long_is_told_so_and_it_goes_on_by_
     let after = exporter.scrape().await;
     after.says("polyai_target_up", &[("project", "bank")], 1.0);
     assert_eq!(attempts(&after) - before, 2.0, "those who asked during the first share the second");
-    assert_eq!(exporter.stop().await, Ended::Orderly);
+    assert_eq!(exporter.stop().await, ShutdownOutcome::Orderly);
 }
 
 #[tokio::test(start_paused = true)]
@@ -339,7 +339,7 @@ async fn whoever_waits_for_a_reload_when_the_program_stops_is_told_so_and_holds_
     let (under_way, queued) = (exporter.post_reload(), exporter.post_reload());
     wait(seconds(30)).await;
     assert!(!under_way.is_finished() && !queued.is_finished());
-    assert_eq!(exporter.stop().await, Ended::Cut, "the last commit has failed");
+    assert_eq!(exporter.stop().await, ShutdownOutcome::Cut, "the last commit has failed");
     for waiting in [under_way, queued] {
         let (status, text) = waiting.await.unwrap();
         assert_eq!(status, 500, "{text}");

@@ -65,13 +65,13 @@ async fn an_outage_is_failing_then_stale_then_caught_up_on() {
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_put_back_hides_no_outage_and_freezes_no_chart() {
     let story = given([project("bank"), project("hotel")]).begin().await;
-    story.exporter.clock.jump(TimeDelta::hours(2));
+    story.exporter.clock.step(TimeDelta::hours(2));
     wait(minutes(20)).await;
     story.api().fault(Fault::new(FaultKind::Status(503)).on("bank"));
     wait(minutes(3)).await;
     assert_eq!(state(&story.exporter, "bank").await.0, "failing");
 
-    story.exporter.clock.jump(TimeDelta::hours(-2));
+    story.exporter.clock.step(TimeDelta::hours(-2));
     wait(minutes(6)).await;
     let target = |name: &str| format!("/api/v1/target?project={name}&region=us-1&client_env=live");
     let bank = json(&story.exporter, &target("bank")).await["target"].take();

@@ -55,7 +55,7 @@ async fn counted_across_a_step_of(step: TimeDelta) {
         .begin()
         .await;
     wait(minutes(12)).await;
-    story.exporter.clock.jump(step);
+    story.exporter.clock.step(step);
     wait(minutes(2)).await;
     let stepped = story.scrape().await;
     assert_eq!(stepped.problems("hotel"), ["clock_skew"], "{step}");
@@ -63,7 +63,7 @@ async fn counted_across_a_step_of(step: TimeDelta) {
     let behind = story.now().timestamp_millis() as f64 / 1000.0 - watermark;
     assert!((-2.0..=32.0).contains(&behind), "{step}: the watermark is {behind} s behind the API's time");
     wait(minutes(10)).await;
-    story.exporter.clock.jump(-step);
+    story.exporter.clock.step(-step);
     wait(minutes(20)).await;
     let mended = story.scrape().await;
     assert_eq!(mended.problems("hotel"), Vec::<String>::new(), "{step}");
@@ -137,9 +137,9 @@ async fn where_answers_have_no_date_a_clock_that_jumps_ahead_for_minutes_changes
     for length in [minutes(2), minutes(15)] {
         counted_while(async |story: &Story| {
             story.api().date_ahead(None);
-            story.exporter.clock.jump(DAYS);
+            story.exporter.clock.step(DAYS);
             wait(length).await;
-            story.exporter.clock.jump(-DAYS);
+            story.exporter.clock.step(-DAYS);
         })
         .await;
     }

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use polyai_exporter::app::{App, Attempt, Configuration, Ended, Reloads, Trigger};
+use polyai_exporter::app::{App, Configuration, ReloadAttempt, ReloadHandle, ReloadTrigger, ShutdownOutcome};
 use polyai_exporter::clock::Clock;
-use polyai_exporter::config::{self, Input, Loaded, Problems, Settings};
+use polyai_exporter::config::{self, ConfigErrors, ConfigInput, LoadedConfig, Settings};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +54,7 @@ impl Files {
                 target.key.region,
                 target.account_id,
                 target.project_id,
-                target.api_key.reveal(),
+                target.api_key.expose_secret(),
                 target.base_url
             )
             .unwrap();
@@ -62,9 +62,9 @@ impl Files {
         self.write("polyai.yaml", &text);
     }
 
-    fn load(&self) -> Result<Loaded, Problems> {
+    fn load(&self) -> Result<LoadedConfig, ConfigErrors> {
         let (file, env) = (self.path("polyai.yaml"), Default::default());
-        config::load_again(&Input {
+        config::load_again(&ConfigInput {
             file: Some(&file),
             env: &env,
             listen: &[],
@@ -77,19 +77,19 @@ impl Files {
 /// A daemon that looks at its files every 30 s.
 struct Watching {
     address: SocketAddr,
-    reloads: Reloads,
+    reloads: ReloadHandle,
     configuration: Configuration,
     stop: CancellationToken,
-    running: JoinHandle<Ended>,
+    running: JoinHandle<ShutdownOutcome>,
 }
 
 impl Watching {
     /// Starts one that has read what `loaded` says, with its state on `disk`.
-    async fn start(files: &Arc<Files>, loaded: &Loaded, disk: &Disk, clock: Clock) -> Self {
+    async fn start(files: &Arc<Files>, loaded: &LoadedConfig, disk: &Disk, clock: Clock) -> Self {
         let store = disk.store();
         let app = App::build_on(&loaded.settings, clock, || Ok(store)).await.unwrap();
         let again = files.clone();
-        let app = app.reloading(loaded, Arc::new(move || again.load()), Some(seconds(30)));
+        let app = app.with_reload(loaded, Arc::new(move || again.load()), Some(seconds(30)));
         let (address, reloads) = (app.address().unwrap(), app.reloads());
         let (configuration, stop) = (app.configuration(), CancellationToken::new());
         let running = tokio::spawn(app.run(stop.clone()));
@@ -100,7 +100,7 @@ impl Watching {
         self.configuration.load().settings.targets.len()
     }
 
-    fn last_attempt(&self) -> Attempt {
+    fn last_attempt(&self) -> ReloadAttempt {
         self.configuration.load().last_attempt.clone().expect("an attempt")
     }
 
@@ -122,7 +122,7 @@ impl Watching {
 
     async fn stop(self) {
         self.stop.cancel();
-        assert_eq!(self.running.await.unwrap(), Ended::Orderly);
+        assert_eq!(self.running.await.unwrap(), ShutdownOutcome::Orderly);
     }
 }
 
@@ -132,7 +132,7 @@ async fn what_changed_while_the_state_was_opened_is_noticed() {
     let files = Arc::new(Files::saying(&story.settings));
     let read_first = files.load().unwrap();
     files.say(&both, "");
-    let clock = Clock::starting_at(story.now());
+    let clock = Clock::virtual_from(story.now());
     let daemon = Watching::start(&files, &read_first, &Disk::default(), clock).await;
     wait(seconds(2)).await;
     assert_eq!(daemon.targets(), 2);
@@ -143,7 +143,7 @@ async fn what_changed_while_the_state_was_opened_is_noticed() {
 async fn a_bundle_that_could_not_be_used_is_taken_once_it_is_mended() {
     let (story, both) = hotel_beside_a_bank().await;
     let files = Arc::new(Files::saying(&story.settings));
-    let clock = Clock::starting_at(story.now());
+    let clock = Clock::virtual_from(story.now());
     let daemon = Watching::start(&files, &files.load().unwrap(), &Disk::default(), clock).await;
     wait(minutes(1)).await;
     files.write("ca.pem", "-----BEGIN CERTIFICATE-----\nno base64\n-----END CERTIFICATE-----\n");
@@ -165,7 +165,7 @@ async fn a_bundle_that_could_not_be_used_is_taken_once_it_is_mended() {
 async fn what_is_edited_while_a_reload_waits_for_the_disk_is_read_after_it() {
     let (story, both) = hotel_beside_a_bank().await;
     let files = Arc::new(Files::saying(&story.settings));
-    let (disk, clock) = (Disk::default(), Clock::starting_at(story.now()));
+    let (disk, clock) = (Disk::default(), Clock::virtual_from(story.now()));
     let daemon = Watching::start(&files, &files.load().unwrap(), &disk, clock).await;
     wait(minutes(1)).await;
     disk.set_full(true);
@@ -191,7 +191,7 @@ async fn a_user_who_was_struck_while_a_reload_waited_for_the_disk_stays_out_when
     let files = Arc::new(Files(tempfile::tempdir().unwrap()));
     files.write("web.yml", &users(&["alice", "mallory"]));
     files.say(&story.settings, "");
-    let (disk, clock) = (Disk::default(), Clock::starting_at(story.now()));
+    let (disk, clock) = (Disk::default(), Clock::virtual_from(story.now()));
     let daemon = Watching::start(&files, &files.load().unwrap(), &disk, clock).await;
     wait(minutes(1)).await;
     assert_eq!((daemon.admits("alice").await, daemon.admits("mallory").await), (200, 200));
@@ -199,7 +199,7 @@ async fn a_user_who_was_struck_while_a_reload_waited_for_the_disk_stays_out_when
     disk.set_full(true);
     files.say(&both, "");
     let reloads = daemon.reloads.clone();
-    let reload = tokio::spawn(async move { reloads.reload(Trigger::Signal).await });
+    let reload = tokio::spawn(async move { reloads.reload(ReloadTrigger::Signal).await });
     wait(seconds(1)).await;
     files.write("web.yml", &users(&["alice"]));
     wait(seconds(10)).await;

@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use polyai_exporter::logging::{Filter, Format, subscriber};
+use polyai_exporter::logging::{Format, LevelFilterSpec, subscriber};
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -22,7 +22,7 @@ impl Log {
     /// Captures what this thread logs from here on, in full detail, that of libraries included.
     pub(crate) fn capture() -> Self {
         let written = Written::default();
-        let everything = Filter::parse("trace,polyai_exporter=trace").unwrap();
+        let everything = LevelFilterSpec::parse("trace,polyai_exporter=trace").unwrap();
         let subscriber = subscriber(Format::Json, &everything, false, written.clone());
         Self { written, _until_dropped: tracing::subscriber::set_default(subscriber) }
     }

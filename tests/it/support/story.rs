@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use polyai_exporter::app::{App, Ended, Reloads, Trigger};
+use polyai_exporter::app::{App, ReloadHandle, ReloadTrigger, ShutdownOutcome};
 use polyai_exporter::clock::Clock;
 use polyai_exporter::config::{
-    self, Input, Loaded, Metrics, Polling, Problems, Secret, Server, Settings, Sources, Storage, Target,
+    self, ConfigErrors, ConfigInput, LoadedConfig, Metrics, Polling, Secret, Server, Settings, Storage,
+    Target, TrackedFiles,
 };
-use polyai_exporter::simulator::{Control, Project, Running, Simulator, World};
+use polyai_exporter::simulator::{Control, Project, Simulator, SimulatorHandle, World};
 use polyai_exporter::target::{ApiVersion, ClientEnv, TargetKey};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +31,7 @@ pub(crate) struct Given {
 
 /// A scene that has been set: the API answers, the daemon polls.
 pub(crate) struct Story {
-    pub(crate) simulator: Running,
+    pub(crate) simulator: SimulatorHandle,
     pub(crate) exporter: Exporter,
     pub(crate) settings: Settings,
     pub(crate) log: Log,
@@ -42,8 +43,8 @@ pub(crate) struct Exporter {
     pub(crate) clock: Clock,
     address: SocketAddr,
     stop: CancellationToken,
-    running: JoinHandle<Ended>,
-    reloads: Reloads,
+    running: JoinHandle<ShutdownOutcome>,
+    reloads: ReloadHandle,
     /// What it reads when it reads its configuration again.
     source: Arc<Mutex<Source>>,
 }
@@ -56,18 +57,18 @@ enum Source {
 }
 
 impl Source {
-    fn load(&self) -> Result<Loaded, Problems> {
+    fn load(&self) -> Result<LoadedConfig, ConfigErrors> {
         match self {
-            Self::Settings(settings) => Ok(Loaded {
+            Self::Settings(settings) => Ok(LoadedConfig {
                 settings: (**settings).clone(),
                 warnings: Vec::new(),
                 origin: "the story".to_owned(),
-                sources: Sources::default(),
+                sources: TrackedFiles::default(),
             }),
             Self::Text(text) => {
                 let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
                 std::fs::write(file.path(), text).unwrap();
-                config::load(&Input {
+                config::load(&ConfigInput {
                     file: Some(file.path()),
                     env: &Default::default(),
                     listen: &[],
@@ -178,12 +179,12 @@ impl Given {
         let log = Log::capture();
         let Self { projects, mut settings } = self;
         let world = World::of(projects.iter().cloned());
-        let simulator = Simulator::on_loopback(world, Clock::starting_at(dawn())).await.unwrap();
+        let simulator = Simulator::on_loopback(world, Clock::virtual_from(dawn())).await.unwrap();
         for target in &mut settings.targets {
             target.base_url = simulator.base_url(target.key.region);
         }
         let shown = prepare(&simulator.control).await;
-        let exporter = Exporter::start(&settings, Clock::starting_at(shown)).await;
+        let exporter = Exporter::start(&settings, Clock::virtual_from(shown)).await;
         Story { simulator, exporter, settings, log, projects }
     }
 }
@@ -218,7 +219,7 @@ impl Story {
     /// Stops the daemon in order, lets `pause` pass, and starts it again on the same settings.
     pub(crate) async fn restart_after(mut self, pause: Duration) -> Self {
         let clock = self.exporter.clock.clone();
-        assert_eq!(self.exporter.stop().await, Ended::Orderly, "the stop");
+        assert_eq!(self.exporter.stop().await, ShutdownOutcome::Orderly, "the stop");
         wait(pause).await;
         self.exporter = Exporter::start(&self.settings, clock).await;
         self
@@ -254,7 +255,7 @@ impl Exporter {
         let source = Arc::new(Mutex::new(Source::Settings(Box::new(settings.clone()))));
         let loaded = source.lock().unwrap().load().unwrap();
         let again = source.clone();
-        let app = app.reloading(&loaded, Arc::new(move || again.lock().unwrap().load()), None);
+        let app = app.with_reload(&loaded, Arc::new(move || again.lock().unwrap().load()), None);
         let (address, reloads, stop) = (app.address().unwrap(), app.reloads(), CancellationToken::new());
         let running = tokio::spawn(app.run(stop.clone()));
         Self { clock, address, stop, running, reloads, source }
@@ -268,7 +269,7 @@ impl Exporter {
     /// Has it read these settings instead; answers what changed, or why nothing did.
     pub(crate) async fn reload(&self, settings: Settings) -> Result<String, String> {
         self.configure(settings);
-        self.reloads.reload(Trigger::Signal).await
+        self.reloads.reload(ReloadTrigger::Signal).await
     }
 
     /// Asks for a reload as an operator does, and goes on; status and body come later.
@@ -284,7 +285,7 @@ impl Exporter {
     /// Has it read a file with this text, which it must refuse; answers its reason.
     pub(crate) async fn reload_fails(&self, yaml: &'static str) -> String {
         *self.source.lock().unwrap() = Source::Text(yaml);
-        self.reloads.reload(Trigger::Signal).await.expect_err(yaml)
+        self.reloads.reload(ReloadTrigger::Signal).await.expect_err(yaml)
     }
 
     /// Scrapes it all the time, with such pauses.
@@ -328,7 +329,7 @@ impl Exporter {
     }
 
     /// Stops it in order.
-    pub(crate) async fn stop(self) -> Ended {
+    pub(crate) async fn stop(self) -> ShutdownOutcome {
         self.stop.cancel();
         self.running.await.unwrap()
     }

@@ -9,8 +9,8 @@ fn hidden_calls(from: i64, to: i64) -> Vec<Call> {
     starts.map(|start| Call { hidden: true, ..call(&format!("CA{start}"), start, start + 20) }).collect()
 }
 
-fn without_rechecks() -> Policy {
-    Policy { ages: Vec::new(), ..policy() }
+fn without_rechecks() -> PollPolicy {
+    PollPolicy { ages: Vec::new(), ..policy() }
 }
 
 fn missed(watch: &Watch, until: i64) -> Vec<i64> {
@@ -21,12 +21,12 @@ fn missed(watch: &Watch, until: i64) -> Vec<i64> {
 #[test]
 fn what_starts_under_and_after_a_clock_that_was_days_ahead_is_seen_by_the_fresh_pass() {
     for policy in [policy(), without_rechecks()] {
-        let mut watch = Watch::resumed(policy, hidden_calls(30, 2 * HOUR), Resume::default());
+        let mut watch = Watch::resumed(policy, hidden_calls(30, 2 * HOUR), PollerCheckpoint::default());
         watch.tick(0);
         watch.tick(30);
         watch.tick_under(3 * DAY, 60);
         watch.tick_under(3 * DAY + 30, 90);
-        assert_eq!(seconds(watch.passes.fresh_mark().unwrap()), 3 * DAY + 30);
+        assert_eq!(seconds(watch.passes.fresh_watermark().unwrap()), 3 * DAY + 30);
         watch.run(120, 2 * HOUR + 5 * MINUTE);
         assert_eq!(missed(&watch, 2 * HOUR), Vec::<i64>::new());
         let in_the_last_minutes = watch.asked.iter().filter(|(now, _)| *now > 2 * HOUR).count();
@@ -42,14 +42,18 @@ fn the_rechecks_go_back_too() {
     watch.tick_under(HOUR + 3 * DAY, HOUR + 30);
     watch.tick(HOUR + 60);
     for (mark, before) in watch.passes.marks.as_ref().unwrap().rechecks.iter().zip(&before.rechecks) {
-        assert!(mark.read_to.since(before.read_to) <= mark.age / 5, "{mark:?}, before {before:?}");
-        assert!(mark.read_to >= before.read_to && mark.covered.is_none());
+        assert!(
+            mark.read_to.saturating_duration_since(before.read_to) <= mark.age / 5,
+            "{mark:?}, before {before:?}"
+        );
+        assert!(mark.read_to >= before.read_to && mark.already_read.is_none());
     }
 }
 
 #[test]
 fn a_clock_that_is_ahead_for_an_hour_and_is_then_set_right_leaves_no_gap() {
-    let mut watch = Watch::resumed(without_rechecks(), hidden_calls(0, 4 * HOUR), Resume::default());
+    let mut watch =
+        Watch::resumed(without_rechecks(), hidden_calls(0, 4 * HOUR), PollerCheckpoint::default());
     watch.run(0, HOUR);
     for now in (HOUR + 30..2 * HOUR).step_by(30) {
         watch.tick_under(now + HOUR, now);
@@ -60,17 +64,17 @@ fn a_clock_that_is_ahead_for_an_hour_and_is_then_set_right_leaves_no_gap() {
 
 #[test]
 fn a_state_whose_marks_lie_in_the_future_heals() {
-    let marks = Marks::at_first_start(at(-10 * DAY), &policy().ages);
-    let ahead = Marks { fresh: at(2 * DAY), ..marks };
-    let ahead = Marks {
+    let marks = Watermarks::initial(at(-10 * DAY), &policy().ages);
+    let ahead = Watermarks { fresh: at(2 * DAY), ..marks };
+    let ahead = Watermarks {
         rechecks: ahead
             .rechecks
             .into_iter()
-            .map(|mark| crate::ledger::RecheckMark { read_to: at(2 * DAY) - mark.age, ..mark })
+            .map(|mark| crate::ledger::RecheckWatermark { read_to: at(2 * DAY) - mark.age, ..mark })
             .collect(),
         ..ahead
     };
-    let resume = Resume { marks: Some(ahead), ..Resume::default() };
+    let resume = PollerCheckpoint { marks: Some(ahead), ..PollerCheckpoint::default() };
     let mut watch = Watch::resumed(policy(), hidden_calls(-20 * HOUR, HOUR), resume);
     watch.run(0, HOUR + 10 * MINUTE);
     assert_eq!(missed(&watch, HOUR), Vec::<i64>::new());
@@ -79,7 +83,7 @@ fn a_state_whose_marks_lie_in_the_future_heals() {
 #[test]
 fn a_call_that_left_the_list_under_a_clock_that_was_ahead_is_not_left_alone_for_days() {
     let calls = vec![Call { gone_from: 50, ..call("CA01", 0, 5 * MINUTE) }];
-    let mut watch = Watch::resumed(without_rechecks(), calls, Resume::default());
+    let mut watch = Watch::resumed(without_rechecks(), calls, PollerCheckpoint::default());
     watch.tick(30);
     (0..10).for_each(|n| watch.tick_under(3 * DAY + n * 30, 60 + n * 30));
     watch.calls[0].gone_from = i64::MAX;
@@ -90,27 +94,27 @@ fn a_call_that_left_the_list_under_a_clock_that_was_ahead_is_not_left_alone_for_
 #[test]
 fn counting_begins_when_the_time_is_known_and_then_from_the_first_answer() {
     let mut watch = Watch::over(Vec::new());
-    let (mut tick, progress) = watch.passes.listed(&[], at(0));
+    let (mut tick, progress) = watch.passes.on_open_list(&[], at(0));
     assert_eq!((progress.marks, watch.passes.next(&mut tick, at(0))), (None, None));
-    watch.passes.trust(at(5 * MINUTE), at(7));
+    watch.passes.on_server_time(at(5 * MINUTE), at(7));
     assert_eq!(watch.passes.anchor(), Some(at(7)));
 }
 
 #[test]
 fn where_the_first_answers_came_from_a_clock_that_was_ahead_counting_begins_again() {
     let mut watch = Watch::over(Vec::new());
-    watch.passes.trust(at(3 * DAY), at(3 * DAY));
+    watch.passes.on_server_time(at(3 * DAY), at(3 * DAY));
     assert_eq!(watch.passes.anchor(), Some(at(3 * DAY)));
-    watch.passes.trust(at(10 * MINUTE), at(7));
+    watch.passes.on_server_time(at(10 * MINUTE), at(7));
     assert_eq!(watch.passes.anchor(), Some(at(7)));
-    watch.passes.trust(at(11 * MINUTE), at(8));
+    watch.passes.on_server_time(at(11 * MINUTE), at(8));
     assert_eq!(watch.passes.anchor(), Some(at(7)), "what has come stays");
 }
 
 #[test]
 fn an_anchor_that_has_not_come_yet_is_not_kept() {
-    let policy = Policy { anchor: Some(at(HOUR)), ..policy() };
-    let mut watch = Watch::resumed(policy, Vec::new(), Resume::default());
+    let policy = PollPolicy { anchor: Some(at(HOUR)), ..policy() };
+    let mut watch = Watch::resumed(policy, Vec::new(), PollerCheckpoint::default());
     watch.run(0, 50 * MINUTE);
     assert_eq!(watch.passes.anchor(), None);
     watch.run(50 * MINUTE, HOUR);

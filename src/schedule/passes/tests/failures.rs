@@ -25,17 +25,18 @@ fn one_window_that_always_fails_keeps_nobody_from_being_found() {
 
 #[test]
 fn one_that_left_and_cannot_be_read_is_asked_for_less_and_less_and_given_up_after_a_day() {
-    let policy = Policy { ages: vec![secs(DAY)], ..policy() };
-    let mut watch = Watch::resumed(policy, vec![call("X", 100, 600)], Resume::default());
+    let policy = PollPolicy { ages: vec![secs(DAY)], ..policy() };
+    let mut watch = Watch::resumed(policy, vec![call("X", 100, 600)], PollerCheckpoint::default());
     watch.run(0, 570);
     watch.poisoned = vec![id("X")];
     watch.run(600, DAY + 2 * HOUR);
-    let of_narrow = |(now, walk): &(i64, Walk)| matches!(walk.purpose, Purpose::Narrow(_)).then_some(*now);
+    let of_narrow =
+        |(now, walk): &(i64, FetchPlan)| matches!(walk.purpose, PassKind::Narrow(_)).then_some(*now);
     let asked: Vec<i64> = watch.asked.iter().filter_map(of_narrow).collect();
     assert_eq!(asked[..5], [600, 630, 690, 810, 1050]);
     assert!(asked.len() < 200, "{}", asked.len());
     assert_eq!(watch.abandoned.len(), 1);
-    assert_eq!(watch.passes.followed(), 0);
+    assert_eq!(watch.passes.tracked_count(), 0);
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn a_recheck_that_fails_leaves_the_fresh_pass_its_slices_and_catches_up_once_it_
     watch.run(330, HOUR + 20 * MINUTE);
     let fresh = watch.said().into_iter().filter(|line| line.starts_with("fresh")).count();
     assert!((150..=200).contains(&fresh), "{fresh} reads of the fresh pass in 151 polls");
-    assert_eq!(seconds(watch.passes.fresh_mark().unwrap()), HOUR + 20 * MINUTE);
+    assert_eq!(seconds(watch.passes.fresh_watermark().unwrap()), HOUR + 20 * MINUTE);
     let recheck = |watch: &Watch| seconds(watch.passes.marks.as_ref().unwrap().rechecks[1].read_to);
     assert!(recheck(&watch) < -9 * MINUTE, "{}", recheck(&watch));
     watch.poisoned.clear();
@@ -58,17 +59,18 @@ fn a_recheck_that_fails_leaves_the_fresh_pass_its_slices_and_catches_up_once_it_
 #[test]
 fn many_whose_shared_window_fails_or_is_too_large_get_one_each() {
     let calls = (0..3).map(|n| call(&format!("CA{n}"), 100 + n * 60, 600)).collect();
-    let mut watch = Watch::resumed(Policy { narrow_requests: 1, ..policy() }, calls, Resume::default());
+    let mut watch =
+        Watch::resumed(PollPolicy { narrow_requests: 1, ..policy() }, calls, PollerCheckpoint::default());
     watch.run(0, 570);
-    watch.passes.trust(at(600), at(0));
-    let (mut tick, _) = watch.passes.listed(&[], at(600));
+    watch.passes.on_server_time(at(600), at(0));
+    let (mut tick, _) = watch.passes.on_open_list(&[], at(600));
     let walks = std::iter::from_fn(|| {
         let walk = watch.passes.next(&mut tick, at(600))?;
-        let is_narrow = matches!(walk.purpose, Purpose::Narrow(_));
+        let is_narrow = matches!(walk.purpose, PassKind::Narrow(_));
         if is_narrow {
             assert!(watch.passes.too_large(&walk));
         } else {
-            watch.passes.read(&walk, &[], at(600));
+            watch.passes.on_fetched(&walk, &[], at(600));
         }
         Some((is_narrow, line(&walk)))
     });
@@ -84,7 +86,8 @@ fn many_whose_shared_window_fails_or_is_too_large_get_one_each() {
 fn one_unlisted_call_and_a_small_budget_make_nobody_be_downloaded_again_and_again() {
     let unlisted = call("UNLISTED", -3 * HOUR, 40 * HOUR);
     let calls = steady_calls(0, 30 * HOUR, 61).into_iter().chain([unlisted]).collect();
-    let mut watch = Watch::resumed(Policy { narrow_requests: 1, ..policy() }, calls, Resume::default());
+    let mut watch =
+        Watch::resumed(PollPolicy { narrow_requests: 1, ..policy() }, calls, PollerCheckpoint::default());
     watch.unlisted = vec![id("UNLISTED")];
     watch.run(0, 30 * HOUR);
     let often: Vec<_> = watch.downloads.iter().filter(|&(_, &times)| times > 4 + 2).collect();

@@ -3,16 +3,16 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::retention::horizon;
+use crate::ledger::retention::prune_before;
 
 impl Watch {
     /// Before which start the ledger may forget now.
-    fn horizon(&self) -> Option<Moment> {
+    fn horizon(&self) -> Option<Timestamp> {
         let marks = self.passes.marks.as_ref()?;
         let reached =
             |call: &&Call| at(call.start) <= marks.fresh && self.seen_finished.contains_key(&call.id);
         let newest = self.calls.iter().rev().find(reached)?;
-        Some(horizon(marks, at(newest.start)))
+        Some(prune_before(marks, at(newest.start)))
     }
 }
 
@@ -37,7 +37,7 @@ proptest! {
     #[test]
     fn no_pass_ever_reads_behind_the_horizon(happenings in prop::collection::vec(any_happening(), 1..40)) {
         let mut watch = Watch::over(steady_calls(-2 * DAY, 20 * DAY, 20 * MINUTE));
-        let mut forgotten: Option<Moment> = None;
+        let mut forgotten: Option<Timestamp> = None;
         let mut now = 0;
         for happening in happenings {
             now += INTERVAL;
@@ -50,7 +50,7 @@ proptest! {
                 Happening::ClockAhead(by) => watch.tick_under(now + by, now),
             }
             for (_, walk) in std::mem::take(&mut watch.asked) {
-                if let (Purpose::Stretch(_), Some(from), Some(forgotten)) =
+                if let (PassKind::Stretch(_), Some(from), Some(forgotten)) =
                     (&walk.purpose, walk.window.from, forgotten)
                 {
                     prop_assert!(from >= forgotten, "{} behind {}", line(&walk), seconds(forgotten));

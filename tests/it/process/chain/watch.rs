@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use polyai_exporter::simulator::{Incident, IncidentKind, Mishaps, Profile, Project, Scope};
+use polyai_exporter::simulator::{AnomalyRates, Incident, IncidentKind, Profile, Project, Scope};
 use tokio::time::{Instant, sleep};
 
 use super::super::prometheus::query;
@@ -81,7 +81,7 @@ impl Chain {
         profile.duration_median = 1.0;
         let project = |(name, region)| {
             let project = Project::new(name, region).with_generated(1, profile.clone());
-            project.with_mishaps(Mishaps::NONE)
+            project.with_mishaps(AnomalyRates::NONE)
         };
         // Long enough that the first window is full at once.
         let scene = Scene::of(PROJECTS.map(project), TimeDelta::seconds(30)).await;

@@ -1,6 +1,6 @@
 //! The verdicts of Prometheus' own checker on web configuration files, beside ours.
 
-use polyai_exporter::web::Prepared;
+use polyai_exporter::web::LoadedWebConfig;
 
 use super::super::daemon::{command, run};
 use crate::port::vectors::{fixtures, folder, now, placed};
@@ -43,7 +43,7 @@ async fn prometheus_and_we_agree_on_every_vector_but_for_those_that_are_listed()
         promtool.args(["check", "web-config"]).arg(&path);
         let theirs = run(promtool).await;
         let name = fixture.file_name().unwrap().to_str().unwrap();
-        match (theirs.code == 0, Prepared::read(Some(&path), now())) {
+        match (theirs.code == 0, LoadedWebConfig::read(Some(&path), now())) {
             (true, Ok(_)) | (false, Err(_)) => agreed += 1,
             (true, Err(problems)) => {
                 assert!(STRICTER.contains(&name), "{name}: only we refuse it: {problems}")
