@@ -46,7 +46,7 @@ impl Counter {
 mod tests {
     use super::super::exemplar::ExemplarId;
     use super::*;
-    use crate::moment::Timestamp;
+    use crate::timestamp::Timestamp;
 
     #[test]
     fn it_counts_everything_and_keeps_the_newest() {

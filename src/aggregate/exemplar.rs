@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::conversation::{Amount, ConversationId, telephone};
-use crate::moment::Timestamp;
+use crate::conversation::{Amount, ConversationId};
+use crate::phone_number;
+use crate::timestamp::Timestamp;
 
 /// The name of an exemplar's only label.
 pub const EXEMPLAR_LABEL: &str = "conversation_id";
@@ -41,7 +42,7 @@ impl ExemplarId {
 
 fn is_safe(id: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
-    (1..=MAX_ID_LEN).contains(&id.len()) && id.bytes().all(is_plain) && !telephone::is_phone_number(id)
+    (1..=MAX_ID_LEN).contains(&id.len()) && id.bytes().all(is_plain) && !phone_number::is_phone_number(id)
 }
 
 /// The conversation that stands behind a change of a series.

@@ -120,7 +120,7 @@ mod tests {
 
     use super::super::exemplar::ExemplarId;
     use super::*;
-    use crate::moment::Timestamp;
+    use crate::timestamp::Timestamp;
 
     #[test]
     fn a_value_on_a_bound_belongs_below_it() {

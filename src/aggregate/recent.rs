@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::labels::LabelValues;
 use crate::ledger::Amounts;
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// What of a counted conversation the recent gauges need.
 #[derive(Debug, Clone)]

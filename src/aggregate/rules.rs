@@ -10,7 +10,7 @@ use super::series::SeriesKey;
 use crate::config::Dimension;
 use crate::conversation::{Amount, ConversationData, Handoff, Transcript};
 use crate::ledger::Amounts;
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// One change of one series.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::histogram::{BucketBounds, Histogram};
 use super::labels::LabelValues;
 use super::rules::SeriesOp;
 use crate::config::{Dimension, Metrics};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Which series of a target: the metric, and the values of its labels after the target's own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

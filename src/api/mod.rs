@@ -10,6 +10,7 @@ mod not_a_number;
 pub mod pace;
 pub mod page;
 pub mod pages;
+mod record;
 pub mod rejects;
 pub mod request;
 pub mod server_clock;

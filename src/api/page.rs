@@ -14,8 +14,9 @@ use serde_json::value::RawValue;
 use super::by_field::{self, UnreadableFields};
 use super::error::FetchError;
 use super::not_a_number;
+use super::record::sanitize_id;
 use super::wire;
-use crate::conversation::{Conversation, RejectedKind, RejectedRecord, sanitize_id};
+use crate::conversation::{Conversation, RejectedKind, RejectedRecord};
 
 /// Ten times the largest page that can be asked for. A body of nothing but `{}` holds millions.
 const MAX_RECORDS: usize = 10_000;

@@ -96,7 +96,7 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::moment::Timestamp;
+    use crate::timestamp::Timestamp;
 
     #[test]
     fn a_page_asks_for_everything_by_name() {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// The first and the last moment that four digits of a year can tell; the API refuses any other.
 const SUPPORTED_RANGE: (Timestamp, Timestamp) =

@@ -6,9 +6,9 @@ use crate::aggregate::SeriesSchema;
 use crate::api::request::Endpoint;
 use crate::config::{Polling, Settings, Target};
 use crate::exposition::board::FormatOptions;
-use crate::moment::Timestamp;
 use crate::recorder::{CountingPolicy, TargetSetup};
 use crate::schedule::PollPolicy;
+use crate::timestamp::Timestamp;
 
 /// How conversations count.
 pub(crate) fn counting(settings: &Settings) -> CountingPolicy {

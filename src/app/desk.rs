@@ -11,13 +11,13 @@ use arc_swap::ArcSwap;
 
 use super::reload::Configuration;
 use crate::clock::Clock;
-use crate::moment::Timestamp;
 use crate::recorder::task::SnapshotCell;
 use crate::selfstats::BuildInfo;
 use crate::server::{RenderedDocument, StatusRoute, StatusSource};
 use crate::status::{
     ConfigurationStatus, Journals, ProcessInfo, Reload, SAMPLE_INTERVAL, StatusInputs, Trends, answer,
 };
+use crate::timestamp::Timestamp;
 
 /// Everything that a page is made from.
 pub(super) struct StatusProvider {

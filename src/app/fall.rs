@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::events::Events;
-use crate::moment::Timestamp;
 use crate::problem::Problem;
 use crate::recorder::task::{RecorderHandle, RecorderStopped};
 use crate::recorder::{PollStatus, TargetIndex};
@@ -21,6 +20,7 @@ use crate::schedule::Poller;
 use crate::schedule::poller::FirstPollLatch;
 use crate::status::PollHistory;
 use crate::target::TargetKey;
+use crate::timestamp::Timestamp;
 
 /// How long a target is left alone after its poller fell: what made it fall is likely to be there still, and each time costs
 /// the reading of what was not committed.

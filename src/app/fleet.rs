@@ -26,7 +26,6 @@ use crate::api::server_clock::ServerClock;
 use crate::clock::Clock;
 use crate::config::{Polling, Secret, Settings, Target};
 use crate::events::Events;
-use crate::moment::Timestamp;
 use crate::recorder::task::{RecorderHandle, RecorderStopped};
 use crate::recorder::{PollerCheckpoint, TargetAssignment, TargetEntry, TargetIndex, TargetSet};
 use crate::schedule::poller::{FirstPollLatch, RefetchBudget};
@@ -35,6 +34,7 @@ use crate::selfstats::ExporterMetrics;
 use crate::shutdown::{DrainOutcome, drain};
 use crate::status::Journals;
 use crate::target::TargetKey;
+use crate::timestamp::Timestamp;
 
 /// First ticks of targets are spread by this much each, up to an interval.
 const START_JITTER_STEP: Duration = Duration::from_millis(30);

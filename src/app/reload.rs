@@ -19,8 +19,8 @@ use super::watch::Watch;
 use crate::clock::Clock;
 use crate::config::{ConfigErrors, LoadedConfig, Settings, TrackedFiles};
 use crate::events::Events;
-use crate::moment::Timestamp;
 use crate::selfstats::ExporterMetrics;
+use crate::timestamp::Timestamp;
 use crate::web::{InstallOutcome, LoadedWebConfig, WebConfig};
 
 /// Reads the configuration from where it came from. May wait for files.

@@ -11,11 +11,11 @@ use crate::clock::Clock;
 use crate::exposition::board::{ExpositionCache, FormatOptions};
 use crate::exposition::page::{ContentEncoding, EncodedBody};
 use crate::exposition::{Family, Format};
-use crate::moment::Timestamp;
 use crate::recorder::Snapshot;
 use crate::recorder::task::SnapshotCell;
 use crate::selfstats::ExporterMetrics;
 use crate::server::MetricsSource;
+use crate::timestamp::Timestamp;
 
 pub(super) struct MetricsProvider {
     published: SnapshotCell,

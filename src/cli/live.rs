@@ -15,11 +15,11 @@ use crate::api::server_clock::{DateObservation, ServerClock};
 use crate::api::{FetchError, FetchErrorKind, Filter, Window};
 use crate::clock::Clock;
 use crate::config::{Settings, Target};
-use crate::moment::Timestamp;
 use crate::problem::Problem;
 use crate::schedule::health::DataQuality;
 use crate::selfstats::{BuildInfo, ExporterMetrics};
 use crate::target::{ApiVersion, ClientEnv, Region};
+use crate::timestamp::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);

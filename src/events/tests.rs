@@ -8,9 +8,9 @@ use tokio::time::advance;
 use super::*;
 use crate::exposition::{Labels, Value};
 use crate::logging::{Captured, Format, LevelFilterSpec, subscriber};
-use crate::moment::Timestamp;
 use crate::selfstats::BuildInfo;
 use crate::target::{ClientEnv, Region};
+use crate::timestamp::Timestamp;
 
 struct Story {
     events: Events,

@@ -19,8 +19,8 @@ use super::gzip::{self, SegmentCompressor};
 use super::page::{ContentEncoding, EncodedBody};
 use super::sheet::RenderedExposition;
 use super::zstd;
-use crate::moment::Timestamp;
 use crate::recorder::Snapshot;
+use crate::timestamp::Timestamp;
 
 /// How old the exporter's own metrics may be.
 const SELF_METRICS_TTL: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::ladder::BucketBounds;
 use crate::aggregate::{Exemplar, NativeHistogram};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// A name or another text that is usually known when the program is built.
 pub type Text = Cow<'static, str>;

@@ -5,7 +5,7 @@
 use prometheus::proto::{self, MetricType};
 
 use super::family::{Family, Histogram, Kind, Labels, Series, Value};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// All of `families` that our model can say, in their order; summaries and untyped families are left out, because
 /// nothing here registers any. That crate does not know since when a counter counts: `start` is said of all of them.

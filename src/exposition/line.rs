@@ -5,7 +5,7 @@
 use super::family::Sample;
 use super::number;
 use crate::aggregate::{EXEMPLAR_LABEL, Exemplar};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 pub(super) fn push_str(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());

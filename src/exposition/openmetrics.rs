@@ -8,7 +8,7 @@
 use super::family::{FamilyMeta, Kind, Sample, SampleValue};
 use super::line::{self, push_str};
 use super::{number, text};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// The last line of an exposition.
 pub(super) const END: &str = "# EOF\n";

@@ -13,7 +13,7 @@ use super::family::{FamilyMeta, HistogramRef, Kind, Sample, SampleValue};
 use super::native;
 use crate::aggregate::native::ZERO_THRESHOLD;
 use crate::aggregate::{self, EXEMPLAR_LABEL};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 #[rustfmt::skip]
 #[expect(unreachable_pub, reason = "made by prost-build")]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::aggregate::{ExemplarId, ExemplarSource, Metric, SeriesKey, SeriesOp, SeriesSchema, TargetSeries};
 use crate::config::Metrics;
 use crate::conversation::Amount;
-use crate::moment::Timestamp;
 use crate::recorder::Snapshot;
 use crate::target::{ClientEnv, Region, TargetKey};
+use crate::timestamp::Timestamp;
 
 /// When all series of a scene start.
 pub(super) const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);

@@ -24,7 +24,6 @@ use crate::conversation::{Conversation, ConversationState};
 use crate::events::Events;
 use crate::ledger::store::{Store, StoreError};
 use crate::ledger::verdict::SeenBy;
-use crate::moment::Timestamp;
 use crate::problem::Problem;
 use crate::recorder::{Batch, Observation, PollStatus, Recorder, TargetIndex};
 use crate::schedule::health::DataQuality;
@@ -32,6 +31,7 @@ use crate::schedule::{FetchPlan, PassKind, PollPlanner};
 use crate::selfstats::{BuildInfo, ExporterMetrics, RequestOutcome};
 use crate::simulator::{Direct, World};
 use crate::target::TargetKey;
+use crate::timestamp::Timestamp;
 
 /// Marks that moved without anything being counted are written, and rows forgotten, this often; as the recorder's task does.
 const HOUSEKEEPING: TimeDelta = TimeDelta::seconds(60);

@@ -13,9 +13,9 @@ use crate::app;
 use crate::exposition::board::{ExpositionCache, FormatOptions};
 use crate::exposition::page::ContentEncoding;
 use crate::exposition::{Family, Format, Value};
-use crate::moment::Timestamp;
 use crate::recorder::Snapshot;
 use crate::selfstats::ExporterMetrics;
+use crate::timestamp::Timestamp;
 
 /// The start of the process, which is told by the process itself.
 const PROCESS_START: &str = "process_start_time_seconds";

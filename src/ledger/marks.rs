@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// The watermarks of one target. Losing them only means reading again; they are committed with the rows they speak of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

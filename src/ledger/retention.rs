@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::{LedgerEntry, Watermarks};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// The start time before which counted rows of a target may go: the last recheck age before the oldest watermark. That cannot be
 /// ahead of the last age before the newest start of a conversation that counted.

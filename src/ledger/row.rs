@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Dimension;
 use crate::conversation::{Amount, ConversationData};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// The state of one conversation in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::row::{Amounts, Counted, LedgerEntry};
 use crate::conversation::{Amount, ConversationData, ConversationState};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Durations are whole seconds, so an end may be up to this much later than it looks.
 const END_TOLERANCE: Duration = Duration::from_secs(1);

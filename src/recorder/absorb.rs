@@ -15,7 +15,7 @@ use crate::conversation::{Amount, ConversationData, ConversationId, Conversation
 use crate::ledger::store::{Rows, StoreError};
 use crate::ledger::verdict::{Amendment, CountingRules, Transition, decide, ended_at, is_settled};
 use crate::ledger::{Amounts, Counted, LedgerEntry};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 impl Recorder {
     /// Takes a batch into the working state, for the next commit.
@@ -184,7 +184,7 @@ impl Recorder {
         let times = EventTimes { ended_at, now: batch.now };
         let configured = &self.counting.layout.dimensions;
         let (dimensions, mut list) = contributions_of(facts, times, configured, &mut state.cap);
-        let lag = Amount::saturating_u32(batch.now.saturating_duration_since(ended_at));
+        let lag = Amount::from_duration(batch.now.saturating_duration_since(ended_at));
         list.push(SeriesUpdate::of_target(Metric::IngestLag, None, SeriesOp::Observe(lag), batch.now));
         if late {
             list.push(SeriesUpdate::of_target(Metric::Late, None, SeriesOp::Add(1), batch.now));

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::{PollStatus, TargetSetup, TargetState};
 use crate::aggregate::{LabelValues, Metric, RecentWindow, TargetSeries};
 use crate::ledger::Watermarks;
-use crate::moment::Timestamp;
 use crate::problem::Problem;
+use crate::timestamp::Timestamp;
 
 /// Shows what the live pass found open, and 0 for every other label set that is known.
 pub(super) fn show_open(

@@ -16,7 +16,7 @@ use crate::config::Dimension;
 use crate::conversation::ConversationId;
 use crate::ledger::store::{StoreError, TargetId};
 use crate::ledger::{LedgerEntry, Watermarks};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// What a poller takes up again after a restart.
 #[derive(Debug, Clone, Default)]

@@ -24,9 +24,9 @@ use crate::conversation::{Conversation, ConversationId};
 use crate::ledger::Watermarks;
 use crate::ledger::store::{Changes, Store, StoreError, TargetId};
 use crate::ledger::verdict::SeenBy;
-use crate::moment::Timestamp;
 use crate::problem::Problem;
 use crate::target::TargetKey;
+use crate::timestamp::Timestamp;
 
 /// Which target: a number that it gets when it enters the configuration, and that no other gets while the program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -55,7 +55,7 @@ mod tests {
     use crate::aggregate::{ExemplarId, ExemplarSource, SeriesOp, TargetSeries};
     use crate::config::Metrics;
     use crate::conversation::Amount;
-    use crate::moment::Timestamp;
+    use crate::timestamp::Timestamp;
 
     fn phone(metric: Metric) -> SeriesKey {
         SeriesKey { metric, values: Arc::from([Arc::from("VOICE-SIP")]) }

@@ -13,8 +13,8 @@ use super::load::{PollerCheckpoint, RestoredTarget};
 use super::{CountingPolicy, Recorder, Snapshot, TargetIndex, TargetState, gauges};
 use crate::aggregate::{Kind, SeriesKey, SeriesSchema, TargetSeries};
 use crate::ledger::store::{Changes, Store, StoreError};
-use crate::moment::Timestamp;
 use crate::target::TargetKey;
+use crate::timestamp::Timestamp;
 
 /// What the recorder needs to know of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Batch, BatchOutcome, PollStatus, Recorder, Snapshot, TargetAssignment, TargetSet};
 use crate::events::Events;
 use crate::ledger::store::StoreError;
-use crate::moment::Timestamp;
 use crate::selfstats::ExporterMetrics;
+use crate::timestamp::Timestamp;
 
 /// How many batches may wait; pollers are held back beyond that.
 const QUEUE: usize = 256;

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 const CELL_MILLIS: i64 = 5 * 60 * 1000;
 

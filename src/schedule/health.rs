@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::conversation::{Conversation, ConversationData, ConversationId, ConversationState, Transcript};
-use crate::moment::Timestamp;
 use crate::problem::Problem;
+use crate::timestamp::Timestamp;
 
 /// Longer than from one to the next of the first two rechecks, at their default ages.
 const UNREADABLE_CLEAR_AFTER: Duration = Duration::from_secs(90 * 60);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::api::Window;
 use crate::conversation::ConversationId;
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Room on either side of a start, for the rounding of timestamps.
 const MARGIN: Duration = Duration::from_secs(1);

@@ -24,8 +24,8 @@ use crate::api::{Filter, Window};
 use crate::conversation::{Conversation, ConversationId, ConversationState};
 use crate::ledger::verdict::SeenBy;
 use crate::ledger::{Watermarks, max_overlap};
-use crate::moment::Timestamp;
 use crate::recorder::{FirstFinished, PollerCheckpoint};
+use crate::timestamp::Timestamp;
 
 /// What the settings decide about the passes of a target.
 #[derive(Debug, Clone)]

@@ -22,11 +22,11 @@ use crate::api::pages::{ConversationList, FetchedPages, Limit, WalkError};
 use crate::clock::ClockReading;
 use crate::conversation::ConversationState;
 use crate::ledger::verdict::SeenBy;
-use crate::moment::Timestamp;
 use crate::recorder::task::{PendingCommit, RecorderHandle, RecorderStopped};
 use crate::recorder::{Batch, Observation, TargetIndex};
 use crate::selfstats::ExporterMetrics;
 use crate::status::PollHistory;
+use crate::timestamp::Timestamp;
 
 /// More open conversations than any project has; beyond it the gauge falls short, and says so.
 const MAX_OPEN: usize = 10_000;

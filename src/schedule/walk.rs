@@ -2,7 +2,7 @@
 
 use crate::api::{Filter, Window};
 use crate::conversation::ConversationId;
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// One walk over all pages of a window; takes effect as a whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::api::FetchError;
 use crate::api::pages::{FetchedPages, RequestStats};
-use crate::moment::Timestamp;
 use crate::status::Poll;
+use crate::timestamp::Timestamp;
 
 /// The work of one poll.
 #[derive(Debug, Clone, Copy, Default)]

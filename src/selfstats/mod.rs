@@ -19,7 +19,7 @@ pub use catalogue::MetricDoc;
 
 use crate::events::Event;
 use crate::exposition::{Family, lift};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// The exporter's own metrics. Clones share the numbers.
 #[derive(Debug, Clone)]

@@ -19,9 +19,9 @@ use super::*;
 use crate::events::Events;
 use crate::exposition::Format;
 use crate::exposition::page::{ContentEncoding, EncodedBody};
-use crate::moment::Timestamp;
 use crate::selfstats::{BuildInfo, ExporterMetrics};
 use crate::shutdown::DrainOutcome;
+use crate::timestamp::Timestamp;
 use crate::web::{LoadedWebConfig, WebConfig};
 
 const EXPOSITION: &str = "# HELP polyai_conversations_total Conversations.\n";

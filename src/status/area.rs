@@ -10,9 +10,9 @@ use super::condition::Severity;
 use super::view::TargetRow;
 use super::words::{JsonTimestamp, Ratio, bytes, count, span, strip_control};
 use super::{ConfigurationStatus, Reload, State};
-use crate::moment::Timestamp;
 use crate::problem::Problem;
 use crate::target::TargetKey;
+use crate::timestamp::Timestamp;
 
 /// A target's handoff rate stands out from the others' by this much.
 const OUTLIER_MARGIN: f64 = 0.15;

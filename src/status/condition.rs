@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::journal::{PollHistoryInner, ProblemInterval};
 use super::words::{JsonTimestamp, pluralize, span};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Without a successful poll for this long a target is stale, and the alert `PolyAITargetStale` is about to fire; with long
 /// intervals, it takes three of them.

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use crate::config::{Metrics, Polling, Server, Settings, Storage, Target, format_duration};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Where the configuration came from and how the last attempt to read it went.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! Owns: the sums. They are those of `/metrics`, because they are made from the same generation.
 
 use crate::aggregate::{Metric, Series, SeriesKey, TargetSeries, Value};
-use crate::moment::Timestamp;
 use crate::problem::Problem;
+use crate::timestamp::Timestamp;
 
 /// The figures of one target.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

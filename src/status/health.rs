@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::condition::{Severity, State};
 use super::view::{Health, TargetRow};
 use super::words::{JsonTimestamp, strip_control};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// The health of the whole, in one line.
 pub(super) fn health(rows: &[TargetRow], now: Timestamp) -> Health {

@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::api::pages::RequestStats;
-use crate::moment::Timestamp;
 use crate::problem::Problem;
+use crate::timestamp::Timestamp;
 
 /// Polls that are remembered: with the default interval, 25 minutes.
 pub(super) const MAX_POLLS: usize = 50;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::journal::PollHistory;
-use crate::moment::Timestamp;
 use crate::target::TargetKey;
+use crate::timestamp::Timestamp;
 
 /// All journals. Clones share them.
 #[derive(Debug, Clone, Default)]

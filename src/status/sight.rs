@@ -21,11 +21,11 @@ use super::view::{
 use super::words::{JsonTimestamp, Ratio, Seconds};
 use crate::aggregate::TargetSeries;
 use crate::config::{Settings, Target};
-use crate::moment::Timestamp;
 use crate::problem::Problem;
 use crate::recorder::Snapshot;
 use crate::selfstats::BuildInfo;
 use crate::target::TargetKey;
+use crate::timestamp::Timestamp;
 
 /// Where problems are explained.
 const TROUBLESHOOTING: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/troubleshooting.md");

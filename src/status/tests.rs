@@ -11,12 +11,12 @@ use super::*;
 use crate::aggregate::{Metric, TargetSeries};
 use crate::api::pages::RequestStats;
 use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
-use crate::moment::Timestamp;
 use crate::problem::Problem;
 use crate::recorder::Snapshot;
 use crate::selfstats::BuildInfo;
 use crate::server::{RenderedDocument, StatusRoute};
 use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
+use crate::timestamp::Timestamp;
 
 const SECRET: &str = "k-77-never-shown";
 

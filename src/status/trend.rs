@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::figures::TargetTotals;
-use crate::moment::Timestamp;
 use crate::recorder::Snapshot;
 use crate::target::TargetKey;
+use crate::timestamp::Timestamp;
 
 /// How often the committed generation is looked at.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(15);

@@ -21,9 +21,9 @@ use polyai_exporter::exposition::page::ContentEncoding;
 use polyai_exporter::ledger::store::Store;
 use polyai_exporter::ledger::verdict::{CountingRules, SeenBy, Transition, decide};
 use polyai_exporter::ledger::{LedgerEntry, Watermarks};
-use polyai_exporter::moment::Timestamp;
 use polyai_exporter::recorder::{Batch, CountingPolicy, Observation, Recorder, TargetIndex, TargetSetup};
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
+use polyai_exporter::timestamp::Timestamp;
 
 use crate::records::described;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::conversation::Amount;
 use crate::ledger::{Amounts, Counted};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_787_217_300_000 + seconds * 1000)

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::{PollPolicy, Watermarks};
 use crate::ledger::{RecheckWatermark, WatermarkPosition, max_overlap};
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// An hour of ticks at the default interval.
 const HISTORY_LEN: usize = 120;

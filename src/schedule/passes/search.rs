@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::PollPolicy;
 use crate::api::Window;
 use crate::conversation::{Conversation, ConversationId};
-use crate::moment::Timestamp;
 use crate::schedule::narrow::{self, RefetchRequest};
+use crate::timestamp::Timestamp;
 
 /// A conversation that is neither listed nor found is asked for at every tick this many times, then less and less often.
 const IMMEDIATE_RETRIES: u32 = 4;

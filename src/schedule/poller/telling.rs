@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 
 use super::{PollError, PollLoop, Poller};
 use crate::api::{FetchError, FetchErrorKind};
-use crate::moment::Timestamp;
 use crate::problem::Problem;
 use crate::recorder::PollStatus;
 use crate::recorder::task::RecorderStopped;
 use crate::schedule::walk::{FetchPlan, FetchRange, PassKind};
 use crate::status::{Poll, Report};
+use crate::timestamp::Timestamp;
 
 impl PollLoop {
     /// A target that cannot be had is left alone for a while.

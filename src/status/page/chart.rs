@@ -114,7 +114,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::moment::Timestamp;
+    use crate::timestamp::Timestamp;
 
     fn points(rates: &[Option<f64>]) -> Vec<PointView> {
         let start = Timestamp::parse("2026-11-24T12:00:00Z").unwrap();

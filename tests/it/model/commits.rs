@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use polyai_exporter::ledger::LedgerEntry;
 use polyai_exporter::ledger::store::{Store, StoreError};
-use polyai_exporter::moment::Timestamp;
 use polyai_exporter::recorder::{Batch, PollStatus, Snapshot};
+use polyai_exporter::timestamp::Timestamp;
 
 use super::disk::Disk;
 use super::instance::{Ended, Instance};

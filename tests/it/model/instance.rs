@@ -8,10 +8,10 @@ use polyai_exporter::aggregate::TargetSeries;
 use polyai_exporter::api::pages::dedup_by_id;
 use polyai_exporter::conversation::{Conversation, ConversationState};
 use polyai_exporter::ledger::store::Store;
-use polyai_exporter::moment::Timestamp;
 use polyai_exporter::recorder::{Batch, FirstFinished, Observation, Recorder, TargetIndex};
 use polyai_exporter::schedule::passes::PlannerUpdate;
 use polyai_exporter::schedule::{FetchPlan, FetchRange, PassKind, PollPlanner};
+use polyai_exporter::timestamp::Timestamp;
 
 use super::chance::Chance;
 use super::disk::Disk;

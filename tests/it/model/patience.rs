@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use polyai_exporter::conversation::{Amount, ConversationId, ConversationState};
-use polyai_exporter::moment::Timestamp;
 use polyai_exporter::recorder::Batch;
+use polyai_exporter::timestamp::Timestamp;
 
 use super::plan::{Plan, length};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use polyai_exporter::moment::Timestamp;
+use polyai_exporter::timestamp::Timestamp;
 
 use super::chance::Chance;
 

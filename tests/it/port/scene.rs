@@ -16,13 +16,13 @@ use polyai_exporter::config::ConfigErrors;
 use polyai_exporter::events::Events;
 use polyai_exporter::exposition::Format;
 use polyai_exporter::exposition::page::{ContentEncoding, EncodedBody};
-use polyai_exporter::moment::Timestamp;
 use polyai_exporter::selfstats::{BuildInfo, ExporterMetrics};
 use polyai_exporter::server::{
     ConfigReloader, Limits, MetricsSource, Readiness, ReloadFuture, RenderedDocument, Routes, Server,
     StatusRoute, StatusSource,
 };
 use polyai_exporter::shutdown::DrainOutcome;
+use polyai_exporter::timestamp::Timestamp;
 use polyai_exporter::web::{InstallOutcome, LoadedWebConfig, WebConfig};
 use reqwest::{Certificate, Client, Identity};
 use rustls::pki_types::pem::PemObject;

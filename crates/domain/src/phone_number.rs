@@ -4,7 +4,7 @@
 //! exemplar. Rather a name too many is taken for a number than a number for a name. Never: whose it is.
 
 /// Stands for a text with a telephone number in it.
-pub(crate) const REDACTED: &str = "telephone_number";
+pub const REDACTED: &str = "telephone_number";
 
 /// The fewest digits of a number that leads to a person.
 const MIN_DIGITS: usize = 7;
@@ -12,13 +12,13 @@ const MIN_DIGITS: usize = 7;
 const MOST: usize = 15;
 
 /// Whether `text` as a whole may be one: no letters, and 7 to 15 digits, whatever stands between them.
-pub(crate) fn is_phone_number(text: &str) -> bool {
+pub fn is_phone_number(text: &str) -> bool {
     !text.chars().any(char::is_alphabetic) && (MIN_DIGITS..=MOST).contains(&digits(text))
 }
 
 /// Whether there may be one in `text`: alone, among words, or in an address (`tel:+44 20 7946 0958`, `sip:02079460958@pbx`).
 /// Digits that hang on a word are part of a name (`QUEUE-0000001`), unless they begin with `+`.
-pub(crate) fn contains_phone_number(text: &str) -> bool {
+pub fn contains_phone_number(text: &str) -> bool {
     text.split([':', ';', ',', '@', '<', '>', '"', '\'', '=']).any(|part| {
         let words: Vec<&str> = part.split_whitespace().collect();
         let in_a_row = words.split(|word| word.chars().any(char::is_alphabetic));

@@ -159,7 +159,7 @@ fn a_cut_leaves_no_part_of_a_telephone_number_behind() {
     for before in [100, 118, 124, 128] {
         let reason = format!("{} +44 20 7946 0958 {}", "x".repeat(before), "y".repeat(300));
         let facts = read(&format!(r#","handoff":true,"handoff_reason":"{reason}""#));
-        assert_eq!(&*facts.handoff.unwrap().reason, telephone::REDACTED, "{before}");
+        assert_eq!(&*facts.handoff.unwrap().reason, phone_number::REDACTED, "{before}");
     }
 }
 

@@ -3,16 +3,13 @@
 //! Owns: what the fields of a record amount to (the larger of two turn counts, which turn is the greeting, when a
 //! conversation ended). Never: JSON, and never what was said or who said it. Times come from the record alone.
 
-pub(crate) mod telephone;
-
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::wire;
-use crate::moment::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// The full id of a conversation (`id`), opaque. Identity is a target and this.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,7 +147,7 @@ impl Amount {
     }
 
     /// From a length of time, in seconds; [`MAX`](Self::MAX) if it is longer.
-    pub fn saturating_u32(time: Duration) -> Self {
+    pub fn from_duration(time: Duration) -> Self {
         u64::try_from(time.as_micros()).map_or(Self::MAX, |micros| Self(micros).min(Self::MAX))
     }
 
@@ -179,10 +176,6 @@ pub struct RejectedRecord {
     /// Why.
     pub kind: RejectedKind,
 }
-
-/// 1 January 2000. Earlier starts are what programs write where they know none (the years 1 and 1970). Such a record would be
-/// followed in vain and never count, and nobody would be told.
-const MIN_PLAUSIBLE_START: Timestamp = Timestamp::from_millis(946_684_800_000);
 
 /// Why a record cannot be counted; bounded, for use as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -216,126 +209,10 @@ impl ConversationData {
     }
 }
 
-impl TryFrom<&wire::Conversation<'_>> for Conversation {
-    type Error = RejectedRecord;
-
-    fn try_from(record: &wire::Conversation<'_>) -> Result<Self, RejectedRecord> {
-        let rejected = |kind| RejectedRecord { id: sanitize_id(&record.id.0), kind };
-        let id = ConversationId::new(&record.id.0).ok_or_else(|| rejected(RejectedKind::BadId))?;
-        let started_at = Timestamp::parse(&record.started_at.0)
-            .filter(|&start| start >= MIN_PLAUSIBLE_START)
-            .ok_or_else(|| rejected(RejectedKind::BadStart))?;
-        Ok(Self { id, facts: facts(record, started_at) })
-    }
-}
-
-/// The id of a broken record, fit for a log line.
-pub(crate) fn sanitize_id(id: &str) -> Option<String> {
-    (!id.is_empty()).then(|| id.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect())
-}
-
-fn facts(record: &wire::Conversation<'_>, started_at: Timestamp) -> ConversationData {
-    let turns = &record.turns.list;
-    let seen = saturating(record.turns.len()).min(MAX_TURNS);
-    let counted = count(record.num_turns);
-    let count_flag = |flag: fn(&wire::Turn<'_>) -> wire::LenientBool| {
-        saturating(turns.iter().filter(|turn| flag(turn).0 == Some(true)).count())
-    };
-    let spoke_first = turns.first().is_some_and(|turn| !turn.user_input.0);
-    let (greeting, replies) = if spoke_first { turns.split_at(1) } else { turns.split_at(0) };
-    ConversationData {
-        started_at,
-        phase: if record.in_progress.0 == Some(true) {
-            ConversationState::Running
-        } else {
-            ConversationState::Finished
-        },
-        channel: non_empty_trimmed(&record.channel.0),
-        variant: non_empty_trimmed(&record.variant_name.0)
-            .or_else(|| non_empty_trimmed(&record.variant_id.0)),
-        duration: record.total_duration.0.and_then(Amount::from_units),
-        agent_duration: record.polyai_duration.0.and_then(Amount::from_units),
-        last_turn_at: turns.iter().filter_map(turn_time).max(),
-        turns: match (counted, seen) {
-            (None, 0) => None,
-            (counted, seen) => Some(counted.unwrap_or(0).max(seen)),
-        },
-        ood_turns: count(record.num_ood).unwrap_or(0).max(count_flag(|turn| turn.is_ood)),
-        silence_turns: count(record.num_silences).unwrap_or(0).max(count_flag(|turn| turn.is_silence)),
-        barge_in_turns: count_flag(|turn| turn.barge_in),
-        handoff: handoff(record),
-        greeting: greeting.first().and_then(reply),
-        replies: replies_of(replies),
-        transcript: match (counted.unwrap_or(0), seen) {
-            (0, 0) => Transcript::Empty,
-            (_, 0) => Transcript::Hidden,
-            (_, _) => Transcript::Shown,
-        },
-        complete: record.in_progress.0.is_some()
-            || record.total_duration.0.is_some()
-            || record.num_turns.0.is_some()
-            || !turns.is_empty(),
-    }
-}
-
 /// As many characters as a label has at most: these are names, and a text of any length could be sent as one.
-pub(crate) const MAX_LABEL_CHARS: usize = 128;
-
-fn non_empty_trimmed(text: &str) -> Option<Box<str>> {
-    let text = text.trim();
-    (!text.is_empty()).then(|| truncate_chars(text, MAX_LABEL_CHARS).into())
-}
+pub const MAX_LABEL_CHARS: usize = 128;
 
 /// The first `most_chars` characters of `text`.
-pub(crate) fn truncate_chars(text: &str, most_chars: usize) -> &str {
+pub fn truncate_chars(text: &str, most_chars: usize) -> &str {
     text.char_indices().nth(most_chars).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
-
-/// No conversation has more turns; a larger count is nonsense, and would spoil a counter for good.
-const MAX_TURNS: u32 = 100_000;
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "checked against both ends first"
-)]
-fn count(number: wire::LenientNumber) -> Option<u32> {
-    number.0.filter(|n| (0.0..=f64::from(MAX_TURNS)).contains(n)).map(|n| n as u32)
-}
-
-fn saturating(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
-}
-
-fn turn_time(turn: &wire::Turn<'_>) -> Option<Timestamp> {
-    Timestamp::parse(&turn.agent_response_datetime.0)
-        .or_else(|| Timestamp::parse(&turn.user_input_datetime.0))
-}
-
-fn reply(turn: &wire::Turn<'_>) -> Option<TurnLatency> {
-    let latency = turn.latency.0.and_then(Amount::from_units)?;
-    Some(TurnLatency { latency, at: turn_time(turn) })
-}
-
-/// Room is made once: a page holds thousands of them.
-fn replies_of(turns: &[wire::Turn<'_>]) -> Box<[TurnLatency]> {
-    let mut replies = Vec::with_capacity(turns.iter().filter(|turn| turn.latency.0.is_some()).count());
-    replies.extend(turns.iter().filter_map(reply));
-    replies.into_boxed_slice()
-}
-
-fn handoff(record: &wire::Conversation<'_>) -> Option<Handoff> {
-    let first_of = |flat: &str, nested: &str| -> Box<str> {
-        let text = [flat.trim(), nested.trim()].into_iter().find(|text| !text.is_empty()).unwrap_or("");
-        // Looked for in twice of what is kept, so that the cut leaves no part of a number behind.
-        let may_be_private = telephone::contains_phone_number(truncate_chars(text, 2 * MAX_LABEL_CHARS));
-        if may_be_private { telephone::REDACTED } else { truncate_chars(text, MAX_LABEL_CHARS) }.into()
-    };
-    (record.handoff.happened == Some(true)).then(|| Handoff {
-        reason: first_of(&record.handoff_reason.0, &record.handoff.reason),
-        destination: first_of(&record.handoff_destination.0, &record.handoff.destination),
-    })
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,130 @@
+//! From a record of the wire to a conversation of the domain.
+
+use polyai_domain::conversation::{
+    Amount, Conversation, ConversationData, ConversationId, ConversationState, Handoff, MAX_LABEL_CHARS,
+    RejectedKind, RejectedRecord, Transcript, TurnLatency, truncate_chars,
+};
+use polyai_domain::phone_number;
+use polyai_domain::timestamp::Timestamp;
+
+use super::wire;
+
+/// 1 January 2000. Earlier starts are what programs write where they know none (the years 1 and 1970). Such a record would be
+/// followed in vain and never count, and nobody would be told.
+const MIN_PLAUSIBLE_START: Timestamp = Timestamp::from_millis(946_684_800_000);
+
+impl TryFrom<&wire::Conversation<'_>> for Conversation {
+    type Error = RejectedRecord;
+
+    fn try_from(record: &wire::Conversation<'_>) -> Result<Self, RejectedRecord> {
+        let rejected = |kind| RejectedRecord { id: sanitize_id(&record.id.0), kind };
+        let id = ConversationId::new(&record.id.0).ok_or_else(|| rejected(RejectedKind::BadId))?;
+        let started_at = Timestamp::parse(&record.started_at.0)
+            .filter(|&start| start >= MIN_PLAUSIBLE_START)
+            .ok_or_else(|| rejected(RejectedKind::BadStart))?;
+        Ok(Self { id, facts: facts(record, started_at) })
+    }
+}
+
+/// The id of a broken record, fit for a log line.
+pub(super) fn sanitize_id(id: &str) -> Option<String> {
+    (!id.is_empty()).then(|| id.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect())
+}
+
+fn facts(record: &wire::Conversation<'_>, started_at: Timestamp) -> ConversationData {
+    let turns = &record.turns.list;
+    let seen = saturating(record.turns.len()).min(MAX_TURNS);
+    let counted = count(record.num_turns);
+    let count_flag = |flag: fn(&wire::Turn<'_>) -> wire::LenientBool| {
+        saturating(turns.iter().filter(|turn| flag(turn).0 == Some(true)).count())
+    };
+    let spoke_first = turns.first().is_some_and(|turn| !turn.user_input.0);
+    let (greeting, replies) = if spoke_first { turns.split_at(1) } else { turns.split_at(0) };
+    ConversationData {
+        started_at,
+        phase: if record.in_progress.0 == Some(true) {
+            ConversationState::Running
+        } else {
+            ConversationState::Finished
+        },
+        channel: non_empty_trimmed(&record.channel.0),
+        variant: non_empty_trimmed(&record.variant_name.0)
+            .or_else(|| non_empty_trimmed(&record.variant_id.0)),
+        duration: record.total_duration.0.and_then(Amount::from_units),
+        agent_duration: record.polyai_duration.0.and_then(Amount::from_units),
+        last_turn_at: turns.iter().filter_map(turn_time).max(),
+        turns: match (counted, seen) {
+            (None, 0) => None,
+            (counted, seen) => Some(counted.unwrap_or(0).max(seen)),
+        },
+        ood_turns: count(record.num_ood).unwrap_or(0).max(count_flag(|turn| turn.is_ood)),
+        silence_turns: count(record.num_silences).unwrap_or(0).max(count_flag(|turn| turn.is_silence)),
+        barge_in_turns: count_flag(|turn| turn.barge_in),
+        handoff: handoff(record),
+        greeting: greeting.first().and_then(reply),
+        replies: replies_of(replies),
+        transcript: match (counted.unwrap_or(0), seen) {
+            (0, 0) => Transcript::Empty,
+            (_, 0) => Transcript::Hidden,
+            (_, _) => Transcript::Shown,
+        },
+        complete: record.in_progress.0.is_some()
+            || record.total_duration.0.is_some()
+            || record.num_turns.0.is_some()
+            || !turns.is_empty(),
+    }
+}
+
+fn non_empty_trimmed(text: &str) -> Option<Box<str>> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| truncate_chars(text, MAX_LABEL_CHARS).into())
+}
+
+/// No conversation has more turns; a larger count is nonsense, and would spoil a counter for good.
+const MAX_TURNS: u32 = 100_000;
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked against both ends first"
+)]
+fn count(number: wire::LenientNumber) -> Option<u32> {
+    number.0.filter(|n| (0.0..=f64::from(MAX_TURNS)).contains(n)).map(|n| n as u32)
+}
+
+fn saturating(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+fn turn_time(turn: &wire::Turn<'_>) -> Option<Timestamp> {
+    Timestamp::parse(&turn.agent_response_datetime.0)
+        .or_else(|| Timestamp::parse(&turn.user_input_datetime.0))
+}
+
+fn reply(turn: &wire::Turn<'_>) -> Option<TurnLatency> {
+    let latency = turn.latency.0.and_then(Amount::from_units)?;
+    Some(TurnLatency { latency, at: turn_time(turn) })
+}
+
+/// Room is made once: a page holds thousands of them.
+fn replies_of(turns: &[wire::Turn<'_>]) -> Box<[TurnLatency]> {
+    let mut replies = Vec::with_capacity(turns.iter().filter(|turn| turn.latency.0.is_some()).count());
+    replies.extend(turns.iter().filter_map(reply));
+    replies.into_boxed_slice()
+}
+
+fn handoff(record: &wire::Conversation<'_>) -> Option<Handoff> {
+    let first_of = |flat: &str, nested: &str| -> Box<str> {
+        let text = [flat.trim(), nested.trim()].into_iter().find(|text| !text.is_empty()).unwrap_or("");
+        // Looked for in twice of what is kept, so that the cut leaves no part of a number behind.
+        let may_be_private = phone_number::contains_phone_number(truncate_chars(text, 2 * MAX_LABEL_CHARS));
+        if may_be_private { phone_number::REDACTED } else { truncate_chars(text, MAX_LABEL_CHARS) }.into()
+    };
+    (record.handoff.happened == Some(true)).then(|| Handoff {
+        reason: first_of(&record.handoff_reason.0, &record.handoff.reason),
+        destination: first_of(&record.handoff_destination.0, &record.handoff.destination),
+    })
+}
+
+#[cfg(test)]
+mod tests;
