@@ -310,13 +310,13 @@ mod tests {
         };
         let body = [record("A", true), record("B", false), record("A", false), record("C", true)].join(",");
         let seen = dedup_by_id(Page::read(format!("[{body}]").as_bytes()).unwrap().conversations);
-        let seen: Vec<_> = seen.iter().map(|seen| (seen.id.as_str(), seen.facts.phase)).collect();
+        let seen: Vec<_> = seen.iter().map(|seen| (seen.id.as_str(), seen.data.state)).collect();
         assert_eq!(
             seen,
             [
                 ("B", ConversationState::Finished),
                 ("A", ConversationState::Finished),
-                ("C", ConversationState::Running)
+                ("C", ConversationState::InProgress)
             ]
         );
     }
