@@ -210,13 +210,13 @@ fn read(
         match LoadedWebConfig::read(file, now) {
             Ok(web) => Ok((loaded, web)),
             // What is missing may come later, as a Secret may be mounted after the ConfigMap that names it.
-            Err(problems) => Err(problems.with_sources(loaded.sources)),
+            Err(problems) => Err(problems.with_files(loaded.sources)),
         }
     });
     // The files of a web configuration that can be used are looked at by its own watch.
     let sources = match &read {
         Ok((loaded, _)) => loaded.sources.clone(),
-        Err(problems) => problems.sources().clone(),
+        Err(problems) => problems.files().clone(),
     };
     (read, sources)
 }

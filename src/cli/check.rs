@@ -120,10 +120,10 @@ pub fn print_report(
             Ok(Verdict::Usable)
         }
         Err(problems) => {
-            for complaint in problems.complaints() {
+            for complaint in problems.diagnostics() {
                 writeln!(out, "problem: {complaint}\n")?;
             }
-            let count = pluralize(problems.complaints().len(), "problem");
+            let count = pluralize(problems.diagnostics().len(), "problem");
             writeln!(out, "NOT OK: {count}; nothing was started.")?;
             Ok(Verdict::Refused)
         }
