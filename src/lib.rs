@@ -4,7 +4,6 @@
 //! The flow, in one line:
 //! **Tick → Window → Page → Conversation → Verdict → Contribution → Series → Family → bytes**.
 
-pub mod aggregate;
 pub mod api;
 pub mod app;
 pub mod cli;
@@ -12,9 +11,7 @@ pub mod config;
 pub mod events;
 pub mod exposition;
 pub mod history;
-pub mod ledger;
 pub mod logging;
-pub mod recorder;
 pub mod rules;
 pub mod schedule;
 pub mod selfstats;
@@ -26,3 +23,4 @@ mod turns;
 pub mod web;
 
 pub use polyai_domain::{clock, conversation, phone_number, problem, target, timestamp};
+pub use polyai_engine::{aggregate, ledger, recorder};

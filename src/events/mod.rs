@@ -7,6 +7,7 @@
 //! lasts is said once; its repeats go to `debug` with their number, and its end to `info` with how many and how long.
 
 mod event;
+mod recorder;
 mod repeats;
 
 use std::fmt::Display;

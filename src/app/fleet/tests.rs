@@ -35,12 +35,12 @@ fn settings(projects: &[&str]) -> Arc<Settings> {
 fn running(settings: &Arc<Settings>) -> (PollerSet, SnapshotCell) {
     let clock = Clock::system();
     let now = Timestamp::from(clock.now());
-    let store = Store::open(&Storage::Ephemeral).unwrap();
+    let store = Store::in_memory().unwrap();
     let (recorder, resumes) =
         Recorder::load(store, &derive::setups(settings), derive::counting(settings), now).unwrap();
     let stats = ExporterMetrics::new(BuildInfo::CURRENT, now);
     let events = Events::new(stats.clone());
-    let (task, recorder, published) = RecorderTask::new(recorder, events.clone(), stats.clone());
+    let (task, recorder, published) = RecorderTask::new(recorder, events.clone());
     tokio::spawn(task.run(CancellationToken::new()));
     let around = PollerContext { clock, stats, events, recorder, journals: Journals::default() };
     let mut fleet = PollerSet::new(settings.clone(), around).unwrap();
