@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod events;
 pub mod exposition;
+#[cfg(feature = "demo")]
 pub mod history;
 pub mod ledger;
 pub mod logging;
@@ -20,9 +21,10 @@ pub mod schedule;
 pub mod selfstats;
 pub mod server;
 pub mod shutdown;
-pub mod simulator;
 pub mod status;
 mod turns;
 pub mod web;
 
 pub use polyai_domain::{clock, conversation, phone_number, problem, target, timestamp};
+#[cfg(feature = "demo")]
+pub use polyai_simulator as simulator;

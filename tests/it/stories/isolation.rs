@@ -5,7 +5,7 @@ use std::time::Duration;
 use polyai_exporter::app::{App, ShutdownOutcome};
 use polyai_exporter::clock::Clock;
 use polyai_exporter::config::Polling;
-use polyai_exporter::simulator::{Fault, FaultKind, RetryAfter};
+use polyai_simulator::{Fault, FaultKind, RetryAfter};
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;

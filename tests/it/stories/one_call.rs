@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use polyai_exporter::config::Polling;
-use polyai_exporter::simulator::Turn;
+use polyai_simulator::Turn;
 
 use crate::support::calls::{call, project};
 use crate::support::story::{given, wait};

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::faults::RetryAfter;
 use super::project::Project;
-use crate::target::Region;
+use polyai_domain::target::Region;
 
 /// A request that is not answered with rows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,10 +4,8 @@ use serde_json::Value;
 
 use super::client::{Answer, get, list, rows};
 use super::*;
-use crate::simulator::{
-    EmptyText, EndBound, HandoffShape, LastCursor, LatencyShape, MetricShape, MetricValue,
-};
-use crate::simulator::{NumberShape, Order, Paging, Quirks, Stamp, Turn};
+use crate::{EmptyText, EndBound, HandoffShape, LastCursor, LatencyShape, MetricShape, MetricValue};
+use crate::{NumberShape, Order, Paging, Quirks, Stamp, Turn};
 
 /// Follows cursors, else offsets, to the end.
 async fn walk(running: &SimulatorHandle, version: &str, query: &str) -> Vec<Value> {

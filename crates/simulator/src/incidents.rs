@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 
 use super::faults::Scope;
-use crate::target::ClientEnv;
+use polyai_domain::target::ClientEnv;
 
 /// Something that changes the calls that start while it lasts.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,7 +7,7 @@ use super::profile::{AnomalyRates, Profile};
 use super::project::Project;
 use super::quirks::{LastCursor, LatencyShape, Order, Stamp};
 use super::world::{Calls, World};
-use crate::target::{ClientEnv, Region};
+use polyai_domain::target::{ClientEnv, Region};
 
 /// What the demo world is made from.
 #[derive(Debug, Clone, PartialEq)]

@@ -24,7 +24,7 @@ use super::control::Control;
 use super::levers;
 use super::state::{self, Shared};
 use super::world::World;
-use crate::clock::Clock;
+use polyai_domain::clock::Clock;
 
 /// A stand-in for the API, for all regions on one address: `http://ADDRESS/{region}` in place of a region's host.
 #[derive(Debug, Clone, Copy)]
@@ -67,8 +67,30 @@ impl Simulator {
 
 impl SimulatorHandle {
     /// What a target of `region` puts into `base_url`.
-    pub fn base_url(&self, region: crate::target::Region) -> String {
+    pub fn base_url(&self, region: polyai_domain::target::Region) -> String {
         format!("http://{}/{region}", self.addr)
+    }
+
+    /// The section `targets` of a configuration with which the exporter reads every project.
+    pub fn targets_yaml(&self) -> String {
+        // A JSON string is a YAML string too, whatever a key contains.
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let mut yaml = String::from("targets:\n");
+        for project in self.control.projects() {
+            let envs: Vec<&str> = project.client_envs.iter().map(|env| env.as_str()).collect();
+            let lines = [
+                format!("  - name: {}", project.name),
+                format!("    region: {}", project.region),
+                format!("    account_id: {}", project.account_id),
+                format!("    project_id: {}", project.project_id),
+                format!("    client_env: [{}]", envs.join(", ")),
+                format!("    api_key: {}", quoted(project.keys.first().map_or("", String::as_str))),
+                format!("    base_url: {}", quoted(&self.base_url(project.region))),
+                format!("    channels: [{}]\n", project.channels.join(", ")),
+            ];
+            yaml.push_str(&lines.join("\n"));
+        }
+        yaml
     }
 
     /// Closes the listener and all connections.

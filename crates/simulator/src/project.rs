@@ -2,7 +2,7 @@
 //!
 //! Owns: identity, keys and quirks of a project. Never: requests.
 
-use crate::target::{ClientEnv, Region, TargetKey};
+use polyai_domain::target::{ClientEnv, Region, TargetKey};
 
 use super::quirks::Quirks;
 use super::script::Script;

@@ -12,7 +12,7 @@ use super::generated::Generated;
 use super::incidents::{Incident, ProjectIncident};
 use super::project::Project;
 use super::script::Script;
-use crate::target::{ClientEnv, TargetKey};
+use polyai_domain::target::{ClientEnv, TargetKey};
 
 /// All projects that one simulator serves.
 #[derive(Debug, Clone, Default)]

@@ -18,7 +18,7 @@ use super::quirks::{Quirks, Stamp};
 use super::render;
 use super::stamp;
 use super::world::{CallQuery, Calls};
-use crate::target::{ApiVersion, ClientEnv};
+use polyai_domain::target::{ApiVersion, ClientEnv};
 
 /// Different records.
 const KINDS: u64 = 16;
@@ -159,7 +159,7 @@ fn invented(kind: u64) -> Call {
 /// `call` with answers so long that its record has about `bytes`.
 fn padded(mut call: Call, bytes: usize) -> Call {
     const FILLER: &str = " Let me say a little more about that, so that nothing remains unclear.";
-    let project = Project::new("bulk", crate::target::Region::Us1);
+    let project = Project::new("bulk", polyai_domain::target::Region::Us1);
     let mut record = Vec::new();
     if let Some(shown) = call.shown(DateTime::<Utc>::MAX_UTC, &project.quirks) {
         render::record(&mut record, &shown, &project, ApiVersion::V3, true);

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::client::{get, list, send};
 use super::*;
-use crate::simulator::{Fault, FaultKind, RetryAfter, Truncation};
+use crate::{Fault, FaultKind, RetryAfter, Truncation};
 
 #[tokio::test(start_paused = true)]
 async fn every_answer_has_the_time_and_the_correlation_id() {

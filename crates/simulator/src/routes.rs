@@ -4,7 +4,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::target::{ApiVersion, Region};
+use polyai_domain::target::{ApiVersion, Region};
 
 /// A path of the Conversations API.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,8 @@ mod paging;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Call, Project, Simulator, SimulatorHandle, World};
-use crate::clock::Clock;
-use crate::target::{ClientEnv, Region, TargetKey};
+use polyai_domain::clock::Clock;
+use polyai_domain::target::{ClientEnv, Region, TargetKey};
 
 /// 20 August 2026, 09:00 UTC, a Thursday.
 fn morning() -> DateTime<Utc> {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::client::{Answer, get, list, send};
 use super::*;
-use crate::simulator::{Demo, Profile};
+use crate::{Demo, Profile};
 
 async fn pull(running: &SimulatorHandle, method: &str, lever: &str) -> Answer {
     let request = format!(

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::client::get;
 use super::*;
-use crate::simulator::world::CallQuery;
-use crate::simulator::{AnomalyRates, Demo, ExpectedTotals, Incident, IncidentKind, Profile, Scope};
+use crate::world::CallQuery;
+use crate::{AnomalyRates, Demo, ExpectedTotals, Incident, IncidentKind, Profile, Scope};
 
 fn busy(seed: u64) -> Project {
     reservations().with_generated(seed, Profile::billing())

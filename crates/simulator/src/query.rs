@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::cursor::Cursor;
 use super::dice::{hash, mix_text};
 use super::quirks::{Paging, Quirks};
-use crate::target::{ApiVersion, ClientEnv};
+use polyai_domain::target::{ApiVersion, ClientEnv};
 
 /// A list request in words of its own.
 #[derive(Debug, Clone, PartialEq)]

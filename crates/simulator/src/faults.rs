@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::dice::{hash, mix_text};
-use crate::target::TargetKey;
+use polyai_domain::target::TargetKey;
 
 /// A fault that hits list requests until it is used up or cleared.
 #[derive(Debug, Clone, PartialEq)]
@@ -250,7 +250,7 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::{ClientEnv, Region};
+    use polyai_domain::target::{ClientEnv, Region};
 
     fn target(project: &str) -> TargetKey {
         TargetKey { project: project.into(), region: Region::Us1, client_env: ClientEnv::Live }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::state::{Request, Shared};
 use super::world::World;
-use crate::clock::Clock;
+use polyai_domain::clock::Clock;
 
 /// A simulated API that is asked by function call.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use super::call::Call;
 use super::project::Project;
 use super::shown::VisibleCall;
 use super::world::CallQuery;
-use crate::target::ClientEnv;
+use polyai_domain::target::ClientEnv;
 
 /// Totals over all conversations that are listed as finished and ended at or after an anchor.
 ///

@@ -15,7 +15,7 @@ use super::invent::Kind;
 use super::kept::CallCache;
 use super::profile::{AnomalyRates, Profile};
 use super::world::CallQuery;
-use crate::target::ClientEnv;
+use polyai_domain::target::ClientEnv;
 
 /// An ordinary call is over, and shown as such, this long after its start.
 pub(crate) const MAX_NORMAL_DURATION: TimeDelta = TimeDelta::minutes(31);

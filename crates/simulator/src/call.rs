@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::target::ClientEnv;
+use polyai_domain::target::ClientEnv;
 
 /// Text that is mostly a constant.
 pub(crate) type Text = Cow<'static, str>;

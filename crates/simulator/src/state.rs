@@ -16,8 +16,8 @@ use super::query::{Query, pairs};
 use super::requests::{RequestLine, Requests};
 use super::routes::{Resource, Route};
 use super::world::World;
-use crate::clock::Clock;
-use crate::target::{ClientEnv, TargetKey};
+use polyai_domain::clock::Clock;
+use polyai_domain::target::{ClientEnv, TargetKey};
 
 /// The state, shared between connections and controls.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::client::{get, list};
 use super::*;
-use crate::simulator::{Order, Stamp};
+use crate::{Order, Stamp};
 
 fn bulk(count: u64) -> Project {
     reservations().with_bulk(count, 8000, morning() - TimeDelta::hours(10), morning() - TimeDelta::hours(1))

@@ -9,7 +9,7 @@ use super::project::Project;
 use super::quirks::{EmptyText, HandoffShape, LatencyShape, MetricShape, NumberShape, Quirks};
 use super::shown::VisibleCall;
 use super::stamp;
-use crate::target::ApiVersion;
+use polyai_domain::target::ApiVersion;
 
 /// Writes the record of `shown`.
 pub(crate) fn record(

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 
-use crate::target::TargetKey;
+use polyai_domain::target::TargetKey;
 
 /// Request lines that are kept.
 const LINES: usize = 10_000;

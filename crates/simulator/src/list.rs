@@ -17,7 +17,7 @@ use super::quirks::{EndBound, LastCursor, Order, Paging};
 use super::render;
 use super::shown::VisibleCall;
 use super::world::{CallQuery, Calls};
-use crate::target::ApiVersion;
+use polyai_domain::target::ApiVersion;
 
 /// An answered list request.
 #[derive(Debug, Default)]

@@ -16,7 +16,7 @@ use super::requests::{RequestLine, Traffic};
 use super::state::Shared;
 use super::truth::{self, ExpectedTotals};
 use super::world::Calls;
-use crate::target::TargetKey;
+use polyai_domain::target::TargetKey;
 
 /// Changes what a simulator does and tells what it did. Clones steer the same one.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use super::call::Call;
 use super::generated::{Generated, MAX_NORMAL_DURATION, REACH, minute_of};
 use super::world::{Calls, World};
-use crate::target::ClientEnv;
+use polyai_domain::target::ClientEnv;
 
 /// The drawn minutes of one project, by environment.
 #[derive(Debug)]

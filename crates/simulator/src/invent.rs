@@ -9,7 +9,7 @@ use super::dice::Rng;
 use super::generated::Generated;
 use super::incidents::IncidentEffect;
 use super::phrases;
-use crate::target::ClientEnv;
+use polyai_domain::target::ClientEnv;
 
 /// What sort of call it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
