@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod events;
 pub mod exposition;
+#[cfg(feature = "demo")]
 pub mod history;
 pub mod logging;
 pub mod rules;
@@ -17,10 +18,11 @@ pub mod schedule;
 pub mod selfstats;
 pub mod server;
 pub mod shutdown;
-pub mod simulator;
 pub mod status;
 mod turns;
 pub mod web;
 
 pub use polyai_domain::{clock, conversation, phone_number, problem, target, timestamp};
 pub use polyai_engine::{aggregate, ledger, recorder};
+#[cfg(feature = "demo")]
+pub use polyai_simulator as simulator;

@@ -12,7 +12,6 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio::time::Instant;
 
-use super::error::{FetchError, FetchErrorKind};
 use super::pace::{ConcurrencyLimit, RateLimiter};
 use super::page::Page;
 use super::request::{Endpoint, PageRequest};
@@ -20,6 +19,7 @@ use super::server_clock::DateObservation;
 use crate::clock::Clock;
 use crate::config::{CaFile, Secret};
 use crate::selfstats::{ExporterMetrics, RequestOutcome};
+use polyai_domain::fetch::{FetchError, FetchErrorKind};
 
 /// The `endpoint` label of the list of conversations.
 pub const LIST: &str = "conversations";

@@ -5,18 +5,14 @@
 
 pub mod by_field;
 pub mod client;
-pub mod error;
 mod not_a_number;
 pub mod pace;
 pub mod page;
 pub mod pages;
 mod record;
-pub mod rejects;
 pub mod request;
 pub mod server_clock;
-pub mod window;
 pub mod wire;
 
 pub use client::Client;
-pub use error::{FetchError, FetchErrorKind};
-pub use window::{Filter, Window};
+pub use polyai_domain::fetch::{FetchError, FetchErrorKind, Filter, Window};

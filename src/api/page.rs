@@ -12,11 +12,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::by_field::{self, UnreadableFields};
-use super::error::FetchError;
 use super::not_a_number;
 use super::record::sanitize_id;
 use super::wire;
 use crate::conversation::{Conversation, RejectedKind, RejectedRecord};
+use polyai_domain::fetch::FetchError;
 
 /// Ten times the largest page that can be asked for. A body of nothing but `{}` holds millions.
 const MAX_RECORDS: usize = 10_000;

@@ -9,14 +9,13 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use polyai_domain::fetch::{FetchError, Filter, Window};
+pub use polyai_domain::fetch::{FetchedPages, Limit, RequestStats, WalkError};
 
 use super::client::{ApiCredentials, Client, LIST};
-use super::error::FetchError;
 use super::page::{Page, PageStyle};
-use super::rejects::Rejects;
 use super::request::{PageRequest, Position};
 use super::server_clock::ServerClock;
-use super::window::{Filter, Window};
 use crate::clock::Clock;
 use crate::conversation::Conversation;
 use crate::events::{Events, RequestFailure};
@@ -45,57 +44,6 @@ pub struct ConversationList {
     pub server_clock: ServerClock,
     /// What its requests have cost since it was last taken from here.
     pub traffic: RequestStats,
-}
-
-/// What requests cost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RequestStats {
-    /// Requests, second tries included.
-    pub requests: u32,
-    /// Of these, those that brought a page.
-    pub pages: u32,
-    /// Of their bodies, after decompression.
-    pub bytes: u64,
-}
-
-/// Everything that a walk saw.
-#[derive(Debug, Default)]
-pub struct FetchedPages {
-    /// Conversations, in no order, each once.
-    pub conversations: Vec<Conversation>,
-    /// Records that cannot be counted.
-    pub rejected: Rejects,
-    /// Whether the last page was reached.
-    pub complete: bool,
-}
-
-impl FetchedPages {
-    /// Records of either kind.
-    fn len(&self) -> usize {
-        self.conversations.len() + self.rejected.len()
-    }
-}
-
-/// What to do when there is more than a walk may hold, in records of either kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// Stop there; what was read is of use.
-    StopAt(usize),
-    /// Give it up; a smaller window is read instead.
-    RefuseAt(usize),
-    /// Read to the end.
-    None,
-}
-
-/// Why a walk came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum WalkError {
-    /// A request failed.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    /// There was more than [`Limit::RefuseAt`].
-    #[error("the stretch holds more than {0} conversations")]
-    TooLarge(usize),
 }
 
 impl ConversationList {
@@ -158,7 +106,7 @@ impl ConversationList {
             self.events.read_in_part(&self.target, in_part.id.as_deref(), &in_part.unread);
         }
         walked.conversations.extend(page.conversations);
-        for rejected in walked.rejected.take(page.rejected) {
+        for rejected in walked.rejected.extend(page.rejected) {
             let detail = "one of more than a walk keeps by name";
             let (id, kind) = (rejected.id.as_deref(), rejected.kind.as_str());
             self.events.record_rejected(&self.target, id, kind, &detail);
@@ -362,13 +310,13 @@ mod tests {
         };
         let body = [record("A", true), record("B", false), record("A", false), record("C", true)].join(",");
         let seen = dedup_by_id(Page::read(format!("[{body}]").as_bytes()).unwrap().conversations);
-        let seen: Vec<_> = seen.iter().map(|seen| (seen.id.as_str(), seen.facts.phase)).collect();
+        let seen: Vec<_> = seen.iter().map(|seen| (seen.id.as_str(), seen.data.state)).collect();
         assert_eq!(
             seen,
             [
                 ("B", ConversationState::Finished),
                 ("A", ConversationState::Finished),
-                ("C", ConversationState::Running)
+                ("C", ConversationState::InProgress)
             ]
         );
     }

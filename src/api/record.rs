@@ -22,7 +22,7 @@ impl TryFrom<&wire::Conversation<'_>> for Conversation {
         let started_at = Timestamp::parse(&record.started_at.0)
             .filter(|&start| start >= MIN_PLAUSIBLE_START)
             .ok_or_else(|| rejected(RejectedKind::BadStart))?;
-        Ok(Self { id, facts: facts(record, started_at) })
+        Ok(Self { id, data: conversation_data(record, started_at) })
     }
 }
 
@@ -31,7 +31,7 @@ pub(super) fn sanitize_id(id: &str) -> Option<String> {
     (!id.is_empty()).then(|| id.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect())
 }
 
-fn facts(record: &wire::Conversation<'_>, started_at: Timestamp) -> ConversationData {
+fn conversation_data(record: &wire::Conversation<'_>, started_at: Timestamp) -> ConversationData {
     let turns = &record.turns.list;
     let seen = saturating(record.turns.len()).min(MAX_TURNS);
     let counted = count(record.num_turns);
@@ -42,8 +42,8 @@ fn facts(record: &wire::Conversation<'_>, started_at: Timestamp) -> Conversation
     let (greeting, replies) = if spoke_first { turns.split_at(1) } else { turns.split_at(0) };
     ConversationData {
         started_at,
-        phase: if record.in_progress.0 == Some(true) {
-            ConversationState::Running
+        state: if record.in_progress.0 == Some(true) {
+            ConversationState::InProgress
         } else {
             ConversationState::Finished
         },
@@ -66,7 +66,7 @@ fn facts(record: &wire::Conversation<'_>, started_at: Timestamp) -> Conversation
         transcript: match (counted.unwrap_or(0), seen) {
             (0, 0) => Transcript::Empty,
             (_, 0) => Transcript::Hidden,
-            (_, _) => Transcript::Shown,
+            (_, _) => Transcript::Visible,
         },
         complete: record.in_progress.0.is_some()
             || record.total_duration.0.is_some()

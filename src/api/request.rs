@@ -7,8 +7,8 @@ use std::num::NonZeroU16;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::window::{Filter, Window};
 use crate::target::{ApiVersion, ClientEnv};
+use polyai_domain::fetch::{Filter, Window};
 
 /// Everything but unreserved characters (RFC 3986, section 2.3) is encoded, `+` of offsets included.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

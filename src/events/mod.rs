@@ -453,7 +453,7 @@ const fn needs_a_person(problem: Problem) -> bool {
         | Problem::WrongHost
         | Problem::BadPayload
         | Problem::Storage
-        | Problem::ExporterFault => true,
+        | Problem::InternalError => true,
         Problem::RateLimited
         | Problem::ServerError
         | Problem::Unreachable

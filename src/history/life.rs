@@ -185,7 +185,7 @@ impl Poller {
         let mut seen = self.walk(&live)?;
         self.passes.on_server_time(now, now);
         let (mut tick, progress) = self.passes.on_open_list(&seen, now);
-        seen.retain(|conversation| conversation.facts.phase == ConversationState::Running);
+        seen.retain(|conversation| conversation.data.state == ConversationState::InProgress);
         let fresh_before = self.passes.fresh_watermark().unwrap_or(now);
         self.hand_over(&live, seen, progress, (now, fresh_before), recorder)?;
         while let Some(walk) = self.passes.next(&mut tick, now) {
@@ -244,7 +244,7 @@ impl Poller {
         recorder: &mut Recorder,
     ) -> Result<(), ReplayError> {
         let sighting = |conversation: Conversation| Observation {
-            sight: PollPlanner::observation_kind(walk, conversation.facts.started_at),
+            sight: PollPlanner::observation_kind(walk, conversation.data.started_at),
             conversation,
         };
         for id in &progress.abandoned {

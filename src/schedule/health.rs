@@ -54,13 +54,13 @@ impl Default for DataQuality {
     fn default() -> Self {
         Self {
             settings: [
-                VendorSetting::new(Problem::PartialFields, |facts| Some(!facts.complete)),
-                VendorSetting::new(Problem::TranscriptOff, |facts| {
-                    has_turns(facts).then_some(facts.transcript == Transcript::Hidden)
+                VendorSetting::new(Problem::PartialFields, |data| Some(!data.complete)),
+                VendorSetting::new(Problem::TranscriptOff, |data| {
+                    has_turns(data).then_some(data.transcript == Transcript::Hidden)
                 }),
-                VendorSetting::new(Problem::LatencyMissing, |facts| {
-                    let is_shown = has_turns(facts) && facts.transcript == Transcript::Shown;
-                    is_shown.then_some(facts.greeting.is_none() && facts.replies.is_empty())
+                VendorSetting::new(Problem::LatencyMissing, |data| {
+                    let is_shown = has_turns(data) && data.transcript == Transcript::Visible;
+                    is_shown.then_some(data.greeting.is_none() && data.replies.is_empty())
                 }),
             ],
             unreadable: None,
@@ -70,8 +70,8 @@ impl Default for DataQuality {
     }
 }
 
-fn has_turns(facts: &ConversationData) -> bool {
-    facts.turns.is_some_and(|turns| turns > 0)
+fn has_turns(data: &ConversationData) -> bool {
+    data.turns.is_some_and(|turns| turns > 0)
 }
 
 impl DataQuality {
@@ -81,9 +81,9 @@ impl DataQuality {
         self.has_read |= !seen.is_empty();
         self.has_rejected |= rejected > 0;
         let is_evidence =
-            |facts: &ConversationData| facts.phase == ConversationState::Finished && is_new(facts.started_at);
-        for Conversation { id, facts } in seen.iter().filter(|one| is_evidence(&one.facts)) {
-            self.settings.iter_mut().for_each(|setting| setting.see(id, facts));
+            |data: &ConversationData| data.state == ConversationState::Finished && is_new(data.started_at);
+        for Conversation { id, data } in seen.iter().filter(|one| is_evidence(&one.data)) {
+            self.settings.iter_mut().for_each(|setting| setting.see(id, data));
         }
     }
 
@@ -117,8 +117,8 @@ impl VendorSetting {
         }
     }
 
-    fn see(&mut self, id: &ConversationId, facts: &ConversationData) {
-        match (self.indicator)(facts) {
+    fn see(&mut self, id: &ConversationId, data: &ConversationData) {
+        match (self.indicator)(data) {
             Some(true) => {
                 self.is_shown = true;
                 if self.consecutive.len() < MIN_CONSECUTIVE {

@@ -23,7 +23,7 @@ impl FilterSupport {
 
     /// A live list held these.
     pub fn observe(&mut self, seen: &[Conversation]) {
-        let finished = seen.iter().filter(|one| one.facts.phase == ConversationState::Finished).count();
+        let finished = seen.iter().filter(|one| one.data.state == ConversationState::Finished).count();
         let running = seen.len() - finished;
         if finished > running {
             *self = Self { is_ignored: true, clean_lists: 0 };

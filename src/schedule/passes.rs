@@ -188,8 +188,8 @@ impl PollPlanner {
     pub fn on_open_list(&mut self, seen: &[Conversation], now: Timestamp) -> (PollState, PlannerUpdate) {
         let listed: BTreeMap<ConversationId, Timestamp> = seen
             .iter()
-            .filter(|conversation| conversation.facts.phase == ConversationState::Running)
-            .map(|conversation| (conversation.id.clone(), conversation.facts.started_at))
+            .filter(|conversation| conversation.data.state == ConversationState::InProgress)
+            .map(|conversation| (conversation.id.clone(), conversation.data.started_at))
             .collect();
         self.heed.observe(seen);
         listed.values().for_each(|&start| self.crowd.add(start, now + MAX_FUTURE_SKEW));
@@ -318,17 +318,17 @@ impl PollPlanner {
     /// `walk` was read to its last page, and saw these.
     pub fn on_fetched(&mut self, walk: &FetchPlan, seen: &[Conversation], now: Timestamp) -> PlannerUpdate {
         for conversation in seen {
-            let started_at = conversation.facts.started_at;
+            let started_at = conversation.data.started_at;
             self.crowd.add(started_at, now + MAX_FUTURE_SKEW);
-            match conversation.facts.phase {
+            match conversation.data.state {
                 ConversationState::Finished => {
                     self.open.remove(&conversation.id);
                     self.search.found(&conversation.id);
                 }
-                ConversationState::Running if !self.open.contains_key(&conversation.id) => {
+                ConversationState::InProgress if !self.open.contains_key(&conversation.id) => {
                     self.search.on_running_unlisted(&conversation.id, started_at, now, &self.policy);
                 }
-                ConversationState::Running => {}
+                ConversationState::InProgress => {}
             }
         }
         match &walk.purpose {

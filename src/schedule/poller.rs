@@ -169,7 +169,7 @@ impl PollLoop {
         }
         let (mut tick, progress) = self.poller.passes.on_open_list(&walked.conversations, now);
         // A finished record here means that the filter was ignored; the fresh pass reads those.
-        walked.conversations.retain(|conversation| conversation.facts.phase == ConversationState::Running);
+        walked.conversations.retain(|conversation| conversation.data.state == ConversationState::InProgress);
         self.submit_batch(&live, walked, progress, now).await?;
 
         let fell_behind = self.poller.passes.lag(now);
@@ -262,7 +262,7 @@ impl PollLoop {
         self.health.observe(&walked.conversations, walked.rejected.len(), is_new);
         self.work.read(&walked);
         let sighting = |conversation: crate::conversation::Conversation| Observation {
-            sight: PollPlanner::observation_kind(walk, conversation.facts.started_at),
+            sight: PollPlanner::observation_kind(walk, conversation.data.started_at),
             conversation,
         };
         let batch = Batch {

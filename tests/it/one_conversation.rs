@@ -72,14 +72,14 @@ fn one_conversation_from_json_to_a_line_of_text() {
         settled_age: Duration::from_secs(300),
         pruned_before: None,
     };
-    let verdict = decide(None, &conversation.facts, SeenBy::Fresh, first_sight, &rules);
+    let verdict = decide(None, &conversation.data, SeenBy::Fresh, first_sight, &rules);
     let Transition::Settle(row) = verdict else { panic!("{verdict:?}") };
     let LedgerEntry::Settling { since, late, .. } = &row else { panic!("{row:?}") };
     insta::assert_snapshot!(format!("settling since {since}, late: {late}"), @"settling since 2026-08-20T09:16:18.370Z, late: false");
 
     // One poll later it has been seen finished for longer than the settle time. It counts, now and never again.
     let second_sight = first_sight + Duration::from_secs(30);
-    let verdict = decide(Some(&row), &conversation.facts, SeenBy::Fresh, second_sight, &rules);
+    let verdict = decide(Some(&row), &conversation.data, SeenBy::Fresh, second_sight, &rules);
     let Transition::Count { late, ended_at } = verdict else { panic!("{verdict:?}") };
     insta::assert_snapshot!(format!("counts; ended at {ended_at}, late: {late}"), @"counts; ended at 2026-08-20T09:16:16.370Z, late: false");
 
@@ -89,7 +89,7 @@ fn one_conversation_from_json_to_a_line_of_text() {
     let mut cap = LabelLimiter::new(NonZeroUsize::new(50).unwrap());
     let times = EventTimes { ended_at, now: second_sight };
     let (_, contributions) =
-        aggregate::contributions_of(&conversation.facts, times, &[Dimension::Channel], &mut cap);
+        aggregate::contributions_of(&conversation.data, times, &[Dimension::Channel], &mut cap);
     let lines = contributions
         .iter()
         .map(|one| format!("{:?}{:?} {:?}, {}", one.metric, one.values, one.change, one.at));

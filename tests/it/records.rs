@@ -1,6 +1,6 @@
 //! Records of the API, one file each, named for what is interesting about it, and what the program makes of them.
 //!
-//! The snapshot is a table of facts; what a record does not say is left out of it.
+//! The snapshot is a table of data; what a record does not say is left out of it.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -69,7 +69,7 @@ pub(crate) fn described(conversation: &Conversation) -> String {
     let mut text = String::new();
     let ConversationData {
         started_at,
-        phase,
+        state,
         channel,
         variant,
         duration,
@@ -84,22 +84,22 @@ pub(crate) fn described(conversation: &Conversation) -> String {
         replies,
         transcript,
         complete,
-    } = &conversation.facts;
+    } = &conversation.data;
     let mut say = |what: &str, value: Option<String>| {
         if let Some(value) = value {
             writeln!(text, "{what}: {value}").unwrap();
         }
     };
     let some = |amount: u32| (amount > 0).then(|| amount.to_string());
-    let phase = if *phase == ConversationState::Running { "running" } else { "finished" };
+    let state = if *state == ConversationState::InProgress { "running" } else { "finished" };
     say("id", Some(conversation.id.to_string()));
-    say("started", Some(format!("{started_at}, {phase}")));
+    say("started", Some(format!("{started_at}, {state}")));
     say("channel", channel.as_deref().map(str::to_owned));
     say("variant", variant.as_deref().map(str::to_owned));
     say("duration", duration.map(|seconds| format!("{} s", seconds.units())));
     say("of it the agent's", agent_duration.map(|seconds| format!("{} s", seconds.units())));
     say("last turn", last_turn_at.map(|at| at.to_string()));
-    say("ended", conversation.facts.ended_at().map(|at| at.to_string()));
+    say("ended", conversation.data.ended_at().map(|at| at.to_string()));
     say("turns", turns.map(|turns| turns.to_string()));
     say("out of domain", some(*ood_turns));
     say("silent", some(*silence_turns));

@@ -49,7 +49,7 @@ pub struct Conversation {
     /// `id`
     pub id: ConversationId,
     /// Everything else.
-    pub facts: ConversationData,
+    pub data: ConversationData,
 }
 
 /// What is known of a conversation at one sight of it.
@@ -58,7 +58,7 @@ pub struct ConversationData {
     /// `started_at`
     pub started_at: Timestamp,
     /// `in_progress`; a record without it is finished.
-    pub phase: ConversationState,
+    pub state: ConversationState,
     /// `channel`; none when absent or empty.
     pub channel: Option<Box<str>>,
     /// `variant_name`, else `variant_id`; none when both are absent or empty.
@@ -93,7 +93,7 @@ pub struct ConversationData {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConversationState {
     /// `in_progress: true`
-    Running,
+    InProgress,
     /// `in_progress: false`, or no such field.
     Finished,
 }
@@ -120,7 +120,7 @@ pub struct TurnLatency {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Transcript {
     /// There are turns, and they can be seen.
-    Shown,
+    Visible,
     /// `num_turns` > 0 and `turns` empty: transcript access is off for the project.
     Hidden,
     /// No turns were recorded.

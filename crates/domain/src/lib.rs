@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod conversation;
+pub mod fetch;
 pub mod phone_number;
 pub mod problem;
 pub mod target;

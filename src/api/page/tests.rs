@@ -81,12 +81,12 @@ fn a_broken_field_spoils_only_itself_and_is_told() {
                 page.partial.iter().map(|part| (part.id.as_deref(), part.unread.to_string())).collect();
             let expected = (!unread.is_empty()).then(|| (Some("X"), unread.to_owned()));
             assert_eq!(told, Vec::from_iter(expected), "{record}");
-            let [_, Conversation { id, facts }, _] = &*page.conversations else { panic!("{page:?}") };
+            let [_, Conversation { id, data }, _] = &*page.conversations else { panic!("{page:?}") };
             assert_eq!(id.as_str(), "X", "{record}");
-            assert_eq!(facts.duration, duration.map(crate::conversation::Amount::from_count), "{record}");
+            assert_eq!(data.duration, duration.map(crate::conversation::Amount::from_count), "{record}");
             let (turns, latency) = if keeps_first { (Some(2), Some(2)) } else { (turns, latency) };
-            assert_eq!(facts.turns, turns, "{record}");
-            let replies: Vec<_> = facts.replies.iter().map(|reply| reply.latency).collect();
+            assert_eq!(data.turns, turns, "{record}");
+            let replies: Vec<_> = data.replies.iter().map(|reply| reply.latency).collect();
             assert_eq!(replies, Vec::from_iter(latency.map(crate::conversation::Amount::from_count)));
         }
     }
@@ -97,7 +97,7 @@ fn a_handoff_that_cannot_be_read_happened_all_the_same() {
     let page = with_neighbours(
         r#"{"id":"X","started_at":"2026-08-20T09:15:02Z","handoff":{"reason":"angry \ud83d","utterance":"\ud83d"}}"#,
     );
-    let handoffs = page.conversations.iter().filter_map(|conversation| conversation.facts.handoff.as_ref());
+    let handoffs = page.conversations.iter().filter_map(|conversation| conversation.data.handoff.as_ref());
     assert_eq!(handoffs.map(|handoff| &*handoff.reason).collect::<Vec<_>>(), [""]);
     assert_eq!(page.partial.iter().map(|part| part.unread.to_string()).collect::<Vec<_>>(), ["handoff"]);
 }
@@ -114,7 +114,7 @@ fn numbers_that_json_does_not_have_are_absent_and_the_page_counts() {
             format!("[{},7,{record}]", good("A")),
         ] {
             let page = Page::read(body.as_bytes()).unwrap();
-            let turns: Vec<_> = page.conversations.iter().map(|seen| seen.facts.turns).collect();
+            let turns: Vec<_> = page.conversations.iter().map(|seen| seen.data.turns).collect();
             assert_eq!(turns, [None, Some(2)], "{body}");
             let told: Vec<_> =
                 page.partial.iter().map(|part| (part.id.clone(), part.unread.to_string())).collect();
@@ -140,7 +140,7 @@ fn of_a_record_with_millions_of_turns_few_are_kept_and_the_count_stays_in_reason
         let record =
             format!(r#"[{{"id":"X","started_at":"2026-08-20T09:15:02Z","turns":[{turns}{broken}]}}]"#);
         let page = Page::read(record.as_bytes()).unwrap();
-        assert_eq!(page.conversations.first().unwrap().facts.turns, Some(100_000), "{broken}");
+        assert_eq!(page.conversations.first().unwrap().data.turns, Some(100_000), "{broken}");
     }
     let turns = format!("[{}]", vec!["{}"; 20_000].join(","));
     let turns: wire::Turns<'_> = serde_json::from_str(&turns).unwrap();

@@ -8,7 +8,7 @@ fn read(fields: &str) -> ConversationData {
     let json =
         format!(r#"[{{"id":"CA01","started_at":"2026-08-20T09:15:02Z","in_progress":false{fields}}}]"#);
     let mut page = crate::api::page::Page::read(json.as_bytes()).unwrap();
-    page.conversations.pop().unwrap().facts
+    page.conversations.pop().unwrap().data
 }
 
 fn seconds(reply: &TurnLatency) -> f64 {
@@ -34,9 +34,9 @@ fn the_greeting_is_a_first_turn_to_which_nothing_was_said() {
         ),
     ];
     for (turns, greeting, replies) in cases {
-        let facts = read(&format!(r#","turns":{turns}"#));
-        assert_eq!(facts.greeting.as_ref().map(seconds), greeting, "{turns}");
-        assert_eq!(facts.replies.iter().map(seconds).collect::<Vec<_>>(), replies, "{turns}");
+        let data = read(&format!(r#","turns":{turns}"#));
+        assert_eq!(data.greeting.as_ref().map(seconds), greeting, "{turns}");
+        assert_eq!(data.replies.iter().map(seconds).collect::<Vec<_>>(), replies, "{turns}");
     }
 }
 
@@ -49,14 +49,14 @@ fn turns_are_the_larger_of_the_count_and_the_list() {
         (r#","turns":[]"#, None, Transcript::Empty),
         (r#","num_turns":4"#, Some(4), Transcript::Hidden),
         (r#","num_turns":4,"turns":[]"#, Some(4), Transcript::Hidden),
-        (r#","num_turns":4,"turns":[{}]"#, Some(4), Transcript::Shown),
-        (r#","num_turns":0,"turns":[{},{}]"#, Some(2), Transcript::Shown),
-        (r#","turns":[{},{}]"#, Some(2), Transcript::Shown),
-        (r#","num_turns":-2,"turns":[{}]"#, Some(1), Transcript::Shown),
+        (r#","num_turns":4,"turns":[{}]"#, Some(4), Transcript::Visible),
+        (r#","num_turns":0,"turns":[{},{}]"#, Some(2), Transcript::Visible),
+        (r#","turns":[{},{}]"#, Some(2), Transcript::Visible),
+        (r#","num_turns":-2,"turns":[{}]"#, Some(1), Transcript::Visible),
     ];
     for (fields, turns, transcript) in cases {
-        let facts = read(fields);
-        assert_eq!((facts.turns, facts.transcript), (turns, transcript), "{fields}");
+        let data = read(fields);
+        assert_eq!((data.turns, data.transcript), (turns, transcript), "{fields}");
     }
 }
 
@@ -145,11 +145,11 @@ fn a_count_beyond_all_reason_is_no_count() {
 #[test]
 fn names_are_cut_to_the_length_of_a_label() {
     let long = "ä".repeat(1_000_000);
-    let facts = read(&format!(
+    let data = read(&format!(
         r#","channel":"{long}","variant_name":"{long}","handoff":true,"handoff_reason":"{long}","handoff_destination":" {long}""#
     ));
-    let handoff = facts.handoff.unwrap();
-    for kept in [facts.channel.unwrap(), facts.variant.unwrap(), handoff.reason, handoff.destination] {
+    let handoff = data.handoff.unwrap();
+    for kept in [data.channel.unwrap(), data.variant.unwrap(), handoff.reason, handoff.destination] {
         assert_eq!(&*kept, "ä".repeat(128));
     }
 }
@@ -158,8 +158,8 @@ fn names_are_cut_to_the_length_of_a_label() {
 fn a_cut_leaves_no_part_of_a_telephone_number_behind() {
     for before in [100, 118, 124, 128] {
         let reason = format!("{} +44 20 7946 0958 {}", "x".repeat(before), "y".repeat(300));
-        let facts = read(&format!(r#","handoff":true,"handoff_reason":"{reason}""#));
-        assert_eq!(&*facts.handoff.unwrap().reason, phone_number::REDACTED, "{before}");
+        let data = read(&format!(r#","handoff":true,"handoff_reason":"{reason}""#));
+        assert_eq!(&*data.handoff.unwrap().reason, phone_number::REDACTED, "{before}");
     }
 }
 
@@ -177,8 +177,8 @@ proptest! {
             }
         }
         for field in ["user_input", "agent_response_datetime", "user_input_datetime", "latency", "is_ood", "is_silence", "barge_in"] {
-            let facts = read(&format!(r#","turns":[{{"{field}":{value}}}]"#));
-            prop_assert_eq!(facts.turns, Some(1));
+            let data = read(&format!(r#","turns":[{{"{field}":{value}}}]"#));
+            prop_assert_eq!(data.turns, Some(1));
         }
     }
 

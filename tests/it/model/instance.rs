@@ -263,7 +263,7 @@ impl<'a> Instance<'a> {
             self.process().passes[target].on_server_time(asked_at, first_answer);
         }
         let (mut tick, progress) = self.process().passes[target].on_open_list(&seen, asked_at);
-        seen.retain(|conversation| conversation.facts.phase == ConversationState::Running);
+        seen.retain(|conversation| conversation.data.state == ConversationState::InProgress);
         self.hand_over(target, &live, seen, progress, asked_at)?;
         let (mut failed, mut failures_in_a_row) = (false, 0);
         loop {
@@ -342,13 +342,13 @@ impl<'a> Instance<'a> {
             let overlaps = walk
                 .window
                 .from
-                .is_some_and(|from| conversation.facts.started_at <= from + length(2 * SECOND));
+                .is_some_and(|from| conversation.data.started_at <= from + length(2 * SECOND));
             let is_asked_for = match &walk.purpose {
                 PassKind::Live => false,
                 PassKind::Stretch(_) => !overlaps,
                 PassKind::Narrow(ids) => ids.contains(&conversation.id),
             };
-            if conversation.facts.phase == ConversationState::Finished && is_asked_for {
+            if conversation.data.state == ConversationState::Finished && is_asked_for {
                 self.deliveries[target][*number] += 1;
             }
         }
@@ -363,7 +363,7 @@ impl<'a> Instance<'a> {
         fresh_before: Timestamp,
     ) -> Result<(), Ended> {
         let sighting = |conversation: Conversation| Observation {
-            sight: PollPlanner::observation_kind(walk, conversation.facts.started_at),
+            sight: PollPlanner::observation_kind(walk, conversation.data.started_at),
             conversation,
         };
         let batch = Batch {

@@ -33,14 +33,14 @@ impl Patience {
     fn see(&mut self, plan: &Plan, batch: &Batch, is_committed: bool) {
         let long_ago = length(plan.ages[0].max(plan.settle));
         for sighting in &batch.sightings {
-            let (id, facts) = (&sighting.conversation.id, &sighting.conversation.facts);
-            match facts.phase {
-                ConversationState::Running if is_committed => drop(self.waiting.remove(id)),
-                ConversationState::Running => {}
+            let (id, data) = (&sighting.conversation.id, &sighting.conversation.data);
+            match data.state {
+                ConversationState::InProgress if is_committed => drop(self.waiting.remove(id)),
+                ConversationState::InProgress => {}
                 ConversationState::Finished => {
                     self.waiting.entry(id.clone()).or_insert(batch.now);
-                    let lasted = facts.duration.map(Amount::duration).filter(|lasted| !lasted.is_zero());
-                    if lasted.is_some_and(|lasted| facts.started_at + lasted + long_ago <= batch.now) {
+                    let lasted = data.duration.map(Amount::duration).filter(|lasted| !lasted.is_zero());
+                    if lasted.is_some_and(|lasted| data.started_at + lasted + long_ago <= batch.now) {
                         self.ripe.insert(id.clone());
                     }
                 }

@@ -63,7 +63,7 @@ impl List<'_> {
         let mut at = from;
         loop {
             let mut list = self.as_it_is(at);
-            list.sort_by_key(|(number, conversation)| (conversation.facts.started_at, *number));
+            list.sort_by_key(|(number, conversation)| (conversation.data.started_at, *number));
             if offsets.newest_first {
                 list.reverse();
             }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use chrono::TimeDelta;
 use polyai_exporter::problem::Problem;
-use polyai_exporter::simulator::{Call, Project};
 use polyai_exporter::target::{ClientEnv, Region};
+use polyai_simulator::{Call, Project};
 
 use super::daemon::{Ended, polyai_exporter};
 use super::scene::{SECRET, Scene};

@@ -19,14 +19,14 @@ pub type LabelValues = Arc<[Arc<str>]>;
 /// The values of a conversation under `dimensions`, before folding.
 pub(super) fn raw_values<'a>(
     dimensions: &[Dimension],
-    facts: &'a ConversationData,
+    data: &'a ConversationData,
 ) -> Vec<(Dimension, &'a str)> {
     dimensions
         .iter()
         .map(|&dimension| {
             let value = match dimension {
-                Dimension::Channel => facts.channel.as_deref(),
-                Dimension::Variant => facts.variant.as_deref(),
+                Dimension::Channel => data.channel.as_deref(),
+                Dimension::Variant => data.variant.as_deref(),
             };
             (dimension, value.unwrap_or(default_value(dimension)))
         })
@@ -87,9 +87,9 @@ impl LabelLimiter {
         }
     }
 
-    /// The dimension values that `facts` counts under.
-    pub fn values(&mut self, dimensions: &[Dimension], facts: &ConversationData) -> LabelValues {
-        let raw = raw_values(dimensions, facts).into_iter();
+    /// The dimension values that `data` counts under.
+    pub fn values(&mut self, dimensions: &[Dimension], data: &ConversationData) -> LabelValues {
+        let raw = raw_values(dimensions, data).into_iter();
         raw.map(|(dimension, value)| self.limit(dimension.as_str(), value).value).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! What a conversation contributes to the series: the counting rules as a list of changes.
 //!
-//! Owns: the mapping from facts to metrics. Pure. Never: values of series, storage.
+//! Owns: the mapping from data to metrics. Pure. Never: values of series, storage.
 
 use std::sync::Arc;
 
@@ -68,18 +68,18 @@ impl EventTimes {
 
 /// Everything that a conversation adds at the moment it counts, and the dimension values it counts under.
 pub fn contributions_of(
-    facts: &ConversationData,
+    data: &ConversationData,
     times: EventTimes,
     dimensions: &[Dimension],
     cap: &mut LabelLimiter,
 ) -> (LabelValues, Vec<SeriesUpdate>) {
-    let mut list = Vec::with_capacity(20 + facts.replies.len());
-    let values: LabelValues = raw_values(dimensions, facts)
+    let mut list = Vec::with_capacity(20 + data.replies.len());
+    let values: LabelValues = raw_values(dimensions, data)
         .into_iter()
         .map(|(dimension, value)| limit_label(cap, dimension.as_str(), value, times, &mut list))
         .collect();
 
-    let tally = Amounts::of(facts);
+    let tally = Amounts::of(data);
     let mut at = ContributionBuilder { values: &values, at: times.end(), list: &mut list };
     at.add(Metric::Conversations, 1);
     at.add(Metric::Turns, tally.turns);
@@ -88,19 +88,19 @@ pub fn contributions_of(
     at.add(Metric::BargeInTurns, tally.barge_in_turns);
     at.add(Metric::ConversationsWithOod, u32::from(tally.ood_turns > 0));
     at.add(Metric::ConversationsWithSilence, u32::from(tally.silence_turns > 0));
-    at.add(Metric::WithoutTranscript, u32::from(facts.transcript == Transcript::Hidden));
-    at.observe(Metric::ConversationDuration, facts.duration);
-    at.observe(Metric::AgentDuration, facts.agent_duration);
-    at.observe(Metric::ConversationTurns, facts.turns.map(Amount::from_count));
-    if let Some(greeting) = facts.greeting {
-        at.at = times.clamp_to_now(greeting.at.unwrap_or(facts.started_at));
+    at.add(Metric::WithoutTranscript, u32::from(data.transcript == Transcript::Hidden));
+    at.observe(Metric::ConversationDuration, data.duration);
+    at.observe(Metric::AgentDuration, data.agent_duration);
+    at.observe(Metric::ConversationTurns, data.turns.map(Amount::from_count));
+    if let Some(greeting) = data.greeting {
+        at.at = times.clamp_to_now(greeting.at.unwrap_or(data.started_at));
         at.observe(Metric::GreetingLatency, Some(greeting.latency));
     }
-    for reply in &facts.replies {
+    for reply in &data.replies {
         at.at = times.clamp_to_now(reply.at.unwrap_or(times.ended_at));
         at.observe(Metric::TurnLatency, Some(reply.latency));
     }
-    if let Some(handoff) = &facts.handoff {
+    if let Some(handoff) = &data.handoff {
         push_handoff(handoff, times, &values, cap, &mut list);
     }
     (values, list)
@@ -111,7 +111,7 @@ pub fn contributions_of(
 pub fn amendment(
     before: &Amounts,
     now: &Amounts,
-    facts: &ConversationData,
+    data: &ConversationData,
     times: EventTimes,
     values: &LabelValues,
     cap: &mut LabelLimiter,
@@ -125,7 +125,7 @@ pub fn amendment(
     under.add(Metric::ConversationsWithOod, u32::from(before.ood_turns == 0 && now.ood_turns > 0));
     under
         .add(Metric::ConversationsWithSilence, u32::from(before.silence_turns == 0 && now.silence_turns > 0));
-    if let (false, Some(handoff)) = (before.handoff, &facts.handoff) {
+    if let (false, Some(handoff)) = (before.handoff, &data.handoff) {
         push_handoff(handoff, times, values, cap, &mut list);
     }
     list

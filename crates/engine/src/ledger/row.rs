@@ -20,8 +20,8 @@ pub enum LedgerEntry {
     Settling {
         /// When it was first seen finished.
         since: Timestamp,
-        /// The newest facts, so that it can count without another download.
-        facts: ConversationData,
+        /// The newest data, so that it can count without another download.
+        data: ConversationData,
         /// First seen by a recheck pass.
         late: bool,
     },
@@ -64,16 +64,16 @@ pub struct Amounts {
 }
 
 impl Amounts {
-    /// The amounts in `facts`.
-    pub fn of(facts: &ConversationData) -> Self {
+    /// The amounts in `data`.
+    pub fn of(data: &ConversationData) -> Self {
         Self {
-            duration: facts.duration.unwrap_or_default(),
-            agent_duration: facts.agent_duration.unwrap_or_default(),
-            turns: facts.turns.unwrap_or(0),
-            ood_turns: facts.ood_turns,
-            silence_turns: facts.silence_turns,
-            barge_in_turns: facts.barge_in_turns,
-            handoff: facts.handoff.is_some(),
+            duration: data.duration.unwrap_or_default(),
+            agent_duration: data.agent_duration.unwrap_or_default(),
+            turns: data.turns.unwrap_or(0),
+            ood_turns: data.ood_turns,
+            silence_turns: data.silence_turns,
+            barge_in_turns: data.barge_in_turns,
+            handoff: data.handoff.is_some(),
         }
     }
 
@@ -107,7 +107,7 @@ impl LedgerEntry {
     pub fn started_at(&self) -> Timestamp {
         match self {
             Self::Open { started_at, .. } => *started_at,
-            Self::Settling { facts, .. } => facts.started_at,
+            Self::Settling { data, .. } => data.started_at,
             Self::Counted(counted) => counted.started_at,
         }
     }

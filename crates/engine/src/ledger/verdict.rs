@@ -69,40 +69,40 @@ pub struct Amendment {
     pub down: bool,
 }
 
-/// Decides what it means that a conversation of which `row` is remembered now looks like `facts`.
+/// Decides what it means that a conversation of which `row` is remembered now looks like `data`.
 pub fn decide(
     row: Option<&LedgerEntry>,
-    facts: &ConversationData,
+    data: &ConversationData,
     sight: SeenBy,
     now: Timestamp,
     rules: &CountingRules,
 ) -> Transition {
-    match (row, facts.phase) {
-        (Some(LedgerEntry::Counted(counted)), ConversationState::Finished) => amend(counted, facts),
-        (Some(LedgerEntry::Counted(_)), ConversationState::Running) => Transition::Unchanged,
+    match (row, data.state) {
+        (Some(LedgerEntry::Counted(counted)), ConversationState::Finished) => amend(counted, data),
+        (Some(LedgerEntry::Counted(_)), ConversationState::InProgress) => Transition::Unchanged,
         // One that is open again after it was forgotten would count twice when it finishes.
-        (None, _) if rules.pruned_before.is_some_and(|forgotten| facts.started_at < forgotten) => {
+        (None, _) if rules.pruned_before.is_some_and(|forgotten| data.started_at < forgotten) => {
             Transition::Unchanged
         }
-        (None, ConversationState::Running) => Transition::Follow(LedgerEntry::Open {
-            started_at: facts.started_at,
+        (None, ConversationState::InProgress) => Transition::Follow(LedgerEntry::Open {
+            started_at: data.started_at,
             late: sight == SeenBy::Recheck,
         }),
-        (Some(LedgerEntry::Open { .. }), ConversationState::Running) => Transition::Unchanged,
-        (Some(LedgerEntry::Settling { late, .. }), ConversationState::Running) => {
+        (Some(LedgerEntry::Open { .. }), ConversationState::InProgress) => Transition::Unchanged,
+        (Some(LedgerEntry::Settling { late, .. }), ConversationState::InProgress) => {
             // Finished, then running again: the settle clock starts anew when it is next seen finished.
-            Transition::Follow(LedgerEntry::Open { started_at: facts.started_at, late: *late })
+            Transition::Follow(LedgerEntry::Open { started_at: data.started_at, late: *late })
         }
-        (None, ConversationState::Finished) => finished(facts, now, sight == SeenBy::Recheck, now, rules),
+        (None, ConversationState::Finished) => finished(data, now, sight == SeenBy::Recheck, now, rules),
         (Some(LedgerEntry::Open { late, .. }), ConversationState::Finished) => {
-            finished(facts, now, *late, now, rules)
+            finished(data, now, *late, now, rules)
         }
-        (Some(LedgerEntry::Settling { since, facts: before, late }), ConversationState::Finished) => {
+        (Some(LedgerEntry::Settling { since, data: before, late }), ConversationState::Finished) => {
             // A first sight that lies in the future means that the clock was stepped back: wait anew.
             let waiting_since = (*since).min(now);
-            let verdict = finished(facts, waiting_since, *late, now, rules);
+            let verdict = finished(data, waiting_since, *late, now, rules);
             let still_waits = matches!(verdict, Transition::Settle(_));
-            if still_waits && before == facts && waiting_since == *since {
+            if still_waits && before == data && waiting_since == *since {
                 Transition::Unchanged
             } else {
                 verdict
@@ -118,34 +118,34 @@ pub fn is_settled(since: Timestamp, now: Timestamp, rules: &CountingRules) -> bo
 
 /// When a conversation ended that was first seen finished at `since`: by its own account, else then, but not before it
 /// started, whatever the clock said.
-pub fn ended_at(facts: &ConversationData, since: Timestamp) -> Timestamp {
-    facts.ended_at().unwrap_or(since.max(facts.started_at))
+pub fn ended_at(data: &ConversationData, since: Timestamp) -> Timestamp {
+    data.ended_at().unwrap_or(since.max(data.started_at))
 }
 
 fn finished(
-    facts: &ConversationData,
+    data: &ConversationData,
     since: Timestamp,
     late: bool,
     now: Timestamp,
     rules: &CountingRules,
 ) -> Transition {
-    let ended_at = ended_at(facts, since);
+    let ended_at = ended_at(data, since);
     if ended_at + END_TOLERANCE < rules.anchor {
         return Transition::Ignore;
     }
     // A duration that is missing or nothing may yet arrive: after its last turn, the caller may have talked to a human for long.
-    let tells_its_end = facts.duration.is_some_and(|duration| duration > Amount(0));
+    let tells_its_end = data.duration.is_some_and(|duration| duration > Amount(0));
     let long_over =
         tells_its_end && now.saturating_duration_since(ended_at) >= rules.settled_age.max(rules.settle);
     if long_over || is_settled(since, now, rules) {
         Transition::Count { late, ended_at }
     } else {
-        Transition::Settle(LedgerEntry::Settling { since, facts: facts.clone(), late })
+        Transition::Settle(LedgerEntry::Settling { since, data: data.clone(), late })
     }
 }
 
-fn amend(counted: &Counted, facts: &ConversationData) -> Transition {
-    let shown = Amounts::of(facts);
+fn amend(counted: &Counted, data: &ConversationData) -> Transition {
+    let shown = Amounts::of(data);
     if shown == counted.last_seen {
         return Transition::Unchanged;
     }

@@ -101,14 +101,14 @@ impl Recorder {
         rules: &CountingRules,
         recorded: &mut BatchOutcome,
     ) -> Result<(), StoreError> {
-        let (id, facts) = (&sighting.conversation.id, &sighting.conversation.facts);
+        let (id, data) = (&sighting.conversation.id, &sighting.conversation.data);
         let row = self.row(batch.target, id, rows)?;
-        let verdict = decide(row.as_ref(), facts, sighting.sight, batch.now, rules);
+        let verdict = decide(row.as_ref(), data, sighting.sight, batch.now, rules);
         let is_new = matches!(row, None | Some(LedgerEntry::Open { .. }));
         if is_new && matches!(verdict, Transition::Settle(_) | Transition::Count { .. }) {
             recorded.finished.push(FirstFinished {
-                started_at: facts.started_at,
-                ended_at: facts.ended_at(),
+                started_at: data.started_at,
+                ended_at: data.ended_at(),
                 was_open: row.is_some(),
                 sight: sighting.sight,
             });
@@ -122,9 +122,9 @@ impl Recorder {
             }
             Transition::Follow(row) | Transition::Settle(row) => self.put_row(batch.target, id, Some(row)),
             Transition::Count { late, ended_at } => {
-                self.count(batch, id, facts, late, ended_at, recorded);
+                self.count(batch, id, data, late, ended_at, recorded);
             }
-            Transition::Amend(amendment) => self.amend(batch, id, facts, amendment, recorded),
+            Transition::Amend(amendment) => self.amend(batch, id, data, amendment, recorded),
         }
         Ok(())
     }
@@ -147,15 +147,15 @@ impl Recorder {
             .collect();
         for id in due {
             match self.row(batch.target, &id, rows)? {
-                Some(LedgerEntry::Settling { since, facts, late }) if is_settled(since, batch.now, rules) => {
-                    let ended_at = ended_at(&facts, since);
-                    self.count(batch, &id, &facts, late, ended_at, recorded);
+                Some(LedgerEntry::Settling { since, data, late }) if is_settled(since, batch.now, rules) => {
+                    let ended_at = ended_at(&data, since);
+                    self.count(batch, &id, &data, late, ended_at, recorded);
                 }
-                Some(LedgerEntry::Settling { facts, late, .. }) => {
+                Some(LedgerEntry::Settling { data, late, .. }) => {
                     self.put_row(
                         batch.target,
                         &id,
-                        Some(LedgerEntry::Settling { since: batch.now, facts, late }),
+                        Some(LedgerEntry::Settling { since: batch.now, data, late }),
                     );
                 }
                 Some(LedgerEntry::Open { .. } | LedgerEntry::Counted(_)) | None => {
@@ -172,7 +172,7 @@ impl Recorder {
         &mut self,
         batch: &Batch,
         id: &ConversationId,
-        facts: &ConversationData,
+        data: &ConversationData,
         late: bool,
         ended_at: Timestamp,
         recorded: &mut BatchOutcome,
@@ -183,13 +183,13 @@ impl Recorder {
         let ended_at = ended_at.min(batch.now);
         let times = EventTimes { ended_at, now: batch.now };
         let configured = &self.counting.layout.dimensions;
-        let (dimensions, mut list) = contributions_of(facts, times, configured, &mut state.cap);
+        let (dimensions, mut list) = contributions_of(data, times, configured, &mut state.cap);
         let lag = Amount::from_duration(batch.now.saturating_duration_since(ended_at));
         list.push(SeriesUpdate::of_target(Metric::IngestLag, None, SeriesOp::Observe(lag), batch.now));
         if late {
             list.push(SeriesUpdate::of_target(Metric::Late, None, SeriesOp::Add(1), batch.now));
         }
-        let tally = Amounts::of(facts);
+        let tally = Amounts::of(data);
         // Of what is caught up on, nearly everything ended long ago.
         if batch.now.saturating_duration_since(ended_at) < self.counting.recent_window {
             state.recent.push(RecentConversation { ended_at, dimensions: dimensions.clone(), tally });
@@ -205,7 +205,7 @@ impl Recorder {
             self.dirty.insert((batch.target, newest));
         }
         let row = Counted {
-            started_at: facts.started_at,
+            started_at: data.started_at,
             ended_at,
             counted: tally,
             last_seen: tally,
@@ -224,7 +224,7 @@ impl Recorder {
         &mut self,
         batch: &Batch,
         id: &ConversationId,
-        facts: &ConversationData,
+        data: &ConversationData,
         change: Amendment,
         recorded: &mut BatchOutcome,
     ) {
@@ -235,10 +235,10 @@ impl Recorder {
             labels_from_row(dimensions, &change.row.dimensions)
         } else {
             // It counted under other dimensions than are configured now.
-            contributions_of(facts, times, dimensions, &mut state.cap).0
+            contributions_of(data, times, dimensions, &mut state.cap).0
         };
         let mut list =
-            amendment(&change.added_before, &change.row.counted, facts, times, &values, &mut state.cap);
+            amendment(&change.added_before, &change.row.counted, data, times, &values, &mut state.cap);
         for (happened, direction) in [(change.up, "up"), (change.down, "down")] {
             if happened {
                 list.push(SeriesUpdate::of_target(
@@ -282,16 +282,16 @@ impl Recorder {
         let Some(state) = self.targets.get_mut(&batch.target) else { return };
         let mut open: BTreeMap<LabelValues, u32> = BTreeMap::new();
         let mut oldest: Option<Timestamp> = None;
-        let seen = batch.sightings.iter().map(|sighting| &sighting.conversation.facts);
+        let seen = batch.sightings.iter().map(|sighting| &sighting.conversation.data);
         let mut running: Vec<&ConversationData> =
-            seen.filter(|facts| facts.phase == ConversationState::Running).collect();
+            seen.filter(|data| data.state == ConversationState::InProgress).collect();
         // The gauge keeps to the cap but takes no room from what counts; in a fixed order, so that polls agree on what folds.
-        running.sort_by_key(|facts| (&facts.channel, &facts.variant));
+        running.sort_by_key(|data| (&data.channel, &data.variant));
         let mut cap = state.cap.clone();
-        for facts in running {
-            let values = cap.values(&self.counting.layout.dimensions, facts);
+        for data in running {
+            let values = cap.values(&self.counting.layout.dimensions, data);
             *open.entry(values).or_default() += 1;
-            oldest = Some(oldest.map_or(facts.started_at, |oldest| oldest.min(facts.started_at)));
+            oldest = Some(oldest.map_or(data.started_at, |oldest| oldest.min(data.started_at)));
         }
         gauges::show_open(Arc::make_mut(&mut state.series), &open, oldest, batch.now);
     }

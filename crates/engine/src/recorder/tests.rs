@@ -141,7 +141,7 @@ fn an_amendment_adds_what_is_more_and_tells_both_directions() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     let mut changed = finished("CA01", 10, 40);
-    changed.facts.turns = Some(6);
+    changed.data.turns = Some(6);
     recorder.take(&walk(430, &[handed_off(changed, "billing")]));
     let now = recorder.generation();
     assert_eq!(now.count(Metric::Turns, PHONE), Some(6));
@@ -284,7 +284,7 @@ fn what_counted_under_other_dimensions_is_never_shown_under_a_wrong_name() {
         let (mut recorder, _) = state.start(with_labels(labels), 500);
         let recent = recorder.generation().label_sets(Metric::RecentConversations);
         let mut changed = finished("CA01", 10, 45);
-        changed.facts.turns = Some(6);
+        changed.data.turns = Some(6);
         recorder.take(&walk(530, &[changed]));
         (recent, recorder.generation().label_sets(Metric::Turns))
     };

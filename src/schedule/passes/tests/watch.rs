@@ -55,9 +55,9 @@ pub(super) fn call(name: &str, start: i64, end: i64) -> Call {
 impl Call {
     pub(super) fn conversation(&self, now: i64) -> Conversation {
         let is_over = self.end <= now;
-        let facts = ConversationData {
+        let data = ConversationData {
             started_at: at(self.start),
-            phase: if is_over { ConversationState::Finished } else { ConversationState::Running },
+            state: if is_over { ConversationState::Finished } else { ConversationState::InProgress },
             channel: None,
             variant: None,
             duration: is_over.then(|| Amount::from_count(u32::try_from(self.end - self.start).unwrap())),
@@ -73,7 +73,7 @@ impl Call {
             transcript: Transcript::Empty,
             complete: true,
         };
-        Conversation { id: self.id.clone(), facts }
+        Conversation { id: self.id.clone(), data }
     }
 }
 
@@ -134,7 +134,7 @@ impl Watch {
             .map(|call| call.conversation(now))
             .collect();
         for conversation in
-            seen.iter().filter(|conversation| conversation.facts.phase == ConversationState::Finished)
+            seen.iter().filter(|conversation| conversation.data.state == ConversationState::Finished)
         {
             *self.downloads.entry(conversation.id.clone()).or_default() += 1;
         }
@@ -145,16 +145,16 @@ impl Watch {
     /// What the ledger would say of a walk: who was seen finished for the first time.
     pub(super) fn first_finishes(&mut self, walk: &FetchPlan, seen: &[Conversation]) -> Vec<FirstFinished> {
         let mut first = Vec::new();
-        for Conversation { id, facts } in seen {
-            if facts.phase == ConversationState::Running {
+        for Conversation { id, data } in seen {
+            if data.state == ConversationState::InProgress {
                 self.seen_open.insert(id.clone());
             } else if !self.seen_finished.contains_key(id) {
-                let sight = PollPlanner::observation_kind(walk, facts.started_at);
+                let sight = PollPlanner::observation_kind(walk, data.started_at);
                 self.seen_finished.insert(id.clone(), sight);
                 let was_open = self.seen_open.contains(id);
                 first.push(FirstFinished {
-                    started_at: facts.started_at,
-                    ended_at: facts.ended_at(),
+                    started_at: data.started_at,
+                    ended_at: data.ended_at(),
                     was_open,
                     sight,
                 });

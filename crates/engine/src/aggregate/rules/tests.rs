@@ -28,7 +28,7 @@ fn plain() -> ConversationData {
     let reply = |seconds: f64| TurnLatency { latency: Amount::from_units(seconds).unwrap(), at: None };
     ConversationData {
         started_at: START,
-        phase: ConversationState::Finished,
+        state: ConversationState::Finished,
         channel: Some("VOICE-SIP".into()),
         variant: Some("London".into()),
         duration: Some(Amount::from_count(74)),
@@ -41,7 +41,7 @@ fn plain() -> ConversationData {
         handoff: None,
         greeting: Some(reply(3.88)),
         replies: Box::from([reply(1.41), reply(2.275)]),
-        transcript: Transcript::Shown,
+        transcript: Transcript::Visible,
         complete: true,
     }
 }
@@ -81,8 +81,8 @@ fn lines(list: &[SeriesUpdate]) -> Vec<String> {
         .collect()
 }
 
-fn by_channel(facts: &ConversationData) -> Vec<String> {
-    lines(&contributions_of(facts, times(), &[Dimension::Channel], &mut cap()).1)
+fn by_channel(data: &ConversationData) -> Vec<String> {
+    lines(&contributions_of(data, times(), &[Dimension::Channel], &mut cap()).1)
 }
 
 const PLAIN: [&str; 8] = [
@@ -96,9 +96,9 @@ const PLAIN: [&str; 8] = [
     "turn_latency_seconds{VOICE-SIP} <- 2.275",
 ];
 
-/// What `facts` contribute beyond [`PLAIN`], and what of that they lack.
-fn beyond_plain(facts: &ConversationData) -> (Vec<String>, Vec<&'static str>) {
-    let lines = by_channel(facts);
+/// What `data` contribute beyond [`PLAIN`], and what of that they lack.
+fn beyond_plain(data: &ConversationData) -> (Vec<String>, Vec<&'static str>) {
+    let lines = by_channel(data);
     let lacks = PLAIN.into_iter().filter(|line| !lines.iter().any(|own| own == line)).collect();
     (lines.into_iter().filter(|line| !PLAIN.contains(&line.as_str())).collect(), lacks)
 }
@@ -158,8 +158,8 @@ fn what_each_kind_of_call_contributes_beyond_a_plain_one() {
             &[PLAIN[1], PLAIN[4]],
         ),
     ];
-    for (facts, more, less) in cases {
-        let (beyond, lacks) = beyond_plain(&facts);
+    for (data, more, less) in cases {
+        let (beyond, lacks) = beyond_plain(&data);
         assert_eq!(beyond, more);
         assert_eq!(lacks, less);
     }
@@ -167,8 +167,8 @@ fn what_each_kind_of_call_contributes_beyond_a_plain_one() {
 
 #[test]
 fn the_configured_dimensions_decide_what_stands_on_a_series() {
-    let values = |facts: &ConversationData, dimensions: &[Dimension]| {
-        let (values, list) = contributions_of(facts, times(), dimensions, &mut cap());
+    let values = |data: &ConversationData, dimensions: &[Dimension]| {
+        let (values, list) = contributions_of(data, times(), dimensions, &mut cap());
         assert!(list.iter().all(|one| one.values == values), "{list:?}");
         values.iter().map(|value| value.to_string()).collect::<Vec<_>>()
     };
@@ -181,9 +181,9 @@ fn the_configured_dimensions_decide_what_stands_on_a_series() {
 fn a_folded_value_is_counted_with_the_label_it_was_folded_for() {
     let mut cap = cap();
     let mut on = |channel: &str, reason: &str| {
-        let facts =
+        let data =
             ConversationData { channel: Some(channel.into()), handoff: handed_off(reason, "desk"), ..bare() };
-        lines(&contributions_of(&facts, times(), &[Dimension::Channel], &mut cap).1)
+        lines(&contributions_of(&data, times(), &[Dimension::Channel], &mut cap).1)
     };
     on("VOICE-SIP", "billing");
     on("CHAT", "refund");
@@ -210,7 +210,7 @@ fn a_folded_value_is_counted_with_the_label_it_was_folded_for() {
 #[test]
 fn an_amendment_adds_the_difference_and_observes_nothing() {
     let before = Amounts { turns: 3, ood_turns: 1, ..Amounts::default() };
-    let facts = ConversationData {
+    let data = ConversationData {
         turns: Some(5),
         ood_turns: 2,
         silence_turns: 1,
@@ -221,7 +221,7 @@ fn an_amendment_adds_the_difference_and_observes_nothing() {
     };
     let values: LabelValues = Arc::from([Arc::from("VOICE-SIP")]);
     assert_eq!(
-        lines(&amendment(&before, &Amounts::of(&facts), &facts, times(), &values, &mut cap())),
+        lines(&amendment(&before, &Amounts::of(&data), &data, times(), &values, &mut cap())),
         [
             "turns_total{VOICE-SIP} +2",
             "ood_turns_total{VOICE-SIP} +1",
@@ -237,8 +237,8 @@ fn an_amendment_adds_the_difference_and_observes_nothing() {
 #[test]
 fn a_handoff_that_was_counted_is_not_counted_again_for_another_reason() {
     let before = Amounts { handoff: true, ..Amounts::default() };
-    let facts = ConversationData { handoff: handed_off("another", "desk"), ..bare() };
-    assert_eq!(amendment(&before, &Amounts::of(&facts), &facts, times(), &Arc::from([]), &mut cap()), []);
+    let data = ConversationData { handoff: handed_off("another", "desk"), ..bare() };
+    assert_eq!(amendment(&before, &Amounts::of(&data), &data, times(), &Arc::from([]), &mut cap()), []);
 }
 
 /// The metrics of contributions with the second of the call that each stands for.
@@ -249,7 +249,7 @@ fn seconds(list: &[SeriesUpdate]) -> Vec<(Metric, u64)> {
 #[test]
 fn each_contribution_stands_for_the_moment_that_it_tells_of() {
     let at = |seconds| TurnLatency { latency: Amount::from_count(1), at: Some(after_start(seconds)) };
-    let facts = ConversationData {
+    let data = ConversationData {
         ood_turns: 1,
         silence_turns: 1,
         handoff: handed_off("billing", "desk"),
@@ -257,7 +257,7 @@ fn each_contribution_stands_for_the_moment_that_it_tells_of() {
         replies: Box::from([at(20), TurnLatency { at: None, ..at(0) }, at(48)]),
         ..plain()
     };
-    let (_, list) = contributions_of(&facts, times(), &[], &mut cap());
+    let (_, list) = contributions_of(&data, times(), &[], &mut cap());
     assert_eq!(
         seconds(&list),
         [
@@ -287,7 +287,7 @@ fn each_contribution_stands_for_the_moment_that_it_tells_of() {
 #[test]
 fn no_contribution_stands_for_a_moment_after_it_was_counted() {
     let at = |seconds| TurnLatency { latency: Amount::from_count(1), at: Some(after_start(seconds)) };
-    let facts = ConversationData {
+    let data = ConversationData {
         greeting: Some(at(90)),
         replies: Box::from([at(10), at(90)]),
         handoff: handed_off("", ""),
@@ -295,7 +295,7 @@ fn no_contribution_stands_for_a_moment_after_it_was_counted() {
     };
     // The clock that counts is behind the one that the record was written by.
     let times = EventTimes { ended_at: after_start(74), now: after_start(70) };
-    let (values, list) = contributions_of(&facts, times, &[], &mut cap());
+    let (values, list) = contributions_of(&data, times, &[], &mut cap());
     assert_eq!(
         seconds(&list),
         [
@@ -307,15 +307,15 @@ fn no_contribution_stands_for_a_moment_after_it_was_counted() {
             (Metric::HandoffsByReason, 70),
         ]
     );
-    let amended = amendment(&Amounts::default(), &Amounts::of(&facts), &facts, times, &values, &mut cap());
+    let amended = amendment(&Amounts::default(), &Amounts::of(&data), &data, times, &values, &mut cap());
     assert_eq!(seconds(&amended), [(Metric::Handoffs, 70), (Metric::HandoffsByReason, 70)]);
 }
 
 #[test]
 fn an_amendment_stands_for_the_end_of_the_conversation() {
-    let facts = ConversationData { ood_turns: 2, silence_turns: 1, handoff: handed_off("", ""), ..bare() };
+    let data = ConversationData { ood_turns: 2, silence_turns: 1, handoff: handed_off("", ""), ..bare() };
     let list =
-        amendment(&Amounts::default(), &Amounts::of(&facts), &facts, times(), &Arc::from([]), &mut cap());
+        amendment(&Amounts::default(), &Amounts::of(&data), &data, times(), &Arc::from([]), &mut cap());
     assert!(list.len() > 5, "{list:?}");
     assert!(list.iter().all(|one| one.at == after_start(74)), "{list:?}");
 }
@@ -342,9 +342,9 @@ proptest! {
         let mut cap = cap();
         let (values, mut list) = contributions_of(&sights[0], times(), &[Dimension::Channel], &mut cap);
         let mut added = Amounts::of(&sights[0]);
-        for facts in &sights[1..] {
-            let raised = added.max(&Amounts::of(facts));
-            list.extend(amendment(&added, &raised, facts, times(), &values, &mut cap));
+        for data in &sights[1..] {
+            let raised = added.max(&Amounts::of(data));
+            list.extend(amendment(&added, &raised, data, times(), &values, &mut cap));
             added = raised;
         }
         let sum = |metric: Metric| -> u64 {
@@ -353,7 +353,7 @@ proptest! {
                 SeriesOp::Observe(_) => 0,
             }).sum()
         };
-        let most = |amount: fn(&Amounts) -> u32| sights.iter().map(|facts| u64::from(amount(&Amounts::of(facts)))).max().unwrap();
+        let most = |amount: fn(&Amounts) -> u32| sights.iter().map(|data| u64::from(amount(&Amounts::of(data)))).max().unwrap();
         prop_assert_eq!(sum(Metric::Conversations), 1);
         prop_assert_eq!(sum(Metric::Turns), most(|tally| tally.turns));
         prop_assert_eq!(sum(Metric::OodTurns), most(|tally| tally.ood_turns));

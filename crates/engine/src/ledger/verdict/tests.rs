@@ -28,7 +28,7 @@ fn rules() -> CountingRules {
 fn running(start: i64) -> ConversationData {
     ConversationData {
         started_at: at(start),
-        phase: ConversationState::Running,
+        state: ConversationState::InProgress,
         channel: None,
         variant: None,
         duration: None,
@@ -49,7 +49,7 @@ fn running(start: i64) -> ConversationData {
 /// The same, finished after so many seconds.
 fn finished_after(start: i64, duration: u32) -> ConversationData {
     ConversationData {
-        phase: ConversationState::Finished,
+        state: ConversationState::Finished,
         duration: Some(Amount::from_count(duration)),
         ..running(start)
     }
@@ -57,22 +57,22 @@ fn finished_after(start: i64, duration: u32) -> ConversationData {
 
 /// The same, finished without a word on when it ended.
 fn finished_somehow(start: i64) -> ConversationData {
-    ConversationData { phase: ConversationState::Finished, ..running(start) }
+    ConversationData { state: ConversationState::Finished, ..running(start) }
 }
 
 fn open(start: i64) -> LedgerEntry {
     LedgerEntry::Open { started_at: at(start), late: false }
 }
 
-fn settling(since: i64, facts: ConversationData) -> LedgerEntry {
-    LedgerEntry::Settling { since: at(since), facts, late: false }
+fn settling(since: i64, data: ConversationData) -> LedgerEntry {
+    LedgerEntry::Settling { since: at(since), data, late: false }
 }
 
-fn counted(facts: &ConversationData) -> LedgerEntry {
-    let tally = Amounts::of(facts);
-    let ended_at = facts.ended_at().unwrap_or(facts.started_at);
+fn counted(data: &ConversationData) -> LedgerEntry {
+    let tally = Amounts::of(data);
+    let ended_at = data.ended_at().unwrap_or(data.started_at);
     LedgerEntry::Counted(Counted {
-        started_at: facts.started_at,
+        started_at: data.started_at,
         ended_at,
         counted: tally,
         last_seen: tally,
@@ -81,8 +81,8 @@ fn counted(facts: &ConversationData) -> LedgerEntry {
 }
 
 /// A timely sight `now` seconds after the anchor.
-fn seen(row: Option<&LedgerEntry>, facts: &ConversationData, now: i64) -> Transition {
-    decide(row, facts, SeenBy::Fresh, at(now), &rules())
+fn seen(row: Option<&LedgerEntry>, data: &ConversationData, now: i64) -> Transition {
+    decide(row, data, SeenBy::Fresh, at(now), &rules())
 }
 
 fn counts(ended_at: i64) -> Transition {
@@ -127,7 +127,7 @@ fn every_pair_of_what_is_remembered_and_what_is_seen() {
             counts(60),
         ),
         (
-            "settling, seen changed too early: keeps its clock and the newer facts",
+            "settling, seen changed too early: keeps its clock and the newer data",
             Some(settling(61, call.clone())),
             changed.clone(),
             70,
@@ -150,8 +150,8 @@ fn every_pair_of_what_is_remembered_and_what_is_seen() {
         ("counted and running again: nothing", Some(counted(&call)), running(10), 100, Transition::Unchanged),
         ("counted and the same: nothing", Some(counted(&call)), call.clone(), 100, Transition::Unchanged),
     ];
-    for (story, row, facts, now, verdict) in cases {
-        assert_eq!(seen(row.as_ref(), &facts, now), verdict, "{story}");
+    for (story, row, data, now, verdict) in cases {
+        assert_eq!(seen(row.as_ref(), &data, now), verdict, "{story}");
     }
     assert!(matches!(seen(Some(&counted(&call)), &changed, 100), Transition::Amend(_)));
 }
@@ -195,13 +195,13 @@ fn without_any_end_it_ends_when_first_seen_finished() {
 fn a_duration_that_has_not_arrived_does_not_say_that_it_is_long_over() {
     // The agent was done at 40; then a human talked for six minutes, until 400.
     let at_last = ConversationData { duration: Some(Amount::from_count(390)), ..handed_over(Some(0)) };
-    for facts in [handed_over(None), handed_over(Some(0))] {
-        assert_eq!(seen(None, &facts, 402), Transition::Settle(settling(402, facts.clone())));
+    for data in [handed_over(None), handed_over(Some(0))] {
+        assert_eq!(seen(None, &data, 402), Transition::Settle(settling(402, data.clone())));
         assert_eq!(
-            seen(Some(&settling(402, facts.clone())), &at_last, 405),
+            seen(Some(&settling(402, data.clone())), &at_last, 405),
             Transition::Settle(settling(402, at_last.clone()))
         );
-        assert!(matches!(seen(Some(&settling(402, facts.clone())), &facts, 412), Transition::Count { .. }));
+        assert!(matches!(seen(Some(&settling(402, data.clone())), &data, 412), Transition::Count { .. }));
     }
     assert_eq!(seen(None, &at_last, 700), counts(400));
 }
@@ -224,8 +224,8 @@ fn a_settle_time_of_nothing_counts_at_first_sight() {
 #[test]
 fn what_may_have_been_counted_and_forgotten_is_not_new() {
     let rules = CountingRules { pruned_before: Some(at(1000)), ..rules() };
-    let judge = |row: Option<&LedgerEntry>, facts: &ConversationData| {
-        decide(row, facts, SeenBy::Recheck, at(5000), &rules)
+    let judge = |row: Option<&LedgerEntry>, data: &ConversationData| {
+        decide(row, data, SeenBy::Recheck, at(5000), &rules)
     };
     assert_eq!(judge(None, &finished_after(999, 50)), Transition::Unchanged);
     assert_eq!(judge(None, &running(999)), Transition::Unchanged, "a finished one that was opened again");
@@ -237,8 +237,8 @@ fn what_may_have_been_counted_and_forgotten_is_not_new() {
 #[test]
 fn late_is_who_was_first_seen_by_a_recheck_whoever_sees_it_later() {
     let call = finished_after(10, 50);
-    let see = |row: Option<&LedgerEntry>, facts: &ConversationData, sight, now| {
-        decide(row, facts, sight, at(now), &rules())
+    let see = |row: Option<&LedgerEntry>, data: &ConversationData, sight, now| {
+        decide(row, data, sight, at(now), &rules())
     };
     let is_late = |row: &LedgerEntry| {
         matches!(row, LedgerEntry::Open { late: true, .. } | LedgerEntry::Settling { late: true, .. })
@@ -276,7 +276,7 @@ fn amendments_up_and_down_and_both() {
     let handoff = Some(Handoff { reason: "billing".into(), destination: "desk".into() });
     let longer = Some(Amount::from_count(51));
     let shorter = Some(Amount::from_count(49));
-    for (what, facts, up, down) in [
+    for (what, data, up, down) in [
         ("a turn more", ConversationData { turns: Some(6), ..call.clone() }, true, false),
         ("longer", ConversationData { duration: longer, ..call.clone() }, true, false),
         ("handed off after all", ConversationData { handoff: handoff.clone(), ..call.clone() }, true, false),
@@ -289,11 +289,11 @@ fn amendments_up_and_down_and_both() {
             true,
         ),
     ] {
-        let Transition::Amend(amendment) = seen(Some(&row), &facts, 500) else { panic!("{what}") };
+        let Transition::Amend(amendment) = seen(Some(&row), &data, 500) else { panic!("{what}") };
         assert_eq!((amendment.up, amendment.down), (up, down), "{what}");
         assert_eq!(amendment.added_before, Amounts::of(&call), "{what}");
-        assert_eq!(amendment.row.counted, Amounts::of(&call).max(&Amounts::of(&facts)), "{what}");
-        assert_eq!(amendment.row.last_seen, Amounts::of(&facts), "{what}");
+        assert_eq!(amendment.row.counted, Amounts::of(&call).max(&Amounts::of(&data)), "{what}");
+        assert_eq!(amendment.row.last_seen, Amounts::of(&data), "{what}");
         assert_eq!(amendment.row.ended_at, at(60), "{what}: it counted with the end it had then");
     }
     let renamed = ConversationData { channel: Some("CHAT".into()), replies: Box::default(), ..call };
@@ -317,17 +317,17 @@ fn what_shrank_and_grew_back_adds_nothing() {
 #[derive(Debug, Clone)]
 enum Happening {
     /// It is seen like this, so many seconds after the happening before (the clock may be stepped back).
-    Seen { facts: ConversationData, sight: SeenBy, step: i64 },
+    Seen { data: ConversationData, sight: SeenBy, step: i64 },
     /// The passes have moved on to so many seconds after the anchor, and rows are pruned.
     Pruned { reached: i64 },
     /// It was open and is given up.
     Abandoned,
 }
 
-fn any_facts() -> impl Strategy<Value = ConversationData> {
+fn any_data() -> impl Strategy<Value = ConversationData> {
     (
         prop_oneof![
-            Just(ConversationState::Running),
+            Just(ConversationState::InProgress),
             Just(ConversationState::Finished),
             Just(ConversationState::Finished)
         ],
@@ -337,8 +337,8 @@ fn any_facts() -> impl Strategy<Value = ConversationData> {
         0u32..3,
         any::<bool>(),
     )
-        .prop_map(|(phase, duration, last_turn, turns, ood_turns, handed_off)| ConversationData {
-            phase,
+        .prop_map(|(state, duration, last_turn, turns, ood_turns, handed_off)| ConversationData {
+            state,
             duration: duration.map(Amount::from_count),
             last_turn_at: last_turn.map(at),
             turns,
@@ -354,18 +354,18 @@ fn any_sight() -> impl Strategy<Value = SeenBy> {
 
 fn any_happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
-        8 => (any_facts(), any_sight(), -30i64..400)
-            .prop_map(|(facts, sight, step)| Happening::Seen { facts, sight, step }),
+        8 => (any_data(), any_sight(), -30i64..400)
+            .prop_map(|(data, sight, step)| Happening::Seen { data, sight, step }),
         1 => (-1000i64..3000).prop_map(|reached| Happening::Pruned { reached }),
         1 => Just(Happening::Abandoned),
     ]
 }
 
 /// What the recorder makes of a verdict.
-fn apply(verdict: Transition, row: Option<LedgerEntry>, facts: &ConversationData) -> Option<LedgerEntry> {
+fn apply(verdict: Transition, row: Option<LedgerEntry>, data: &ConversationData) -> Option<LedgerEntry> {
     match verdict {
         Transition::Follow(row) | Transition::Settle(row) => Some(row),
-        Transition::Count { .. } => Some(counted(facts)),
+        Transition::Count { .. } => Some(counted(data)),
         Transition::Amend(amendment) => Some(LedgerEntry::Counted(amendment.row)),
         Transition::Ignore => None,
         Transition::Unchanged => row,
@@ -378,11 +378,11 @@ proptest! {
         let (mut row, mut now, mut times_counted, mut rules) = (None::<LedgerEntry>, 0, 0, rules());
         for happening in happenings {
             match happening {
-                Happening::Seen { facts, sight, step } => {
+                Happening::Seen { data, sight, step } => {
                     now += step;
-                    let verdict = decide(row.as_ref(), &facts, sight, at(now), &rules);
+                    let verdict = decide(row.as_ref(), &data, sight, at(now), &rules);
                     times_counted += u32::from(matches!(verdict, Transition::Count { .. }));
-                    row = apply(verdict, row, &facts);
+                    row = apply(verdict, row, &data);
                 }
                 Happening::Pruned { reached } => {
                     let age = Duration::from_secs(300);
@@ -409,18 +409,18 @@ proptest! {
 
     #[test]
     fn the_same_sight_again_at_the_same_time_changes_nothing(
-        before in prop::collection::vec((any_facts(), any_sight(), 0i64..100), 0..6),
-        facts in any_facts(),
+        before in prop::collection::vec((any_data(), any_sight(), 0i64..100), 0..6),
+        data in any_data(),
         sight in any_sight(),
     ) {
         let (mut row, mut now) = (None, 0);
-        for (facts, sight, step) in before {
+        for (data, sight, step) in before {
             now += step;
-            row = apply(decide(row.as_ref(), &facts, sight, at(now), &rules()), row, &facts);
+            row = apply(decide(row.as_ref(), &data, sight, at(now), &rules()), row, &data);
         }
-        let first = decide(row.as_ref(), &facts, sight, at(now), &rules());
-        let row = apply(first.clone(), row, &facts);
-        let again = decide(row.as_ref(), &facts, sight, at(now), &rules());
+        let first = decide(row.as_ref(), &data, sight, at(now), &rules());
+        let row = apply(first.clone(), row, &data);
+        let again = decide(row.as_ref(), &data, sight, at(now), &rules());
         // What is ignored leaves no row, and is ignored again.
         let expected = if first == Transition::Ignore { Transition::Ignore } else { Transition::Unchanged };
         prop_assert_eq!(again, expected);
@@ -428,15 +428,15 @@ proptest! {
 
     #[test]
     fn seen_finished_for_long_enough_everything_since_the_anchor_counts(
-        before in prop::collection::vec((any_facts(), any_sight(), 0i64..100), 0..6),
-        facts in any_facts(),
+        before in prop::collection::vec((any_data(), any_sight(), 0i64..100), 0..6),
+        data in any_data(),
     ) {
         let (mut row, mut now) = (None, 0);
-        for (facts, sight, step) in before {
+        for (data, sight, step) in before {
             now += step;
-            row = apply(decide(row.as_ref(), &facts, sight, at(now), &rules()), row, &facts);
+            row = apply(decide(row.as_ref(), &data, sight, at(now), &rules()), row, &data);
         }
-        let last = ConversationData { phase: ConversationState::Finished, ..facts };
+        let last = ConversationData { state: ConversationState::Finished, ..data };
         for _ in 0..2 {
             row = apply(decide(row.as_ref(), &last, SeenBy::Fresh, at(now), &rules()), row, &last);
             now += 10;

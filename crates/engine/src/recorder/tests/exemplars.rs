@@ -26,8 +26,8 @@ fn exemplars(generation: &Snapshot, metric: Metric, values: &[&str]) -> Vec<(Str
 
 fn with_replies(conversation: Conversation, replies: &[(u64, i64)]) -> Conversation {
     let reply = |&(millis, second)| TurnLatency { latency: Amount(millis * 1000), at: Some(at(second)) };
-    let facts = ConversationData { replies: replies.iter().map(reply).collect(), ..conversation.facts };
-    Conversation { facts, ..conversation }
+    let data = ConversationData { replies: replies.iter().map(reply).collect(), ..conversation.data };
+    Conversation { data, ..conversation }
 }
 
 #[test]

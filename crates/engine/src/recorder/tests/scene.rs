@@ -55,9 +55,9 @@ pub(super) fn setup() -> TargetSetup {
 
 /// A call on the phone that started so many seconds after the anchor and runs.
 pub(super) fn running(id: &str, start: i64) -> Conversation {
-    let facts = ConversationData {
+    let data = ConversationData {
         started_at: at(start),
-        phase: ConversationState::Running,
+        state: ConversationState::InProgress,
         channel: Some("VOICE-SIP".into()),
         variant: Some("London".into()),
         duration: None,
@@ -73,32 +73,32 @@ pub(super) fn running(id: &str, start: i64) -> Conversation {
         transcript: Transcript::Empty,
         complete: true,
     };
-    Conversation { id: ConversationId::new(id).unwrap(), facts }
+    Conversation { id: ConversationId::new(id).unwrap(), data }
 }
 
 /// The same after it has ended: four turns, one of them out of domain, one reply in 1.25 s.
 pub(super) fn finished(id: &str, start: i64, duration: u32) -> Conversation {
-    let Conversation { id, facts } = running(id, start);
-    let facts = ConversationData {
-        phase: ConversationState::Finished,
+    let Conversation { id, data } = running(id, start);
+    let data = ConversationData {
+        state: ConversationState::Finished,
         duration: Some(Amount::from_count(duration)),
         turns: Some(4),
         ood_turns: 1,
         replies: Box::from([TurnLatency { latency: Amount(1_250_000), at: None }]),
-        transcript: Transcript::Shown,
-        ..facts
+        transcript: Transcript::Visible,
+        ..data
     };
-    Conversation { id, facts }
+    Conversation { id, data }
 }
 
 pub(super) fn on_channel(conversation: Conversation, channel: &str) -> Conversation {
-    let facts = ConversationData { channel: Some(channel.into()), ..conversation.facts };
-    Conversation { facts, ..conversation }
+    let data = ConversationData { channel: Some(channel.into()), ..conversation.data };
+    Conversation { data, ..conversation }
 }
 
 pub(super) fn handed_off(conversation: Conversation, reason: &str) -> Conversation {
     let handoff = Some(Handoff { reason: reason.into(), destination: "desk".into() });
-    Conversation { facts: ConversationData { handoff, ..conversation.facts }, ..conversation }
+    Conversation { data: ConversationData { handoff, ..conversation.data }, ..conversation }
 }
 
 /// A walk that has seen `conversations`, and moved the fresh watermark to its end.
