@@ -21,8 +21,8 @@ use std::path::Path;
 use chrono::TimeDelta;
 use polyai_exporter::api::wire;
 use polyai_exporter::clock::Clock;
-use polyai_exporter::simulator::{Project, Simulator, World};
 use polyai_exporter::target::Region;
+use polyai_simulator::{Project, Simulator, World};
 use process::{Exporter, free_port, mega, sum};
 use tokio::time::Instant;
 

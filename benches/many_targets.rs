@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use polyai_exporter::clock::Clock;
-use polyai_exporter::simulator::{Project, Simulator, World};
 use polyai_exporter::target::Region;
+use polyai_simulator::{Project, Simulator, World};
 use process::{Exporter, free_port, get, mega, pause, sum};
 use tokio::time::Instant;
 

@@ -96,7 +96,7 @@ impl App {
     /// With a sentence for people: state in use, newer or damaged, port taken, a `ca_file` that is no bundle.
     pub async fn build(settings: &Settings, clock: Clock) -> Result<Self, BuildError> {
         let storage = settings.storage.clone();
-        Self::build_on(settings, clock, move || Store::open(&storage)).await
+        Self::build_on(settings, clock, move || derive::open_store(&storage)).await
     }
 
     /// The same on the state that `open` answers with, whatever the settings name.
@@ -114,7 +114,7 @@ impl App {
         let web = open_web(settings, &clock).await?;
         stats.web_config_in_force(web.certificate_expiry());
         let server = Server::bind(&settings.server.listen, Limits::default(), events.clone()).await?;
-        let (task, handle, published) = RecorderTask::new(recorder, events.clone(), stats.clone());
+        let (task, handle, published) = RecorderTask::new(recorder, events.clone());
         let journals = Journals::default();
         let around = PollerContext {
             clock: clock.clone(),

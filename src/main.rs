@@ -29,9 +29,11 @@ enum Command {
     Serve(cli::serve::ServeArgs),
     /// Read the configuration and print every problem; with --live, also ask each target and diagnose the answer.
     Check(cli::check::CheckArgs),
-    /// Show all of it on simulated calls: no account, nothing left behind.
+    /// Run the exporter against a built-in simulator (no account needed, no files left behind).
+    #[cfg(feature = "demo")]
     Demo(cli::demo::DemoArgs),
     /// Run the simulated Conversations API alone.
+    #[cfg(feature = "demo")]
     Simulate(cli::simulate::Simulate),
     /// Print the recording and alert rules for Prometheus, with thresholds of your own.
     Rules(cli::rules::Rules),
@@ -67,9 +69,11 @@ fn run(flags: &Cli) -> Result<ExitCode, CliError> {
         let stop = stop_on_signals()?;
         match &flags.command {
             Command::Serve(flags) => cli::serve::run(flags, &env, stop).await.map(|()| ExitCode::SUCCESS),
+            #[cfg(feature = "demo")]
             Command::Demo(flags) => {
                 cli::demo::run(flags, stop, &mut std::io::stdout()).await.map(|()| ExitCode::SUCCESS)
             }
+            #[cfg(feature = "demo")]
             Command::Simulate(flags) => cli::simulate::run(flags.clone(), stop, std::io::stdout())
                 .await
                 .map(|()| ExitCode::SUCCESS)

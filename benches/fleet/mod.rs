@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use polyai_exporter::clock::Clock;
-use polyai_exporter::simulator::{Profile, Project, Simulator, SimulatorHandle, World};
 use polyai_exporter::target::Region;
+use polyai_simulator::{Profile, Project, Simulator, SimulatorHandle, World};
 use tokio::runtime::Runtime;
 
 use crate::process::free_port;

@@ -4,17 +4,32 @@ use std::time::Duration;
 
 use crate::aggregate::SeriesSchema;
 use crate::api::request::Endpoint;
-use crate::config::{Polling, Settings, Target};
+use crate::config::{Metrics, Polling, Settings, Storage, Target};
 use crate::exposition::board::FormatOptions;
+use crate::ledger::store::{Store, StoreError};
 use crate::recorder::{CountingPolicy, TargetSetup};
 use crate::schedule::PollPolicy;
 use crate::timestamp::Timestamp;
+
+impl From<&Metrics> for SeriesSchema {
+    fn from(metrics: &Metrics) -> Self {
+        Self::new(metrics.labels.clone(), &metrics.latency_buckets, &metrics.duration_buckets)
+    }
+}
+
+/// Opens or creates the store that the settings name.
+pub(crate) fn open_store(storage: &Storage) -> Result<Store, StoreError> {
+    match storage {
+        Storage::Directory(directory) => Store::open_dir(directory),
+        Storage::Ephemeral => Store::in_memory(),
+    }
+}
 
 /// How conversations count.
 pub(crate) fn counting(settings: &Settings) -> CountingPolicy {
     let polling = &settings.polling;
     CountingPolicy {
-        layout: SeriesSchema::new(&settings.metrics),
+        layout: SeriesSchema::from(&settings.metrics),
         settle: polling.settle,
         settled_age: polling.recheck.first().copied().unwrap_or(Duration::from_secs(300)),
         recent_window: settings.metrics.recent_window,

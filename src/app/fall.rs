@@ -54,13 +54,13 @@ impl PollerSupervisor {
             return;
         }
         self.events.poller_panicked(&self.target);
-        self.events.problem_started(&self.target, Problem::ExporterFault);
+        self.events.problem_started(&self.target, Problem::InternalError);
         let here = Timestamp::from(self.clock.now());
         self.journal.poller_panicked(here, here + RESTART_DELAY);
         self.tried.set();
         let ahead = self.journal.read(|entries| entries.api_ahead_millis);
         let now = Timestamp::from_millis(here.millis().saturating_add(ahead));
-        let problems = BTreeSet::from([Problem::ExporterFault]);
+        let problems = BTreeSet::from([Problem::InternalError]);
         let status = PollStatus { target: self.index, now, up: false, problems };
         tokio::select! {
             () = stop.cancelled() => {}

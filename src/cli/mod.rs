@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod completions;
+#[cfg(feature = "demo")]
 pub mod demo;
 pub mod healthcheck;
 pub mod live;
@@ -9,6 +10,7 @@ pub mod man;
 mod notify;
 pub mod rules;
 pub mod serve;
+#[cfg(feature = "demo")]
 pub mod simulate;
 
 use std::fmt::Display;

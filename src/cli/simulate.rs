@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::simulator::{Demo, Project, Simulator, World};
+use crate::simulator::{Demo, Project, Simulator, SimulatorHandle, World};
 
 /// Serve a simulated PolyAI Conversations API with a believable, generated contact centre.
 #[derive(Debug, Clone, PartialEq, clap::Args)]
@@ -47,24 +47,23 @@ pub async fn run(options: Simulate, stop: CancellationToken, mut out: impl io::W
         .map_err(|error| io::Error::new(error.kind(), format!("--listen {listen}: {error}")))?;
     let demo = Demo { seed, volume, api_key, ..Demo::default() };
     let running = Simulator::start(World::demo(&demo), listener, Clock::system())?;
-    let projects = running.control.projects();
-    introduce(&mut out, running.addr, &projects)?;
+    introduce(&mut out, &running)?;
     stop.cancelled().await;
     running.stop().await;
     Ok(())
 }
 
-fn introduce(out: &mut impl io::Write, addr: SocketAddr, projects: &[Project]) -> io::Result<()> {
+fn introduce(out: &mut impl io::Write, running: &SimulatorHandle) -> io::Result<()> {
+    let addr = running.addr;
     writeln!(
         out,
         "The simulated Conversations API listens on http://{addr}, with one path prefix per region:\n"
     )?;
-    for project in projects {
-        let Project { name, region, account_id, project_id, .. } = project;
+    for Project { name, region, account_id, project_id, .. } in running.control.projects() {
         writeln!(out, "  {name:13} http://{addr}/{region}/v3/{account_id}/{project_id}/conversations")?;
     }
     writeln!(out, "\nA configuration for polyai-exporter to paste:\n")?;
-    out.write_all(targets_yaml(addr, projects).as_bytes())?;
+    out.write_all(running.targets_yaml().as_bytes())?;
     writeln!(
         out,
         "\nLevers, for example:\n\
@@ -74,28 +73,6 @@ fn introduce(out: &mut impl io::Write, addr: SocketAddr, projects: &[Project]) -
          \n  curl 'http://{addr}/_sim/truth'"
     )?;
     out.flush()
-}
-
-/// The section `targets` of a configuration that reads `projects` from a simulator at `addr`.
-pub fn targets_yaml(addr: SocketAddr, projects: &[Project]) -> String {
-    // A JSON string is a YAML string too, whatever a key contains.
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let mut yaml = String::from("targets:\n");
-    for project in projects {
-        let envs: Vec<&str> = project.client_envs.iter().map(|env| env.as_str()).collect();
-        let lines = [
-            format!("  - name: {}", project.name),
-            format!("    region: {}", project.region),
-            format!("    account_id: {}", project.account_id),
-            format!("    project_id: {}", project.project_id),
-            format!("    client_env: [{}]", envs.join(", ")),
-            format!("    api_key: {}", quoted(project.keys.first().map_or("", String::as_str))),
-            format!("    base_url: {}", quoted(&format!("http://{addr}/{}", project.region))),
-            format!("    channels: [{}]\n", project.channels.join(", ")),
-        ];
-        yaml.push_str(&lines.join("\n"));
-    }
-    yaml
 }
 
 #[cfg(test)]

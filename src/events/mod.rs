@@ -7,6 +7,7 @@
 //! lasts is said once; its repeats go to `debug` with their number, and its end to `info` with how many and how long.
 
 mod event;
+mod recorder;
 mod repeats;
 
 use std::fmt::Display;
@@ -452,7 +453,7 @@ const fn needs_a_person(problem: Problem) -> bool {
         | Problem::WrongHost
         | Problem::BadPayload
         | Problem::Storage
-        | Problem::ExporterFault => true,
+        | Problem::InternalError => true,
         Problem::RateLimited
         | Problem::ServerError
         | Problem::Unreachable

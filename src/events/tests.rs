@@ -7,7 +7,9 @@ use tokio::time::advance;
 
 use super::*;
 use crate::exposition::{Labels, Value};
+use crate::ledger::store::StoreError;
 use crate::logging::{Captured, Format, LevelFilterSpec, subscriber};
+use crate::recorder::task::RecorderObserver;
 use crate::selfstats::BuildInfo;
 use crate::target::{ClientEnv, Region};
 use crate::timestamp::Timestamp;
@@ -174,17 +176,23 @@ async fn a_page_of_bad_records_gives_ten_lines_and_all_are_counted() {
 #[tokio::test(start_paused = true)]
 async fn storage_that_fails_needs_a_person() {
     let story = Story::new();
-    story.events.commit_recovered();
+    let path = "state.redb".into();
+    let full = StoreError::Damaged { path, detail: "no space left on device".into() };
+    let (took, retry_in) = (Duration::from_millis(20), Duration::from_secs(5));
+    story.events.on_commit(took);
     for _ in 0..2 {
-        story.events.commit_failed(&"no space left on device", Duration::from_secs(5));
+        story.events.on_commit_failed(took, &full, retry_in);
     }
-    story.events.commit_recovered();
+    story.events.on_commit(took);
     let expected = [
         "ERROR state not written; the last committed numbers are served",
         "DEBUG state not written",
         "INFO state written again",
     ];
     assert_eq!(story.said(), expected);
+    let commits =
+        |outcome| story.value("polyai_exporter_commits_total", &Labels::new([("outcome", outcome)]));
+    assert_eq!((commits("committed"), commits("failed")), (Value::total(2), Value::total(2)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -77,7 +77,7 @@ impl Replay {
         let api = Direct::new(world, clock.clone());
         let events = Events::new(stats.clone());
         let setups = derive::setups(settings);
-        let store = Store::open(&settings.storage)?;
+        let store = derive::open_store(&settings.storage)?;
         let (recorder, resumes) =
             Recorder::load(store, &setups, derive::counting(settings), Timestamp::from(plan.from))?;
         let sharing = settings.targets_per_key();

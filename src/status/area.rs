@@ -48,7 +48,7 @@ impl FaultDomain {
 
     const fn of(problem: Problem) -> Self {
         match problem {
-            Problem::Storage | Problem::ClockSkew | Problem::RateLimited | Problem::ExporterFault => {
+            Problem::Storage | Problem::ClockSkew | Problem::RateLimited | Problem::InternalError => {
                 Self::Exporter
             }
             Problem::Unauthorized

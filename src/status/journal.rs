@@ -127,7 +127,7 @@ impl PollHistory {
     pub fn poller_panicked(&self, now: Timestamp, next: Timestamp) {
         let mut entries = self.lock();
         let began = entries.underway.unwrap_or(now);
-        let failure = Problem::ExporterFault;
+        let failure = Problem::InternalError;
         let report = Report {
             // What it had done is gone with it.
             poll: Poll {

@@ -13,9 +13,9 @@ use polyai_exporter::config::Secret;
 use polyai_exporter::events::Events;
 use polyai_exporter::exposition::Value;
 use polyai_exporter::selfstats::{BuildInfo, ExporterMetrics};
-use polyai_exporter::simulator::{Fault, FaultKind, Simulator, SimulatorHandle, World};
 use polyai_exporter::target::{ApiVersion, ClientEnv};
 use polyai_exporter::timestamp::Timestamp;
+use polyai_simulator::{Fault, FaultKind, Simulator, SimulatorHandle, World};
 
 use crate::support::calls::{call, project};
 use crate::support::{at, hours, seconds};

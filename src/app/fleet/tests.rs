@@ -35,12 +35,12 @@ fn settings(projects: &[&str]) -> Arc<Settings> {
 fn running(settings: &Arc<Settings>) -> (PollerSet, SnapshotCell) {
     let clock = Clock::system();
     let now = Timestamp::from(clock.now());
-    let store = Store::open(&Storage::Ephemeral).unwrap();
+    let store = Store::in_memory().unwrap();
     let (recorder, resumes) =
         Recorder::load(store, &derive::setups(settings), derive::counting(settings), now).unwrap();
     let stats = ExporterMetrics::new(BuildInfo::CURRENT, now);
     let events = Events::new(stats.clone());
-    let (task, recorder, published) = RecorderTask::new(recorder, events.clone(), stats.clone());
+    let (task, recorder, published) = RecorderTask::new(recorder, events.clone());
     tokio::spawn(task.run(CancellationToken::new()));
     let around = PollerContext { clock, stats, events, recorder, journals: Journals::default() };
     let mut fleet = PollerSet::new(settings.clone(), around).unwrap();
@@ -70,8 +70,8 @@ async fn a_target_whose_poller_falls_says_so_and_begins_anew_after_a_minute() {
     let fell = |fleet: &PollerSet, key: &TargetKey| {
         let journal = fleet.ctx.journals.of(key);
         journal.read(|entries| {
-            entries.problems().any(|episode| episode.problem == Problem::ExporterFault)
-                && entries.polls.back().and_then(|poll| poll.failure) == Some(Problem::ExporterFault)
+            entries.problems().any(|episode| episode.problem == Problem::InternalError)
+                && entries.polls.back().and_then(|poll| poll.failure) == Some(Problem::InternalError)
         })
     };
     let began = tokio::time::Instant::now();
@@ -83,7 +83,7 @@ async fn a_target_whose_poller_falls_says_so_and_begins_anew_after_a_minute() {
         let (_, series) = generation.targets.iter().find(|(key, _)| **key == target.key).unwrap();
         let shown: Vec<_> =
             series.of(Metric::TargetProblem).map(|(key, one)| (&*key.values[0], &one.value)).collect();
-        assert!(shown.contains(&("exporter_fault", &Value::Gauge(1.0))), "{shown:?}");
+        assert!(shown.contains(&("internal_error", &Value::Gauge(1.0))), "{shown:?}");
     }
     assert!(fleet.running.values().all(|one| one.first_poll.is_set()), "it has been tried");
 

@@ -4,8 +4,8 @@
 //! Owns: the calls, from a seed. Never: the API that lists them.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use polyai_exporter::simulator::{Call, EmptyText, LastCursor, LatencyShape, Order, Project, Stamp, Turn};
 use polyai_exporter::target::Region;
+use polyai_simulator::{Call, EmptyText, LastCursor, LatencyShape, Order, Project, Stamp, Turn};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

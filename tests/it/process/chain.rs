@@ -11,8 +11,8 @@ mod watch;
 
 use std::time::Duration;
 
-use polyai_exporter::simulator::{Fault, FaultKind, IncidentKind, Scope};
 use polyai_exporter::target::Region;
+use polyai_simulator::{Fault, FaultKind, IncidentKind, Scope};
 use tokio::time::{Instant, sleep};
 
 use super::prometheus::installed;

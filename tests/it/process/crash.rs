@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use polyai_exporter::clock::Clock;
-use polyai_exporter::simulator::{Fault, FaultKind, Truncation};
+use polyai_simulator::{Fault, FaultKind, Truncation};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};

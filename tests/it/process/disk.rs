@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use polyai_exporter::simulator::{Call, Project};
 use polyai_exporter::target::Region;
+use polyai_simulator::{Call, Project};
 use tokio::process::Command;
 
 use super::daemon::{BINARY, Daemon, command, serve_arguments};

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use flate2::read::GzDecoder;
-use polyai_exporter::simulator::{Call, Fault, FaultKind, Project};
 use polyai_exporter::target::Region;
+use polyai_simulator::{Call, Fault, FaultKind, Project};
 use tokio::time::sleep;
 
 use self::python::Reading;

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use chrono::TimeDelta;
-use polyai_exporter::simulator::Project;
 use polyai_exporter::target::Region;
+use polyai_simulator::Project;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 

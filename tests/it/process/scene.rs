@@ -5,10 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use polyai_exporter::cli::simulate::targets_yaml;
 use polyai_exporter::clock::Clock;
-use polyai_exporter::simulator::{Control, Project, Simulator, SimulatorHandle, World};
 use polyai_exporter::target::TargetKey;
+use polyai_simulator::{Control, Project, Simulator, SimulatorHandle, World};
 use tempfile::TempDir;
 
 use super::scrape::{Scrape, comparable};
@@ -55,7 +54,7 @@ impl Scene {
     pub(super) fn config(&self, name: &str, state: &Path) -> PathBuf {
         let anchor = self.anchor.to_rfc3339_opts(SecondsFormat::Secs, true);
         let state = state.display();
-        let targets = targets_yaml(self.api.addr, &self.control().projects());
+        let targets = self.api.targets_yaml();
         self.write(
             name,
             &format!(

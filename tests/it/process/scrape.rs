@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use polyai_exporter::simulator::ExpectedTotals;
 use polyai_exporter::target::TargetKey;
+use polyai_simulator::ExpectedTotals;
 
 /// The samples of one scrape, by the text before their value.
 #[derive(Debug, Clone, Default, PartialEq)]

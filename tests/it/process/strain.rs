@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use polyai_exporter::simulator::{Call, Fault, FaultKind, Project};
 use polyai_exporter::target::Region;
+use polyai_simulator::{Call, Fault, FaultKind, Project};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;

@@ -2,11 +2,11 @@
 //! alike.
 
 use polyai_exporter::config::Polling;
-use polyai_exporter::simulator::{
+use polyai_exporter::target::ApiVersion;
+use polyai_simulator::{
     EmptyText, EndBound, HandoffShape, LastCursor, LatencyShape, MetricShape, NumberShape, Order, Paging,
     Quirks, Stamp,
 };
-use polyai_exporter::target::ApiVersion;
 
 use crate::support::calls::{call, mixed_calls, project};
 use crate::support::story::{given, wait};

@@ -1,7 +1,7 @@
 //! Lists that move while their pages are read: where there are offsets only, a call that begins pushes a record from one page
 //! to the next, and one that ends pulls a record past the reader.
 
-use polyai_exporter::simulator::{Call, Fault, FaultKind, Order, Paging, Quirks};
+use polyai_simulator::{Call, Fault, FaultKind, Order, Paging, Quirks};
 
 use crate::support::calls::{call, mixed_calls, project};
 use crate::support::story::{Story, given, wait};

@@ -1,7 +1,7 @@
 //! What goes wrong between the daemon and the API, on any page and for a while: nothing is lost, nothing counts twice.
 
 use polyai_exporter::config::Polling;
-use polyai_exporter::simulator::{Fault, FaultKind, RetryAfter, Truncation};
+use polyai_simulator::{Fault, FaultKind, RetryAfter, Truncation};
 
 use crate::support::calls::{call, mixed_calls, project};
 use crate::support::story::{given, wait};
@@ -47,7 +47,7 @@ fn hurried(polling: &mut Polling) {
 async fn all_agree_after(probability: f64) {
     let calls = mixed_calls(seconds(40), minutes(14), seconds(28));
     let projects = kinds().into_iter().map(|(name, _)| project(name).with_calls(calls.iter().cloned()));
-    let strike = |api: &polyai_exporter::simulator::Control| {
+    let strike = |api: &polyai_simulator::Control| {
         for (name, kind) in kinds() {
             let fault = Fault::new(kind).on(name).with_probability(probability);
             api.fault(fault.between(at(minutes(3)), at(minutes(11))));

@@ -1,6 +1,6 @@
 //! From the end of a call to `/metrics`.
 
-use polyai_exporter::simulator::{AnomalyRates, Profile};
+use polyai_simulator::{AnomalyRates, Profile};
 
 use crate::support::calls::project;
 use crate::support::story::{given, wait};

@@ -8,7 +8,7 @@ use polyai_exporter::app::{App, ShutdownOutcome};
 use polyai_exporter::clock::Clock;
 use polyai_exporter::config::Settings;
 use polyai_exporter::history::{self, BackfillResult, BackfillSpec, SampleStore};
-use polyai_exporter::simulator::{AnomalyRates, Incident, IncidentKind, Profile, Project, Scope, World};
+use polyai_simulator::{AnomalyRates, Incident, IncidentKind, Profile, Project, Scope, World};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::calls::project;

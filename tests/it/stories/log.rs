@@ -1,6 +1,6 @@
 //! What the log says, how often, and what it never says.
 
-use polyai_exporter::simulator::{Fault, FaultKind, RetryAfter, Truncation};
+use polyai_simulator::{Fault, FaultKind, RetryAfter, Truncation};
 
 use crate::support::calls::{call, mixed_calls, project};
 use crate::support::story::{given, wait};

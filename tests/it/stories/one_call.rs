@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use polyai_exporter::config::Polling;
-use polyai_exporter::simulator::Turn;
+use polyai_simulator::Turn;
 
 use crate::support::calls::{call, project};
 use crate::support::story::{given, wait};
@@ -204,6 +204,6 @@ async fn a_telephone_number_never_becomes_a_label() {
     let story = given([project("hotel").with_calls([one])]).begin().await;
     wait(minutes(5)).await;
     let scrape = story.scrape().await;
-    let masked = [("reason", "telephone_number"), ("destination", "telephone_number")];
+    let masked = [("reason", "redacted_phone_number"), ("destination", "redacted_phone_number")];
     scrape.says("polyai_handoffs_by_reason_total", &masked, 1.0);
 }

@@ -1,6 +1,6 @@
 //! Every problem has a stable code, which is there while its cause is, and a poll that fails is not up.
 
-use polyai_exporter::simulator::{Control, Fault, FaultKind, LatencyShape, RetryAfter};
+use polyai_simulator::{Control, Fault, FaultKind, LatencyShape, RetryAfter};
 
 use crate::support::calls::{call, project};
 use crate::support::story::{given, wait};
@@ -90,7 +90,7 @@ async fn what_the_records_lack_is_a_problem_of_a_target_that_is_up() {
         during.says("polyai_target_up", &[("project", name)], 1.0);
     }
     for name in names {
-        story.api().quirks(name, |quirks| *quirks = polyai_exporter::simulator::Quirks::default());
+        story.api().quirks(name, |quirks| *quirks = polyai_simulator::Quirks::default());
     }
     wait(minutes(12)).await;
     let after = story.scrape().await;
@@ -205,9 +205,8 @@ async fn a_429_is_honoured_to_the_second_and_then_it_goes_slower() {
     let resumed = lines[limited + 1].at;
     let pause = resumed - lines[limited].at;
     assert!((120_000..=135_000).contains(&pause.num_milliseconds()), "it paused for {pause}");
-    let in_five_minutes = |line: &&polyai_exporter::simulator::RequestLine| {
-        line.at >= resumed && line.at < resumed + minutes(5)
-    };
+    let in_five_minutes =
+        |line: &&polyai_simulator::RequestLine| line.at >= resumed && line.at < resumed + minutes(5);
     let slower = lines.iter().filter(in_five_minutes).count();
     assert!((20..=26).contains(&slower), "{slower} requests in 5 min after a 429");
 }

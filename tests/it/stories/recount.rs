@@ -2,7 +2,7 @@
 
 use polyai_exporter::clock::Clock;
 use polyai_exporter::config::Settings;
-use polyai_exporter::simulator::{AnomalyRates, Incident, IncidentKind, Profile, Project, Scope};
+use polyai_simulator::{AnomalyRates, Incident, IncidentKind, Profile, Project, Scope};
 
 use crate::support::calls::{mixed_calls, project};
 use crate::support::recount::counted;

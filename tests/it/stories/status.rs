@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use polyai_exporter::config::Polling;
-use polyai_exporter::simulator::{Fault, FaultKind};
+use polyai_simulator::{Fault, FaultKind};
 use serde_json::Value;
 
 use crate::support::calls::{call, project};

@@ -1,7 +1,7 @@
 //! Clocks that differ, and clocks that are stepped.
 
 use chrono::TimeDelta;
-use polyai_exporter::simulator::Call;
+use polyai_simulator::Call;
 
 use crate::support::calls::{call, mixed_calls, project};
 use crate::support::story::{Story, given, wait};

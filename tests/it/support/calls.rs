@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use polyai_exporter::simulator::{Call, Project};
 use polyai_exporter::target::Region;
+use polyai_simulator::{Call, Project};
 
 use super::at;
 

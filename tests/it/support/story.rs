@@ -14,8 +14,8 @@ use polyai_exporter::config::{
     self, ConfigErrors, ConfigInput, LoadedConfig, Metrics, Polling, Secret, Server, Settings, Storage,
     Target, TrackedFiles,
 };
-use polyai_exporter::simulator::{Control, Project, Simulator, SimulatorHandle, World};
 use polyai_exporter::target::{ApiVersion, ClientEnv, TargetKey};
+use polyai_simulator::{Control, Project, Simulator, SimulatorHandle, World};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use polyai_exporter::simulator::{AnomalyRates, Incident, IncidentKind, Profile, Project, Scope};
+use polyai_simulator::{AnomalyRates, Incident, IncidentKind, Profile, Project, Scope};
 use tokio::time::{Instant, sleep};
 
 use super::super::prometheus::query;

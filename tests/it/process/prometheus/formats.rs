@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chrono::{SecondsFormat, TimeDelta};
-use polyai_exporter::simulator::{Call, Project};
 use polyai_exporter::target::Region;
+use polyai_simulator::{Call, Project};
 
 use super::super::daemon::Daemon;
 use super::super::leave_out;

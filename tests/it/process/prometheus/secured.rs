@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use polyai_exporter::simulator::Project;
 use polyai_exporter::target::Region;
+use polyai_simulator::Project;
 use tokio::time::sleep;
 
 use super::super::daemon::{BINARY, Daemon, command, serve_arguments};
