@@ -5,7 +5,7 @@
 //! **Tick → Window → Page → Conversation → Verdict → Contribution → Series → Family → bytes**.
 
 pub mod aggregate;
-pub mod api;
+
 pub mod app;
 pub mod cli;
 pub mod config;
@@ -25,6 +25,7 @@ pub mod status;
 mod turns;
 pub mod web;
 
+pub use polyai_api as api;
 pub use polyai_domain::{clock, conversation, phone_number, problem, target, timestamp};
 #[cfg(feature = "demo")]
 pub use polyai_simulator as simulator;

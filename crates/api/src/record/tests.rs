@@ -1,4 +1,4 @@
-//! Turn rules, ends, amounts and ids, beside the shapes of whole records that `tests/it/records.rs` goes through.
+//! Turn rules, ends, amounts and ids. Whole records are tested in `tests/it/records.rs` of the exporter.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use super::*;
 fn read(fields: &str) -> ConversationData {
     let json =
         format!(r#"[{{"id":"CA01","started_at":"2026-08-20T09:15:02Z","in_progress":false{fields}}}]"#);
-    let mut page = crate::api::page::Page::read(json.as_bytes()).unwrap();
+    let mut page = crate::decode::Page::decode(json.as_bytes()).unwrap();
     page.conversations.pop().unwrap().data
 }
 
@@ -16,7 +16,7 @@ fn seconds(reply: &TurnLatency) -> f64 {
 }
 
 #[test]
-fn the_greeting_is_a_first_turn_to_which_nothing_was_said() {
+fn greeting_is_a_first_turn_without_user_input() {
     // (turns, latency of the greeting, latencies of replies)
     let cases: [(&str, Option<f64>, &[f64]); 8] = [
         ("[]", None, &[]),
@@ -41,7 +41,7 @@ fn the_greeting_is_a_first_turn_to_which_nothing_was_said() {
 }
 
 #[test]
-fn turns_are_the_larger_of_the_count_and_the_list() {
+fn turns_are_the_larger_of_count_and_list() {
     let cases = [
         ("", None, Transcript::Empty),
         (r#","num_turns":0"#, Some(0), Transcript::Empty),
@@ -61,7 +61,7 @@ fn turns_are_the_larger_of_the_count_and_the_list() {
 }
 
 #[test]
-fn it_ends_by_its_duration_or_with_its_last_turn_or_nobody_knows_when() {
+fn end_is_start_plus_duration_or_last_turn() {
     let turn = r#","turns":[{"agent_response_datetime":"2026-08-20T09:15:22Z"}]"#;
     let cases = [
         (format!(r#","total_duration":74{turn}"#), Some("2026-08-20T09:16:16.000Z")),
@@ -77,7 +77,7 @@ fn it_ends_by_its_duration_or_with_its_last_turn_or_nobody_knows_when() {
 }
 
 #[test]
-fn a_variant_has_its_name_or_else_its_id() {
+fn variant_is_name_or_else_id() {
     for (fields, variant) in [
         (r#","variant_name":"London","variant_id":"V7""#, Some("London")),
         (r#","variant_name":" ","variant_id":"V7""#, Some("V7")),
@@ -88,7 +88,7 @@ fn a_variant_has_its_name_or_else_its_id() {
 }
 
 #[test]
-fn an_id_is_any_short_text_without_control_characters() {
+fn id_is_short_text_without_control_characters() {
     for good in ["CA01", "OUT-5f0c", "é😀", &"x".repeat(256)] {
         assert!(ConversationId::new(good).is_some(), "{good}");
     }
@@ -98,7 +98,7 @@ fn an_id_is_any_short_text_without_control_characters() {
 }
 
 #[test]
-fn two_ids_that_are_large_numbers_stay_two() {
+fn large_numeric_ids_stay_distinct() {
     let id = |number: u64| {
         let json = format!(r#"{{"id":{number},"started_at":"2026-08-20T09:15:02Z"}}"#);
         let record: wire::Conversation<'_> = serde_json::from_str(&json).unwrap();
@@ -111,14 +111,14 @@ fn two_ids_that_are_large_numbers_stay_two() {
 }
 
 #[test]
-fn the_id_of_a_broken_record_is_fit_for_a_log_line() {
+fn sanitized_id_is_short_and_printable() {
     assert_eq!(sanitize_id(""), None);
     assert_eq!(sanitize_id("CA\u{1b}[31m01").as_deref(), Some("CA?[31m01"));
     assert_eq!(sanitize_id(&"é".repeat(500)).map(|id| id.chars().count()), Some(64));
 }
 
 #[test]
-fn amounts_beyond_reason_are_no_amounts() {
+fn implausible_amount_is_absent() {
     for (units, expected) in [
         (0.0, Some(0)),
         (1.5, Some(1_500_000)),
@@ -134,7 +134,7 @@ fn amounts_beyond_reason_are_no_amounts() {
 }
 
 #[test]
-fn a_count_beyond_all_reason_is_no_count() {
+fn implausible_count_is_absent() {
     for (count, expected) in [("100000", Some(100_000)), ("4294967295", None), ("-1", None), ("1e300", None)]
     {
         assert_eq!(read(&format!(r#","num_turns":{count}"#)).turns, expected, "{count}");
@@ -143,7 +143,7 @@ fn a_count_beyond_all_reason_is_no_count() {
 }
 
 #[test]
-fn names_are_cut_to_the_length_of_a_label() {
+fn names_are_truncated_to_label_length() {
     let long = "ä".repeat(1_000_000);
     let data = read(&format!(
         r#","channel":"{long}","variant_name":"{long}","handoff":true,"handoff_reason":"{long}","handoff_destination":" {long}""#
@@ -155,7 +155,7 @@ fn names_are_cut_to_the_length_of_a_label() {
 }
 
 #[test]
-fn a_cut_leaves_no_part_of_a_telephone_number_behind() {
+fn truncation_leaves_no_part_of_a_phone_number() {
     for before in [100, 118, 124, 128] {
         let reason = format!("{} +44 20 7946 0958 {}", "x".repeat(before), "y".repeat(300));
         let data = read(&format!(r#","handoff":true,"handoff_reason":"{reason}""#));
@@ -165,7 +165,7 @@ fn a_cut_leaves_no_part_of_a_telephone_number_behind() {
 
 proptest! {
     #[test]
-    fn no_json_value_in_any_field_makes_it_panic(value in "(-?(0|[1-9][0-9]{0,18})(\\.[0-9]{1,9})?|null|true|\"[a-z0-9:.+ -]{0,30}\"|\\[\\]|\\{\\}|\\[null,1\\]|\\{\"reason\":1\\})") {
+    fn no_json_value_in_any_field_panics(value in "(-?(0|[1-9][0-9]{0,18})(\\.[0-9]{1,9})?|null|true|\"[a-z0-9:.+ -]{0,30}\"|\\[\\]|\\{\\}|\\[null,1\\]|\\{\"reason\":1\\})") {
         for field in [
             "id", "started_at", "in_progress", "channel", "variant_id", "variant_name", "total_duration",
             "polyai_duration", "num_turns", "num_silences", "num_ood", "handoff", "handoff_reason",
@@ -183,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn an_amount_is_kept_to_the_millionth(units in 0.0f64..34_560_000.0) {
+    fn amount_is_exact_to_the_millionth(units in 0.0f64..34_560_000.0) {
         let kept = Amount::from_units(units).unwrap().units();
         prop_assert!((kept - units).abs() <= 0.000_000_6, "{} became {}", units, kept);
     }

@@ -1,4 +1,4 @@
-//! From a record of the wire to a conversation of the domain.
+//! Converts a record of the wire format to a conversation.
 
 use polyai_domain::conversation::{
     Amount, Conversation, ConversationData, ConversationId, ConversationState, Handoff, MAX_LABEL_CHARS,
@@ -7,10 +7,10 @@ use polyai_domain::conversation::{
 use polyai_domain::phone_number;
 use polyai_domain::timestamp::Timestamp;
 
-use super::wire;
+use crate::wire;
 
-/// 1 January 2000. Earlier starts are what programs write where they know none (the years 1 and 1970). Such a record would be
-/// followed in vain and never count, and nobody would be told.
+/// 1 January 2000. Earlier starts (the years 1 and 1970) are placeholders; such a record would be tracked forever and never
+/// counted.
 const MIN_PLAUSIBLE_START: Timestamp = Timestamp::from_millis(946_684_800_000);
 
 impl TryFrom<&wire::Conversation<'_>> for Conversation {
@@ -26,17 +26,17 @@ impl TryFrom<&wire::Conversation<'_>> for Conversation {
     }
 }
 
-/// The id of a broken record, fit for a log line.
-pub(super) fn sanitize_id(id: &str) -> Option<String> {
+/// The id of a malformed record, safe for a log line.
+pub(crate) fn sanitize_id(id: &str) -> Option<String> {
     (!id.is_empty()).then(|| id.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect())
 }
 
 fn conversation_data(record: &wire::Conversation<'_>, started_at: Timestamp) -> ConversationData {
     let turns = &record.turns.list;
-    let seen = saturating(record.turns.len()).min(MAX_TURNS);
+    let seen = saturating_u32(record.turns.len()).min(MAX_TURNS);
     let counted = count(record.num_turns);
     let count_flag = |flag: fn(&wire::Turn<'_>) -> wire::LenientBool| {
-        saturating(turns.iter().filter(|turn| flag(turn).0 == Some(true)).count())
+        saturating_u32(turns.iter().filter(|turn| flag(turn).0 == Some(true)).count())
     };
     let spoke_first = turns.first().is_some_and(|turn| !turn.user_input.0);
     let (greeting, replies) = if spoke_first { turns.split_at(1) } else { turns.split_at(0) };
@@ -61,7 +61,7 @@ fn conversation_data(record: &wire::Conversation<'_>, started_at: Timestamp) -> 
         silence_turns: count(record.num_silences).unwrap_or(0).max(count_flag(|turn| turn.is_silence)),
         barge_in_turns: count_flag(|turn| turn.barge_in),
         handoff: handoff(record),
-        greeting: greeting.first().and_then(reply),
+        greeting: greeting.first().and_then(turn_latency),
         replies: replies_of(replies),
         transcript: match (counted.unwrap_or(0), seen) {
             (0, 0) => Transcript::Empty,
@@ -80,7 +80,7 @@ fn non_empty_trimmed(text: &str) -> Option<Box<str>> {
     (!text.is_empty()).then(|| truncate_chars(text, MAX_LABEL_CHARS).into())
 }
 
-/// No conversation has more turns; a larger count is nonsense, and would spoil a counter for good.
+/// Far more than any call has; a larger count is an error that would distort a counter for good.
 const MAX_TURNS: u32 = 100_000;
 
 #[expect(
@@ -92,7 +92,7 @@ fn count(number: wire::LenientNumber) -> Option<u32> {
     number.0.filter(|n| (0.0..=f64::from(MAX_TURNS)).contains(n)).map(|n| n as u32)
 }
 
-fn saturating(length: usize) -> u32 {
+fn saturating_u32(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
@@ -101,24 +101,24 @@ fn turn_time(turn: &wire::Turn<'_>) -> Option<Timestamp> {
         .or_else(|| Timestamp::parse(&turn.user_input_datetime.0))
 }
 
-fn reply(turn: &wire::Turn<'_>) -> Option<TurnLatency> {
+fn turn_latency(turn: &wire::Turn<'_>) -> Option<TurnLatency> {
     let latency = turn.latency.0.and_then(Amount::from_units)?;
     Some(TurnLatency { latency, at: turn_time(turn) })
 }
 
-/// Room is made once: a page holds thousands of them.
+/// Allocates once, because a page holds thousands of replies.
 fn replies_of(turns: &[wire::Turn<'_>]) -> Box<[TurnLatency]> {
     let mut replies = Vec::with_capacity(turns.iter().filter(|turn| turn.latency.0.is_some()).count());
-    replies.extend(turns.iter().filter_map(reply));
+    replies.extend(turns.iter().filter_map(turn_latency));
     replies.into_boxed_slice()
 }
 
 fn handoff(record: &wire::Conversation<'_>) -> Option<Handoff> {
     let first_of = |flat: &str, nested: &str| -> Box<str> {
         let text = [flat.trim(), nested.trim()].into_iter().find(|text| !text.is_empty()).unwrap_or("");
-        // Looked for in twice of what is kept, so that the cut leaves no part of a number behind.
-        let may_be_private = phone_number::contains_phone_number(truncate_chars(text, 2 * MAX_LABEL_CHARS));
-        if may_be_private { phone_number::REDACTED } else { truncate_chars(text, MAX_LABEL_CHARS) }.into()
+        // Twice the kept length is searched, so that truncation does not leave part of a number.
+        let is_private = phone_number::contains_phone_number(truncate_chars(text, 2 * MAX_LABEL_CHARS));
+        if is_private { phone_number::REDACTED } else { truncate_chars(text, MAX_LABEL_CHARS) }.into()
     };
     (record.handoff.happened == Some(true)).then(|| Handoff {
         reason: first_of(&record.handoff_reason.0, &record.handoff.reason),

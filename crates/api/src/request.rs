@@ -1,38 +1,35 @@
-//! A request for one page of the conversation list.
-//!
-//! Owns: the path and the query. Never: headers, which hold the key.
+//! Addresses of the pages of a conversation list.
 
 use std::fmt::Write as _;
 use std::num::NonZeroU16;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
-use crate::target::{ApiVersion, ClientEnv};
 use polyai_domain::fetch::{Filter, Window};
+use polyai_domain::target::{ApiVersion, ClientEnv};
 
-/// Everything but unreserved characters (RFC 3986, section 2.3) is encoded, `+` of offsets included.
+/// Every character except the unreserved ones of RFC 3986, section 2.3.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Where a target's conversations are listed.
+/// The address of a project's conversation list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     url: String,
     client_env: ClientEnv,
 }
 
-/// Where in the list a page starts.
+/// The start of a page within the list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Position {
-    /// At the beginning.
+    /// The beginning.
     #[default]
     First,
-    /// Where this cursor of the page before points.
+    /// The cursor from the previous page.
     Cursor(String),
-    /// At this many records, where the API offers nothing better.
+    /// The number of records before it, if the API names no cursor.
     Offset(u64),
 }
 
-/// One page.
+/// A request for one page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest<'a> {
     /// `start_time`, `end_time`
@@ -46,7 +43,7 @@ pub struct PageRequest<'a> {
 }
 
 impl Endpoint {
-    /// The list of a project: `{base}/{version}/{account}/{project}/conversations`.
+    /// The list at `{base}/{version}/{account}/{project}/conversations`.
     pub fn new(
         base_url: &str,
         version: ApiVersion,
@@ -58,9 +55,8 @@ impl Endpoint {
         Self { url: format!("{base_url}/{version}/{account}/{project}/conversations"), client_env }
     }
 
-    /// The address of a page. `limit` and times are always sent where they are known, because defaults differ between the
-    /// vendor's documents.
-    pub fn page(&self, request: &PageRequest<'_>) -> String {
+    /// The URL of a page. `limit` is always sent, because PolyAI's documents disagree about its default.
+    pub fn page_url(&self, request: &PageRequest<'_>) -> String {
         let mut url = format!(
             "{}?client_env={}&limit={}&include_latency=true",
             self.url, self.client_env, request.limit
@@ -95,11 +91,12 @@ fn encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use polyai_domain::timestamp::Timestamp;
+
     use super::*;
-    use crate::timestamp::Timestamp;
 
     #[test]
-    fn a_page_asks_for_everything_by_name() {
+    fn url_contains_all_parameters() {
         let endpoint = Endpoint::new(
             "https://api.us-1.platform.polyai.app",
             ApiVersion::V3,
@@ -107,7 +104,7 @@ mod tests {
             "a b",
             ClientEnv::Live,
         );
-        let url = endpoint.page(&PageRequest {
+        let url = endpoint.page_url(&PageRequest {
             window: Window::between(Timestamp::from_millis(0), Timestamp::from_millis(61_500)),
             filter: Filter::Finished,
             limit: NonZeroU16::new(200).unwrap(),
