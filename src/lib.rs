@@ -9,13 +9,13 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod events;
+pub mod exporter_metrics;
 pub mod exposition;
 #[cfg(feature = "demo")]
 pub mod history;
 pub mod logging;
 pub mod rules;
 pub mod schedule;
-pub mod selfstats;
 pub mod server;
 pub mod shutdown;
 pub mod status;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::condition::{Severity, State};
+use super::format::{JsonTimestamp, strip_control};
+use super::target_state::{Severity, State};
 use super::view::{Health, TargetRow};
-use super::words::{JsonTimestamp, strip_control};
 use crate::timestamp::Timestamp;
 
 /// The health of the whole, in one line.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::figures::TargetTotals;
+use super::target_totals::TargetTotals;
 use crate::recorder::Snapshot;
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;

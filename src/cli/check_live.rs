@@ -15,9 +15,9 @@ use crate::api::server_clock::{DateObservation, ServerClock};
 use crate::api::{FetchError, FetchErrorKind, Filter, Window};
 use crate::clock::Clock;
 use crate::config::{Settings, Target};
+use crate::exporter_metrics::{BuildInfo, ExporterMetrics};
 use crate::problem::Problem;
 use crate::schedule::health::DataQuality;
-use crate::selfstats::{BuildInfo, ExporterMetrics};
 use crate::target::{ApiVersion, ClientEnv, Region};
 use crate::timestamp::Timestamp;
 

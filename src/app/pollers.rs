@@ -16,9 +16,9 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::clients::ClientPool;
-use super::derive;
-use super::difference::Difference;
-use super::fall::{PollerPanicked, PollerSupervisor};
+use super::config_diff::Difference;
+use super::settings_mapping;
+use super::supervisor::{PollerPanicked, PollerSupervisor};
 use crate::api::client::{ApiCredentials, ClientError};
 use crate::api::pace::RateLimiter;
 use crate::api::pages::{ConversationList, RequestStats};
@@ -26,11 +26,11 @@ use crate::api::server_clock::ServerClock;
 use crate::clock::Clock;
 use crate::config::{Polling, Secret, Settings, Target};
 use crate::events::Events;
+use crate::exporter_metrics::ExporterMetrics;
 use crate::recorder::task::{RecorderHandle, RecorderStopped};
 use crate::recorder::{PollerCheckpoint, TargetAssignment, TargetEntry, TargetIndex, TargetSet};
 use crate::schedule::poller::{FirstPollLatch, RefetchBudget};
 use crate::schedule::{PollPlanner, Poller};
-use crate::selfstats::ExporterMetrics;
 use crate::shutdown::{DrainOutcome, drain};
 use crate::status::Journals;
 use crate::target::TargetKey;
@@ -140,10 +140,10 @@ impl PollerSet {
             .collect();
         self.stop_and_wait(&ending).await;
         let places = settings.targets.iter().map(|target| TargetEntry {
-            setup: derive::setup(target),
+            setup: settings_mapping::setup(target),
             resumes: !self.running.contains_key(&target.key),
         });
-        let roster = TargetSet { counting: derive::counting(&settings), places: places.collect() };
+        let roster = TargetSet { counting: settings_mapping::counting(&settings), places: places.collect() };
         let now = Timestamp::from(self.ctx.clock.now());
         let enlisted = self.ctx.recorder.turn_to(roster, now).await?;
         self.settings = settings.clone();
@@ -204,7 +204,7 @@ impl PollerSet {
         self.keys.retain(|key, _| sharing.contains_key(key.expose_secret()));
         for target in &self.settings.targets {
             let sharing = sharing.get(target.api_key.expose_secret()).copied().unwrap_or(1);
-            let requests = derive::refetch_budget(polling, sharing);
+            let requests = settings_mapping::refetch_budget(polling, sharing);
             let fresh = || ApiKeyState {
                 pace: RateLimiter::new(polling.requests_per_minute),
                 refetch_budget: RefetchBudget::new(requests),
@@ -217,7 +217,7 @@ impl PollerSet {
 
     fn spawn_pollers(&mut self, beginners: Vec<(&Target, TargetIndex, PollerCheckpoint)>) {
         let interval = self.settings.polling.interval;
-        let spread = interval.min(START_JITTER_STEP.saturating_mul(derive::count(beginners.len())));
+        let spread = interval.min(START_JITTER_STEP.saturating_mul(settings_mapping::count(beginners.len())));
         for (target, index, resume) in beginners {
             let tried = FirstPollLatch::default();
             let phase = spread.mul_f64(rand::random());
@@ -264,7 +264,7 @@ impl PollerSet {
         let list = ConversationList {
             client: self.clients.get(target)?.clone(),
             access: ApiCredentials {
-                endpoint: derive::endpoint(target),
+                endpoint: settings_mapping::endpoint(target),
                 key: target.api_key.clone(),
                 pace: pace.clone(),
             },
@@ -277,7 +277,7 @@ impl PollerSet {
         };
         Some(Poller {
             index,
-            passes: PollPlanner::resume(derive::policy(polling, spare.requests()), resume),
+            passes: PollPlanner::resume(settings_mapping::policy(polling, spare.requests()), resume),
             list,
             interval: polling.interval,
             phase,

@@ -2,7 +2,7 @@
 //!
 //! Owns: the sentence that says what is missing. Never: who is to be tried; the fleet calls the roll.
 
-use super::fleet::ReadinessLatches;
+use super::pollers::ReadinessLatches;
 use crate::server::Readiness;
 
 pub(super) struct Ready(pub(super) ReadinessLatches);

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::condition::Severity;
+use super::format::{JsonTimestamp, Ratio, bytes, count, span, strip_control};
+use super::target_state::Severity;
 use super::view::TargetRow;
-use super::words::{JsonTimestamp, Ratio, bytes, count, span, strip_control};
 use super::{ConfigurationStatus, Reload, State};
 use crate::problem::Problem;
 use crate::target::TargetKey;

@@ -5,9 +5,9 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
+use super::build_view::StatusInputs;
 use super::page;
 use super::query::Query;
-use super::sight::StatusInputs;
 use crate::server::{RenderedDocument, StatusRoute};
 
 #[derive(Serialize)]

@@ -5,25 +5,25 @@
 
 use std::collections::BTreeMap;
 
-use super::area::{GlobalInputs, areas};
-use super::condition::{Severity, TargetInputs, read_to, stops_polling, to_local};
 use super::configuration::{ConfigurationStatus, Reload, hash, shared_lines, target_lines};
-use super::figures::TargetTotals;
+use super::diagnosis::{GlobalInputs, areas};
+use super::format::{JsonTimestamp, Ratio, Seconds};
+use super::handoff_trend::{Point, Trends};
 use super::health::health;
-use super::journal::{Poll, PollHistoryInner, ProblemInterval};
 use super::journals::Journals;
+use super::poll_history::{Poll, PollHistoryInner, ProblemInterval};
 use super::query::Query;
-use super::trend::{Point, Trends};
+use super::target_state::{Severity, TargetInputs, read_to, stops_polling, to_local};
+use super::target_totals::TargetTotals;
 use super::view::{
     About, ConfigurationView, ExporterView, Health, PointView, PollView, ProblemView, RecentView, ReloadView,
     StatusView, TargetRow, TargetView, TargetsView,
 };
-use super::words::{JsonTimestamp, Ratio, Seconds};
 use crate::aggregate::TargetSeries;
 use crate::config::{Settings, Target};
+use crate::exporter_metrics::BuildInfo;
 use crate::problem::Problem;
 use crate::recorder::Snapshot;
-use crate::selfstats::BuildInfo;
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 

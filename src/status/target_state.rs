@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::journal::{PollHistoryInner, ProblemInterval};
-use super::words::{JsonTimestamp, pluralize, span};
+use super::format::{JsonTimestamp, pluralize, span};
+use super::poll_history::{PollHistoryInner, ProblemInterval};
 use crate::timestamp::Timestamp;
 
 /// Without a successful poll for this long a target is stale, and the alert `PolyAITargetStale` is about to fire; with long
@@ -181,7 +181,7 @@ impl TargetInputs<'_> {
             }
             State::Degraded => {
                 let titles: Vec<&str> = entries.problems().map(|episode| episode.problem.title()).collect();
-                super::words::capitalize(&titles.join("; "))
+                super::format::capitalize(&titles.join("; "))
             }
             State::UpToDate => "Up to date".to_owned(),
         }
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
     use crate::api::pages::RequestStats;
     use crate::problem::Problem;
-    use crate::status::journal::{Poll, PollHistory, Report};
+    use crate::status::poll_history::{Poll, PollHistory, Report};
 
     const INTERVAL: Duration = Duration::from_secs(30);
 

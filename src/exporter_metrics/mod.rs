@@ -4,6 +4,7 @@
 //! of the `prometheus` crate could merge by mistake.
 
 mod catalogue;
+mod event;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +17,8 @@ use prometheus::{
 
 use catalogue::MetricDef;
 pub use catalogue::MetricDoc;
+pub use event::Event;
 
-use crate::events::Event;
 use crate::exposition::{Family, lift};
 use crate::timestamp::Timestamp;
 
@@ -170,7 +171,7 @@ impl ExporterMetrics {
     }
 
     /// The configuration could not be read; the one before stays.
-    pub fn config_rejected(&self) {
+    pub fn config_reload_failed(&self) {
         self.0.config_last_reload_successful.set(0);
     }
 
@@ -184,7 +185,7 @@ impl ExporterMetrics {
     }
 
     /// The web configuration on disk cannot be used; the one before stays.
-    pub fn web_config_rejected(&self) {
+    pub fn web_config_reload_failed(&self) {
         self.0.web_config_last_reload_successful.set(0);
     }
 
@@ -367,7 +368,7 @@ mod tests {
     fn a_rejected_configuration_keeps_the_time_of_the_one_in_force() {
         let stats = busy();
         stats.config_loaded(DateTime::from_timestamp_millis(1_790_000_000_500).unwrap());
-        stats.config_rejected();
+        stats.config_reload_failed();
         let name = "polyai_exporter_config_last_reload_successful";
         assert_eq!(value_of(&stats, name, &[]), Some(Value::Gauge(0.0)));
         let name = "polyai_exporter_config_last_reload_success_timestamp_seconds";
@@ -382,7 +383,7 @@ mod tests {
         assert_eq!(value_of(&stats, name, &[]), None);
         stats.web_config_in_force(DateTime::from_timestamp(1_790_000_000, 0));
         assert_eq!(value_of(&stats, name, &[]), Some(Value::Gauge(1_790_000_000.0)));
-        stats.web_config_rejected();
+        stats.web_config_reload_failed();
         assert_eq!(value_of(&stats, name, &[]), Some(Value::Gauge(1_790_000_000.0)), "it is still served");
         stats.web_config_in_force(None);
         assert_eq!(value_of(&stats, name, &[]), None);

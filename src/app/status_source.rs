@@ -11,8 +11,8 @@ use arc_swap::ArcSwap;
 
 use super::reload::Configuration;
 use crate::clock::Clock;
+use crate::exporter_metrics::BuildInfo;
 use crate::recorder::task::SnapshotCell;
-use crate::selfstats::BuildInfo;
 use crate::server::{RenderedDocument, StatusRoute, StatusSource};
 use crate::status::{
     ConfigurationStatus, Journals, ProcessInfo, Reload, SAMPLE_INTERVAL, StatusInputs, Trends, answer,

@@ -3,11 +3,11 @@
 use super::*;
 use crate::aggregate::{Metric, Value};
 use crate::config::{Metrics, Server, Storage};
+use crate::exporter_metrics::BuildInfo;
 use crate::ledger::store::Store;
 use crate::problem::Problem;
 use crate::recorder::Recorder;
 use crate::recorder::task::{RecorderTask, SnapshotCell};
-use crate::selfstats::BuildInfo;
 use crate::target::{ApiVersion, ClientEnv, Region};
 
 fn settings(projects: &[&str]) -> Arc<Settings> {
@@ -37,7 +37,8 @@ fn running(settings: &Arc<Settings>) -> (PollerSet, SnapshotCell) {
     let now = Timestamp::from(clock.now());
     let store = Store::in_memory().unwrap();
     let (recorder, resumes) =
-        Recorder::load(store, &derive::setups(settings), derive::counting(settings), now).unwrap();
+        Recorder::load(store, &settings_mapping::setups(settings), settings_mapping::counting(settings), now)
+            .unwrap();
     let stats = ExporterMetrics::new(BuildInfo::CURRENT, now);
     let events = Events::new(stats.clone());
     let (task, recorder, published) = RecorderTask::new(recorder, events.clone());
