@@ -25,11 +25,11 @@ pub enum State {
     /// The last poll failed; its stretch is read by the next one that succeeds.
     Failing,
     /// No poll has ended yet.
-    Pending,
+    NotTried,
     /// Polls succeed, and have not reached the present yet.
     CatchingUp,
     /// Up to date, with a problem that does not stop polling.
-    Degraded,
+    Limited,
     /// Nothing is wrong.
     UpToDate,
 }
@@ -40,9 +40,9 @@ impl State {
         Self::StorageFailing,
         Self::Stale,
         Self::Failing,
-        Self::Pending,
+        Self::NotTried,
         Self::CatchingUp,
-        Self::Degraded,
+        Self::Limited,
         Self::UpToDate,
     ];
 
@@ -52,9 +52,9 @@ impl State {
             Self::StorageFailing => "storage failing",
             Self::Stale => "stale",
             Self::Failing => "failing",
-            Self::Pending => "not tried yet",
+            Self::NotTried => "not tried yet",
             Self::CatchingUp => "catching up",
-            Self::Degraded => "limited",
+            Self::Limited => "limited",
             Self::UpToDate => "up to date",
         }
     }
@@ -63,8 +63,8 @@ impl State {
     pub const fn tone(self) -> Severity {
         match self {
             Self::StorageFailing | Self::Stale => Severity::Bad,
-            Self::Failing | Self::Degraded => Severity::Warn,
-            Self::Pending | Self::CatchingUp => Severity::Wait,
+            Self::Failing | Self::Limited => Severity::Warn,
+            Self::NotTried | Self::CatchingUp => Severity::Wait,
             Self::UpToDate => Severity::Good,
         }
     }
@@ -122,7 +122,7 @@ impl TargetInputs<'_> {
         let fresh_from = entries.last_success.or(resumed).or(entries.first_due).unwrap_or(self.started);
         let fresh_until = fresh_from + stale_after;
         if entries.polls.is_empty() && now <= fresh_until {
-            return (State::Pending, None);
+            return (State::NotTried, None);
         }
         if now > fresh_until {
             // Since when there is no data, not since when it is called stale.
@@ -135,7 +135,7 @@ impl TargetInputs<'_> {
             return (State::CatchingUp, None);
         }
         match entries.problems().map(|episode| episode.since).min() {
-            Some(since) => (State::Degraded, Some(since)),
+            Some(since) => (State::Limited, Some(since)),
             None => (State::UpToDate, None),
         }
     }
@@ -167,7 +167,7 @@ impl TargetInputs<'_> {
                 let failures = pluralize(entries.failures.into(), "poll");
                 format!("{failures} failed{since}{}", self.failure_reason())
             }
-            State::Pending => match entries.underway {
+            State::NotTried => match entries.underway {
                 Some(began) => {
                     format!("The first poll runs, for {}", span(now.saturating_duration_since(began)))
                 }
@@ -179,7 +179,7 @@ impl TargetInputs<'_> {
                 let behind = span(self.behind(now));
                 format!("Catching up: {}{behind} behind", up_to.unwrap_or_default())
             }
-            State::Degraded => {
+            State::Limited => {
                 let titles: Vec<&str> = entries.problems().map(|episode| episode.problem.title()).collect();
                 super::format::capitalize(&titles.join("; "))
             }
@@ -264,9 +264,9 @@ mod tests {
     #[test]
     fn each_state_has_its_sentence() {
         let journal = PollHistory::default();
-        assert_eq!(judged(&journal, "12:00"), (State::Pending, "Not tried yet".to_owned()));
+        assert_eq!(judged(&journal, "12:00"), (State::NotTried, "Not tried yet".to_owned()));
         journal.poll_started(at("12:00"));
-        assert_eq!(judged(&journal, "12:02"), (State::Pending, "The first poll runs, for 2 min".to_owned()));
+        assert_eq!(judged(&journal, "12:02"), (State::NotTried, "The first poll runs, for 2 min".to_owned()));
 
         poll(&journal, "12:03", None, &[], "10:00");
         let behind = "Catching up: read up to 10:00, 2 h 3 min behind".to_owned();
@@ -277,7 +277,7 @@ mod tests {
 
         poll(&journal, "12:05", None, &[Problem::LatencyMissing], "12:05");
         let limited = "Turns carry no latency".to_owned();
-        assert_eq!(judged(&journal, "12:05"), (State::Degraded, limited));
+        assert_eq!(judged(&journal, "12:05"), (State::Limited, limited));
 
         poll(&journal, "12:06", Some(Problem::ServerError), &[Problem::LatencyMissing], "12:05");
         poll(&journal, "12:07", Some(Problem::ServerError), &[Problem::LatencyMissing], "12:05");
@@ -314,9 +314,9 @@ mod tests {
     fn a_target_that_is_added_long_after_the_start_has_time_for_its_first_poll() {
         let journal = PollHistory::default();
         journal.set_first_due(at("14:00"));
-        assert_eq!(judged(&journal, "14:00"), (State::Pending, "Not tried yet".to_owned()));
+        assert_eq!(judged(&journal, "14:00"), (State::NotTried, "Not tried yet".to_owned()));
         journal.poll_started(at("14:00"));
-        assert_eq!(judged(&journal, "14:09").0, State::Pending);
+        assert_eq!(judged(&journal, "14:09").0, State::NotTried);
         let endless = "No poll has succeeded yet: one has been running all this time".to_owned();
         assert_eq!(judged(&journal, "14:11"), (State::Stale, endless));
         // Its poller is started anew meanwhile: that is no new beginning.
