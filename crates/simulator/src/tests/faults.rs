@@ -66,7 +66,7 @@ async fn each_status_fault_answers_once_and_is_gone() {
         (FaultKind::Body("[1,".into()), 200, None),
     ];
     for (kind, status, retry_after) in cases {
-        running.control.fault(Fault::new(kind.clone()).on(&target()).times(1));
+        running.control.fault(Fault::new(kind.clone()).with_scope(&target()).with_times(1));
         let answer = list(running.addr, "").await;
         assert_eq!(answer.status, status, "{kind:?}");
         assert_eq!(answer.headers.get("retry-after").map(String::as_str), retry_after, "{kind:?}");
@@ -85,12 +85,12 @@ async fn broken_transfers_break_in_the_way_they_say() {
     for (cut, complete) in
         [(Truncation::Length, false), (Truncation::Chunks, false), (Truncation::Json, true)]
     {
-        running.control.fault(Fault::new(FaultKind::Truncated(cut)).times(1));
+        running.control.fault(Fault::new(FaultKind::Truncated(cut)).with_times(1));
         let answer = list(running.addr, "").await;
         assert_eq!((answer.status, answer.complete), (200, complete), "{cut:?}");
         assert_eq!(answer.body, whole[..whole.len() / 2], "{cut:?}");
     }
-    running.control.fault(Fault::new(FaultKind::Reset).times(1));
+    running.control.fault(Fault::new(FaultKind::Reset).with_times(1));
     let address = "/us-1/v3/ws-00000001/PROJECT-RESERVATIONS/conversations";
     assert!(get(running.addr, address, "demo-key").await.is_none());
     assert_eq!(list(running.addr, "").await.body, whole);
@@ -105,7 +105,7 @@ async fn slow_answers_take_the_time_they_say() {
         (FaultKind::SlowBody { pieces: 5, pause: Duration::from_secs(4) }, 20),
     ];
     for (kind, seconds) in cases {
-        running.control.fault(Fault::new(kind.clone()).times(1));
+        running.control.fault(Fault::new(kind.clone()).with_times(1));
         let before = Instant::now();
         assert_eq!(list(running.addr, "").await.ids().len(), 30);
         assert_eq!(before.elapsed().as_secs(), seconds, "{kind:?}");
@@ -116,17 +116,17 @@ async fn slow_answers_take_the_time_they_say() {
 async fn tricks_with_cursors() {
     let running = simulate(reservations().with_calls(calls(30))).await;
     let cursor = |answer: &super::client::Answer| answer.json()["cursor"].as_str().unwrap().to_owned();
-    running.control.fault(Fault::new(FaultKind::RepeatCursor).times(1));
+    running.control.fault(Fault::new(FaultKind::RepeatCursor).with_times(1));
     let first = list(running.addr, "limit=10").await;
     let repeated = list(running.addr, &format!("limit=10&cursor={}", cursor(&first))).await;
     assert_eq!(cursor(&repeated), cursor(&first), "the first page has nothing to repeat");
-    running.control.fault(Fault::new(FaultKind::EmptyPage).times(1));
+    running.control.fault(Fault::new(FaultKind::EmptyPage).with_times(1));
     let empty = list(running.addr, &format!("limit=10&cursor={}", cursor(&first))).await;
     assert!(empty.ids().is_empty());
     assert_ne!(cursor(&empty), cursor(&first));
     let after = list(running.addr, &format!("limit=10&cursor={}", cursor(&empty))).await;
     assert_eq!(after.ids(), repeated.ids(), "nothing was lost");
-    running.control.fault(Fault::new(FaultKind::EmptyPage).times(1));
+    running.control.fault(Fault::new(FaultKind::EmptyPage).with_times(1));
     let empty = list(running.addr, "limit=10").await;
     let after = list(running.addr, &format!("limit=10&cursor={}", cursor(&empty))).await;
     assert_eq!(after.ids(), first.ids());

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::client::{Answer, get, list, rows};
 use super::*;
 use crate::{EmptyText, EndBound, HandoffShape, LastCursor, LatencyShape, MetricShape, MetricValue};
-use crate::{NumberShape, Order, Paging, Quirks, Stamp, Turn};
+use crate::{NumberShape, Order, Paging, Quirks, TimestampFormat, Turn};
 
 /// Follows cursors, else offsets, to the end.
 async fn walk(running: &SimulatorHandle, version: &str, query: &str) -> Vec<Value> {
@@ -191,9 +191,24 @@ async fn each_quirk_of_a_record_shows() {
             "/turns/0/latency/perceived_latency",
             Value::Null,
         ),
-        ("zulu", |q| q.stamps = Stamp::Zulu, "/started_at", "2026-08-20T08:55:00.000000Z".into()),
-        ("naive", |q| q.stamps = Stamp::Naive, "/started_at", "2026-08-20T08:55:00.000000".into()),
-        ("spaced", |q| q.stamps = Stamp::Spaced, "/started_at", "2026-08-20 08:55:00.00000".into()),
+        (
+            "zulu",
+            |q| q.timestamps = TimestampFormat::Zulu,
+            "/started_at",
+            "2026-08-20T08:55:00.000000Z".into(),
+        ),
+        (
+            "naive",
+            |q| q.timestamps = TimestampFormat::Naive,
+            "/started_at",
+            "2026-08-20T08:55:00.000000".into(),
+        ),
+        (
+            "spaced",
+            |q| q.timestamps = TimestampFormat::Spaced,
+            "/started_at",
+            "2026-08-20 08:55:00.00000".into(),
+        ),
         ("null text", |q| q.empty_text = EmptyText::Null, "/variant_id", Value::Null),
         ("null flags", |q| q.null_flags = true, "/turns/0/is_ood", Value::Null),
         ("object", |q| q.handoff = HandoffShape::Object, "/handoff/reason", "billing_question".into()),
@@ -250,7 +265,7 @@ async fn the_recount_agrees_with_one_over_listed_pages() {
         .filter(|turn| turn["user_input"] != "")
         .filter(|turn| turn["latency"]["perceived_latency"].is_number())
         .count() as u64;
-    let truth = running.control.truth(&target(), DateTime::<Utc>::UNIX_EPOCH);
+    let truth = running.control.expected_totals(&target(), DateTime::<Utc>::UNIX_EPOCH);
     assert_eq!(truth.conversations, 40);
     assert_eq!(truth.handoffs, rows.iter().filter(|row| row["handoff"] == true).count() as u64);
     assert_eq!(truth.handoffs_by_reason["billing_question/Billing queue"], truth.handoffs);
@@ -269,12 +284,12 @@ async fn the_recount_begins_at_the_anchor_with_a_second_of_grace() {
     };
     let running =
         simulate(reservations().with_calls([ended("A", -700), ended("B", -300), ended("C", 2000)])).await;
-    let truth = running.control.truth(&target(), morning());
+    let truth = running.control.expected_totals(&target(), morning());
     assert_eq!(
         (truth.conversations, truth.in_progress),
         (1, 1),
         "whole seconds say A ended 1.2 s before, B 0.8 s"
     );
     tokio::time::advance(std::time::Duration::from_secs(2)).await;
-    assert_eq!(running.control.truth(&target(), morning()).conversations, 2);
+    assert_eq!(running.control.expected_totals(&target(), morning()).conversations, 2);
 }

@@ -36,10 +36,10 @@ async fn incidents_and_faults_come_and_go() {
 #[tokio::test(start_paused = true)]
 async fn every_named_kind_is_accepted() {
     let running = simulate(reservations().with_generated(1, Profile::reservations())).await;
-    for kind in super::super::levers::FAULTS.split(", ") {
+    for kind in crate::admin_api::FAULTS.split(", ") {
         assert_eq!(pull(&running, "POST", &format!("faults?kind={kind}")).await.status, 200, "{kind}");
     }
-    for (kind, _) in super::super::incidents::IncidentKind::NAMES {
+    for kind in crate::IncidentKind::names() {
         assert_eq!(pull(&running, "POST", &format!("incidents?kind={kind}")).await.status, 200, "{kind}");
     }
 }
@@ -74,7 +74,7 @@ async fn truth_and_requests_can_be_asked_for() {
     let running = Simulator::on_loopback(world, Clock::virtual_from(morning())).await.unwrap();
     get(running.addr, "/us-1/v3/ws-00000001/PROJECT-0000001/conversations?limit=5", "demo-key").await;
     let truth = pull(&running, "GET", "truth?since=2026-08-20T08:00:00Z").await.json();
-    let expected = running.control.truth(&target(), morning() - TimeDelta::hours(1)).conversations;
+    let expected = running.control.expected_totals(&target(), morning() - TimeDelta::hours(1)).conversations;
     assert!(expected > 0);
     assert_eq!(truth["targets"]["reservations/us-1/live"]["conversations"], expected);
     let requests = pull(&running, "GET", "requests").await.json();
