@@ -13,7 +13,7 @@ use polyai_exporter::aggregate::{
     self, EventTimes, ExemplarId, ExemplarSource, LabelLimiter, Metric, SeriesKey, SeriesSchema, TargetSeries,
 };
 use polyai_exporter::api::wire;
-use polyai_exporter::config::{Dimension, Metrics, Storage};
+use polyai_exporter::config::{Dimension, Metrics};
 use polyai_exporter::conversation::Conversation;
 use polyai_exporter::exposition::Format;
 use polyai_exporter::exposition::board::{ExpositionCache, FormatOptions};
@@ -39,8 +39,8 @@ fn one_conversation_from_json_to_a_line_of_text() {
         record.id, record.total_duration, last_turn.user_input, last_turn.latency, last_turn.barge_in
     );
     insta::assert_snapshot!(read, @r#"
-    Text("CA7f3d8a52c1e94b06a7d2f0c4b8e615f9") Number(Some(74.0))
-    last turn: user_input Presence(true), Latency(Some(2.275)), barge_in Flag(Some(true))
+    LenientString("CA7f3d8a52c1e94b06a7d2f0c4b8e615f9") LenientNumber(Some(74.0))
+    last turn: user_input IsPresent(true), Latency(Some(2.275)), barge_in LenientBool(Some(true))
     "#);
 
     // conversation.rs: what the fields amount to. The first turn answers nobody, so it is the greeting; the end is the start
@@ -111,7 +111,7 @@ fn one_conversation_from_json_to_a_line_of_text() {
 
     // aggregate/series.rs: contributions add up in series. Two replies, of 1.41 s and 2.275 s, are two observations.
     // aggregate/exemplar.rs: and beside each bucket stands the newest conversation that fell into it.
-    let layout = SeriesSchema::new(&Metrics::default());
+    let layout = SeriesSchema::from(&Metrics::default());
     let id = ExemplarId::of(&conversation.id).unwrap();
     let mut series = TargetSeries::default();
     for contribution in &contributions {
@@ -208,12 +208,12 @@ fn a_recorder(now: Timestamp) -> Recorder {
         info: ["ws-00000001", "PROJECT-0000001", "api.us-1.platform.polyai.app", "v3"].map(str::to_owned),
     };
     let counting = CountingPolicy {
-        layout: SeriesSchema::new(&Metrics::default()),
+        layout: SeriesSchema::from(&Metrics::default()),
         settle: Duration::from_secs(10),
         settled_age: Duration::from_secs(300),
         recent_window: Duration::from_secs(15 * 60),
         max_label_values: NonZeroUsize::new(50).unwrap(),
     };
-    let store = Store::open(&Storage::Ephemeral).unwrap();
+    let store = Store::in_memory().unwrap();
     Recorder::load(store, &[target], counting, now).unwrap().0
 }
