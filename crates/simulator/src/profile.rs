@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_day_has_its_rhythm() {
+    fn call_rate_follows_the_time_of_day() {
         // 20 August 2026 is a Thursday, the 23rd a Sunday.
         let at = |day, hour| {
             rhythm(

@@ -11,7 +11,7 @@ fn bulk(count: u64) -> Project {
 }
 
 #[tokio::test(start_paused = true)]
-async fn copied_records_equal_rendered_ones_in_every_order_and_form() {
+async fn copied_records_equal_encoded_ones() {
     let running = simulate(bulk(500)).await;
     for order in [Order::Ascending, Order::Descending] {
         for timestamps in
@@ -35,7 +35,7 @@ async fn copied_records_equal_rendered_ones_in_every_order_and_form() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_walk_over_bulk_finds_each_conversation_once_at_the_size_that_was_asked_for() {
+async fn bulk_walk_finds_each_record_once_at_its_size() {
     let running = simulate(bulk(1234)).await;
     for (order, paging) in
         [(Order::Ascending, "cursor"), (Order::Descending, "cursor"), (Order::Descending, "offset")]
@@ -66,7 +66,7 @@ async fn a_walk_over_bulk_finds_each_conversation_once_at_the_size_that_was_aske
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_bulk_has_an_empty_page() {
+async fn empty_bulk_has_an_empty_page() {
     let running = simulate(bulk(0)).await;
     let address = "/v3/ws-00000001/PROJECT-RESERVATIONS/conversations";
     assert!(get(running.addr, address, "demo-key").await.unwrap().ids().is_empty());

@@ -39,7 +39,7 @@ async fn walk(running: &SimulatorHandle, query: &str) -> Vec<Value> {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_history_and_another_seed_another() {
+fn seed_determines_the_whole_history() {
     let first = of_hours(&busy(1), 24, false);
     assert!(first.len() > 500, "{}", first.len());
     assert_eq!(first, of_hours(&busy(1), 24, false));
@@ -52,7 +52,7 @@ fn the_same_seed_gives_the_same_history_and_another_seed_another() {
 }
 
 #[test]
-fn what_is_open_is_found_without_looking_at_everything() {
+fn query_for_open_calls_finds_all_of_them() {
     let anomalies =
         AnomalyRates { late_finish: 0.05, long: 0.05, over_a_day: 0.05, ..AnomalyRates::default() };
     let project = busy(1).with_anomalies(anomalies);
@@ -78,7 +78,7 @@ fn what_is_open_is_found_without_looking_at_everything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_day_is_believable() {
+async fn generated_day_is_realistic() {
     let running = simulate(busy(7)).await;
     let truth = running.control.expected_totals(&target(), morning() - TimeDelta::hours(24));
     let share = |part: u64, whole: u64| part as f64 / whole as f64;
@@ -99,7 +99,7 @@ async fn a_day_is_believable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_recount_agrees_with_the_listed_pages() {
+async fn expected_totals_of_random_calls_match_pages() {
     let anomalies =
         AnomalyRates { late: 0.02, late_finish: 0.02, long: 0.02, amended: 0.2, ..AnomalyRates::default() };
     let running = simulate(busy(3).with_anomalies(anomalies)).await;
@@ -127,7 +127,7 @@ async fn the_recount_agrees_with_the_listed_pages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_are_listed_as_they_happen_and_history_stays() {
+async fn listed_history_stays_the_same() {
     let running = simulate(busy(5)).await;
     let window = "start_time=2026-08-20T08:00:00Z&end_time=2026-08-20T08:20:00Z&include_latency=true";
     let early = walk(&running, window).await;
@@ -141,7 +141,7 @@ async fn calls_are_listed_as_they_happen_and_history_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_incident_changes_what_starts_while_it_lasts_and_nothing_else() {
+async fn incident_changes_only_calls_that_start_during_it() {
     let ask = |truth: &ExpectedTotals| truth.reply_latency_seconds / truth.reply_latencies as f64;
     type Differs = fn(&ExpectedTotals, &ExpectedTotals, f64, f64) -> bool;
     let cases: [(IncidentKind, Differs); 6] = [
@@ -181,7 +181,7 @@ async fn an_incident_changes_what_starts_while_it_lasts_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_incident_that_is_ended_early_keeps_what_it_did() {
+async fn ended_incident_keeps_its_effect() {
     let running = simulate(busy(11)).await;
     running.control.incident(&Incident {
         kind: IncidentKind::Silence(0.9),
@@ -197,7 +197,7 @@ async fn an_incident_that_is_ended_early_keeps_what_it_did() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_demo_world_serves_every_target_it_names() {
+async fn demo_world_serves_all_its_targets() {
     let world = World::demo(&Demo::default());
     let targets: Vec<String> =
         world.projects.iter().flat_map(Project::targets).map(|t| t.to_string()).collect();
