@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use super::{CliError, live};
+use super::{CliError, check_live};
 use crate::clock::Clock;
 use crate::config::{
     self, Budget, ConfigErrors, ConfigInput, LoadedConfig, Settings, Storage, Target, budgets,
@@ -50,7 +50,7 @@ pub async fn run(
     let verdict = print_report(&outcome, out).map_err(|error| CliError::run_time(&error))?;
     match (outcome, flags.live) {
         (Ok(loaded), true) => {
-            let all_well = live::check(&loaded.settings, out).await?;
+            let all_well = check_live::check(&loaded.settings, out).await?;
             Ok(u8::from(!all_well))
         }
         (Ok(_) | Err(_), _) => Ok(verdict.exit_code()),

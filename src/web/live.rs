@@ -203,7 +203,7 @@ impl WebConfig {
                 PollOutcome::Exchanged(warnings) => {
                     events.web_config_reloaded(self.certificate_expiry(), &warnings)
                 }
-                PollOutcome::Bad(problems) => events.web_config_rejected(&problems),
+                PollOutcome::Bad(problems) => events.web_config_reload_failed(&problems),
             }
         }
     }

@@ -188,8 +188,7 @@ async fn a_configuration_from_a_pipe_is_taken_at_the_start_and_refused_after_it(
     for _ in 0..2 {
         let (status, text) = reload(&mut daemon).await;
         assert_eq!(status, 500, "{text}");
-        let told =
-            "pipe.yaml: not a regular file, so it cannot be read again; name a regular file\n";
+        let told = "pipe.yaml: not a regular file, so it cannot be read again; name a regular file\n";
         assert!(text.ends_with(told), "{text}");
     }
     assert!(daemon.terminate().await.0.success());
