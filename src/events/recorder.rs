@@ -24,6 +24,6 @@ impl RecorderObserver for Events {
     }
 
     fn on_label_limit(&self, target: &TargetKey, label: &'static str) {
-        self.label_folded(target, label);
+        self.label_limit_reached(target, label);
     }
 }

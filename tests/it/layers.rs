@@ -38,7 +38,10 @@ const NEVER: [(&str, &[&str]); 10] = [
             "reqwest",
         ],
     ),
-    ("rules", &["crate::api", "crate::schedule", "crate::aggregate", "crate::selfstats", "std::fs", "tokio"]),
+    (
+        "rules",
+        &["crate::api", "crate::schedule", "crate::aggregate", "crate::exporter_metrics", "std::fs", "tokio"],
+    ),
 ];
 
 #[test]
