@@ -7,6 +7,7 @@ mod error;
 mod overlay;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use polyai_domain::conversation::ConversationId;
@@ -73,6 +74,12 @@ pub struct Store {
     file: Option<PathBuf>,
     /// Absent in memory, which does not fail, and is gone once it is closed.
     reopen: Option<Opener>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 impl Store {

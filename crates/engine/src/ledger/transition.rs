@@ -141,10 +141,9 @@ pub fn decide<'a>(
         (Some(LedgerEntry::Settling { since, data: known, late }), ConversationState::Finished) => {
             // A `since` in the future means that the clock was stepped back: it waits from now on.
             let waiting_since = (*since).min(now);
-            match finish(data, waiting_since, *late, now, rules) {
-                Transition::Settle(_) if known == data && waiting_since == *since => Transition::Unchanged,
-                transition => transition,
-            }
+            let transition = finish(data, waiting_since, *late, now, rules);
+            let waits = matches!(transition, Transition::Settle(_));
+            if waits && known == data && waiting_since == *since { Transition::Unchanged } else { transition }
         }
     }
 }

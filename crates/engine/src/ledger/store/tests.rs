@@ -65,7 +65,7 @@ fn all_entries(store: &Store, target: TargetId) -> Result<Vec<(String, LedgerEnt
 fn is_refused(directory: &Path, expected: &str) -> StoreError {
     let file = directory.join(FILE);
     let before = fs::read(&file).unwrap();
-    let error = Store::open_dir(directory).err().expect("it should be refused");
+    let error = Store::open_dir(directory).expect_err("it should be refused");
     let sentence = error.to_string();
     assert!(sentence.contains(expected), "{sentence}");
     assert!(sentence.contains(&file.display().to_string()), "{sentence}");
@@ -344,7 +344,7 @@ fn directory_that_cannot_be_created_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a-file");
     fs::write(&file, "in the way").unwrap();
-    let sentence = Store::open_dir(&file.join("data")).err().unwrap().to_string();
+    let sentence = Store::open_dir(&file.join("data")).unwrap_err().to_string();
     assert!(
         sentence.starts_with(&format!("the state at {} cannot be opened: ", file.join("data").display())),
         "{sentence}"
@@ -356,7 +356,7 @@ fn directory_in_place_of_the_file_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join(FILE);
     fs::create_dir(&file).unwrap();
-    let error = Store::open_dir(directory.path()).err().unwrap();
+    let error = Store::open_dir(directory.path()).unwrap_err();
     assert!(matches!(error, StoreError::Inaccessible { .. }), "{error:?}");
     assert!(error.to_string().contains(&file.display().to_string()), "{error}");
 }
