@@ -113,15 +113,16 @@ mod tests {
     use super::*;
 
     /// A disk with room for some bytes.
-    #[derive(Debug, Default)]
     struct Disk {
         written: Vec<u8>,
         room: usize,
     }
 
-    impl Write for &Mutex<Disk> {
+    struct Shared(Arc<Mutex<Disk>>);
+
+    impl Write for Shared {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut disk = self.lock().unwrap();
+            let mut disk = self.0.lock().unwrap();
             let fits = bytes.len().min(disk.room);
             if fits == 0 {
                 return Err(io::ErrorKind::StorageFull.into());
@@ -139,17 +140,17 @@ mod tests {
     #[test]
     fn writer_on_a_full_disk_counts_lines_and_resumes() {
         static TOTAL: AtomicU64 = AtomicU64::new(0);
-        static DISK: Mutex<Disk> = Mutex::new(Disk { written: Vec::new(), room: 8 });
-        let writer = LossyWriter::with_total(&DISK, &TOTAL);
+        let disk = Arc::new(Mutex::new(Disk { written: Vec::new(), room: 8 }));
+        let writer = LossyWriter::with_total(Shared(disk.clone()), &TOTAL);
         assert_eq!(writer.write_line(b"first\n"), None);
         for _ in 0..3 {
             assert_eq!(writer.write_line(b"lost\n"), None, "no room");
         }
         assert_eq!(TOTAL.load(Ordering::Relaxed), 3);
-        DISK.lock().unwrap().room = 1000;
+        disk.lock().unwrap().room = 1000;
         assert_eq!(writer.write_line(b"again\n"), Some(3), "the first line that was written");
         assert_eq!(writer.write_line(b"more\n"), None, "said once");
-        let written = String::from_utf8(DISK.lock().unwrap().written.clone()).unwrap();
+        let written = String::from_utf8(disk.lock().unwrap().written.clone()).unwrap();
         assert_eq!(written, "first\nlo\nagain\nmore\n", "a cut line ends before the next one starts");
     }
 }
