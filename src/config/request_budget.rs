@@ -1,18 +1,16 @@
 //! Whether the requests that the targets need fit into what the configuration allows.
 //!
-//! Owns: the estimate. A poll of an idle target takes two requests (running and fresh conversations), of a busy one
-//! about three. Never: the pace itself.
+//! A poll of an idle target takes two requests (running and new conversations), of a busy one about three.
 
 use std::collections::BTreeMap;
 
 use super::settings::{Polling, Settings, Target};
-use super::shape::format_duration;
-use exporter_schema::{Diagnostic, Location, escape, join_list};
+use exporter_schema::{Diagnostic, Location, escape, format_duration, join_list};
 
 /// Requests that an idle target needs at each poll.
-const IDLE: f64 = 2.0;
+const IDLE_REQUESTS: f64 = 2.0;
 /// Requests that a busy target needs at each poll.
-const BUSY: f64 = 3.0;
+const BUSY_REQUESTS: f64 = 3.0;
 /// How long one request is assumed to take, in seconds.
 const REQUEST_SECONDS: f64 = 1.0;
 /// The names that a message lists before it only counts.
@@ -23,16 +21,16 @@ const MAX_LISTED: usize = 5;
 pub struct Budget<'a> {
     /// The targets that share the key, in order.
     pub targets: Vec<&'a Target>,
-    /// Requests per minute while nothing goes on.
+    /// Requests per minute while there are no calls.
     pub idle_per_minute: f64,
     /// Requests per minute while all of them are busy.
     pub busy_per_minute: f64,
-    /// How many busy targets the key's allowance carries.
+    /// How many busy targets the request budget of the key supports.
     pub supported_targets: f64,
 }
 
 impl Budget<'_> {
-    /// Whether the key's allowance carries its targets while all are busy.
+    /// Whether the request budget of the key suffices while all targets are busy.
     pub fn fits(&self) -> bool {
         count(self.targets.len()) <= self.supported_targets
     }
@@ -58,16 +56,16 @@ pub fn budgets(settings: &Settings) -> Vec<Budget<'_>> {
         .map(|targets| {
             let all = count(targets.len());
             Budget {
-                idle_per_minute: all * IDLE * polls,
-                busy_per_minute: all * BUSY * polls,
-                supported_targets: (allowed * interval / (60.0 * BUSY)).floor(),
+                idle_per_minute: all * IDLE_REQUESTS * polls,
+                busy_per_minute: all * BUSY_REQUESTS * polls,
+                supported_targets: (allowed * interval / (60.0 * BUSY_REQUESTS)).floor(),
                 targets,
             }
         })
         .collect()
 }
 
-/// What does not fit, with the ways out.
+/// Warnings about request budgets that do not suffice, with the remedies.
 pub(super) fn warnings(settings: &Settings) -> Vec<Diagnostic> {
     let mut warnings = Vec::new();
     for budget in budgets(settings).into_iter().filter(|budget| !budget.fits()) {
@@ -79,19 +77,19 @@ pub(super) fn warnings(settings: &Settings) -> Vec<Diagnostic> {
     }
     let interval = settings.polling.interval.as_secs_f64();
     let all = settings.targets.len();
-    let under_way = count(all) * IDLE * REQUEST_SECONDS / interval;
+    let in_flight = count(all) * IDLE_REQUESTS * REQUEST_SECONDS / interval;
     let allowed = settings.polling.max_concurrent_requests.get();
-    if under_way >= count(allowed) {
-        let sentence = format!(
-            "{all} target{} polled every {} keep{} about {} requests under way, if each takes 1s, but no more than \
-             {allowed} may be at once; raise it above that, or polling.interval above {}s",
+    if in_flight >= count(allowed) {
+        let text = format!(
+            "{all} target{} polled every {} keep{} about {} requests in flight if each takes 1s, but max_concurrent_requests is \
+             {allowed}; raise it above that, or polling.interval above {}s",
             plural(all),
             format_duration(settings.polling.interval),
             if all == 1 { "s" } else { "" },
-            under_way.ceil(),
-            (interval * under_way / count(allowed)).ceil(),
+            in_flight.ceil(),
+            (interval * in_flight / count(allowed)).ceil(),
         );
-        warnings.push(Diagnostic::new(&Location::Program, "polling.max_concurrent_requests", sentence));
+        warnings.push(Diagnostic::new(&Location::Program, "polling.max_concurrent_requests", text));
     }
     warnings
 }
@@ -107,8 +105,8 @@ fn over_budget(budget: &Budget<'_>, polling: &Polling) -> String {
     let alone = budget.targets.len() == 1;
     format!(
         "{} target{} with one API key ({}) need{} about {:.0} requests per minute when idle and {:.0} when busy, but \
-         {allowed} are allowed, which carries {}. Raise polling.interval to {}s{}, or raise this to {:.0}: PolyAI \
-         publishes no limit, and 429 has been met at about 60 to 100 per minute",
+         {allowed} are allowed, which is enough for {}. Raise polling.interval to {}s{}, or raise this to {:.0}: PolyAI \
+         publishes no limit, and responses with status 429 were observed at about 60 to 100 per minute",
         budget.targets.len(),
         plural(budget.targets.len()),
         join_list(names.iter().map(String::as_str), "and"),

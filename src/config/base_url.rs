@@ -1,7 +1,6 @@
-//! The address of the API: which URLs can be one, and what the vendor's hosts tell about the region.
+//! The base URL of the API: its check, the region of known hosts, and how it is displayed.
 //!
-//! Owns: the check of `base_url`, and what of it may be shown. Never: a connection, and never user names, passwords or queries in
-//! what people see.
+//! User names, passwords and queries never appear in messages.
 
 use std::net::IpAddr;
 
@@ -10,7 +9,7 @@ use reqwest::Url;
 use crate::target::Region;
 use exporter_schema::quoted;
 
-/// A checked address.
+/// A checked base URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BaseUrl {
     /// Without a trailing slash.
@@ -21,19 +20,19 @@ pub(super) struct BaseUrl {
     pub(super) is_exposed: bool,
 }
 
-/// Checks `text`; an error says what was found, as far as it may be shown, and what would be right.
+/// Checks `text`; the error has what was found, unless it may be secret, and what would be right.
 pub(super) fn base_url(text: &str) -> Result<BaseUrl, String> {
-    const RIGHT: &str = "write a URL such as \"https://proxy.example.com/polyai\"";
+    const EXPECTED: &str = "write a URL such as \"https://proxy.example.com/polyai\"";
     if text.contains(['@', '?', '#']) {
         return Err(format!(
-            "found a URL with a user name, password, query or fragment (not shown); {RIGHT}"
+            "found a URL with a user name, password, query or fragment (not shown); {EXPECTED}"
         ));
     }
     let found = quoted(text);
-    let url = Url::parse(text.trim()).map_err(|error| format!("found {found} ({error}); {RIGHT}"))?;
+    let url = Url::parse(text.trim()).map_err(|error| format!("found {found} ({error}); {EXPECTED}"))?;
     let host = url.host_str().unwrap_or_default().trim_end_matches('.').to_owned();
     if !matches!(url.scheme(), "http" | "https") || host.is_empty() {
-        return Err(format!("found {found}; {RIGHT}"));
+        return Err(format!("found {found}; {EXPECTED}"));
     }
     if let Some(right) = correct_host(&host) {
         return Err(format!(
@@ -54,19 +53,19 @@ pub(super) fn base_url(text: &str) -> Result<BaseUrl, String> {
     Ok(BaseUrl { text: url.as_str().trim_end_matches('/').to_owned(), region, is_exposed })
 }
 
-/// What stands for an address of which nobody knows what in it is secret.
+/// Displayed instead of text that is no URL, any part of which may be secret.
 const NOT_SHOWN: &str = "(an address that is not shown)";
 
-/// `address` as it may be shown: without user name, password, query and fragment. [`base_url`] lets none of them through; an
-/// address that was made elsewhere may have them.
-pub(super) fn shown(address: &str) -> String {
+/// `address` without user name, password, query and fragment. [`base_url`] accepts none of them; an address from elsewhere may
+/// have them.
+pub(super) fn display(address: &str) -> String {
     match strip_userinfo(address) {
         Some(url) => url.as_str().trim_end_matches('/').to_owned(),
         None => NOT_SHOWN.to_owned(),
     }
 }
 
-/// The host of `address`, and its port if that is not the usual one.
+/// The host of `address`, with the port unless it is the default of the scheme.
 pub(super) fn host(address: &str) -> String {
     let Some(url) = strip_userinfo(address) else { return NOT_SHOWN.to_owned() };
     let host = url.host_str().unwrap_or_default();
@@ -82,7 +81,7 @@ fn strip_userinfo(address: &str) -> Option<Url> {
     Some(url)
 }
 
-/// The host of the Conversations API, for a host of the other family or of the website.
+/// The host of the Conversations API that corresponds to a host of the platform API or of the website.
 fn correct_host(host: &str) -> Option<&'static str> {
     let region = match host {
         "api.us.poly.ai" | "studio.us.poly.ai" => Region::Us1,
@@ -103,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_made_uniform_and_tell_their_region() {
+    fn base_url_is_normalized_and_has_its_region() {
         for (given, text, region, exposed) in [
             (
                 "https://api.us-1.platform.polyai.app/",
@@ -129,8 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_with_what_would_be_right() {
-        for (given, said) in [
+    fn invalid_base_url_is_refused_with_advice() {
+        for (given, expected) in [
             ("https://api.us.poly.ai", "https://api.us-1.platform.polyai.app"),
             ("https://api.uk.poly.ai/v3", "https://api.uk-1.platform.polyai.app"),
             ("https://studio.eu.poly.ai", "https://api.euw-1.platform.polyai.app"),
@@ -140,13 +139,13 @@ mod tests {
             ("https://", "empty host"),
             ("file:///etc/passwd", "https://proxy.example.com"),
         ] {
-            let sentence = base_url(given).unwrap_err();
-            assert!(sentence.contains(said), "{given}: {sentence}");
+            let error = base_url(given).unwrap_err();
+            assert!(error.contains(expected), "{given}: {error}");
         }
     }
 
     #[test]
-    fn an_address_is_shown_without_what_may_be_secret() {
+    fn displayed_base_url_has_no_secret() {
         for (address, whole, of_host) in [
             ("https://api.example.com", "https://api.example.com", "api.example.com"),
             ("http://127.0.0.1:8080/us-1", "http://127.0.0.1:8080/us-1", "127.0.0.1:8080"),
@@ -158,17 +157,17 @@ mod tests {
             ("https://me:mar?ker@host", NOT_SHOWN, NOT_SHOWN),
             ("me:marker@host", NOT_SHOWN, NOT_SHOWN),
         ] {
-            assert_eq!((&*shown(address), &*host(address)), (whole, of_host), "{address}");
+            assert_eq!((&*display(address), &*host(address)), (whole, of_host), "{address}");
         }
     }
 
     #[test]
-    fn what_may_hide_a_secret_in_an_address_is_not_repeated() {
+    fn error_about_base_url_has_no_secret() {
         for given in
             ["https://me:marker@host", "https://host/?key=marker", "https://host/#marker", "marker@:::"]
         {
-            let sentence = base_url(given).unwrap_err();
-            assert!(!sentence.contains("marker"), "{sentence}");
+            let error = base_url(given).unwrap_err();
+            assert!(!error.contains("marker"), "{error}");
         }
     }
 }
