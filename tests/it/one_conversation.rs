@@ -99,12 +99,12 @@ fn one_conversation_from_json_to_a_line_of_text() {
     OodTurns["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
     BargeInTurns["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
     ConversationsWithOod["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
-    ConversationDuration["VOICE-SIP"] Observe(Micros(74000000)), 2026-08-20T09:16:16.370Z
-    AgentDuration["VOICE-SIP"] Observe(Micros(52000000)), 2026-08-20T09:16:16.370Z
-    ConversationTurns["VOICE-SIP"] Observe(Micros(3000000)), 2026-08-20T09:16:16.370Z
-    GreetingLatency["VOICE-SIP"] Observe(Micros(3880000)), 2026-08-20T09:15:06.250Z
-    TurnLatency["VOICE-SIP"] Observe(Micros(1410000)), 2026-08-20T09:15:21.310Z
-    TurnLatency["VOICE-SIP"] Observe(Micros(2275000)), 2026-08-20T09:15:50.275Z
+    ConversationDuration["VOICE-SIP"] Observe(Amount(74000000)), 2026-08-20T09:16:16.370Z
+    AgentDuration["VOICE-SIP"] Observe(Amount(52000000)), 2026-08-20T09:16:16.370Z
+    ConversationTurns["VOICE-SIP"] Observe(Amount(3000000)), 2026-08-20T09:16:16.370Z
+    GreetingLatency["VOICE-SIP"] Observe(Amount(3880000)), 2026-08-20T09:15:06.250Z
+    TurnLatency["VOICE-SIP"] Observe(Amount(1410000)), 2026-08-20T09:15:21.310Z
+    TurnLatency["VOICE-SIP"] Observe(Amount(2275000)), 2026-08-20T09:15:50.275Z
     Handoffs["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
     HandoffsByReason["VOICE-SIP", "billing_dispute", "billing_team"] Add(1), 2026-08-20T09:16:16.370Z
     "#);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::client::get;
 use super::*;
-use crate::world::CallQuery;
+use crate::call::CallQuery;
 use crate::{AnomalyRates, Demo, ExpectedTotals, Incident, IncidentKind, Profile, Scope};
 
 fn busy(seed: u64) -> Project {
@@ -39,7 +39,7 @@ async fn walk(running: &SimulatorHandle, query: &str) -> Vec<Value> {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_history_and_another_seed_another() {
+fn seed_determines_the_whole_history() {
     let first = of_hours(&busy(1), 24, false);
     assert!(first.len() > 500, "{}", first.len());
     assert_eq!(first, of_hours(&busy(1), 24, false));
@@ -52,10 +52,11 @@ fn the_same_seed_gives_the_same_history_and_another_seed_another() {
 }
 
 #[test]
-fn what_is_open_is_found_without_looking_at_everything() {
-    let mishaps = AnomalyRates { late_finish: 0.05, long: 0.05, over_a_day: 0.05, ..AnomalyRates::default() };
-    let project = busy(1).with_mishaps(mishaps);
-    let open = |call: &&Call| call.shown(morning(), &project.quirks).is_some_and(|shown| shown.in_progress);
+fn query_for_open_calls_finds_all_of_them() {
+    let anomalies =
+        AnomalyRates { late_finish: 0.05, long: 0.05, over_a_day: 0.05, ..AnomalyRates::default() };
+    let project = busy(1).with_anomalies(anomalies);
+    let open = |call: &&Call| call.at(morning(), &project.quirks).is_some_and(|visible| visible.in_progress);
     let everything = of_hours(&project, 24 * 4, false);
     let expected: Vec<&Call> = everything.iter().filter(open).collect();
     let mut found = Vec::new();
@@ -77,9 +78,9 @@ fn what_is_open_is_found_without_looking_at_everything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_day_is_believable() {
+async fn generated_day_is_realistic() {
     let running = simulate(busy(7)).await;
-    let truth = running.control.truth(&target(), morning() - TimeDelta::hours(24));
+    let truth = running.control.expected_totals(&target(), morning() - TimeDelta::hours(24));
     let share = |part: u64, whole: u64| part as f64 / whole as f64;
     let within = |range: std::ops::Range<f64>, value: f64, what: &str| {
         assert!(range.contains(&value), "{what}: {value}")
@@ -98,10 +99,10 @@ async fn a_day_is_believable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_recount_agrees_with_the_listed_pages() {
-    let mishaps =
+async fn expected_totals_of_random_calls_match_pages() {
+    let anomalies =
         AnomalyRates { late: 0.02, late_finish: 0.02, long: 0.02, amended: 0.2, ..AnomalyRates::default() };
-    let running = simulate(busy(3).with_mishaps(mishaps)).await;
+    let running = simulate(busy(3).with_anomalies(anomalies)).await;
     let rows =
         walk(&running, "in_progress=false&include_latency=true&start_time=2026-08-18T00:00:00Z&limit=300")
             .await;
@@ -112,7 +113,7 @@ async fn the_recount_agrees_with_the_listed_pages() {
     };
     let rows: Vec<&Value> = rows.iter().filter(ended).collect();
     let sum = |key: &str| rows.iter().map(|row| row[key].as_u64().unwrap()).sum::<u64>();
-    let truth = running.control.truth(&target(), anchor);
+    let truth = running.control.expected_totals(&target(), anchor);
     assert!(truth.conversations > 50);
     assert_eq!(truth.conversations, rows.len() as u64);
     assert_eq!(truth.handoffs, rows.iter().filter(|row| row["handoff"] == true).count() as u64);
@@ -120,13 +121,13 @@ async fn the_recount_agrees_with_the_listed_pages() {
     assert_eq!((truth.silence_turns, truth.duration_seconds), (sum("num_silences"), sum("total_duration")));
     let open = walk(&running, "in_progress=true").await;
     assert_eq!(
-        running.control.truth(&target(), morning() - TimeDelta::hours(48)).in_progress,
+        running.control.expected_totals(&target(), morning() - TimeDelta::hours(48)).in_progress,
         open.len() as u64
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_are_listed_as_they_happen_and_history_stays() {
+async fn listed_history_stays_the_same() {
     let running = simulate(busy(5)).await;
     let window = "start_time=2026-08-20T08:00:00Z&end_time=2026-08-20T08:20:00Z&include_latency=true";
     let early = walk(&running, window).await;
@@ -140,7 +141,7 @@ async fn calls_are_listed_as_they_happen_and_history_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_incident_changes_what_starts_while_it_lasts_and_nothing_else() {
+async fn incident_changes_only_calls_that_start_during_it() {
     let ask = |truth: &ExpectedTotals| truth.reply_latency_seconds / truth.reply_latencies as f64;
     type Differs = fn(&ExpectedTotals, &ExpectedTotals, f64, f64) -> bool;
     let cases: [(IncidentKind, Differs); 6] = [
@@ -154,7 +155,7 @@ async fn an_incident_changes_what_starts_while_it_lasts_and_nothing_else() {
     for (kind, differs) in cases {
         let calm = simulate(busy(11)).await;
         let hit = simulate(busy(11)).await;
-        let before = hit.control.truth(&target(), morning() - TimeDelta::hours(3));
+        let before = hit.control.expected_totals(&target(), morning() - TimeDelta::hours(3));
         let until = Some(morning() + TimeDelta::hours(3));
         hit.control.incident(&Incident {
             kind,
@@ -164,14 +165,15 @@ async fn an_incident_changes_what_starts_while_it_lasts_and_nothing_else() {
         });
         assert_eq!(hit.control.incidents().len(), 1);
         assert_eq!(
-            hit.control.truth(&target(), morning() - TimeDelta::hours(3)),
+            hit.control.expected_totals(&target(), morning() - TimeDelta::hours(3)),
             before,
             "{kind:?} changed the past"
         );
         tokio::time::advance(std::time::Duration::from_secs(3 * 3600)).await;
         // Calls that began before the incident have ended by then.
         let anchor = morning() + TimeDelta::minutes(40);
-        let (a, b) = (calm.control.truth(&target(), anchor), hit.control.truth(&target(), anchor));
+        let (a, b) =
+            (calm.control.expected_totals(&target(), anchor), hit.control.expected_totals(&target(), anchor));
         assert!(a.conversations > 100);
         assert!(differs(&a, &b, ask(&a), ask(&b)), "{kind:?}:\n{a:?}\n{b:?}");
         assert!(hit.control.incidents().is_empty(), "it ends by itself");
@@ -179,7 +181,7 @@ async fn an_incident_changes_what_starts_while_it_lasts_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_incident_that_is_ended_early_keeps_what_it_did() {
+async fn ended_incident_keeps_its_effect() {
     let running = simulate(busy(11)).await;
     running.control.incident(&Incident {
         kind: IncidentKind::Silence(0.9),
@@ -188,14 +190,14 @@ async fn an_incident_that_is_ended_early_keeps_what_it_did() {
         until: None,
     });
     tokio::time::advance(std::time::Duration::from_secs(3600)).await;
-    let during = running.control.truth(&target(), morning());
+    let during = running.control.expected_totals(&target(), morning());
     running.control.end_incidents(Scope::All);
-    assert_eq!(running.control.truth(&target(), morning()), during);
+    assert_eq!(running.control.expected_totals(&target(), morning()), during);
     assert!(running.control.incidents().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_demo_world_serves_every_target_it_names() {
+async fn demo_world_serves_all_its_targets() {
     let world = World::demo(&Demo::default());
     let targets: Vec<String> =
         world.projects.iter().flat_map(Project::targets).map(|t| t.to_string()).collect();

@@ -1,6 +1,4 @@
-//! What the API shows of a call at one moment, quirks of the project included.
-//!
-//! Owns: visibility, growth and amendment as functions of time. Never: JSON.
+//! The state of a call that the API lists at one moment, quirks of the project included.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -28,8 +26,8 @@ pub(crate) struct VisibleCall<'a> {
 }
 
 impl Call {
-    /// The record at `now`, or None while it is not listed.
-    pub(crate) fn shown(&self, now: DateTime<Utc>, quirks: &Quirks) -> Option<VisibleCall<'_>> {
+    /// The record at `now`; `None` while it is not listed.
+    pub(crate) fn at(&self, now: DateTime<Utc>, quirks: &Quirks) -> Option<VisibleCall<'_>> {
         if now < self.visible_from.unwrap_or(self.start).max(self.start) {
             return None;
         }
@@ -40,39 +38,32 @@ impl Call {
             return None;
         }
         let ended = call.end().filter(|end| *end <= now);
-        let happened = match ended {
-            Some(_) => call.turns.as_slice(),
-            None => {
-                let count = (0..call.turns.len()).take_while(|index| call.turn_at(*index) <= now).count();
-                &call.turns[..count]
-            }
-        };
+        let has_begun = |index: &usize| ended.is_some() || call.turn_at(*index) <= now;
+        let happened = &call.turns[..(0..call.turns.len()).take_while(has_begun).count()];
         let seconds = (ended.unwrap_or(now) - call.start).num_seconds();
         let count = |flag: fn(&Turn) -> bool| happened.iter().filter(|turn| flag(turn)).count() as u64;
+        let reported = call.reported;
+        let num_turns = reported.num_turns.unwrap_or(happened.len() as u64);
+        let agent_seconds = call.agent_part.map_or(seconds, |part| part.num_seconds().min(seconds));
         Some(VisibleCall {
             call,
             in_progress,
             turns: if quirks.transcripts { happened } else { &[] },
-            num_turns: if quirks.num_turns_zero {
-                0
-            } else {
-                call.claims.num_turns.unwrap_or(happened.len() as u64)
-            },
-            num_ood: call.claims.num_ood.unwrap_or_else(|| count(|turn| turn.ood)),
-            num_silences: call.claims.num_silences.unwrap_or_else(|| count(|turn| turn.silence)),
-            total_duration: (!call.claims.no_duration).then_some(seconds),
-            polyai_duration: (!call.claims.no_duration)
-                .then(|| call.agent_part.map_or(seconds, |part| part.num_seconds().min(seconds))),
+            num_turns: if quirks.num_turns_zero { 0 } else { num_turns },
+            num_ood: reported.num_ood.unwrap_or_else(|| count(|turn| turn.ood)),
+            num_silences: reported.num_silences.unwrap_or_else(|| count(|turn| turn.silence)),
+            total_duration: (!reported.no_duration).then_some(seconds),
+            polyai_duration: (!reported.no_duration).then_some(agent_seconds),
             handoff: call.handoff.as_ref().filter(|_| ended.is_some()),
         })
     }
 
-    /// From when on it is shown as finished.
+    /// The time from which on it is listed as finished.
     pub(crate) fn finished_from(&self) -> Option<DateTime<Utc>> {
         self.end().map(|end| self.finished_visible_from.map_or(end, |from| from.max(end)))
     }
 
-    /// When turn `index` began.
+    /// The start of turn `index`.
     pub(crate) fn turn_at(&self, index: usize) -> DateTime<Utc> {
         let offset = self.turns.get(index).and_then(|turn| turn.at).unwrap_or_else(|| {
             let count = i32::try_from(self.turns.len()).unwrap_or(i32::MAX).max(1);
@@ -84,7 +75,7 @@ impl Call {
 }
 
 impl VisibleCall<'_> {
-    /// The latency of turn `index` as a reader of the answer can know it, in seconds.
+    /// The latency of turn `index` that a reader of the response can see, in seconds.
     pub(crate) fn readable_latency(&self, index: usize, quirks: &Quirks) -> Option<f64> {
         match quirks.latency {
             LatencyShape::Number | LatencyShape::Object => self.turns.get(index)?.latency,
@@ -97,16 +88,16 @@ impl VisibleCall<'_> {
 mod tests {
     use super::*;
 
-    fn at(seconds: i64) -> DateTime<Utc> {
+    fn time(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_787_000_000 + seconds, 0).unwrap()
     }
 
     #[test]
-    fn a_call_appears_grows_and_finishes() {
-        let call = Call::new("CA01").starting(at(0)).lasting(40).turns(4).handoff("billing", "desk");
+    fn call_appears_grows_and_finishes() {
+        let call = Call::new("CA01").starting(time(0)).lasting(40).turns(4).handoff("billing", "desk");
         let quirks = Quirks::default();
         let seen = |seconds| {
-            call.shown(at(seconds), &quirks)
+            call.at(time(seconds), &quirks)
                 .map(|s| (s.in_progress, s.turns.len(), s.total_duration, s.handoff.is_some()))
         };
         assert_eq!(seen(-1), None);
@@ -117,30 +108,30 @@ mod tests {
     }
 
     #[test]
-    fn an_amendment_replaces_the_record_from_its_moment_on() {
+    fn amendment_replaces_the_record_from_its_time() {
         let call = Call::new("CA01")
-            .starting(at(0))
+            .starting(time(0))
             .lasting(40)
             .turns(4)
-            .amended(at(100), |c| c.lasting(200).turns(5));
+            .amended(time(100), |c| c.lasting(200).turns(5));
         let quirks = Quirks::default();
-        let seen = |seconds| call.shown(at(seconds), &quirks).map(|s| (s.in_progress, s.num_turns));
+        let seen = |seconds| call.at(time(seconds), &quirks).map(|s| (s.in_progress, s.num_turns));
         assert_eq!(seen(99), Some((false, 4)));
         assert_eq!(seen(100), Some((true, 3)), "a longer call runs again");
         assert_eq!(seen(200), Some((false, 5)));
     }
 
     #[test]
-    fn ingestion_may_hide_a_call_or_its_end() {
+    fn late_ingestion_hides_a_call_or_its_end() {
         let quirks = Quirks::default();
-        let late = Call::new("CA01").starting(at(0)).visible_from(at(500));
-        assert!(late.shown(at(499), &quirks).is_none());
-        assert!(!late.shown(at(500), &quirks).unwrap().in_progress);
-        let stuck = Call::new("CA02").starting(at(0)).finished_visible_from(at(900));
-        assert!(stuck.shown(at(899), &quirks).unwrap().in_progress);
-        assert!(!stuck.shown(at(900), &quirks).unwrap().in_progress);
-        let hidden = Call::new("CA03").starting(at(0)).hidden_while_running();
-        assert!(hidden.shown(at(30), &quirks).is_none());
-        assert!(hidden.shown(at(60), &quirks).is_some());
+        let late = Call::new("CA01").starting(time(0)).visible_from(time(500));
+        assert!(late.at(time(499), &quirks).is_none());
+        assert!(!late.at(time(500), &quirks).unwrap().in_progress);
+        let stuck = Call::new("CA02").starting(time(0)).finished_visible_from(time(900));
+        assert!(stuck.at(time(899), &quirks).unwrap().in_progress);
+        assert!(!stuck.at(time(900), &quirks).unwrap().in_progress);
+        let hidden = Call::new("CA03").starting(time(0)).hidden_while_running();
+        assert!(hidden.at(time(30), &quirks).is_none());
+        assert!(hidden.at(time(60), &quirks).is_some());
     }
 }

@@ -4,20 +4,22 @@ use serde_json::Value;
 
 use super::client::{get, list};
 use super::*;
-use crate::{Order, Stamp};
+use crate::{Order, TimestampFormat};
 
 fn bulk(count: u64) -> Project {
     reservations().with_bulk(count, 8000, morning() - TimeDelta::hours(10), morning() - TimeDelta::hours(1))
 }
 
 #[tokio::test(start_paused = true)]
-async fn copied_records_equal_rendered_ones_in_every_order_and_form() {
+async fn copied_records_equal_encoded_ones() {
     let running = simulate(bulk(500)).await;
     for order in [Order::Ascending, Order::Descending] {
-        for stamps in [Stamp::Offset, Stamp::Zulu, Stamp::Naive, Stamp::Spaced] {
+        for timestamps in
+            [TimestampFormat::Offset, TimestampFormat::Zulu, TimestampFormat::Naive, TimestampFormat::Spaced]
+        {
             running.control.quirks("reservations", |quirks| {
                 quirks.order = order;
-                quirks.stamps = stamps;
+                quirks.timestamps = timestamps;
             });
             let query = "in_progress=false&limit=50&include_latency=true&start_time=2026-08-20T01:00:00Z";
             let copied = list(running.addr, query).await.json();
@@ -27,13 +29,13 @@ async fn copied_records_equal_rendered_ones_in_every_order_and_form() {
                     .await
                     .json();
             assert_eq!(copied["conversations"].as_array().unwrap().len(), 50);
-            assert_eq!(copied["conversations"], rendered["conversations"], "{order:?} {stamps:?}");
+            assert_eq!(copied["conversations"], rendered["conversations"], "{order:?} {timestamps:?}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_walk_over_bulk_finds_each_conversation_once_at_the_size_that_was_asked_for() {
+async fn bulk_walk_finds_each_record_once_at_its_size() {
     let running = simulate(bulk(1234)).await;
     for (order, paging) in
         [(Order::Ascending, "cursor"), (Order::Descending, "cursor"), (Order::Descending, "offset")]
@@ -59,12 +61,12 @@ async fn a_walk_over_bulk_finds_each_conversation_once_at_the_size_that_was_aske
         assert!((7500..9000).contains(&(bytes / 1234)), "{}", bytes / 1234);
     }
     assert!(list(running.addr, "in_progress=true").await.ids().is_empty());
-    let truth = running.control.truth(&target(), morning() - TimeDelta::hours(11));
+    let truth = running.control.expected_totals(&target(), morning() - TimeDelta::hours(11));
     assert_eq!(truth.conversations, 1234);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_bulk_has_an_empty_page() {
+async fn empty_bulk_has_an_empty_page() {
     let running = simulate(bulk(0)).await;
     let address = "/v3/ws-00000001/PROJECT-RESERVATIONS/conversations";
     assert!(get(running.addr, address, "demo-key").await.unwrap().ids().is_empty());

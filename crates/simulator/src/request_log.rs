@@ -1,20 +1,18 @@
-//! What clients asked for, as tests and people want to know it.
-//!
-//! Owns: counts per target and the last request lines, in bounded memory. Never: keys; a line has no headers.
+//! Requests of clients: counts per target and the last lines, in bounded memory and without API keys.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
-
 use polyai_domain::target::TargetKey;
+use serde::Serialize;
 
-/// Request lines that are kept.
-const LINES: usize = 10_000;
-/// Ids per target whose downloads are counted one by one.
-const IDS: usize = 200_000;
+/// The number of request lines that are kept.
+const MAX_LINES: usize = 10_000;
+/// The number of ids per target whose downloads are counted.
+const MAX_IDS: usize = 200_000;
 
 /// List requests of one target.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Traffic {
     /// All list requests, refused ones included.
     pub requests: u64,
@@ -30,50 +28,51 @@ pub struct Traffic {
     pub rows: u64,
     /// Bytes of bodies that were prepared, before faults cut them.
     pub bytes: u64,
-    /// How often each conversation was served as finished (or without saying that it runs). At most 200,000 ids.
+    /// How often each conversation was served as finished, or without `in_progress`. At most 200,000 ids.
+    #[serde(skip)]
     pub downloads: BTreeMap<String, u64>,
 }
 
-/// One request as it came.
+/// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestLine {
-    /// In the API's time.
+    /// In the time of the API.
     pub at: DateTime<Utc>,
-    /// None where the address names no known target.
+    /// `None` if the address names no known target.
     pub target: Option<TargetKey>,
     /// Path and query.
     pub address: String,
     /// HTTP status; 0 for a connection that was reset.
     pub status: u16,
-    /// As answered in `X-PolyAI-Correlation-Id`.
+    /// `X-PolyAI-Correlation-Id` of the response.
     pub correlation_id: String,
 }
 
-/// The record of all requests.
+/// All requests.
 #[derive(Debug, Default)]
-pub(crate) struct Requests {
+pub(crate) struct RequestLog {
     pub(crate) traffic: BTreeMap<TargetKey, Traffic>,
     pub(crate) lines: VecDeque<RequestLine>,
 }
 
-impl Requests {
-    /// Adds a line, forgetting the oldest.
-    pub(crate) fn line(&mut self, line: RequestLine) {
-        if self.lines.len() == LINES {
+impl RequestLog {
+    /// Adds a line, dropping the oldest.
+    pub(crate) fn push(&mut self, line: RequestLine) {
+        if self.lines.len() == MAX_LINES {
             self.lines.pop_front();
         }
         self.lines.push_back(line);
     }
 
     /// The counts of `target`.
-    pub(crate) fn of(&mut self, target: &TargetKey) -> &mut Traffic {
+    pub(crate) fn traffic_mut(&mut self, target: &TargetKey) -> &mut Traffic {
         self.traffic.entry(target.clone()).or_default()
     }
 }
 
 impl Traffic {
     /// Counts a request by its pass.
-    pub(crate) fn asked(&mut self, in_progress: Option<bool>) {
+    pub(crate) fn on_request(&mut self, in_progress: Option<bool>) {
         self.requests += 1;
         match in_progress {
             Some(true) => self.running_pass += 1,
@@ -83,11 +82,11 @@ impl Traffic {
     }
 
     /// Counts a served page.
-    pub(crate) fn served(&mut self, rows: usize, bytes: usize, finished: Vec<String>) {
+    pub(crate) fn on_page(&mut self, rows: usize, bytes: usize, finished: Vec<String>) {
         self.rows += rows as u64;
         self.bytes += bytes as u64;
         for id in finished {
-            if self.downloads.len() < IDS || self.downloads.contains_key(&id) {
+            if self.downloads.len() < MAX_IDS || self.downloads.contains_key(&id) {
                 *self.downloads.entry(id).or_default() += 1;
             }
         }
