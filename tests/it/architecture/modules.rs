@@ -228,7 +228,6 @@ impl Reader {
             syn::UseTree::Rename(rename) => {
                 self.imported(Some(rename.rename.to_string()), with(&rename.ident));
             }
-            _ => {}
         }
     }
 
