@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story whose scene cannot be set has failed")]
 
 mod config;
-mod architecture;
+mod layers;
 mod links;
 mod model;
 mod one_conversation;

@@ -9,7 +9,7 @@ pub(crate) use manifests::manifests;
 pub(crate) use schema::schema;
 
 use crate::documents::with_section;
-use crate::generate::read;
+use crate::repository::read;
 
 /// The README of the chart, with the table of all values.
 pub(crate) fn readme() -> String {

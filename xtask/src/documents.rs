@@ -7,7 +7,7 @@ use polyai_exporter::exporter_metrics::ExporterMetrics;
 use polyai_exporter::exposition;
 use polyai_exporter::problem::Problem;
 
-use crate::generate::read;
+use crate::repository::read;
 
 /// `docs/metrics.md`, with the table of all metrics.
 pub(crate) fn metrics() -> String {

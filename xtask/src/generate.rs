@@ -1,10 +1,10 @@
 //! The list of generated files.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use polyai_exporter::rules::{Format, Values, render};
 
+use crate::repository::root;
 use crate::{chart, dashboards, documents, protobuf};
 
 /// Directories in which every JSON file is generated.
@@ -26,16 +26,6 @@ pub(crate) struct Report {
     pub(crate) outdated: Vec<String>,
     /// Files that could not be checked.
     pub(crate) skipped: Vec<String>,
-}
-
-/// The root of the repository.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// Reads a file of the repository.
-pub(crate) fn read(path: &str) -> String {
-    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Every generated file, in the order in which they are written.

@@ -12,6 +12,7 @@ mod dashboards;
 mod documents;
 mod generate;
 mod protobuf;
+mod repository;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 //!
 //! They are checked in, so that a build of the exporter needs no protobuf compiler.
 
-use crate::generate::root;
+use crate::repository::root;
 
 /// The Rust source of the messages in `proto/`.
 pub(crate) fn types() -> String {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use yaml_rust2::{Yaml, YamlLoader};
 
-use crate::generate::read;
+use crate::repository::read;
 
 /// A key of the values.
 #[derive(Debug, Clone)]
@@ -122,7 +122,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::generate::root;
+    use crate::repository::root;
 
     fn leaves(keys: &[Key]) -> Vec<&Key> {
         keys.iter().flat_map(|key| if key.keys.is_empty() { vec![key] } else { leaves(&key.keys) }).collect()

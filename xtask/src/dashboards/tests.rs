@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use yaml_rust2::{Yaml, YamlLoader};
 
 use super::{all, lint, signals};
-use crate::generate::read;
+use crate::repository::read;
 
 type Edit = fn(&mut Value);
 

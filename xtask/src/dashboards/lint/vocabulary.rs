@@ -104,7 +104,7 @@ pub(crate) fn recorded() -> Known {
 }
 
 fn recorded_names() -> Option<BTreeSet<String>> {
-    let folder = crate::generate::root().join("alerts");
+    let folder = crate::repository::root().join("alerts");
     let files = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
     let rules = files.filter(|path| path.extension().is_some_and(|extension| extension == "yml"));
     let names: BTreeSet<String> = rules
