@@ -12,15 +12,14 @@ pub mod exporter_metrics;
 pub mod exposition;
 #[cfg(feature = "demo")]
 pub mod history;
+pub mod http;
 pub mod logging;
 pub mod rules;
 pub mod schedule;
-pub mod server;
 pub mod shutdown;
 pub mod status;
-mod turns;
-pub mod web;
 
+pub use exporter_web as web;
 pub use polyai_api as api;
 pub use polyai_domain::{clock, conversation, phone_number, problem, target, timestamp};
 pub use polyai_engine::{aggregate, ledger, recorder};

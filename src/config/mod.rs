@@ -12,7 +12,6 @@ mod budget;
 mod credential;
 mod environment;
 mod keys;
-mod listen;
 mod nearest;
 mod reader;
 mod reference;
@@ -31,14 +30,14 @@ use chrono::{DateTime, Utc};
 
 pub use budget::{Budget, budgets};
 pub use exporter_schema::{ConfigErrors, Diagnostic, Location, TrackedFiles};
+pub use exporter_web::{ListenAddress, ParseListenAddressError};
 pub use keys::{DefaultValue, Key};
-pub use listen::{ListenAddress, ParseListenAddressError};
 pub use reference::{reference, reference_markdown, variable};
 pub use secret::{Origin, Secret};
 pub use settings::{CaFile, Dimension, Metrics, Polling, Server, Settings, Storage, Target};
 pub use shape::{ValueType, format_duration};
 
-pub(crate) use exporter_schema::{Node, Value, closest, display_key, join_list, parse_yaml, quoted, sha256};
+pub(crate) use exporter_schema::{Node, Value, closest, display_key, join_list, parse_yaml, quoted};
 
 use credential::ConfigContext;
 use reader::Reader;

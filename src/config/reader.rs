@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::keys::{DefaultValue, Key, UNSUPPORTED, find, join};
-use super::listen::ListenAddress;
+use exporter_web::ListenAddress;
 use super::shape::{MIN_BOUND, MOST_BOUNDS, ValueType};
 use crate::conversation::Amount;
 use exporter_schema::TrackedFiles;

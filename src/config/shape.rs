@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::listen::RIGHT;
+use exporter_web::ListenAddress;
 use crate::conversation::Amount;
 use exporter_schema::join_list;
 
@@ -69,7 +69,7 @@ impl fmt::Display for ValueType {
     /// What would be right, as it ends a message: "write ...".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Addresses => f.write_str(RIGHT),
+            Self::Addresses => f.write_str(ListenAddress::EXPECTED),
             Self::Switch => f.write_str("true or false"),
             Self::Path => f.write_str("a path"),
             Self::Text => f.write_str("text that is not empty, without control characters"),
