@@ -1,4 +1,4 @@
-//! Addresses to listen on, as `--web.listen-address` of the Prometheus exporters takes them.
+//! Addresses to listen on, as in `--web.listen-address` of the Prometheus exporters.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -41,8 +41,9 @@ impl FromStr for ListenAddress {
         let text = text.trim();
         let invalid = |advice: String| Err(ParseListenAddressError(advice));
         if text.starts_with("vsock:") {
-            let advice = "sockets of virtual machines (vsock) are not served; listen on an IP address or a unix socket";
-            return invalid(advice.to_owned());
+            return invalid(
+                "vsock sockets are not supported; listen on an IP address or a unix socket".to_owned(),
+            );
         }
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path);
@@ -104,7 +105,7 @@ mod tests {
     #[test]
     fn invalid_address_error_names_the_accepted_forms() {
         let long = format!("unix:/{}", "x".repeat(107));
-        for (text, said) in [
+        for (text, expected) in [
             ("9890", "write \":9890\""),
             ("", "an IP address and port"),
             (":99999", "an IP address and port"),
@@ -114,8 +115,8 @@ mod tests {
             (&long, "has 108 bytes"),
             ("vsock://:9890", "vsock"),
         ] {
-            let sentence = text.parse::<ListenAddress>().unwrap_err().to_string();
-            assert!(sentence.contains(said), "{text}: {sentence}");
+            let error = text.parse::<ListenAddress>().unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 }

@@ -229,5 +229,5 @@ pub(super) fn unknown_key(name: &str, place: &str, names: &[&str]) -> String {
 fn similar<'a>(wanted: &str, mut names: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let wanted: String = wanted.chars().take(60).collect();
     let same = names.clone().find(|name| name.eq_ignore_ascii_case(&wanted));
-    same.or_else(|| closest(&wanted, names.by_ref(), |name| name))
+    same.or_else(|| closest(&wanted, names.by_ref()))
 }
