@@ -4,6 +4,7 @@
 //! The flow, in one line:
 //! **Tick → Window → Page → Conversation → Verdict → Contribution → Series → Family → bytes**.
 
+pub mod alert_rules;
 pub mod app;
 pub mod cli;
 pub mod config;
@@ -13,7 +14,6 @@ pub mod exposition;
 #[cfg(feature = "demo")]
 pub mod history;
 pub mod logging;
-pub mod rules;
 pub mod schedule;
 pub mod server;
 pub mod shutdown;
