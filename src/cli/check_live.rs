@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::CliError;
 use crate::api::{
-    ApiCredentials, ApiResponse, Client, ConcurrencyLimit, DateObservation, Endpoint, FetchError, FetchErrorKind, Filter,
-    Page, PageRequest, Position, RateLimiter, ServerClock, Window,
+    ApiCredentials, ApiResponse, Client, ConcurrencyLimit, DateObservation, Endpoint, FetchError,
+    FetchErrorKind, Filter, Page, PageRequest, Position, RateLimiter, ServerClock, Window,
 };
 use crate::app::settings_mapping;
 use crate::clock::Clock;
@@ -74,7 +74,7 @@ impl LiveCheck {
         let clock = Clock::system();
         let concurrency = ConcurrencyLimit::new(NonZeroUsize::MIN);
         let client = settings_mapping::client(&settings.polling, target, concurrency, clock.clone())
-                .map_err(|error| CliError::run_time(&error))?;
+            .map_err(|error| CliError::run_time(&error))?;
         Ok(Self { client, pace: RateLimiter::new(settings.polling.requests_per_minute), clock })
     }
 
@@ -87,7 +87,8 @@ impl LiveCheck {
             &target.project_id,
             client_env,
         );
-        let credentials = ApiCredentials { endpoint, ..settings_mapping::credentials(target, self.pace.clone()) };
+        let credentials =
+            ApiCredentials { endpoint, ..settings_mapping::credentials(target, self.pace.clone()) };
         let from = Timestamp::from(self.clock.now()) - stretch;
         let request = PageRequest {
             window: Window::since(from),

@@ -17,8 +17,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tracing::{debug, error, info, warn};
 
-pub use api::{LIST_ENDPOINT, TargetEvents};
 pub use crate::exporter_metrics::Event;
+pub use api::{LIST_ENDPOINT, TargetEvents};
 use log_throttle::{Key, LogRate, LogThrottle};
 
 use crate::exporter_metrics::ExporterMetrics;

@@ -20,12 +20,12 @@ use crate::conversation::{Conversation, ConversationState};
 use crate::events::{Events, LIST_ENDPOINT};
 use crate::exporter_metrics::{BuildInfo, ExporterMetrics, RequestOutcome};
 use crate::ledger::store::{Store, StoreError};
-use crate::ledger::verdict::SeenBy;
+use crate::ledger::transition::SeenBy;
 use crate::problem::Problem;
 use crate::recorder::{Batch, Observation, PollStatus, Recorder, TargetIndex};
 use crate::schedule::health::DataQuality;
 use crate::schedule::{FetchPlan, PassKind, PollPlanner};
-use crate::simulator::{Direct, World};
+use crate::simulator::{InProcessApi, World};
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 
@@ -70,7 +70,7 @@ impl Replay {
     pub(super) fn begin(plan: &BackfillSpec, settings: &Settings, world: World) -> Result<Self, ReplayError> {
         let clock = Clock::fixed(plan.from);
         let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(plan.from));
-        let api = Direct::new(world, clock.clone());
+        let api = InProcessApi::new(world, clock.clone());
         let events = Events::new(stats.clone());
         let setups = settings_mapping::setups(settings);
         let store = settings_mapping::open_store(&settings.storage)?;
@@ -172,7 +172,7 @@ struct Poller {
     key: Secret,
     page_size: NonZeroU16,
     health: DataQuality,
-    api: Direct,
+    api: InProcessApi,
     stats: ExporterMetrics,
     events: Events,
 }

@@ -36,7 +36,7 @@ async fn given_a_thousand_unreadable_records() -> Reading {
     let clock = Clock::fixed(at(hours(2)));
     let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(clock.now()));
     let region = hotel.region;
-    let api = Simulator::on_loopback(World::of([hotel]), clock.clone()).await.unwrap();
+    let api = Simulator::on_loopback(World::new([hotel]), clock.clone()).await.unwrap();
     let concurrency = ConcurrencyLimit::new(NonZeroUsize::MIN);
     let credentials = ApiCredentials {
         endpoint: Endpoint::new(&api.base_url(region), ApiVersion::V3, &account, &name, ClientEnv::Live),
