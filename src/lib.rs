@@ -4,6 +4,7 @@
 //! The flow, in one line:
 //! **Tick → Window → Page → Conversation → Verdict → Contribution → Series → Family → bytes**.
 
+pub mod alert_rules;
 pub mod app;
 pub mod cli;
 pub mod config;
@@ -14,7 +15,6 @@ pub mod exposition;
 pub mod history;
 pub mod http;
 pub mod logging;
-pub mod rules;
 pub mod schedule;
 pub mod shutdown;
 pub mod status;

@@ -1,12 +1,10 @@
-//! Durations as Prometheus writes them.
-//!
-//! Owns: their grammar (`1h30m`, `90s`, `1d`). Never: the durations of the exporter's own configuration, which differ.
+//! Durations of Prometheus: `1h30m`, `90s`, `1d`. Those of the configuration of the exporter differ.
 
-/// The units, from the longest, with their seconds; each may stand once, in this order.
+/// The units, from the longest, with their seconds; each may occur once, in this order.
 const UNITS: [(&str, u64); 6] =
     [("y", 31_536_000), ("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
 
-/// The seconds of a duration in whole seconds; none if it is not one.
+/// The seconds of a duration; `None` if `text` is not one, or has fractions of a second.
 pub(super) fn seconds(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut units = UNITS.iter();
@@ -27,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_those_of_prometheus() {
+    fn durations_follow_the_grammar_of_prometheus() {
         for (text, expected) in [
             ("0s", Some(0)),
             ("90s", Some(90)),

@@ -1,8 +1,6 @@
 //! Label matchers that a user adds to expressions, such as `cluster="eu",project!~"test-.*"`.
-//!
-//! Owns: their grammar, so that what is put between braces cannot break a rule. Never: which labels exist.
 
-/// The labels that `text` matches on; none if it is not a list of matchers. Nothing matches on nothing.
+/// The labels that the matchers in `text` name; `None` if it is not a list of matchers, which would break a rule.
 pub(super) fn labels(text: &str) -> Option<Vec<&str>> {
     let mut names = Vec::new();
     let mut rest = text.trim();
@@ -26,19 +24,19 @@ pub(super) fn labels(text: &str) -> Option<Vec<&str>> {
     Some(names)
 }
 
-/// Whether `name` can be the name of a label.
+/// Whether `name` is a valid label name.
 pub(super) fn is_label(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|letter: char| letter.is_ascii_digit())
         && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
-/// `text` as a string of PromQL.
+/// `text` as a PromQL string.
 pub(super) fn string(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// `text` where a regular expression is wanted, matching itself alone.
+/// A regular expression that matches `text` alone.
 pub(super) fn literal(text: &str) -> String {
     let mut pattern = String::new();
     for letter in text.chars() {
@@ -50,7 +48,7 @@ pub(super) fn literal(text: &str) -> String {
     pattern
 }
 
-/// What follows the string that `text` begins with.
+/// The rest of `text` after the string at its beginning.
 fn after_string(text: &str) -> Option<&str> {
     let mut letters = text.char_indices();
     let (_, '"') = letters.next()? else { return None };
@@ -70,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn matchers_are_read_and_anything_else_is_not() {
+    fn only_matchers_are_accepted() {
         assert_eq!(labels(""), Some(vec![]));
         assert_eq!(
             labels(r#"cluster="eu", project!~"a|\"b\"",x_1 != "","#.trim_end_matches(',')),
@@ -93,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_matches_itself_alone() {
+    fn literals_match_themselves_alone() {
         assert_eq!(string(r#"a"b\c"#), r#""a\"b\\c""#);
         assert_eq!(string(&literal("v1.2 (new)")), r#""v1\\.2 \\(new\\)""#);
     }
