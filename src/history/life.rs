@@ -20,7 +20,7 @@ use crate::conversation::{Conversation, ConversationState};
 use crate::events::{Events, LIST_ENDPOINT};
 use crate::exporter_metrics::{BuildInfo, ExporterMetrics, RequestOutcome};
 use crate::ledger::store::{Store, StoreError};
-use crate::ledger::verdict::SeenBy;
+use crate::ledger::transition::SeenBy;
 use crate::problem::Problem;
 use crate::recorder::{Batch, Observation, PollStatus, Recorder, TargetIndex};
 use crate::schedule::health::DataQuality;

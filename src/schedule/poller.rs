@@ -22,7 +22,7 @@ use crate::clock::{Clock, ClockReading};
 use crate::conversation::ConversationState;
 use crate::events::Events;
 use crate::exporter_metrics::ExporterMetrics;
-use crate::ledger::verdict::SeenBy;
+use crate::ledger::transition::SeenBy;
 use crate::recorder::task::{PendingCommit, RecorderHandle, RecorderStopped};
 use crate::recorder::{Batch, Observation, TargetIndex};
 use crate::status::PollHistory;

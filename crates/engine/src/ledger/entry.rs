@@ -1,26 +1,26 @@
-//! What is remembered of one conversation.
+//! The state of one conversation in the ledger.
 
+use polyai_domain::conversation::{Amount, ConversationData};
+use polyai_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::dimension::Dimension;
-use polyai_domain::conversation::{Amount, ConversationData};
-use polyai_domain::timestamp::Timestamp;
 
 /// The state of one conversation in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LedgerEntry {
-    /// Seen running; followed until it is seen finished.
+    /// In progress; followed until it is seen finished.
     Open {
         /// `started_at`
         started_at: Timestamp,
         /// First seen by a recheck pass.
         late: bool,
     },
-    /// Seen finished; counts when the settle time has passed.
+    /// Finished; counts when the settle time has passed.
     Settling {
         /// When it was first seen finished.
         since: Timestamp,
-        /// The newest data, so that it can count without another download.
+        /// Its newest data, so that it can count without another download.
         data: ConversationData,
         /// First seen by a recheck pass.
         late: bool,
@@ -34,13 +34,13 @@ pub enum LedgerEntry {
 pub struct Counted {
     /// `started_at`
     pub started_at: Timestamp,
-    /// When it ended, but not later than it counted.
+    /// When it ended, but not later than it was counted.
     pub ended_at: Timestamp,
-    /// What it has added to the counters: of each amount, the most that was ever seen.
+    /// What it has added to the counters: the maximum of each amount ever seen.
     pub counted: Amounts,
-    /// What it showed when it was last seen; equal to `counted` unless it shrank.
+    /// Its amounts when it was last seen; equal to `counted` unless it shrank.
     pub last_seen: Amounts,
-    /// The optional dimensions that it counted under, with their values: the settings may have others by now.
+    /// The dimensions configured when it was counted, with its values; others may be configured by now.
     pub dimensions: Vec<(Dimension, Box<str>)>,
 }
 
@@ -63,9 +63,8 @@ pub struct Amounts {
     pub handoff: bool,
 }
 
-impl Amounts {
-    /// The amounts in `data`.
-    pub fn of(data: &ConversationData) -> Self {
+impl From<&ConversationData> for Amounts {
+    fn from(data: &ConversationData) -> Self {
         Self {
             duration: data.duration.unwrap_or_default(),
             agent_duration: data.agent_duration.unwrap_or_default(),
@@ -76,19 +75,10 @@ impl Amounts {
             handoff: data.handoff.is_some(),
         }
     }
+}
 
-    /// Whether any amount of `self` is above the same amount of `other`.
-    pub fn exceeds(&self, other: &Self) -> bool {
-        self.duration > other.duration
-            || self.agent_duration > other.agent_duration
-            || self.turns > other.turns
-            || self.ood_turns > other.ood_turns
-            || self.silence_turns > other.silence_turns
-            || self.barge_in_turns > other.barge_in_turns
-            || self.handoff && !other.handoff
-    }
-
-    /// The larger of each amount.
+impl Amounts {
+    /// The maximum of each amount.
     pub fn max(&self, other: &Self) -> Self {
         Self {
             duration: self.duration.max(other.duration),
@@ -99,6 +89,11 @@ impl Amounts {
             barge_in_turns: self.barge_in_turns.max(other.barge_in_turns),
             handoff: self.handoff || other.handoff,
         }
+    }
+
+    /// Whether any amount is above the same amount of `other`.
+    pub fn exceeds(&self, other: &Self) -> bool {
+        self.max(other) != *other
     }
 }
 

@@ -206,7 +206,7 @@ fn a_turn_to_other_labels_that_a_crash_cuts_short_has_deleted_nothing() {
     let roster = TargetSet { counting: with_labels(&[]), places: places(&[setup()]) };
     disk.1.store(true, SeqCst);
     recorder.reconfigure(&roster, at(500)).unwrap_err();
-    assert!(recorder.layout.dimensions.is_empty(), "only its commit failed");
+    assert!(recorder.schema.dimensions.is_empty(), "only its commit failed");
     drop(recorder);
     disk.1.store(false, SeqCst);
     let recorder = Recorder::load(store(), &[setup()], counting(), at(600)).unwrap().0;

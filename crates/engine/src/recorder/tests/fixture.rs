@@ -1,16 +1,10 @@
-//! What the stories of the recorder are made of: calls, walks that saw them, and states that outlive a recorder.
+//! Calls, batches that have seen them, and states that outlive a recorder.
 
-use std::num::NonZeroUsize;
-
+use polyai_domain::conversation::{ConversationData, ConversationState, Handoff, Transcript, TurnLatency};
+use polyai_domain::target::Region;
 use redb::StorageBackend;
 
-use super::super::*;
-use crate::aggregate::{Metric, Value};
-use crate::dimension::Dimension;
-use polyai_domain::conversation::{
-    Amount, ConversationData, ConversationState, Handoff, Transcript, TurnLatency,
-};
-use polyai_domain::target::{ClientEnv, Region};
+use super::*;
 
 pub(super) const AGES: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(3600)];
 pub(super) const THE_TARGET: TargetIndex = TargetIndex(0);
