@@ -4,6 +4,7 @@
 //! The flow, in one line:
 //! **Tick → Window → Page → Conversation → Verdict → Contribution → Series → Family → bytes**.
 
+pub mod alert_rules;
 pub mod app;
 pub mod cli;
 pub mod config;
@@ -12,15 +13,13 @@ pub mod exporter_metrics;
 pub mod exposition;
 #[cfg(feature = "demo")]
 pub mod history;
+pub mod http;
 pub mod logging;
-pub mod rules;
 pub mod schedule;
-pub mod server;
 pub mod shutdown;
 pub mod status;
-mod turns;
-pub mod web;
 
+pub use exporter_web as web;
 pub use polyai_api as api;
 pub use polyai_domain::{clock, conversation, phone_number, problem, target, timestamp};
 pub use polyai_engine::{aggregate, ledger, recorder};

@@ -28,7 +28,7 @@ use crate::recorder::task::{RecorderHandle, RecorderStopped};
 use crate::recorder::{PollerCheckpoint, TargetAssignment, TargetEntry, TargetIndex, TargetSet};
 use crate::schedule::poller::{FirstPollLatch, RefetchBudget};
 use crate::schedule::{PollPlanner, Poller};
-use crate::shutdown::{DrainOutcome, drain};
+use crate::web::{DrainOutcome, drain};
 use crate::status::Journals;
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;

@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story whose scene cannot be set has failed")]
 
 mod config;
+mod http_server;
 mod layers;
 mod links;
 mod model;
 mod one_conversation;
-mod port;
 mod process;
 mod records;
 mod stories;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use polyai_exporter::rules::{Format, Values, render};
+use polyai_exporter::alert_rules::{Format, Values, render};
 
 use crate::repository::root;
 use crate::{chart, dashboards, documents, protobuf};
