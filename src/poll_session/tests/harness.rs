@@ -1,9 +1,13 @@
-//! A target whose conversations are known, and whoever watches it: polls as the poller does, and notes what was asked for.
+//! Drives a session against a target whose conversations are known, and records its fetches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use polyai_domain::conversation::{Amount, ConversationData, Transcript};
+
 use super::super::*;
-use crate::conversation::{Amount, ConversationData, Transcript};
+use crate::api::{Filter, Window};
+use crate::ledger::Watermarks;
+use crate::recorder::FirstFinished;
 
 pub(super) const INTERVAL: i64 = 30;
 pub(super) const MINUTE: i64 = 60;
@@ -28,7 +32,7 @@ pub(super) fn policy() -> PollPolicy {
         ages: vec![secs(5 * MINUTE), secs(HOUR), secs(DAY)],
         initial_lookback: Duration::ZERO,
         anchor: None,
-        narrow_requests: 5,
+        refetch_budget: 5,
     }
 }
 
@@ -77,36 +81,42 @@ impl Call {
     }
 }
 
-/// A target and whoever watches it.
-pub(super) struct Watch {
-    pub(super) passes: PollPlanner,
+/// A session and the target that it polls.
+pub(super) struct Harness {
+    pub(super) session: PollSession,
     pub(super) calls: Vec<Call>,
-    /// What has been asked for: when, and what.
-    pub(super) asked: Vec<(i64, FetchPlan)>,
+    /// The fetches, with their times.
+    pub(super) fetches: Vec<(i64, FetchPlan)>,
     /// How often each finished conversation was downloaded.
     pub(super) downloads: BTreeMap<ConversationId, u32>,
     pub(super) abandoned: Vec<(i64, ConversationId)>,
     pub(super) seen_open: BTreeSet<ConversationId>,
     pub(super) seen_finished: BTreeMap<ConversationId, SeenBy>,
-    /// They run, and the live list does not have them.
+    /// In progress, but not in the open list.
     pub(super) unlisted: Vec<ConversationId>,
-    /// Windows that hold a start of one of these calls are not answered.
+    /// Fetches of windows that contain a start of one of these calls fail.
     pub(super) poisoned: Vec<ConversationId>,
-    /// Polls in which something failed.
+    /// When a fetch failed.
     pub(super) failed_at: Vec<i64>,
+    /// The outcome of the submitted batch.
+    outcome: Option<BatchOutcome>,
 }
 
-impl Watch {
-    pub(super) fn over(calls: Vec<Call>) -> Self {
+impl Harness {
+    pub(super) fn new(calls: Vec<Call>) -> Self {
         Self::resumed(policy(), calls, PollerCheckpoint::default())
     }
 
-    pub(super) fn resumed(policy: PollPolicy, mut calls: Vec<Call>, resume: PollerCheckpoint) -> Self {
+    pub(super) fn resumed(
+        policy: PollPolicy,
+        mut calls: Vec<Call>,
+        checkpoint: PollerCheckpoint,
+    ) -> Self {
         calls.sort_by_key(|call| call.start);
         Self {
-            passes: PollPlanner::resume(policy, resume),
+            session: PollSession::resume(TargetIndex(0), policy, checkpoint),
             calls,
-            asked: Vec::new(),
+            fetches: Vec::new(),
             downloads: BTreeMap::new(),
             abandoned: Vec::new(),
             seen_open: BTreeSet::new(),
@@ -114,22 +124,27 @@ impl Watch {
             unlisted: Vec::new(),
             poisoned: Vec::new(),
             failed_at: Vec::new(),
+            outcome: None,
         }
     }
 
-    /// What the API answers to `walk`.
-    pub(super) fn answer(&mut self, walk: &FetchPlan, now: i64) -> Vec<Conversation> {
+    pub(super) fn watermarks(&self) -> &Watermarks {
+        self.session.planner.watermarks().unwrap()
+    }
+
+    /// The API's response to `plan`.
+    pub(super) fn respond(&mut self, plan: &FetchPlan, now: i64) -> Vec<Conversation> {
         let starts_before = |moment: Timestamp| self.calls.partition_point(|call| at(call.start) < moment);
-        let first = walk.window.from.map_or(0, starts_before);
+        let first = plan.window.from.map_or(0, starts_before);
         let seen: Vec<Conversation> = self.calls[first..]
             .iter()
-            .take_while(|call| call.start <= now && walk.window.to.is_none_or(|to| at(call.start) <= to))
-            .filter(|call| match walk.filter {
+            .take_while(|call| call.start <= now && plan.window.to.is_none_or(|to| at(call.start) <= to))
+            .filter(|call| match plan.filter {
                 Filter::InProgress => now < call.end,
                 Filter::Finished => call.end <= now,
                 Filter::Any => true,
             })
-            .filter(|call| walk.purpose != PassKind::Live || !self.unlisted.contains(&call.id))
+            .filter(|call| plan.pass != PassKind::Open || !self.unlisted.contains(&call.id))
             .filter(|call| now < call.gone_from && !(call.hidden && now < call.end))
             .map(|call| call.conversation(now))
             .collect();
@@ -138,86 +153,97 @@ impl Watch {
         {
             *self.downloads.entry(conversation.id.clone()).or_default() += 1;
         }
-        self.asked.push((now, walk.clone()));
+        self.fetches.push((now, plan.clone()));
         seen
     }
 
-    /// What the ledger would say of a walk: who was seen finished for the first time.
-    pub(super) fn first_finishes(&mut self, walk: &FetchPlan, seen: &[Conversation]) -> Vec<FirstFinished> {
+    /// What the ledger would say of a batch: which conversations it has first seen finished.
+    fn first_finished(&mut self, batch: &Batch) -> Vec<FirstFinished> {
         let mut first = Vec::new();
-        for Conversation { id, data } in seen {
+        for Observation { conversation: Conversation { id, data }, sight } in &batch.sightings {
             if data.state == ConversationState::InProgress {
                 self.seen_open.insert(id.clone());
             } else if !self.seen_finished.contains_key(id) {
-                let sight = PollPlanner::observation_kind(walk, data.started_at);
-                self.seen_finished.insert(id.clone(), sight);
-                let was_open = self.seen_open.contains(id);
+                self.seen_finished.insert(id.clone(), *sight);
                 first.push(FirstFinished {
                     started_at: data.started_at,
                     ended_at: data.ended_at(),
-                    was_open,
-                    sight,
+                    was_open: self.seen_open.contains(id),
+                    sight: *sight,
                 });
             }
         }
         first
     }
 
-    /// One poll, as the poller does it.
-    pub(super) fn tick(&mut self, now: i64) {
-        self.tick_under(now, now);
+    pub(super) fn poll(&mut self, now: i64) -> PollReport {
+        self.poll_with_clock(now, now)
     }
 
-    /// One poll at `now`, when the clock says `told`.
-    pub(super) fn tick_under(&mut self, told: i64, now: i64) {
-        let live = self.passes.open_pass(at(told));
-        let seen = self.answer(&live, now);
-        self.first_finishes(&live, &seen);
-        self.passes.on_server_time(at(told), at(told));
-        let (mut tick, _) = self.passes.on_open_list(&seen, at(told));
-        while let Some(walk) = self.passes.next(&mut tick, at(told)) {
-            assert!(self.asked.len() < 100_000, "it never comes to an end");
-            if self.is_poisoned(&walk) {
-                self.asked.push((now, walk.clone()));
-                self.failed_at.push(now);
-                self.passes.on_failed(&mut tick, &walk, at(told));
-                continue;
+    /// Polls at `now`, when the clock says `clock`.
+    pub(super) fn poll_with_clock(&mut self, clock: i64, now: i64) -> PollReport {
+        let time = SessionTime { api: at(clock), steady: secs(now), certain: true, skewed: false };
+        self.session.start(time);
+        loop {
+            assert!(self.fetches.len() < 100_000, "a poll comes to an end");
+            match self.session.next_command(time).expect("a poll ends with a report") {
+                Command::Fetch(plan, _) if self.is_poisoned(&plan) => {
+                    self.fetches.push((now, plan));
+                    self.failed_at.push(now);
+                    self.session.on_fetched(Err(server_error()), time);
+                }
+                Command::Fetch(plan, _) => {
+                    let conversations = self.respond(&plan, now);
+                    self.session.on_fetched(Ok(Fetched { conversations, rejected: 0, complete: true }), time);
+                }
+                Command::Submit(batch) => {
+                    let finished = self.first_finished(&batch);
+                    let outcome = BatchOutcome { finished, ..BatchOutcome::default() };
+                    assert!(self.outcome.replace(outcome).is_none(), "one batch is pending at most");
+                }
+                Command::AwaitCommit => {
+                    self.session.on_committed(&self.outcome.take().expect("a batch is pending"), time);
+                }
+                Command::Notify(Notice::ConversationAbandoned(id)) => self.abandoned.push((now, id)),
+                Command::Notify(_) => {}
+                Command::Report(report) => return report,
             }
-            let fresh_before = self.passes.fresh_watermark().unwrap();
-            let seen = self.answer(&walk, now);
-            let progress = self.passes.on_fetched(&walk, &seen, at(told));
-            self.abandoned.extend(progress.abandoned.into_iter().map(|id| (now, id)));
-            let finished = self.first_finishes(&walk, &seen);
-            self.passes.observe_first_finished(&finished, fresh_before, at(told));
         }
     }
 
-    fn is_poisoned(&self, walk: &FetchPlan) -> bool {
+    fn is_poisoned(&self, plan: &FetchPlan) -> bool {
         let poisoned = self.calls.iter().filter(|call| self.poisoned.contains(&call.id));
-        let Window { from: Some(from), to: Some(to) } = walk.window else { return false };
+        let Window { from: Some(from), to: Some(to) } = plan.window else { return false };
         poisoned.map(|call| at(call.start)).any(|start| from <= start && start <= to)
     }
 
-    /// Polls from `from` up to and with `to`.
+    /// Polls from `from` to `to`, both included.
     pub(super) fn run(&mut self, from: i64, to: i64) {
-        (from..=to).step_by(usize::try_from(INTERVAL).unwrap()).for_each(|now| self.tick(now));
+        for now in (from..=to).step_by(usize::try_from(INTERVAL).unwrap()) {
+            self.poll(now);
+        }
     }
 
-    /// What was asked for after the live list since the last call of this, one line per walk.
-    pub(super) fn said(&mut self) -> Vec<String> {
-        let asked = std::mem::take(&mut self.asked);
-        asked.iter().filter(|(_, walk)| walk.purpose != PassKind::Live).map(|(_, walk)| line(walk)).collect()
+    /// The fetches after the open list since the last call of this, one line each.
+    pub(super) fn windows(&mut self) -> Vec<String> {
+        let fetches = std::mem::take(&mut self.fetches);
+        fetches.iter().filter(|(_, plan)| plan.pass != PassKind::Open).map(|(_, plan)| line(plan)).collect()
     }
 
+    /// Seconds.
     pub(super) fn overlap(&self) -> i64 {
-        i64::try_from(self.passes.overlap.estimate().as_secs()).unwrap()
+        i64::try_from(self.watermarks().overlap.as_secs()).unwrap()
     }
 }
 
-pub(super) fn line(walk: &FetchPlan) -> String {
+pub(super) fn server_error() -> FetchFailure {
+    FetchFailure::Request { kind: FetchErrorKind::ServerError, reason: "HTTP 503".to_owned() }
+}
+
+pub(super) fn line(plan: &FetchPlan) -> String {
     let bound =
         |bound: Option<Timestamp>| bound.map_or("..".to_owned(), |moment| seconds(moment).to_string());
-    format!("{} {} to {}", walk.purpose.name(), bound(walk.window.from), bound(walk.window.to))
+    format!("{} {} to {}", plan.pass.name(), bound(plan.window.from), bound(plan.window.to))
 }
 
 /// Calls of two minutes, one every `every` seconds from `from` to `to`.
