@@ -4,21 +4,18 @@
 //! The flow, in one line:
 //! **Tick → Window → Page → Conversation → Verdict → Contribution → Series → Family → bytes**.
 
-pub mod aggregate;
 pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod events;
+pub mod exporter_metrics;
 pub mod exposition;
 #[cfg(feature = "demo")]
 pub mod history;
-pub mod ledger;
 pub mod logging;
-pub mod recorder;
 pub mod rules;
 pub mod schedule;
-pub mod selfstats;
 pub mod server;
 pub mod shutdown;
 pub mod status;
@@ -26,5 +23,6 @@ mod turns;
 pub mod web;
 
 pub use polyai_domain::{clock, conversation, phone_number, problem, target, timestamp};
+pub use polyai_engine::{aggregate, ledger, recorder};
 #[cfg(feature = "demo")]
 pub use polyai_simulator as simulator;

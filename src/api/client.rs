@@ -18,7 +18,7 @@ use super::request::{Endpoint, PageRequest};
 use super::server_clock::DateObservation;
 use crate::clock::Clock;
 use crate::config::{CaFile, Secret};
-use crate::selfstats::{ExporterMetrics, RequestOutcome};
+use crate::exporter_metrics::{ExporterMetrics, RequestOutcome};
 use polyai_domain::fetch::{FetchError, FetchErrorKind};
 
 /// The `endpoint` label of the list of conversations.

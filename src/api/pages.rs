@@ -103,7 +103,7 @@ impl ConversationList {
     /// Adds a page, and tells of what nobody else will tell.
     fn add_page(&self, page: Page, walked: &mut FetchedPages) {
         for in_part in &page.partial {
-            self.events.read_in_part(&self.target, in_part.id.as_deref(), &in_part.unread);
+            self.events.record_partially_read(&self.target, in_part.id.as_deref(), &in_part.unread);
         }
         walked.conversations.extend(page.conversations);
         for rejected in walked.rejected.extend(page.rejected) {

@@ -10,7 +10,7 @@ use crate::api::client::ClientError;
 use crate::api::pace::ConcurrencyLimit;
 use crate::clock::Clock;
 use crate::config::{CaFile, Settings, Target};
-use crate::selfstats::ExporterMetrics;
+use crate::exporter_metrics::ExporterMetrics;
 
 /// One client for each set of roots, all with one bound on requests at once.
 pub(super) struct ClientPool {

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::clock::Clock;
+use crate::exporter_metrics::ExporterMetrics;
 use crate::exposition::board::{ExpositionCache, FormatOptions};
 use crate::exposition::page::{ContentEncoding, EncodedBody};
 use crate::exposition::{Family, Format};
 use crate::recorder::Snapshot;
 use crate::recorder::task::SnapshotCell;
-use crate::selfstats::ExporterMetrics;
 use crate::server::MetricsSource;
 use crate::timestamp::Timestamp;
 

@@ -17,18 +17,18 @@ use crate::api::page::Page;
 use crate::api::pages::Pagination;
 use crate::api::request::{Endpoint, PageRequest};
 use crate::api::{FetchError, Filter};
-use crate::app::derive;
+use crate::app::settings_mapping;
 use crate::clock::Clock;
 use crate::config::{Secret, Settings};
 use crate::conversation::{Conversation, ConversationState};
 use crate::events::Events;
+use crate::exporter_metrics::{BuildInfo, ExporterMetrics, RequestOutcome};
 use crate::ledger::store::{Store, StoreError};
 use crate::ledger::verdict::SeenBy;
 use crate::problem::Problem;
 use crate::recorder::{Batch, Observation, PollStatus, Recorder, TargetIndex};
 use crate::schedule::health::DataQuality;
 use crate::schedule::{FetchPlan, PassKind, PollPlanner};
-use crate::selfstats::{BuildInfo, ExporterMetrics, RequestOutcome};
 use crate::simulator::{Direct, World};
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
@@ -76,10 +76,10 @@ impl Replay {
         let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(plan.from));
         let api = Direct::new(world, clock.clone());
         let events = Events::new(stats.clone());
-        let setups = derive::setups(settings);
-        let store = Store::open(&settings.storage)?;
+        let setups = settings_mapping::setups(settings);
+        let store = settings_mapping::open_store(&settings.storage)?;
         let (recorder, resumes) =
-            Recorder::load(store, &setups, derive::counting(settings), Timestamp::from(plan.from))?;
+            Recorder::load(store, &setups, settings_mapping::counting(settings), Timestamp::from(plan.from))?;
         let sharing = settings.targets_per_key();
         let pollers = settings.targets.iter().zip(resumes).enumerate().map(|(index, (target, resume))| {
             let sharing = sharing.get(target.api_key.expose_secret()).copied().unwrap_or(1);
@@ -87,10 +87,13 @@ impl Replay {
                 index: TargetIndex(index),
                 target: target.key.clone(),
                 passes: PollPlanner::resume(
-                    derive::policy(&settings.polling, derive::refetch_budget(&settings.polling, sharing)),
+                    settings_mapping::policy(
+                        &settings.polling,
+                        settings_mapping::refetch_budget(&settings.polling, sharing),
+                    ),
                     resume,
                 ),
-                endpoint: derive::endpoint(target),
+                endpoint: settings_mapping::endpoint(target),
                 key: target.api_key.clone(),
                 page_size: settings.polling.page_size,
                 health: DataQuality::default(),
@@ -109,7 +112,7 @@ impl Replay {
             next_scrape: plan.from,
             next_housekeeping: plan.from + HOUSEKEEPING,
             to_prune: pollers.iter().map(|poller| poller.index).collect(),
-            scraper: Scraper::new(Timestamp::from(plan.from), derive::shown(settings)),
+            scraper: Scraper::new(Timestamp::from(plan.from), settings_mapping::shown(settings)),
             clock,
             recorder,
             pollers,
@@ -248,7 +251,7 @@ impl Poller {
             conversation,
         };
         for id in &progress.abandoned {
-            self.events.conversation_vanished(&self.target, id.as_str());
+            self.events.conversation_missing(&self.target, id.as_str());
         }
         let recorded = recorder.apply_batch(&Batch {
             target: self.index,
@@ -258,7 +261,7 @@ impl Poller {
             abandoned: progress.abandoned,
             marks: progress.marks,
         })?;
-        recorded.folded.iter().for_each(|label| self.events.label_folded(&self.target, label));
+        recorded.folded.iter().for_each(|label| self.events.label_limit_reached(&self.target, label));
         self.passes.observe_first_finished(&recorded.finished, fresh_before, now);
         Ok(())
     }

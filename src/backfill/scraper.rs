@@ -10,11 +10,11 @@ use std::io;
 use tokio::time::Instant;
 
 use crate::app;
+use crate::exporter_metrics::ExporterMetrics;
 use crate::exposition::board::{ExpositionCache, FormatOptions};
 use crate::exposition::page::ContentEncoding;
 use crate::exposition::{Family, Format, Value};
 use crate::recorder::Snapshot;
-use crate::selfstats::ExporterMetrics;
 use crate::timestamp::Timestamp;
 
 /// The start of the process, which is told by the process itself.

@@ -19,7 +19,6 @@ use crate::aggregate::{Metric, TargetSeries, Value};
 use crate::app::{App, ShutdownOutcome};
 use crate::clock::Clock;
 use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
-use crate::ledger::store::Store;
 use crate::recorder::Snapshot;
 use crate::recorder::task::SnapshotCell;
 use crate::simulator::{Demo, Project, Simulator, World};
@@ -94,7 +93,7 @@ pub async fn run(flags: &DemoArgs, stop: CancellationToken, out: &mut impl Write
     let simulator =
         Simulator::start(world, listener, Clock::system()).map_err(|error| CliError::run_time(&error))?;
     let storage = settings.storage.clone();
-    let open = move || store.map_or_else(|| Store::open(&storage), Ok);
+    let open = move || store.map_or_else(|| crate::app::settings_mapping::open_store(&storage), Ok);
     let app =
         App::build_on(&settings, Clock::system(), open).await.map_err(|error| CliError::run_time(&error))?;
     let (address, published) = (app.address().unwrap_or(flags.listen), app.published());

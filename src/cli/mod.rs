@@ -1,17 +1,17 @@
 //! The commands: flags, assembly and printing. No logic of their own.
 
 pub mod check;
+pub mod check_live;
 pub mod completions;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod healthcheck;
-pub mod live;
 pub mod man;
-mod notify;
 pub mod rules;
 pub mod serve;
 #[cfg(feature = "demo")]
 pub mod simulate;
+mod systemd;
 
 use std::fmt::Display;
 

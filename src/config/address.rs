@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-use super::complaint::quoted;
 use crate::target::Region;
+use exporter_schema::quoted;
 
 /// A checked address.
 #[derive(Debug, Clone, PartialEq, Eq)]

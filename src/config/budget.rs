@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::complaint::{Diagnostic, Location, escape, join_list};
 use super::settings::{Polling, Settings, Target};
 use super::shape::format_duration;
+use exporter_schema::{Diagnostic, Location, escape, join_list};
 
 /// Requests that an idle target needs at each poll.
 const IDLE: f64 = 2.0;

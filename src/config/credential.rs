@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::complaint::Location;
 use super::environment::CREDENTIALS;
 use super::reader::{Entry, Reader, Section, text_of};
 use super::secret::{Origin, Secret};
-use super::sources::TrackedFiles;
+use exporter_schema::Location;
+use exporter_schema::TrackedFiles;
 
 /// Far more than any key; a file beyond it is the wrong file.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -52,7 +52,7 @@ pub(super) fn api_key(
             let key = match *name {
                 "api_key_env" => from_environment(text, around.env),
                 "api_key_file" => from_file(text, &around.folder, &mut reader.sources),
-                _ => validate_header_value(text).map(|key| match &entry.node.place {
+                _ => validate_header_value(text).map(|key| match &entry.node.location {
                     Location::Variable(name) => key.found_in(Origin::Variable(name.clone())),
                     Location::File(_)
                     | Location::Line(..)
@@ -61,12 +61,12 @@ pub(super) fn api_key(
                     | Location::Program => key,
                 }),
             };
-            key.map_err(|sentence| reader.complain(&entry.node.place, &entry.path, sentence)).ok()
+            key.map_err(|sentence| reader.complain(&entry.node.location, &entry.path, sentence)).ok()
         }
         [.., (_, last)] => {
             let names: Vec<&str> = given.iter().map(|(name, _)| *name).collect();
             let sentence = format!("found {} together; keep one of them", names.join(" and "));
-            reader.complain(&last.node.place, &path, sentence);
+            reader.complain(&last.node.location, &path, sentence);
             None
         }
     }

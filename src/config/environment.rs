@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::complaint::{Diagnostic, Location, escape, join_list};
 use super::keys::{KEYS, KeyKind, classify, join};
 use super::nearest;
-use super::tree::{Node, Value};
+use exporter_schema::{Diagnostic, Location, escape, join_list};
+use exporter_schema::{Node, Value};
 
 /// What every variable of this program begins with. Two underscores, because for a service named polyai-exporter
 /// Kubernetes injects variables of its own that begin with `POLYAI_EXPORTER_`.
@@ -78,7 +78,7 @@ impl KeyPath {
         let Value::Table(top) = &mut root.value else { return None };
         let home = top
             .entry(self.home.clone())
-            .or_insert_with(|| Node { place: Location::Environment, value: Value::Null });
+            .or_insert_with(|| Node { location: Location::Environment, value: Value::Null });
         let section = match self.index {
             None => home,
             Some(index) => {

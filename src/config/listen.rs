@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::complaint::quoted;
+use exporter_schema::quoted;
 
 /// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,10 +9,8 @@
 
 mod address;
 mod budget;
-mod complaint;
 mod credential;
 mod environment;
-mod file;
 mod keys;
 mod listen;
 mod nearest;
@@ -22,33 +20,25 @@ mod secret;
 mod sections;
 mod settings;
 mod shape;
-mod sources;
 mod strict;
 mod targets;
-mod tree;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
 pub use budget::{Budget, budgets};
-pub use complaint::{ConfigErrors, Diagnostic, Location};
+pub use exporter_schema::{ConfigErrors, Diagnostic, Location, TrackedFiles};
 pub use keys::{DefaultValue, Key};
 pub use listen::{ListenAddress, ParseListenAddressError};
 pub use reference::{reference, reference_markdown, variable};
 pub use secret::{Origin, Secret};
 pub use settings::{CaFile, Dimension, Metrics, Polling, Server, Settings, Storage, Target};
 pub use shape::{ValueType, format_duration};
-pub use sources::TrackedFiles;
 
-// What any file for people needs: values with their places, complaints about them, and what was meant.
-pub(crate) use complaint::{display_key, join_list, quoted};
-pub(crate) use file::parse_yaml;
-pub(crate) use nearest::closest;
-pub(crate) use sources::sha256;
-pub(crate) use tree::{Node, Value};
+pub(crate) use exporter_schema::{Node, Value, closest, display_key, join_list, parse_yaml, quoted, sha256};
 
 use credential::ConfigContext;
 use reader::Reader;
@@ -56,7 +46,7 @@ use reader::Reader;
 /// What a configuration is made from. Debug output leaves the values of the environment out: API keys are among them.
 #[derive(Clone, Copy)]
 pub struct ConfigInput<'a> {
-    /// `--config`: YAML, or TOML or JSON by extension.
+    /// `--config`: a YAML file.
     pub file: Option<&'a Path>,
     /// The environment variables.
     pub env: &'a BTreeMap<String, String>,
@@ -122,7 +112,7 @@ fn read(input: &ConfigInput<'_>, mut sources: TrackedFiles) -> Result<LoadedConf
     reader.complaints.extend(strict::unknown_keys(&root));
     let around = ConfigContext {
         env: input.env,
-        folder: input.file.map(file::folder_of).unwrap_or_default(),
+        folder: input.file.map(folder_of).unwrap_or_default(),
         without_file: input.file.is_none(),
     };
     let mut settings = Settings {
@@ -138,9 +128,9 @@ fn read(input: &ConfigInput<'_>, mut sources: TrackedFiles) -> Result<LoadedConf
     if let Some(path) = input.web_config_file {
         settings.server.web_config_file = Some(path.to_path_buf());
     }
-    if let Some(problems) = ConfigErrors::from_complaints(reader.complaints) {
+    if let Some(problems) = ConfigErrors::from_diagnostics(reader.complaints) {
         return Err(problems
-            .with_sources(reader.sources)
+            .with_files(reader.sources)
             .with_web_config_file(settings.server.web_config_file));
     }
     let mut warnings = reader.warnings;
@@ -157,18 +147,40 @@ pub fn server(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Ser
     // Complaints about other sections among them: whoever runs the daemon has been told.
     let _ = environment::apply_env(&mut root, env);
     let mut reader = Reader { complaints, ..Reader::default() };
-    let server = sections::server(&mut reader, &root, &file.map(file::folder_of).unwrap_or_default());
-    ConfigErrors::from_complaints(reader.complaints).map_or(Ok(server), Err)
+    let server = sections::server(&mut reader, &root, &file.map(folder_of).unwrap_or_default());
+    ConfigErrors::from_diagnostics(reader.complaints).map_or(Ok(server), Err)
 }
 
 /// What the file says, unchecked; the complaints are of a file that cannot be read.
 fn raw(file: Option<&Path>, sources: &mut TrackedFiles) -> (Node, Vec<Diagnostic>) {
-    match file.map(|path| file::read(path, sources)) {
+    match file.map(|path| read_file(path, sources)) {
         None => (Node::table(Location::Environment), Vec::new()),
         Some(Ok(root)) => (root, Vec::new()),
         // What the environment says on top of a file that cannot be read means little.
         Some(Err(complaints)) => (Node::table(Location::Program), complaints),
     }
+}
+
+/// A configuration of a thousand targets has some 300 KiB.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+fn read_file(path: &Path, files: &mut TrackedFiles) -> Result<Node, Vec<Diagnostic>> {
+    let name = path.display().to_string();
+    let error = |text: &str| vec![Diagnostic::new(&Location::File(name.as_str().into()), "", text)];
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+        return Err(error("TOML is not supported; write the configuration as YAML, in a file named .yaml"));
+    }
+    let text = files.read_text(path, MAX_FILE_BYTES).map_err(|text| error(&text))?;
+    let root = parse_yaml(&name, &text)?;
+    if root.entries().is_none_or(|entries| entries.is_empty()) {
+        return Err(error("the file is empty; it needs at least `targets`"));
+    }
+    Ok(root)
+}
+
+/// The directory that relative paths in the file start from.
+fn folder_of(path: &Path) -> PathBuf {
+    path.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 fn origin(input: &ConfigInput<'_>) -> String {

@@ -2,7 +2,9 @@
 //!
 //! Owns: the distance between names and the choice of the nearest known key. Never: values.
 
-use super::complaint::join_list;
+use exporter_schema::{closest, join_list};
+use strsim::osa_distance;
+
 use super::environment::variable_of;
 use super::keys::{KEYS, names_in};
 
@@ -34,7 +36,7 @@ pub(super) fn variable(name: &str) -> String {
     let pieces: Vec<&str> = name.split("__").collect();
     let last = normalize_key(pieces.last().copied().unwrap_or_default());
     let exact = KEYS.iter().find(|key| last_name(key.path) == last);
-    let near = KEYS.iter().min_by_key(|key| distance(&variable_of(key.path), name));
+    let near = KEYS.iter().min_by_key(|key| osa_distance(&variable_of(key.path), name));
     exact.or(near).map(|key| variable_of(key.path)).unwrap_or_default()
 }
 
@@ -63,59 +65,9 @@ fn normalize_key(name: &str) -> String {
         .collect()
 }
 
-/// The candidate nearest to `wanted`, if it is near enough to be a slip of the pen.
-pub(crate) fn closest<'a>(
-    wanted: &str,
-    candidates: impl Iterator<Item = &'a str>,
-    name: impl Fn(&str) -> &str,
-) -> Option<&'a str> {
-    candidates
-        .map(|candidate| (distance(wanted, name(candidate)), candidate))
-        .filter(|(away, candidate)| *away <= 1 + name(candidate).chars().count() / 5)
-        .min_by_key(|(away, _)| *away)
-        .map(|(_, candidate)| candidate)
-}
-
-/// How many letters to insert, delete, replace or swap with a neighbour.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut before: Vec<usize> = Vec::new();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    let mut previous = None;
-    for (i, a) in left.chars().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, b) in right.iter().enumerate() {
-            let replaced = row[j] + usize::from(a != *b);
-            let mut best = replaced.min(row[j + 1] + 1).min(next[j] + 1);
-            if j > 0 && previous == Some(*b) && right[j - 1] == a {
-                best = best.min(before[j - 1] + 1);
-            }
-            next.push(best);
-        }
-        before = std::mem::replace(&mut row, next);
-        previous = Some(a);
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distance_counts_slips_of_the_pen() {
-        for (left, right, slips) in [
-            ("interval", "interval", 0),
-            ("interval", "intervall", 1),
-            ("interval", "intreval", 1),
-            ("", "abc", 3),
-            ("settel", "settle", 1),
-            ("kitten", "sitting", 3),
-        ] {
-            assert_eq!(distance(left, right), slips, "{left} {right}");
-            assert_eq!(distance(right, left), slips, "{right} {left}");
-        }
-    }
 
     #[test]
     fn advice_names_the_nearest_key_or_the_right_place() {

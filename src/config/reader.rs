@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::complaint::{Diagnostic, Location, quoted};
 use super::keys::{DefaultValue, Key, UNSUPPORTED, find, join};
 use super::listen::ListenAddress;
 use super::shape::{MIN_BOUND, MOST_BOUNDS, ValueType};
-use super::sources::TrackedFiles;
-use super::tree::{Node, Value};
 use crate::conversation::Amount;
+use exporter_schema::TrackedFiles;
+use exporter_schema::{Diagnostic, Location, quoted};
+use exporter_schema::{Node, Value};
 
 /// Collects what is wrong while values are read.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl<'n> Section<'n> {
     }
 
     pub(super) fn place(&self) -> Location {
-        self.node.map_or(Location::Program, |node| node.place.clone())
+        self.node.map_or(Location::Program, |node| node.location.clone())
     }
 
     /// The key `name`, if it is present.
@@ -72,7 +72,7 @@ impl Entry<'_> {
             Value::List(items) => Some(items.clone()),
             Value::Text(text) if self.node.is_from_environment() => {
                 let pieces = text.split(',').filter(|_| !text.trim().is_empty());
-                Some(pieces.map(|piece| Node::text(self.node.place.clone(), piece.trim())).collect())
+                Some(pieces.map(|piece| Node::text(self.node.location.clone(), piece.trim())).collect())
             }
             // A list of one may be written as that one.
             Value::Text(_) | Value::Integer(_) | Value::Float(_) => Some(vec![self.node.clone()]),
@@ -107,7 +107,7 @@ impl Reader {
     }
 
     fn wrong_at(&mut self, node: &Node, path: &str, right: &str) {
-        self.complain(&node.place, path, format!("found {}; {right}", node.describe(path)));
+        self.complain(&node.location, path, format!("found {}; {right}", node.describe(path)));
     }
 
     fn read<T>(
@@ -176,7 +176,7 @@ impl Reader {
             && let Some(entry) = section.entry(name)
         {
             let sentence = format!("found no address; write {}", entry.key.shape);
-            self.complain(&entry.node.place, &entry.path, sentence);
+            self.complain(&entry.node.location, &entry.path, sentence);
             return None;
         }
         self.distinct(items)
@@ -208,7 +208,7 @@ impl Reader {
             && let Some(entry) = section.entry(name)
         {
             let sentence = format!("found {count} numbers; write {}", entry.key.shape);
-            self.complain(&entry.node.place, &entry.path, sentence);
+            self.complain(&entry.node.location, &entry.path, sentence);
             return None;
         }
         let bounds = self.ascending(items, "numbers must ascend, each at least 0.000001 greater")?;
@@ -250,7 +250,7 @@ impl Reader {
                 entry.list().unwrap_or_default().iter().find(|item| text_of(item).is_some_and(later))
         {
             let sentence = format!("{} is not in this version yet; remove it", item.describe(&entry.path));
-            self.complain(&item.place, &entry.path, sentence);
+            self.complain(&item.location, &entry.path, sentence);
             return None;
         }
         let items = self.read_list(section, name, |node, _| parse(text_of(node)?))?;

@@ -10,7 +10,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use super::reader::{Reader, Section};
 use super::settings::{Dimension, Metrics, Polling, Server, Storage};
 use super::shape::format_duration;
-use super::tree::Node;
+use exporter_schema::Node;
 
 pub(super) fn server(reader: &mut Reader, root: &Node, folder: &Path) -> Server {
     let section = Section::top(root, "server");
@@ -68,7 +68,7 @@ fn check_settle_before_recheck(reader: &mut Reader, section: &Section<'_>, polli
     let entry = section.entry("recheck").or_else(|| section.entry("settle"));
     let (place, path) = entry.map_or_else(
         || (section.place(), section.path.clone()),
-        |entry| (entry.node.place.clone(), entry.path),
+        |entry| (entry.node.location.clone(), entry.path),
     );
     let sentence = format!(
         "found a recheck age of {}, which is not longer than polling.settle ({}); raise the one or lower the other",
@@ -84,7 +84,7 @@ fn warn_lookback_ignored(reader: &mut Reader, section: &Section<'_>, polling: &P
         && let Some(entry) = section.entry("initial_lookback")
     {
         reader.warn(
-            &entry.node.place,
+            &entry.node.location,
             &entry.path,
             "has no effect beside polling.anchor; remove one of the two",
         );
@@ -101,7 +101,7 @@ fn warn_future_anchor(reader: &mut Reader, section: &Section<'_>, polling: &Poll
             "found {}, which lies in the future: nothing counts until then; write the moment since when conversations count",
             anchor.to_rfc3339_opts(SecondsFormat::Secs, true),
         );
-        reader.warn(&entry.node.place, &entry.path, sentence);
+        reader.warn(&entry.node.location, &entry.path, sentence);
     }
 }
 

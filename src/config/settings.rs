@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+pub use polyai_engine::dimension::Dimension;
 
 use super::address;
 use super::{ListenAddress, Secret};
@@ -91,28 +91,6 @@ pub struct Metrics {
     pub latency_buckets: Vec<f64>,
     /// `duration_buckets`: upper bounds in seconds, whole millionths, ascending, 1 to 50 of them.
     pub duration_buckets: Vec<f64>,
-}
-
-/// An optional label of conversation series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Dimension {
-    /// `channel`, from the field of that name.
-    Channel,
-    /// `variant`, from `variant_name`, else `variant_id`.
-    Variant,
-}
-
-impl Dimension {
-    /// All dimensions, in the order in which they stand on a series.
-    pub const ALL: [Self; 2] = [Self::Channel, Self::Variant];
-
-    /// The label name and configuration value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Channel => "channel",
-            Self::Variant => "variant",
-        }
-    }
 }
 
 /// One entry of `targets`, for one of its client environments.

@@ -5,9 +5,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::complaint::join_list;
 use super::listen::RIGHT;
 use crate::conversation::Amount;
+use exporter_schema::join_list;
 
 /// The format and range of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,10 +2,10 @@
 //!
 //! Owns: unknown keys, keys of later versions, and sections that are no sections. Never: values of known keys.
 
-use super::complaint::{Diagnostic, display_key};
 use super::keys::{KeyKind, classify, join};
 use super::nearest::advice;
-use super::tree::{Node, Value};
+use exporter_schema::{Diagnostic, display_key};
+use exporter_schema::{Node, Value};
 
 /// Complains about whatever in `root` is not in the table of keys.
 pub(super) fn unknown_keys(root: &Node) -> Vec<Diagnostic> {
@@ -25,13 +25,13 @@ fn section(node: &Node, path: &str, pattern: &str, complaints: &mut Vec<Diagnost
             (KeyKind::Key, _) | (KeyKind::Section | KeyKind::Sections, Value::Null) => {}
             (KeyKind::NotYet, _) => {
                 complaints.push(Diagnostic::new(
-                    &entry.place,
+                    &entry.location,
                     &here,
                     "not in this version yet; remove the key",
                 ));
             }
             (KeyKind::Unknown, _) => {
-                complaints.push(Diagnostic::new(&entry.place, &here, advice(pattern, name)));
+                complaints.push(Diagnostic::new(&entry.location, &here, advice(pattern, name)));
             }
             (KeyKind::Section, Value::Table(_)) => section(entry, &here, &inner, complaints),
             (KeyKind::Sections, Value::List(items)) => {
@@ -64,5 +64,5 @@ fn wrong_type(node: &Node, path: &str, right: &str) -> Diagnostic {
         Value::List(_) => "a list",
         Value::Table(_) => "a section",
     };
-    Diagnostic::new(&node.place, path, format!("found {found}; write {right}"))
+    Diagnostic::new(&node.location, path, format!("found {found}; write {right}"))
 }

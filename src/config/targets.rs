@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::address::{BaseUrl, base_url};
-use super::complaint::Location;
 use super::credential::{ConfigContext, api_key};
 use super::environment::{has_quickstart, variable_of};
 use super::reader::{Reader, Section};
 use super::settings::{CaFile, Target};
-use super::tree::Node;
 use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
+use exporter_schema::{Location, Node, quoted};
 
 /// A bundle of all public roots has some 250 KiB.
 const MOST_CA_BYTES: u64 = 4 << 20;
@@ -22,7 +21,7 @@ pub(super) fn targets(reader: &mut Reader, root: &Node, around: &ConfigContext<'
     let items = root.get("targets").and_then(Node::items).unwrap_or_default();
     // Anything but a list, or nothing at all, is complained of elsewhere.
     if items.is_empty() && root.get("targets").is_none_or(|node| node.is_empty()) {
-        let place = root.get("targets").map_or_else(|| root.place.clone(), |node| node.place.clone());
+        let place = root.get("targets").map_or_else(|| root.location.clone(), |node| node.location.clone());
         reader.complain(&place, "targets", no_targets(around));
     }
     let mut found: BTreeMap<TargetKey, (Target, Location, String)> = BTreeMap::new();
@@ -32,7 +31,7 @@ pub(super) fn targets(reader: &mut Reader, root: &Node, around: &ConfigContext<'
             if let Some((_, place, path)) = found.get(&target.key) {
                 let sentence = format!(
                     "the same name, region and client_env as {path} ({place}), which is {}; change one, or remove one",
-                    super::complaint::quoted(&target.key.to_string())
+                    quoted(&target.key.to_string())
                 );
                 reader.complain(&section.place(), &section.path, sentence);
             } else {
@@ -111,11 +110,12 @@ fn required(reader: &mut Reader, section: &Section<'_>, name: &str) -> Option<St
 fn address(reader: &mut Reader, section: &Section<'_>) -> Option<BaseUrl> {
     let text = reader.text(section, "base_url")?;
     let entry = section.entry("base_url")?;
-    let address =
-        base_url(&text).map_err(|sentence| reader.complain(&entry.node.place, &entry.path, sentence)).ok()?;
+    let address = base_url(&text)
+        .map_err(|sentence| reader.complain(&entry.node.location, &entry.path, sentence))
+        .ok()?;
     if address.is_exposed {
         let sentence = "http to another machine sends the API key and all data unencrypted; use https";
-        reader.warn(&entry.node.place, &entry.path, sentence);
+        reader.warn(&entry.node.location, &entry.path, sentence);
     }
     Some(address)
 }
@@ -132,7 +132,7 @@ fn region(
         if let Some(other) = address.and_then(|address| address.region).filter(|other| *other != region) {
             let sentence =
                 format!("found \"{region}\", but base_url is the host of {other}; let the two agree");
-            reader.complain(&entry.node.place, &entry.path, sentence);
+            reader.complain(&entry.node.location, &entry.path, sentence);
         }
         return Some(region);
     }
@@ -171,7 +171,7 @@ fn client_envs(reader: &mut Reader, section: &Section<'_>) -> Vec<ClientEnv> {
         && let Some(entry) = section.entry("client_env")
     {
         reader.complain(
-            &entry.node.place,
+            &entry.node.location,
             &entry.path,
             "found an empty list; write at least one, such as [live]",
         );
@@ -185,7 +185,7 @@ fn version(reader: &mut Reader, section: &Section<'_>) -> ApiVersion {
         && let Some(entry) = section.entry("api_version")
     {
         let sentence = "v1 is not supported by PolyAI since 31 August 2026; use v3";
-        reader.warn(&entry.node.place, &entry.path, sentence);
+        reader.warn(&entry.node.location, &entry.path, sentence);
     }
     version
 }
@@ -201,6 +201,6 @@ fn ca_file(reader: &mut Reader, section: &Section<'_>, path: &Path) -> Option<Ca
         Err(sentence) => sentence,
     };
     let entry = section.entry("ca_file")?;
-    reader.complain(&entry.node.place, &entry.path, format!("{}: {sentence}", path.display()));
+    reader.complain(&entry.node.location, &entry.path, format!("{}: {sentence}", path.display()));
     None
 }

@@ -21,10 +21,10 @@ use crate::api::FetchError;
 use crate::api::pages::{ConversationList, FetchedPages, Limit, WalkError};
 use crate::clock::ClockReading;
 use crate::conversation::ConversationState;
+use crate::exporter_metrics::ExporterMetrics;
 use crate::ledger::verdict::SeenBy;
 use crate::recorder::task::{PendingCommit, RecorderHandle, RecorderStopped};
 use crate::recorder::{Batch, Observation, TargetIndex};
-use crate::selfstats::ExporterMetrics;
 use crate::status::PollHistory;
 use crate::timestamp::Timestamp;
 
@@ -117,7 +117,7 @@ impl PollLoop {
         self.poller.journal.set_first_due(self.next_tick());
         loop {
             for _ in 0..self.timer.tick().await {
-                self.poller.list.events.tick_refused(&self.poller.list.target);
+                self.poller.list.events.poll_skipped(&self.poller.list.target);
             }
             let started = Instant::now();
             self.poller.journal.poll_started(Timestamp::from(self.poller.list.clock.now()));
@@ -159,7 +159,7 @@ impl PollLoop {
         self.work.walks += 1;
         let mut walked = self.walk(&live, Limit::StopAt(MAX_OPEN)).await?;
         if !walked.complete {
-            self.poller.list.events.live_list_capped(&self.poller.list.target);
+            self.poller.list.events.open_conversations_truncated(&self.poller.list.target);
         }
         // The API's clock is known only now; what started after the question was asked belongs to the next tick.
         let now = self.server_time(asked);
@@ -217,7 +217,7 @@ impl PollLoop {
                 Err(error @ WalkError::TooLarge(_)) => {
                     if self.poller.passes.too_large(walk) {
                         let reason = format!("{} pass, {}: {error}", walk.purpose.name(), walk.window);
-                        self.poller.list.events.walk_abandoned(&self.poller.list.target, &reason);
+                        self.poller.list.events.fetch_abandoned(&self.poller.list.target, &reason);
                         return Ok(());
                     }
                     limit = Limit::None;
@@ -227,7 +227,7 @@ impl PollLoop {
         let now = self.now();
         let progress = self.poller.passes.on_fetched(walk, &walked.conversations, now);
         for id in &progress.abandoned {
-            self.poller.list.events.conversation_vanished(&self.poller.list.target, id.as_str());
+            self.poller.list.events.conversation_missing(&self.poller.list.target, id.as_str());
         }
         self.submit_batch(walk, walked, progress, fresh_before).await
     }

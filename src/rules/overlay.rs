@@ -17,13 +17,13 @@ pub(super) fn merge(
 ) {
     let (Value::Table(base), Some(overrides)) = (&mut ours.value, theirs.entries()) else {
         let sentence = format!("found {}; write a section with keys", theirs.describe(path));
-        complaints.push(Diagnostic::new(&theirs.place, path, sentence));
+        complaints.push(Diagnostic::new(&theirs.location, path, sentence));
         return;
     };
     for (name, value) in overrides {
         let here = join(path, &display_key(name));
         let Some(default) = known.get(name) else {
-            complaints.push(Diagnostic::new(&value.place, &here, unknown(known, path, name)));
+            complaints.push(Diagnostic::new(&value.location, &here, unknown(known, path, name)));
             continue;
         };
         let Some(kind) = Kind::of(&here) else {
@@ -34,7 +34,7 @@ pub(super) fn merge(
         };
         if let Err(right) = kind.check(value) {
             let sentence = format!("found {}; {right}", value.describe(&here));
-            complaints.push(Diagnostic::new(&value.place, &here, sentence));
+            complaints.push(Diagnostic::new(&value.location, &here, sentence));
             continue;
         }
         let before = complaints.len();
@@ -48,7 +48,7 @@ pub(super) fn merge(
 
 /// The values of single projects: those there are, with `overrides` over them.
 fn projects(ours: Option<&Node>, theirs: &Node, complaints: &mut Vec<Diagnostic>) -> Node {
-    let mut all = ours.cloned().unwrap_or_else(|| Node::table(theirs.place.clone()));
+    let mut all = ours.cloned().unwrap_or_else(|| Node::table(theirs.location.clone()));
     let Some(known) = default_alerts() else { return all };
     for (project, alerts) in theirs.entries().into_iter().flatten() {
         // The same checks as for the alerts themselves, laid over a copy of them.
@@ -56,10 +56,10 @@ fn projects(ours: Option<&Node>, theirs: &Node, complaints: &mut Vec<Diagnostic>
         let mut copy = known.clone();
         merge(&mut copy, &known, alerts, &path, complaints);
         let Value::Table(entries) = &mut all.value else { continue };
-        let mine = entries.entry(project.clone()).or_insert_with(|| Node::table(alerts.place.clone()));
+        let mine = entries.entry(project.clone()).or_insert_with(|| Node::table(alerts.location.clone()));
         for (alert, values) in alerts.entries().into_iter().flatten() {
             let Value::Table(mine) = &mut mine.value else { continue };
-            let own = mine.entry(alert.clone()).or_insert_with(|| Node::table(values.place.clone()));
+            let own = mine.entry(alert.clone()).or_insert_with(|| Node::table(values.location.clone()));
             if let Value::Table(own) = &mut own.value {
                 own.extend(
                     values.entries().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())),

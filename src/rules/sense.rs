@@ -22,7 +22,7 @@ const OWN_LABELS: [&str; 6] = ["project", "region", "client_env", "job", "instan
 pub(super) fn complaints(values: &Values) -> Vec<Diagnostic> {
     let mut complaints = Vec::new();
     let mut complain = |node: &Node, key: &str, sentence: String| {
-        complaints.push(Diagnostic::new(&node.place, key, sentence));
+        complaints.push(Diagnostic::new(&node.location, key, sentence));
     };
     for (bound, buckets) in [
         ("slo.reply_latency.bound", "common.latency_buckets"),

@@ -49,7 +49,7 @@ impl Values {
         if complaints.is_empty() {
             complaints = sense::complaints(&values);
         }
-        match ConfigErrors::from_complaints(complaints) {
+        match ConfigErrors::from_diagnostics(complaints) {
             Some(problems) => Err(problems),
             None => Ok(values),
         }
@@ -144,7 +144,7 @@ fn assignment(text: &str, place: &Location) -> Result<Node, String> {
     };
     for name in path.split('.').rev() {
         let entries = BTreeMap::from([(name.to_owned(), node)]);
-        node = Node { place: place.clone(), value: Value::Table(entries) };
+        node = Node { location: place.clone(), value: Value::Table(entries) };
     }
     Ok(node)
 }
@@ -162,7 +162,7 @@ fn with_location(value: Value, place: &Location) -> Node {
             plain
         }
     };
-    Node { place: place.clone(), value }
+    Node { location: place.clone(), value }
 }
 
 #[cfg(test)]
@@ -174,7 +174,7 @@ mod tests {
     fn complaints(sources: &[Source]) -> Vec<String> {
         match Values::load(sources) {
             Ok(_) => Vec::new(),
-            Err(problems) => problems.complaints().iter().map(ToString::to_string).collect(),
+            Err(problems) => problems.diagnostics().iter().map(ToString::to_string).collect(),
         }
     }
 

@@ -77,7 +77,7 @@ impl AccessControl {
         if let Some(limiter) = &served.limiter
             && !limiter.try_acquire(Instant::now())
         {
-            self.events.request_limited(&client.peer);
+            self.events.request_rate_limited(&client.peer);
             return Some(text_response(StatusCode::TOO_MANY_REQUESTS, "too many requests\n"));
         }
         // Who was let in before is let in again where that has changed, or sees nothing more.

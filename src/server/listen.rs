@@ -203,7 +203,7 @@ impl Acceptor {
         match self.slots.admit() {
             Admission::Available(slot) => self.hold(socket, peer, slot),
             Admission::Evicting(slot) => {
-                self.events.connection_displaced(self.limits.connections);
+                self.events.connection_evicted(self.limits.connections);
                 self.hold(socket, peer, slot);
             }
             Admission::Refused => self.reject(socket),

@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::events::Events;
+use crate::exporter_metrics::{BuildInfo, ExporterMetrics};
 use crate::exposition::Format;
 use crate::exposition::page::{ContentEncoding, EncodedBody};
-use crate::selfstats::{BuildInfo, ExporterMetrics};
 use crate::shutdown::DrainOutcome;
 use crate::timestamp::Timestamp;
 use crate::web::{LoadedWebConfig, WebConfig};

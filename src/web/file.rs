@@ -121,7 +121,7 @@ pub(super) fn read(name: &str, text: &str, folder: &Path, reader: &mut Reader) -
     let users_section = top.section("basic_auth_users");
     if let (Some(users), None) = (users_section.first_set_key(), tls_section.first_set_key()) {
         let sentence = "passwords cross the network unencrypted without tls_server_config";
-        reader.warnings.push(Diagnostic::new(&users.place, &users_section.path, sentence));
+        reader.warnings.push(Diagnostic::new(&users.location, &users_section.path, sentence));
     }
     Some(WebFile {
         tls: tls(reader, &tls_section, folder, http2),
@@ -143,7 +143,7 @@ fn tls(reader: &mut Reader, section: &Section<'_>, folder: &Path, http2: bool) -
         (key.is_none(), "TLS needs the key of its certificate; give key_file or key"),
     ] {
         if missing && !is_told {
-            reader.complaints.push(Diagnostic::new(&given.place, &section.path, advice));
+            reader.complaints.push(Diagnostic::new(&given.location, &section.path, advice));
         }
     }
     let client_ca = material(reader, section, ["client_ca", "client_ca_file"], folder);
@@ -178,13 +178,13 @@ fn material(
             reader.complaints.push(path.complaint(sentence));
             Some(PemSource::File(Spanned {
                 value: folder.join(&path.value),
-                place: path.place,
+                location: path.location,
                 key: path.key,
             }))
         }
         (None, Some(path)) => Some(PemSource::File(Spanned {
             value: folder.join(&path.value),
-            place: path.place,
+            location: path.location,
             key: path.key,
         })),
         (Some(text), None) => Some(PemSource::Inline(text)),

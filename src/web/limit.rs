@@ -41,7 +41,7 @@ impl RateLimitConfig {
             if let (Some(node), None) = (node, section.get("interval")) {
                 let key = section.key("burst");
                 let sentence = "has no effect without rate_limit.interval; set it, or remove the key";
-                reader.warnings.push(crate::config::Diagnostic::new(&node.place, &key, sentence));
+                reader.warnings.push(crate::config::Diagnostic::new(&node.location, &key, sentence));
             }
             return None;
         }

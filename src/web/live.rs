@@ -48,7 +48,7 @@ impl LoadedWebConfig {
             Ok((served, warnings)) => {
                 Ok(Self { file: file.map(Path::to_path_buf), read_at, served, sources, warnings })
             }
-            Err(problems) => Err(problems.with_sources(sources)),
+            Err(problems) => Err(problems.with_files(sources)),
         }
     }
 
@@ -102,10 +102,10 @@ fn load(file: Option<&Path>, now: DateTime<Utc>) -> (Outcome, TrackedFiles) {
             .map_err(|sentence| reader.complaints.push(Diagnostic::new(&whole, "", sentence)))
             .ok()
     });
-    let outcome = match (ConfigErrors::from_complaints(reader.complaints), served) {
+    let outcome = match (ConfigErrors::from_diagnostics(reader.complaints), served) {
         (Some(problems), _) => Err(problems),
         (None, Some(served)) => Ok((served, reader.warnings)),
-        (None, None) => Err(ConfigErrors::of(Diagnostic::new(&whole, "", "cannot be used"))),
+        (None, None) => Err(Diagnostic::new(&whole, "", "cannot be used").into()),
     };
     (outcome, sources)
 }
@@ -203,7 +203,7 @@ impl WebConfig {
                 PollOutcome::Exchanged(warnings) => {
                     events.web_config_reloaded(self.certificate_expiry(), &warnings)
                 }
-                PollOutcome::Bad(problems) => events.web_config_rejected(&problems),
+                PollOutcome::Bad(problems) => events.web_config_reload_failed(&problems),
             }
         }
     }

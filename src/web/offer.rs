@@ -85,7 +85,7 @@ fn parse_cipher_suites(
         );
         reader.warnings.push(names.complaint(sentence));
     }
-    Some(Spanned { value: suites, place: names.place, key: names.key })
+    Some(Spanned { value: suites, location: names.location, key: names.key })
 }
 
 pub(super) fn curves(reader: &mut Reader, section: &Section<'_>) -> Vec<&'static dyn SupportedKxGroup> {

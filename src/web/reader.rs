@@ -47,13 +47,13 @@ pub(super) struct Section<'n> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Spanned<T> {
     pub(super) value: T,
-    pub(super) place: Location,
+    pub(super) location: Location,
     pub(super) key: String,
 }
 
 impl<T> Spanned<T> {
     pub(super) fn complaint(&self, sentence: impl Into<String>) -> Diagnostic {
-        Diagnostic::new(&self.place, &self.key, sentence)
+        Diagnostic::new(&self.location, &self.key, sentence)
     }
 }
 
@@ -84,7 +84,7 @@ impl<'n> Section<'n> {
             Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::List(_) | Value::Table(_) => true,
         };
         let (name, node) = entries.iter().find(|(_, node)| is_non_empty(node))?;
-        Some(Spanned { value: (), place: node.place.clone(), key: self.key(&display_key(name)) })
+        Some(Spanned { value: (), location: node.location.clone(), key: self.key(&display_key(name)) })
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'n str, &'n Node)> + use<'n> {
@@ -95,7 +95,7 @@ impl<'n> Section<'n> {
 
 impl Reader {
     pub(super) fn complain(&mut self, node: &Node, key: &str, sentence: impl Into<String>) {
-        self.complaints.push(Diagnostic::new(&node.place, key, sentence));
+        self.complaints.push(Diagnostic::new(&node.location, key, sentence));
     }
 
     /// Complains about keys that do not exist and about sections that are none.
@@ -146,7 +146,7 @@ impl Reader {
         let key = section.key(name);
         match &node.value {
             Value::Text(text) if text.trim().is_empty() => None,
-            Value::Text(text) => Some(Spanned { value: text.clone(), place: node.place.clone(), key }),
+            Value::Text(text) => Some(Spanned { value: text.clone(), location: node.location.clone(), key }),
             Value::Null
             | Value::Bool(_)
             | Value::Integer(_)
@@ -176,11 +176,13 @@ impl Reader {
             let key = format!("{key}[{index}]");
             let text = if let Value::Text(text) = &item.value { Some(text) } else { None };
             match text.filter(|text| !text.trim().is_empty()) {
-                Some(text) => texts.push(Spanned { value: text.clone(), place: item.place.clone(), key }),
+                Some(text) => {
+                    texts.push(Spanned { value: text.clone(), location: item.location.clone(), key })
+                }
                 None => self.misfit(item, &key, "text that is not empty"),
             }
         }
-        (texts.len() == items.len()).then(|| Spanned { value: texts, place: node.place.clone(), key })
+        (texts.len() == items.len()).then(|| Spanned { value: texts, location: node.location.clone(), key })
     }
 
     /// One of `choices`, by its name.
@@ -205,7 +207,7 @@ impl Reader {
             self.complaints.push(text.complaint(unknown_name(&text.value, choices)));
             return None;
         };
-        Some(Spanned { value: *value, place: text.place.clone(), key: text.key.clone() })
+        Some(Spanned { value: *value, location: text.location.clone(), key: text.key.clone() })
     }
 
     /// Found this, write that.

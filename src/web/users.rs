@@ -59,7 +59,7 @@ pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> BTreeMap<Strin
                     let sentence = format!(
                         "found a bcrypt cost of {cost}, so that each password takes seconds to check; 10 to 12 is usual"
                     );
-                    reader.warnings.push(Diagnostic::new(&node.place, &key, sentence));
+                    reader.warnings.push(Diagnostic::new(&node.location, &key, sentence));
                 }
                 users.insert(name.to_owned(), PasswordHash(text.clone()));
             }

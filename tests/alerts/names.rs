@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use polyai_exporter::aggregate::Kind as Metric;
 use polyai_exporter::aggregate::catalogue::{CATALOGUE, TARGET_LABELS};
 use polyai_exporter::config::Dimension;
+use polyai_exporter::exporter_metrics::ExporterMetrics;
 use polyai_exporter::exposition::Kind;
-use polyai_exporter::selfstats::ExporterMetrics;
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]

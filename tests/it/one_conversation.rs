@@ -13,7 +13,7 @@ use polyai_exporter::aggregate::{
     self, EventTimes, ExemplarId, ExemplarSource, LabelLimiter, Metric, SeriesKey, SeriesSchema, TargetSeries,
 };
 use polyai_exporter::api::wire;
-use polyai_exporter::config::{Dimension, Metrics, Storage};
+use polyai_exporter::config::{Dimension, Metrics};
 use polyai_exporter::conversation::Conversation;
 use polyai_exporter::exposition::Format;
 use polyai_exporter::exposition::board::{ExpositionCache, FormatOptions};
@@ -111,7 +111,7 @@ fn one_conversation_from_json_to_a_line_of_text() {
 
     // aggregate/series.rs: contributions add up in series. Two replies, of 1.41 s and 2.275 s, are two observations.
     // aggregate/exemplar.rs: and beside each bucket stands the newest conversation that fell into it.
-    let layout = SeriesSchema::new(&Metrics::default());
+    let layout = SeriesSchema::from(&Metrics::default());
     let id = ExemplarId::of(&conversation.id).unwrap();
     let mut series = TargetSeries::default();
     for contribution in &contributions {
@@ -208,12 +208,12 @@ fn a_recorder(now: Timestamp) -> Recorder {
         info: ["ws-00000001", "PROJECT-0000001", "api.us-1.platform.polyai.app", "v3"].map(str::to_owned),
     };
     let counting = CountingPolicy {
-        layout: SeriesSchema::new(&Metrics::default()),
+        layout: SeriesSchema::from(&Metrics::default()),
         settle: Duration::from_secs(10),
         settled_age: Duration::from_secs(300),
         recent_window: Duration::from_secs(15 * 60),
         max_label_values: NonZeroUsize::new(50).unwrap(),
     };
-    let store = Store::open(&Storage::Ephemeral).unwrap();
+    let store = Store::in_memory().unwrap();
     Recorder::load(store, &[target], counting, now).unwrap().0
 }

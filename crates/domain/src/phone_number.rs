@@ -4,7 +4,7 @@
 //! exemplar. Rather a name too many is taken for a number than a number for a name. Never: whose it is.
 
 /// Stands for a text with a telephone number in it.
-pub const REDACTED: &str = "telephone_number";
+pub const REDACTED: &str = "redacted_phone_number";
 
 /// The fewest digits of a number that leads to a person.
 const MIN_DIGITS: usize = 7;

@@ -98,7 +98,7 @@ async fn a_certificate_is_exchanged_under_load_and_no_request_fails() {
         asker.await.expect("no request failed");
     }
     assert!(is_usable(&port));
-    assert_eq!(port.counted("web_config_rejected"), 0);
+    assert_eq!(port.counted("web_config_reload_failed"), 0);
 }
 
 #[tokio::test]
@@ -110,10 +110,10 @@ async fn a_bad_exchange_keeps_the_old_certificate_and_is_told_once() {
     // The certificate of one and the key of another.
     let (one, other) = (scene.authority.issue(&[]), scene.authority.issue(&[]));
     scene.serve_as(&Issued { certificate: one.certificate.clone(), key: other.key });
-    until("it is told", || port.counted("web_config_rejected") == 1).await;
+    until("it is told", || port.counted("web_config_reload_failed") == 1).await;
     assert!(!is_usable(&port));
     sleep(Duration::from_secs(3)).await;
-    assert_eq!(port.counted("web_config_rejected"), 1, "and only once");
+    assert_eq!(port.counted("web_config_reload_failed"), 1, "and only once");
     assert_eq!(shown(&scene, &port).await, der(&first));
     let refused = scene.reload(&port).unwrap_err().to_string();
     assert!(refused.contains("the key does not belong to the certificate"), "{refused}");
@@ -132,7 +132,7 @@ async fn what_is_written_piece_by_piece_is_no_failure() {
     sleep(Duration::from_millis(1200)).await;
     scene.serve_as(&new);
     until_shown(&scene, &port, &new).await;
-    assert_eq!(port.counted("web_config_rejected"), 0);
+    assert_eq!(port.counted("web_config_reload_failed"), 0);
 }
 
 #[tokio::test]

@@ -14,9 +14,9 @@ use hyper::StatusCode;
 use polyai_exporter::clock::Clock;
 use polyai_exporter::config::ConfigErrors;
 use polyai_exporter::events::Events;
+use polyai_exporter::exporter_metrics::{BuildInfo, ExporterMetrics};
 use polyai_exporter::exposition::Format;
 use polyai_exporter::exposition::page::{ContentEncoding, EncodedBody};
-use polyai_exporter::selfstats::{BuildInfo, ExporterMetrics};
 use polyai_exporter::server::{
     ConfigReloader, Limits, MetricsSource, Readiness, ReloadFuture, RenderedDocument, Routes, Server,
     StatusRoute, StatusSource,

@@ -104,12 +104,12 @@ async fn a_flood_of_silent_connections_keeps_neither_scrapes_nor_health_checks_o
         };
         let flood = tokio::spawn(flood(port.address));
         let full = async {
-            while port.counted("connection_displaced") < 20 {
+            while port.counted("connection_evicted") < 20 {
                 sleep(Duration::from_millis(5)).await;
             }
         };
         timeout(PATIENCE, full).await.expect("those who say nothing make way");
-        let before = port.counted("connection_displaced");
+        let before = port.counted("connection_evicted");
         for _ in 0..10 {
             for path in ["/-/healthy", "/metrics"] {
                 // Of whoever comes for the first time.
@@ -117,7 +117,7 @@ async fn a_flood_of_silent_connections_keeps_neither_scrapes_nor_health_checks_o
                 assert_eq!(answer.unwrap_or_else(|error| panic!("{web:?} {path}: {error:?}")).status(), 200);
             }
         }
-        assert!(port.counted("connection_displaced") > before, "the flood went on meanwhile");
+        assert!(port.counted("connection_evicted") > before, "the flood went on meanwhile");
         assert!(!flood.is_finished());
         flood.abort();
         assert_eq!(port.counted("connection_refused"), 0, "{web:?}");

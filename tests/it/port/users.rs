@@ -197,5 +197,5 @@ async fn requests_beyond_the_limit_are_refused_for_a_while() {
         answers.push(ask().await.unwrap().status().as_u16());
     }
     assert_eq!(answers, [401, 401, 401, 429, 429], "who may not ask is counted too");
-    assert_eq!(port.counted("request_limited"), 2);
+    assert_eq!(port.counted("request_rate_limited"), 2);
 }

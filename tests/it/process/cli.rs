@@ -30,8 +30,8 @@ async fn a_wrong_configuration_is_told_by_place_and_key_and_ends_with_2() {
         ("unknown-keys.bad.yaml", "unknown-keys.bad.yaml:"),
         ("durations-without-unit.bad.yaml", "polling.interval"),
         ("no-targets.bad.yaml", "targets"),
-        ("syntax.bad.toml", "syntax.bad.toml:"),
-        ("syntax.bad.json", "syntax.bad.json:"),
+        ("syntax.bad.yaml", "syntax.bad.yaml:"),
+        ("toml.bad.toml", "toml.bad.toml:"),
     ] {
         let path = format!("tests/fixtures/config/{file}");
         let checked = polyai_exporter(&["check", "--config", &path], &[KEY]).await;

@@ -66,7 +66,7 @@ async fn a_target_at_which_the_exporter_itself_fails_begins_anew_each_minute() {
     let story = given([project("hotel")]).polling(absurd).begin().await;
     wait(seconds(5)).await;
     let scrape = story.scrape().await;
-    assert_eq!(scrape.problems("hotel"), ["exporter_fault"]);
+    assert_eq!(scrape.problems("hotel"), ["internal_error"]);
     let panicked = [("event", "poller_panicked")];
     scrape.says("polyai_exporter_events_total", &panicked, 1.0);
     wait(minutes(2)).await;
