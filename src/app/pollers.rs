@@ -29,8 +29,8 @@ use crate::events::Events;
 use crate::exporter_metrics::ExporterMetrics;
 use crate::recorder::task::{RecorderHandle, RecorderStopped};
 use crate::recorder::{PollerCheckpoint, TargetAssignment, TargetEntry, TargetIndex, TargetSet};
-use crate::schedule::poller::{FirstPollLatch, RefetchBudget};
-use crate::schedule::{PollPlanner, Poller};
+use crate::poll_session::PollSession;
+use crate::poller::{FirstPollLatch, Poller, RefetchBudget};
 use crate::shutdown::{DrainOutcome, drain};
 use crate::status::Journals;
 use crate::target::TargetKey;
@@ -276,16 +276,22 @@ impl PollerSet {
             traffic: RequestStats::default(),
         };
         Some(Poller {
-            index,
-            passes: PollPlanner::resume(settings_mapping::policy(polling, spare.requests()), resume),
+            target: target.key.clone(),
+            session: PollSession::resume(
+                index,
+                settings_mapping::policy(polling, spare.requests()),
+                resume,
+            ),
             list,
             interval: polling.interval,
             phase,
             recorder: recorder.clone(),
+            clock: clock.clone(),
+            events: events.clone(),
             stats: stats.clone(),
-            spare: spare.clone(),
-            tried,
-            journal: journals.of(&target.key),
+            refetch_budget: spare.clone(),
+            first_poll: tried,
+            history: journals.of(&target.key),
         })
     }
 }

@@ -1,7 +1,6 @@
-//! The daemon in borrowed time: the same passes, wire, verdicts and series as always, one poll after another.
+//! The daemon in simulated time: its poll sessions and its recorder, one poll after another without waiting.
 //!
-//! Owns: the loop of a poller without its waits, and the group commit of a tick. Never: faults, pace or retries, since the API in
-//! the same process has none.
+//! There are no faults, rate limits or retries, since the API is in the same process.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
@@ -11,51 +10,51 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
 use super::BackfillSpec;
-use super::scrapes::Scraper;
+use super::scraper::Scraper;
+use polyai_domain::fetch::{FetchError, FetchedPages};
+
 use crate::api::client::LIST;
 use crate::api::page::Page;
 use crate::api::pages::Pagination;
-use crate::api::request::{Endpoint, PageRequest};
-use crate::api::{FetchError, Filter};
+use crate::api::request::{Endpoint, PageRequest, Position};
 use crate::app::settings_mapping;
 use crate::clock::Clock;
 use crate::config::{Secret, Settings};
-use crate::conversation::{Conversation, ConversationState};
 use crate::events::Events;
 use crate::exporter_metrics::{BuildInfo, ExporterMetrics, RequestOutcome};
 use crate::ledger::store::{Store, StoreError};
-use crate::ledger::verdict::SeenBy;
-use crate::problem::Problem;
-use crate::recorder::{Batch, Observation, PollStatus, Recorder, TargetIndex};
-use crate::schedule::health::DataQuality;
-use crate::schedule::{FetchPlan, PassKind, PollPlanner};
+use crate::planner::FetchPlan;
+use crate::poll_session::{Command, PollSession, SessionTime};
+use crate::poller::report::{log_notice, log_problems};
+use crate::recorder::{BatchOutcome, Recorder, TargetIndex};
 use crate::simulator::{Direct, World};
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 
-/// Marks that moved without anything being counted are written, and rows forgotten, this often; as the recorder's task does.
+/// How often watermarks alone are written and rows are pruned, as by the recorder's task.
 const HOUSEKEEPING: TimeDelta = TimeDelta::seconds(60);
 
-/// Why a time could not be lived through.
+/// Why a replay ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The state.
+    /// The state cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The simulated API.
+    /// The simulated API does not respond as it should.
     #[error("the simulated API: {0}")]
     Api(#[from] FetchError),
-    /// A scrape.
+    /// A scrape cannot be written.
     #[error("a scrape cannot be written: {0}")]
     Scrape(#[from] std::io::Error),
-    /// It was to stop.
+    /// It was cancelled.
     #[error("stopped")]
     Stopped,
 }
 
-/// A daemon at some moment of the time that it lives through.
+/// A daemon at some moment of the simulated time.
 pub(super) struct Replay {
     clock: Clock,
+    from: DateTime<Utc>,
     until: DateTime<Utc>,
     interval: TimeDelta,
     step: TimeDelta,
@@ -63,7 +62,7 @@ pub(super) struct Replay {
     next_scrape: DateTime<Utc>,
     next_housekeeping: DateTime<Utc>,
     recorder: Recorder,
-    /// Whose rows are looked through next.
+    /// Targets in the order in which their rows are pruned.
     to_prune: VecDeque<TargetIndex>,
     pollers: Vec<Poller>,
     scraper: Scraper,
@@ -71,48 +70,49 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    pub(super) fn begin(plan: &BackfillSpec, settings: &Settings, world: World) -> Result<Self, ReplayError> {
-        let clock = Clock::fixed(plan.from);
-        let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(plan.from));
+    pub(super) fn new(spec: &BackfillSpec, settings: &Settings, world: World) -> Result<Self, ReplayError> {
+        let clock = Clock::fixed(spec.from);
+        let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(spec.from));
         let api = Direct::new(world, clock.clone());
         let events = Events::new(stats.clone());
         let setups = settings_mapping::setups(settings);
         let store = settings_mapping::open_store(&settings.storage)?;
         let (recorder, resumes) =
-            Recorder::load(store, &setups, settings_mapping::counting(settings), Timestamp::from(plan.from))?;
+            Recorder::load(store, &setups, settings_mapping::counting(settings), Timestamp::from(spec.from))?;
         let sharing = settings.targets_per_key();
         let pollers = settings.targets.iter().zip(resumes).enumerate().map(|(index, (target, resume))| {
             let sharing = sharing.get(target.api_key.expose_secret()).copied().unwrap_or(1);
             Poller {
-                index: TargetIndex(index),
-                target: target.key.clone(),
-                passes: PollPlanner::resume(
+                session: PollSession::resume(
+                    TargetIndex(index),
                     settings_mapping::policy(
                         &settings.polling,
                         settings_mapping::refetch_budget(&settings.polling, sharing),
                     ),
                     resume,
                 ),
+                target: target.key.clone(),
                 endpoint: settings_mapping::endpoint(target),
                 key: target.api_key.clone(),
                 page_size: settings.polling.page_size,
-                health: DataQuality::default(),
+                outcome: BatchOutcome::default(),
                 api: api.clone(),
                 stats: stats.clone(),
                 events: events.clone(),
             }
         });
         let pollers: Vec<Poller> = pollers.collect();
-        stats.config_loaded(plan.from);
+        stats.config_loaded(spec.from);
         Ok(Self {
-            until: plan.until,
+            from: spec.from,
+            until: spec.until,
             interval: whole_millis(settings.polling.interval),
-            step: whole_millis(plan.step),
-            next_poll: plan.from,
-            next_scrape: plan.from,
-            next_housekeeping: plan.from + HOUSEKEEPING,
-            to_prune: pollers.iter().map(|poller| poller.index).collect(),
-            scraper: Scraper::new(Timestamp::from(plan.from), settings_mapping::shown(settings)),
+            step: whole_millis(spec.step),
+            next_poll: spec.from,
+            next_scrape: spec.from,
+            next_housekeeping: spec.from + HOUSEKEEPING,
+            to_prune: (0..pollers.len()).map(TargetIndex).collect(),
+            scraper: Scraper::new(Timestamp::from(spec.from), settings_mapping::shown(settings)),
             clock,
             recorder,
             pollers,
@@ -120,7 +120,7 @@ impl Replay {
         })
     }
 
-    /// Polls up to the next scrape, and what it shows; none when the time is over.
+    /// Polls up to the next scrape and returns it; `None` when the time is over.
     pub(super) fn next_scrape(&mut self) -> Result<Option<(DateTime<Utc>, String)>, ReplayError> {
         let at = self.next_scrape;
         if at > self.until {
@@ -128,7 +128,7 @@ impl Replay {
         }
         while self.next_poll <= at {
             self.clock.step(self.next_poll - self.clock.now());
-            self.tick()?;
+            self.poll_all()?;
             self.next_poll += self.interval;
         }
         self.clock.step(at - self.clock.now());
@@ -137,26 +137,28 @@ impl Replay {
         Ok(Some((at, scrape)))
     }
 
-    /// The state, complete.
-    pub(super) fn end(mut self) -> Result<Store, ReplayError> {
+    /// Commits everything and returns the state.
+    pub(super) fn finish(mut self) -> Result<Store, ReplayError> {
         self.recorder.commit(true)?;
         Ok(self.recorder.into_store())
     }
 
-    /// One poll of every target, and one transaction for all of them.
-    fn tick(&mut self) -> Result<(), ReplayError> {
+    /// Polls every target, and commits all of them in one transaction.
+    fn poll_all(&mut self) -> Result<(), ReplayError> {
         let now = self.clock.now();
+        let steady = (now - self.from).to_std().unwrap_or_default();
+        let time = SessionTime { api: Timestamp::from(now), steady, certain: true, skewed: false };
         for poller in &mut self.pollers {
             let started = Instant::now();
-            poller.poll(Timestamp::from(now), &mut self.recorder)?;
+            poller.poll(time, &mut self.recorder)?;
             self.stats.poll(started.elapsed());
         }
-        let tidy = now >= self.next_housekeeping;
+        let is_housekeeping = now >= self.next_housekeeping;
         let started = Instant::now();
-        if self.recorder.commit(tidy)? {
+        if self.recorder.commit(is_housekeeping)? {
             self.stats.committed(started.elapsed());
         }
-        if tidy {
+        if is_housekeeping {
             self.next_housekeeping = now + HOUSEKEEPING;
             if let Some(target) = self.to_prune.pop_front() {
                 self.recorder.prune(target)?;
@@ -169,66 +171,67 @@ impl Replay {
 
 /// The poller of one target.
 struct Poller {
-    index: TargetIndex,
+    session: PollSession,
     target: TargetKey,
-    passes: PollPlanner,
     endpoint: Endpoint,
     key: Secret,
     page_size: NonZeroU16,
-    health: DataQuality,
+    /// The outcome of the submitted batch, which is committed with those of the other targets.
+    outcome: BatchOutcome,
     api: Direct,
     stats: ExporterMetrics,
     events: Events,
 }
 
 impl Poller {
-    /// One tick's worth of walks, as `schedule::poller` makes them.
-    fn poll(&mut self, now: Timestamp, recorder: &mut Recorder) -> Result<(), ReplayError> {
-        let live = self.passes.open_pass(now);
-        let mut seen = self.walk(&live)?;
-        self.passes.on_server_time(now, now);
-        let (mut tick, progress) = self.passes.on_open_list(&seen, now);
-        seen.retain(|conversation| conversation.data.state == ConversationState::InProgress);
-        let fresh_before = self.passes.fresh_watermark().unwrap_or(now);
-        self.hand_over(&live, seen, progress, (now, fresh_before), recorder)?;
-        while let Some(walk) = self.passes.next(&mut tick, now) {
-            let fresh_before = self.passes.fresh_watermark().unwrap_or(now);
-            let seen = self.walk(&walk)?;
-            let progress = self.passes.on_fetched(&walk, &seen, now);
-            self.hand_over(&walk, seen, progress, (now, fresh_before), recorder)?;
+    /// One poll, while the clock stands still.
+    fn poll(&mut self, time: SessionTime, recorder: &mut Recorder) -> Result<(), ReplayError> {
+        self.session.start(time);
+        while let Some(command) = self.session.next_command(time) {
+            match command {
+                Command::Fetch(plan, _) => {
+                    let pages = self.fetch(&plan)?;
+                    self.session.on_fetched(Ok(pages), time);
+                }
+                Command::Submit(batch) => {
+                    self.outcome = recorder.apply_batch(&batch)?;
+                    let limited = self.outcome.folded.iter();
+                    limited.for_each(|label| self.events.label_limit_reached(&self.target, label));
+                }
+                Command::AwaitCommit => self.session.on_committed(&self.outcome, time),
+                Command::Notify(notice) => log_notice(&self.events, &self.target, &notice),
+                Command::Report(report) => {
+                    log_problems(&self.events, &self.target, &report);
+                    recorder.set_poll_status(&report.status);
+                }
+            }
         }
-        recorder.set_poll_status(&self.status(now));
         Ok(())
     }
 
-    /// Every page of a walk's window.
-    fn walk(&mut self, walk: &FetchPlan) -> Result<Vec<Conversation>, ReplayError> {
-        let mut seen = Vec::new();
-        let mut rejected = 0;
-        let mut way = Pagination::default();
+    /// Reads every page of a window.
+    fn fetch(&self, plan: &FetchPlan) -> Result<FetchedPages, ReplayError> {
+        let mut fetched = FetchedPages { complete: true, ..FetchedPages::default() };
+        let mut pagination = Pagination::default();
         loop {
-            let page = self.page(walk, &way)?;
-            let next = way.next_position(&page, self.page_size)?;
-            seen.extend(page.conversations);
-            rejected += page.rejected.len();
-            let Some(next) = next else { break };
-            way.position = next;
+            let page = self.page(plan, &pagination.position)?;
+            let next = pagination.next_position(&page, self.page_size)?;
+            fetched.conversations.extend(page.conversations);
+            fetched.rejected.extend(page.rejected);
+            match next {
+                Some(position) => pagination.position = position,
+                None => return Ok(fetched),
+            }
         }
-        self.health
-            .observe(&seen, rejected, |start| PollPlanner::observation_kind(walk, start) == SeenBy::Fresh);
-        Ok(seen)
     }
 
-    fn page(&self, walk: &FetchPlan, way: &Pagination) -> Result<Page, ReplayError> {
-        let (window, filter): (_, Filter) = (walk.window, walk.filter);
-        let request = PageRequest { window, filter, limit: self.page_size, position: &way.position };
+    fn page(&self, plan: &FetchPlan, position: &Position) -> Result<Page, ReplayError> {
+        let (window, filter) = (plan.window, plan.filter);
+        let request = PageRequest { window, filter, limit: self.page_size, position };
         let address = self.endpoint.page(&request);
-        // What follows the address of the server.
-        let from =
-            address.find("://").and_then(|at| address.get(at + 3..)?.find('/').map(|path| at + 3 + path));
+        let path = address.split_once("://").and_then(|(_, rest)| rest.find('/').and_then(|at| rest.get(at..)));
         let started = Instant::now();
-        let reply =
-            self.api.get(from.and_then(|from| address.get(from..)).unwrap_or("/"), self.key.expose_secret());
+        let reply = self.api.get(path.unwrap_or("/"), self.key.expose_secret());
         let bytes = reply.body.len() as u64;
         let status = reply.status.unwrap_or(0);
         self.stats.request(LIST, RequestOutcome::Status(status), started.elapsed(), bytes);
@@ -236,49 +239,6 @@ impl Poller {
             return Err(FetchError::bad_payload(format!("{address}: HTTP {status}")).into());
         }
         Ok(Page::read(&reply.body)?)
-    }
-
-    fn hand_over(
-        &mut self,
-        walk: &FetchPlan,
-        seen: Vec<Conversation>,
-        progress: crate::schedule::passes::PlannerUpdate,
-        (now, fresh_before): (Timestamp, Timestamp),
-        recorder: &mut Recorder,
-    ) -> Result<(), ReplayError> {
-        let sighting = |conversation: Conversation| Observation {
-            sight: PollPlanner::observation_kind(walk, conversation.data.started_at),
-            conversation,
-        };
-        for id in &progress.abandoned {
-            self.events.conversation_missing(&self.target, id.as_str());
-        }
-        let recorded = recorder.apply_batch(&Batch {
-            target: self.index,
-            now,
-            sightings: seen.into_iter().map(sighting).collect(),
-            is_listing: walk.purpose == PassKind::Live,
-            abandoned: progress.abandoned,
-            marks: progress.marks,
-        })?;
-        recorded.folded.iter().for_each(|label| self.events.label_limit_reached(&self.target, label));
-        self.passes.observe_first_finished(&recorded.finished, fresh_before, now);
-        Ok(())
-    }
-
-    fn status(&mut self, now: Timestamp) -> PollStatus {
-        let mut problems = self.health.finish_poll(now);
-        if self.passes.oldest_open(now).is_some() {
-            problems.insert(Problem::StuckConversations);
-        }
-        for problem in Problem::ALL {
-            if problems.contains(&problem) {
-                self.events.problem_started(&self.target, problem);
-            } else {
-                self.events.problem_ended(&self.target, problem);
-            }
-        }
-        PollStatus { target: self.index, now, up: true, problems }
     }
 }
 

@@ -1,7 +1,4 @@
-//! Many scrapes, kept by series instead of by time, which is the order in which a file must have them.
-//!
-//! Owns: the memory of all samples, small because most values stay the same from scrape to scrape. Never: the spelling of numbers,
-//! which stays as it was scraped.
+//! The samples of many scrapes by series, run-length encoded because most values stay the same.
 
 use std::collections::HashMap;
 
@@ -17,23 +14,24 @@ pub struct SampleStore {
     by_name: HashMap<Box<str>, usize>,
 }
 
-/// What one name stands for.
+/// A metric family.
 #[derive(Debug)]
 pub(super) struct Family {
     pub(super) name: Box<str>,
     pub(super) kind: Box<str>,
     pub(super) help: Box<str>,
-    /// One per label set (a histogram's buckets, sum and count are one).
-    pub(super) metrics: Vec<Vec<Column>>,
-    places: HashMap<Box<str>, (usize, usize)>,
+    /// One per label set; the buckets, sum and count of a histogram belong together.
+    pub(super) metrics: Vec<Vec<Series>>,
+    /// Indices into `metrics`, by name and labels.
+    positions: HashMap<Box<str>, (usize, usize)>,
     by_labels: HashMap<Box<str>, usize>,
 }
 
 /// One series.
 #[derive(Debug)]
-pub(super) struct Column {
+pub(super) struct Series {
     /// Name and labels, as scraped.
-    pub(super) series: Box<str>,
+    pub(super) name: Box<str>,
     /// Ascending, without overlaps.
     pub(super) runs: Vec<Run>,
 }
@@ -47,8 +45,8 @@ pub(super) struct Run {
 }
 
 impl SampleStore {
-    /// Takes a scrape in text format 0.0.4, later than those before.
-    pub fn take(&mut self, at: DateTime<Utc>, scrape: &str) {
+    /// Appends a scrape in text format 0.0.4, later than those before.
+    pub fn append(&mut self, at: DateTime<Utc>, scrape: &str) {
         let index = self.times.len();
         self.times.push(at);
         let mut family = None;
@@ -58,38 +56,38 @@ impl SampleStore {
                 family = Some(self.family(name, help));
             } else if let Some(head) = line.strip_prefix("# TYPE ") {
                 let kind = head.rsplit(' ').next().unwrap_or_default();
-                if let Some(family) = family.and_then(|place| self.families.get_mut(place))
+                if let Some(family) = family.and_then(|index| self.families.get_mut(index))
                     && *family.kind != *kind
                 {
                     family.kind = kind.into();
                 }
             } else if let Some((series, value)) = line.rsplit_once(' ')
-                && let Some(family) = family.and_then(|place| self.families.get_mut(place))
+                && let Some(family) = family.and_then(|index| self.families.get_mut(index))
             {
                 family.put(series, value, index);
             }
         }
     }
 
-    /// How many scrapes were taken.
-    pub fn scrapes(&self) -> usize {
+    /// The number of scrapes.
+    pub fn scrape_count(&self) -> usize {
         self.times.len()
     }
 
-    /// How many series there are.
-    pub fn series(&self) -> usize {
+    /// The number of series.
+    pub fn series_count(&self) -> usize {
         self.families.iter().flat_map(|family| &family.metrics).map(Vec::len).sum()
     }
 
-    /// How many samples there are.
-    pub fn samples(&self) -> usize {
-        let columns = self.families.iter().flat_map(|family| family.metrics.iter().flatten());
-        columns.flat_map(|column| &column.runs).map(|run| run.last - run.first + 1).sum()
+    /// The number of samples.
+    pub fn sample_count(&self) -> usize {
+        let series = self.families.iter().flat_map(|family| family.metrics.iter().flatten());
+        series.flat_map(|series| &series.runs).map(|run| run.last - run.first + 1).sum()
     }
 
     fn family(&mut self, name: &str, help: &str) -> usize {
-        if let Some(place) = self.by_name.get(name) {
-            return *place;
+        if let Some(&index) = self.by_name.get(name) {
+            return index;
         }
         self.by_name.insert(name.into(), self.families.len());
         self.families.push(Family {
@@ -97,7 +95,7 @@ impl SampleStore {
             kind: Box::default(),
             help: help.into(),
             metrics: Vec::new(),
-            places: HashMap::new(),
+            positions: HashMap::new(),
             by_labels: HashMap::new(),
         });
         self.families.len() - 1
@@ -106,35 +104,35 @@ impl SampleStore {
 
 impl Family {
     fn put(&mut self, series: &str, value: &str, index: usize) {
-        let (metric, place) = match self.places.get(series) {
-            Some(place) => *place,
-            None => self.place(series),
+        let (metric, position) = match self.positions.get(series) {
+            Some(position) => *position,
+            None => self.add_series(series),
         };
-        let Some(column) = self.metrics.get_mut(metric).and_then(|columns| columns.get_mut(place)) else {
+        let Some(series) = self.metrics.get_mut(metric).and_then(|series| series.get_mut(position)) else {
             return;
         };
-        match column.runs.last_mut() {
+        match series.runs.last_mut() {
             Some(run) if run.last + 1 == index && *run.value == *value => run.last = index,
-            _ => column.runs.push(Run { first: index, last: index, value: value.into() }),
+            _ => series.runs.push(Run { first: index, last: index, value: value.into() }),
         }
     }
 
-    fn place(&mut self, series: &str) -> (usize, usize) {
-        let labels = if &*self.kind == "histogram" { without_bound(series) } else { series };
+    fn add_series(&mut self, name: &str) -> (usize, usize) {
+        let labels = if &*self.kind == "histogram" { without_bound(name) } else { name };
         let metric = *self.by_labels.entry(labels.into()).or_insert(self.metrics.len());
         if metric == self.metrics.len() {
             self.metrics.push(Vec::new());
         }
-        let columns = self.metrics.get_mut(metric).map_or(0, |columns| {
-            columns.push(Column { series: series.into(), runs: Vec::new() });
-            columns.len() - 1
+        let position = self.metrics.get_mut(metric).map_or(0, |series| {
+            series.push(Series { name: name.into(), runs: Vec::new() });
+            series.len() - 1
         });
-        self.places.insert(series.into(), (metric, columns));
-        (metric, columns)
+        self.positions.insert(name.into(), (metric, position));
+        (metric, position)
     }
 }
 
-/// The labels of a histogram's line, but for `le`, which stands last.
+/// The labels of a histogram's line without `le`, which comes last.
 fn without_bound(series: &str) -> &str {
     let labels = series.split_once('{').map_or("", |(_, labels)| labels.trim_end_matches('}'));
     let end = labels.rfind("le=\"").filter(|&at| at == 0 || labels[..at].ends_with(','));

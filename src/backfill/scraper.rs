@@ -1,7 +1,6 @@
-//! What a scrape shows, and what Prometheus adds to it.
+//! Scrapes of the replayed daemon, with the series that Prometheus adds to each scrape.
 //!
-//! Owns: the series that Prometheus makes of a scrape itself. Their names and meanings: "Jobs and instances" of the Prometheus
-//! documentation. Never: the numbers of the daemon.
+//! See "Jobs and instances" in the Prometheus documentation.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -17,26 +16,26 @@ use crate::exposition::{Family, Format, Value};
 use crate::recorder::Snapshot;
 use crate::timestamp::Timestamp;
 
-/// The start of the process, which is told by the process itself.
+/// Shows the start of this process instead of the replayed one.
 const PROCESS_START: &str = "process_start_time_seconds";
 
-/// A Prometheus at the door.
+/// Scrapes as Prometheus does.
 pub(super) struct Scraper {
-    /// The daemon's start in the time that it lives through.
-    began: Timestamp,
+    /// When the replayed daemon started.
+    started_at: Timestamp,
     board: ExpositionCache,
     known: HashSet<Box<str>>,
 }
 
 impl Scraper {
-    pub(super) fn new(began: Timestamp, shown: FormatOptions) -> Self {
-        Self { began, board: ExpositionCache::new(shown), known: HashSet::new() }
+    pub(super) fn new(started_at: Timestamp, shown: FormatOptions) -> Self {
+        Self { started_at, board: ExpositionCache::new(shown), known: HashSet::new() }
     }
 
-    /// The text of a scrape `now`, with the series of Prometheus at its end.
+    /// Returns the text of a scrape `now`, followed by the series that Prometheus adds.
     ///
     /// # Errors
-    /// None that is known: nothing is compressed.
+    /// If the exposition cannot be rendered.
     pub(super) fn scrape(
         &mut self,
         generation: &Snapshot,
@@ -44,7 +43,7 @@ impl Scraper {
         now: Timestamp,
     ) -> io::Result<String> {
         let started = Instant::now();
-        let live = || self.in_its_time(app::scrape::live(generation, stats));
+        let live = || self.with_replayed_start(app::scrape::live(generation, stats));
         let page =
             self.board.render(Format::Text, ContentEncoding::Identity, generation, now, live)?.to_bytes();
         let took = started.elapsed().as_secs_f64();
@@ -77,11 +76,10 @@ impl Scraper {
         Ok(text)
     }
 
-    /// The process that lives through this time has started later than the daemon that it plays.
-    fn in_its_time(&self, mut families: Vec<Family>) -> Vec<Family> {
+    fn with_replayed_start(&self, mut families: Vec<Family>) -> Vec<Family> {
         for family in families.iter_mut().filter(|family| family.head.name == PROCESS_START) {
             for series in &mut family.series {
-                series.value = Value::Gauge(self.began.seconds().floor());
+                series.value = Value::Gauge(self.started_at.seconds().floor());
             }
         }
         families

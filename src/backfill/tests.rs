@@ -6,29 +6,29 @@ fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp(1_787_227_200, 500_000_000).unwrap()
 }
 
-/// These scrapes, 15 s apart.
-fn columns(scrapes: &[&str]) -> SampleStore {
-    let mut columns = SampleStore::default();
+/// The samples of these scrapes, 15 s apart.
+fn samples(scrapes: &[&str]) -> SampleStore {
+    let mut samples = SampleStore::default();
     for (index, scrape) in (0..).zip(scrapes) {
-        columns.take(noon() + TimeDelta::seconds(15) * index, scrape);
+        samples.append(noon() + TimeDelta::seconds(15) * index, scrape);
     }
-    columns
+    samples
 }
 
-fn written(columns: &SampleStore, labels: &[(&str, &str)]) -> String {
+fn written(samples: &SampleStore, labels: &[(&str, &str)]) -> String {
     let mut out = Vec::new();
-    write(columns, labels, &mut out).unwrap();
+    write(samples, labels, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
 #[test]
-fn scrapes_become_one_stretch_per_series() {
+fn scrapes_become_one_block_per_series() {
     let first = "# HELP calls_total Calls \\ \"ended\".\n# TYPE calls_total counter\ncalls_total{to=\"a b\"} 1\n\
                  # HELP up Well.\n# TYPE up gauge\nup 1\n";
     let second = "# HELP calls_total Calls \\ \"ended\".\n# TYPE calls_total counter\ncalls_total{to=\"a b\"} 1\n\
                   calls_total{to=\"c\"} 0.5\n";
-    let columns = columns(&[first, second, first]);
-    assert_eq!((columns.scrapes(), columns.series(), columns.samples()), (3, 3, 6));
+    let samples = samples(&[first, second, first]);
+    assert_eq!((samples.scrape_count(), samples.series_count(), samples.sample_count()), (3, 3, 6));
     let expected = "# TYPE calls counter\n# HELP calls Calls \\ \\\"ended\\\".\n\
                     calls_total{to=\"a b\",job=\"j\\\"\"} 1 1787227200.500\n\
                     calls_total{to=\"a b\",job=\"j\\\"\"} 1 1787227215.500\n\
@@ -37,14 +37,14 @@ fn scrapes_become_one_stretch_per_series() {
                     # TYPE up gauge\n# HELP up Well.\n\
                     up{job=\"j\\\"\"} 1 1787227200.500\n\
                     up{job=\"j\\\"\"} 1 1787227230.500\n# EOF\n";
-    assert_eq!(written(&columns, &[("job", "j\"")]), expected);
+    assert_eq!(written(&samples, &[("job", "j\"")]), expected);
 }
 
 #[test]
-fn the_lines_of_a_histogram_stay_together_from_scrape_to_scrape() {
+fn lines_of_a_histogram_stay_together() {
     let scrape = "# HELP h H.\n# TYPE h histogram\nh_bucket{le=\"1.0\"} 0\nh_bucket{le=\"+Inf\"} 1\nh_sum 2\nh_count 1\n\
                   h_bucket{a=\"le=\",le=\"+Inf\"} 3\nh_sum{a=\"le=\"} 4\nh_count{a=\"le=\"} 3\n";
-    let order: Vec<String> = written(&columns(&[scrape, scrape]), &[])
+    let order: Vec<String> = written(&samples(&[scrape, scrape]), &[])
         .lines()
         .filter(|line| !line.starts_with('#'))
         .map(|line| line.replace(" 17872272", "@"))

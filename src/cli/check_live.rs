@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Settings, Target};
 use crate::exporter_metrics::{BuildInfo, ExporterMetrics};
 use crate::problem::Problem;
-use crate::schedule::health::DataQuality;
+use crate::data_quality::DataQuality;
 use crate::target::{ApiVersion, ClientEnv, Region};
 use crate::timestamp::Timestamp;
 

@@ -1,29 +1,26 @@
-//! How long a target is left alone after its poll failed.
-//!
-//! Owns: the circuit. What only a person can mend is asked for rarely; what passes by itself is asked for at ever longer
-//! intervals; the first success closes it. Pure: the random part is an argument.
+//! How long a target is left alone after it could not be reached.
 
 use std::time::Duration;
 
 use crate::api::FetchErrorKind;
 
-/// How often a target is tried whose key or address is wrong.
+/// The delay after failures that only a person can resolve, and the longest after others.
 const MAX_DELAY: Duration = Duration::from_secs(300);
 
-/// The failures in a row of one target.
+/// The consecutive failures of one target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Backoff {
+pub(super) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// A poll succeeded.
-    pub fn succeeded(&mut self) {
+    /// A poll has reached the target.
+    pub(super) fn succeeded(&mut self) {
         self.failures = 0;
     }
 
-    /// A poll failed; answers how long to wait before the next. `random` is between 0 and 1.
-    pub fn failed(&mut self, kind: FetchErrorKind, interval: Duration, random: f64) -> Duration {
+    /// A poll has not reached the target. Returns how long to wait before the next; `random` is between 0 and 1.
+    pub(super) fn failed(&mut self, kind: FetchErrorKind, interval: Duration, random: f64) -> Duration {
         self.failures = self.failures.saturating_add(1);
         if kind.is_permanent() {
             return MAX_DELAY.max(interval).mul_f64(0.9 + random * 0.2);
@@ -40,7 +37,7 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(30);
 
     #[test]
-    fn passing_failures_are_retried_at_doubling_intervals_up_to_five_minutes() {
+    fn transient_failures_double_the_wait_up_to_five_minutes() {
         let mut backoff = Backoff::default();
         let waits: Vec<u64> =
             (0..6).map(|_| backoff.failed(FetchErrorKind::ServerError, INTERVAL, 1.0).as_secs()).collect();
@@ -50,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_key_is_tried_every_five_minutes_from_the_start() {
+    fn permanent_failure_waits_five_minutes_at_once() {
         let mut backoff = Backoff::default();
         assert_eq!(backoff.failed(FetchErrorKind::Unauthorized, INTERVAL, 0.5).as_secs(), 300);
     }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::within;
 use crate::cli::CliError;
 use crate::config::{Polling, Settings};
-use crate::history::{self, BackfillResult, BackfillSpec, ReplayError, SampleStore};
+use crate::backfill::{self, BackfillResult, BackfillSpec, ReplayError, SampleStore};
 use crate::ledger::store::Store;
 use crate::simulator::{Incident, IncidentKind, Project, Scope, World, up_to_a_year};
 
@@ -195,13 +195,13 @@ pub(super) async fn live(
     let (world, stop) = (world.clone(), stop.clone());
     let path = file.clone();
     let living = tokio::task::spawn_blocking(move || {
-        let BackfillResult { columns, store } = history::live(&plan, &settings, &world, &stop)?;
+        let BackfillResult { samples, store } = backfill::run(&plan, &settings, &world, &stop)?;
         let told = BackfillSummary {
-            scrapes: columns.scrapes(),
-            series: columns.series(),
-            samples: columns.samples(),
+            scrapes: samples.scrape_count(),
+            series: samples.series_count(),
+            samples: samples.sample_count(),
         };
-        Ok((store, told, save(&columns, &plan, &path)))
+        Ok((store, told, save(&samples, &plan, &path)))
     });
     let lived = match living.await {
         Ok(lived) => lived,
@@ -223,7 +223,7 @@ pub(super) async fn live(
 }
 
 /// Where the file is, it is complete: whoever waits for it need not ask.
-fn save(columns: &SampleStore, plan: &BackfillSpec, path: &Path) -> io::Result<()> {
+fn save(samples: &SampleStore, plan: &BackfillSpec, path: &Path) -> io::Result<()> {
     let unfinished = {
         let mut name = path.as_os_str().to_owned();
         name.push(".part");
@@ -231,7 +231,7 @@ fn save(columns: &SampleStore, plan: &BackfillSpec, path: &Path) -> io::Result<(
     };
     let mut file = io::BufWriter::with_capacity(1 << 20, File::create(&unfinished)?);
     let labels = [("job", plan.job.as_str()), ("instance", plan.instance.as_str())];
-    history::write(columns, &labels, &mut file)?;
+    backfill::write(samples, &labels, &mut file)?;
     file.flush()?;
     std::fs::rename(unfinished, path)
 }

@@ -19,18 +19,18 @@ mod window_size;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub use fetch_plan::{FetchPlan, FetchRange, PageLimit, PassKind};
+pub use fetch_plan::{FetchPlan, FetchRange, PassKind};
 use filter_support::FilterSupport;
 use lookback::{LookbackEstimator, MIN_OVERLAP};
 use missing::MissingConversations;
 pub use policy::PollPolicy;
 use polyai_domain::conversation::{Conversation, ConversationId, ConversationState};
+use polyai_domain::fetch::{Filter, Window};
 use polyai_domain::timestamp::Timestamp;
 use rollback::WatermarkHistory;
 use start_index::StartIndex;
 use window_size::{PassId, WindowSizer};
 
-use crate::api::{Filter, Window};
 use crate::ledger::verdict::SeenBy;
 use crate::ledger::{RecheckWatermark, Watermarks, max_overlap};
 use crate::recorder::{FirstFinished, PollerCheckpoint};

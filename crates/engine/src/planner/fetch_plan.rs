@@ -1,9 +1,9 @@
 //! One fetch of a target's list: its window, and the pass that it serves.
 
 use polyai_domain::conversation::ConversationId;
+use polyai_domain::fetch::{Filter, Window};
 use polyai_domain::timestamp::Timestamp;
 
-use crate::api::{Filter, Window};
 use crate::ledger::verdict::SeenBy;
 
 /// A fetch of all pages of a window. It takes effect as a whole or not at all.
@@ -41,17 +41,6 @@ pub struct FetchRange {
     pub fresh_from: Option<Timestamp>,
     /// Whether the whole overlap is read.
     pub whole_overlap: bool,
-}
-
-/// How many records a fetch may bring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PageLimit {
-    /// Stop at this many and keep them.
-    StopAt(usize),
-    /// Discard the fetch if there are more; a smaller window is read instead.
-    RefuseAt(usize),
-    /// Read to the end.
-    Unlimited,
 }
 
 impl FetchPlan {

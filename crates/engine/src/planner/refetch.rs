@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use polyai_domain::conversation::ConversationId;
+use polyai_domain::fetch::Window;
 use polyai_domain::timestamp::Timestamp;
-
-use crate::api::Window;
 
 /// Read on either side of a start, for the rounding of timestamps.
 const MARGIN: Duration = Duration::from_secs(1);

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use polyai_domain::conversation::{Conversation, ConversationId};
+use polyai_domain::fetch::Window;
 use polyai_domain::timestamp::Timestamp;
 
 use super::policy::PollPolicy;
 use super::refetch::{self, RefetchRequest};
-use crate::api::Window;
 
 /// A missing conversation is asked for at this many polls in a row, then less and less often.
 const IMMEDIATE_RETRIES: u32 = 4;

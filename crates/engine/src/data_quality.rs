@@ -142,14 +142,53 @@ impl VendorSetting {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::api::page::Page;
+    use polyai_domain::conversation::{Amount, TurnLatency};
 
-    const START: &str = "2026-08-20T09:15:02Z";
-    const HIDDEN: &str = r#","in_progress":false,"num_turns":4,"turns":[]"#;
-    const SILENT: &str = r#","in_progress":false,"num_turns":1,"turns":[{"user_input":"hi"}]"#;
-    const GOOD: &str = r#","in_progress":false,"num_turns":1,"turns":[{"user_input":"hi","latency":1.5}]"#;
-    const RUNNING: &str = r#","in_progress":true,"num_turns":4,"turns":[]"#;
+    use super::*;
+
+    /// What a record shows.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Record {
+        /// Some fields are missing.
+        Partial,
+        /// The transcript is withheld.
+        Hidden,
+        /// No turn has a latency.
+        NoLatency,
+        Good,
+        InProgress,
+    }
+    use Record::{Good, Hidden, InProgress, NoLatency, Partial};
+
+    fn start() -> Timestamp {
+        Timestamp::parse("2026-08-20T09:15:02Z").unwrap()
+    }
+
+    fn conversation(number: usize, record: Record) -> Conversation {
+        let latency = TurnLatency { latency: Amount::from_count(1), at: None };
+        let data = ConversationData {
+            started_at: start(),
+            state: match record {
+                InProgress => ConversationState::InProgress,
+                Partial | Hidden | NoLatency | Good => ConversationState::Finished,
+            },
+            channel: None,
+            variant: None,
+            duration: None,
+            agent_duration: None,
+            last_turn_at: None,
+            turns: Some(4).filter(|_| record != Partial),
+            ood_turns: 0,
+            silence_turns: 0,
+            barge_in_turns: 0,
+            handoff: None,
+            greeting: None,
+            replies: if record == Good { [latency].into() } else { Box::default() },
+            transcript: if record == Hidden { Transcript::Hidden } else { Transcript::Visible },
+            complete: record != Partial,
+        };
+        Conversation { id: ConversationId::new(&format!("CA{number}")).unwrap(), data }
+    }
 
     /// The data quality of a target, with one poll per minute.
     #[derive(Default)]
@@ -161,22 +200,19 @@ mod tests {
 
     impl Polls {
         /// New conversations.
-        fn calls(&mut self, records: &[&str]) -> Vec<Conversation> {
-            let mut record = |fields: &&str| {
-                self.calls += 1;
-                format!(r#"{{"id":"CA{}","started_at":"{START}"{fields}}}"#, self.calls)
-            };
-            let records: Vec<String> = records.iter().map(&mut record).collect();
-            Page::read(format!("[{}]", records.join(",")).as_bytes()).unwrap().conversations
+        fn calls(&mut self, records: &[Record]) -> Vec<Conversation> {
+            let first = self.calls;
+            self.calls += records.len();
+            (first..).zip(records).map(|(number, &record)| conversation(number, record)).collect()
         }
 
         /// A fetch of a pass that reads what is new.
-        fn reads(&mut self, records: &[&str]) {
+        fn reads(&mut self, records: &[Record]) {
             let seen = self.calls(records);
             self.quality.observe(&seen, 0, |_| true);
         }
 
-        fn rechecks(&mut self, records: &[&str]) {
+        fn rechecks(&mut self, records: &[Record]) {
             let seen = self.calls(records);
             self.quality.observe(&seen, 0, |_| false);
         }
@@ -188,12 +224,11 @@ mod tests {
         /// Ends the poll.
         fn problems(&mut self) -> Vec<&'static str> {
             self.minute += 1;
-            let now =
-                Timestamp::parse(START).unwrap() + Duration::from_secs(60) * self.minute.try_into().unwrap();
+            let now = start() + Duration::from_secs(60) * self.minute.try_into().unwrap();
             self.quality.finish_poll(now).iter().map(|problem| problem.code()).collect()
         }
 
-        fn after(&mut self, records: &[&str]) -> Vec<&'static str> {
+        fn after(&mut self, records: &[Record]) -> Vec<&'static str> {
             self.reads(records);
             self.problems()
         }
@@ -203,20 +238,20 @@ mod tests {
 
     #[test]
     fn single_call_does_not_show_a_problem_of_the_project() {
-        assert_eq!(Polls::default().after(&[HIDDEN, HIDDEN]), ["transcript_off"]);
-        assert_eq!(Polls::default().after(&[HIDDEN, GOOD]), NOTHING);
-        assert_eq!(Polls::default().after(&[SILENT, SILENT]), ["latency_missing"]);
-        assert_eq!(Polls::default().after(&[SILENT, GOOD]), NOTHING);
-        assert_eq!(Polls::default().after(&["", ""]), ["partial_fields"]);
+        assert_eq!(Polls::default().after(&[Hidden, Hidden]), ["transcript_off"]);
+        assert_eq!(Polls::default().after(&[Hidden, Good]), NOTHING);
+        assert_eq!(Polls::default().after(&[NoLatency, NoLatency]), ["latency_missing"]);
+        assert_eq!(Polls::default().after(&[NoLatency, Good]), NOTHING);
+        assert_eq!(Polls::default().after(&[Partial, Partial]), ["partial_fields"]);
     }
 
     #[test]
     fn problem_stays_without_evidence() {
         let mut polls = Polls::default();
-        assert_eq!(polls.after(&[HIDDEN]), ["transcript_off"]);
+        assert_eq!(polls.after(&[Hidden]), ["transcript_off"]);
         assert_eq!(polls.after(&[]), ["transcript_off"]);
-        assert_eq!(polls.after(&[RUNNING]), ["transcript_off"]);
-        assert_eq!(polls.after(&[GOOD]), NOTHING);
+        assert_eq!(polls.after(&[InProgress]), ["transcript_off"]);
+        assert_eq!(polls.after(&[Good]), NOTHING);
         assert_eq!(polls.after(&[]), NOTHING);
     }
 
@@ -224,8 +259,8 @@ mod tests {
     fn order_of_fetches_does_not_matter() {
         for hidden_first in [true, false] {
             let mut polls = Polls::default();
-            polls.reads(if hidden_first { &[HIDDEN; 20] } else { &[GOOD] });
-            polls.reads(if hidden_first { &[GOOD] } else { &[HIDDEN; 20] });
+            polls.reads(if hidden_first { &[Hidden; 20] } else { &[Good] });
+            polls.reads(if hidden_first { &[Good] } else { &[Hidden; 20] });
             assert_eq!(polls.problems(), NOTHING);
         }
     }
@@ -233,21 +268,21 @@ mod tests {
     #[test]
     fn healthy_setting_needs_three_calls_in_a_row() {
         let mut polls = Polls::default();
-        assert_eq!(polls.after(&[GOOD]), NOTHING);
-        assert_eq!(polls.after(&[SILENT]), NOTHING);
-        assert_eq!(polls.after(&[SILENT]), NOTHING);
-        assert_eq!(polls.after(&[GOOD]), NOTHING);
-        assert_eq!(polls.after(&[SILENT]), NOTHING);
-        assert_eq!(polls.after(&[SILENT]), NOTHING);
-        assert_eq!(polls.after(&[SILENT]), ["latency_missing"]);
-        assert_eq!(polls.after(&[GOOD, SILENT]), NOTHING);
+        assert_eq!(polls.after(&[Good]), NOTHING);
+        assert_eq!(polls.after(&[NoLatency]), NOTHING);
+        assert_eq!(polls.after(&[NoLatency]), NOTHING);
+        assert_eq!(polls.after(&[Good]), NOTHING);
+        assert_eq!(polls.after(&[NoLatency]), NOTHING);
+        assert_eq!(polls.after(&[NoLatency]), NOTHING);
+        assert_eq!(polls.after(&[NoLatency]), ["latency_missing"]);
+        assert_eq!(polls.after(&[Good, NoLatency]), NOTHING);
     }
 
     #[test]
     fn same_call_seen_repeatedly_counts_once() {
         let mut polls = Polls::default();
-        assert_eq!(polls.after(&[GOOD]), NOTHING);
-        let one = polls.calls(&[HIDDEN]);
+        assert_eq!(polls.after(&[Good]), NOTHING);
+        let one = polls.calls(&[Hidden]);
         for _ in 0..5 {
             polls.quality.observe(&one, 0, |_| true);
             assert_eq!(polls.problems(), NOTHING);
@@ -257,22 +292,22 @@ mod tests {
     #[test]
     fn recheck_is_no_evidence_for_current_settings() {
         let mut polls = Polls::default();
-        polls.rechecks(&[HIDDEN; 5]);
+        polls.rechecks(&[Hidden; 5]);
         assert_eq!(polls.problems(), NOTHING);
-        assert_eq!(polls.after(&[HIDDEN; 5]), ["transcript_off"]);
-        polls.rechecks(&[GOOD]);
+        assert_eq!(polls.after(&[Hidden; 5]), ["transcript_off"]);
+        polls.rechecks(&[Good]);
         assert_eq!(polls.problems(), ["transcript_off"]);
-        polls.reads(&[HIDDEN]);
-        polls.rechecks(&[GOOD]);
+        polls.reads(&[Hidden]);
+        polls.rechecks(&[Good]);
         assert_eq!(polls.problems(), ["transcript_off"]);
     }
 
     #[test]
     fn unreadable_record_outweighs_readable_ones() {
         let mut polls = Polls::default();
-        polls.reads(&[GOOD; 20]);
+        polls.reads(&[Good; 20]);
         polls.rejects_record();
-        polls.reads(&[GOOD]);
+        polls.reads(&[Good]);
         assert_eq!(polls.problems(), ["bad_payload"]);
     }
 
@@ -285,7 +320,7 @@ mod tests {
                 if met_at.contains(minute) {
                     polls.rejects_record();
                 }
-                polls.after(&[GOOD]) == ["bad_payload"]
+                polls.after(&[Good]) == ["bad_payload"]
             })
             .collect();
         assert_eq!(shown, (3..65 + 90).collect::<Vec<u64>>());
@@ -298,7 +333,7 @@ mod tests {
         assert_eq!(polls.problems(), ["bad_payload"]);
         polls.minute += 600;
         assert_eq!(polls.after(&[]), ["bad_payload"]);
-        assert_eq!(polls.after(&[RUNNING]), NOTHING);
+        assert_eq!(polls.after(&[InProgress]), NOTHING);
     }
 
     #[test]
@@ -307,8 +342,8 @@ mod tests {
         polls.rejects_record();
         assert_eq!(polls.problems(), ["bad_payload"]);
         polls.minute = 100;
-        assert_eq!(polls.after(&[GOOD]), ["bad_payload"]);
+        assert_eq!(polls.after(&[Good]), ["bad_payload"]);
         polls.minute = 191;
-        assert_eq!(polls.after(&[GOOD]), NOTHING);
+        assert_eq!(polls.after(&[Good]), NOTHING);
     }
 }

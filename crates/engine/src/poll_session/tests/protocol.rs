@@ -1,5 +1,7 @@
 //! The order of the commands of a session, and what it reports.
 
+use polyai_domain::fetch::FetchErrorKind;
+
 use super::*;
 
 /// A session that has been resumed at `at(0)` with all passes at that time.
@@ -12,10 +14,6 @@ fn session() -> PollSession {
 
 fn time(now: i64) -> SessionTime {
     SessionTime { api: at(now), steady: secs(now), certain: true, skewed: false }
-}
-
-fn fetched() -> Fetched {
-    Fetched { complete: true, ..Fetched::default() }
 }
 
 fn counted(counted: u64) -> BatchOutcome {
@@ -48,11 +46,11 @@ fn next_window_is_read_while_a_batch_is_committed() {
     let mut session = session();
     session.start(time(30));
     assert_eq!(next(&mut session, 30), "fetch open .. to .., StopAt(10000)");
-    session.on_fetched(Ok(fetched()), time(31));
+    session.on_fetched(Ok(fetched(Vec::new())), time(31));
     assert_eq!(next(&mut session, 31), "submit up to 0");
     assert_eq!(next(&mut session, 31), "fetch fresh -2 to 30, RefuseAt(10000)");
     assert_eq!(next(&mut session, 31), "fetch fresh -2 to 30, RefuseAt(10000)", "until it is answered");
-    session.on_fetched(Ok(fetched()), time(32));
+    session.on_fetched(Ok(fetched(Vec::new())), time(32));
     assert_eq!(next(&mut session, 32), "await commit");
     session.on_committed(&counted(2), time(33));
     assert_eq!(next(&mut session, 33), "submit up to 30", "a watermark moves with the batch that read up to it");
@@ -66,17 +64,16 @@ fn next_window_is_read_while_a_batch_is_committed() {
 fn unreachable_target_ends_the_poll_at_once() {
     let mut session = session();
     session.start(time(30));
-    session.on_fetched(Ok(fetched()), time(30));
+    session.on_fetched(Ok(fetched(Vec::new())), time(30));
     assert_eq!(next(&mut session, 30), "submit up to 0");
     assert_eq!(next(&mut session, 30), "fetch fresh -2 to 30, RefuseAt(10000)");
-    let unreachable = FetchFailure::Request { kind: FetchErrorKind::Unreachable, reason: String::new() };
-    session.on_fetched(Err(unreachable), time(31));
+    session.on_fetched(Err(fetch_error(FetchErrorKind::Unreachable)), time(31));
     assert_eq!(next(&mut session, 31), r#"report ["unreachable"], 2 fetches, 0 counted"#);
     assert_eq!(next(&mut session, 31), "done");
 
     // The batch is still pending when the next poll begins.
     session.start(time(60));
-    session.on_fetched(Ok(fetched()), time(60));
+    session.on_fetched(Ok(fetched(Vec::new())), time(60));
     assert_eq!(next(&mut session, 60), "await commit");
 }
 
@@ -100,7 +97,7 @@ fn three_failures_in_a_row_end_the_poll() {
     let windows = harness.windows();
     assert_eq!(windows.len(), 4, "the fresh pass, and three that fail: {windows:?}");
     let failure = report.failure.expect("windows have failed");
-    assert!(failure.partial && failure.kind == FetchErrorKind::ServerError);
+    assert!(failure.partial && failure.error.kind == FetchErrorKind::ServerError);
     assert!(!report.status.up);
 }
 
@@ -108,19 +105,19 @@ fn three_failures_in_a_row_end_the_poll() {
 fn irreducible_window_is_read_without_a_limit() {
     let mut session = session();
     session.start(time(1));
-    session.on_fetched(Ok(fetched()), time(1));
+    session.on_fetched(Ok(fetched(Vec::new())), time(1));
     assert_eq!(next(&mut session, 1), "submit up to 0");
     for to_skip in 0.. {
         assert!(to_skip < 20, "windows cannot shrink for ever");
         let command = next(&mut session, 1);
-        if command.ends_with("Unlimited") {
+        if command.ends_with("None") {
             break;
         }
         if command.starts_with("fetch") {
-            session.on_fetched(Err(FetchFailure::TooLarge), time(1));
+            session.on_fetched(Err(WalkError::TooLarge(10_000)), time(1));
         }
     }
-    session.on_fetched(Ok(fetched()), time(1));
+    session.on_fetched(Ok(fetched(Vec::new())), time(1));
     assert_eq!(next(&mut session, 1), "await commit");
 }
 
@@ -128,11 +125,11 @@ fn irreducible_window_is_read_without_a_limit() {
 fn slow_catch_up_yields_to_the_open_list() {
     let mut session = session();
     session.start(time(HOUR));
-    session.on_fetched(Ok(fetched()), time(HOUR));
+    session.on_fetched(Ok(fetched(Vec::new())), time(HOUR));
     assert_eq!(next(&mut session, HOUR), "submit up to 0");
     assert_eq!(next(&mut session, HOUR), "fetch fresh -2 to 900, RefuseAt(10000)");
     session.on_committed(&counted(0), time(HOUR + INTERVAL));
-    session.on_fetched(Ok(fetched()), time(HOUR + INTERVAL));
+    session.on_fetched(Ok(fetched(Vec::new())), time(HOUR + INTERVAL));
     assert_eq!(next(&mut session, HOUR + INTERVAL), "submit up to 900");
     assert_eq!(next(&mut session, HOUR + INTERVAL), "progress from 0 to 3600: 900, 0 conversations");
     assert_eq!(next(&mut session, HOUR + INTERVAL), "await commit");
@@ -148,7 +145,7 @@ fn last_progress_includes_every_conversation() {
     loop {
         let command = next(&mut session, HOUR);
         match &*command {
-            command if command.starts_with("fetch") => session.on_fetched(Ok(fetched()), time(HOUR)),
+            command if command.starts_with("fetch") => session.on_fetched(Ok(fetched(Vec::new())), time(HOUR)),
             "await commit" => session.on_committed(&counted(10), time(HOUR)),
             command if command.starts_with("progress") => lines.push(command.to_owned()),
             "done" => break,
@@ -187,12 +184,12 @@ fn uncertain_time_starts_no_counting() {
     let mut session = PollSession::resume(TargetIndex(0), policy(), PollerCheckpoint::default());
     let uncertain = SessionTime { certain: false, ..time(30) };
     session.start(uncertain);
-    session.on_fetched(Ok(fetched()), uncertain);
+    session.on_fetched(Ok(fetched(Vec::new())), uncertain);
     assert_eq!(session.anchor(), None);
 
     // An hour later the time is certain, and another than it seemed: the first answer was at 40.
     let corrected = SessionTime { api: at(HOUR + 10), ..time(HOUR) };
     session.start(corrected);
-    session.on_fetched(Ok(fetched()), corrected);
+    session.on_fetched(Ok(fetched(Vec::new())), corrected);
     assert_eq!(session.anchor(), Some(at(40)));
 }

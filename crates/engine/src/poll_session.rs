@@ -8,13 +8,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use polyai_domain::conversation::{Conversation, ConversationId, ConversationState};
+use polyai_domain::fetch::{FetchError, FetchedPages, Limit, RejectedRecords, WalkError};
 use polyai_domain::problem::Problem;
 use polyai_domain::timestamp::Timestamp;
 
-use crate::api::FetchErrorKind;
 use crate::data_quality::DataQuality;
 use crate::ledger::verdict::SeenBy;
-use crate::planner::{FetchPlan, PageLimit, PassKind, PlannerUpdate, PollPlanner, PollPolicy, PollState};
+use crate::planner::{FetchPlan, PassKind, PlannerUpdate, PollPlanner, PollPolicy, PollState};
 use crate::recorder::{Batch, BatchOutcome, Observation, PollStatus, PollerCheckpoint, TargetIndex};
 
 /// More open conversations than any project has. Beyond it the gauge of open conversations is too low, which is reported.
@@ -50,7 +50,7 @@ impl SessionTime {
 #[derive(Debug)]
 pub enum Command {
     /// Read all pages of a window, each conversation once, and call [`PollSession::on_fetched`].
-    Fetch(FetchPlan, PageLimit),
+    Fetch(FetchPlan, Limit),
     /// Send the batch to the recorder, without waiting for its commit: the next window is read meanwhile.
     Submit(Batch),
     /// Wait until the submitted batch is committed, and call [`PollSession::on_committed`].
@@ -68,6 +68,8 @@ pub enum Notice {
     OpenListTruncated,
     /// A window held more than this many conversations; smaller ones are read instead.
     WindowTooLarge(FetchPlan, usize),
+    /// Records could not be read.
+    RecordsRejected(RejectedRecords),
     /// A conversation that was open is neither listed nor found, and is no longer searched for.
     ConversationAbandoned(ConversationId),
     /// A target that had fallen behind has read on.
@@ -80,31 +82,6 @@ pub enum Notice {
         to: Timestamp,
         /// Conversations that counted meanwhile.
         conversations: u64,
-    },
-}
-
-/// What a fetch has read.
-#[derive(Debug, Default)]
-pub struct Fetched {
-    /// The conversations, each once.
-    pub conversations: Vec<Conversation>,
-    /// The number of records that cannot be read.
-    pub rejected: usize,
-    /// Whether the last page was read.
-    pub complete: bool,
-}
-
-/// Why a fetch has read nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FetchFailure {
-    /// There is more than [`PageLimit::RefuseAt`] allows.
-    TooLarge,
-    /// A request failed.
-    Request {
-        /// How.
-        kind: FetchErrorKind,
-        /// The error in words.
-        reason: String,
     },
 }
 
@@ -130,10 +107,8 @@ pub struct PollReport {
 /// Why a poll failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PollFailure {
-    /// How the request failed.
-    pub kind: FetchErrorKind,
-    /// The error in words.
-    pub reason: String,
+    /// The failed request.
+    pub error: FetchError,
     /// Whether only some windows failed, and the rest of the poll was done.
     pub partial: bool,
 }
@@ -193,7 +168,7 @@ enum Stage {
     #[default]
     Idle,
     /// Waits for the result of this fetch.
-    Fetching(FetchPlan, PageLimit),
+    Fetching(FetchPlan, Limit),
     Planning,
     Ending,
 }
@@ -228,7 +203,7 @@ impl PollSession {
         let plan = self.planner.open_pass(time.api);
         self.poll = Poll {
             started: time.steady,
-            stage: Stage::Fetching(plan, PageLimit::StopAt(MAX_OPEN)),
+            stage: Stage::Fetching(plan, Limit::StopAt(MAX_OPEN)),
             stats: PollStats { fetches: 1, ..PollStats::default() },
             ..Poll::default()
         };
@@ -261,7 +236,7 @@ impl PollSession {
             self.poll.stage = match plan {
                 Some(plan) => {
                     self.poll.stats.fetches += 1;
-                    Stage::Fetching(plan, PageLimit::RefuseAt(MAX_WINDOW))
+                    Stage::Fetching(plan, Limit::RefuseAt(MAX_WINDOW))
                 }
                 None => Stage::Ending,
             };
@@ -280,23 +255,26 @@ impl PollSession {
     }
 
     /// Takes the result of the fetch that was asked for.
-    pub fn on_fetched(&mut self, result: Result<Fetched, FetchFailure>, time: SessionTime) {
+    pub fn on_fetched(&mut self, result: Result<FetchedPages, WalkError>, time: SessionTime) {
         let Stage::Fetching(plan, limit) = std::mem::replace(&mut self.poll.stage, Stage::Planning) else {
             return;
         };
         match (result, limit) {
             (Ok(fetched), _) if plan.pass == PassKind::Open => self.on_open_list(&plan, fetched, time),
             (Ok(fetched), _) => self.on_window(&plan, fetched, time),
-            (Err(FetchFailure::TooLarge), PageLimit::RefuseAt(max)) if self.planner.on_too_large(&plan) => {
+            (Err(WalkError::TooLarge(max)), _) if self.planner.on_too_large(&plan) => {
                 self.poll.consecutive_failures = 0;
                 self.poll.notices.push_back(Notice::WindowTooLarge(plan, max));
             }
-            (Err(FetchFailure::TooLarge), _) => self.poll.stage = Stage::Fetching(plan, PageLimit::Unlimited),
-            (Err(FetchFailure::Request { kind, reason }), _) => self.on_failed(&plan, kind, reason, time),
+            (Err(WalkError::TooLarge(_)), Limit::StopAt(_) | Limit::RefuseAt(_)) => self.poll.stage = Stage::Fetching(plan, Limit::None),
+            (Err(WalkError::Fetch(error)), _) => self.on_failed(&plan, error, time),
+            (Err(error @ WalkError::TooLarge(_)), Limit::None) => {
+                self.on_failed(&plan, FetchError::bad_payload(error.to_string()), time);
+            }
         }
     }
 
-    fn on_open_list(&mut self, plan: &FetchPlan, mut fetched: Fetched, time: SessionTime) {
+    fn on_open_list(&mut self, plan: &FetchPlan, mut fetched: FetchedPages, time: SessionTime) {
         if !fetched.complete {
             self.poll.notices.push_back(Notice::OpenListTruncated);
         }
@@ -318,7 +296,7 @@ impl PollSession {
         self.submit(plan, fetched, update, now, time.api);
     }
 
-    fn on_window(&mut self, plan: &FetchPlan, fetched: Fetched, time: SessionTime) {
+    fn on_window(&mut self, plan: &FetchPlan, fetched: FetchedPages, time: SessionTime) {
         let until = self.poll.state.as_ref().map_or(time.api, PollState::until);
         let fresh_before = self.planner.fresh_watermark().unwrap_or(until);
         self.poll.consecutive_failures = 0;
@@ -336,18 +314,18 @@ impl PollSession {
         }
     }
 
-    fn on_failed(&mut self, plan: &FetchPlan, kind: FetchErrorKind, reason: String, time: SessionTime) {
+    fn on_failed(&mut self, plan: &FetchPlan, error: FetchError, time: SessionTime) {
         match &mut self.poll.state {
-            Some(state) if kind.is_window_specific() => {
+            Some(state) if error.kind.is_window_specific() => {
                 self.planner.on_failed(state, plan, time.api);
-                self.poll.failure.get_or_insert(PollFailure { kind, reason, partial: true });
+                self.poll.failure.get_or_insert(PollFailure { error, partial: true });
                 self.poll.consecutive_failures += 1;
                 if self.poll.consecutive_failures == MAX_CONSECUTIVE_FAILURES {
                     self.poll.stage = Stage::Ending;
                 }
             }
             Some(_) | None => {
-                self.poll.failure = Some(PollFailure { kind, reason, partial: false });
+                self.poll.failure = Some(PollFailure { error, partial: false });
                 self.poll.stage = Stage::Ending;
             }
         }
@@ -356,16 +334,19 @@ impl PollSession {
     fn submit(
         &mut self,
         plan: &FetchPlan,
-        fetched: Fetched,
+        fetched: FetchedPages,
         update: PlannerUpdate,
         fresh_before: Timestamp,
         now: Timestamp,
     ) {
-        let Fetched { conversations, rejected, .. } = fetched;
+        let FetchedPages { conversations, rejected, .. } = fetched;
         let is_new = |start| plan.seen_by(start) == SeenBy::Fresh;
-        self.data_quality.observe(&conversations, rejected, is_new);
+        self.data_quality.observe(&conversations, rejected.len(), is_new);
         self.poll.stats.records += conversations.len() as u64;
-        self.poll.stats.rejected += rejected as u64;
+        self.poll.stats.rejected += rejected.len() as u64;
+        if !rejected.is_empty() {
+            self.poll.notices.push_back(Notice::RecordsRejected(rejected));
+        }
         let observation = |conversation: Conversation| Observation {
             sight: plan.seen_by(conversation.data.started_at),
             conversation,
@@ -395,7 +376,7 @@ impl PollSession {
         problems.extend(time.skewed.then_some(Problem::ClockSkew));
         let stuck = self.planner.oldest_open(time.api).map(|(id, start)| (id.clone(), start));
         problems.extend(stuck.as_ref().map(|_| Problem::StuckConversations));
-        problems.extend(failure.as_ref().map(|failure| failure.kind.problem()));
+        problems.extend(failure.as_ref().map(|failure| failure.error.kind.problem()));
         PollReport {
             status: PollStatus { target: self.target, now: time.api, up: failure.is_none(), problems },
             failure,

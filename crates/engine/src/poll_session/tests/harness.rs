@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use polyai_domain::conversation::{Amount, ConversationData, Transcript};
+use polyai_domain::fetch::{FetchErrorKind, Filter, Window};
 
 use super::super::*;
-use crate::api::{Filter, Window};
 use crate::ledger::Watermarks;
 use crate::recorder::FirstFinished;
 
@@ -194,7 +194,7 @@ impl Harness {
                 }
                 Command::Fetch(plan, _) => {
                     let conversations = self.respond(&plan, now);
-                    self.session.on_fetched(Ok(Fetched { conversations, rejected: 0, complete: true }), time);
+                    self.session.on_fetched(Ok(fetched(conversations)), time);
                 }
                 Command::Submit(batch) => {
                     let finished = self.first_finished(&batch);
@@ -236,8 +236,16 @@ impl Harness {
     }
 }
 
-pub(super) fn server_error() -> FetchFailure {
-    FetchFailure::Request { kind: FetchErrorKind::ServerError, reason: "HTTP 503".to_owned() }
+pub(super) fn fetched(conversations: Vec<Conversation>) -> FetchedPages {
+    FetchedPages { conversations, complete: true, ..FetchedPages::default() }
+}
+
+pub(super) fn fetch_error(kind: FetchErrorKind) -> WalkError {
+    WalkError::Fetch(FetchError { kind, ..FetchError::bad_payload("a failure for tests") })
+}
+
+pub(super) fn server_error() -> WalkError {
+    fetch_error(FetchErrorKind::ServerError)
 }
 
 pub(super) fn line(plan: &FetchPlan) -> String {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Covers the rounding of timestamps and of the `Date` header.
-pub const MIN_OVERLAP: Duration = Duration::from_secs(2);
+pub(super) const MIN_OVERLAP: Duration = Duration::from_secs(2);
 
 /// How many conversations are remembered.
 const SAMPLE_WINDOW: usize = 200;
