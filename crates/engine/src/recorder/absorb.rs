@@ -88,8 +88,9 @@ impl Recorder {
         marks.pruned_before = state.marks.as_ref().and_then(|marks| marks.pruned_before);
         gauges::set_watermark_gauges(Arc::make_mut(&mut state.series), &marks, batch.now);
         self.changes.marks.insert(state.id, marks.clone());
-        // The first marks hold the anchor: without them, another start would count from later on.
-        self.changes.watermarks_must_flush |= state.marks.is_none();
+        // Without a new anchor, another start would count from later on.
+        self.changes.watermarks_must_flush |=
+            state.marks.as_ref().is_none_or(|before| before.anchor != marks.anchor);
         state.marks = Some(marks);
     }
 
