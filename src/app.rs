@@ -26,7 +26,7 @@ use tracing::{error, info, warn};
 pub use reload::{ActiveConfig, ConfigLoader, Configuration, ReloadAttempt};
 pub use reload_requests::{ReloadHandle, ReloadTrigger};
 
-use crate::api::client::ClientError;
+use crate::api::ClientError;
 use crate::clock::Clock;
 use crate::config::{ConfigErrors, LoadedConfig, Settings};
 use crate::events::Events;

@@ -4,7 +4,6 @@
 //! The flow, in one line:
 //! **Ticker → PollPlanner → FetchPlan → pages → Conversation → Transition → SeriesUpdate → Snapshot → encoder → bytes**.
 
-pub mod api;
 pub mod app;
 #[cfg(feature = "demo")]
 pub mod backfill;
@@ -22,6 +21,7 @@ pub mod status;
 mod turns;
 pub mod web;
 
+pub use polyai_api as api;
 pub use polyai_domain::{clock, conversation, phone_number, problem, target, timestamp};
 pub use polyai_engine::{aggregate, data_quality, ledger, planner, poll_session, recorder};
 #[cfg(feature = "demo")]

@@ -19,13 +19,10 @@ use super::clients::ClientPool;
 use super::config_diff::Difference;
 use super::settings_mapping;
 use super::supervisor::{PollerPanicked, PollerSupervisor};
-use crate::api::client::{ApiCredentials, ClientError};
-use crate::api::pace::RateLimiter;
-use crate::api::pages::{ConversationList, RequestStats};
-use crate::api::server_clock::ServerClock;
+use crate::api::{ClientError, ConversationList, RateLimiter};
 use crate::clock::Clock;
 use crate::config::{Polling, Secret, Settings, Target};
-use crate::events::Events;
+use crate::events::{Events, TargetEvents};
 use crate::exporter_metrics::ExporterMetrics;
 use crate::recorder::task::{RecorderHandle, RecorderStopped};
 use crate::recorder::{PollerCheckpoint, TargetAssignment, TargetEntry, TargetIndex, TargetSet};
@@ -83,7 +80,7 @@ impl PollerSet {
     /// # Errors
     /// When a client cannot be made: a `ca_file` that is no bundle.
     pub(super) fn new(settings: Arc<Settings>, around: PollerContext) -> Result<Self, ClientError> {
-        let clients = ClientPool::new(&settings, &around.stats, &around.clock)?;
+        let clients = ClientPool::new(&settings, &around.clock)?;
         // None has been tried before any is there.
         let roll = vec![FirstPollLatch::default(); settings.targets.len()];
         Ok(Self {
@@ -261,20 +258,10 @@ impl PollerSet {
         let ApiKeyState { pace, refetch_budget: spare } = self.keys.get(&target.api_key)?;
         warn_anchor_mismatch(target, polling, &resume);
         let PollerContext { clock, stats, events, recorder, journals } = &self.ctx;
-        let list = ConversationList {
-            client: self.clients.get(target)?.clone(),
-            access: ApiCredentials {
-                endpoint: settings_mapping::endpoint(target),
-                key: target.api_key.clone(),
-                pace: pace.clone(),
-            },
-            page_size: polling.page_size,
-            target: target.key.clone(),
-            events: events.clone(),
-            clock: clock.clone(),
-            server_clock: ServerClock::default(),
-            traffic: RequestStats::default(),
-        };
+        let credentials = settings_mapping::credentials(target, pace.clone());
+        let observer = TargetEvents { target: target.key.clone(), events: events.clone() };
+        let client = self.clients.get(target)?.clone();
+        let list = ConversationList::new(client, credentials, polling.page_size, Arc::new(observer));
         Some(Poller {
             target: target.key.clone(),
             session: PollSession::resume(
@@ -283,11 +270,11 @@ impl PollerSet {
                 resume,
             ),
             list,
+            clock: clock.clone(),
+            events: events.clone(),
             interval: polling.interval,
             phase,
             recorder: recorder.clone(),
-            clock: clock.clone(),
-            events: events.clone(),
             stats: stats.clone(),
             refetch_budget: spare.clone(),
             first_poll: tried,

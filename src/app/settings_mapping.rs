@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::aggregate::SeriesSchema;
-use crate::api::request::Endpoint;
+use crate::api::{
+    ApiCredentials, ApiKey, CaBundle, Client, ClientError, ConcurrencyLimit, Endpoint, RateLimiter,
+};
+use crate::clock::Clock;
 use crate::config::{Metrics, Polling, Settings, Storage, Target};
 use crate::exposition::board::FormatOptions;
 use crate::ledger::store::{Store, StoreError};
@@ -103,6 +106,27 @@ pub(crate) fn count(length: usize) -> u32 {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
 fn whole(number: f64) -> usize {
     number.clamp(0.0, 1000.0) as usize
+}
+
+/// The client for requests about `target`.
+///
+/// # Errors
+/// If its `ca_file` is invalid or TLS cannot be set up.
+pub(crate) fn client(
+    polling: &Polling,
+    target: &Target,
+    concurrency: ConcurrencyLimit,
+    clock: Clock,
+) -> Result<Client, ClientError> {
+    let user_agent = concat!("polyai-exporter/", env!("CARGO_PKG_VERSION"));
+    let ca_bundle = target.ca_file.as_ref().map(|file| CaBundle { path: &file.path, pem: &file.pem });
+    Client::new(user_agent, polling.timeout, ca_bundle, concurrency, clock)
+}
+
+/// The address of `target`, and its key with the rate limit of that.
+pub(crate) fn credentials(target: &Target, rate_limiter: RateLimiter) -> ApiCredentials {
+    let api_key = ApiKey::new(target.api_key.expose_secret());
+    ApiCredentials { endpoint: endpoint(target), api_key, rate_limiter }
 }
 
 #[cfg(test)]

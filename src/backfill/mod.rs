@@ -55,7 +55,7 @@ pub fn run(
     world: &World,
     stop: &CancellationToken,
 ) -> Result<BackfillResult, ReplayError> {
-    let world = world.clone().kept(spec.from, spec.until);
+    let world = world.clone().with_cache(spec.from, spec.until);
     // The log is about the present.
     tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), || {
         let mut replay = replay::Replay::new(spec, settings, world)?;

@@ -13,21 +13,18 @@ use super::BackfillSpec;
 use super::scraper::Scraper;
 use polyai_domain::fetch::{FetchError, FetchedPages};
 
-use crate::api::client::LIST;
-use crate::api::page::Page;
-use crate::api::pages::Pagination;
-use crate::api::request::{Endpoint, PageRequest, Position};
+use crate::api::{Endpoint, Page, PageRequest, Pagination, Position};
 use crate::app::settings_mapping;
 use crate::clock::Clock;
 use crate::config::{Secret, Settings};
-use crate::events::Events;
+use crate::events::{Events, LIST_ENDPOINT};
 use crate::exporter_metrics::{BuildInfo, ExporterMetrics, RequestOutcome};
 use crate::ledger::store::{Store, StoreError};
 use crate::planner::FetchPlan;
 use crate::poll_session::{Command, PollSession, SessionTime};
 use crate::poller::report::{log_notice, log_problems};
 use crate::recorder::{BatchOutcome, Recorder, TargetIndex};
-use crate::simulator::{Direct, World};
+use crate::simulator::{InProcessApi, World};
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 
@@ -73,7 +70,7 @@ impl Replay {
     pub(super) fn new(spec: &BackfillSpec, settings: &Settings, world: World) -> Result<Self, ReplayError> {
         let clock = Clock::fixed(spec.from);
         let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(spec.from));
-        let api = Direct::new(world, clock.clone());
+        let api = InProcessApi::new(world, clock.clone());
         let events = Events::new(stats.clone());
         let setups = settings_mapping::setups(settings);
         let store = settings_mapping::open_store(&settings.storage)?;
@@ -178,7 +175,7 @@ struct Poller {
     page_size: NonZeroU16,
     /// The outcome of the submitted batch, which is committed with those of the other targets.
     outcome: BatchOutcome,
-    api: Direct,
+    api: InProcessApi,
     stats: ExporterMetrics,
     events: Events,
 }
@@ -228,17 +225,18 @@ impl Poller {
     fn page(&self, plan: &FetchPlan, position: &Position) -> Result<Page, ReplayError> {
         let (window, filter) = (plan.window, plan.filter);
         let request = PageRequest { window, filter, limit: self.page_size, position };
-        let address = self.endpoint.page(&request);
-        let path = address.split_once("://").and_then(|(_, rest)| rest.find('/').and_then(|at| rest.get(at..)));
+        let address = self.endpoint.page_url(&request);
+        let path =
+            address.split_once("://").and_then(|(_, rest)| rest.find('/').and_then(|at| rest.get(at..)));
         let started = Instant::now();
         let reply = self.api.get(path.unwrap_or("/"), self.key.expose_secret());
         let bytes = reply.body.len() as u64;
         let status = reply.status.unwrap_or(0);
-        self.stats.request(LIST, RequestOutcome::Status(status), started.elapsed(), bytes);
+        self.stats.request(LIST_ENDPOINT, RequestOutcome::Status(status), started.elapsed(), bytes);
         if status != 200 {
             return Err(FetchError::bad_payload(format!("{address}: HTTP {status}")).into());
         }
-        Ok(Page::read(&reply.body)?)
+        Ok(Page::decode(&reply.body)?)
     }
 }
 

@@ -7,15 +7,13 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
 use super::CliError;
-use crate::api::client::{ApiCredentials, ApiResponse, Client};
-use crate::api::pace::{ConcurrencyLimit, RateLimiter};
-use crate::api::page::Page;
-use crate::api::request::{Endpoint, PageRequest, Position};
-use crate::api::server_clock::{DateObservation, ServerClock};
-use crate::api::{FetchError, FetchErrorKind, Filter, Window};
+use crate::api::{
+    ApiCredentials, ApiResponse, Client, ConcurrencyLimit, DateObservation, Endpoint, FetchError,
+    FetchErrorKind, Filter, Page, PageRequest, Position, RateLimiter, ServerClock, Window,
+};
+use crate::app::settings_mapping;
 use crate::clock::Clock;
 use crate::config::{Settings, Target};
-use crate::exporter_metrics::{BuildInfo, ExporterMetrics};
 use crate::problem::Problem;
 use crate::data_quality::DataQuality;
 use crate::target::{ApiVersion, ClientEnv, Region};
@@ -75,10 +73,8 @@ impl LiveCheck {
     fn new(settings: &Settings, target: &Target) -> Result<Self, CliError> {
         let clock = Clock::system();
         let concurrency = ConcurrencyLimit::new(NonZeroUsize::MIN);
-        let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(clock.now()));
-        let client =
-            Client::new(settings.polling.timeout, target.ca_file.as_ref(), concurrency, stats, clock.clone())
-                .map_err(|error| CliError::run_time(&error))?;
+        let client = settings_mapping::client(&settings.polling, target, concurrency, clock.clone())
+            .map_err(|error| CliError::run_time(&error))?;
         Ok(Self { client, pace: RateLimiter::new(settings.polling.requests_per_minute), clock })
     }
 
@@ -91,7 +87,8 @@ impl LiveCheck {
             &target.project_id,
             client_env,
         );
-        let access = ApiCredentials { endpoint, key: target.api_key.clone(), pace: self.pace.clone() };
+        let credentials =
+            ApiCredentials { endpoint, ..settings_mapping::credentials(target, self.pace.clone()) };
         let from = Timestamp::from(self.clock.now()) - stretch;
         let request = PageRequest {
             window: Window::since(from),
@@ -99,17 +96,17 @@ impl LiveCheck {
             limit: NonZeroU16::MIN,
             position: &Position::First,
         };
-        self.client.page(&access, &request).await
+        self.client.page(&credentials, &request).await
     }
 
     async fn diagnose(&self, target: &Target) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
-        let ApiResponse { stamp, outcome, .. } = self.ask(target, target.key.client_env, DAY).await;
-        if let Some(stamp) = stamp.filter(|stamp| stamp.date.is_some()) {
-            diagnosis.compare_clocks(stamp);
+        let ApiResponse { info, result } = self.ask(target, target.key.client_env, DAY).await;
+        if let Some(observation) = info.date.filter(|observation| observation.date.is_some()) {
+            diagnosis.compare_clocks(observation);
         }
         diagnosis.check_version(target.api_version);
-        match outcome {
+        match result {
             Err(error) => diagnosis.problems.push(refusal(target, &error)),
             Ok(page) if page.is_empty() => self.look_elsewhere(target, &mut diagnosis).await,
             Ok(page) => diagnosis.judge(&page, Timestamp::from(self.clock.now())),
@@ -120,7 +117,7 @@ impl LiveCheck {
     /// No conversation in a day: is there an older one, or one in another environment?
     async fn look_elsewhere(&self, target: &Target, diagnosis: &mut Diagnosis) {
         let own = target.key.client_env;
-        match self.ask(target, own, MONTH).await.outcome {
+        match self.ask(target, own, MONTH).await.result {
             Ok(page) if !page.is_empty() => {
                 diagnosis
                     .notes
@@ -130,7 +127,7 @@ impl LiveCheck {
             Ok(_) | Err(_) => {}
         }
         for other in ClientEnv::ALL.into_iter().filter(|&other| other != own) {
-            if let Ok(page) = self.ask(target, other, MONTH).await.outcome
+            if let Ok(page) = self.ask(target, other, MONTH).await.result
                 && !page.is_empty()
             {
                 diagnosis.problems.push(format!(
@@ -146,12 +143,12 @@ impl LiveCheck {
 }
 
 impl Diagnosis {
-    fn compare_clocks(&mut self, stamp: DateObservation) {
+    fn compare_clocks(&mut self, observation: DateObservation) {
         let mut server = ServerClock::default();
         // One answer has to do: it stands for the second that would confirm it.
-        server.observe(stamp);
-        server.observe(stamp);
-        match server.skew_seconds(stamp.answered) {
+        server.observe(observation);
+        server.observe(observation);
+        match server.skew_seconds(observation.received) {
             Some(ahead) if ahead > 0.0 => self.problems.push(format!(
                 "clock_skew: this machine's clock is {ahead:.0} s ahead of the API's. {}",
                 Problem::ClockSkew.advice()

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_demo_can_do_is_refused_with_what_would_be_right() {
+    fn flags_out_of_range_are_rejected_with_the_range() {
         for (flag, value, right) in [
             ("--interval", "2h", "must be between 1s and 1h"),
             ("--lookback", "300000y", "must be between 0s and 90d"),

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_options_have_their_defaults_and_limits() {
+    fn flags_have_defaults_and_limits() {
         let options = Line::parse_from(["simulate"]).simulate;
         assert_eq!((options.listen.port(), options.seed, options.api_key.as_str()), (9891, 1, "demo-key"));
         assert!(Line::try_parse_from(["simulate", "--volume", "-1"]).is_err());
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_says_where_it_is_and_stops_when_told() {
+    async fn simulate_prints_its_address_and_stops() {
         let options =
             Line::parse_from(["simulate", "--listen", "127.0.0.1:0", "--api-key", "a: \"b\""]).simulate;
         let (stop, paper) = (CancellationToken::new(), Paper::default());

@@ -1,6 +1,4 @@
-//! Where the port may be: the forms of `server.listen` and `--web.listen-address`.
-//!
-//! Owns: the forms and their wording. Never: a socket.
+//! Listen addresses, as in `server.listen` and `--web.listen-address`.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,14 +20,14 @@ pub enum ListenAddress {
     Inherited,
 }
 
-/// What would be right, as it ends a message.
-pub(super) const RIGHT: &str =
+/// The forms of an address, for messages.
+pub(super) const EXPECTED: &str =
     "an IP address and port such as \"0.0.0.0:9890\", a port such as \":9890\", or \"unix:/run/polyai.sock\"";
 
-/// The longest path of a socket: `sun_path` of unix(7), less its end.
-const LONGEST_PATH: usize = 107;
+/// The longest path of a socket: `sun_path` of unix(7) without its terminating null byte.
+const MAX_PATH_BYTES: usize = 107;
 
-/// No address to listen on; says what would be right.
+/// Text that is no listen address; displays what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ParseListenAddressError(String);
@@ -41,7 +39,7 @@ impl FromStr for ListenAddress {
         let text = text.trim();
         if text.starts_with("vsock:") {
             return Err(ParseListenAddressError(
-                "sockets of virtual machines (vsock) are not served; listen on an IP address or a unix socket".to_owned(),
+                "vsock sockets are not supported; listen on an IP address or a unix socket".to_owned(),
             ));
         }
         if let Some(path) = text.strip_prefix("unix:") {
@@ -50,8 +48,8 @@ impl FromStr for ListenAddress {
                 0 => Err(ParseListenAddressError(
                     "the path of the socket is missing, as in \"unix:/run/polyai.sock\"".to_owned(),
                 )),
-                length if length > LONGEST_PATH => Err(ParseListenAddressError(format!(
-                    "the path of the socket has {length} bytes; the system allows {LONGEST_PATH}"
+                length if length > MAX_PATH_BYTES => Err(ParseListenAddressError(format!(
+                    "the path of the socket has {length} bytes; the system allows {MAX_PATH_BYTES}"
                 ))),
                 _ => Ok(Self::Unix(path.into())),
             };
@@ -65,7 +63,7 @@ impl FromStr for ListenAddress {
         let hint = if text.parse::<u16>().is_ok() {
             format!("write {} for that port on every address", quoted(&format!(":{text}")))
         } else {
-            format!("write {RIGHT}")
+            format!("write {EXPECTED}")
         };
         text.parse().map(Self::Socket).map_err(|_| ParseListenAddressError(hint))
     }
@@ -93,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_is_read_and_shown_as_it_was_written() {
+    fn addresses_are_displayed_as_written() {
         for text in
             ["0.0.0.0:9890", "[::]:9890", "[::1]:0", ":9890", "unix:/run/polyai.sock", "unix:polyai.sock"]
         {
@@ -104,9 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_says_what_would_be_right() {
+    fn invalid_address_is_refused_with_advice() {
         let long = format!("unix:/{}", "x".repeat(107));
-        for (text, said) in [
+        for (text, expected) in [
             ("9890", "write \":9890\""),
             ("", "an IP address and port"),
             (":99999", "an IP address and port"),
@@ -116,8 +114,8 @@ mod tests {
             (&long, "has 108 bytes"),
             ("vsock://:9890", "vsock"),
         ] {
-            let sentence = text.parse::<ListenAddress>().unwrap_err().to_string();
-            assert!(sentence.contains(said), "{text}: {sentence}");
+            let error = text.parse::<ListenAddress>().unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Levels: `error` lost something or needs a person, `warn` lost nothing, `info` is good news or progress. A failure that
 //! lasts is said once; its repeats go to `debug` with their number, and its end to `info` with how many and how long.
 
+mod api;
 mod log_throttle;
 mod recorder;
 
@@ -17,6 +18,7 @@ use chrono::{DateTime, Utc};
 use tracing::{debug, error, info, warn};
 
 pub use crate::exporter_metrics::Event;
+pub use api::{LIST_ENDPOINT, TargetEvents};
 use log_throttle::{Key, LogRate, LogThrottle};
 
 use crate::exporter_metrics::ExporterMetrics;

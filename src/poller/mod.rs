@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::backoff::Backoff;
 use self::ticker::Ticker;
-use crate::api::pages::ConversationList;
+use crate::api::ConversationList;
 use crate::clock::Clock;
 use crate::events::Events;
 use crate::exporter_metrics::ExporterMetrics;

@@ -42,7 +42,7 @@ impl PollLoop {
                 took,
                 failure: failure.as_ref().map(|failure| failure.error.kind.problem()),
                 walks: stats.fetches,
-                traffic: std::mem::take(&mut self.poller.list.traffic),
+                traffic: std::mem::take(&mut self.poller.list.request_stats),
                 records: stats.records,
                 rejected: stats.rejected,
                 counted: stats.counted,

@@ -4,7 +4,7 @@
 
 use super::matchers;
 use super::span;
-use crate::config::{Node, Value, join_list};
+use exporter_schema::{Node, Value, join_list};
 
 /// What a key may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

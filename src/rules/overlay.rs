@@ -5,7 +5,7 @@
 
 use super::kind::Kind;
 use super::values::default_alerts;
-use crate::config::{Diagnostic, Node, Value, closest, display_key, join_list};
+use exporter_schema::{Diagnostic, Node, Value, closest, display_key, join_list};
 
 /// Lays `overrides` over `base`; `known` has every key that there is at `path`.
 pub(super) fn merge(
@@ -78,7 +78,7 @@ pub(super) fn join(path: &str, name: &str) -> String {
 fn unknown(known: &Node, path: &str, name: &str) -> String {
     let names = || known.entries().into_iter().flatten().map(|(name, _)| name.as_str());
     let place = if path.is_empty() { "the top level" } else { path };
-    if let Some(near) = closest(name, names(), |known| known) {
+    if let Some(near) = closest(name, names()) {
         return format!("unknown key; did you mean `{near}`?");
     }
     let names: Vec<&str> = names().collect();

@@ -9,7 +9,7 @@ use super::scope::Scope;
 use super::template::{Rule, Template, substitute};
 use super::values::Values;
 use super::{RECORDED_WINDOWS, RecordedWindow, matchers};
-use crate::config::Value;
+use exporter_schema::Value;
 
 const FRESHNESS: &str = include_str!("../../alerts/templates/freshness.yml");
 const COUNTS: &str = include_str!("../../alerts/templates/counts.yml");

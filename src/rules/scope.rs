@@ -6,7 +6,7 @@
 use super::kind::{number, text};
 use super::values::Values;
 use super::{RecordedWindow, span};
-use crate::config::{Node, Value};
+use exporter_schema::{Node, Value};
 
 /// The labels of a target, and those of an exporter, before `common.by`.
 const TARGET: &str = "project, region, client_env";

@@ -5,7 +5,7 @@
 use super::kind::{self, number, numbers};
 use super::matchers;
 use super::values::Values;
-use crate::config::{Diagnostic, Node};
+use exporter_schema::{Diagnostic, Node};
 
 /// The factors of each burn alert, and the objective whose budget they multiply.
 const BURNS: [(&str, &str, &[&str]); 4] = [

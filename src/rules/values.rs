@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::kind;
 use super::overlay::merge;
 use super::sense;
-use crate::config::{ConfigErrors, Diagnostic, Location, Node, Value, parse_yaml, quoted};
+use exporter_schema::{ConfigErrors, Diagnostic, Location, Node, Value, parse_yaml, quoted};
 
 /// Every key, its default, and why.
 const DEFAULTS: &str = include_str!("../../alerts/thresholds.yml");

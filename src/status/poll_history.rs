@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::api::pages::RequestStats;
+use crate::api::RequestStats;
 use crate::problem::Problem;
 use crate::timestamp::Timestamp;
 

@@ -218,7 +218,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::api::pages::RequestStats;
+    use crate::api::RequestStats;
     use crate::problem::Problem;
     use crate::status::poll_history::{Poll, PollHistory, Report};
 

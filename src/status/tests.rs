@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::*;
 use crate::aggregate::{Metric, TargetSeries};
-use crate::api::pages::RequestStats;
+use crate::api::RequestStats;
 use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
 use crate::exporter_metrics::BuildInfo;
 use crate::problem::Problem;

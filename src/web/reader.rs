@@ -241,5 +241,5 @@ pub(super) fn advice(name: &str, place: &str, names: &[&str]) -> String {
 fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let lower = |text: &str| text.chars().take(60).collect::<String>().to_ascii_lowercase();
     let same = names.clone().find(|name| lower(name) == lower(wanted));
-    same.or_else(|| closest(&wanted.chars().take(60).collect::<String>(), names, |name| name))
+    same.or_else(|| closest(&wanted.chars().take(60).collect::<String>(), names))
 }

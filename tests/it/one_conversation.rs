@@ -39,8 +39,8 @@ fn one_conversation_from_json_to_a_line_of_text() {
         record.id, record.total_duration, last_turn.user_input, last_turn.latency, last_turn.barge_in
     );
     insta::assert_snapshot!(read, @r#"
-    Text("CA7f3d8a52c1e94b06a7d2f0c4b8e615f9") Number(Some(74.0))
-    last turn: user_input Presence(true), Latency(Some(2.275)), barge_in Flag(Some(true))
+    LenientString("CA7f3d8a52c1e94b06a7d2f0c4b8e615f9") LenientNumber(Some(74.0))
+    last turn: user_input IsPresent(true), Latency(Some(2.275)), barge_in LenientBool(Some(true))
     "#);
 
     // conversation.rs: what the fields amount to. The first turn answers nobody, so it is the greeting; the end is the start

@@ -183,16 +183,14 @@ impl PollPlanner {
         self.open = listed;
 
         // An anchor in the future may still be corrected, and nothing can count before it.
-        if let Some(anchor) =
-            self.policy.anchor.filter(|&anchor| self.watermarks.is_none() && anchor <= now)
+        if let Some(anchor) = self.policy.anchor.filter(|&anchor| self.watermarks.is_none() && anchor <= now)
         {
             self.begin(anchor);
         }
         if let Some(watermarks) = &self.watermarks {
             self.history.push(now, watermarks);
         }
-        let state =
-            PollState { until: now, refetches: None, failed: BTreeSet::new(), rechecks_done: false };
+        let state = PollState { until: now, refetches: None, failed: BTreeSet::new(), rechecks_done: false };
         (state, PlannerUpdate { watermarks: self.watermarks.clone(), abandoned: Vec::new() })
     }
 
@@ -312,10 +310,7 @@ impl PollPlanner {
         if let Some(watermarks) = &mut self.watermarks {
             watermarks.overlap = self.overlap.estimate();
         }
-        PlannerUpdate {
-            watermarks: self.watermarks.clone(),
-            abandoned: std::mem::take(&mut self.given_up),
-        }
+        PlannerUpdate { watermarks: self.watermarks.clone(), abandoned: std::mem::take(&mut self.given_up) }
     }
 
     /// `plan` failed, though the target answers: the poll goes on without it, and the next one plans it differently.

@@ -266,7 +266,9 @@ impl PollSession {
                 self.poll.consecutive_failures = 0;
                 self.poll.notices.push_back(Notice::WindowTooLarge(plan, max));
             }
-            (Err(WalkError::TooLarge(_)), Limit::StopAt(_) | Limit::RefuseAt(_)) => self.poll.stage = Stage::Fetching(plan, Limit::None),
+            (Err(WalkError::TooLarge(_)), Limit::StopAt(_) | Limit::RefuseAt(_)) => {
+                self.poll.stage = Stage::Fetching(plan, Limit::None)
+            }
             (Err(WalkError::Fetch(error)), _) => self.on_failed(&plan, error, time),
             (Err(error @ WalkError::TooLarge(_)), Limit::None) => {
                 self.on_failed(&plan, FetchError::bad_payload(error.to_string()), time);

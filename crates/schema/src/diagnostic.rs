@@ -71,6 +71,25 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+/// Errors and warnings, as they are found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What makes the document unusable.
+    pub errors: Vec<Diagnostic>,
+    /// What works and deserves attention all the same.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Report {
+    /// Whether there are errors about the key or section at `path`.
+    pub fn has_errors_in(&self, path: &str) -> bool {
+        let is_within = |key: &str| {
+            key.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.errors.iter().any(|error| is_within(&error.key))
+    }
+}
+
 /// Everything that is wrong with a configuration: at least one diagnostic, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors {

@@ -52,6 +52,11 @@ pub fn join_list<'a>(items: impl IntoIterator<Item = &'a str>, last: &str) -> St
     }
 }
 
+/// `section.name`, or the name alone at the top level.
+pub fn join_path(section: &str, name: &str) -> String {
+    if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -103,28 +103,57 @@ impl Node {
         if let Value::List(items) = &self.value { Some(items) } else { None }
     }
 
+    /// The items of a list; a single value is a list of one, and text of the environment is separated by commas.
+    pub fn list_items(&self) -> Option<Vec<Node>> {
+        match &self.value {
+            Value::List(items) => Some(items.clone()),
+            Value::Text(text) if self.is_from_environment() => {
+                let items = text.split(',').filter(|_| !text.trim().is_empty());
+                Some(items.map(|item| Self::text(self.location.clone(), item.trim())).collect())
+            }
+            Value::Text(_) | Value::Integer(_) | Value::Float(_) => Some(vec![self.clone()]),
+            Value::Null | Value::Bool(_) | Value::Table(_) => None,
+        }
+    }
+
+    /// A value that is not a list or a mapping, as text.
+    pub(crate) fn scalar(&self) -> Option<String> {
+        match &self.value {
+            Value::Bool(on) => Some(on.to_string()),
+            Value::Integer(number) => Some(number.to_string()),
+            Value::Float(number) => Some(number.to_string()),
+            Value::Text(text) => Some(text.clone()),
+            Value::Null | Value::List(_) | Value::Table(_) => None,
+        }
+    }
+
     /// The value of the key `name`, if it is a mapping that has it.
     pub fn get(&self, name: &str) -> Option<&Node> {
         self.entries()?.get(name)
     }
 
+    /// The type of the value, for messages.
+    pub(crate) fn type_name(&self) -> &'static str {
+        match self.value {
+            Value::Null => "nothing",
+            Value::Bool(_) => "true or false",
+            Value::Integer(_) | Value::Float(_) => "a number",
+            Value::Text(_) => "text",
+            Value::List(_) => "a list",
+            Value::Table(_) => "a section",
+        }
+    }
+
     /// What was found, for a message about `key`; only its type where the value may be secret.
     pub fn describe(&self, key: &str) -> String {
-        let secret = is_sensitive(key);
-        match &self.value {
-            Value::Null => "nothing".to_owned(),
-            Value::List(_) => "a list".to_owned(),
-            Value::Table(_) => "a section".to_owned(),
-            Value::Bool(_) | Value::Integer(_) | Value::Float(_) if secret => {
-                "something that is not text".to_owned()
-            }
-            Value::Text(text) if secret => {
+        match (self.as_text(), self.scalar()) {
+            (_, None) => self.type_name().to_owned(),
+            (Some(text), _) if !is_sensitive(key) => quoted(text),
+            (Some(text), _) => {
                 if text.trim().is_empty() { "empty text" } else { "text (not shown)" }.to_owned()
             }
-            Value::Bool(on) => on.to_string(),
-            Value::Integer(number) => number.to_string(),
-            Value::Float(number) => number.to_string(),
-            Value::Text(text) => quoted(text),
+            (None, Some(scalar)) if !is_sensitive(key) => scalar,
+            (None, Some(_)) => "something that is not text".to_owned(),
         }
     }
 }

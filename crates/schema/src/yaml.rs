@@ -7,7 +7,7 @@ use yaml_rust2::Yaml;
 use yaml_rust2::parser::{Event, Parser, Tag};
 use yaml_rust2::scanner::{Marker, TScalarStyle};
 
-use crate::{Diagnostic, Location, Node, Value, display_key};
+use crate::{Diagnostic, Location, Node, Value, display_key, join_path};
 
 /// How deep values may nest; no schema needs more than a few levels.
 const MAX_DEPTH: usize = 32;
@@ -152,7 +152,7 @@ impl TreeBuilder {
         if let Some(Open { path, content: Content::Table { entries, key }, .. }) = self.open.last_mut() {
             if let Some(Node { location: Location::Line(_, first, _), .. }) = entries.get(&name) {
                 let error = format!("given twice, first on line {first}; keep one");
-                self.errors.push(Diagnostic::new(&location, &join(path, &display_key(&name)), error));
+                self.errors.push(Diagnostic::new(&location, &join_path(path, &display_key(&name)), error));
             }
             *key = Some((name, location));
         }
@@ -162,7 +162,7 @@ impl TreeBuilder {
         let path = match self.open.last() {
             None => String::new(),
             Some(Open { path, content: Content::Table { key, .. }, .. }) => {
-                key.as_ref().map_or_else(String::new, |(name, _)| join(path, &display_key(name)))
+                key.as_ref().map_or_else(String::new, |(name, _)| join_path(path, &display_key(name)))
             }
             Some(Open { path, content: Content::List(items), .. }) => format!("{path}[{}]", items.len()),
         };
@@ -212,10 +212,6 @@ fn scalar(text: String, style: TScalarStyle, tag: Option<&Tag>) -> Value {
 
 fn is_null(text: &str, style: TScalarStyle) -> bool {
     style == TScalarStyle::Plain && matches!(text, "" | "~" | "null")
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 #[cfg(test)]

@@ -1,11 +1,9 @@
-//! What kind of contact centre a generated project is.
-//!
-//! Owns: sizes, mixes, shares, and the rhythm of the day. Never: single calls.
+//! The make-up of a generated project: call rates, mixes, shares, and the daily pattern.
 
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc, Weekday};
 
 use super::call::Text;
-use super::phrases::{self, Topic};
+use super::phrases::{PHRASES, Topic};
 
 /// The make-up of a generated project.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,24 +30,24 @@ pub struct Profile {
     pub latency_median: f64,
     /// Half of all calls are shorter, in seconds.
     pub duration_median: f64,
-    /// What people talk about.
+    /// The topic of the calls.
     pub(crate) topic: &'static Topic,
 }
 
-/// How rarely things arrive late, last long or change afterwards, as shares of all calls.
+/// Shares of all calls that arrive late, last long or change afterwards.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AnomalyRates {
-    /// A call and its end are each visible up to this many seconds after they happened.
+    /// A call and its end are each visible up to this many seconds late.
     pub ingestion_seconds: f64,
     /// Listed only minutes to hours after the end.
     pub late: f64,
-    /// Shown as running until minutes to hours after the end.
+    /// Listed as running until minutes to hours after the end.
     pub late_finish: f64,
     /// Last for hours.
     pub long: f64,
     /// Last for more than a day.
     pub over_a_day: f64,
-    /// Change within half an hour after the end: a handoff or a turn more.
+    /// Change within half an hour after the end: one more handoff or turn.
     pub amended: f64,
 }
 
@@ -67,7 +65,7 @@ impl Default for AnomalyRates {
 }
 
 impl AnomalyRates {
-    /// Nothing of the kind.
+    /// No anomalies.
     pub const NONE: Self = Self {
         ingestion_seconds: 0.0,
         late: 0.0,
@@ -102,7 +100,7 @@ impl Profile {
             barge_in_share: 0.06,
             latency_median: 1.25,
             duration_median: 130.0,
-            topic: &phrases::RESERVATIONS,
+            topic: &PHRASES.reservations,
         }
     }
 
@@ -123,7 +121,7 @@ impl Profile {
             ood_share: 0.05,
             latency_median: 1.4,
             duration_median: 190.0,
-            topic: &phrases::BILLING,
+            topic: &PHRASES.billing,
             ..Self::reservations()
         }
     }
@@ -147,7 +145,7 @@ impl Profile {
             handoff_share: 0.18,
             latency_median: 1.3,
             duration_median: 220.0,
-            topic: &phrases::SUPPORT,
+            topic: &PHRASES.support,
             ..Self::reservations()
         }
     }
@@ -209,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_day_has_its_rhythm() {
+    fn call_rate_follows_the_time_of_day() {
         // 20 August 2026 is a Thursday, the 23rd a Sunday.
         let at = |day, hour| {
             rhythm(

@@ -1,27 +1,25 @@
-//! The points on which the documentation is silent, contradicts itself, or varies between projects, as switches.
-//!
-//! Owns: one value per open point of the research notes. Never: faults, which come and go; a quirk is how a project is.
+//! Quirks: points on which the documentation is silent or contradictory, or projects differ.
 
-/// How one project answers. The default is the documented v3 behaviour where there is one.
+/// The behaviour of one project. The default is the documented v3 behaviour where there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quirks {
     /// Order of a list; undocumented for v3. v1 is always ascending.
     pub order: Order,
-    /// What stands in `cursor` after the last page.
+    /// `cursor` after the last page.
     pub last_cursor: LastCursor,
-    /// Which ways of paging exist. v1 has offsets only; v2 has cursors only where `chunked` is on.
+    /// Supported ways of paging. v1 has offsets only; v2 has cursors only where `chunked` is on.
     pub paging: Paging,
     /// A walk ends with a page without rows instead of a page without a cursor.
     pub empty_last_page: bool,
     /// Largest accepted `limit`: 1000 (OpenAPI) or 5000 (prose).
     pub max_limit: u32,
-    /// `limit` where none is sent: 1000 (OpenAPI) or 5 (prose).
+    /// `limit` if none is sent: 1000 (OpenAPI) or 5 (prose).
     pub default_limit: u32,
-    /// Whether `end_time` itself belongs to the window. `start_time` always does.
+    /// Whether the window includes `end_time`. It always includes `start_time`.
     pub end_time: EndBound,
     /// The parameter `in_progress` has no effect.
     pub ignores_in_progress: bool,
-    /// Running conversations are listed nowhere.
+    /// Running conversations are never listed.
     pub hides_running: bool,
     /// `show_transcripts`: without it `turns` is empty while `num_turns` still counts.
     pub transcripts: bool,
@@ -31,13 +29,13 @@ pub struct Quirks {
     pub num_turns_zero: bool,
     /// Records carry `id`, `account_id`, `project_id` and `started_at` only.
     pub sparse: bool,
-    /// Form of absent text. v1 always has null.
+    /// Form of empty text. v1 always has null.
     pub empty_text: EmptyText,
     /// Form of every timestamp.
-    pub stamps: Stamp,
+    pub timestamps: TimestampFormat,
     /// Form of the values in `metrics`.
     pub metrics: MetricShape,
-    /// Flags that are not set and empty lists of turns are null.
+    /// Flags that are false and empty lists of turns are null.
     pub null_flags: bool,
     /// Form of `handoff`.
     pub handoff: HandoffShape,
@@ -47,8 +45,8 @@ pub struct Quirks {
     pub bare_array: bool,
     /// The body is sent in chunks without a length.
     pub chunked: bool,
-    /// `GET .../conversations/{id}` finds scripted conversations; in the field it mostly answers 404, as generated ones
-    /// always do.
+    /// `GET .../conversations/{id}` finds scripted conversations. In production it mostly returns 404, as it always does
+    /// for generated ones.
     pub by_id: bool,
 }
 
@@ -69,7 +67,7 @@ impl Default for Quirks {
             num_turns_zero: false,
             sparse: false,
             empty_text: EmptyText::Empty,
-            stamps: Stamp::Offset,
+            timestamps: TimestampFormat::Offset,
             metrics: MetricShape::Text,
             null_flags: false,
             handoff: HandoffShape::Boolean,
@@ -112,16 +110,16 @@ pub enum Paging {
     CursorOnly,
     /// No `cursor` key; one that is sent has no effect.
     OffsetOnly,
-    /// As `OffsetOnly`, and no `next_offset` key either: whoever reads on has to know that `offset` works.
-    OffsetUnsaid,
+    /// As `OffsetOnly`, without a `next_offset` key: a client has to know that `offset` works.
+    OffsetUnannounced,
 }
 
-/// Whether a bound belongs to the window.
+/// Whether a window includes its bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndBound {
-    /// It does not.
+    /// Not included.
     Exclusive,
-    /// It does.
+    /// Included.
     Inclusive,
 }
 
@@ -134,11 +132,11 @@ pub enum LatencyShape {
     Object,
     /// The object with null inside.
     NullInside,
-    /// No such key, whatever is asked.
+    /// No such key, even if requested.
     Absent,
 }
 
-/// Form of absent text.
+/// Form of empty text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmptyText {
     /// `""`
@@ -149,7 +147,7 @@ pub enum EmptyText {
 
 /// Form of a timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stamp {
+pub enum TimestampFormat {
     /// `2026-08-20T09:15:02.370000+00:00`
     Offset,
     /// `2026-08-20T09:15:02.370000Z`
@@ -163,13 +161,13 @@ pub enum Stamp {
 /// Form of the values in `metrics`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricShape {
-    /// Strings, and lists of strings for what was written more than once (OpenAPI).
+    /// Strings, and lists of strings for metrics that were written more than once (OpenAPI).
     Text,
     /// Always a list of strings.
     List,
     /// Always a list of `{value, timestamp}`, the timestamp without a zone (recorded).
     Objects,
-    /// Numbers and booleans where the value is one.
+    /// Numbers and booleans if the value is one.
     Scalars,
 }
 

@@ -181,7 +181,11 @@ impl Instance<'_> {
         let anchor = self.anchors[target].get_or_insert(marks.anchor);
         if *anchor != marks.anchor {
             let was_in_future = self.plan.anchor.is_none() && batch.now < *anchor && marks.anchor < *anchor;
-            assert!(was_in_future, "the anchor of {:?} moves from {anchor} to {}", batch.target, marks.anchor);
+            assert!(
+                was_in_future,
+                "the anchor of {:?} moves from {anchor} to {}",
+                batch.target, marks.anchor
+            );
             *anchor = marks.anchor;
         }
     }

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use polyai_exporter::aggregate::TargetSeries;
-use polyai_exporter::api::pages::dedup_by_id;
 use polyai_domain::fetch::FetchErrorKind::{
     BadPayload, RateLimited, Refused, ServerError, Timeout, Unauthorized, Unreachable,
 };
 use polyai_domain::fetch::{FetchError, FetchedPages, Limit, WalkError};
+use polyai_exporter::aggregate::TargetSeries;
+use polyai_exporter::api::dedup_by_id;
 use polyai_exporter::conversation::{Conversation, ConversationState};
 use polyai_exporter::ledger::store::Store;
 use polyai_exporter::planner::{FetchPlan, PassKind};
@@ -289,12 +289,7 @@ impl<'a> Instance<'a> {
         SessionTime { api, steady, certain, skewed: self.is_ahead }
     }
 
-    fn fetch(
-        &mut self,
-        target: usize,
-        plan: &FetchPlan,
-        limit: Limit,
-    ) -> Result<FetchedPages, WalkError> {
+    fn fetch(&mut self, target: usize, plan: &FetchPlan, limit: Limit) -> Result<FetchedPages, WalkError> {
         let is_open_list = plan.pass == PassKind::Open;
         let is_bounded = plan.window.from.is_some();
         assert!(

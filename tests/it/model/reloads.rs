@@ -1,8 +1,8 @@
 //! A change of the configuration while the process runs, as the fleet makes it: pollers are stopped in the middle of what they
 //! do, the recorder turns to another roster, and others go on from what is committed.
 
-use polyai_exporter::recorder::{TargetAssignment, TargetEntry, TargetSet};
 use polyai_exporter::poll_session::PollSession;
+use polyai_exporter::recorder::{TargetAssignment, TargetEntry, TargetSet};
 
 use super::chance::Chance;
 use super::instance::{Instance, Interruption};
@@ -46,7 +46,11 @@ impl Instance<'_> {
     }
 
     /// Turns to the roster of these targets, some of whose pollers begin anew, however long the disk refuses.
-    fn turn_to(&mut self, targets: &[usize], begins_anew: usize) -> Result<Vec<TargetAssignment>, Interruption> {
+    fn turn_to(
+        &mut self,
+        targets: &[usize],
+        begins_anew: usize,
+    ) -> Result<Vec<TargetAssignment>, Interruption> {
         let setups = setups(self.calls.len());
         let place = |chance: &mut Chance, &target: &usize| TargetEntry {
             setup: setups[target].clone(),

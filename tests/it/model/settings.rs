@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 
 use polyai_exporter::aggregate::SeriesSchema;
 use polyai_exporter::config::{Dimension, Metrics};
-use polyai_exporter::recorder::{CountingPolicy, TargetSetup};
 use polyai_exporter::planner::PollPolicy;
+use polyai_exporter::recorder::{CountingPolicy, TargetSetup};
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 
 use super::plan::{Plan, SECOND, length, moment};

@@ -26,9 +26,9 @@ async fn a_failing_target_changes_nothing_for_another() {
         })
         .begin()
         .await;
-    story.api().fault(Fault::new(FaultKind::Status(500)).on("broken"));
+    story.api().fault(Fault::new(FaultKind::Status(500)).with_scope("broken"));
     let pieces = FaultKind::SlowBody { pieces: 6, pause: seconds(5) };
-    story.api().fault(Fault::new(pieces).on("slow"));
+    story.api().fault(Fault::new(pieces).with_scope("slow"));
     story.api().limit_key("key-of-limited", 1, RetryAfter::Seconds(600));
     for minute in 1..=29 {
         wait(minutes(1)).await;

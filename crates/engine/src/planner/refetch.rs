@@ -162,7 +162,11 @@ mod tests {
         let three_weeks = 21 * 24 * 3600;
         assert_eq!(bounds(&[0, three_weeks], 1), [(-1, 1, 1)]);
         let waiting = vec![request(0, 60), request(10, 60), request(1000, 30), request(three_weeks, 90)];
-        assert_eq!(bounds_of(windows(waiting.clone(), 1)), [(999, 1001, 1)], "the one that has waited longest");
+        assert_eq!(
+            bounds_of(windows(waiting.clone(), 1)),
+            [(999, 1001, 1)],
+            "the one that has waited longest"
+        );
         assert_eq!(bounds_of(windows(waiting, 2)), [(999, 1001, 1), (-1, 11, 2)]);
     }
 

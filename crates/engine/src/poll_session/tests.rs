@@ -76,11 +76,13 @@ fn recheck_joins_fresh_pass_over_empty_gap() {
 
 #[test]
 fn call_that_left_open_list_is_refetched() {
-    let mut harness = Harness::new(vec![call("CA01", 100, 400), call("CA02", 101, 400), call("CA03", 250, 400)]);
+    let mut harness =
+        Harness::new(vec![call("CA01", 100, 400), call("CA02", 101, 400), call("CA03", 250, 400)]);
     harness.run(0, 390);
     harness.windows();
     harness.poll(420);
-    let refetches: Vec<String> = harness.windows().into_iter().filter(|line| line.starts_with("refetch")).collect();
+    let refetches: Vec<String> =
+        harness.windows().into_iter().filter(|line| line.starts_with("refetch")).collect();
     assert_eq!(refetches, ["refetch 99 to 102", "refetch 249 to 251"], "neighbours share a request");
     assert_eq!(harness.seen_finished.len(), 3);
     assert_eq!(harness.session.planner.tracked_count(), 0);
@@ -178,7 +180,8 @@ fn busy_target_downloads_once_per_age() {
     let mut harness = Harness::new(steady_calls(0, 50 * HOUR, 97));
     harness.run(0, 50 * HOUR);
     // Those that are old enough to have been through every age, and lie on no seam of two windows more than twice.
-    let old = harness.calls.iter().filter(|call| call.end < 24 * HOUR).map(|call| harness.downloads[&call.id]);
+    let old =
+        harness.calls.iter().filter(|call| call.end < 24 * HOUR).map(|call| harness.downloads[&call.id]);
     let counts: Vec<u32> = old.collect();
     let sum: u32 = counts.iter().sum();
     let mean = f64::from(sum) / f64::from(u32::try_from(counts.len()).unwrap());

@@ -30,8 +30,7 @@ fn missing_conversation_backs_off_then_is_abandoned() {
     harness.run(0, 570);
     harness.poisoned = vec![id("X")];
     harness.run(600, DAY + 2 * HOUR);
-    let refetch =
-        |(now, plan): &(i64, FetchPlan)| matches!(plan.pass, PassKind::Refetch(_)).then_some(*now);
+    let refetch = |(now, plan): &(i64, FetchPlan)| matches!(plan.pass, PassKind::Refetch(_)).then_some(*now);
     let fetched_at: Vec<i64> = harness.fetches.iter().filter_map(refetch).collect();
     assert_eq!(fetched_at[..5], [600, 630, 690, 810, 1050]);
     assert!(fetched_at.len() < 200, "{}", fetched_at.len());
@@ -78,7 +77,8 @@ fn too_large_refetch_is_split() {
     assert_eq!(refetches, ["refetch 99 to 221"]);
     harness.windows();
     harness.run(630, 690);
-    let refetches: Vec<String> = harness.windows().into_iter().filter(|line| line.starts_with("refetch")).collect();
+    let refetches: Vec<String> =
+        harness.windows().into_iter().filter(|line| line.starts_with("refetch")).collect();
     assert_eq!(refetches, ["refetch 99 to 101", "refetch 159 to 161", "refetch 219 to 221"]);
 }
 

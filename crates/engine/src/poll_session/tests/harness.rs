@@ -107,11 +107,7 @@ impl Harness {
         Self::resumed(policy(), calls, PollerCheckpoint::default())
     }
 
-    pub(super) fn resumed(
-        policy: PollPolicy,
-        mut calls: Vec<Call>,
-        checkpoint: PollerCheckpoint,
-    ) -> Self {
+    pub(super) fn resumed(policy: PollPolicy, mut calls: Vec<Call>, checkpoint: PollerCheckpoint) -> Self {
         calls.sort_by_key(|call| call.start);
         Self {
             session: PollSession::resume(TargetIndex(0), policy, checkpoint),

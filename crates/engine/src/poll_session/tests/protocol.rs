@@ -53,7 +53,11 @@ fn next_window_is_read_while_a_batch_is_committed() {
     session.on_fetched(Ok(fetched(Vec::new())), time(32));
     assert_eq!(next(&mut session, 32), "await commit");
     session.on_committed(&counted(2), time(33));
-    assert_eq!(next(&mut session, 33), "submit up to 30", "a watermark moves with the batch that read up to it");
+    assert_eq!(
+        next(&mut session, 33),
+        "submit up to 30",
+        "a watermark moves with the batch that read up to it"
+    );
     assert_eq!(next(&mut session, 33), "await commit");
     session.on_committed(&counted(3), time(34));
     assert_eq!(next(&mut session, 34), "report [], 2 fetches, 5 counted");
@@ -145,7 +149,9 @@ fn last_progress_includes_every_conversation() {
     loop {
         let command = next(&mut session, HOUR);
         match &*command {
-            command if command.starts_with("fetch") => session.on_fetched(Ok(fetched(Vec::new())), time(HOUR)),
+            command if command.starts_with("fetch") => {
+                session.on_fetched(Ok(fetched(Vec::new())), time(HOUR))
+            }
             "await commit" => session.on_committed(&counted(10), time(HOUR)),
             command if command.starts_with("progress") => lines.push(command.to_owned()),
             "done" => break,
