@@ -4,6 +4,7 @@
 //! The flow, in one line:
 //! **Ticker → PollPlanner → FetchPlan → pages → Conversation → Transition → SeriesUpdate → Snapshot → encoder → bytes**.
 
+pub mod alert_rules;
 pub mod app;
 #[cfg(feature = "demo")]
 pub mod backfill;
@@ -14,7 +15,6 @@ pub mod exporter_metrics;
 pub mod exposition;
 pub mod logging;
 pub mod poller;
-pub mod rules;
 pub mod server;
 pub mod shutdown;
 pub mod status;

@@ -97,10 +97,10 @@ pub async fn run(flags: &DemoArgs, stop: CancellationToken, out: &mut impl Write
     let app =
         App::build_on(&settings, Clock::system(), open).await.map_err(|error| CliError::run_time(&error))?;
     let (address, published) = (app.address().unwrap_or(flags.listen), app.published());
-    print_banner(out, address, simulator.addr).map_err(|error| CliError::run_time(&error))?;
+    super::warn_unprinted(print_banner(out, address, simulator.addr));
     let running = tokio::spawn(app.run(stop.clone()));
     if let Some(generation) = wait_first_snapshot(&published, &stop).await {
-        sample(out, &generation, address).map_err(|error| CliError::run_time(&error))?;
+        super::warn_unprinted(sample(out, &generation, address));
     }
     let ended = running.await;
     simulator.stop().await;

@@ -36,3 +36,10 @@ impl CliError {
         Self { code: 1, message: problem.to_string() }
     }
 }
+
+/// Logs that a text for people could not be printed: a closed standard output must not end a command that serves.
+fn warn_unprinted(printed: std::io::Result<()>) {
+    if let Err(error) = printed {
+        tracing::warn!(%error, "standard output cannot be written");
+    }
+}

@@ -39,7 +39,7 @@ pub(super) fn volume(text: &str) -> Result<f64, String> {
 /// Serves until `stop`; says on `out` where, and how an exporter is pointed at it.
 ///
 /// # Errors
-/// If the address is taken, or `out` is gone.
+/// If the address is taken.
 pub async fn run(options: Simulate, stop: CancellationToken, mut out: impl io::Write) -> io::Result<()> {
     let Simulate { listen, seed, volume, api_key } = options;
     let listener = TcpListener::bind(listen)
@@ -47,7 +47,7 @@ pub async fn run(options: Simulate, stop: CancellationToken, mut out: impl io::W
         .map_err(|error| io::Error::new(error.kind(), format!("--listen {listen}: {error}")))?;
     let demo = Demo { seed, volume, api_key, ..Demo::default() };
     let running = Simulator::start(World::demo(&demo), listener, Clock::system())?;
-    introduce(&mut out, &running)?;
+    super::warn_unprinted(introduce(&mut out, &running));
     stop.cancelled().await;
     running.stop().await;
     Ok(())

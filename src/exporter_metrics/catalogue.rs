@@ -109,10 +109,15 @@ pub(super) const RECORDS_REJECTED: MetricDef = counter(
     &["kind"],
     "Conversations of an API answer that could not be understood and were not counted, by what was wrong.",
 );
+pub(super) const LOG_LINES_LOST: MetricDef = counter(
+    "polyai_exporter_log_lines_lost_total",
+    &[],
+    "Log lines that could not be written to standard error.",
+);
 pub(super) const EVENTS: MetricDef = counter(
     "polyai_exporter_events_total",
     &["event"],
-    "Things out of the ordinary, by name; each also stands in the log, where repeats are below the level info.",
+    "Notable events by name. Each is also logged; repeats are logged at debug level.",
 );
 
 pub(super) const WEB_CONFIG_LAST_RELOAD_SUCCESSFUL: MetricDef = gauge(
@@ -128,7 +133,7 @@ pub(super) const WEB_CERTIFICATE_EXPIRY: MetricDef = gauge(
 );
 
 /// All of the above, sorted by name.
-pub(super) const ALL: [&MetricDef; 16] = [
+pub(super) const ALL: [&MetricDef; 17] = [
     &API_REQUEST_DURATION,
     &API_REQUESTS,
     &API_RESPONSE_BYTES,
@@ -138,6 +143,7 @@ pub(super) const ALL: [&MetricDef; 16] = [
     &CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP,
     &CONFIG_LAST_RELOAD_SUCCESSFUL,
     &EVENTS,
+    &LOG_LINES_LOST,
     &POLL_DURATION,
     &POLLS_SKIPPED,
     &RECORDS_REJECTED,

@@ -20,6 +20,7 @@ pub use catalogue::MetricDoc;
 pub use event::Event;
 
 use crate::exposition::{Family, lift};
+use crate::logging;
 use crate::timestamp::Timestamp;
 
 /// The exporter's own metrics. Clones share the numbers.
@@ -43,6 +44,7 @@ struct Metrics {
     commit_duration: Histogram,
     records_rejected: IntCounterVec,
     events: IntCounterVec,
+    log_lines_lost: IntCounter,
     /// Without labels, and without a series while there is no certificate.
     web_certificate_expiry: GaugeVec,
     web_config_last_reload_successful: IntGauge,
@@ -98,6 +100,7 @@ impl ExporterMetrics {
             commit_duration: histogram(&registry, &catalogue::COMMIT_DURATION),
             records_rejected: counters(&registry, &catalogue::RECORDS_REJECTED),
             events: counters(&registry, &catalogue::EVENTS),
+            log_lines_lost: counter(&registry, &catalogue::LOG_LINES_LOST),
             web_certificate_expiry: optional_gauge(&registry, &catalogue::WEB_CERTIFICATE_EXPIRY),
             web_config_last_reload_successful: gauge(
                 &registry,
@@ -207,6 +210,8 @@ impl ExporterMetrics {
     /// All families as they stand now, sorted by name; those that have counted nothing yet and whose labels are not
     /// known before are absent.
     pub fn gather(&self) -> Vec<Family> {
+        let lost = logging::lost_lines();
+        self.0.log_lines_lost.inc_by(lost.saturating_sub(self.0.log_lines_lost.get()));
         lift::families(&self.0.registry.gather(), Some(self.0.started))
     }
 

@@ -4,7 +4,6 @@
 //! record or field costs only itself. The memory for records is bounded, whatever the body contains.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use polyai_domain::conversation::{Conversation, RejectedKind, RejectedRecord};
 use polyai_domain::fetch::FetchError;
@@ -92,124 +91,90 @@ impl Page {
     }
 
     fn decode_json(body: &[u8]) -> Result<Self, serde_json::Error> {
-        let is_array = body.trim_ascii_start().first() == Some(&b'[');
-        let strict = if is_array {
-            serde_json::from_slice::<Records<Strict>>(body).map(Self::from_array)
-        } else {
-            serde_json::from_slice::<wire::Page<'_, Records<Strict>>>(body).map(Self::from_object)
-        };
-        strict.or_else(|first| {
+        Self::decode_records::<false>(body).or_else(|error| {
             // Invalid UTF-8 must cost only its record.
             let text = String::from_utf8_lossy(body);
-            let lenient = if is_array {
-                serde_json::from_str::<Records<Lenient>>(&text).map(Self::from_array)
-            } else {
-                serde_json::from_str::<wire::Page<'_, Records<Lenient>>>(&text).map(Self::from_object)
-            };
-            lenient.map_err(|_| first)
+            Self::decode_records::<true>(text.as_bytes()).map_err(|_| error)
         })
     }
 
-    fn from_array<R>(records: Records<R>) -> Self {
-        Self { style: PageStyle::Array, ..records.page }
-    }
-
-    fn from_object<R>(page: wire::Page<'_, Records<R>>) -> Self {
-        let style = match (&page.cursor, &page.next_offset) {
-            (None, None) => PageStyle::NoCursor,
-            _ => PageStyle::Paged,
-        };
-        Self {
+    fn decode_records<const LENIENT: bool>(body: &[u8]) -> Result<Self, serde_json::Error> {
+        if body.trim_ascii_start().starts_with(b"[") {
+            let Records::<LENIENT>(page) = serde_json::from_slice(body)?;
+            return Ok(Self { style: PageStyle::Array, ..page });
+        }
+        let page: wire::Page<'_, Records<LENIENT>> = serde_json::from_slice(body)?;
+        let has_hint = page.cursor.is_some() || page.next_offset.is_some();
+        Ok(Self {
             cursor: page.cursor.map(|cursor| cursor.0.into_owned()).filter(|cursor| !cursor.is_empty()),
             next_offset: page.next_offset.and_then(|offset| offset.0).and_then(to_u64),
-            style,
-            ..page.conversations.page
-        }
+            style: if has_hint { PageStyle::Paged } else { PageStyle::NoCursor },
+            ..page.conversations.0
+        })
     }
 
-    fn push(&mut self, record: Result<Conversation, RejectedRecord>) {
-        match record {
+    fn push(&mut self, record: &wire::Conversation<'_>) {
+        match Conversation::try_from(record) {
             Ok(conversation) => self.conversations.push(conversation),
             Err(rejected) => self.rejected.push(rejected),
         }
     }
-}
 
-/// The list of records, each read by `R` into a page that is otherwise empty. The list may be null but not absent.
-struct Records<R> {
-    page: Page,
-    reader: PhantomData<R>,
-}
-
-/// A way to read a record.
-trait RecordReader<'de> {
-    type Record: Deserialize<'de>;
-    fn read(record: Self::Record, page: &mut Page);
-}
-
-/// Fails with the page if the record is malformed.
-struct Strict;
-
-/// Reads the record on its own, and field by field if necessary.
-struct Lenient;
-
-impl<'de> RecordReader<'de> for Strict {
-    type Record = wire::Conversation<'de>;
-
-    fn read(record: Self::Record, page: &mut Page) {
-        page.push(Conversation::try_from(&record));
-    }
-}
-
-impl<'de> RecordReader<'de> for Lenient {
-    type Record = &'de RawValue;
-
-    fn read(record: Self::Record, page: &mut Page) {
-        if let Ok(record) = serde_json::from_str::<wire::Conversation<'_>>(record.get()) {
-            return page.push(Conversation::try_from(&record));
+    /// Reads the record on its own, and field by field if necessary.
+    fn push_lenient(&mut self, record: &RawValue) {
+        if let Ok(record) = serde_json::from_str(record.get()) {
+            return self.push(&record);
         }
         let Some((record, unreadable)) = lenient::read(record) else {
-            return page.push(Err(RejectedRecord { id: None, kind: RejectedKind::BadShape }));
+            return self.rejected.push(RejectedRecord { id: None, kind: RejectedKind::BadShape });
         };
-        let conversation = Conversation::try_from(&record);
-        if conversation.is_ok() && !unreadable.is_empty() {
-            page.partial.push(PartialRecord { id: sanitize_id(&record.id.0), unreadable });
+        let before = self.conversations.len();
+        self.push(&record);
+        if self.conversations.len() > before && !unreadable.is_empty() {
+            self.partial.push(PartialRecord { id: sanitize_id(&record.id.0), unreadable });
         }
-        page.push(conversation);
     }
 }
 
-impl<'de, R: RecordReader<'de>> Deserialize<'de> for Records<R> {
+/// The list of records as a page that is otherwise empty. The list may be null but not absent. Unless `LENIENT`, one malformed
+/// record fails the whole list.
+struct Records<const LENIENT: bool>(Page);
+
+impl<'de, const LENIENT: bool> Deserialize<'de> for Records<LENIENT> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RecordsVisitor(PhantomData))
-    }
-}
+        struct RecordsVisitor<const LENIENT: bool>;
 
-struct RecordsVisitor<R>(PhantomData<R>);
+        impl<'de, const LENIENT: bool> Visitor<'de> for RecordsVisitor<LENIENT> {
+            type Value = Page;
 
-impl<'de, R: RecordReader<'de>> Visitor<'de> for RecordsVisitor<R> {
-    type Value = Records<R>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of conversations")
+            }
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of conversations")
-    }
+            fn visit_unit<E>(self) -> Result<Page, E> {
+                Ok(Page::default())
+            }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Records { page: Page::default(), reader: PhantomData })
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut page = Page::default();
-        while page.len() < MAX_RECORDS {
-            match list.next_element()? {
-                Some(record) => R::read(record, &mut page),
-                None => break,
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Page, A::Error> {
+                let mut page = Page::default();
+                while page.len() < MAX_RECORDS {
+                    let record = if LENIENT {
+                        list.next_element()?.map(|record| page.push_lenient(record))
+                    } else {
+                        list.next_element()?.map(|record| page.push(&record))
+                    };
+                    if record.is_none() {
+                        return Ok(page);
+                    }
+                }
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    page.truncated += 1;
+                }
+                Ok(page)
             }
         }
-        while list.next_element::<IgnoredAny>()?.is_some() {
-            page.truncated += 1;
-        }
-        Ok(Records { page, reader: PhantomData })
+
+        deserializer.deserialize_any(RecordsVisitor::<LENIENT>).map(Self)
     }
 }
 

@@ -24,19 +24,13 @@ const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(300), Duration::from_
 /// Receives what happens while a list is read, for logs and metrics.
 pub trait ListObserver: fmt::Debug + Send + Sync {
     /// A request, possibly a retry, ended with a page or with `error`.
-    fn on_request(&self, info: &ResponseInfo, error: Option<&FetchError>) {
-        let _ = (info, error);
-    }
+    fn on_request(&self, _info: &ResponseInfo, _error: Option<&FetchError>) {}
 
     /// A record was rejected that [`FetchedPages::rejected`] counts but does not hold.
-    fn on_rejected(&self, record: &RejectedRecord) {
-        let _ = record;
-    }
+    fn on_rejected(&self, _record: &RejectedRecord) {}
 
     /// A record, or a page, was read without some of its fields.
-    fn on_partial(&self, record: &PartialRecord) {
-        let _ = record;
-    }
+    fn on_partial(&self, _record: &PartialRecord) {}
 }
 
 /// The conversation list of a project.

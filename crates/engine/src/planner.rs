@@ -31,7 +31,7 @@ use rollback::WatermarkHistory;
 use start_index::StartIndex;
 use window_size::{PassId, WindowSizer};
 
-use crate::ledger::verdict::SeenBy;
+use crate::ledger::transition::SeenBy;
 use crate::ledger::{RecheckWatermark, Watermarks, max_overlap};
 use crate::recorder::{FirstFinished, PollerCheckpoint};
 

@@ -13,7 +13,7 @@ use polyai_domain::problem::Problem;
 use polyai_domain::timestamp::Timestamp;
 
 use crate::data_quality::DataQuality;
-use crate::ledger::verdict::SeenBy;
+use crate::ledger::transition::SeenBy;
 use crate::planner::{FetchPlan, PassKind, PlannerUpdate, PollPlanner, PollPolicy, PollState};
 use crate::recorder::{Batch, BatchOutcome, Observation, PollStatus, PollerCheckpoint, TargetIndex};
 

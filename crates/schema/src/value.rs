@@ -117,7 +117,7 @@ impl Node {
     }
 
     /// A value that is not a list or a mapping, as text.
-    pub(crate) fn scalar(&self) -> Option<String> {
+    pub fn scalar(&self) -> Option<String> {
         match &self.value {
             Value::Bool(on) => Some(on.to_string()),
             Value::Integer(number) => Some(number.to_string()),

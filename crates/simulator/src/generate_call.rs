@@ -7,9 +7,15 @@ use polyai_domain::target::ClientEnv;
 
 use super::call::{Call, Handoff, MetricValue, Text, Turn};
 use super::incidents::IncidentEffect;
-use super::phrases;
-use super::profile::{AnomalyRates, Profile};
+use super::profile::{AnomalyRates, Profile, off_topic};
 use super::rng::Rng;
+
+/// The agent's response to silence.
+const SILENCE: &str = "I'm sorry, I can't hear you. Are you still there?";
+/// The agent's response to input that is out of domain.
+const NOT_UNDERSTOOD: &str = "Sorry, I didn't quite get that. Could you say it another way?";
+/// The agent's last response before a handoff.
+const HANDOFF: &str = "I'll connect you with a colleague who can help. One moment, please.";
 
 /// Whether a call is normal, or its anomaly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,15 +92,15 @@ impl CallGenerator {
         for index in 0..count {
             let is_greeting = index == 0;
             let mut turn = if is_greeting {
-                Turn { agent: Text::Borrowed(&profile.topic.greeting), ..Turn::greeting() }
+                Turn { agent: profile.topic.greeting.clone(), ..Turn::greeting() }
             } else if rng.chance(effect.silence.unwrap_or(profile.silence_share)) {
-                let agent = Text::Borrowed(phrases::SILENCE);
+                let agent = Text::Borrowed(SILENCE);
                 Turn { user: Text::Borrowed(""), agent, silence: true, ..Turn::reply() }
             } else if rng.chance(effect.ood.unwrap_or(profile.ood_share)) {
-                let agent = Text::Borrowed(phrases::NOT_UNDERSTOOD);
-                Turn { user: phrases::off_topic(rng), agent, ood: true, ..Turn::reply() }
+                let agent = Text::Borrowed(NOT_UNDERSTOOD);
+                Turn { user: off_topic(rng), agent, ood: true, ..Turn::reply() }
             } else {
-                let (user, agent) = phrases::exchange(profile.topic, rng);
+                let (user, agent) = profile.exchange(rng);
                 Turn { user, agent, ..Turn::reply() }
             };
             let (median, sigma) = if is_greeting { (2.9, 0.12) } else { (profile.latency_median, 0.5) };
@@ -114,7 +120,7 @@ impl CallGenerator {
             reason = Text::Borrowed("system_error");
         }
         if let Some(turn) = call.turns.last_mut() {
-            turn.agent = Text::Borrowed(phrases::HANDOFF);
+            turn.agent = Text::Borrowed(HANDOFF);
         }
         call.agent_part = Some(time_delta(seconds * (0.7 + 0.3 * rng.unit())));
         call.handoff = Some(Handoff { reason, destination });
@@ -123,31 +129,34 @@ impl CallGenerator {
     /// Adds `metrics` as the platform and the project's own functions write them.
     fn add_metrics(&self, call: &mut Call, rng: &mut Rng, abandoned: bool) {
         const SCORES: [(u32, &str); 5] = [(1, "1"), (1, "2"), (2, "3"), (5, "4"), (8, "5")];
-        let topic = self.profile.topic;
+        let topic = &self.profile.topic;
         let seconds = call.lasting.unwrap_or_default().num_seconds();
-        let mut add = |name: &'static str, value| call.metrics.push((Text::Borrowed(name), value));
-        let text = |text: &'static str| MetricValue::Text(Text::Borrowed(text));
-        add("CALL_COMPLETED", MetricValue::Flag(true));
-        add("CALL_DURATION", MetricValue::Text(seconds.to_string().into()));
-        add("TOTAL_AGENT_TURNS", MetricValue::Text(call.turns.len().to_string().into()));
+        let mut add = |name: Text, value| call.metrics.push((name, value));
+        add("CALL_COMPLETED".into(), MetricValue::Flag(true));
+        add("CALL_DURATION".into(), MetricValue::Text(seconds.to_string().into()));
+        add("TOTAL_AGENT_TURNS".into(), MetricValue::Text(call.turns.len().to_string().into()));
         if let Some(handoff) = &call.handoff {
-            add("HANDOFF_REASON", MetricValue::Text(handoff.reason.clone()));
-            add("HANDOFF_TO", MetricValue::Text(handoff.destination.clone()));
+            add("HANDOFF_REASON".into(), MetricValue::Text(handoff.reason.clone()));
+            add("HANDOFF_TO".into(), MetricValue::Text(handoff.destination.clone()));
         }
         if abandoned {
-            return add("USER_HANGUP", MetricValue::Flag(true));
+            return add("USER_HANGUP".into(), MetricValue::Flag(true));
         }
-        let outcome = rng.weighted(&topic.outcomes).map_or("", String::as_str);
-        add(&topic.outcome, text(outcome));
+        let outcome = rng.weighted(&topic.outcomes).cloned().unwrap_or_default();
         if outcome == "booked" {
-            add("BASKET_VALUE", MetricValue::Number((rng.log_normal(70.0, 0.6) * 100.0).round() / 100.0));
+            let value = (rng.log_normal(70.0, 0.6) * 100.0).round() / 100.0;
+            add("BASKET_VALUE".into(), MetricValue::Number(value));
         }
+        add(topic.outcome.clone(), MetricValue::Text(outcome));
         for _ in 0..rng.below(3) {
-            add("QA", text(rng.pick(&topic.questions).map_or("", String::as_str)));
+            add("QA".into(), MetricValue::Text(rng.pick(&topic.questions).cloned().unwrap_or_default()));
         }
         if rng.chance(0.2) {
-            add("CSAT_OFFERED", MetricValue::Flag(true));
-            add("CSAT_SCORE", text(rng.weighted(&SCORES).unwrap_or(&"5")));
+            add("CSAT_OFFERED".into(), MetricValue::Flag(true));
+            add(
+                "CSAT_SCORE".into(),
+                MetricValue::Text(Text::Borrowed(rng.weighted(&SCORES).unwrap_or(&"5"))),
+            );
         }
     }
 
@@ -175,7 +184,7 @@ impl CallGenerator {
             let (reason, destination) = rng.weighted(&self.profile.handoffs).cloned().unwrap_or_default();
             return call.amended(moment, |call| call.handoff(reason, destination));
         }
-        let (user, agent) = phrases::exchange(self.profile.topic, rng);
+        let (user, agent) = self.profile.exchange(rng);
         let at = call.lasting.map(|length| length - TimeDelta::milliseconds(200));
         call.amended(moment, |call| call.turn(Turn { at, user, agent, ..Turn::reply() }))
     }

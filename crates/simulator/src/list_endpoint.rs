@@ -24,6 +24,9 @@ pub(crate) struct Page {
     pub(crate) rows: usize,
     /// Ids of the rows that are not listed as running.
     pub(crate) finished: Vec<String>,
+    last: Option<Position>,
+    /// Whether rows remain.
+    more: bool,
 }
 
 /// The effect of a fault on a page.
@@ -46,21 +49,13 @@ pub(crate) struct Listing<'a> {
     pub(crate) now: DateTime<Utc>,
 }
 
-/// A page with the facts that paging needs.
-#[derive(Default)]
-struct Rows {
-    page: Page,
-    last: Option<Position>,
-    more: bool,
-}
-
-impl Rows {
+impl Page {
     /// Begins a row.
     fn begin(&mut self, position: Position) {
-        if self.page.rows > 0 {
-            self.page.body.push(b',');
+        if self.rows > 0 {
+            self.body.push(b',');
         }
-        self.page.rows += 1;
+        self.rows += 1;
         self.last = Some(position);
     }
 }
@@ -69,22 +64,22 @@ impl Listing<'_> {
     /// Builds the page.
     pub(crate) fn page(&self, fault: PagingFault) -> Page {
         let bare = self.project.quirks.bare_array;
-        let mut rows = Rows::default();
-        rows.page.body.extend_from_slice(if bare { b"[" } else { br#"{"conversations":["# });
+        let mut page = Page::default();
+        page.body.extend_from_slice(if bare { b"[" } else { br#"{"conversations":["# });
         if fault != PagingFault::EmptyPage {
             match self.order() {
-                Order::Shuffled => self.shuffled(&mut rows),
-                Order::Ascending => self.ordered(&mut rows, false),
-                Order::Descending => self.ordered(&mut rows, true),
+                Order::Shuffled => self.shuffled(&mut page),
+                Order::Ascending => self.ordered(&mut page, false),
+                Order::Descending => self.ordered(&mut page, true),
             }
         }
-        rows.page.body.push(b']');
+        page.body.push(b']');
         if !bare {
-            let rest = Value::Object(self.envelope(&rows, fault)).to_string();
-            rows.page.body.extend_from_slice(if rest == "{}" { b"" } else { b"," });
-            rows.page.body.extend_from_slice(&rest.as_bytes()[1..]);
+            let rest = Value::Object(self.envelope(&page, fault)).to_string();
+            page.body.extend_from_slice(if rest == "{}" { b"" } else { b"," });
+            page.body.extend_from_slice(&rest.as_bytes()[1..]);
         }
-        rows.page
+        page
     }
 
     fn dialect(&self) -> Dialect<'_> {
@@ -118,11 +113,11 @@ impl Listing<'_> {
         self.query.in_progress.filter(|_| !self.project.quirks.ignores_in_progress)
     }
 
-    fn ordered(&self, rows: &mut Rows, newest_first: bool) {
+    fn ordered(&self, page: &mut Page, newest_first: bool) {
         if let Calls::Bulk(bulk) = &self.project.calls
             && self.has_no_filter()
         {
-            return self.copy_bulk(rows, bulk, newest_first);
+            return self.copy_bulk(page, bulk, newest_first);
         }
         let after = self.query.cursor.as_ref().map(|cursor| &cursor.position);
         let mut query = self.call_query(newest_first);
@@ -147,7 +142,7 @@ impl Listing<'_> {
                 skip -= 1;
                 return ControlFlow::Continue(());
             }
-            self.push(rows, &visible, position)
+            self.push(page, &visible, position)
         });
     }
 
@@ -161,7 +156,7 @@ impl Listing<'_> {
     }
 
     /// The same as `ordered` for encoded records.
-    fn copy_bulk(&self, rows: &mut Rows, bulk: &BulkRecords, newest_first: bool) {
+    fn copy_bulk(&self, page: &mut Page, bulk: &BulkRecords, newest_first: bool) {
         if self.state_filter() == Some(true) {
             return;
         }
@@ -182,14 +177,14 @@ impl Listing<'_> {
         for step in 0..left.min(self.query.limit as u64) {
             let index = if newest_first { range.end - 1 - skip - step } else { range.start + skip + step };
             let id = bulk.id(index);
-            rows.begin(Position::new(bulk.start(index), &id));
-            records.write(&mut rows.page.body, bulk, index);
-            rows.page.finished.push(id);
+            page.begin(Position::new(bulk.start(index), &id));
+            records.write(&mut page.body, bulk, index);
+            page.finished.push(id);
         }
-        rows.more = left > self.query.limit as u64;
+        page.more = left > self.query.limit as u64;
     }
 
-    fn shuffled(&self, rows: &mut Rows) {
+    fn shuffled(&self, page: &mut Page) {
         let after = self.query.cursor.as_ref().map(|cursor| &cursor.position);
         let wanted = self.query.offset.saturating_add(self.query.limit).saturating_add(1);
         let mut first: BTreeMap<Position, Call> = BTreeMap::new();
@@ -205,20 +200,20 @@ impl Listing<'_> {
         });
         let _ = first.into_iter().skip(self.query.offset).try_for_each(|(position, call)| {
             self.matching(&call)
-                .map_or(ControlFlow::Continue(()), |visible| self.push(rows, &visible, position))
+                .map_or(ControlFlow::Continue(()), |visible| self.push(page, &visible, position))
         });
     }
 
     /// Appends a row; breaks if the page is full.
-    fn push(&self, rows: &mut Rows, visible: &VisibleCall<'_>, position: Position) -> ControlFlow<()> {
-        if rows.page.rows == self.query.limit {
-            rows.more = true;
+    fn push(&self, page: &mut Page, visible: &VisibleCall<'_>, position: Position) -> ControlFlow<()> {
+        if page.rows == self.query.limit {
+            page.more = true;
             return ControlFlow::Break(());
         }
-        rows.begin(position);
-        self.dialect().write(&mut rows.page.body, visible);
+        page.begin(position);
+        self.dialect().write(&mut page.body, visible);
         if !visible.in_progress {
-            rows.page.finished.push(visible.call.id.clone());
+            page.finished.push(visible.call.id.clone());
         }
         ControlFlow::Continue(())
     }
@@ -240,11 +235,11 @@ impl Listing<'_> {
     }
 
     /// The fields besides `conversations`.
-    fn envelope(&self, rows: &Rows, fault: PagingFault) -> Map<String, Value> {
+    fn envelope(&self, page: &Page, fault: PagingFault) -> Map<String, Value> {
         let quirks = &self.project.quirks;
         let with_cursor = supports_cursors(self.version, quirks);
         let has_next =
-            rows.more || (quirks.empty_last_page && rows.page.rows > 0) || fault == PagingFault::EmptyPage;
+            page.more || (quirks.empty_last_page && page.rows > 0) || fault == PagingFault::EmptyPage;
         let with_offset = match quirks.paging {
             Paging::CursorAndOffset | Paging::OffsetOnly => true,
             Paging::CursorOnly => !with_cursor,
@@ -252,11 +247,10 @@ impl Listing<'_> {
         };
         let mut envelope = Map::new();
         if has_next && with_offset && self.query.cursor.is_none() {
-            envelope
-                .insert("next_offset".to_owned(), self.query.offset.saturating_add(rows.page.rows).into());
+            envelope.insert("next_offset".to_owned(), self.query.offset.saturating_add(page.rows).into());
         }
         if with_cursor {
-            let cursor = self.cursor(rows, fault, has_next).map(|cursor| cursor.encode().into());
+            let cursor = self.cursor(page, fault, has_next).map(|cursor| cursor.encode().into());
             let absent = match quirks.last_cursor {
                 LastCursor::Null => Some(Value::Null),
                 LastCursor::Empty => Some("".into()),
@@ -270,13 +264,13 @@ impl Listing<'_> {
         envelope
     }
 
-    fn cursor(&self, rows: &Rows, fault: PagingFault, has_next: bool) -> Option<Cursor> {
+    fn cursor(&self, page: &Page, fault: PagingFault, has_next: bool) -> Option<Cursor> {
         let sent = self.query.cursor.as_ref();
         if let (Some(sent), PagingFault::RepeatCursor) = (sent, fault) {
             return Some(sent.clone());
         }
         let fingerprint = self.query.fingerprint;
-        if let Some(last) = &rows.last {
+        if let Some(last) = &page.last {
             return has_next.then(|| Cursor { position: last.clone(), fingerprint, nonce: 0 });
         }
         let start = match self.order() {

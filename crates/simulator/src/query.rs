@@ -1,10 +1,12 @@
 //! The query of a list request, parsed as strictly as the API does.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDateTime, Utc};
 use polyai_domain::target::{ApiVersion, ClientEnv};
 
 use super::cursor::Cursor;
-use super::quirks::{Paging, Quirks};
+use super::quirks::{PageLimits, Paging, Quirks};
 use super::rng::{hash, hash_text};
 
 /// The parameters of a list request.
@@ -57,9 +59,9 @@ fn bad_cursor(message: &str) -> BadQuery {
 impl Query {
     /// Parses `query`, the part of the URL after `?`. Unknown parameters have no effect.
     pub(crate) fn parse(query: &str, version: ApiVersion, quirks: &Quirks) -> Result<Self, BadQuery> {
-        let (max_limit, default_limit) = match version {
-            ApiVersion::V1 => (5000, 5),
-            ApiVersion::V2 | ApiVersion::V3 => (quirks.max_limit as usize, quirks.default_limit as usize),
+        let (max_limit, default_limit) = match (version, quirks.limits) {
+            (ApiVersion::V1, _) | (_, PageLimits::Prose) => (5000, 5),
+            (ApiVersion::V2 | ApiVersion::V3, PageLimits::OpenApi) => (1000, 1000),
         };
         let mut parsed = Self {
             start_time: None,
@@ -76,7 +78,7 @@ impl Query {
             retrieval: None,
             fingerprint: 0,
         };
-        let mut modes = Modes::default();
+        let mut modes = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
             let name = name.as_str();
             if !matches!(name, "cursor" | "offset" | "limit") {
@@ -104,18 +106,14 @@ impl Query {
                 "variant_name" => parsed.variant_name = Some(value),
                 "in_progress" => parsed.in_progress = Some(boolean(name, &value)?),
                 "include_latency" => parsed.include_latency = boolean(name, &value)?,
-                "query_type" => modes.query_type = Some(value),
-                "query" => modes.query = Some(value),
-                "turn_type" => modes.turn_type = Some(value),
-                "sample" => modes.sample = Some(value),
-                _ => {}
+                _ => drop(modes.insert(name.to_owned(), value)),
             }
         }
         if parsed.variant_id.is_some() && parsed.variant_name.is_some() {
             return Err(invalid("variant_id and variant_name exclude each other"));
         }
         if version == ApiVersion::V3 {
-            parsed.retrieval = modes.retrieval()?;
+            parsed.retrieval = Retrieval::parse(&modes)?;
             if parsed.retrieval.is_some() && (parsed.start_time.is_none() || parsed.end_time.is_none()) {
                 return Err(invalid("retrieval modes need start_time and end_time"));
             }
@@ -140,28 +138,21 @@ pub(crate) fn supports_cursors(version: ApiVersion, quirks: &Quirks) -> bool {
     }
 }
 
-#[derive(Default)]
-struct Modes {
-    query_type: Option<String>,
-    query: Option<String>,
-    turn_type: Option<String>,
-    sample: Option<String>,
-}
-
-impl Modes {
-    fn retrieval(self) -> Result<Option<Retrieval>, BadQuery> {
-        let kind = match (self.query_type, self.sample.as_deref()) {
+impl Retrieval {
+    fn parse(parameters: &BTreeMap<String, String>) -> Result<Option<Self>, BadQuery> {
+        let get = |name| parameters.get(name).map(String::as_str);
+        let kind = match (get("query_type"), get("sample")) {
             (Some(_), Some(_)) => return Err(invalid("sample and query_type exclude each other")),
-            (None, Some("random")) => return Ok(Some(Retrieval::Sample)),
+            (None, Some("random")) => return Ok(Some(Self::Sample)),
             (None, Some(other)) => return Err(invalid(format!("sample: {other:?} is not random"))),
-            (None, None) if self.query.is_some() => return Err(invalid("query needs query_type")),
+            (None, None) if get("query").is_some() => return Err(invalid("query needs query_type")),
             (None, None) => return Ok(None),
             (Some(kind), None) => kind,
         };
-        let query = self.query.filter(|query| !query.trim().is_empty());
-        let query = query.ok_or_else(|| invalid("query_type needs query"))?;
-        let (user, agent) = match (kind.as_str(), self.turn_type.as_deref()) {
-            ("semantic", None) => return Ok(Some(Retrieval::Semantic { query })),
+        let query = get("query").filter(|query| !query.trim().is_empty());
+        let query = query.ok_or_else(|| invalid("query_type needs query"))?.to_owned();
+        let (user, agent) = match (kind, get("turn_type")) {
+            ("semantic", None) => return Ok(Some(Self::Semantic { query })),
             ("semantic", Some(_)) => return Err(invalid("turn_type needs query_type=transcript")),
             ("transcript", None) => (true, true),
             ("transcript", Some("user")) => (true, false),
@@ -173,7 +164,7 @@ impl Modes {
                 return Err(invalid(format!("query_type: {other:?} is not transcript or semantic")));
             }
         };
-        Ok(Some(Retrieval::Transcript { query, user, agent }))
+        Ok(Some(Self::Transcript { query, user, agent }))
     }
 }
 

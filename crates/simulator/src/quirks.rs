@@ -1,7 +1,7 @@
 //! Quirks: points on which the documentation is silent or contradictory, or projects differ.
 
 /// The behaviour of one project. The default is the documented v3 behaviour where there is one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quirks {
     /// Order of a list; undocumented for v3. v1 is always ascending.
     pub order: Order,
@@ -11,18 +11,16 @@ pub struct Quirks {
     pub paging: Paging,
     /// A walk ends with a page without rows instead of a page without a cursor.
     pub empty_last_page: bool,
-    /// Largest accepted `limit`: 1000 (OpenAPI) or 5000 (prose).
-    pub max_limit: u32,
-    /// `limit` if none is sent: 1000 (OpenAPI) or 5 (prose).
-    pub default_limit: u32,
+    /// Bounds of `limit`. v1 has those of the prose.
+    pub limits: PageLimits,
     /// Whether the window includes `end_time`. It always includes `start_time`.
     pub end_time: EndBound,
     /// The parameter `in_progress` has no effect.
     pub ignores_in_progress: bool,
     /// Running conversations are never listed.
     pub hides_running: bool,
-    /// `show_transcripts`: without it `turns` is empty while `num_turns` still counts.
-    pub transcripts: bool,
+    /// `show_transcripts` is off: `turns` is empty while `num_turns` still counts.
+    pub no_transcripts: bool,
     /// Form of `latency` on a turn, when `include_latency=true`.
     pub latency: LatencyShape,
     /// `num_turns` is 0 although there are turns.
@@ -50,50 +48,23 @@ pub struct Quirks {
     pub by_id: bool,
 }
 
-impl Default for Quirks {
-    fn default() -> Self {
-        Self {
-            order: Order::Descending,
-            last_cursor: LastCursor::Null,
-            paging: Paging::CursorAndOffset,
-            empty_last_page: false,
-            max_limit: 1000,
-            default_limit: 1000,
-            end_time: EndBound::Exclusive,
-            ignores_in_progress: false,
-            hides_running: false,
-            transcripts: true,
-            latency: LatencyShape::Object,
-            num_turns_zero: false,
-            sparse: false,
-            empty_text: EmptyText::Empty,
-            timestamps: TimestampFormat::Offset,
-            metrics: MetricShape::Text,
-            null_flags: false,
-            handoff: HandoffShape::Boolean,
-            numbers: NumberShape::Number,
-            bare_array: false,
-            chunked: false,
-            by_id: false,
-        }
-    }
-}
-
 /// Order of a list, by `started_at`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
     /// Oldest first.
     Ascending,
     /// Newest first.
+    #[default]
     Descending,
     /// Neither, but the same in every walk.
     Shuffled,
 }
 
 /// `cursor` after the last page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LastCursor {
     /// `null`
+    #[default]
     Null,
     /// The key is missing.
     Absent,
@@ -102,9 +73,10 @@ pub enum LastCursor {
 }
 
 /// Ways of paging.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Paging {
     /// `cursor` and `next_offset` are both offered.
+    #[default]
     CursorAndOffset,
     /// No `next_offset`.
     CursorOnly,
@@ -114,21 +86,33 @@ pub enum Paging {
     OffsetUnannounced,
 }
 
+/// Bounds of `limit`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PageLimits {
+    /// At most 1000, which is also the default (OpenAPI).
+    #[default]
+    OpenApi,
+    /// At most 5000, by default 5 (prose).
+    Prose,
+}
+
 /// Whether a window includes its bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EndBound {
     /// Not included.
+    #[default]
     Exclusive,
     /// Included.
     Inclusive,
 }
 
 /// Form of `latency`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LatencyShape {
     /// Seconds as a number (OpenAPI).
     Number,
     /// An object with `perceived_latency` in seconds (recorded).
+    #[default]
     Object,
     /// The object with null inside.
     NullInside,
@@ -137,18 +121,20 @@ pub enum LatencyShape {
 }
 
 /// Form of empty text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EmptyText {
     /// `""`
+    #[default]
     Empty,
     /// `null`
     Null,
 }
 
 /// Form of a timestamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TimestampFormat {
     /// `2026-08-20T09:15:02.370000+00:00`
+    #[default]
     Offset,
     /// `2026-08-20T09:15:02.370000Z`
     Zulu,
@@ -159,9 +145,10 @@ pub enum TimestampFormat {
 }
 
 /// Form of the values in `metrics`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MetricShape {
     /// Strings, and lists of strings for metrics that were written more than once (OpenAPI).
+    #[default]
     Text,
     /// Always a list of strings.
     List,
@@ -172,18 +159,20 @@ pub enum MetricShape {
 }
 
 /// Form of `handoff`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HandoffShape {
     /// `true` or `false` (schema).
+    #[default]
     Boolean,
     /// An object with `destination` and `reason`, or null (prose).
     Object,
 }
 
 /// Form of a whole number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum NumberShape {
     /// `73`
+    #[default]
     Number,
     /// `"73"`
     Text,

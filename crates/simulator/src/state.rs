@@ -208,45 +208,37 @@ impl AppliedFaults {
     fn new(kinds: Vec<FaultKind>) -> Self {
         let mut applied = Self::default();
         for kind in kinds {
-            let response = match kind {
-                FaultKind::SlowFirstByte(delay) => {
-                    applied.delay += delay;
-                    None
-                }
+            match kind {
+                FaultKind::SlowFirstByte(delay) => applied.delay += delay,
                 FaultKind::SlowBody { pieces, pause } => {
-                    applied.delivery = Some(Delivery::Slow { pieces, pause });
-                    None
+                    applied.delivery = Some(Delivery::Slow { pieces, pause })
                 }
-                FaultKind::Truncated(truncation) => {
-                    applied.delivery = Some(Delivery::Truncated(truncation));
-                    None
-                }
-                FaultKind::Reset => {
-                    applied.reset = true;
-                    None
-                }
-                FaultKind::RepeatCursor => {
-                    applied.paging = PagingFault::RepeatCursor;
-                    None
-                }
-                FaultKind::EmptyPage => {
-                    applied.paging = PagingFault::EmptyPage;
-                    None
-                }
-                FaultKind::RateLimited(retry_after) => Some(Err(ApiError::rate_limited(retry_after))),
+                FaultKind::Truncated(truncation) => applied.delivery = Some(Delivery::Truncated(truncation)),
+                FaultKind::Reset => applied.reset = true,
+                FaultKind::RepeatCursor => applied.paging = PagingFault::RepeatCursor,
+                FaultKind::EmptyPage => applied.paging = PagingFault::EmptyPage,
+                FaultKind::RateLimited(retry_after) => applied.fail(ApiError::rate_limited(retry_after)),
                 FaultKind::Status(status) => {
                     let message = format!("Simulated status {status}");
-                    Some(Err(ApiError::new(status, "INTERNAL_SERVER_ERROR", message)))
+                    applied.fail(ApiError::new(status, "INTERNAL_SERVER_ERROR", message));
                 }
-                FaultKind::Html(status) => Some(Ok(Response::html(status))),
-                FaultKind::KeyRefused => Some(Err(ApiError::invalid_key())),
-                FaultKind::Forbidden => Some(Err(ApiError::forbidden())),
-                FaultKind::ProjectUnknown => Some(Err(ApiError::project_not_found())),
-                FaultKind::WrongHost => Some(Ok(Response::no_route())),
-                FaultKind::Body(text) => Some(Ok(Response::json(200, text))),
-            };
-            applied.response = applied.response.or(response);
+                FaultKind::KeyRefused => applied.fail(ApiError::invalid_key()),
+                FaultKind::Forbidden => applied.fail(ApiError::forbidden()),
+                FaultKind::ProjectUnknown => applied.fail(ApiError::project_not_found()),
+                FaultKind::Html(status) => applied.respond(Ok(Response::html(status))),
+                FaultKind::WrongHost => applied.respond(Ok(Response::no_route())),
+                FaultKind::Body(text) => applied.respond(Ok(Response::json(200, text))),
+            }
         }
         applied
+    }
+
+    fn fail(&mut self, error: ApiError) {
+        self.respond(Err(error));
+    }
+
+    /// Responds in place of the API, unless an earlier fault does.
+    fn respond(&mut self, response: Result<Response, ApiError>) {
+        self.response.get_or_insert(response);
     }
 }

@@ -48,7 +48,7 @@ impl Call {
         Some(VisibleCall {
             call,
             in_progress,
-            turns: if quirks.transcripts { happened } else { &[] },
+            turns: if quirks.no_transcripts { &[] } else { happened },
             num_turns: if quirks.num_turns_zero { 0 } else { num_turns },
             num_ood: reported.num_ood.unwrap_or_else(|| count(|turn| turn.ood)),
             num_silences: reported.num_silences.unwrap_or_else(|| count(|turn| turn.silence)),

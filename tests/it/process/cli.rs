@@ -228,7 +228,7 @@ async fn a_project_without_calls_is_no_problem() {
 
 #[tokio::test]
 async fn transcripts_that_are_switched_off_are_told() {
-    let scene = a_project(|project| project.with_quirks(|quirks| quirks.transcripts = false)).await;
+    let scene = a_project(|project| project.with_quirks(|quirks| quirks.no_transcripts = true)).await;
     unwell(&look(&scene, &[]).await, Problem::TranscriptOff, &[]);
 }
 

@@ -44,7 +44,7 @@ const PAGING: [Dialect; 18] = [
 ];
 
 const RECORDS: [Dialect; 17] = [
-    ("transcripts-off", |quirks| quirks.transcripts = false),
+    ("transcripts-off", |quirks| quirks.no_transcripts = true),
     ("latency-number", |quirks| quirks.latency = LatencyShape::Number),
     ("latency-null-inside", |quirks| quirks.latency = LatencyShape::NullInside),
     ("latency-absent", |quirks| quirks.latency = LatencyShape::Absent),

@@ -85,7 +85,7 @@ async fn what_the_records_lack_is_a_problem_of_a_target_that_is_up() {
     let calls = |from: u64| {
         (0..6).map(move |n| call(&format!("CA{from}-{n}"), minutes(from) + seconds(20 * n)).lasting(20))
     };
-    let hidden = project("transcript_off").with_quirks(|quirks| quirks.transcripts = false);
+    let hidden = project("transcript_off").with_quirks(|quirks| quirks.no_transcripts = true);
     let silent = project("latency_missing").with_quirks(|quirks| quirks.latency = LatencyShape::Absent);
     let sparse = project("partial_fields").with_quirks(|quirks| quirks.sparse = true);
     let names = ["transcript_off", "latency_missing", "partial_fields"];

@@ -65,13 +65,13 @@ pub struct Exemplar {
 }
 
 impl Exemplar {
-    /// Puts `witness` of an observation of `value` in `place`, if it is greater than what stands there.
-    pub(super) fn update(place: &mut Option<Self>, value: Amount, witness: ExemplarSource<'_>) {
+    /// Puts `source` of an observation of `value` in `place`, if it is greater than what stands there.
+    pub(super) fn update(place: &mut Option<Self>, value: Amount, source: ExemplarSource<'_>) {
         let stays = place.as_ref().is_some_and(|exemplar| {
-            (exemplar.at, exemplar.value, &exemplar.id) >= (witness.at, value, witness.id)
+            (exemplar.at, exemplar.value, &exemplar.id) >= (source.at, value, source.id)
         });
         if !stays {
-            *place = Some(Self { at: witness.at, value, id: witness.id.clone() });
+            *place = Some(Self { at: source.at, value, id: source.id.clone() });
         }
     }
 
@@ -167,8 +167,8 @@ mod tests {
                 let mut place = None;
                 for (at, value, id) in offers {
                     let id = ExemplarId::new(id).unwrap();
-                    let witness = ExemplarSource { id: &id, at: Timestamp::from_millis(*at) };
-                    Exemplar::update(&mut place, Amount(*value), witness);
+                    let source = ExemplarSource { id: &id, at: Timestamp::from_millis(*at) };
+                    Exemplar::update(&mut place, Amount(*value), source);
                 }
                 place.unwrap()
             };

@@ -52,18 +52,18 @@ impl Histogram {
         Self { bounds, counts, sum: 0, native: NativeHistogram::default(), exemplars: Vec::new() }
     }
 
-    /// Adds one observation; `witness` is the conversation that it comes from, where the metric has exemplars.
-    pub fn observe(&mut self, amount: Amount, witness: Option<ExemplarSource<'_>>) {
+    /// Adds one observation; `source` is the conversation that it comes from, where the metric has exemplars.
+    pub fn observe(&mut self, amount: Amount, source: Option<ExemplarSource<'_>>) {
         let bucket = self.bounds.bucket(amount);
         if let Some(count) = self.counts.get_mut(bucket) {
             *count += 1;
         }
         self.sum = self.sum.saturating_add(amount.0);
         self.native.observe(amount);
-        if let Some(witness) = witness {
+        if let Some(source) = source {
             self.exemplars.resize(self.counts.len(), None);
             if let Some(place) = self.exemplars.get_mut(bucket) {
-                Exemplar::update(place, amount, witness);
+                Exemplar::update(place, amount, source);
             }
         }
     }
@@ -99,11 +99,11 @@ impl Histogram {
     }
 
     /// Whether a stored histogram is one that this program could have written.
-    pub fn is_sound(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         let count = self.counts.iter().try_fold(0u64, |sum, &count| sum.checked_add(count));
         self.counts.len() == self.bounds.0.len() + 1
             && self.bounds.0.is_sorted_by(|low, high| low < high)
-            && self.native.is_sound()
+            && self.native.is_valid()
             && count == Some(self.native.count())
             && (self.exemplars.is_empty() || self.exemplars.len() == self.counts.len())
             && self.exemplars.iter().zip(&self.counts).enumerate().all(|(bucket, (exemplar, &count))| {
@@ -146,7 +146,7 @@ mod tests {
         }
         let ids: Vec<_> = histogram.exemplars().iter().map(|one| one.as_ref().map(Exemplar::id)).collect();
         assert_eq!(ids, [Some("CA1"), None, Some("CA3")]);
-        assert!(histogram.is_sound());
+        assert!(histogram.is_valid());
     }
 
     /// A change to a histogram that makes it one that no observations lead to.
@@ -157,7 +157,7 @@ mod tests {
         let mut sound = Histogram::new(BucketBounds::new(&[1.0, 2.5]));
         let id = ExemplarId::new("CA1").unwrap();
         sound.observe(Amount(700_000), Some(ExemplarSource { id: &id, at: Timestamp::from_millis(20) }));
-        assert!(sound.is_sound());
+        assert!(sound.is_valid());
         let damages: [Damage; 9] = [
             |one| one.counts.truncate(2),
             |one| one.counts[0] += 1,
@@ -172,7 +172,7 @@ mod tests {
         for (number, damage) in damages.into_iter().enumerate() {
             let mut damaged = sound.clone();
             damage(&mut damaged);
-            assert!(!damaged.is_sound(), "damage {number}: {damaged:?}");
+            assert!(!damaged.is_valid(), "damage {number}: {damaged:?}");
         }
     }
 
@@ -202,7 +202,7 @@ mod tests {
                 histogram
             };
             let one = histogram(&observations);
-            prop_assert!(one.is_sound());
+            prop_assert!(one.is_valid());
             prop_assert_eq!(one.native().count(), one.count());
             let mut others = observations;
             others.reverse();

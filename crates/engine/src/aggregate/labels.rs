@@ -1,39 +1,42 @@
-//! The label values of a conversation, and the cap on how many there may be.
+//! The label values of a conversation, and the limit on how many there may be.
 //!
-//! Owns: normalising and folding. Never: another field as a value than `channel`, the variant, and the handoff's reason and
-//! destination, in which `conversation` has masked telephone numbers.
+//! The only texts of a record that become label values are the channel, the variant, and the reason and destination of a
+//! handoff, in which the domain has masked phone numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use crate::dimension::Dimension;
 use polyai_domain::conversation::{ConversationData, MAX_LABEL_CHARS, truncate_chars};
 
-/// What folded values are called.
+use crate::dimension::Dimension;
+
+/// Replaces values beyond the limit.
 pub const OTHER: &str = "other";
 
 /// The values of the optional dimensions, in their configured order.
 pub type LabelValues = Arc<[Arc<str>]>;
 
-/// The values of a conversation under `dimensions`, before folding.
-pub(super) fn raw_values<'a>(
-    dimensions: &[Dimension],
-    data: &'a ConversationData,
-) -> Vec<(Dimension, &'a str)> {
-    dimensions
-        .iter()
-        .map(|&dimension| {
-            let value = match dimension {
-                Dimension::Channel => data.channel.as_deref(),
-                Dimension::Variant => data.variant.as_deref(),
-            };
-            (dimension, value.unwrap_or(default_value(dimension)))
-        })
-        .collect()
+/// The label of this name, if its values come from the API, so that their number is limited.
+pub fn limited_label(name: &str) -> Option<&'static str> {
+    ["channel", "variant", "reason", "destination"].into_iter().find(|&label| label == name)
 }
 
-/// The value of a dimension that a conversation does not name.
+/// The values of a conversation, before any limit.
+pub(super) fn raw_values<'a>(
+    dimensions: &'a [Dimension],
+    data: &'a ConversationData,
+) -> impl Iterator<Item = (Dimension, &'a str)> {
+    dimensions.iter().map(|&dimension| {
+        let value = match dimension {
+            Dimension::Channel => data.channel.as_deref(),
+            Dimension::Variant => data.variant.as_deref(),
+        };
+        (dimension, value.unwrap_or(default_value(dimension)))
+    })
+}
+
+/// The value of a dimension that is absent from a conversation.
 const fn default_value(dimension: Dimension) -> &'static str {
     match dimension {
         Dimension::Channel => "unknown",
@@ -41,8 +44,8 @@ const fn default_value(dimension: Dimension) -> &'static str {
     }
 }
 
-/// The values of a conversation that counted under `counted`, as far as they are known, under `dimensions`.
-pub fn labels_from_row(dimensions: &[Dimension], counted: &[(Dimension, Box<str>)]) -> LabelValues {
+/// The values under `dimensions` of a conversation that was `counted` under perhaps other ones.
+pub fn counted_labels(dimensions: &[Dimension], counted: &[(Dimension, Box<str>)]) -> LabelValues {
     let value = |&dimension: &Dimension| {
         let known = counted.iter().find(|(other, _)| *other == dimension).map(|(_, value)| &**value);
         Arc::from(known.unwrap_or(default_value(dimension)))
@@ -50,17 +53,17 @@ pub fn labels_from_row(dimensions: &[Dimension], counted: &[(Dimension, Box<str>
     dimensions.iter().map(value).collect()
 }
 
-/// The values that each label of one target has taken, up to a cap.
+/// The values that each label of one target has taken, up to a limit.
 #[derive(Debug, Clone)]
 pub struct LabelLimiter {
-    most: NonZeroUsize,
+    max_values: NonZeroUsize,
     known: BTreeMap<&'static str, BTreeSet<Arc<str>>>,
 }
 
 impl LabelLimiter {
-    /// Admits up to `most` values per label, and those that are [kept](Self::retain).
-    pub fn new(most: NonZeroUsize) -> Self {
-        Self { most, known: BTreeMap::new() }
+    /// Admits up to `max_values` values per label, and those that are [retained](Self::retain).
+    pub fn new(max_values: NonZeroUsize) -> Self {
+        Self { max_values, known: BTreeMap::new() }
     }
 
     /// The value to use for `value`: itself if it is known or there is room, else [`OTHER`].
@@ -68,29 +71,30 @@ impl LabelLimiter {
         let value = truncate_chars(value, MAX_LABEL_CHARS);
         let known = self.known.entry(label).or_default();
         if let Some(value) = known.get(value) {
-            return LimitedLabel { value: value.clone(), folded: false };
+            return LimitedLabel { value: value.clone(), limited: false };
         }
-        if known.len() >= self.most.get() {
-            return LimitedLabel { value: Arc::from(OTHER), folded: value != OTHER };
+        if known.len() >= self.max_values.get() {
+            return LimitedLabel { value: Arc::from(OTHER), limited: value != OTHER };
         }
         let value: Arc<str> = Arc::from(value);
         if &*value != OTHER {
             known.insert(value.clone());
         }
-        LimitedLabel { value, folded: false }
+        LimitedLabel { value, limited: false }
     }
 
-    /// Takes up a value that has series already, whether or not there is room: series that exist go on.
+    /// Admits a value that has series already, whether or not there is room.
     pub fn retain(&mut self, label: &'static str, value: &Arc<str>) {
         if &**value != OTHER {
             self.known.entry(label).or_default().insert(value.clone());
         }
     }
 
-    /// The dimension values that `data` counts under.
+    /// The dimension values that a conversation counts under.
     pub fn values(&mut self, dimensions: &[Dimension], data: &ConversationData) -> LabelValues {
-        let raw = raw_values(dimensions, data).into_iter();
-        raw.map(|(dimension, value)| self.limit(dimension.as_str(), value).value).collect()
+        raw_values(dimensions, data)
+            .map(|(dimension, value)| self.limit(dimension.as_str(), value).value)
+            .collect()
     }
 }
 
@@ -99,8 +103,8 @@ impl LabelLimiter {
 pub struct LimitedLabel {
     /// The value to use.
     pub value: Arc<str>,
-    /// Whether the true value was folded.
-    pub folded: bool,
+    /// Whether [`OTHER`] replaces the true value.
+    pub limited: bool,
 }
 
 #[cfg(test)]
@@ -108,30 +112,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn beyond_the_cap_new_values_fold_and_known_ones_stay() {
-        let mut cap = LabelLimiter::new(NonZeroUsize::new(2).unwrap());
-        let admit = |cap: &mut LabelLimiter, value: &str| {
-            let admitted = cap.limit("channel", value);
-            (admitted.value.to_string(), admitted.folded)
+    fn value_beyond_the_limit_becomes_other() {
+        let mut limiter = LabelLimiter::new(NonZeroUsize::new(2).unwrap());
+        let limit = |limiter: &mut LabelLimiter, value: &str| {
+            let limited = limiter.limit("channel", value);
+            (limited.value.to_string(), limited.limited)
         };
-        assert_eq!(admit(&mut cap, "VOICE-SIP"), ("VOICE-SIP".into(), false));
-        assert_eq!(admit(&mut cap, "CHAT"), ("CHAT".into(), false));
-        assert_eq!(admit(&mut cap, "FAX"), ("other".into(), true));
-        assert_eq!(admit(&mut cap, "CHAT"), ("CHAT".into(), false));
-        assert_eq!(admit(&mut cap, "other"), ("other".into(), false));
+        assert_eq!(limit(&mut limiter, "VOICE-SIP"), ("VOICE-SIP".into(), false));
+        assert_eq!(limit(&mut limiter, "CHAT"), ("CHAT".into(), false));
+        assert_eq!(limit(&mut limiter, "FAX"), ("other".into(), true));
+        assert_eq!(limit(&mut limiter, "CHAT"), ("CHAT".into(), false));
+        assert_eq!(limit(&mut limiter, "other"), ("other".into(), false));
     }
 
     #[test]
-    fn each_label_has_its_own_cap() {
-        let mut cap = LabelLimiter::new(NonZeroUsize::new(1).unwrap());
-        assert!(!cap.limit("channel", "CHAT").folded);
-        assert!(!cap.limit("reason", "billing").folded);
-        assert!(cap.limit("reason", "refund").folded);
+    fn each_label_has_its_own_limit() {
+        let mut limiter = LabelLimiter::new(NonZeroUsize::new(1).unwrap());
+        assert!(!limiter.limit("channel", "CHAT").limited);
+        assert!(!limiter.limit("reason", "billing").limited);
+        assert!(limiter.limit("reason", "refund").limited);
     }
 
     #[test]
-    fn an_essay_is_cut_to_a_name() {
-        let mut cap = LabelLimiter::new(NonZeroUsize::new(9).unwrap());
-        assert_eq!(cap.limit("reason", &"é".repeat(500)).value.chars().count(), MAX_LABEL_CHARS);
+    fn long_value_is_truncated() {
+        let mut limiter = LabelLimiter::new(NonZeroUsize::new(9).unwrap());
+        assert_eq!(limiter.limit("reason", &"é".repeat(500)).value.chars().count(), MAX_LABEL_CHARS);
     }
 }

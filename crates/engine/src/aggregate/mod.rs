@@ -1,25 +1,19 @@
-//! From counted conversations to series: what each contributes, and the table that adds it up.
-//!
-//! Owns: the catalogue (each metric declared once), labels and their caps, the rules, counters, gauges and histograms,
-//! and the conversations that stand behind them.
-//! Never: the network, the store, or a format.
+//! From transitions of conversations to series: which updates each contributes, and the series that add them up.
 
 pub mod catalogue;
-mod counter;
+mod contributions;
 mod exemplar;
 mod histogram;
 mod labels;
 pub mod native;
-mod recent;
-mod rules;
+mod recent_window;
 mod series;
 
 pub use catalogue::{Kind, Metric};
-pub use counter::Counter;
+pub use contributions::{Contributions, contributions};
 pub use exemplar::{EXEMPLAR_LABEL, Exemplar, ExemplarId, ExemplarSource};
 pub use histogram::{BucketBounds, Histogram};
-pub use labels::{LabelLimiter, LabelValues, OTHER, labels_from_row};
+pub use labels::{LabelLimiter, LabelValues, OTHER, counted_labels, limited_label};
 pub use native::{NativeBuckets, NativeHistogram};
-pub use recent::{RecentConversation, RecentWindow};
-pub use rules::{EventTimes, SeriesOp, SeriesUpdate, amendment, contributions_of};
-pub use series::{Series, SeriesKey, SeriesSchema, TargetSeries, Value};
+pub use recent_window::{RecentConversation, RecentWindow};
+pub use series::{Counter, Series, SeriesKey, SeriesOp, SeriesSchema, SeriesUpdate, TargetSeries, Value};

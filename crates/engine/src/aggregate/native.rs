@@ -107,7 +107,7 @@ impl NativeHistogram {
     }
 
     /// Whether stored buckets are ones that this program could have written.
-    pub(super) fn is_sound(&self) -> bool {
+    pub(super) fn is_valid(&self) -> bool {
         let lowest = index(Amount(1));
         let highest = index(Amount(u64::MAX));
         let is_possible =

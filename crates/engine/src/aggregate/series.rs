@@ -1,34 +1,53 @@
-//! The series of one target: every value that its conversations have added up to.
-//!
-//! Owns: values and their start times. Never: which conversation adds what (`rules.rs`), or how a value is written.
+//! The series of one target: the values that its conversations have added up to.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use polyai_domain::conversation::Amount;
+use polyai_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Buckets, Kind, Metric};
-use super::counter::Counter;
-use super::exemplar::ExemplarSource;
+use super::exemplar::{Exemplar, ExemplarSource};
 use super::histogram::{BucketBounds, Histogram};
 use super::labels::LabelValues;
-use super::rules::SeriesOp;
 use crate::dimension::Dimension;
-use polyai_domain::timestamp::Timestamp;
 
-/// Which series of a target: the metric, and the values of its labels after the target's own.
+/// Identifies a series of a target: the metric, and the values of its labels after the target's own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesKey {
     /// The metric.
     pub metric: Metric,
     /// Label values, in the order of the metric's label names.
-    pub values: Arc<[Arc<str>]>,
+    pub values: LabelValues,
 }
 
-/// A value and since when it counts.
+/// One update of one series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesUpdate {
+    /// The series.
+    pub key: SeriesKey,
+    /// What happens to it.
+    pub op: SeriesOp,
+    /// When what it counts happened.
+    pub at: Timestamp,
+}
+
+/// What happens to a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeriesOp {
+    /// A counter grows.
+    Add(u64),
+    /// A histogram takes an observation.
+    Observe(Amount),
+    /// A gauge that holds the latest of several points in time.
+    Latest(Timestamp),
+}
+
+/// A value and its start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// When counting started: a value that falls back has a new start.
+    /// When counting started; of a gauge, when it was set. A value that falls back has a new start.
     pub start: Timestamp,
     /// The value.
     pub value: Value,
@@ -45,7 +64,51 @@ pub enum Value {
     Histogram(Histogram),
 }
 
-/// What the configuration decides about the shape of series.
+impl Value {
+    /// The value of a gauge; `None` of another type.
+    pub fn gauge(&self) -> Option<f64> {
+        match self {
+            Self::Gauge(value) => Some(*value),
+            Self::Counter(_) | Self::Histogram(_) => None,
+        }
+    }
+}
+
+/// A counter and the newest conversation that it counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    count: u64,
+    exemplar: Option<Exemplar>,
+}
+
+impl Counter {
+    /// Adds `amount`; `source` is the conversation that it comes from, if the metric has exemplars.
+    fn add(&mut self, amount: u64, source: Option<ExemplarSource<'_>>) {
+        self.count = self.count.saturating_add(amount);
+        if let Some(source) = source {
+            Exemplar::update(&mut self.exemplar, Amount::from_count(1), source);
+        }
+    }
+
+    /// How much has been counted.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The newest conversation that was counted.
+    pub fn exemplar(&self) -> Option<&Exemplar> {
+        self.exemplar.as_ref()
+    }
+
+    /// Whether a stored counter is one that this program could have written.
+    fn is_valid(&self) -> bool {
+        self.exemplar.as_ref().is_none_or(|exemplar| {
+            self.count > 0 && exemplar.amount() == Amount::from_count(1) && exemplar.is_valid()
+        })
+    }
+}
+
+/// The labels and buckets of all series, as configured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesSchema {
     /// The optional dimensions.
@@ -101,66 +164,75 @@ impl SeriesSchema {
         }
     }
 
-    /// Whether a stored series has the shape that these settings give it: the same type, labels and bounds.
+    /// Whether a stored series has the type, labels and bounds of this schema.
     pub fn is_compatible(&self, key: &SeriesKey, value: &Value) -> bool {
         let same_labels = self.label_names(key.metric).len() == key.values.len();
-        let same_shape = match (key.metric.definition().kind, value) {
-            (Kind::Counter, Value::Counter(counter)) => counter.is_sound(),
+        let same_type = match (key.metric.definition().kind, value) {
+            (Kind::Counter, Value::Counter(counter)) => counter.is_valid(),
             (Kind::Gauge, Value::Gauge(_)) => true,
             (Kind::Histogram(buckets), Value::Histogram(histogram)) => {
-                histogram.is_sound() && histogram.bounds() == self.bounds(buckets)
+                histogram.is_valid() && histogram.bounds() == self.bounds(buckets)
             }
             (Kind::Counter | Kind::Gauge | Kind::Histogram(_), _) => false,
         };
-        same_labels && same_shape
+        same_labels && same_type
     }
 }
 
-/// All series of one target. A clone shares every series with the original until one of them changes it, so that it costs
-/// pointers, and what has not changed can be told by [`Arc::ptr_eq`].
+/// All series of one target. A clone shares each series with the original until either changes it: it costs pointers, and
+/// [`Arc::ptr_eq`] shows which series have not changed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TargetSeries {
     series: BTreeMap<SeriesKey, Arc<Series>>,
 }
 
 impl TargetSeries {
-    /// Applies a change to the series of `key`; one that does not exist yet starts at `start`. Where the metric has exemplars,
-    /// `witness` is offered for one.
+    /// Applies an update of the series of `key`; one that does not exist yet starts at `start`. Returns whether anything
+    /// changed. `source` becomes the exemplar, if the metric has exemplars and it is the newest.
     pub fn apply(
         &mut self,
         key: &SeriesKey,
-        change: SeriesOp,
-        witness: Option<ExemplarSource<'_>>,
-        layout: &SeriesSchema,
+        op: SeriesOp,
+        source: Option<ExemplarSource<'_>>,
+        schema: &SeriesSchema,
         start: Timestamp,
-    ) {
-        let witness = witness.filter(|_| key.metric.definition().exemplars);
+    ) -> bool {
+        if let SeriesOp::Latest(at) = op {
+            let before = self.series.get(key).and_then(|series| series.value.gauge());
+            let changed = before.is_none_or(|before| before < at.seconds());
+            if changed {
+                self.put(key.clone(), at.seconds(), start);
+            }
+            return changed;
+        }
+        let source = source.filter(|_| key.metric.definition().exemplars);
         let series = match self.series.get_mut(key) {
             Some(series) => series,
-            None => self.entry(key.clone(), layout, start),
+            None => self.entry(key.clone(), schema, start),
         };
-        match (&mut Arc::make_mut(series).value, change) {
-            (Value::Counter(counter), SeriesOp::Add(amount)) => counter.add(amount, witness),
-            (Value::Histogram(histogram), SeriesOp::Observe(amount)) => histogram.observe(amount, witness),
+        match (&mut Arc::make_mut(series).value, op) {
+            (Value::Counter(counter), SeriesOp::Add(amount)) => counter.add(amount, source),
+            (Value::Histogram(histogram), SeriesOp::Observe(amount)) => histogram.observe(amount, source),
             (Value::Counter(_) | Value::Gauge(_) | Value::Histogram(_), _) => {
-                debug_assert!(false, "{change:?} does not fit {:?}", key.metric);
+                debug_assert!(false, "{op:?} does not fit {:?}", key.metric);
             }
         }
+        true
     }
 
-    /// Makes the series of `key` exist, at its empty value; answers whether it is new.
-    pub fn ensure(&mut self, key: SeriesKey, layout: &SeriesSchema, start: Timestamp) -> bool {
+    /// Creates the series of `key`, with its empty value, unless it exists; returns whether it is new.
+    pub fn ensure(&mut self, key: SeriesKey, schema: &SeriesSchema, start: Timestamp) -> bool {
         let before = self.series.len();
-        self.entry(key, layout, start);
+        self.entry(key, schema, start);
         self.series.len() > before
     }
 
-    fn entry(&mut self, key: SeriesKey, layout: &SeriesSchema, start: Timestamp) -> &mut Arc<Series> {
+    fn entry(&mut self, key: SeriesKey, schema: &SeriesSchema, start: Timestamp) -> &mut Arc<Series> {
         let metric = key.metric;
-        self.series.entry(key).or_insert_with(|| Arc::new(Series { start, value: layout.empty(metric) }))
+        self.series.entry(key).or_insert_with(|| Arc::new(Series { start, value: schema.empty(metric) }))
     }
 
-    /// Puts a series in place, as it was stored.
+    /// Inserts a series as it was stored.
     pub fn restore(&mut self, key: SeriesKey, series: Series) {
         self.series.insert(key, Arc::new(series));
     }
@@ -170,14 +242,10 @@ impl TargetSeries {
         self.put(SeriesKey { metric, values: values.into() }, value, start);
     }
 
-    /// Makes `gauges` all that there is of `metric`. Those that have their value already stay the same allocations.
+    /// Replaces all series of `metric` by `gauges`. Those that have their value already stay the same allocations.
     pub fn set_all(&mut self, metric: Metric, gauges: BTreeMap<LabelValues, f64>, start: Timestamp) {
-        let gone: Vec<SeriesKey> = self
-            .of(metric)
-            .filter(|(key, _)| !gauges.contains_key(&key.values))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in gone {
+        let gone = self.of(metric).filter(|(key, _)| !gauges.contains_key(&key.values));
+        for key in gone.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.series.remove(&key);
         }
         for (values, value) in gauges {
@@ -186,11 +254,8 @@ impl TargetSeries {
     }
 
     fn put(&mut self, key: SeriesKey, value: f64, start: Timestamp) {
-        let stays = self.series.get(&key).is_some_and(|series| match series.value {
-            Value::Gauge(before) => before.to_bits() == value.to_bits(),
-            Value::Counter(_) | Value::Histogram(_) => false,
-        });
-        if !stays {
+        let before = self.series.get(&key).and_then(|series| series.value.gauge());
+        if before.map(f64::to_bits) != Some(value.to_bits()) {
             self.series.insert(key, Arc::new(Series { start, value: Value::Gauge(value) }));
         }
     }
@@ -242,14 +307,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_shares_all_but_what_changes() {
-        let layout = SeriesSchema::new(vec![Dimension::Channel], &[0.5, 1.0], &[60.0]);
+    fn clone_shares_unchanged_series() {
+        let schema = SeriesSchema::new(vec![Dimension::Channel], &[0.5, 1.0], &[60.0]);
         let (phone, chat) = (key(Metric::Turns, "VOICE-SIP"), key(Metric::Turns, "CHAT"));
         let mut series = TargetSeries::default();
-        series.ensure(phone.clone(), &layout, AT);
-        series.ensure(chat.clone(), &layout, AT);
+        series.ensure(phone.clone(), &schema, AT);
+        series.ensure(chat.clone(), &schema, AT);
         let before = series.clone();
-        series.apply(&phone, SeriesOp::Add(3), None, &layout, AT);
+        series.apply(&phone, SeriesOp::Add(3), None, &schema, AT);
         assert!(!is_same(&before, &series, &phone));
         assert!(is_same(&before, &series, &chat));
         let turns = |series: &TargetSeries| match &series.get(&phone).unwrap().value {
@@ -260,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gauge_that_is_set_to_what_it_was_is_the_same_allocation() {
+    fn unchanged_gauge_keeps_its_allocation() {
         let later = AT + std::time::Duration::from_secs(30);
         let open =
             |phone: f64, chat: f64| BTreeMap::from([(values("VOICE-SIP"), phone), (values("CHAT"), chat)]);
@@ -282,13 +347,13 @@ mod tests {
     }
 
     #[test]
-    fn only_metrics_that_are_declared_so_have_exemplars() {
-        let layout = SeriesSchema::new(vec![Dimension::Channel], &[0.5, 1.0], &[60.0]);
-        let id = super::super::exemplar::ExemplarId::new("CA1").unwrap();
-        let witness = Some(ExemplarSource { id: &id, at: AT });
+    fn exemplars_are_kept_only_where_declared() {
+        let schema = SeriesSchema::new(vec![Dimension::Channel], &[0.5, 1.0], &[60.0]);
+        let id = crate::aggregate::ExemplarId::new("CA1").unwrap();
+        let source = Some(ExemplarSource { id: &id, at: AT });
         let mut series = TargetSeries::default();
         let mut has_exemplar = |metric: Metric, change| {
-            series.apply(&key(metric, "VOICE-SIP"), change, witness, &layout, AT);
+            series.apply(&key(metric, "VOICE-SIP"), change, source, &schema, AT);
             match &series.get(&key(metric, "VOICE-SIP")).unwrap().value {
                 Value::Counter(counter) => counter.exemplar().is_some(),
                 Value::Histogram(histogram) => !histogram.exemplars().is_empty(),
@@ -299,5 +364,38 @@ mod tests {
         assert!(has_exemplar(Metric::TurnLatency, SeriesOp::Observe(Amount::from_count(1))));
         assert!(!has_exemplar(Metric::Turns, SeriesOp::Add(1)));
         assert!(!has_exemplar(Metric::ConversationTurns, SeriesOp::Observe(Amount::from_count(1))));
+    }
+
+    #[test]
+    fn counter_keeps_the_newest_exemplar() {
+        let mut counter = Counter::default();
+        counter.add(1, None);
+        assert_eq!((counter.count(), counter.exemplar()), (1, None));
+        for (id, at) in [("CA1", 10), ("CA2", 30), ("CA3", 20)] {
+            let id = crate::aggregate::ExemplarId::new(id).unwrap();
+            counter.add(1, Some(ExemplarSource { id: &id, at: Timestamp::from_millis(at) }));
+        }
+        counter.add(2, None);
+        let exemplar = counter.exemplar().unwrap();
+        assert_eq!((counter.count(), exemplar.id(), exemplar.at().millis()), (6, "CA2", 30));
+        assert!((exemplar.value() - 1.0).abs() < f64::EPSILON);
+        assert!(counter.is_valid());
+        assert!(!Counter { count: 0, ..counter }.is_valid());
+    }
+
+    #[test]
+    fn latest_time_only_moves_forward() {
+        let schema = SeriesSchema::new(Vec::new(), &[], &[]);
+        let key = SeriesKey { metric: Metric::LastConversation, values: Arc::from([]) };
+        let mut series = TargetSeries::default();
+        let mut apply = |seconds: i64| {
+            let op = SeriesOp::Latest(Timestamp::from_millis(seconds * 1000));
+            let changed = series.apply(&key, op, None, &schema, AT);
+            (changed, series.get(&key).unwrap().value.gauge())
+        };
+        assert_eq!(
+            [7, 5, 7, 9].map(&mut apply),
+            [(true, Some(7.0)), (false, Some(7.0)), (false, Some(7.0)), (true, Some(9.0)),]
+        );
     }
 }

@@ -1,13 +1,9 @@
-//! The ledger: which conversation has been seen, followed and counted.
-//!
-//! Owns: rows, the verdict on each sight of a conversation, what may be forgotten, and the store that keeps rows and series
-//! in one transaction. Never: the network or the clock; `now` is always an argument.
+//! The ledger: which conversations have been seen, followed and counted.
 
-mod marks;
-pub mod retention;
-mod row;
+mod entry;
 pub mod store;
-pub mod verdict;
+pub mod transition;
+mod watermarks;
 
-pub use marks::{RecheckWatermark, WatermarkPosition, Watermarks, max_overlap};
-pub use row::{Amounts, Counted, LedgerEntry};
+pub use entry::{Amounts, Counted, LedgerEntry};
+pub use watermarks::{RecheckWatermark, WatermarkPosition, Watermarks, max_overlap};

@@ -4,7 +4,7 @@ use polyai_domain::conversation::ConversationId;
 use polyai_domain::fetch::{Filter, Window};
 use polyai_domain::timestamp::Timestamp;
 
-use crate::ledger::verdict::SeenBy;
+use crate::ledger::transition::SeenBy;
 
 /// A fetch of all pages of a window. It takes effect as a whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]

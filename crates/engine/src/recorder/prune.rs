@@ -1,64 +1,66 @@
-//! Forgetting rows that every pass has left behind, in small transactions.
+//! Prunes entries that every pass has left behind, in small transactions.
 
-use super::known::IdFilter;
-use super::{Recorder, TargetIndex};
+use super::batch::TargetIndex;
+use super::target::IdFilter;
+use super::writer::Recorder;
 use crate::ledger::LedgerEntry;
-use crate::ledger::retention::{can_prune, prune_before};
 use crate::ledger::store::StoreError;
 use polyai_domain::conversation::ConversationId;
 
-/// Rows per transaction: deleting many at once would double the file.
-const ROWS_PER_COMMIT: usize = 2_000;
+/// Entries per transaction: deleting many at once would double the file.
+const ENTRIES_PER_COMMIT: usize = 2_000;
 
 impl Recorder {
-    /// Forgets what `target` no longer needs; answers how many rows went.
+    /// Prunes the entries that `target` no longer needs; returns how many.
     ///
     /// # Errors
-    /// When the state cannot be read or written; rows that are left go another time.
+    /// When the state cannot be read or written; the entries that are left are pruned another time.
     pub fn prune(&mut self, target: TargetIndex) -> Result<usize, StoreError> {
         let Some(state) = self.targets.get_mut(&target) else { return Ok(0) };
-        let Some(marks) = &mut state.marks else { return Ok(0) };
+        let Some(watermarks) = &mut state.watermarks else { return Ok(0) };
         // Broken records start in the future, which the passes never reach.
-        let reached = marks.fresh;
+        let reached = watermarks.fresh;
+        let by_watermarks = watermarks.prune_before(reached);
         let (mut newest, mut candidates) = (None, Vec::new());
-        // Rows that wait for their commit are not in the store yet.
-        let waiting = self.changes.rows.keys().filter(|(of, _)| *of == state.id);
+        // Entries that wait for their commit are not in the store yet.
+        let waiting = self.changes.entries.keys().filter(|(of, _)| *of == state.id);
         let mut retained = IdFilter::from_ids(waiting.map(|(_, id)| id.as_str()));
-        let by_marks = prune_before(marks, reached);
-        self.store.for_each_row(state.id, |id, row| {
-            let start = row.started_at();
-            if matches!(row, LedgerEntry::Counted(_)) && start <= reached {
+        self.store.for_each_entry(state.id, |id, entry| {
+            let start = entry.started_at();
+            let counted = matches!(entry, LedgerEntry::Counted(_));
+            if counted && start <= reached {
                 newest = newest.max(Some(start));
             }
-            if can_prune(&row, by_marks) {
+            if counted && start < by_watermarks {
                 candidates.extend(ConversationId::new(id).map(|id| (id, start)));
             } else {
                 retained.add(id);
             }
         })?;
-        let horizon = newest.map_or(by_marks, |newest| prune_before(marks, newest));
-        let mut expendables = Vec::new();
+        let limit = newest.map_or(by_watermarks, |newest| watermarks.prune_before(newest));
+        let mut prunable = Vec::new();
         for (id, start) in candidates {
-            if start < horizon {
-                expendables.push(id);
+            if start < limit {
+                prunable.push(id);
             } else {
                 retained.add(id.as_str());
             }
         }
-        if expendables.is_empty() {
+        if prunable.is_empty() {
             return Ok(0);
         }
-        // From here on an unknown conversation from before the horizon is not new.
-        marks.pruned_before = Some(marks.pruned_before.map_or(horizon, |forgotten| forgotten.max(horizon)));
-        self.changes.marks.insert(state.id, marks.clone());
+        // From here on an unknown conversation from before the limit is not new.
+        watermarks.pruned_before = watermarks.pruned_before.max(Some(limit));
+        self.changes.watermarks.insert(state.id, watermarks.clone());
         let id = state.id;
-        for chunk in expendables.chunks(ROWS_PER_COMMIT) {
-            self.changes.rows.extend(chunk.iter().map(|conversation| ((id, conversation.clone()), None)));
+        for chunk in prunable.chunks(ENTRIES_PER_COMMIT) {
+            let deleted = chunk.iter().map(|conversation| ((id, conversation.clone()), None));
+            self.changes.entries.extend(deleted);
             self.commit(true)?;
         }
         if let Some(state) = self.targets.get_mut(&target) {
             state.known = retained;
         }
-        Ok(expendables.len())
+        Ok(prunable.len())
     }
 }

@@ -1,8 +1,7 @@
-//! The recorder's task: takes what the pollers send, commits it in groups, and publishes each generation.
+//! The recorder's task: commits what the pollers send in groups, and publishes a snapshot after each commit.
 //!
-//! Owns: the grouping (one transaction, one flush to disk, for all that has queued up meanwhile), the retry when the disk
-//! fails, the turn to another roster between two groups, and the pauses for forgetting. Never: a verdict. Commits run as blocking tasks, so that no scrape and no poll
-//! waits for the disk.
+//! One transaction, and one flush to disk, carries everything that has queued up. A commit that fails is retried. Commits run
+//! as blocking tasks, so that no scrape and no poll waits for the disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,37 +14,38 @@ use tokio_util::sync::CancellationToken;
 use polyai_domain::target::TargetKey;
 use polyai_domain::timestamp::Timestamp;
 
-use super::{Batch, BatchOutcome, PollStatus, Recorder, Snapshot, TargetAssignment, TargetSet};
+use super::batch::{Batch, BatchOutcome, PollStatus};
+use super::reconfigure::{TargetAssignment, TargetSet};
+use super::writer::{Recorder, Snapshot};
 use crate::ledger::store::StoreError;
 
-/// How many batches may wait; pollers are held back beyond that.
+/// Pollers wait when more messages than this are queued.
 const QUEUE: usize = 256;
-/// The most that one transaction takes, so that its memory stays bounded.
+/// Bounds the memory of one transaction.
 const MAX_GROUP_OBSERVATIONS: usize = 20_000;
-/// Marks that moved without anything being counted are written this often.
+/// How often watermarks are committed that have moved without anything being counted.
 const WATERMARK_FLUSH_INTERVAL: Duration = Duration::from_secs(60);
-/// One target is looked through for rows to forget this often.
+/// How often one target is pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 const RETRY_INITIAL: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// The latest committed generation, for whoever serves it.
+/// The latest committed snapshot.
 pub type SnapshotCell = Arc<ArcSwap<Snapshot>>;
 
 enum Message {
     Batch(Batch, oneshot::Sender<BatchOutcome>),
     Status(PollStatus),
-    Turn(Reconfigure),
+    Reconfigure(Reconfigure),
 }
 
-/// A turn to another roster.
 struct Reconfigure {
-    roster: TargetSet,
+    targets: TargetSet,
     now: Timestamp,
-    answer: oneshot::Sender<Vec<TargetAssignment>>,
+    reply: oneshot::Sender<Vec<TargetAssignment>>,
 }
 
-/// The way to the recorder.
+/// Sends messages to the recorder's task.
 #[derive(Debug, Clone)]
 pub struct RecorderHandle(mpsc::Sender<Message>);
 
@@ -54,7 +54,7 @@ pub struct RecorderHandle(mpsc::Sender<Message>);
 #[error("the recorder has stopped")]
 pub struct RecorderStopped;
 
-/// A batch on its way; what became of it is known once it is durable.
+/// A batch that is not durable yet.
 #[derive(Debug)]
 pub struct PendingCommit(oneshot::Receiver<BatchOutcome>);
 
@@ -62,24 +62,24 @@ impl PendingCommit {
     /// Waits until the batch is committed.
     ///
     /// # Errors
-    /// When the program stops first; the batch then never took effect.
+    /// When the program stops first; the batch then never takes effect.
     pub async fn wait_committed(self) -> Result<BatchOutcome, RecorderStopped> {
         self.0.await.map_err(|_| RecorderStopped)
     }
 }
 
 impl RecorderHandle {
-    /// Sends a batch; waits only if too many are queued.
+    /// Sends a batch; waits while too many messages are queued.
     ///
     /// # Errors
     /// When the program is stopping.
     pub async fn record(&self, batch: Batch) -> Result<PendingCommit, RecorderStopped> {
-        let (answer, underway) = oneshot::channel();
-        self.0.send(Message::Batch(batch, answer)).await.map_err(|_| RecorderStopped)?;
-        Ok(PendingCommit(underway))
+        let (reply, pending) = oneshot::channel();
+        self.0.send(Message::Batch(batch, reply)).await.map_err(|_| RecorderStopped)?;
+        Ok(PendingCommit(pending))
     }
 
-    /// Sends the outcome of a poll; it takes effect after every batch that was sent before it.
+    /// Sends the result of a poll; it takes effect after every batch that was sent before.
     ///
     /// # Errors
     /// When the program is stopping.
@@ -87,23 +87,39 @@ impl RecorderHandle {
         self.0.send(Message::Status(status)).await.map_err(|_| RecorderStopped)
     }
 
-    /// Turns to another roster, after every batch that was sent before; waits until that is durable and published, however
-    /// long the disk refuses.
+    /// Changes the targets, after every batch that was sent before; waits until that is committed and published, however
+    /// long commits fail.
     ///
     /// # Errors
     /// When the program stops first.
     pub async fn turn_to(
         &self,
-        roster: TargetSet,
+        targets: TargetSet,
         now: Timestamp,
     ) -> Result<Vec<TargetAssignment>, RecorderStopped> {
-        let (answer, enlisted) = oneshot::channel();
-        self.0.send(Message::Turn(Reconfigure { roster, now, answer })).await.map_err(|_| RecorderStopped)?;
-        enlisted.await.map_err(|_| RecorderStopped)
+        let (reply, assignments) = oneshot::channel();
+        let message = Message::Reconfigure(Reconfigure { targets, now, reply });
+        self.0.send(message).await.map_err(|_| RecorderStopped)?;
+        assignments.await.map_err(|_| RecorderStopped)
     }
 }
 
-/// The task to run, and the way to it.
+/// Observes the commits.
+pub trait RecorderObserver: Send + Sync + 'static {
+    /// A transaction was committed; failures before it are over.
+    fn on_commit(&self, duration: Duration);
+
+    /// A transaction failed and had no effect; it is retried after `retry_in`.
+    fn on_commit_failed(&self, duration: Duration, error: &StoreError, retry_in: Duration);
+
+    /// Failures are over, although there was nothing to commit.
+    fn on_recovery(&self);
+
+    /// A value of `label` was replaced by `other`, because the target has too many.
+    fn on_label_limit(&self, target: &TargetKey, label: &'static str);
+}
+
+/// The task that owns the recorder.
 pub struct RecorderTask {
     recorder: Recorder,
     inbox: mpsc::Receiver<Message>,
@@ -111,211 +127,193 @@ pub struct RecorderTask {
     observer: Box<dyn RecorderObserver>,
 }
 
-/// Learns how commits go.
-pub trait RecorderObserver: Send + Sync + 'static {
-    /// A transaction was committed. Any failure before it is over.
-    fn on_commit(&self, duration: Duration);
-
-    /// A transaction failed; nothing of it took effect, and it is retried after `retry_in`.
-    fn on_commit_failed(&self, duration: Duration, error: &StoreError, retry_in: Duration);
-
-    /// A failure is over although there was nothing to commit.
-    fn on_recovery(&self);
-
-    /// A value of `label` was replaced by `other`, because the target has too many of them.
-    fn on_label_limit(&self, target: &TargetKey, label: &'static str);
-}
-
 impl RecorderTask {
-    /// Prepares the task around a loaded recorder.
+    /// A task for `recorder`, the handle to it, and the snapshots that it publishes.
     pub fn new(recorder: Recorder, observer: impl RecorderObserver) -> (Self, RecorderHandle, SnapshotCell) {
         let (outbox, inbox) = mpsc::channel(QUEUE);
         let published: SnapshotCell = Arc::new(ArcSwap::from_pointee(recorder.generation().clone()));
-        let observer = Box::new(observer);
-        (Self { recorder, inbox, published: published.clone(), observer }, RecorderHandle(outbox), published)
+        let task = Self { recorder, inbox, published: published.clone(), observer: Box::new(observer) };
+        (task, RecorderHandle(outbox), published)
     }
 
-    /// Runs until every [`RecorderHandle`] is gone, or, while the disk fails, until `abort`. What has been taken is committed
-    /// before it returns.
+    /// Runs until every [`RecorderHandle`] is gone, or, while commits fail, until `abort`. What has been received is
+    /// committed before it returns.
     ///
     /// # Errors
-    /// When the last commit did not succeed before `abort`. Nothing counted is lost by that: it is read again.
-    pub async fn run(self, give_up: CancellationToken) -> Result<(), StoreError> {
-        let Self { mut recorder, mut inbox, published, observer } = self;
-        let mut marks_due = Instant::now() + WATERMARK_FLUSH_INTERVAL;
+    /// When the last commit did not succeed before `abort`. Nothing is lost: its conversations are read again.
+    pub async fn run(mut self, abort: CancellationToken) -> Result<(), StoreError> {
+        let mut watermarks_due = Instant::now() + WATERMARK_FLUSH_INTERVAL;
         let mut prune_due = Instant::now() + PRUNE_INTERVAL;
         let mut next_to_prune = 0;
-        while let Some(first) = inbox.recv().await {
+        while let Some(first) = self.inbox.recv().await {
             let mut group = CommitGroup::default();
-            group.take(first);
+            group.push(first);
             while group.has_room()
-                && let Ok(message) = inbox.try_recv()
+                && let Ok(message) = self.inbox.try_recv()
             {
-                group.take(message);
+                group.push(message);
             }
-            let even_marks = Instant::now() >= marks_due;
-            if even_marks {
-                marks_due = Instant::now() + WATERMARK_FLUSH_INTERVAL;
+            let flush_watermarks = Instant::now() >= watermarks_due;
+            if flush_watermarks {
+                watermarks_due = Instant::now() + WATERMARK_FLUSH_INTERVAL;
             }
-            let outcome = commit(recorder, group, even_marks, &published, &*observer, &give_up).await;
-            recorder = outcome?;
-
+            self = self.commit(group, flush_watermarks, &abort).await?;
             if Instant::now() >= prune_due {
                 prune_due = Instant::now() + PRUNE_INTERVAL;
-                next_to_prune = (next_to_prune + 1) % recorder.display_order.len().max(1);
-                if let Some(&target) = recorder.display_order.get(next_to_prune) {
-                    let started = Instant::now();
-                    let outcome;
-                    (recorder, outcome) =
-                        run_blocking(recorder, move |recorder| recorder.prune(target)).await;
-                    match outcome {
-                        Ok(0) => {}
-                        Ok(_) => observer.on_commit(started.elapsed()),
-                        Err(error) => {
-                            observer.on_commit_failed(started.elapsed(), &error, PRUNE_INTERVAL);
-                            recorder.reopen();
-                        }
-                    }
-                }
+                next_to_prune += 1;
+                self = self.prune(next_to_prune).await;
             }
         }
-        let (_, outcome) = run_blocking(recorder, |recorder| recorder.commit(true)).await;
+        let (_, outcome) = run_blocking(self.recorder, |recorder| recorder.commit(true)).await;
         outcome.map(|_| ())
+    }
+
+    /// Commits a group, however long commits fail; until then scrapes see the last snapshot with the problem `storage`.
+    async fn commit(
+        mut self,
+        group: CommitGroup,
+        flush_watermarks: bool,
+        abort: &CancellationToken,
+    ) -> Result<Self, StoreError> {
+        let group = Arc::new(group);
+        let mut retry_in = RETRY_INITIAL;
+        let mut applied: Option<Vec<BatchOutcome>> = None;
+        let mut failed = false;
+        loop {
+            let started = Instant::now();
+            let shared = group.clone();
+            let outcome;
+            (self.recorder, outcome) = run_blocking(self.recorder, move |recorder| {
+                // Batches are applied once; their changes wait in the working state until they are written.
+                let batches = match applied {
+                    Some(outcomes) => outcomes,
+                    None => shared.apply(recorder)?,
+                };
+                let written = shared.write(recorder, flush_watermarks);
+                Ok((batches, written))
+            })
+            .await;
+            let error = match outcome {
+                Ok((batches, Ok(GroupOutcome { written, assignments }))) => {
+                    if written {
+                        self.observer.on_commit(started.elapsed());
+                    } else if failed {
+                        // The failure was a read, and there is nothing to write.
+                        self.observer.on_recovery();
+                    }
+                    self.published.store(Arc::new(self.recorder.generation().clone()));
+                    self.respond(group, batches, assignments);
+                    return Ok(self);
+                }
+                Ok((batches, Err(error))) => {
+                    applied = Some(batches);
+                    error
+                }
+                Err(error) => {
+                    applied = None;
+                    error
+                }
+            };
+            failed = true;
+            self.observer.on_commit_failed(started.elapsed(), &error, retry_in);
+            self.published.store(Arc::new(self.recorder.snapshot_with_storage_problem().clone()));
+            self.recorder.reopen();
+            tokio::select! {
+                () = tokio::time::sleep(retry_in) => retry_in = (retry_in * 2).min(RETRY_MAX),
+                () = abort.cancelled() => return Err(error),
+            }
+        }
+    }
+
+    fn respond(
+        &self,
+        group: Arc<CommitGroup>,
+        batches: Vec<BatchOutcome>,
+        assignments: Vec<TargetAssignment>,
+    ) {
+        let Some(group) = Arc::into_inner(group) else { return };
+        // Receivers that have stopped waiting are gone with the program or with their poller.
+        if let Some(reconfigure) = group.reconfigure {
+            let _ = reconfigure.reply.send(assignments);
+        }
+        for ((batch, reply), outcome) in group.batches.into_iter().zip(batches) {
+            if let Some(state) = self.recorder.targets.get(&batch.target) {
+                outcome.folded.iter().for_each(|label| self.observer.on_label_limit(&state.key, label));
+            }
+            let _ = reply.send(outcome);
+        }
+    }
+
+    /// Prunes one target, in turn.
+    async fn prune(mut self, turn: usize) -> Self {
+        let targets = &self.recorder.display_order;
+        let Some(&target) = targets.get(turn % targets.len().max(1)) else { return self };
+        let started = Instant::now();
+        let outcome;
+        (self.recorder, outcome) = run_blocking(self.recorder, move |recorder| recorder.prune(target)).await;
+        match outcome {
+            Ok(0) => {}
+            Ok(_) => self.observer.on_commit(started.elapsed()),
+            Err(error) => {
+                self.observer.on_commit_failed(started.elapsed(), &error, PRUNE_INTERVAL);
+                self.recorder.reopen();
+            }
+        }
+        self
     }
 }
 
-/// What is committed together.
+/// The messages that are committed together.
 #[derive(Default)]
 struct CommitGroup {
     batches: Vec<(Batch, oneshot::Sender<BatchOutcome>)>,
     statuses: Vec<PollStatus>,
-    sightings: usize,
-    /// After all of them.
-    turn: Option<Reconfigure>,
+    observations: usize,
+    /// Takes effect after all of them.
+    reconfigure: Option<Reconfigure>,
 }
 
 impl CommitGroup {
     fn has_room(&self) -> bool {
-        self.sightings < MAX_GROUP_OBSERVATIONS && self.turn.is_none()
+        self.observations < MAX_GROUP_OBSERVATIONS && self.reconfigure.is_none()
     }
 
-    fn take(&mut self, message: Message) {
+    fn push(&mut self, message: Message) {
         match message {
-            Message::Batch(batch, answer) => {
-                self.sightings += batch.sightings.len();
-                self.batches.push((batch, answer));
+            Message::Batch(batch, reply) => {
+                self.observations += batch.sightings.len();
+                self.batches.push((batch, reply));
             }
             Message::Status(status) => self.statuses.push(status),
-            Message::Turn(turn) => self.turn = Some(turn),
+            Message::Reconfigure(reconfigure) => self.reconfigure = Some(reconfigure),
         }
     }
 
-    /// Takes everything into the working state. Safe to repeat.
-    fn absorb(&self, recorder: &mut Recorder) -> Result<Vec<BatchOutcome>, StoreError> {
-        let mut recorded = Vec::with_capacity(self.batches.len());
-        for (batch, _) in &self.batches {
-            recorded.push(recorder.apply_batch(batch)?);
-        }
+    /// Applies everything to the working state. Safe to repeat.
+    fn apply(&self, recorder: &mut Recorder) -> Result<Vec<BatchOutcome>, StoreError> {
+        let batches = self.batches.iter().map(|(batch, _)| recorder.apply_batch(batch));
+        let outcomes = batches.collect::<Result<_, _>>()?;
         for status in &self.statuses {
             recorder.set_poll_status(status);
         }
-        Ok(recorded)
+        Ok(outcomes)
     }
 
-    /// Writes what was taken, and turns to the next roster if there is one. Safe to repeat.
-    fn write(&self, recorder: &mut Recorder, even_marks: bool) -> Result<GroupOutcome, StoreError> {
-        match &self.turn {
-            None => Ok(GroupOutcome { anything: recorder.commit(even_marks)?, enlisted: Vec::new() }),
-            Some(turn) => {
-                Ok(GroupOutcome { anything: true, enlisted: recorder.reconfigure(&turn.roster, turn.now)? })
+    /// Writes what was applied, and changes the targets if that was asked for. Safe to repeat.
+    fn write(&self, recorder: &mut Recorder, flush_watermarks: bool) -> Result<GroupOutcome, StoreError> {
+        Ok(match &self.reconfigure {
+            None => GroupOutcome { written: recorder.commit(flush_watermarks)?, assignments: Vec::new() },
+            Some(Reconfigure { targets, now, .. }) => {
+                GroupOutcome { written: true, assignments: recorder.reconfigure(targets, *now)? }
             }
-        }
+        })
     }
 }
 
-/// What came of writing a group.
 struct GroupOutcome {
     /// Whether there was a transaction.
-    anything: bool,
-    enlisted: Vec<TargetAssignment>,
-}
-
-/// Commits a group, however long the disk refuses; until then scrapes see the last generation with a problem on it.
-async fn commit(
-    mut recorder: Recorder,
-    group: CommitGroup,
-    even_marks: bool,
-    published: &SnapshotCell,
-    observer: &dyn RecorderObserver,
-    abort: &CancellationToken,
-) -> Result<Recorder, StoreError> {
-    let group = Arc::new(group);
-    let mut wait = RETRY_INITIAL;
-    let mut recorded: Option<Vec<BatchOutcome>> = None;
-    let mut failed = false;
-    loop {
-        let taken = recorded.take();
-        let shared = group.clone();
-        let started = Instant::now();
-        let outcome;
-        (recorder, outcome) = run_blocking(recorder, move |recorder| {
-            // What has been taken once is not taken again: its contributions wait in the working state.
-            let recorded = match taken {
-                Some(recorded) => recorded,
-                None => shared.absorb(recorder)?,
-            };
-            let written = shared.write(recorder, even_marks);
-            Ok((recorded, written))
-        })
-        .await;
-        let error = match outcome {
-            Ok((answers, Ok(written))) => {
-                if written.anything {
-                    observer.on_commit(started.elapsed());
-                } else if failed {
-                    // What failed was to read, and there is nothing to write.
-                    observer.on_recovery();
-                }
-                published.store(Arc::new(recorder.generation().clone()));
-                respond(group, answers, written.enlisted, observer, &recorder);
-                return Ok(recorder);
-            }
-            Ok((answers, Err(error))) => {
-                recorded = Some(answers);
-                error
-            }
-            Err(error) => error,
-        };
-        failed = true;
-        observer.on_commit_failed(started.elapsed(), &error, wait);
-        published.store(Arc::new(recorder.snapshot_with_storage_problem().clone()));
-        recorder.reopen();
-        tokio::select! {
-            () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_MAX),
-            () = abort.cancelled() => return Err(error),
-        }
-    }
-}
-
-fn respond(
-    group: Arc<CommitGroup>,
-    answers: Vec<BatchOutcome>,
-    enlisted: Vec<TargetAssignment>,
-    observer: &dyn RecorderObserver,
-    recorder: &Recorder,
-) {
-    let Some(group) = Arc::into_inner(group) else { return };
-    if let Some(turn) = group.turn {
-        // Whoever asked may have stopped waiting, because the program is stopping.
-        let _ = turn.answer.send(enlisted);
-    }
-    for ((batch, sender), recorded) in group.batches.into_iter().zip(answers) {
-        if let Some(state) = recorder.targets.get(&batch.target) {
-            recorded.folded.iter().for_each(|label| observer.on_label_limit(&state.key, label));
-        }
-        // A poller that has stopped no longer asks.
-        let _ = sender.send(recorded);
-    }
+    written: bool,
+    assignments: Vec<TargetAssignment>,
 }
 
 /// Runs `work` where it may wait for the disk.
@@ -329,7 +327,7 @@ async fn run_blocking<T: Send + 'static>(
     });
     match done.await {
         Ok(done) => done,
-        // The working state is gone with the task: stop, and start from what is committed.
+        // The working state is lost with the task: stop, and restart from what is committed.
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }

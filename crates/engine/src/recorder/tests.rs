@@ -2,20 +2,27 @@
 
 mod disk;
 mod exemplars;
-mod roster;
-mod scene;
+mod fixture;
+mod reconfigure;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
-use scene::*;
+use fixture::*;
+use polyai_domain::conversation::{Amount, Conversation, ConversationId};
+use polyai_domain::problem::Problem;
+use polyai_domain::target::{ClientEnv, TargetKey};
+use polyai_domain::timestamp::Timestamp;
 
 use super::*;
-use crate::aggregate::{Metric, Value};
+use crate::aggregate::{Metric, SeriesKey, SeriesSchema, TargetSeries, Value};
 use crate::dimension::Dimension;
-use crate::ledger::{Counted, LedgerEntry};
-use polyai_domain::conversation::Amount;
-use polyai_domain::target::ClientEnv;
+use crate::ledger::store::Store;
+use crate::ledger::transition::SeenBy;
+use crate::ledger::{Counted, LedgerEntry, Watermarks};
 
 const PHONE: &[&str] = &["VOICE-SIP"];
 
@@ -370,12 +377,12 @@ fn an_end_that_the_state_has_ahead_is_taken_for_past() {
     let state_of_it = recorder.targets.get_mut(&THE_TARGET).unwrap();
     let series = Arc::make_mut(&mut state_of_it.series);
     series.set(Metric::LastConversation, &[], ahead.seconds(), at(400));
-    recorder.dirty.insert((THE_TARGET, newest));
+    state_of_it.dirty.insert(newest);
     let (of, id) = (state_of_it.id, ConversationId::new("CA01").unwrap());
-    let row = recorder.store.rows().unwrap().get(of, &id).unwrap();
+    let row = recorder.store.entries().unwrap().get(of, &id).unwrap();
     let Some(LedgerEntry::Counted(counted)) = row else { panic!("it has counted") };
     let row = LedgerEntry::Counted(Counted { ended_at: ahead, ..counted });
-    recorder.changes.rows.insert((of, id), Some(row));
+    recorder.changes.entries.insert((of, id), Some(row));
     recorder.commit(true).unwrap();
     drop(recorder);
 
@@ -441,8 +448,8 @@ fn a_state_that_forgets_what_has_not_come_yet_heals() {
     let (mut recorder, _) = state.start(counting(), 0);
     recorder.take(&walk(4000, &[finished("CA01", 3000, 45)]));
     let target = recorder.targets.get_mut(&THE_TARGET).unwrap();
-    let marks = Watermarks { pruned_before: Some(at(24 * 3600)), ..target.marks.clone().unwrap() };
-    recorder.changes.marks.insert(target.id, marks);
+    let marks = Watermarks { pruned_before: Some(at(24 * 3600)), ..target.watermarks.clone().unwrap() };
+    recorder.changes.watermarks.insert(target.id, marks);
     recorder.commit(true).unwrap();
     drop(recorder);
     let (mut recorder, resume) = state.start(counting(), 4000);
@@ -458,8 +465,8 @@ fn where_no_poll_succeeds_as_a_whole_what_ended_long_ago_is_not_kept_as_recent()
         let start = hour * 3600;
         recorder.take(&walk(start + 400, &[finished(&format!("CA{hour}"), start, 45)]));
     }
-    let sums = recorder.targets[&THE_TARGET].recent.sums();
-    assert_eq!(sums.values().map(|sums| sums.conversations).sum::<u64>(), 1);
+    let totals = recorder.targets[&THE_TARGET].recent.totals();
+    assert_eq!(totals.values().map(|totals| totals.conversations).sum::<u64>(), 1);
 }
 
 #[test]

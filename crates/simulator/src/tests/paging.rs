@@ -181,8 +181,8 @@ async fn each_record_quirk_changes_the_record() {
     let running = simulate(reservations().with_calls([call])).await;
     type Change = fn(&mut Quirks);
     let cases: [(&str, Change, &str, Value); 15] = [
-        ("no transcripts", |q| q.transcripts = false, "/turns", serde_json::json!([])),
-        ("but a count", |q| q.transcripts = false, "/num_turns", 4.into()),
+        ("no transcripts", |q| q.no_transcripts = true, "/turns", serde_json::json!([])),
+        ("but a count", |q| q.no_transcripts = true, "/num_turns", 4.into()),
         ("zero turns", |q| q.num_turns_zero = true, "/num_turns", 0.into()),
         ("number", |q| q.latency = LatencyShape::Number, "/turns/0/latency", 3.0.into()),
         (

@@ -1,17 +1,13 @@
-//! What can be wrong with the state, in sentences for people.
-//!
-//! Owns: the words, and which failure of the database means what. Never: a decision on what to do about it.
+//! Failures of the store, and which failure of the database means what.
 
 use std::path::{Path, PathBuf};
-
-use super::FORMAT;
 
 /// Why the state cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another process has it.
+    /// Another process has it open.
     #[error(
-        "the state in {} is in use by another instance; stop it, or give this one a storage.path of its own",
+        "state file {} is in use by another instance; stop that instance, or give this one its own storage.path",
         path.display()
     )]
     InUse {
@@ -20,7 +16,7 @@ pub enum StoreError {
     },
     /// A newer version wrote it.
     #[error(
-        "the state in {} has format {found}, but this version knows formats up to {FORMAT}; it was left as it is. Use the newer version, or another storage.path",
+        "state file {} has format {found}, but this version supports formats up to {known}. The file was not modified. Use the newer version, or another storage.path",
         path.display()
     )]
     Newer {
@@ -28,10 +24,12 @@ pub enum StoreError {
         path: PathBuf,
         /// Its format.
         found: u32,
+        /// The newest format that this program knows.
+        known: u32,
     },
     /// It cannot be read.
     #[error(
-        "the state in {} cannot be read ({detail}); it was left as it is. Restore a copy, or move it away to start anew (counters then begin at a new start time)",
+        "state file {} cannot be read: {detail}. The file was not modified. Restore a backup, or move it away to start over (counters reset)",
         path.display()
     )]
     Damaged {
@@ -40,45 +38,46 @@ pub enum StoreError {
         /// What was found.
         detail: String,
     },
-    /// The directory or file cannot be made or opened.
+    /// The directory or file cannot be created or opened.
     #[error(
-        "the state in {} cannot be opened: {source}; storage.path must be a folder in which this process may create and write files",
+        "the state at {} cannot be opened: {source}; storage.path must be a directory in which this process can create and write files",
         path.display()
     )]
     Inaccessible {
         /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A read or write failed; nothing of the transaction took effect.
     #[error("the state cannot be read or written: {0}")]
     Transaction(#[source] Box<redb::Error>),
     /// A stored value is not one that this program writes.
-    #[error("the state holds a {what} that cannot be read; restore a copy, or move it away to start anew")]
+    #[error(
+        "the state holds an invalid {what}; restore a backup, or move it away to start over (counters reset)"
+    )]
     Unreadable {
         /// Which kind of value.
         what: &'static str,
     },
 }
 
-impl StoreError {
-    pub(super) fn transaction(error: impl Into<redb::Error>) -> Self {
+impl<E: Into<redb::Error>> From<E> for StoreError {
+    fn from(error: E) -> Self {
         Self::Transaction(Box::new(error.into()))
     }
 }
 
-/// What to say about a database that does not open.
+/// The meaning of a failure to open the database at `path`.
 pub(super) fn map_open_error(path: &Path, error: redb::DatabaseError) -> StoreError {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+
     use redb::{DatabaseError, StorageError};
     let path = path.to_owned();
     match error {
         DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path },
         DatabaseError::Storage(StorageError::Io(source))
-            if !matches!(
-                source.kind(),
-                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
-            ) =>
+            if !matches!(source.kind(), InvalidData | UnexpectedEof) =>
         {
             StoreError::Inaccessible { path, source }
         }

@@ -1,4 +1,4 @@
-//! What the store refuses, and that it leaves alone what it refuses; what it keeps.
+//! What the store keeps, what it refuses, and that it does not modify what it refuses.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,42 +22,42 @@ fn target_of(store: &Store, name: &str) -> TargetId {
 }
 
 fn counted(number: u32) -> LedgerEntry {
-    let tally = Amounts { turns: number, duration: Amount::from_count(number), ..Amounts::default() };
+    let amounts = Amounts { turns: number, duration: Amount::from_count(number), ..Amounts::default() };
     LedgerEntry::Counted(Counted {
         started_at: at(i64::from(number)),
         ended_at: at(i64::from(number) + 60),
-        counted: tally,
-        last_seen: tally,
+        counted: amounts,
+        last_seen: amounts,
         dimensions: vec![(crate::dimension::Dimension::Channel, "VOICE-SIP".into())],
     })
 }
 
-fn marks() -> Watermarks {
+fn watermarks() -> Watermarks {
     Watermarks::initial(at(0), &[Duration::from_secs(300)])
 }
 
-/// Rows `CA0000` up to `rows`, one series and the marks of one target.
-fn some_changes(target: TargetId, rows: u32) -> Changes {
+/// The first `entries` entries from `CA0000` on, one series and the watermarks of one target.
+fn some_changes(target: TargetId, entries: u32) -> Changes {
     Changes {
-        rows: (0..rows).map(|number| ((target, id(number)), Some(counted(number)))).collect(),
+        entries: (0..entries).map(|number| ((target, id(number)), Some(counted(number)))).collect(),
         series: BTreeMap::from([((target, b"total".to_vec()), Some(vec![7]))]),
-        marks: BTreeMap::from([(target, marks())]),
+        watermarks: BTreeMap::from([(target, watermarks())]),
         ..Changes::default()
     }
 }
 
-/// A directory with a closed store of some rows in it.
-fn closed_store(rows: u32) -> tempfile::TempDir {
+/// A directory with a closed store of some entries.
+fn closed_store(entries: u32) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open_dir(directory.path()).unwrap();
     let target = target_of(&store, "reservations/us-1/live");
-    store.commit(&some_changes(target, rows)).unwrap();
+    store.commit(&some_changes(target, entries)).unwrap();
     directory
 }
 
-fn all_rows(store: &Store, target: TargetId) -> Result<Vec<(String, LedgerEntry)>, StoreError> {
+fn all_entries(store: &Store, target: TargetId) -> Result<Vec<(String, LedgerEntry)>, StoreError> {
     let mut rows = Vec::new();
-    store.for_each_row(target, |id, row| rows.push((id.to_owned(), row)))?;
+    store.for_each_entry(target, |id, row| rows.push((id.to_owned(), row)))?;
     Ok(rows)
 }
 
@@ -74,22 +74,22 @@ fn is_refused(directory: &Path, expected: &str) -> StoreError {
 }
 
 #[test]
-fn everything_survives_being_closed_and_opened() {
+fn reopened_store_keeps_everything() {
     let directory = closed_store(50);
     let store = Store::open_dir(directory.path()).unwrap();
     let target = target_of(&store, "reservations/us-1/live");
-    let rows = all_rows(&store, target).unwrap();
+    let rows = all_entries(&store, target).unwrap();
     assert_eq!(rows.len(), 50);
     assert_eq!(rows[7], ("CA0007".to_owned(), counted(7)));
-    assert_eq!(store.rows().unwrap().get(target, &id(7)).unwrap(), Some(counted(7)));
-    assert_eq!(store.rows().unwrap().get(target, &id(50)).unwrap(), None);
+    assert_eq!(store.entries().unwrap().get(target, &id(7)).unwrap(), Some(counted(7)));
+    assert_eq!(store.entries().unwrap().get(target, &id(50)).unwrap(), None);
     assert_eq!(store.series(target).unwrap(), [(b"total".to_vec(), vec![7])]);
-    assert_eq!(store.marks(target).unwrap(), Some(marks()));
+    assert_eq!(store.watermarks(target).unwrap(), Some(watermarks()));
     assert!(store.bytes() > 0);
 }
 
 #[test]
-fn a_target_keeps_its_number_and_sees_nothing_of_its_neighbours() {
+fn target_ids_are_stable_and_isolate_targets() {
     let directory = closed_store(3);
     let store = Store::open_dir(directory.path()).unwrap();
     let neighbour = target_of(&store, "reservations/us-1/sandbox");
@@ -100,36 +100,36 @@ fn a_target_keeps_its_number_and_sees_nothing_of_its_neighbours() {
     assert_eq!((several[1], several.iter().collect::<BTreeSet<_>>().len()), (neighbour, 3));
     assert_eq!(store.target_ids(&["b", "a"]).unwrap(), [several[2], several[0]]);
     store
-        .commit(&Changes { rows: BTreeMap::from([((neighbour, id(1)), None)]), ..Changes::default() })
+        .commit(&Changes { entries: BTreeMap::from([((neighbour, id(1)), None)]), ..Changes::default() })
         .unwrap();
-    assert_eq!(all_rows(&store, first).unwrap().len(), 3);
-    assert_eq!(all_rows(&store, neighbour).unwrap(), []);
-    assert_eq!((store.series(neighbour).unwrap(), store.marks(neighbour).unwrap()), (vec![], None));
+    assert_eq!(all_entries(&store, first).unwrap().len(), 3);
+    assert_eq!(all_entries(&store, neighbour).unwrap(), []);
+    assert_eq!((store.series(neighbour).unwrap(), store.watermarks(neighbour).unwrap()), (vec![], None));
 }
 
 #[test]
-fn a_row_can_be_replaced_and_removed() {
+fn entry_can_be_replaced_and_removed() {
     let store = Store::in_memory().unwrap();
     let target = target_of(&store, "t");
     store.commit(&some_changes(target, 3)).unwrap();
     let open = LedgerEntry::Open { started_at: at(5), late: true };
     let rows = BTreeMap::from([((target, id(0)), Some(open.clone())), ((target, id(1)), None)]);
-    store.commit(&Changes { rows, ..Changes::default() }).unwrap();
+    store.commit(&Changes { entries: rows, ..Changes::default() }).unwrap();
     assert_eq!(
-        all_rows(&store, target).unwrap(),
+        all_entries(&store, target).unwrap(),
         [("CA0000".to_owned(), open), ("CA0002".to_owned(), counted(2))]
     );
     assert_eq!(store.bytes(), 0, "in memory there is no file");
 }
 
 #[test]
-fn a_view_of_rows_does_not_move_under_its_reader() {
+fn entries_view_ignores_later_commits() {
     let store = Store::in_memory().unwrap();
     let target = target_of(&store, "t");
-    let before = store.rows().unwrap();
+    let before = store.entries().unwrap();
     store.commit(&some_changes(target, 3)).unwrap();
     assert_eq!(before.get(target, &id(0)).unwrap(), None);
-    assert_eq!(store.rows().unwrap().get(target, &id(0)).unwrap(), Some(counted(0)));
+    assert_eq!(store.entries().unwrap().get(target, &id(0)).unwrap(), Some(counted(0)));
 }
 
 /// A backend in memory whose disk is full from some point on.
@@ -169,7 +169,7 @@ impl StorageBackend for FillingDisk {
 }
 
 #[test]
-fn a_commit_is_all_or_nothing_wherever_the_disk_gives_up() {
+fn commit_is_atomic_wherever_the_disk_fails() {
     use std::sync::atomic::Ordering::SeqCst;
     let disk = FillingDisk {
         memory: std::sync::Arc::default(),
@@ -189,14 +189,14 @@ fn a_commit_is_all_or_nothing_wherever_the_disk_gives_up() {
     for writes in 0..200 {
         disk.writes_left.store(usize::MAX, SeqCst);
         let store = open();
-        let before = all_rows(&store, target).unwrap().len();
+        let before = all_entries(&store, target).unwrap().len();
         disk.writes_left.store(writes, SeqCst);
         let number = 1000 + u32::try_from(writes).unwrap();
         let rows = [number, number + 1000].map(|number| ((target, id(number)), Some(counted(number))));
-        let outcome = store.commit(&Changes { rows: BTreeMap::from(rows), ..Changes::default() });
+        let outcome = store.commit(&Changes { entries: BTreeMap::from(rows), ..Changes::default() });
         drop(store);
         disk.writes_left.store(usize::MAX, SeqCst);
-        let now = all_rows(&open(), target).unwrap().len();
+        let now = all_entries(&open(), target).unwrap().len();
         // A commit that is reported as failed may still have reached the disk: both or neither, in any case.
         assert!(now == before || now == before + 2, "{before} rows became {now} after {writes} writes");
         match outcome {
@@ -214,19 +214,19 @@ fn a_commit_is_all_or_nothing_wherever_the_disk_gives_up() {
 }
 
 #[test]
-fn a_newer_format_is_refused() {
+fn newer_format_is_refused() {
     let directory = closed_store(3);
     let database = open_file(&directory.path().join(FILE)).unwrap();
     let transaction = database.begin_write().unwrap();
     transaction.open_table(META).unwrap().insert("format", FORMAT + 1).unwrap();
     transaction.commit().unwrap();
     drop(database);
-    let error = is_refused(directory.path(), "has format 2, but this version knows formats up to 1");
+    let error = is_refused(directory.path(), "has format 2, but this version supports formats up to 1");
     assert!(matches!(error, StoreError::Newer { found: 2, .. }));
 }
 
 #[test]
-fn a_database_of_another_program_is_refused() {
+fn database_of_another_program_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::create(directory.path().join(FILE)).unwrap();
     let transaction = database.begin_write().unwrap();
@@ -238,7 +238,7 @@ fn a_database_of_another_program_is_refused() {
 }
 
 #[test]
-fn a_database_whose_tables_hold_something_else_is_refused() {
+fn database_with_other_table_types_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::create(directory.path().join(FILE)).unwrap();
     let transaction = database.begin_write().unwrap();
@@ -250,7 +250,7 @@ fn a_database_whose_tables_hold_something_else_is_refused() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused() {
+fn file_that_is_no_database_is_refused() {
     for (what, content) in [
         ("text", b"# my notes\n".repeat(100)),
         ("zeros", vec![0; 64 * 1024]),
@@ -260,13 +260,13 @@ fn a_file_that_is_no_database_is_refused() {
     ] {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(FILE), content).unwrap();
-        let error = is_refused(directory.path(), "it was left as it is");
+        let error = is_refused(directory.path(), "The file was not modified");
         assert!(matches!(error, StoreError::Damaged { .. }), "{what}: {error:?}");
     }
 }
 
 #[test]
-fn a_file_that_was_cut_short_is_refused() {
+fn truncated_file_is_refused() {
     let whole = closed_store(2000);
     let bytes = fs::read(whole.path().join(FILE)).unwrap();
     for (what, length) in [
@@ -277,13 +277,13 @@ fn a_file_that_was_cut_short_is_refused() {
     ] {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(FILE), &bytes[..length]).unwrap();
-        let error = is_refused(directory.path(), "it was left as it is");
+        let error = is_refused(directory.path(), "The file was not modified");
         assert!(matches!(error, StoreError::Damaged { .. }), "{what}: {error:?}");
     }
 }
 
 #[test]
-fn flipped_bytes_are_refused_unless_nothing_is_stored_there() {
+fn flipped_bytes_are_refused_unless_unused() {
     let whole = closed_store(2000);
     let bytes = fs::read(whole.path().join(FILE)).unwrap();
     let (mut refused, mut harmless) = (0, 0);
@@ -296,7 +296,7 @@ fn flipped_bytes_are_refused_unless_nothing_is_stored_there() {
             Ok(store) => {
                 harmless += 1;
                 let target = target_of(&store, "reservations/us-1/live");
-                let rows = all_rows(&store, target).unwrap();
+                let rows = all_entries(&store, target).unwrap();
                 assert_eq!(rows.len(), 2000, "at {start}");
                 for (number, row) in (0..).zip(rows) {
                     assert_eq!(row, (id(number).to_string(), counted(number)), "at {start}");
@@ -313,7 +313,7 @@ fn flipped_bytes_are_refused_unless_nothing_is_stored_there() {
 }
 
 #[test]
-fn a_state_that_was_not_closed_is_taken_up_again() {
+fn state_of_a_killed_process_is_recovered() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open_dir(directory.path()).unwrap();
     let target = target_of(&store, "t");
@@ -323,16 +323,16 @@ fn a_state_that_was_not_closed_is_taken_up_again() {
     fs::copy(directory.path().join(FILE), killed.path().join(FILE)).unwrap();
     drop(store);
     let store = Store::open_dir(killed.path()).unwrap();
-    assert_eq!(all_rows(&store, target).unwrap().len(), 500);
+    assert_eq!(all_entries(&store, target).unwrap().len(), 500);
 }
 
 #[test]
-fn a_second_instance_is_refused_with_advice() {
+fn second_instance_is_refused_with_advice() {
     let directory = tempfile::tempdir().unwrap();
     let first = Store::open_dir(directory.path()).unwrap();
     let error = is_refused(
         directory.path(),
-        "is in use by another instance; stop it, or give this one a storage.path of its own",
+        "is in use by another instance; stop that instance, or give this one its own storage.path",
     );
     assert!(matches!(error, StoreError::InUse { .. }));
     drop(first);
@@ -340,19 +340,19 @@ fn a_second_instance_is_refused_with_advice() {
 }
 
 #[test]
-fn a_place_where_no_directory_can_be_is_named() {
+fn directory_that_cannot_be_created_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a-file");
     fs::write(&file, "in the way").unwrap();
     let sentence = Store::open_dir(&file.join("data")).unwrap_err().to_string();
     assert!(
-        sentence.starts_with(&format!("the state in {} cannot be opened: ", file.join("data").display())),
+        sentence.starts_with(&format!("the state at {} cannot be opened: ", file.join("data").display())),
         "{sentence}"
     );
 }
 
 #[test]
-fn a_directory_in_the_place_of_the_file_is_named() {
+fn directory_in_place_of_the_file_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join(FILE);
     fs::create_dir(&file).unwrap();
@@ -362,10 +362,10 @@ fn a_directory_in_the_place_of_the_file_is_named() {
 }
 
 #[test]
-fn a_creation_that_was_killed_is_no_obstacle() {
+fn interrupted_creation_is_started_over() {
     let directory = tempfile::tempdir().unwrap();
     let unfinished = directory.path().join("state.redb.new");
-    fs::write(&unfinished, "a torso").unwrap();
+    fs::write(&unfinished, "partial").unwrap();
     let store = Store::open_dir(directory.path()).unwrap();
     let target = target_of(&store, "t");
     store.commit(&some_changes(target, 3)).unwrap();
@@ -373,53 +373,53 @@ fn a_creation_that_was_killed_is_no_obstacle() {
     drop(store);
 
     // And one that lies beside a whole state is left alone.
-    fs::write(&unfinished, "a torso").unwrap();
+    fs::write(&unfinished, "partial").unwrap();
     let store = Store::open_dir(directory.path()).unwrap();
-    assert_eq!(all_rows(&store, target).unwrap().len(), 3);
+    assert_eq!(all_entries(&store, target).unwrap().len(), 3);
 }
 
 #[test]
-fn a_value_that_this_program_does_not_write_is_named_by_its_kind() {
+fn invalid_stored_value_is_named_by_its_kind() {
     let directory = closed_store(3);
     let database = open_file(&directory.path().join(FILE)).unwrap();
     let transaction = database.begin_write().unwrap();
-    transaction.open_table(ROWS).unwrap().insert((0, "CA0001"), &[9u8, 9, 9][..]).unwrap();
-    transaction.open_table(MARKS).unwrap().insert(0, &[1u8][..]).unwrap();
+    transaction.open_table(ENTRIES).unwrap().insert((0, "CA0001"), &[9u8, 9, 9][..]).unwrap();
+    transaction.open_table(WATERMARKS).unwrap().insert(0, &[1u8][..]).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let store = Store::open_dir(directory.path()).unwrap();
     let target = target_of(&store, "reservations/us-1/live");
     assert_eq!(
-        all_rows(&store, target).unwrap_err().to_string(),
-        "the state holds a row that cannot be read; restore a copy, or move it away to start anew"
+        all_entries(&store, target).unwrap_err().to_string(),
+        "the state holds an invalid ledger entry; restore a backup, or move it away to start over (counters reset)"
     );
-    assert!(store.marks(target).unwrap_err().to_string().contains("holds a watermark that cannot be read"));
+    assert!(store.watermarks(target).unwrap_err().to_string().contains("holds an invalid watermark"));
 }
 
 #[test]
-fn after_a_failure_it_can_be_opened_anew() {
+fn store_can_be_reopened_after_a_failure() {
     let directory = closed_store(3);
     let mut store = Store::open_dir(directory.path()).unwrap();
     store.reopen();
     let target = target_of(&store, "reservations/us-1/live");
-    assert_eq!(all_rows(&store, target).unwrap().len(), 3);
+    assert_eq!(all_entries(&store, target).unwrap().len(), 3);
 
     // While the disk is away every use fails, and none panics.
     let file = directory.path().join(FILE);
     fs::rename(&file, directory.path().join("away")).unwrap();
     store.reopen();
     assert!(store.commit(&some_changes(target, 1)).is_err());
-    assert!(store.rows().is_err());
+    assert!(store.entries().is_err());
     fs::rename(directory.path().join("away"), &file).unwrap();
     store.reopen();
-    assert_eq!(all_rows(&store, target).unwrap().len(), 3);
+    assert_eq!(all_entries(&store, target).unwrap().len(), 3);
 }
 
 #[test]
-fn a_small_file_is_not_compacted_and_loses_nothing_by_being_asked() {
+fn compacting_a_small_file_loses_nothing() {
     let directory = closed_store(100);
     let mut store = Store::open_dir(directory.path()).unwrap();
     store.compact().unwrap();
     let target = target_of(&store, "reservations/us-1/live");
-    assert_eq!(all_rows(&store, target).unwrap().len(), 100);
+    assert_eq!(all_entries(&store, target).unwrap().len(), 100);
 }

@@ -4,9 +4,9 @@ use std::sync::Mutex;
 
 use tokio_util::sync::CancellationToken;
 
-use super::super::task::{RecorderHandle, RecorderObserver, RecorderTask};
 use super::*;
 use crate::ledger::store::StoreError;
+use crate::recorder::task::{RecorderHandle, RecorderObserver, RecorderTask};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Report {

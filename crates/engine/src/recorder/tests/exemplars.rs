@@ -1,8 +1,8 @@
 //! Stories of the conversations behind the numbers, and of what stays shared between generations.
 
 use super::*;
-use crate::aggregate::{Exemplar, TargetSeries, Value};
-use polyai_domain::conversation::{Amount, ConversationData, TurnLatency};
+use crate::aggregate::Exemplar;
+use polyai_domain::conversation::{ConversationData, TurnLatency};
 
 fn counter_exemplar(generation: &Snapshot, metric: Metric, values: &[&str]) -> Option<Exemplar> {
     match &generation.series(metric, values)?.value {
