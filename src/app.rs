@@ -6,8 +6,8 @@
 mod clients;
 mod config_diff;
 mod config_watcher;
+mod http;
 mod pollers;
-mod port;
 mod readiness;
 mod reload;
 mod reload_requests;
@@ -34,13 +34,13 @@ use crate::exporter_metrics::{BuildInfo, ExporterMetrics};
 use crate::ledger::store::{Store, StoreError};
 use crate::recorder::task::{RecorderTask, SnapshotCell};
 use crate::recorder::{PollerCheckpoint, Recorder};
-use crate::server::{BindError, Limits, Routes, Server};
+use crate::http::{BindError, Limits, Routes, Server};
 use crate::status::Journals;
 use crate::timestamp::Timestamp;
 use crate::web::{LoadedWebConfig, WebConfig};
 use config_watcher::Watch;
 use pollers::{PollerContext, PollerSet};
-use port::{HttpTasks, WebConfigWatch};
+use self::http::{HttpTasks, WebConfigWatch};
 use readiness::Ready;
 use reload::Reloader;
 use scrape::MetricsProvider;
@@ -113,7 +113,7 @@ impl App {
         let (recorder, resumes) = load(settings, &clock, open).await?;
         let web = open_web(settings, &clock).await?;
         stats.web_config_in_force(web.certificate_expiry());
-        let server = Server::bind(&settings.server.listen, Limits::default(), events.clone()).await?;
+        let server = Server::bind(&settings.server.listen, Limits::default()).await?;
         let (task, handle, published) = RecorderTask::new(recorder, events.clone());
         let journals = Journals::default();
         let around = PollerContext {

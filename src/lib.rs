@@ -13,14 +13,13 @@ pub mod config;
 pub mod events;
 pub mod exporter_metrics;
 pub mod exposition;
+pub mod http;
 pub mod logging;
 pub mod poller;
-pub mod server;
 pub mod shutdown;
 pub mod status;
-mod turns;
-pub mod web;
 
+pub use exporter_web as web;
 pub use polyai_api as api;
 pub use polyai_domain::{clock, conversation, phone_number, problem, target, timestamp};
 pub use polyai_engine::{aggregate, data_quality, ledger, planner, poll_session, recorder};

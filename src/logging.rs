@@ -69,13 +69,13 @@ impl LevelFilterSpec {
         let invalid = || {
             ParseLogOptionError(format!(
                 "\"{text}\" is not a log level; use error, warn, info, debug, trace or off, or directives such as \
-                 \"info,polyai_exporter::server=debug\""
+                 \"info,exporter_web=debug\""
             ))
         };
         let level = |word: &str| word.parse::<LevelFilter>().ok().filter(|_| !word.is_empty());
         if let Some(level) = level(text) {
             return Ok(Self(match level {
-                LevelFilter::DEBUG | LevelFilter::TRACE => format!("info,polyai_exporter={level}"),
+                LevelFilter::DEBUG | LevelFilter::TRACE => format!("info,polyai={level},exporter={level}"),
                 _ => level.to_string(),
             }));
         }
@@ -256,8 +256,8 @@ mod tests {
             ("info", "info"),
             ("WARN", "warn"),
             ("off", "off"),
-            ("debug", "info,polyai_exporter=debug"),
-            ("warn,polyai_exporter::server=debug", "warn,polyai_exporter::server=debug"),
+            ("debug", "info,polyai=debug,exporter=debug"),
+            ("warn,exporter_web=debug", "warn,exporter_web=debug"),
         ];
         for (text, filter) in cases {
             assert_eq!(LevelFilterSpec::parse(text).unwrap().to_string(), filter);

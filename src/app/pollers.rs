@@ -24,14 +24,14 @@ use crate::clock::Clock;
 use crate::config::{Polling, Secret, Settings, Target};
 use crate::events::{Events, TargetEvents};
 use crate::exporter_metrics::ExporterMetrics;
-use crate::recorder::task::{RecorderHandle, RecorderStopped};
-use crate::recorder::{PollerCheckpoint, TargetAssignment, TargetEntry, TargetIndex, TargetSet};
 use crate::poll_session::PollSession;
 use crate::poller::{FirstPollLatch, Poller, RefetchBudget};
-use crate::shutdown::{DrainOutcome, drain};
+use crate::recorder::task::{RecorderHandle, RecorderStopped};
+use crate::recorder::{PollerCheckpoint, TargetAssignment, TargetEntry, TargetIndex, TargetSet};
 use crate::status::Journals;
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
+use crate::web::{DrainOutcome, drain};
 
 /// First ticks of targets are spread by this much each, up to an interval.
 const START_JITTER_STEP: Duration = Duration::from_millis(30);
@@ -264,11 +264,7 @@ impl PollerSet {
         let list = ConversationList::new(client, credentials, polling.page_size, Arc::new(observer));
         Some(Poller {
             target: target.key.clone(),
-            session: PollSession::resume(
-                index,
-                settings_mapping::policy(polling, spare.requests()),
-                resume,
-            ),
+            session: PollSession::resume(index, settings_mapping::policy(polling, spare.requests()), resume),
             list,
             clock: clock.clone(),
             events: events.clone(),

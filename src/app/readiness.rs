@@ -3,7 +3,7 @@
 //! Owns: the sentence that says what is missing. Never: who is to be tried; the fleet calls the roll.
 
 use super::pollers::ReadinessLatches;
-use crate::server::Readiness;
+use crate::http::Readiness;
 
 pub(super) struct Ready(pub(super) ReadinessLatches);
 

@@ -5,7 +5,7 @@
 
 use tokio::sync::watch;
 
-use crate::server::{ConfigReloader, ReloadFuture};
+use crate::http::{ConfigReloader, ReloadFuture};
 
 /// What made the configuration be read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::exposition::page::{ContentEncoding, EncodedBody};
 use crate::exposition::{Family, Format};
 use crate::recorder::Snapshot;
 use crate::recorder::task::SnapshotCell;
-use crate::server::MetricsSource;
+use crate::http::MetricsSource;
 use crate::timestamp::Timestamp;
 
 pub(super) struct MetricsProvider {

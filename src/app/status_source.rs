@@ -13,7 +13,7 @@ use super::reload::Configuration;
 use crate::clock::Clock;
 use crate::exporter_metrics::BuildInfo;
 use crate::recorder::task::SnapshotCell;
-use crate::server::{RenderedDocument, StatusRoute, StatusSource};
+use crate::http::{RenderedDocument, StatusRoute, StatusSource};
 use crate::status::{
     ConfigurationStatus, Journals, ProcessInfo, Reload, SAMPLE_INTERVAL, StatusInputs, Trends, answer,
 };

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use exporter_schema::{DefaultValue, Key, ListType, Order, Schema, ValueType};
+use exporter_web::ListenAddress;
 
 use super::layers::variable_of;
-use super::listen::{EXPECTED, ListenAddress};
 use super::settings::Dimension;
 use crate::conversation::Amount;
 use crate::target::{ApiVersion, ClientEnv, Region};
@@ -70,7 +70,8 @@ const fn distinct(item: ValueType, min_items: usize, expected: &'static str) -> 
 const ADDRESSES: ValueType = ValueType::List(
     &const {
         let check = |text: &str| text.parse::<ListenAddress>().map(|_| ()).map_err(|error| error.to_string());
-        distinct(ValueType::Parsed { check, expected: EXPECTED }, 1, EXPECTED)
+        let expected = ListenAddress::EXPECTED;
+        distinct(ValueType::Parsed { check, expected }, 1, expected)
     },
 );
 const TEXTS: ValueType = ValueType::List(&const { distinct(TEXT, 0, "a list of text, such as [VOICE-SIP]") });

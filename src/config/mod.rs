@@ -8,7 +8,6 @@ mod api_key;
 mod base_url;
 mod keys;
 mod layers;
-mod listen;
 mod request_budget;
 mod secret;
 mod sections;
@@ -24,15 +23,13 @@ use chrono::{DateTime, Utc};
 pub use exporter_schema::{
     ConfigErrors, DefaultValue, Diagnostic, Key, Location, TrackedFiles, ValueType, format_duration,
 };
+pub use exporter_web::{ListenAddress, ParseListenAddressError};
 pub use keys::{reference, reference_markdown, variable};
-pub use listen::{ListenAddress, ParseListenAddressError};
 pub use request_budget::{Budget, budgets};
 pub use secret::{Origin, Secret};
 pub use settings::{CaFile, Dimension, Metrics, Polling, Server, Settings, Storage, Target};
 
-pub(crate) use exporter_schema::{Node, Value, closest, display_key, join_list, parse_yaml, quoted, sha256};
-
-use exporter_schema::{Report, Section};
+use exporter_schema::{Node, Report, Section, parse_yaml};
 use keys::SCHEMA;
 use targets::Context;
 

@@ -65,6 +65,11 @@ impl EncodedBody {
         }
     }
 
+    /// The parts that many scrapes share, and what ends this one.
+    pub fn into_parts(self) -> (Arc<[Bytes]>, Bytes) {
+        (self.parts, self.tail)
+    }
+
     /// All bytes in one piece, for those who need that.
     pub fn to_bytes(&self) -> Bytes {
         let mut out = Vec::with_capacity(self.length);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::build_view::StatusInputs;
 use super::page;
 use super::query::Query;
-use crate::server::{RenderedDocument, StatusRoute};
+use crate::http::{RenderedDocument, StatusRoute};
 
 #[derive(Serialize)]
 struct Refusal {

@@ -14,7 +14,7 @@ use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target}
 use crate::exporter_metrics::BuildInfo;
 use crate::problem::Problem;
 use crate::recorder::Snapshot;
-use crate::server::{RenderedDocument, StatusRoute};
+use crate::http::{RenderedDocument, StatusRoute};
 use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
 use crate::timestamp::Timestamp;
 

@@ -37,7 +37,7 @@ fn families_stand_together_and_targets_keep_their_order() {
             "# TYPE polyai_handoffs_total counter",
             "polyai_handoffs_total{project=\"project-000\",..,channel=\"VOICE-SIP\"} 1",
             "polyai_handoffs_total{project=\"project-002\",..,channel=\"CHAT\"} 1",
-            "# HELP polyai_target_overlap_seconds How far behind its watermark the fresh pass reads again; grows when conversations turn up that were never seen running.",
+            "# HELP polyai_target_overlap_seconds Lookback of the fresh pass behind its watermark; widens when finished conversations appear that were never seen in progress.",
             "# TYPE polyai_target_overlap_seconds gauge",
             "polyai_target_overlap_seconds{project=\"project-001\",..} 60",
         ]

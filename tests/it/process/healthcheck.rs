@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::daemon::{Daemon, Ended, polyai_exporter};
 use super::scene::Scene;
-use crate::port::authority::{Authority, dns};
+use crate::http_server::test_ca::{Authority, dns};
 
 async fn healthcheck(flags: &[&str]) -> Ended {
     polyai_exporter(&[&["healthcheck"], flags].concat(), &[]).await
