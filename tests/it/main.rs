@@ -4,7 +4,7 @@
 
 mod config;
 mod http_server;
-mod layers;
+mod architecture;
 mod links;
 mod model;
 mod one_conversation;
