@@ -25,7 +25,7 @@ use polyai_exporter::recorder::{Batch, CountingPolicy, Observation, Recorder, Ta
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 use polyai_exporter::timestamp::Timestamp;
 
-use crate::records::described;
+use crate::wire_fixtures::described;
 
 #[test]
 fn one_conversation_from_json_to_a_line_of_text() {

@@ -65,7 +65,7 @@ impl Reading {
 }
 
 #[tokio::test]
-async fn records_that_cannot_be_read_count_towards_the_limit_of_a_walk() {
+async fn rejected_records_count_towards_fetch_limit() {
     let mut hotel = given_a_thousand_unreadable_records().await;
     let walked = hotel.walk(Limit::StopAt(250)).await.unwrap();
     assert_eq!((walked.rejected.len(), walked.complete), (300, false));
@@ -77,7 +77,7 @@ async fn records_that_cannot_be_read_count_towards_the_limit_of_a_walk() {
 }
 
 #[tokio::test]
-async fn of_a_thousand_records_that_cannot_be_read_the_first_are_named_and_all_are_told() {
+async fn first_rejected_records_are_logged_and_all_counted() {
     let mut hotel = given_a_thousand_unreadable_records().await;
     let walked = hotel.walk(Limit::None).await.unwrap();
     assert_eq!((walked.rejected.len(), walked.complete), (1000, true));
@@ -87,7 +87,7 @@ async fn of_a_thousand_records_that_cannot_be_read_the_first_are_named_and_all_a
 }
 
 #[tokio::test]
-async fn a_page_of_endless_records_is_cut_and_never_taken_for_the_whole() {
+async fn oversized_page_is_never_complete() {
     let mut hotel = given_a_thousand_unreadable_records().await;
     let endless = format!("[{}]", vec!["{}"; 25_000].join(","));
     hotel.api.control.fault(Fault::new(FaultKind::Body(endless)));

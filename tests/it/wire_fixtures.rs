@@ -33,7 +33,7 @@ fn names() -> Vec<String> {
 }
 
 #[test]
-fn every_interesting_record_is_read_as_the_table_says() {
+fn records_match_snapshot() {
     let mut table = String::new();
     for name in names() {
         writeln!(table, "{name}").unwrap();
@@ -57,7 +57,7 @@ fn every_interesting_record_is_read_as_the_table_says() {
 }
 
 #[test]
-fn what_was_said_and_who_said_it_is_not_kept() {
+fn transcripts_and_callers_are_not_kept() {
     let kept = format!("{:?}", record(page_of("transferred_after_three_turns")).unwrap());
     for private in ["+1555", "charged", "money", "Thank you", "amount"] {
         assert!(!kept.contains(private), "{private} is in {kept}");

@@ -190,7 +190,8 @@ struct Reader {
 
 impl Reader {
     fn file(&mut self, file: &Path) {
-        let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let text =
+            std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         self.modules.entry(self.path.clone()).or_default();
         if !is_test(&parsed.attrs) {

@@ -102,7 +102,10 @@ async fn a_stale_target_raises_no_alert_about_its_agent(chain: &mut Chain) {
         dashboard: "polyai-exporter",
     };
     let began = Instant::now();
-    chain.scene.control().fault(Fault { scope: Scope::from("billing"), ..Fault::new(FaultKind::KeyRefused) });
+    chain
+        .fixture
+        .control()
+        .fault(Fault { scope: Scope::from("billing"), ..Fault::new(FaultKind::KeyRefused) });
     chain.note("billing: the key is refused");
     chain.incident(IncidentKind::Handoffs(0.9), "billing");
     chain.arrives(began, key).await;
@@ -121,7 +124,7 @@ async fn a_stale_target_raises_no_alert_about_its_agent(chain: &mut Chain) {
     chain.only(began, |told| key.is(told)).await;
 
     let ended = Instant::now();
-    chain.scene.control().clear_faults();
+    chain.fixture.control().clear_faults();
     // A refused key is tried again after five minutes; whoever brings a new one restarts.
     chain.exporter.stop().await;
     chain.exporter.start_again().await;
@@ -162,13 +165,13 @@ async fn the_api_is_down(chain: &Chain) {
         dashboard: "polyai-exporter",
     });
     let began = Instant::now();
-    chain.scene.control().fault(FaultKind::Status(503));
+    chain.fixture.control().fault(FaultKind::Status(503));
     chain.note("the API is down");
     for right in stale {
         chain.arrives(began, right).await;
     }
     let ended = Instant::now();
-    chain.scene.control().clear_faults();
+    chain.fixture.control().clear_faults();
     chain.note("the API is back");
     for right in stale {
         chain.resolves(ended, right).await;
@@ -203,7 +206,7 @@ async fn the_exporter_is_stopped(chain: &mut Chain) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_incident_reaches_whoever_is_on_call_and_is_resolved() {
+async fn incidents_are_notified_and_resolved() {
     if !installed().await {
         return;
     }

@@ -4,7 +4,7 @@ use polyai_exporter::config::Polling;
 use polyai_simulator::{Fault, FaultKind, RetryAfter, Truncation};
 
 use crate::support::calls::{call, mixed_calls, project};
-use crate::support::story::{given, wait};
+use crate::support::scenario::{scenario, wait};
 use crate::support::{at, hours, minutes, seconds};
 
 fn kinds() -> Vec<(&'static str, FaultKind)> {
@@ -53,109 +53,115 @@ async fn all_agree_after(probability: f64) {
             api.fault(fault.with_period(at(minutes(3)), at(minutes(11))));
         }
     };
-    let story = given(projects).polling(hurried).begin_with(strike).await;
+    let scenario = scenario(projects).with_polling(hurried).start_with(strike).await;
     wait(minutes(50)).await;
-    let scrape = story.scrape().await;
-    for project in story.projects() {
-        story.agrees(&project, &scrape);
-        scrape.says("polyai_target_up", &[("project", &project)], 1.0);
+    let scrape = scenario.scrape().await;
+    for project in scenario.projects() {
+        scenario.assert_totals(&project, &scrape);
+        scrape.assert_metric("polyai_target_up", &[("project", &project)], 1.0);
         assert_eq!(scrape.problems(&project), Vec::<String>::new(), "{project}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_that_hits_every_request_for_a_while_loses_nothing() {
+async fn fault_on_all_requests_loses_nothing() {
     all_agree_after(1.0).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_that_hits_some_pages_loses_nothing() {
+async fn fault_on_some_pages_loses_nothing() {
     all_agree_after(0.3).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_of_hours_is_caught_up_on() {
+async fn totals_match_after_outage_of_hours() {
     let calls = mixed_calls(seconds(40), hours(5), seconds(90));
-    let story = given([project("hotel").with_calls(calls)])
-        .polling(|polling| polling.recheck = vec![minutes(5), minutes(40)])
-        .begin()
+    let scenario = scenario([project("hotel").with_calls(calls)])
+        .with_polling(|polling| polling.recheck = vec![minutes(5), minutes(40)])
+        .start()
         .await;
-    story.api().fault(Fault::new(FaultKind::Status(503)).with_period(at(minutes(30)), at(minutes(270))));
+    scenario.api().fault(Fault::new(FaultKind::Status(503)).with_period(at(minutes(30)), at(minutes(270))));
     wait(minutes(265)).await;
-    let during = story.scrape().await;
-    during.says("polyai_target_up", &[], 0.0);
+    let during = scenario.scrape().await;
+    during.assert_metric("polyai_target_up", &[], 0.0);
     let last_success = during.value("polyai_target_last_success_timestamp_seconds", &[]);
-    let since = story.now().timestamp() as f64 - last_success;
+    let since = scenario.now().timestamp() as f64 - last_success;
     assert!((234.0 * 60.0..=237.0 * 60.0).contains(&since), "the last success was {since} s ago");
     // It is tried again at most 5 min after the API is well, and then reads the whole gap at once.
     wait(minutes(12)).await;
-    let after = story.scrape().await;
-    after.says("polyai_target_up", &[], 1.0);
-    let truth = story.api().expected_totals(&story.target("hotel"), crate::support::dawn());
+    let after = scenario.scrape().await;
+    after.assert_metric("polyai_target_up", &[], 1.0);
+    let truth = scenario.api().expected_totals(&scenario.target("hotel"), crate::support::start_time());
     let missing = truth.conversations as f64 - after.total("polyai_conversations_total", &[]);
     assert!(missing <= 6.0, "{missing} calls are missing");
     wait(minutes(80)).await;
-    story.agrees("hotel", &story.scrape().await);
+    scenario.assert_totals("hotel", &scenario.scrape().await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn restarts_while_calls_run_finish_and_settle_lose_nothing() {
+async fn restarts_during_calls_lose_nothing() {
     let calls = mixed_calls(seconds(40), minutes(30), seconds(28));
     let directory = tempfile::tempdir().unwrap();
-    let mut story =
-        given([project("hotel").with_calls(calls)]).polling(hurried).storing(directory.path()).begin().await;
+    let mut scenario = scenario([project("hotel").with_calls(calls)])
+        .with_polling(hurried)
+        .with_storage(directory.path())
+        .start()
+        .await;
     let mut before = 0.0;
     for pause in [0, 5, 70, 200, 400] {
         wait(seconds(145)).await;
-        let counted = story.scrape().await.total("polyai_conversations_total", &[]);
+        let counted = scenario.scrape().await.total("polyai_conversations_total", &[]);
         assert!(counted >= before, "a counter fell from {before} to {counted}");
         before = counted;
-        story = story.restart_after(seconds(pause)).await;
-        let restored = story.scrape().await.total("polyai_conversations_total", &[]);
+        scenario = scenario.restart_after(seconds(pause)).await;
+        let restored = scenario.scrape().await.total("polyai_conversations_total", &[]);
         assert!(restored >= before, "a restart lost {} calls", before - restored);
     }
     wait(minutes(45)).await;
-    story.agrees("hotel", &story.scrape().await);
+    scenario.assert_totals("hotel", &scenario.scrape().await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_daemon_that_is_killed_again_and_again_counts_like_one_that_never_was() {
+async fn repeated_kills_lose_nothing() {
     let calls = mixed_calls(seconds(40), minutes(30), seconds(28));
     let states: Vec<_> = (0..9).map(|_| tempfile::tempdir().unwrap()).collect();
-    let mut story =
-        given([project("hotel").with_calls(calls)]).polling(hurried).storing(states[0].path()).begin().await;
+    let mut scenario = scenario([project("hotel").with_calls(calls)])
+        .with_polling(hurried)
+        .with_storage(states[0].path())
+        .start()
+        .await;
     // Every answer takes 7 s, so that a poll of several pages is under way most of the time.
-    story.api().fault(FaultKind::SlowFirstByte(seconds(7)));
+    scenario.api().fault(FaultKind::SlowFirstByte(seconds(7)));
     for (state, pause) in states[1..].iter().zip([61, 130, 187, 95, 222, 41, 308, 77]) {
         wait(seconds(pause)).await;
-        let before = story.scrape().await.total("polyai_conversations_total", &[]);
-        story = story.kill_and_restart(state.path()).await;
-        let restored = story.scrape().await.total("polyai_conversations_total", &[]);
+        let before = scenario.scrape().await.total("polyai_conversations_total", &[]);
+        scenario = scenario.kill_and_restart(state.path()).await;
+        let restored = scenario.scrape().await.total("polyai_conversations_total", &[]);
         assert!(restored >= before, "what a scrape had shown was not durable: {before}, then {restored}");
     }
     wait(minutes(60)).await;
-    story.agrees("hotel", &story.scrape().await);
+    scenario.assert_totals("hotel", &scenario.scrape().await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_call_whose_window_always_fails_takes_no_other_with_it() {
+async fn failing_window_affects_only_its_call() {
     let others = (0..20).map(|n| call(&format!("CA{n:02}"), seconds(40 + n * 100)).lasting(150 + n as i64));
     let bad = call("BAD", seconds(1_005)).lasting(400);
     let calls: Vec<_> = others.collect();
-    let story = given([project("hotel").with_calls(calls.into_iter().chain([bad.clone()]))])
-        .polling(hurried)
-        .begin()
+    let scenario = scenario([project("hotel").with_calls(calls.into_iter().chain([bad.clone()]))])
+        .with_polling(hurried)
+        .start()
         .await;
-    story.api().fault(Fault::new(FaultKind::Status(500)).with_start(bad.start()));
+    scenario.api().fault(Fault::new(FaultKind::Status(500)).with_start(bad.start()));
     wait(minutes(60)).await;
-    let scrape = story.scrape().await;
-    scrape.says("polyai_target_up", &[], 0.0);
+    let scrape = scenario.scrape().await;
+    scrape.assert_metric("polyai_target_up", &[], 0.0);
     assert_eq!(scrape.problems("hotel"), ["server_error"]);
     assert_eq!(scrape.total("polyai_conversations_total", &[]), 20.0);
     // Once the API is well again, nothing is missing.
-    story.api().clear_faults();
+    scenario.api().clear_faults();
     wait(minutes(40)).await;
-    let scrape = story.scrape().await;
-    scrape.says("polyai_target_up", &[], 1.0);
-    story.agrees("hotel", &scrape);
+    let scrape = scenario.scrape().await;
+    scrape.assert_metric("polyai_target_up", &[], 1.0);
+    scenario.assert_totals("hotel", &scrape);
 }

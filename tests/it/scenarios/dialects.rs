@@ -9,8 +9,8 @@ use polyai_simulator::{
 };
 
 use crate::support::calls::{call, mixed_calls, project};
-use crate::support::story::{given, wait};
-use crate::support::{dawn, minutes, seconds};
+use crate::support::scenario::{scenario, wait};
+use crate::support::{minutes, seconds, start_time};
 
 type Dialect = (&'static str, fn(&mut Quirks));
 
@@ -75,78 +75,78 @@ async fn all_agree(dialects: &[Dialect]) {
     let projects = dialects
         .iter()
         .map(|(name, change)| project(name).with_quirks(change).with_calls(calls.iter().cloned()));
-    let story = given(projects).polling(hurried).begin().await;
+    let scenario = scenario(projects).with_polling(hurried).start().await;
     wait(minutes(48)).await;
-    let scrape = story.scrape().await;
-    for project in story.projects() {
-        story.agrees(&project, &scrape);
+    let scrape = scenario.scrape().await;
+    for project in scenario.projects() {
+        scenario.assert_totals(&project, &scrape);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_way_of_paging_and_filtering_counts_alike() {
+async fn totals_match_for_each_paging_and_filter() {
     all_agree(&PAGING).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_form_of_record_counts_alike() {
+async fn totals_match_for_each_record_format() {
     all_agree(&RECORDS).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn older_versions_and_bare_arrays_count_alike() {
+async fn totals_match_for_older_api_versions() {
     let calls = || mixed_calls(seconds(40), minutes(14), seconds(28));
     let v1 = project("v1").with_calls(calls());
     let v2 = project("v2").with_calls(calls());
     let v2_chunked = project("v2-chunked").with_quirks(|quirks| quirks.chunked = true).with_calls(calls());
     let bare = project("bare-array").with_quirks(|quirks| quirks.bare_array = true).with_calls(calls());
-    let story = given([v1, v2, v2_chunked, bare])
-        .polling(hurried)
+    let scenario = scenario([v1, v2, v2_chunked, bare])
+        .with_polling(hurried)
         // A full bare array is asked on by offset.
-        .polling(|polling| polling.page_size = 3.try_into().unwrap())
-        .reading("v1", ApiVersion::V1)
-        .reading("v2", ApiVersion::V2)
-        .reading("v2-chunked", ApiVersion::V2)
-        .begin()
+        .with_polling(|polling| polling.page_size = 3.try_into().unwrap())
+        .with_api_version("v1", ApiVersion::V1)
+        .with_api_version("v2", ApiVersion::V2)
+        .with_api_version("v2-chunked", ApiVersion::V2)
+        .start()
         .await;
     wait(minutes(48)).await;
-    let scrape = story.scrape().await;
-    for project in story.projects() {
+    let scrape = scenario.scrape().await;
+    for project in scenario.projects() {
         // The recount is that of a reader of v3, who sees latencies; the older versions do not show them.
         let latencies: &[&str] = if project.starts_with('v') { &["latencies"] } else { &[] };
-        story.agrees_since(dawn(), &project, &scrape, latencies);
+        scenario.assert_totals_since(start_time(), &project, &scrape, latencies);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rush_of_calls_is_read_to_its_end_where_no_page_says_that_there_is_a_next() {
+async fn burst_of_calls_is_read_without_cursor() {
     let rush = || (0..61).map(|n| call(&format!("CA{n}"), minutes(3) + seconds(n)).lasting(150));
     let both = [Order::Ascending, Order::Descending].map(|order| {
         let name = format!("{order:?}").to_lowercase();
         let silent = |quirks: &mut Quirks| (quirks.paging, quirks.order) = (Paging::OffsetUnannounced, order);
         project(&name).with_quirks(silent).with_calls(rush())
     });
-    let story = given(both).polling(hurried).begin().await;
+    let scenario = scenario(both).with_polling(hurried).start().await;
     wait(minutes(5) + seconds(20)).await;
-    let during = story.scrape().await;
-    for project in story.projects() {
-        during.says("polyai_conversations_in_progress", &[("project", &project)], 61.0);
+    let during = scenario.scrape().await;
+    for project in scenario.projects() {
+        during.assert_metric("polyai_conversations_in_progress", &[("project", &project)], 61.0);
     }
     wait(minutes(6)).await;
-    let scrape = story.scrape().await;
-    for project in story.projects() {
-        scrape.says("polyai_conversations_total", &[("project", &project)], 61.0);
+    let scrape = scenario.scrape().await;
+    for project in scenario.projects() {
+        scrape.assert_metric("polyai_conversations_total", &[("project", &project)], 61.0);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_conversation_per_page_counts_alike() {
+async fn totals_match_with_one_record_per_page() {
     let calls = mixed_calls(seconds(40), minutes(14), seconds(28));
-    let story = given([project("hotel").with_calls(calls)])
-        .polling(hurried)
-        .polling(|polling| polling.page_size = 1.try_into().unwrap())
-        .begin()
+    let scenario = scenario([project("hotel").with_calls(calls)])
+        .with_polling(hurried)
+        .with_polling(|polling| polling.page_size = 1.try_into().unwrap())
+        .start()
         .await;
     wait(minutes(48)).await;
-    story.agrees("hotel", &story.scrape().await);
+    scenario.assert_totals("hotel", &scenario.scrape().await);
 }

@@ -118,7 +118,7 @@ fn free_ports() -> [u16; 4] {
 }
 
 #[tokio::test]
-async fn the_guide_from_nothing_to_alerts_works_as_it_is_written() {
+async fn install_guide_works_as_written() {
     for program in
         ["curl", "openssl", "htpasswd", "jq", "prometheus", "promtool", "prometheus-alertmanager", "amtool"]
     {

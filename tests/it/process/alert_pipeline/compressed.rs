@@ -88,7 +88,7 @@ pub(super) fn routes(example: &str, receiver: std::net::SocketAddr) -> String {
 }
 
 #[test]
-fn durations_are_divided_and_nothing_else() {
+fn only_durations_are_scaled() {
     let given = "\
 groups:
   - name: polyai-agent

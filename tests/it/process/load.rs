@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::daemon::Daemon;
+use super::fixture::Fixture;
 use super::formats::{OPENMETRICS_2, PROTOBUF, body, openmetrics2, protobuf, shown::Shown};
-use super::scene::Scene;
 use super::scrape::Scrape;
 use super::web;
 
@@ -25,8 +25,8 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 /// Fewer than the scrapes that the daemon answers at once.
 const STALLED: usize = 30;
 
-async fn daemon(scene: &Scene, metrics: &str) -> (Daemon, SocketAddr) {
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+async fn daemon(fixture: &Fixture, metrics: &str) -> (Daemon, SocketAddr) {
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("{text}metrics: {metrics}\n")).unwrap();
     let mut daemon = Daemon::serve(&config);
@@ -41,8 +41,8 @@ fn is_counted(count: usize) -> impl Fn(&Scrape) -> Result<(), String> {
     }
 }
 
-fn put(scene: &Scene, call: Call) {
-    assert!(scene.control().put(&scene.targets()[0], call));
+fn put(fixture: &Fixture, call: Call) {
+    assert!(fixture.control().put(&fixture.targets()[0], call));
 }
 
 fn megabytes_resident(daemon: &Daemon) -> f64 {
@@ -63,16 +63,16 @@ async fn stall(exporter: SocketAddr) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn scrapers_that_do_not_read_share_their_bytes_and_hold_up_nobody() {
-    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
-    let start = scene.control().now() - TimeDelta::seconds(400);
+async fn stalled_scrapers_share_bytes_and_block_nobody() {
+    let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
+    let start = fixture.control().now() - TimeDelta::seconds(400);
     let sets = 1500;
     for number in 0..sets {
         let call = Call::new(format!("call-{number}")).starting(start).lasting(10).turns(2).latency([1.0]);
         let (channel, variant) = (format!("channel-{}", number % 50), format!("variant-{}", number / 50));
-        put(&scene, call.channel(channel).variant(variant.clone(), variant));
+        put(&fixture, call.channel(channel).variant(variant.clone(), variant));
     }
-    let (mut daemon, exporter) = daemon(&scene, "{labels: [channel, variant]}").await;
+    let (mut daemon, exporter) = daemon(&fixture, "{labels: [channel, variant]}").await;
     daemon.scrape_until(PATIENCE, is_counted(sets)).await;
     let page = daemon.metrics().await.len() as f64 / (1 << 20) as f64;
     assert!(page > 10.0, "{page} MB are no large exposition");
@@ -93,8 +93,8 @@ async fn scrapers_that_do_not_read_share_their_bytes_and_hold_up_nobody() {
     assert!(shared < 5.0 * page, "{shared:.1} MB for {} stalled scrapers of {page:.1} MB", stalled.len());
 
     let began = Instant::now();
-    let new = Call::new("new").starting(scene.control().now()).lasting(1).turns(2);
-    put(&scene, new.channel("channel-0").variant("variant-0", "variant-0"));
+    let new = Call::new("new").starting(fixture.control().now()).lasting(1).turns(2);
+    put(&fixture, new.channel("channel-0").variant("variant-0", "variant-0"));
     daemon.scrape_until(Duration::from_secs(30), is_counted(sets + 1)).await;
     let commit = began.elapsed();
     assert!(commit < Duration::from_secs(20), "a call showed after {commit:?}");
@@ -112,15 +112,15 @@ async fn scrapers_that_do_not_read_share_their_bytes_and_hold_up_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn head_tells_the_length_of_every_format_and_coding() {
-    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
+async fn head_has_length_for_each_format_and_encoding() {
+    let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
     put(
-        &scene,
-        Call::new("call").starting(scene.control().now() - TimeDelta::seconds(400)).lasting(10).turns(2),
+        &fixture,
+        Call::new("call").starting(fixture.control().now() - TimeDelta::seconds(400)).lasting(10).turns(2),
     );
-    let (mut daemon, exporter) = daemon(&scene, "{}").await;
+    let (mut daemon, exporter) = daemon(&fixture, "{}").await;
     daemon.scrape_until(PATIENCE, is_counted(1)).await;
-    scene.control().fault(Fault::new(FaultKind::Status(503)));
+    fixture.control().fault(Fault::new(FaultKind::Status(503)));
     for media in [TEXT, OPENMETRICS, OPENMETRICS_2, PROTOBUF] {
         for coding in CODINGS {
             let headers = [("accept", media), ("accept-encoding", coding)];
@@ -146,9 +146,9 @@ async fn head_tells_the_length_of_every_format_and_coding() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_of_many_scrapes_shows_one_generation_while_commits_go_on() {
-    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
-    let (mut daemon, exporter) = daemon(&scene, "{}").await;
+async fn concurrent_scrapes_show_consistent_snapshots() {
+    let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
+    let (mut daemon, exporter) = daemon(&fixture, "{}").await;
     let mut scrapes = JoinSet::new();
     for media in [TEXT, OPENMETRICS, OPENMETRICS_2, PROTOBUF] {
         for coding in CODINGS {
@@ -168,9 +168,9 @@ async fn each_of_many_scrapes_shows_one_generation_while_commits_go_on() {
         }
     }
     for number in 0..200 {
-        let start = scene.control().now();
+        let start = fixture.control().now();
         put(
-            &scene,
+            &fixture,
             Call::new(format!("call-{number}"))
                 .starting(start)
                 .lasting_exactly(TimeDelta::milliseconds(1500))

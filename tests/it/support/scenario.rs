@@ -1,4 +1,4 @@
-//! The scene of a story: a simulated API and the daemon that polls it, in one runtime and in virtual time.
+//! The scene of a scenario: a simulated API and the daemon that polls it, in one runtime and in virtual time.
 //!
 //! Owns: how the two are set up, started and stopped, and how time passes. Never: what is expected.
 
@@ -19,18 +19,18 @@ use polyai_simulator::{Control, Project, Simulator, SimulatorHandle, World};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::dawn;
 use super::log::Log;
 use super::scrape::Scrape;
+use super::start_time;
 
-/// What a story starts from: projects, all of which are polled, and the settings of the daemon.
-pub(crate) struct Given {
+/// What a scenario starts from: projects, all of which are polled, and the settings of the daemon.
+pub(crate) struct ScenarioBuilder {
     projects: Vec<Project>,
     settings: Settings,
 }
 
 /// A scene that has been set: the API answers, the daemon polls.
-pub(crate) struct Story {
+pub(crate) struct Scenario {
     pub(crate) simulator: SimulatorHandle,
     pub(crate) exporter: Exporter,
     pub(crate) settings: Settings,
@@ -62,7 +62,7 @@ impl Source {
             Self::Settings(settings) => Ok(LoadedConfig {
                 settings: (**settings).clone(),
                 warnings: Vec::new(),
-                origin: "the story".to_owned(),
+                origin: "the scenario".to_owned(),
                 sources: TrackedFiles::default(),
             }),
             Self::Text(text) => {
@@ -73,7 +73,7 @@ impl Source {
                     env: &Default::default(),
                     listen: &[],
                     web_config_file: None,
-                    now: dawn(),
+                    now: start_time(),
                 })
             }
         }
@@ -91,10 +91,10 @@ impl Scraping {
     }
 }
 
-/// The world of these projects, polled every 30 s and counted from [`dawn`] on. Budgets are so wide that they do not matter.
-pub(crate) fn given(projects: impl IntoIterator<Item = Project>) -> Given {
+/// The world of these projects, polled every 30 s and counted from [`start_time`] on. Budgets are so wide that they do not matter.
+pub(crate) fn scenario(projects: impl IntoIterator<Item = Project>) -> ScenarioBuilder {
     let polling = Polling {
-        anchor: Some(dawn()),
+        anchor: Some(start_time()),
         requests_per_minute: 6000.try_into().unwrap(),
         max_concurrent_requests: 100.try_into().unwrap(),
         ..Polling::default()
@@ -107,10 +107,10 @@ pub(crate) fn given(projects: impl IntoIterator<Item = Project>) -> Given {
         targets: Vec::new(),
     };
     let projects: Vec<Project> = projects.into_iter().collect();
-    Given { projects, settings }.with_targets()
+    ScenarioBuilder { projects, settings }.with_targets()
 }
 
-impl Given {
+impl ScenarioBuilder {
     fn with_targets(mut self) -> Self {
         let targets = self.projects.iter().map(|project| Target {
             key: project.target(ClientEnv::Live),
@@ -128,13 +128,13 @@ impl Given {
     }
 
     /// Polls as `change` says.
-    pub(crate) fn polling(mut self, change: impl FnOnce(&mut Polling)) -> Self {
+    pub(crate) fn with_polling(mut self, change: impl FnOnce(&mut Polling)) -> Self {
         change(&mut self.settings.polling);
         self
     }
 
     /// Reads `project` with this version of the API.
-    pub(crate) fn reading(mut self, project: &str, version: ApiVersion) -> Self {
+    pub(crate) fn with_api_version(mut self, project: &str, version: ApiVersion) -> Self {
         let target = self.settings.targets.iter_mut().find(|target| target.key.project == project);
         target.unwrap().api_version = version;
         self
@@ -146,28 +146,28 @@ impl Given {
     }
 
     /// Keeps its state in `directory`.
-    pub(crate) fn storing(mut self, directory: &Path) -> Self {
+    pub(crate) fn with_storage(mut self, directory: &Path) -> Self {
         self.settings.storage = Storage::Directory(directory.to_owned());
         self
     }
 
     /// Starts the API, `before` the daemon does, if at all, and then the daemon.
-    pub(crate) async fn begin(self) -> Story {
-        self.begin_with(|_| {}).await
+    pub(crate) async fn start(self) -> Scenario {
+        self.start_with(|_| {}).await
     }
 
     /// The same; `prepare` is given the levers of the API before the daemon's first poll.
-    pub(crate) async fn begin_with(self, prepare: impl FnOnce(&Control)) -> Story {
-        self.begin_after(async |api| {
+    pub(crate) async fn start_with(self, prepare: impl FnOnce(&Control)) -> Scenario {
+        self.start_after(async |api| {
             prepare(api);
-            dawn()
+            start_time()
         })
         .await
     }
 
     /// Starts the API, and the daemon so much later, on a machine whose clock is ahead by `step`.
-    pub(crate) async fn begin_at(self, later: Duration, step: TimeDelta) -> Story {
-        self.begin_after(async |api| {
+    pub(crate) async fn start_at(self, later: Duration, step: TimeDelta) -> Scenario {
+        self.start_after(async |api| {
             wait(later).await;
             api.now() + step
         })
@@ -175,21 +175,21 @@ impl Given {
     }
 
     /// Starts the API, and the daemon after `prepare`, on a machine whose clock shows what that answers.
-    async fn begin_after(self, prepare: impl AsyncFnOnce(&Control) -> DateTime<Utc>) -> Story {
+    async fn start_after(self, prepare: impl AsyncFnOnce(&Control) -> DateTime<Utc>) -> Scenario {
         let log = Log::capture();
         let Self { projects, mut settings } = self;
         let world = World::new(projects.iter().cloned());
-        let simulator = Simulator::on_loopback(world, Clock::virtual_from(dawn())).await.unwrap();
+        let simulator = Simulator::on_loopback(world, Clock::virtual_from(start_time())).await.unwrap();
         for target in &mut settings.targets {
             target.base_url = simulator.base_url(target.key.region);
         }
         let shown = prepare(&simulator.control).await;
         let exporter = Exporter::start(&settings, Clock::virtual_from(shown)).await;
-        Story { simulator, exporter, settings, log, projects }
+        Scenario { simulator, exporter, settings, log, projects }
     }
 }
 
-impl Story {
+impl Scenario {
     /// The levers of the API.
     pub(crate) fn api(&self) -> &Control {
         &self.simulator.control
@@ -283,13 +283,13 @@ impl Exporter {
     }
 
     /// Has it read a file with this text, which it must refuse; answers its reason.
-    pub(crate) async fn reload_fails(&self, yaml: &'static str) -> String {
+    pub(crate) async fn failed_reload(&self, yaml: &'static str) -> String {
         *self.source.lock().unwrap() = Source::Text(yaml);
         self.reloads.reload(ReloadTrigger::Signal).await.expect_err(yaml)
     }
 
     /// Scrapes it all the time, with such pauses.
-    pub(crate) fn scraping(&self, pause: Duration) -> Scraping {
+    pub(crate) fn scrape_continuously(&self, pause: Duration) -> Scraping {
         let (stop, url) = (CancellationToken::new(), format!("http://{}/metrics", self.address));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let stopped = stop.clone();

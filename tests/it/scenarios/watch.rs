@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::reload::{Disk, hotel_beside_a_bank};
+use crate::support::scenario::wait;
 use crate::support::scrape::Scrape;
-use crate::support::story::wait;
 use crate::support::{minutes, seconds};
 
 /// A folder with the files of a configuration.
@@ -69,7 +69,7 @@ impl Files {
             env: &env,
             listen: &[],
             web_config_file: None,
-            now: crate::support::dawn(),
+            now: crate::support::start_time(),
         })
     }
 }
@@ -127,12 +127,12 @@ impl Watching {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_changed_while_the_state_was_opened_is_noticed() {
-    let (story, both) = hotel_beside_a_bank().await;
-    let files = Arc::new(Files::saying(&story.settings));
+async fn change_during_startup_is_detected() {
+    let (scenario, both) = hotel_beside_a_bank().await;
+    let files = Arc::new(Files::saying(&scenario.settings));
     let read_first = files.load().unwrap();
     files.say(&both, "");
-    let clock = Clock::virtual_from(story.now());
+    let clock = Clock::virtual_from(scenario.now());
     let daemon = Watching::start(&files, &read_first, &Disk::default(), clock).await;
     wait(seconds(2)).await;
     assert_eq!(daemon.targets(), 2);
@@ -140,10 +140,10 @@ async fn what_changed_while_the_state_was_opened_is_noticed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bundle_that_could_not_be_used_is_taken_once_it_is_mended() {
-    let (story, both) = hotel_beside_a_bank().await;
-    let files = Arc::new(Files::saying(&story.settings));
-    let clock = Clock::virtual_from(story.now());
+async fn corrected_ca_file_is_loaded() {
+    let (scenario, both) = hotel_beside_a_bank().await;
+    let files = Arc::new(Files::saying(&scenario.settings));
+    let clock = Clock::virtual_from(scenario.now());
     let daemon = Watching::start(&files, &files.load().unwrap(), &Disk::default(), clock).await;
     wait(minutes(1)).await;
     files.write("ca.pem", "-----BEGIN CERTIFICATE-----\nno base64\n-----END CERTIFICATE-----\n");
@@ -151,7 +151,7 @@ async fn a_bundle_that_could_not_be_used_is_taken_once_it_is_mended() {
     wait(minutes(1)).await;
     let refused = daemon.last_attempt();
     let told = refused.outcome.clone().unwrap_err();
-    assert!(told.starts_with("ca_file ") && told.contains("ca.pem: "), "{told}");
+    assert!(told.contains("].ca_file: ") && told.contains("ca.pem: "), "{told}");
     wait(minutes(10)).await;
     assert_eq!(daemon.last_attempt(), refused, "what stays as it was is not tried again");
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -162,14 +162,14 @@ async fn a_bundle_that_could_not_be_used_is_taken_once_it_is_mended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_edited_while_a_reload_waits_for_the_disk_is_read_after_it() {
-    let (story, both) = hotel_beside_a_bank().await;
-    let files = Arc::new(Files::saying(&story.settings));
-    let (disk, clock) = (Disk::default(), Clock::virtual_from(story.now()));
+async fn edit_during_waiting_reload_is_loaded() {
+    let (scenario, both) = hotel_beside_a_bank().await;
+    let files = Arc::new(Files::saying(&scenario.settings));
+    let (disk, clock) = (Disk::default(), Clock::virtual_from(scenario.now()));
     let daemon = Watching::start(&files, &files.load().unwrap(), &disk, clock).await;
     wait(minutes(1)).await;
     disk.set_full(true);
-    files.say(&story.settings, ", channels: [CHAT]");
+    files.say(&scenario.settings, ", channels: [CHAT]");
     wait(minutes(1)).await;
     assert_eq!(daemon.targets(), 1, "it waits");
     files.say(&both, "");
@@ -181,17 +181,17 @@ async fn what_is_edited_while_a_reload_waits_for_the_disk_is_read_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_who_was_struck_while_a_reload_waited_for_the_disk_stays_out_when_it_goes_on() {
+async fn user_removed_during_reload_stays_removed() {
     let users = |names: &[&str]| {
         let hash = bcrypt::hash("secret", 4).unwrap();
         let lines: String = names.iter().map(|name| format!("  {name}: {hash}\n")).collect();
         format!("basic_auth_users:\n{lines}")
     };
-    let (story, both) = hotel_beside_a_bank().await;
+    let (scenario, both) = hotel_beside_a_bank().await;
     let files = Arc::new(Files(tempfile::tempdir().unwrap()));
     files.write("web.yml", &users(&["alice", "mallory"]));
-    files.say(&story.settings, "");
-    let (disk, clock) = (Disk::default(), Clock::virtual_from(story.now()));
+    files.say(&scenario.settings, "");
+    let (disk, clock) = (Disk::default(), Clock::virtual_from(scenario.now()));
     let daemon = Watching::start(&files, &files.load().unwrap(), &disk, clock).await;
     wait(minutes(1)).await;
     assert_eq!((daemon.admits("alice").await, daemon.admits("mallory").await), (200, 200));
@@ -216,6 +216,6 @@ async fn a_user_who_was_struck_while_a_reload_waited_for_the_disk_stays_out_when
         wait(seconds(1)).await;
     }
     let scrape = daemon.scrape("alice").await;
-    scrape.says("polyai_exporter_web_config_last_reload_successful", &[], 0.0);
+    scrape.assert_metric("polyai_exporter_web_config_last_reload_successful", &[], 0.0);
     daemon.stop().await;
 }

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::calls::project;
 use crate::support::recount::counted;
+use crate::support::scenario::{Exporter, scenario, wait};
 use crate::support::scrape::Scrape;
-use crate::support::story::{Exporter, given, wait};
-use crate::support::{at, dawn, hours, minutes, seconds};
+use crate::support::{at, hours, minutes, seconds, start_time};
 
 const STEP: Duration = seconds(15);
 
@@ -42,7 +42,7 @@ fn world() -> World {
 
 fn lived(settings: &Settings) -> BackfillResult {
     let (job, instance) = ("polyai".to_owned(), "here:9890".to_owned());
-    let plan = BackfillSpec { from: dawn(), until: at(hours(3)), step: STEP, job, instance };
+    let plan = BackfillSpec { from: start_time(), until: at(hours(3)), step: STEP, job, instance };
     backfill::run(&plan, settings, &world(), &CancellationToken::new()).unwrap()
 }
 
@@ -86,26 +86,27 @@ impl File {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_history_counts_what_a_daemon_would_have_counted_in_that_time() {
-    let story = given(hotel_and_bank())
-        .begin_with(|api| incidents().iter().for_each(|incident| api.incident(incident)))
+async fn backfill_totals_match_daemon() {
+    let scenario = scenario(hotel_and_bank())
+        .start_with(|api| incidents().iter().for_each(|incident| api.incident(incident)))
         .await;
     wait(hours(3)).await;
-    let scrape = story.scrape().await;
-    let file = File::of(&lived(&story.settings).samples);
+    let scrape = scenario.scrape().await;
+    let file = File::of(&lived(&scenario.settings).samples);
     let last = file.scrape(at(hours(3)));
     for name in ["hotel", "bank"] {
-        story.agrees(name, &scrape);
+        scenario.assert_totals(name, &scrape);
         assert_eq!(counted(&last, name), counted(&scrape, name), "{name}: the history against the daemon");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_history_is_scraped_at_every_step_and_its_counters_never_fall() {
-    let story = given(hotel_and_bank()).begin().await;
-    let file = File::of(&lived(&story.settings).samples);
-    let times: Vec<i64> =
-        (0..=720).map(|n| (dawn() + TimeDelta::from_std(STEP).unwrap() * n).timestamp_millis()).collect();
+async fn backfilled_counters_never_decrease() {
+    let scenario = scenario(hotel_and_bank()).start().await;
+    let file = File::of(&lived(&scenario.settings).samples);
+    let times: Vec<i64> = (0..=720)
+        .map(|n| (start_time() + TimeDelta::from_std(STEP).unwrap() * n).timestamp_millis())
+        .collect();
     let up = &file.0["up"];
     assert_eq!(up.iter().map(|(time, _)| *time).collect::<Vec<_>>(), times);
     assert!(up.iter().all(|(_, value)| *value == 1.0));
@@ -120,8 +121,8 @@ async fn a_history_is_scraped_at_every_step_and_its_counters_never_fall() {
     }
     assert!(growing > 100, "only {growing} series have grown");
     let began = file.0["process_start_time_seconds"].first().unwrap().1;
-    assert_eq!(began, dawn().timestamp() as f64, "the process that is played, not the one that plays");
-    file.scrape(dawn()).says(
+    assert_eq!(began, start_time().timestamp() as f64, "the process that is played, not the one that plays");
+    file.scrape(start_time()).assert_metric(
         "polyai_conversations_total",
         &[("project", "hotel"), ("channel", "VOICE-SIP")],
         0.0,
@@ -129,9 +130,9 @@ async fn a_history_is_scraped_at_every_step_and_its_counters_never_fall() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_incident_stands_out_of_the_history() {
-    let story = given(hotel_and_bank()).begin().await;
-    let file = File::of(&lived(&story.settings).samples);
+async fn incident_is_visible_in_backfill() {
+    let scenario = scenario(hotel_and_bank()).start().await;
+    let file = File::of(&lived(&scenario.settings).samples);
     // Calls that ended in these stretches started in them too, or nearly all of them did.
     let (before, during) = (file.slow(minutes(5), minutes(55)), file.slow(minutes(70), minutes(88)));
     assert!(before < 0.1, "slow before the incident: {before}");
@@ -139,12 +140,13 @@ async fn an_incident_stands_out_of_the_history() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_daemon_that_is_started_on_the_state_of_a_history_goes_on_from_there() {
-    let story = given(hotel_and_bank()).begin().await;
-    let BackfillResult { samples, store } = lived(&story.settings);
+async fn daemon_continues_from_backfilled_state() {
+    let scenario = scenario(hotel_and_bank()).start().await;
+    let BackfillResult { samples, store } = lived(&scenario.settings);
     let last = File::of(&samples).scrape(at(hours(3)));
-    let app = App::build_on(&story.settings, Clock::virtual_from(at(hours(3))), || Ok(store)).await.unwrap();
-    let exporter = Exporter::running(app, Clock::virtual_from(at(hours(3))), &story.settings);
+    let app =
+        App::build_on(&scenario.settings, Clock::virtual_from(at(hours(3))), || Ok(store)).await.unwrap();
+    let exporter = Exporter::running(app, Clock::virtual_from(at(hours(3))), &scenario.settings);
     let first = exporter.scrape().await;
     for name in ["hotel", "bank"] {
         let (wanted, found) = (counted(&last, name), counted(&first, name));

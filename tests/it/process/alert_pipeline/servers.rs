@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use tokio::process::Child;
 
 use super::super::daemon::{BINARY, Daemon, command, follow, polyai_exporter, run};
+use super::super::fixture::Fixture;
 use super::super::prometheus::wait;
-use super::super::scene::Scene;
 use super::super::web;
 use super::compressed;
 
@@ -29,8 +29,8 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub(super) async fn start(scene: &Scene) -> Self {
-        let config = scene.config("exporter.yaml", &scene.path("state"));
+    pub(super) async fn start(fixture: &Fixture) -> Self {
+        let config = fixture.config("exporter.yaml", &fixture.path("state"));
         let mut exporter = Self { address: free(), config, daemon: None };
         exporter.start_again().await;
         exporter
@@ -79,11 +79,11 @@ impl Server {
 }
 
 /// Alertmanager with the routes of the example, which lead to `receiver`.
-pub(super) async fn alertmanager(scene: &Scene, receiver: SocketAddr) -> Server {
+pub(super) async fn alertmanager(fixture: &Fixture, receiver: SocketAddr) -> Server {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/alerts/alertmanager.example.yml");
     let routes = compressed::routes(&std::fs::read_to_string(example).unwrap(), receiver);
-    let config = scene.write("alertmanager.yml", &routes);
-    let storage = scene.path("alertmanager");
+    let config = fixture.write("alertmanager.yml", &routes);
+    let storage = fixture.path("alertmanager");
     let arguments = [
         format!("--config.file={}", config.display()),
         format!("--storage.path={}", storage.display()),
@@ -95,7 +95,7 @@ pub(super) async fn alertmanager(scene: &Scene, receiver: SocketAddr) -> Server 
 
 /// Prometheus with our rules, an hour to the minute, that remembers the calls of a week ago.
 pub(super) async fn prometheus(
-    scene: &Scene,
+    fixture: &Fixture,
     exporter: SocketAddr,
     alertmanager: SocketAddr,
     calls_per_second: f64,
@@ -103,9 +103,9 @@ pub(super) async fn prometheus(
     let values = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/rules/fast.yml");
     let rendered = polyai_exporter(&["rules", "--values", values], &[]).await;
     assert_eq!(rendered.code, 0, "{rendered:?}");
-    let rules = scene.write("rules.yml", &compressed::rules(&rendered.stdout));
-    let data = scene.path("prometheus");
-    remember(scene, &data, exporter, calls_per_second).await;
+    let rules = fixture.write("rules.yml", &compressed::rules(&rendered.stdout));
+    let data = fixture.path("prometheus");
+    remember(fixture, &data, exporter, calls_per_second).await;
     let config = format!(
         "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
          rule_files: [\"{}\"]\n\
@@ -113,7 +113,7 @@ pub(super) async fn prometheus(
          scrape_configs: [{{job_name: polyai, static_configs: [{{targets: [\"{exporter}\"]}}]}}]\n",
         rules.display()
     );
-    let config = scene.write("prometheus.yml", &config);
+    let config = fixture.write("prometheus.yml", &config);
     let arguments = [
         format!("--config.file={}", config.display()),
         format!("--storage.tsdb.path={}", data.display()),
@@ -123,8 +123,8 @@ pub(super) async fn prometheus(
 }
 
 /// Puts into `data` what a scrape has shown a week ago: as many calls as now, of which three in twenty were handed off.
-async fn remember(scene: &Scene, data: &Path, exporter: SocketAddr, calls_per_second: f64) {
-    let then = scene.control().now().timestamp() - WEEK;
+async fn remember(fixture: &Fixture, data: &Path, exporter: SocketAddr, calls_per_second: f64) {
+    let then = fixture.control().now().timestamp() - WEEK;
     let mut text = String::new();
     for (family, series, kind, value) in [
         ("polyai_conversations", "polyai_conversations_total", "counter", (calls_per_second, 0.0)),
@@ -137,7 +137,7 @@ async fn remember(scene: &Scene, data: &Path, exporter: SocketAddr, calls_per_se
         ),
     ] {
         writeln!(text, "# TYPE {family} {kind}").unwrap();
-        for target in scene.targets() {
+        for target in fixture.targets() {
             for second in (0..1200).step_by(3) {
                 let (growth, base) = value;
                 let value = base + growth * f64::from(second);
@@ -153,7 +153,7 @@ async fn remember(scene: &Scene, data: &Path, exporter: SocketAddr, calls_per_se
         }
     }
     text.push_str("# EOF\n");
-    let file = scene.write("week.om", &text);
+    let file = fixture.write("week.om", &text);
     let mut promtool = command("promtool");
     promtool.args(["tsdb", "create-blocks-from", "openmetrics"]).arg(file).arg(data);
     let ended = run(promtool).await;

@@ -8,8 +8,8 @@ use chrono::TimeDelta;
 use polyai_simulator::{AnomalyRates, Incident, IncidentKind, Profile, Project, Scope};
 use tokio::time::{Instant, sleep};
 
+use super::super::fixture::Fixture;
 use super::super::prometheus::query;
-use super::super::scene::Scene;
 use super::receiver::{Receiver, Told};
 use super::servers::{self, Exporter, Server};
 use super::{CALLS_PER_SECOND, PATIENCE, PROJECTS};
@@ -62,7 +62,7 @@ impl Right {
 
 /// Everything from the call to the page.
 pub(super) struct Chain {
-    pub(super) scene: Scene,
+    pub(super) fixture: Fixture,
     pub(super) exporter: Exporter,
     pub(super) prometheus: Server,
     alertmanager: Server,
@@ -84,13 +84,13 @@ impl Chain {
             project.with_anomalies(AnomalyRates::NONE)
         };
         // Long enough that the first window is full at once.
-        let scene = Scene::of(PROJECTS.map(project), TimeDelta::seconds(30)).await;
+        let fixture = Fixture::new(PROJECTS.map(project), TimeDelta::seconds(30)).await;
         let receiver = Receiver::start().await;
-        let exporter = Exporter::start(&scene).await;
-        let alertmanager = servers::alertmanager(&scene, receiver.address).await;
+        let exporter = Exporter::start(&fixture).await;
+        let alertmanager = servers::alertmanager(&fixture, receiver.address).await;
         let prometheus =
-            servers::prometheus(&scene, exporter.address, alertmanager.address, CALLS_PER_SECOND).await;
-        Self { scene, exporter, prometheus, alertmanager, receiver, began: Instant::now() }
+            servers::prometheus(&fixture, exporter.address, alertmanager.address, CALLS_PER_SECOND).await;
+        Self { fixture, exporter, prometheus, alertmanager, receiver, began: Instant::now() }
     }
 
     /// Tells when something happened; a run with --nocapture shows it.
@@ -101,17 +101,17 @@ impl Chain {
 
     pub(super) fn incident(&self, kind: IncidentKind, project: &str) {
         let scope = Scope::from(project);
-        self.scene.control().incident(&Incident {
+        self.fixture.control().incident(&Incident {
             kind,
             scope,
-            from: self.scene.control().now(),
+            from: self.fixture.control().now(),
             until: None,
         });
         self.note(&format!("{project}: {kind:?} begins"));
     }
 
     pub(super) fn end_incident(&self, project: &str) {
-        self.scene.control().end_incidents(project);
+        self.fixture.control().end_incidents(project);
         self.note(&format!("{project}: ends"));
     }
 

@@ -3,7 +3,7 @@
 use polyai_simulator::{Control, Fault, FaultKind, LatencyShape, ReportedCounts, RetryAfter};
 
 use crate::support::calls::{call, project};
-use crate::support::story::{given, wait};
+use crate::support::scenario::{scenario, wait};
 use crate::support::{at, hours, minutes, seconds};
 
 type Cause = fn(&Control);
@@ -54,34 +54,34 @@ const POLLS_FAIL: [(&str, Cause, Cause); 10] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_poll_has_its_problem_and_is_not_up_until_the_cause_is_gone() {
-    let story = given(POLLS_FAIL.map(|(name, _, _)| project(name))).begin().await;
+async fn failed_poll_sets_problem_until_recovery() {
+    let scenario = scenario(POLLS_FAIL.map(|(name, _, _)| project(name))).start().await;
     wait(minutes(2)).await;
-    let before = story.scrape().await;
+    let before = scenario.scrape().await;
     for (name, begin, _) in POLLS_FAIL {
         assert_eq!(before.problems(name), Vec::<String>::new());
-        before.says("polyai_target_up", &[("project", name)], 1.0);
-        begin(story.api());
+        before.assert_metric("polyai_target_up", &[("project", name)], 1.0);
+        begin(scenario.api());
     }
     // A time-out is tried three times before the poll gives up.
     wait(minutes(6)).await;
-    let during = story.scrape().await;
+    let during = scenario.scrape().await;
     for (name, _, end) in POLLS_FAIL {
         let (problems, up) = if name == "well" { (vec![], 1.0) } else { (vec![name.to_owned()], 0.0) };
         assert_eq!(during.problems(name), problems);
-        during.says("polyai_target_up", &[("project", name)], up);
-        end(story.api());
+        during.assert_metric("polyai_target_up", &[("project", name)], up);
+        end(scenario.api());
     }
     wait(minutes(11)).await;
-    let after = story.scrape().await;
+    let after = scenario.scrape().await;
     for (name, _, _) in POLLS_FAIL {
         assert_eq!(after.problems(name), Vec::<String>::new());
-        after.says("polyai_target_up", &[("project", name)], 1.0);
+        after.assert_metric("polyai_target_up", &[("project", name)], 1.0);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_records_lack_is_a_problem_of_a_target_that_is_up() {
+async fn missing_record_fields_set_problem_while_up() {
     let calls = |from: u64| {
         (0..6).map(move |n| call(&format!("CA{from}-{n}"), minutes(from) + seconds(20 * n)).lasting(20))
     };
@@ -90,25 +90,25 @@ async fn what_the_records_lack_is_a_problem_of_a_target_that_is_up() {
     let sparse = project("partial_fields").with_quirks(|quirks| quirks.sparse = true);
     let names = ["transcript_off", "latency_missing", "partial_fields"];
     let projects = [hidden, silent, sparse].map(|project| project.with_calls(calls(1).chain(calls(10))));
-    let story = given(projects).begin().await;
+    let scenario = scenario(projects).start().await;
     wait(minutes(4)).await;
-    let during = story.scrape().await;
+    let during = scenario.scrape().await;
     for name in names {
         assert_eq!(during.problems(name), [name]);
-        during.says("polyai_target_up", &[("project", name)], 1.0);
+        during.assert_metric("polyai_target_up", &[("project", name)], 1.0);
     }
     for name in names {
-        story.api().quirks(name, |quirks| *quirks = polyai_simulator::Quirks::default());
+        scenario.api().quirks(name, |quirks| *quirks = polyai_simulator::Quirks::default());
     }
     wait(minutes(12)).await;
-    let after = story.scrape().await;
+    let after = scenario.scrape().await;
     for name in names {
         assert_eq!(after.problems(name), Vec::<String>::new());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_setting_of_today_is_not_judged_by_the_calls_that_rechecks_read_again() {
+async fn rechecks_do_not_affect_data_quality_problems() {
     // From the thirtieth minute on turns are hidden, of calls that are seen running before.
     let calls = (0..400).map(|n| {
         let call = call(&format!("CA{n:03}"), seconds(20 + n * 11)).lasting(50);
@@ -118,101 +118,102 @@ async fn a_setting_of_today_is_not_judged_by_the_calls_that_rechecks_read_again(
             call.turns(0).reporting(ReportedCounts { num_turns: Some(4), ..ReportedCounts::default() })
         }
     });
-    let story = given([project("hotel").with_calls(calls)])
-        .polling(|polling| polling.recheck = vec![minutes(5), minutes(20)])
-        .begin()
+    let scenario = scenario([project("hotel").with_calls(calls)])
+        .with_polling(|polling| polling.recheck = vec![minutes(5), minutes(20)])
+        .start()
         .await;
     wait(minutes(30)).await;
-    assert_eq!(story.scrape().await.problems("hotel"), Vec::<String>::new());
+    assert_eq!(scenario.scrape().await.problems("hotel"), Vec::<String>::new());
     wait(minutes(3)).await;
     for _ in 0..70 {
         wait(seconds(30)).await;
-        assert_eq!(story.scrape().await.problems("hotel"), ["transcript_off"], "at {}", story.now());
+        assert_eq!(scenario.scrape().await.problems("hotel"), ["transcript_off"], "at {}", scenario.now());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_is_not_up_before_its_first_poll_and_ready_means_that_each_was_tried() {
+async fn readiness_requires_first_poll_of_each_target() {
     let slow = Fault::new(FaultKind::SlowFirstByte(seconds(20))).with_scope("slow").with_times(1);
-    let story = given([project("hotel"), project("slow")]).begin_with(|api| api.fault(slow)).await;
+    let scenario = scenario([project("hotel"), project("slow")]).start_with(|api| api.fault(slow)).await;
     wait(seconds(10)).await;
-    let (status, body) = story.exporter.get("/-/ready").await;
+    let (status, body) = scenario.exporter.get("/-/ready").await;
     assert_eq!(status, 503, "{body}");
     assert!(body.contains("1 target has not been tried yet"), "{body}");
-    let early = story.scrape().await;
-    early.says("polyai_target_up", &[("project", "slow")], 0.0);
-    early.says("polyai_target_last_success_timestamp_seconds", &[("project", "slow")], 0.0);
-    early.says("polyai_conversations_total", &[("project", "slow"), ("channel", "VOICE-SIP")], 0.0);
-    early.says("polyai_target_up", &[("project", "hotel")], 1.0);
-    assert_eq!(story.exporter.get("/-/healthy").await.0, 200);
+    let early = scenario.scrape().await;
+    early.assert_metric("polyai_target_up", &[("project", "slow")], 0.0);
+    early.assert_metric("polyai_target_last_success_timestamp_seconds", &[("project", "slow")], 0.0);
+    early.assert_metric("polyai_conversations_total", &[("project", "slow"), ("channel", "VOICE-SIP")], 0.0);
+    early.assert_metric("polyai_target_up", &[("project", "hotel")], 1.0);
+    assert_eq!(scenario.exporter.get("/-/healthy").await.0, 200);
     wait(seconds(15)).await;
-    assert_eq!(story.exporter.get("/-/ready").await.0, 200);
-    story.scrape().await.says("polyai_target_up", &[("project", "slow")], 1.0);
+    assert_eq!(scenario.exporter.get("/-/ready").await.0, 200);
+    scenario.scrape().await.assert_metric("polyai_target_up", &[("project", "slow")], 1.0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_whose_key_is_wrong_from_the_beginning_still_makes_the_daemon_ready() {
+async fn daemon_is_ready_despite_rejected_key() {
     let refuse = |api: &Control| api.revoke_key("key-of-hotel");
-    let story = given([project("hotel")]).begin_with(refuse).await;
+    let scenario = scenario([project("hotel")]).start_with(refuse).await;
     wait(seconds(10)).await;
-    assert_eq!(story.exporter.get("/-/ready").await.0, 200);
+    assert_eq!(scenario.exporter.get("/-/ready").await.0, 200);
 }
 
 #[tokio::test(start_paused = true)]
-async fn polls_that_an_api_is_too_slow_for_are_skipped_and_counted() {
-    let story = given([project("hotel")]).polling(|polling| polling.interval = seconds(10)).begin().await;
+async fn polls_slower_than_interval_are_skipped() {
+    let scenario =
+        scenario([project("hotel")]).with_polling(|polling| polling.interval = seconds(10)).start().await;
     wait(minutes(5)).await;
-    let before = story.scrape().await;
-    before.says("polyai_exporter_polls_skipped_total", &[], 0.0);
-    story.api().fault(FaultKind::SlowFirstByte(seconds(24)));
+    let before = scenario.scrape().await;
+    before.assert_metric("polyai_exporter_polls_skipped_total", &[], 0.0);
+    scenario.api().fault(FaultKind::SlowFirstByte(seconds(24)));
     wait(minutes(10)).await;
     // A poll of two requests takes 48 s and so leaves out three or four ticks of 10 s.
-    let slow = story.scrape().await;
+    let slow = scenario.scrape().await;
     let skipped = slow.value("polyai_exporter_polls_skipped_total", &[]);
     assert!((36.0..=50.0).contains(&skipped), "{skipped} polls skipped in 10 min");
-    slow.says("polyai_target_up", &[], 1.0);
+    slow.assert_metric("polyai_target_up", &[], 1.0);
     assert_eq!(slow.problems("hotel"), Vec::<String>::new(), "a slow answer is not a wrong clock");
-    story.api().clear_faults();
+    scenario.api().clear_faults();
     wait(minutes(2)).await;
-    let settled = story.scrape().await.value("polyai_exporter_polls_skipped_total", &[]);
+    let settled = scenario.scrape().await.value("polyai_exporter_polls_skipped_total", &[]);
     wait(minutes(5)).await;
-    story.scrape().await.says("polyai_exporter_polls_skipped_total", &[], settled);
+    scenario.scrape().await.assert_metric("polyai_exporter_polls_skipped_total", &[], settled);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_key_is_tried_a_dozen_times_an_hour_and_works_again_by_itself() {
-    let story = given([project("hotel").with_calls([call("CA01", minutes(5))])]).begin().await;
+async fn rejected_key_is_retried_every_five_minutes() {
+    let scenario = scenario([project("hotel").with_calls([call("CA01", minutes(5))])]).start().await;
     wait(minutes(2)).await;
-    story.api().expire_key("key-of-hotel", at(minutes(3)));
+    scenario.api().expire_key("key-of-hotel", at(minutes(3)));
     wait(hours(1)).await;
-    let refused = story.api().traffic(&story.target("hotel")).statuses[&401];
+    let refused = scenario.api().traffic(&scenario.target("hotel")).statuses[&401];
     assert!((10..=14).contains(&refused), "{refused} requests with a refused key in an hour");
-    story.api().restore_key("key-of-hotel");
+    scenario.api().restore_key("key-of-hotel");
     wait(minutes(7)).await;
-    let after = story.scrape().await;
-    after.says("polyai_target_up", &[], 1.0);
-    story.agrees("hotel", &after);
+    let after = scenario.scrape().await;
+    after.assert_metric("polyai_target_up", &[], 1.0);
+    scenario.assert_totals("hotel", &after);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_is_honoured_to_the_second_and_then_it_goes_slower() {
-    let story = given([project("hotel")])
-        .polling(|polling| {
+async fn retry_after_is_honored_and_rate_lowered() {
+    let scenario = scenario([project("hotel")])
+        .with_polling(|polling| {
             // A budget so tight that the pace decides: 12 requests a minute are wanted, 6 allowed.
             polling.interval = seconds(10);
             polling.requests_per_minute = 6.try_into().unwrap();
         })
-        .begin()
+        .start()
         .await;
     wait(minutes(5)).await;
-    story.api().forget_requests();
+    scenario.api().forget_requests();
     wait(minutes(5)).await;
-    let usual = story.api().request_log().len();
+    let usual = scenario.api().request_log().len();
     assert!((29..=31).contains(&usual), "{usual} requests in 5 min");
-    story.api().forget_requests();
-    story.api().fault(Fault::new(FaultKind::RateLimited(RetryAfter::Seconds(120))).with_times(1));
+    scenario.api().forget_requests();
+    scenario.api().fault(Fault::new(FaultKind::RateLimited(RetryAfter::Seconds(120))).with_times(1));
     wait(minutes(8)).await;
-    let lines = story.api().request_log();
+    let lines = scenario.api().request_log();
     let limited = lines.iter().position(|line| line.status == 429).unwrap();
     let resumed = lines[limited + 1].at;
     let pause = resumed - lines[limited].at;

@@ -12,19 +12,19 @@ use polyai_simulator::Project;
 use tokio::net::UnixDatagram;
 use tokio::time::{sleep, timeout};
 
-use super::daemon::{BINARY, Daemon, Ended, command, polyai_exporter, run, serve_arguments};
-use super::scene::Scene;
+use super::daemon::{BINARY, Daemon, Output, command, polyai_exporter, run, serve_arguments};
+use super::fixture::Fixture;
 use super::{has, leave_out};
 use crate::http_server::test_ca::{Authority, dns};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn a_scene() -> Scene {
-    Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await
+async fn a_scene() -> Fixture {
+    Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await
 }
 
 /// What curl says with `arguments`; its code is 0 for any answer of HTTP.
-async fn curl(arguments: &[&str]) -> Ended {
+async fn curl(arguments: &[&str]) -> Output {
     let mut curl = command("curl");
     curl.args(["--silent", "--show-error", "--max-time", "20"]).args(arguments);
     run(curl).await
@@ -38,20 +38,20 @@ async fn has_curl() -> bool {
 
 /// Writes the certificates of a server and of clients, one of which nobody vouches for, and a web configuration that asks for
 /// them and for a password. Answers with the authority of the others.
-pub(super) fn secure(scene: &Scene, port_file: &str) -> Authority {
+pub(super) fn secure(fixture: &Fixture, port_file: &str) -> Authority {
     let (authority, other) = (Authority::new("authority"), Authority::new("authority"));
-    scene.write("authority.pem", &authority.pem);
+    fixture.write("authority.pem", &authority.pem);
     for (name, issued) in [
         ("server", authority.issue(&[])),
         ("client", authority.issue(&[dns("prometheus.example.com")])),
         ("unnamed", authority.issue(&[])),
         ("stranger", other.issue(&[dns("prometheus.example.com")])),
     ] {
-        scene.write(&format!("{name}.pem"), &issued.certificate);
-        scene.write(&format!("{name}-key.pem"), &issued.key);
+        fixture.write(&format!("{name}.pem"), &issued.certificate);
+        fixture.write(&format!("{name}-key.pem"), &issued.key);
     }
     let hash = bcrypt::hash("correct horse", 5).unwrap();
-    scene.write(
+    fixture.write(
         port_file,
         &format!(
             "tls_server_config:\n  cert_file: server.pem\n  key_file: server-key.pem\n  client_ca_file: authority.pem\n  \
@@ -63,15 +63,15 @@ pub(super) fn secure(scene: &Scene, port_file: &str) -> Authority {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn curl_is_let_in_with_its_certificate_and_its_password_alone() {
+async fn curl_needs_certificate_and_password() {
     if !has_curl().await {
         return;
     }
-    let scene = a_scene().await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let fixture = a_scene().await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("server: {{web_config_file: web.yml}}\n{text}")).unwrap();
-    secure(&scene, "web.yml");
+    secure(&fixture, "web.yml");
 
     let checked = polyai_exporter(&["check", "--config", config.to_str().unwrap()], &[]).await;
     assert_eq!(checked.code, 0, "{checked:?}");
@@ -82,7 +82,7 @@ async fn curl_is_let_in_with_its_certificate_and_its_password_alone() {
     let mut daemon = Daemon::serve(&config);
     let address = daemon.address().await;
     let url = |path: &str| format!("https://{address}{path}");
-    let file = |name: &str| scene.path(name).to_str().unwrap().to_owned();
+    let file = |name: &str| fixture.path(name).to_str().unwrap().to_owned();
     let (authority, metrics) = (file("authority.pem"), url("/metrics"));
     let with = |name: &str| [file(&format!("{name}.pem")), file(&format!("{name}-key.pem"))];
     let [certificate, key] = with("client");
@@ -115,8 +115,8 @@ async fn curl_is_let_in_with_its_certificate_and_its_password_alone() {
     assert_eq!(plain.stdout, "client sent an HTTP request to an HTTPS server\n");
 
     // A file that cannot be used is refused with the reason, and changes nothing.
-    let good = std::fs::read_to_string(scene.path("web.yml")).unwrap();
-    scene.write("web.yml", &good.replace("basic_auth_users", "basic_auth_user"));
+    let good = std::fs::read_to_string(fixture.path("web.yml")).unwrap();
+    fixture.write("web.yml", &good.replace("basic_auth_users", "basic_auth_user"));
     let post = ["--request", "POST", &reload];
     let refused = curl(&[&mine[..], &password, &post].concat()).await;
     assert!(refused.stdout.contains("did you mean `basic_auth_users`?"), "{refused:?}");
@@ -124,7 +124,7 @@ async fn curl_is_let_in_with_its_certificate_and_its_password_alone() {
     let hash = bcrypt::hash("battery staple", 5).unwrap();
     let lines: String =
         good.lines().filter(|line| !line.starts_with("basic_auth")).map(|line| format!("{line}\n")).collect();
-    scene.write("web.yml", &format!("{lines}basic_auth_users: {{prometheus: {hash:?}}}\n"));
+    fixture.write("web.yml", &format!("{lines}basic_auth_users: {{prometheus: {hash:?}}}\n"));
     let changed = curl(&[&mine[..], &password, &post].concat()).await;
     assert_eq!(changed.stdout, "reloaded: web configuration changed\n");
     assert_eq!(curl(&[&mine[..], &password, &status, &[&metrics]].concat()).await.stdout, "2 401");
@@ -137,11 +137,11 @@ async fn curl_is_let_in_with_its_certificate_and_its_password_alone() {
 }
 
 #[tokio::test]
-async fn a_web_configuration_that_cannot_be_used_stops_check_and_start_alike() {
-    let scene = a_scene().await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+async fn invalid_web_config_fails_check_and_serve() {
+    let fixture = a_scene().await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let web =
-        scene.write("web.yml", "tls_server_config: {cert_file: no-such.pem, key_file: no-such-key.pem}\n");
+        fixture.write("web.yml", "tls_server_config: {cert_file: no-such.pem, key_file: no-such-key.pem}\n");
     let (config, web) = (config.to_str().unwrap(), web.to_str().unwrap());
     for action in ["check", "serve"] {
         let ended = polyai_exporter(&[action, "--config", config, "--web.config.file", web], &[]).await;
@@ -155,15 +155,15 @@ async fn a_web_configuration_that_cannot_be_used_stops_check_and_start_alike() {
         }
         assert!(said.contains("there is no such file"), "{said}");
     }
-    assert!(!scene.path("state/polyai.redb").exists());
+    assert!(!fixture.path("state/polyai.redb").exists());
 }
 
 #[tokio::test]
-async fn check_finds_what_is_wrong_with_the_web_configuration_beside_what_is_wrong_with_the_rest() {
-    let scene = a_scene().await;
-    let web = scene.write("web.yml", "basic_auth_user: {}\n");
-    let wrong = scene.write("wrong.yaml", "server: {web_config_file: web.yml}\npolling: {intervall: 5s}\n");
-    let broken = scene.write("broken.yaml", "targets: [\n");
+async fn check_reports_errors_of_both_files() {
+    let fixture = a_scene().await;
+    let web = fixture.write("web.yml", "basic_auth_user: {}\n");
+    let wrong = fixture.write("wrong.yaml", "server: {web_config_file: web.yml}\npolling: {intervall: 5s}\n");
+    let broken = fixture.write("broken.yaml", "targets: [\n");
     let by_file = ["check", "--config", wrong.to_str().unwrap()];
     let by_flag = ["check", "--config", broken.to_str().unwrap(), "--web.config.file", web.to_str().unwrap()];
     for (arguments, rest, count) in
@@ -178,13 +178,13 @@ async fn check_finds_what_is_wrong_with_the_web_configuration_beside_what_is_wro
 }
 
 #[tokio::test]
-async fn several_addresses_and_a_unix_socket_are_served_at_once() {
+async fn several_addresses_and_unix_socket_are_served() {
     if !has_curl().await {
         return;
     }
-    let scene = a_scene().await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
-    let socket = scene.path("polyai.sock");
+    let fixture = a_scene().await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
+    let socket = fixture.path("polyai.sock");
     let mut serve = command(BINARY);
     serve.args(serve_arguments(&config)).args(["--web.listen-address", ":0"]);
     serve.arg("--web.listen-address").arg(format!("unix:{}", socket.display()));
@@ -230,7 +230,7 @@ const IPV6_ALONE: &str = "python3 -c 'import fcntl, socket, struct; \
     kill $daemon; wait $daemon; exit $code";
 
 #[tokio::test]
-async fn a_port_on_every_address_hears_ipv4_where_the_system_means_ipv6_alone() {
+async fn wildcard_address_accepts_ipv4_with_bindv6only() {
     let mut probe = command("unshare");
     probe.args(["--net", "--map-root-user", "test", "-w", "/proc/sys/net/ipv6/bindv6only"]);
     let probed = run(probe).await;
@@ -238,8 +238,8 @@ async fn a_port_on_every_address_hears_ipv4_where_the_system_means_ipv6_alone() 
         leave_out(&format!("this user may not have a network with IPv6 of its own here: {probed:?}"));
         return;
     }
-    let scene = a_scene().await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let fixture = a_scene().await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let mut alone = command("unshare");
     alone.args(["--net", "--map-root-user", "sh", "-c", IPV6_ALONE, BINARY]).arg(&config);
     let ended = run(alone).await;
@@ -256,7 +256,7 @@ const HAND_OVER: &str = "import os, sys; os.dup2(0, 3); os.dup2(os.open('/dev/nu
     os.environ['LISTEN_PID'] = str(os.getpid()); os.execv(sys.argv[1], sys.argv[1:])";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_socket_that_is_handed_over_is_served_and_the_manager_is_told_how_far_it_is() {
+async fn socket_activation_serves_and_notifies_systemd() {
     if !has_curl().await {
         return;
     }
@@ -268,16 +268,16 @@ async fn a_socket_that_is_handed_over_is_served_and_the_manager_is_told_how_far_
     if !has(!python.await.stdout.is_empty(), "python3, to hand a socket over") {
         return;
     }
-    let scene = a_scene().await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
-    let manager = UnixDatagram::bind(scene.path("manager.sock")).unwrap();
+    let fixture = a_scene().await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
+    let manager = UnixDatagram::bind(fixture.path("manager.sock")).unwrap();
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let mut serve = command("python3");
     serve
         .args(["-c", HAND_OVER, BINARY, "--log.format", "json", "serve", "--web.systemd-socket", "--config"])
         .arg(&config);
-    serve.env("LISTEN_FDS", "1").env("NOTIFY_SOCKET", scene.path("manager.sock"));
+    serve.env("LISTEN_FDS", "1").env("NOTIFY_SOCKET", fixture.path("manager.sock"));
     serve.stdin(std::os::fd::OwnedFd::from(socket));
     let mut daemon = Daemon::start(serve);
     assert_eq!(daemon.address().await, address);
@@ -299,13 +299,16 @@ async fn told(manager: &UnixDatagram) -> String {
 }
 
 #[tokio::test]
-async fn without_a_socket_that_is_handed_over_it_says_how_to_start_it() {
-    let scene = a_scene().await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+async fn missing_systemd_socket_is_explained() {
+    let fixture = a_scene().await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let ended =
         polyai_exporter(&["serve", "--web.systemd-socket", "--config", config.to_str().unwrap()], &[]).await;
     assert_eq!(ended.code, 1);
-    assert!(ended.stderr.contains("no socket was passed; start the process through a .socket unit"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("no socket was passed; start the process through a .socket unit"),
+        "{ended:?}"
+    );
     let both =
         ["serve", "--web.systemd-socket", "--web.listen-address", ":0", "--config", config.to_str().unwrap()];
     assert_eq!(polyai_exporter(&both, &[]).await.code, 2);
@@ -316,18 +319,18 @@ const CONFINED: &str = "mount --make-rprivate / && mount --bind \"$1\" \"$1\" &&
     exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \"$@\"";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_without_rights_on_a_read_only_system_is_enough() {
+async fn serve_works_unprivileged_on_read_only_root() {
     if !has_curl().await {
         return;
     }
-    let scene = a_scene().await;
-    let state = scene.path("state");
+    let fixture = a_scene().await;
+    let state = fixture.path("state");
     std::fs::create_dir(&state).unwrap();
     open_to_all(&state, 0o777);
-    open_to_all(&scene.path("."), 0o755);
-    let config = scene.config("polyai.yaml", &state);
+    open_to_all(&fixture.path("."), 0o755);
+    let config = fixture.config("polyai.yaml", &state);
     // Where the build puts it, others may not look.
-    let binary = scene.path("polyai-exporter");
+    let binary = fixture.path("polyai-exporter");
     std::fs::copy(BINARY, &binary).unwrap();
     let confined = |command: &mut tokio::process::Command| {
         command.args(["--mount", "sh", "-c", CONFINED, "sh"]).arg(&state);
@@ -355,7 +358,7 @@ async fn a_process_without_rights_on_a_read_only_system_is_enough() {
     ] {
         assert!(status.contains(line), "{line}: {status}");
     }
-    daemon.scrape_until(PATIENCE, |scrape| scene.agrees(scrape)).await;
+    daemon.scrape_until(PATIENCE, |scrape| fixture.compare_totals(scrape)).await;
     sleep(Duration::from_millis(100)).await;
     let (ended, log) = daemon.terminate().await;
     assert!(ended.success(), "{log}");

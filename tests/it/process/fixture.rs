@@ -17,16 +17,16 @@ pub(super) const SECRET: &str = "k-3f9b1c7de05a48f2-never-shown";
 
 /// A simulated API on the real clock, and a folder for files.
 #[derive(Debug)]
-pub(super) struct Scene {
+pub(super) struct Fixture {
     api: SimulatorHandle,
     folder: TempDir,
     /// What ended since then counts.
     pub(super) anchor: DateTime<Utc>,
 }
 
-impl Scene {
+impl Fixture {
     /// An API with these projects; what ended up to `lookback` ago counts.
-    pub(super) async fn of(projects: impl IntoIterator<Item = Project>, lookback: TimeDelta) -> Self {
+    pub(super) async fn new(projects: impl IntoIterator<Item = Project>, lookback: TimeDelta) -> Self {
         let projects = projects.into_iter().map(|project| project.with_key(SECRET));
         let api = Simulator::on_loopback(World::new(projects), Clock::system()).await.unwrap();
         let anchor = api.control.now() - lookback;
@@ -72,7 +72,7 @@ impl Scene {
     }
 
     /// Whether `scrape` shows exactly what the API's own recount says now; else, where it differs.
-    pub(super) fn agrees(&self, scrape: &Scrape) -> Result<(), String> {
+    pub(super) fn compare_totals(&self, scrape: &Scrape) -> Result<(), String> {
         for target in self.targets() {
             let truth = comparable(self.control().expected_totals(&target, self.anchor));
             let counted = scrape.counted(&target);
