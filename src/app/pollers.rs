@@ -28,10 +28,10 @@ use crate::recorder::task::{RecorderHandle, RecorderStopped};
 use crate::recorder::{PollerCheckpoint, TargetAssignment, TargetEntry, TargetIndex, TargetSet};
 use crate::schedule::poller::{FirstPollLatch, RefetchBudget};
 use crate::schedule::{PollPlanner, Poller};
-use crate::web::{DrainOutcome, drain};
 use crate::status::Journals;
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
+use crate::web::{DrainOutcome, drain};
 
 /// First ticks of targets are spread by this much each, up to an interval.
 const START_JITTER_STEP: Duration = Duration::from_millis(30);
