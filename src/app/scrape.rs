@@ -12,9 +12,9 @@ use crate::exporter_metrics::ExporterMetrics;
 use crate::exposition::board::{ExpositionCache, FormatOptions};
 use crate::exposition::page::{ContentEncoding, EncodedBody};
 use crate::exposition::{Family, Format};
-use crate::http::MetricsSource;
 use crate::recorder::Snapshot;
 use crate::recorder::task::SnapshotCell;
+use crate::http::MetricsSource;
 use crate::timestamp::Timestamp;
 
 pub(super) struct MetricsProvider {

@@ -12,8 +12,8 @@ use arc_swap::ArcSwap;
 use super::reload::Configuration;
 use crate::clock::Clock;
 use crate::exporter_metrics::BuildInfo;
-use crate::http::{RenderedDocument, StatusRoute, StatusSource};
 use crate::recorder::task::SnapshotCell;
+use crate::http::{RenderedDocument, StatusRoute, StatusSource};
 use crate::status::{
     ConfigurationStatus, Journals, ProcessInfo, Reload, SAMPLE_INTERVAL, StatusInputs, Trends, answer,
 };

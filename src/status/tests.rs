@@ -12,9 +12,9 @@ use crate::aggregate::{Metric, TargetSeries};
 use crate::api::RequestStats;
 use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
 use crate::exporter_metrics::BuildInfo;
-use crate::http::{RenderedDocument, StatusRoute};
 use crate::problem::Problem;
 use crate::recorder::Snapshot;
+use crate::http::{RenderedDocument, StatusRoute};
 use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
 use crate::timestamp::Timestamp;
 

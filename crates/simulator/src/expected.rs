@@ -107,9 +107,8 @@ impl ExpectedTotals {
         }
         if let Some(handoff) = visible.handoff {
             self.handoffs += 1;
-            let or_none = |text| if text == "" { "none".into() } else { text };
-            let (reason, destination) = (handoff.reason.clone(), handoff.destination.clone());
-            let key = format!("{}/{}", or_none(reason), or_none(destination));
+            let or_none = |text: &str| if text.is_empty() { "none" } else { text }.to_owned();
+            let key = or_none(&handoff.reason) + "/" + &or_none(&handoff.destination);
             *self.handoffs_by_reason.entry(key).or_default() += 1;
         }
         self.add_turns(&visible, project);
