@@ -13,7 +13,6 @@ mod fleet;
 mod port;
 mod ready;
 mod reload;
-pub(crate) mod scrape;
 mod watch;
 
 use std::net::SocketAddr;
@@ -31,6 +30,7 @@ use crate::clock::Clock;
 use crate::config::{ConfigErrors, LoadedConfig, Settings};
 use crate::events::Events;
 use crate::ledger::store::{Store, StoreError};
+use crate::metrics_source::MetricsProvider;
 use crate::recorder::task::{RecorderTask, SnapshotCell};
 use crate::recorder::{PollerCheckpoint, Recorder};
 use crate::selfstats::{BuildInfo, ExporterMetrics};
@@ -43,7 +43,6 @@ use fleet::{PollerContext, PollerSet};
 use port::{HttpTasks, WebConfigWatch};
 use ready::Ready;
 use reload::Reloader;
-use scrape::MetricsProvider;
 use watch::Watch;
 
 /// How long pollers and the last commit may take to stop.

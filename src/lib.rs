@@ -10,11 +10,11 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod events;
-pub mod exposition;
 #[cfg(feature = "demo")]
 pub mod history;
 pub mod ledger;
 pub mod logging;
+pub mod metrics_source;
 pub mod recorder;
 pub mod rules;
 pub mod schedule;
@@ -25,6 +25,7 @@ pub mod status;
 mod turns;
 pub mod web;
 
+pub use exporter_exposition as exposition;
 pub use polyai_domain::{clock, conversation, phone_number, problem, target, timestamp};
 #[cfg(feature = "demo")]
 pub use polyai_simulator as simulator;

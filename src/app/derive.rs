@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::aggregate::SeriesSchema;
 use crate::api::request::Endpoint;
 use crate::config::{Polling, Settings, Target};
-use crate::exposition::board::FormatOptions;
+use crate::exposition::FormatOptions;
 use crate::recorder::{CountingPolicy, TargetSetup};
 use crate::schedule::PollPolicy;
 use crate::timestamp::Timestamp;

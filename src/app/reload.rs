@@ -14,11 +14,11 @@ use super::asks::{Outcome, ReloadHandle, ReloadReceiver, ReloadTrigger, asks};
 use super::derive;
 use super::difference::{Difference, NeedsRestart};
 use super::fleet::{PollerSet, ReconfigureError};
-use super::scrape::MetricsProvider;
 use super::watch::Watch;
 use crate::clock::Clock;
 use crate::config::{ConfigErrors, LoadedConfig, Settings, TrackedFiles};
 use crate::events::Events;
+use crate::metrics_source::MetricsProvider;
 use crate::selfstats::ExporterMetrics;
 use crate::timestamp::Timestamp;
 use crate::web::{InstallOutcome, LoadedWebConfig, WebConfig};
@@ -184,7 +184,7 @@ impl Reloader {
             self.fleet.replace_settings(settings);
         } else {
             self.fleet.reconfigure(settings.clone(), &difference).await?;
-            self.scrape.show(derive::shown(&settings));
+            self.scrape.set_options(derive::shown(&settings));
         }
         let installed = self.web.install(web);
         // Of one that came later, the watch over it has told.

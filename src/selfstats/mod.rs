@@ -18,7 +18,8 @@ use catalogue::MetricDef;
 pub use catalogue::MetricDoc;
 
 use crate::events::Event;
-use crate::exposition::{Family, lift};
+use crate::exposition::{Family, from_prometheus};
+use crate::metrics_source::exposition_timestamp;
 use crate::timestamp::Timestamp;
 
 /// The exporter's own metrics. Clones share the numbers.
@@ -206,7 +207,7 @@ impl ExporterMetrics {
     /// All families as they stand now, sorted by name; those that have counted nothing yet and whose labels are not
     /// known before are absent.
     pub fn gather(&self) -> Vec<Family> {
-        lift::families(&self.0.registry.gather(), Some(self.0.started))
+        from_prometheus(&self.0.registry.gather(), Some(exposition_timestamp(self.0.started)))
     }
 
     /// Every metric that [`Self::gather`] may give, sorted by name, for the documentation.
@@ -232,11 +233,11 @@ fn process_entries() -> impl Iterator<Item = MetricDoc> {
     use prometheus::core::Collector;
 
     let families = prometheus::process_collector::ProcessCollector::for_self().collect();
-    lift::families(&families, None).into_iter().map(|Family { head, .. }| MetricDoc {
-        name: head.name,
-        kind: head.kind,
+    from_prometheus(&families, None).into_iter().map(|Family { meta, .. }| MetricDoc {
+        name: meta.name,
+        kind: meta.kind,
         labels: &[],
-        help: head.help,
+        help: meta.help,
     })
 }
 
@@ -319,12 +320,14 @@ fn build_info(registry: &Registry, build: BuildInfo) -> IntGauge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::{Labels, Value, lint};
+    use crate::exposition::{Labels, Value};
+
+    mod lint;
 
     fn value_of(stats: &ExporterMetrics, name: &str, labels: &[(&'static str, &str)]) -> Option<Value> {
         let labels = Labels::new(labels.iter().copied());
         let families = stats.gather();
-        let family = families.iter().find(|family| family.head.name == name)?;
+        let family = families.iter().find(|family| family.meta.name == name)?;
         family.series.iter().find(|series| series.labels == labels).map(|series| series.value.clone())
     }
 
@@ -398,7 +401,7 @@ mod tests {
         let gathered: Vec<_> = busy()
             .gather()
             .into_iter()
-            .map(|Family { head, .. }| (head.name, head.kind, head.help))
+            .map(|Family { meta, .. }| (meta.name, meta.kind, meta.help))
             .collect();
         let listed: Vec<_> = ExporterMetrics::catalogue()
             .into_iter()

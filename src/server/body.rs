@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::pulse::RequestGuard;
-use crate::exposition::page::EncodedBody;
+use crate::exposition::EncodedBody;
 use crate::turns::Permit;
 
 /// A body that is known as a whole before its first byte is sent.
@@ -42,7 +42,7 @@ impl BodySource {
     fn piece(&self, index: usize) -> Option<&Bytes> {
         match self {
             Self::One(bytes) => (index == 0).then_some(bytes),
-            Self::Page(page) => page.piece(index),
+            Self::Page(page) => page.chunk(index),
         }
     }
 }

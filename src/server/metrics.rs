@@ -17,9 +17,7 @@ use tracing::error;
 
 use super::body::ResponseBody;
 use super::routes::text_response;
-use crate::exposition::Format;
-use crate::exposition::negotiate::negotiate;
-use crate::exposition::page::{ContentEncoding, EncodedBody};
+use crate::exposition::{ContentEncoding, EncodedBody, Format, negotiate};
 use crate::turns::Admission;
 
 /// Where the pages come from.
@@ -71,7 +69,7 @@ impl MetricsHandler {
         let deadline = Instant::now() + self.queue_timeout;
         let choice = negotiate(values(headers, ACCEPT), values(headers, ACCEPT_ENCODING));
         let Some(turn) = self.turns.acquire(self.queue_timeout).await else { return refused(&Refusal::Busy) };
-        let page = match self.page(choice.format, choice.coding, deadline).await {
+        let page = match self.page(choice.format, choice.encoding, deadline).await {
             Ok(page) => page,
             Err(refusal) => return refused(&refusal),
         };
@@ -82,7 +80,7 @@ impl MetricsHandler {
         headers.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("text/plain")));
         headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Some(name) = choice.coding.name() {
+        if let Some(name) = choice.encoding.name() {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
         }
         response

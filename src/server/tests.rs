@@ -17,8 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::events::Events;
-use crate::exposition::Format;
-use crate::exposition::page::{ContentEncoding, EncodedBody};
+use crate::exposition::{ContentEncoding, EncodedBody, Format};
 use crate::selfstats::{BuildInfo, ExporterMetrics};
 use crate::shutdown::DrainOutcome;
 use crate::timestamp::Timestamp;

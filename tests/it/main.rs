@@ -10,7 +10,6 @@ mod model;
 mod one_conversation;
 mod port;
 mod process;
-mod protobuf_model;
 mod records;
 mod stories;
 mod support;

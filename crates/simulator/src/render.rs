@@ -156,7 +156,7 @@ impl Writer<'_> {
 
     fn latency(&mut self, seconds: Option<f64>) {
         let number = |out: &mut Vec<u8>, seconds: Option<f64>| match seconds {
-            Some(seconds) => out.extend_from_slice(ryu::Buffer::new().format(seconds).as_bytes()),
+            Some(seconds) => out.extend_from_slice(zmij::Buffer::new().format(seconds).as_bytes()),
             None => out.extend_from_slice(b"null"),
         };
         let seconds = match self.quirks.latency {

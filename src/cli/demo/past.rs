@@ -210,7 +210,7 @@ pub(super) async fn live(
     let (store, told, written) = match lived {
         Ok(lived) => lived,
         Err(ReplayError::Stopped) => return Ok(None),
-        Err(error @ (ReplayError::Store(_) | ReplayError::Api(_) | ReplayError::Scrape(_))) => {
+        Err(error @ (ReplayError::Store(_) | ReplayError::Api(_))) => {
             return Err(CliError::run_time(&error));
         }
     };

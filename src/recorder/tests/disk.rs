@@ -50,7 +50,7 @@ impl Scene {
 
     fn transactions(&self, outcome: &str) -> Value {
         let families = self.stats.gather();
-        let family = families.iter().find(|one| one.head.name == "polyai_exporter_commits_total").unwrap();
+        let family = families.iter().find(|one| one.meta.name == "polyai_exporter_commits_total").unwrap();
         let labels = Labels::new([("outcome", outcome)]);
         family.series.iter().find(|series| series.labels == labels).unwrap().value.clone()
     }
