@@ -37,7 +37,7 @@ fn main() {
     let from = until - TimeDelta::hours(24);
     let project = Project::new("bulk", Region::Us1).with_bulk(count, bytes, from, until);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let simulator = runtime.block_on(Simulator::on_loopback(World::of([project]), clock)).unwrap();
+    let simulator = runtime.block_on(Simulator::on_loopback(World::new([project]), clock)).unwrap();
     let list = format!("http://{}/us-1/v3/ws-00000001/PROJECT-BULK/conversations", simulator.addr);
 
     for page_size in [200, 1000] {

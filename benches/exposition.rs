@@ -131,7 +131,7 @@ fn generation(targets: usize) -> Snapshot {
     let mut generation = Snapshot {
         number: 0,
         targets: (0..targets).map(target).collect(),
-        layout: Some(Arc::new(SeriesSchema::new(&Metrics::default()))),
+        layout: Some(Arc::new(SeriesSchema::from(&Metrics::default()))),
         state_bytes: 0,
     };
     for target in 0..targets {

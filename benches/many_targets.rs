@@ -77,7 +77,7 @@ fn start_with_rows(rows: u64) {
     let until = clock.now() - TimeDelta::hours(1);
     let from = until - TimeDelta::hours(20);
     let project = Project::new("bulk", Region::Us1).with_bulk(rows, 2_000, from, until);
-    let simulator = runtime.block_on(Simulator::on_loopback(World::of([project]), clock)).unwrap();
+    let simulator = runtime.block_on(Simulator::on_loopback(World::new([project]), clock)).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("exporter.yaml");
     let text = format!(

@@ -3,17 +3,17 @@
 //! Owns: the order of building (state first, then the port, then the pollers) and of stopping (pollers, recorder, port).
 //! Building tells every address and refuses every problem before anything runs.
 
-mod asks;
 mod clients;
-pub(crate) mod derive;
-mod desk;
-mod difference;
-mod fall;
-mod fleet;
-mod port;
-mod ready;
+mod config_diff;
+mod config_watcher;
+mod http;
+mod pollers;
+mod readiness;
 mod reload;
-mod watch;
+mod reload_requests;
+pub(crate) mod settings_mapping;
+mod status_source;
+mod supervisor;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,28 +22,28 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub use asks::{ReloadHandle, ReloadTrigger};
 pub use reload::{ActiveConfig, ConfigLoader, Configuration, ReloadAttempt};
+pub use reload_requests::{ReloadHandle, ReloadTrigger};
 
-use crate::api::client::ClientError;
+use crate::api::ClientError;
 use crate::clock::Clock;
 use crate::config::{ConfigErrors, LoadedConfig, Settings};
 use crate::events::Events;
+use crate::exporter_metrics::{BuildInfo, ExporterMetrics};
 use crate::ledger::store::{Store, StoreError};
 use crate::metrics_source::MetricsProvider;
 use crate::recorder::task::{RecorderTask, SnapshotCell};
 use crate::recorder::{PollerCheckpoint, Recorder};
-use crate::selfstats::{BuildInfo, ExporterMetrics};
-use crate::server::{BindError, Limits, Routes, Server};
+use crate::http::{BindError, Limits, Routes, Server};
 use crate::status::Journals;
 use crate::timestamp::Timestamp;
 use crate::web::{LoadedWebConfig, WebConfig};
-use desk::StatusProvider;
-use fleet::{PollerContext, PollerSet};
-use port::{HttpTasks, WebConfigWatch};
-use ready::Ready;
+use config_watcher::Watch;
+use pollers::{PollerContext, PollerSet};
+use self::http::{HttpTasks, WebConfigWatch};
+use readiness::Ready;
 use reload::Reloader;
-use watch::Watch;
+use status_source::StatusProvider;
 
 /// How long pollers and the last commit may take to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -95,7 +95,7 @@ impl App {
     /// With a sentence for people: state in use, newer or damaged, port taken, a `ca_file` that is no bundle.
     pub async fn build(settings: &Settings, clock: Clock) -> Result<Self, BuildError> {
         let storage = settings.storage.clone();
-        Self::build_on(settings, clock, move || Store::open(&storage)).await
+        Self::build_on(settings, clock, move || settings_mapping::open_store(&storage)).await
     }
 
     /// The same on the state that `open` answers with, whatever the settings name.
@@ -112,8 +112,8 @@ impl App {
         let (recorder, resumes) = load(settings, &clock, open).await?;
         let web = open_web(settings, &clock).await?;
         stats.web_config_in_force(web.certificate_expiry());
-        let server = Server::bind(&settings.server.listen, Limits::default(), events.clone()).await?;
-        let (task, handle, published) = RecorderTask::new(recorder, events.clone(), stats.clone());
+        let server = Server::bind(&settings.server.listen, Limits::default()).await?;
+        let (task, handle, published) = RecorderTask::new(recorder, events.clone());
         let journals = Journals::default();
         let around = PollerContext {
             clock: clock.clone(),
@@ -124,7 +124,7 @@ impl App {
         };
         let fleet = PollerSet::new(Arc::new(settings.clone()), around)?;
         stats.config_loaded(clock.now());
-        let shown = derive::shown(settings);
+        let shown = settings_mapping::shown(settings);
         let scrape = Arc::new(MetricsProvider::new(published.clone(), stats.clone(), shown, clock.clone()));
         let ready = Arc::new(Ready(fleet.readiness()));
         let watching = WebConfigWatch { web: web.clone(), events: events.clone(), clock: clock.clone() };
@@ -244,7 +244,7 @@ async fn load(
     clock: &Clock,
     open: impl FnOnce() -> Result<Store, StoreError> + Send + 'static,
 ) -> Result<(Recorder, Vec<PollerCheckpoint>), StoreError> {
-    let (counting, setups) = (derive::counting(settings), derive::setups(settings));
+    let (counting, setups) = (settings_mapping::counting(settings), settings_mapping::setups(settings));
     let now = Timestamp::from(clock.now());
     let loading = tokio::task::spawn_blocking(move || Recorder::load(open()?, &setups, counting, now));
     match loading.await {

@@ -4,28 +4,25 @@
 //! The flow, in one line:
 //! **Tick → Window → Page → Conversation → Verdict → Contribution → Series → Family → bytes**.
 
-pub mod aggregate;
-pub mod api;
+pub mod alert_rules;
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod events;
+pub mod exporter_metrics;
 #[cfg(feature = "demo")]
 pub mod history;
-pub mod ledger;
+pub mod http;
 pub mod logging;
 pub mod metrics_source;
-pub mod recorder;
-pub mod rules;
 pub mod schedule;
-pub mod selfstats;
-pub mod server;
 pub mod shutdown;
 pub mod status;
-mod turns;
-pub mod web;
 
 pub use exporter_exposition as exposition;
+pub use exporter_web as web;
+pub use polyai_api as api;
 pub use polyai_domain::{clock, conversation, phone_number, problem, target, timestamp};
+pub use polyai_engine::{aggregate, ledger, recorder};
 #[cfg(feature = "demo")]
 pub use polyai_simulator as simulator;

@@ -1,8 +1,7 @@
-//! The log: one line per event on standard error, for people or for machines.
-//!
-//! Owns: formats, levels and that a line is a line. Never: what is said.
+//! The log: one line per event on standard error, as text or JSON.
 
 mod panics;
+mod writer;
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal};
@@ -16,28 +15,31 @@ use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{self, Writer};
 
-/// How lines look: `--log.format`.
+use writer::LossyWriter;
+pub use writer::lost_lines;
+
+/// The log format: `--log.format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// What suits standard error: text, in colours on a terminal.
+    /// Text, with colors if standard error is a terminal.
     #[default]
     Auto,
-    /// Text without colours.
+    /// Text without colors.
     Text,
     /// One JSON object per line.
     Json,
 }
 
-/// What is said: `--log.level`.
+/// The log level or filter: `--log.level`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelFilterSpec(String);
 
-/// A word that is no format, or no filter; the message says what would be right.
+/// An invalid log format or filter; the message lists the valid ones.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ParseLogOptionError(String);
 
-/// The log was set up before.
+/// The log is already set up.
 #[derive(Debug, thiserror::Error)]
 #[error("the log is already set up in this process")]
 pub struct AlreadyInstalled;
@@ -56,24 +58,24 @@ impl FromStr for Format {
 }
 
 impl LevelFilterSpec {
-    /// A level (`error`, `warn`, `info`, `debug`, `trace`, `off`), which beyond `info` holds for this program and not for
+    /// A level (`error`, `warn`, `info`, `debug`, `trace`, `off`), where `debug` and `trace` apply to this program and not to
     /// the libraries it uses; or directives `target=level`, separated by commas.
     ///
     /// # Errors
     ///
-    /// For anything else. A bare word that is no level is refused, although the filter's language would take it for a
-    /// target, because it is far more likely a misspelt level, which would silence the log.
+    /// For anything else. A bare word that is not a level is rejected: the filter syntax would take it as a target, but it is
+    /// probably a misspelled level, and would silence the log.
     pub fn parse(text: &str) -> Result<Self, ParseLogOptionError> {
         let invalid = || {
             ParseLogOptionError(format!(
                 "\"{text}\" is not a log level; use error, warn, info, debug, trace or off, or directives such as \
-                 \"info,polyai_exporter::server=debug\""
+                 \"info,exporter_web=debug\""
             ))
         };
         let level = |word: &str| word.parse::<LevelFilter>().ok().filter(|_| !word.is_empty());
         if let Some(level) = level(text) {
             return Ok(Self(match level {
-                LevelFilter::DEBUG | LevelFilter::TRACE => format!("info,polyai_exporter={level}"),
+                LevelFilter::DEBUG | LevelFilter::TRACE => format!("info,polyai={level},exporter={level}"),
                 _ => level.to_string(),
             }));
         }
@@ -105,14 +107,15 @@ impl fmt::Display for LevelFilterSpec {
     }
 }
 
-/// Sets up the log of this process, on standard error; panics are told by it too.
+/// Sets up the log of this process on standard error; panics are logged too. Lines that cannot be written are counted in
+/// [`lost_lines`].
 ///
 /// # Errors
 ///
-/// If it is set up already.
+/// If it is already set up.
 pub fn install(format: Format, filter: &LevelFilterSpec) -> Result<(), AlreadyInstalled> {
-    let colours = format == Format::Auto && io::stderr().is_terminal();
-    let subscriber = subscriber(format, filter, colours, io::stderr);
+    let ansi = format == Format::Auto && io::stderr().is_terminal();
+    let subscriber = subscriber(format, filter, ansi, LossyWriter::new(io::stderr()));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| AlreadyInstalled)?;
     panics::install();
     Ok(())
@@ -128,8 +131,12 @@ pub fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter.build()).with_ansi(ansi).with_writer(writer);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter.build())
+        .with_ansi(ansi)
+        .with_writer(writer)
+        // It would panic where standard error cannot be written.
+        .log_internal_errors(false);
     match format {
         Format::Auto | Format::Text => {
             Box::new(builder.fmt_fields(format::debug_fn(text_field).delimited(" ")).finish())
@@ -141,8 +148,8 @@ where
     }
 }
 
-/// Writes a field of the text format; values cannot end the line or steer the terminal, which the formatter prevents only
-/// for some kinds of values.
+/// Writes a field of the text format. Control characters are escaped in every value, so that none can end the line or control
+/// the terminal; the formatter itself escapes only some kinds of values.
 fn text_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     if field.name() != "message" {
         write!(out, "{}=", field.name())?;
@@ -217,17 +224,17 @@ mod tests {
     }
 
     #[test]
-    fn a_line_end_in_a_value_stays_within_the_line() {
+    fn line_end_in_a_value_is_escaped() {
         for (format, colours) in [(Format::Text, false), (Format::Auto, true), (Format::Json, false)] {
             let text = logged(format, "info", colours, hostile);
             assert_eq!(text.matches('\n').count(), 1, "{format:?}: {text}");
             assert!(text.ends_with('\n') && !text.contains('\r'), "{format:?}: {text}");
-            assert!(!text.contains("\u{1b}[31m"), "a value may not colour the terminal: {text}");
+            assert!(!text.contains("\u{1b}[31m"), "a value must not color the terminal: {text}");
         }
     }
 
     #[test]
-    fn text_shows_level_and_fields_and_colours_only_if_asked() {
+    fn text_format_has_level_fields_and_optional_ansi() {
         let say = || tracing::warn!(project = "a", "poll failed");
         let plain = logged(Format::Text, "info", false, say);
         assert!(plain.contains("WARN") && plain.ends_with("poll failed project=\"a\"\n"), "{plain}");
@@ -236,22 +243,21 @@ mod tests {
     }
 
     #[test]
-    fn json_has_fields_at_the_top() {
-        let text =
-            logged(Format::Json, "info", false, || tracing::info!(project = "a", "polls succeed again"));
+    fn json_format_has_top_level_fields() {
+        let text = logged(Format::Json, "info", false, || tracing::info!(project = "a", "target recovered"));
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&line["level"], &line["project"]), (&"INFO".into(), &"a".into()));
-        assert_eq!(line["message"], "polls succeed again");
+        assert_eq!(line["message"], "target recovered");
     }
 
     #[test]
-    fn levels_and_directives_are_accepted() {
+    fn filter_accepts_levels_and_directives() {
         let cases = [
             ("info", "info"),
             ("WARN", "warn"),
             ("off", "off"),
-            ("debug", "info,polyai_exporter=debug"),
-            ("warn,polyai_exporter::server=debug", "warn,polyai_exporter::server=debug"),
+            ("debug", "info,polyai=debug,exporter=debug"),
+            ("warn,exporter_web=debug", "warn,exporter_web=debug"),
         ];
         for (text, filter) in cases {
             assert_eq!(LevelFilterSpec::parse(text).unwrap().to_string(), filter);
@@ -259,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_level_is_refused_with_the_right_words() {
+    fn misspelled_level_is_rejected_with_valid_ones() {
         for text in ["inof", "", "info,", "polyai_exporter=loud", "warn,hyper", "[broken=info"] {
             let error = LevelFilterSpec::parse(text).unwrap_err().to_string();
             assert!(error.starts_with(&format!("\"{text}\" is not a log level; use error, warn")), "{error}");
@@ -269,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_is_for_this_program_alone() {
+    fn debug_level_excludes_libraries() {
         let text = logged(Format::Text, "debug", false, || {
             tracing::debug!("ours");
             tracing::debug!(target: "hyper", "theirs");

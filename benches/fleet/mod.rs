@@ -18,7 +18,7 @@ pub(crate) fn simulate(targets: u64) -> (Runtime, SimulatorHandle) {
             .with_ids("ws-1", &format!("P{number}"))
             .with_generated(number, Profile::pilot())
     });
-    let simulator = runtime.block_on(Simulator::on_loopback(World::of(projects), Clock::system())).unwrap();
+    let simulator = runtime.block_on(Simulator::on_loopback(World::new(projects), Clock::system())).unwrap();
     (runtime, simulator)
 }
 

@@ -5,16 +5,15 @@
 
 use std::collections::HashMap;
 
+use super::settings_mapping;
 use crate::api::Client;
-use crate::api::client::ClientError;
-use crate::api::pace::ConcurrencyLimit;
+use crate::api::ClientError;
+use crate::api::ConcurrencyLimit;
 use crate::clock::Clock;
 use crate::config::{CaFile, Settings, Target};
-use crate::selfstats::ExporterMetrics;
 
 /// One client for each set of roots, all with one bound on requests at once.
 pub(super) struct ClientPool {
-    stats: ExporterMetrics,
     clock: Clock,
     concurrency: ConcurrencyLimit,
     by_roots: HashMap<Option<CaFile>, Client>,
@@ -25,14 +24,9 @@ impl ClientPool {
     ///
     /// # Errors
     /// When one cannot be made: a `ca_file` that is no bundle.
-    pub(super) fn new(
-        settings: &Settings,
-        stats: &ExporterMetrics,
-        clock: &Clock,
-    ) -> Result<Self, ClientError> {
+    pub(super) fn new(settings: &Settings, clock: &Clock) -> Result<Self, ClientError> {
         let concurrency = ConcurrencyLimit::new(settings.polling.max_concurrent_requests);
-        let (stats, clock, by_roots) = (stats.clone(), clock.clone(), HashMap::new());
-        Self { stats, clock, concurrency, by_roots }.rebuild(settings, settings)
+        Self { clock: clock.clone(), concurrency, by_roots: HashMap::new() }.rebuild(settings, settings)
     }
 
     /// The clients for `new`; those that were made for the same in `old` keep their connections.
@@ -55,14 +49,11 @@ impl ClientPool {
             }
             let client = match self.by_roots.get(roots).filter(|_| same_http_options) {
                 Some(client) => client.clone(),
-                None => {
-                    let (stats, clock) = (self.stats.clone(), self.clock.clone());
-                    Client::new(polling.timeout, roots.as_ref(), concurrency.clone(), stats, clock)?
-                }
+                None => settings_mapping::client(polling, target, concurrency.clone(), self.clock.clone())?,
             };
             by_roots.insert(roots.clone(), client);
         }
-        Ok(Self { stats: self.stats.clone(), clock: self.clock.clone(), concurrency, by_roots })
+        Ok(Self { clock: self.clock.clone(), concurrency, by_roots })
     }
 
     /// That of `target`; none only if it is not of the settings that these were made for.

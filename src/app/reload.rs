@@ -10,16 +10,16 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use tracing::warn;
 
-use super::asks::{Outcome, ReloadHandle, ReloadReceiver, ReloadTrigger, asks};
-use super::derive;
-use super::difference::{Difference, NeedsRestart};
-use super::fleet::{PollerSet, ReconfigureError};
-use super::watch::Watch;
+use super::config_diff::{Difference, NeedsRestart};
+use super::config_watcher::Watch;
+use super::pollers::{PollerSet, ReconfigureError};
+use super::reload_requests::{Outcome, ReloadHandle, ReloadReceiver, ReloadTrigger, asks};
+use super::settings_mapping;
 use crate::clock::Clock;
 use crate::config::{ConfigErrors, LoadedConfig, Settings, TrackedFiles};
 use crate::events::Events;
+use crate::exporter_metrics::ExporterMetrics;
 use crate::metrics_source::MetricsProvider;
-use crate::selfstats::ExporterMetrics;
 use crate::timestamp::Timestamp;
 use crate::web::{InstallOutcome, LoadedWebConfig, WebConfig};
 
@@ -155,8 +155,8 @@ impl Reloader {
             }
             Err(refusal) => {
                 let reason = refusal.to_string();
-                self.stats.config_rejected();
-                self.events.config_rejected(trigger.as_str(), &reason);
+                self.stats.config_reload_failed();
+                self.events.config_reload_failed(trigger.as_str(), &reason);
                 Err(reason)
             }
         };
@@ -184,7 +184,7 @@ impl Reloader {
             self.fleet.replace_settings(settings);
         } else {
             self.fleet.reconfigure(settings.clone(), &difference).await?;
-            self.scrape.set_options(derive::shown(&settings));
+            self.scrape.set_options(settings_mapping::shown(&settings));
         }
         let installed = self.web.install(web);
         // Of one that came later, the watch over it has told.
@@ -210,13 +210,13 @@ fn read(
         match LoadedWebConfig::read(file, now) {
             Ok(web) => Ok((loaded, web)),
             // What is missing may come later, as a Secret may be mounted after the ConfigMap that names it.
-            Err(problems) => Err(problems.with_sources(loaded.sources)),
+            Err(problems) => Err(problems.with_files(loaded.sources)),
         }
     });
     // The files of a web configuration that can be used are looked at by its own watch.
     let sources = match &read {
         Ok((loaded, _)) => loaded.sources.clone(),
-        Err(problems) => problems.sources().clone(),
+        Err(problems) => problems.files().clone(),
     };
     (read, sources)
 }

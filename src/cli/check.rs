@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use super::{CliError, live};
+use super::{CliError, check_live};
 use crate::clock::Clock;
 use crate::config::{
     self, Budget, ConfigErrors, ConfigInput, LoadedConfig, Settings, Storage, Target, budgets,
@@ -50,7 +50,7 @@ pub async fn run(
     let verdict = print_report(&outcome, out).map_err(|error| CliError::run_time(&error))?;
     match (outcome, flags.live) {
         (Ok(loaded), true) => {
-            let all_well = live::check(&loaded.settings, out).await?;
+            let all_well = check_live::check(&loaded.settings, out).await?;
             Ok(u8::from(!all_well))
         }
         (Ok(_) | Err(_), _) => Ok(verdict.exit_code()),
@@ -120,10 +120,10 @@ pub fn print_report(
             Ok(Verdict::Usable)
         }
         Err(problems) => {
-            for complaint in problems.complaints() {
+            for complaint in problems.diagnostics() {
                 writeln!(out, "problem: {complaint}\n")?;
             }
-            let count = pluralize(problems.complaints().len(), "problem");
+            let count = pluralize(problems.diagnostics().len(), "problem");
             writeln!(out, "NOT OK: {count}; nothing was started.")?;
             Ok(Verdict::Refused)
         }

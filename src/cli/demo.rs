@@ -19,7 +19,6 @@ use crate::aggregate::{Metric, TargetSeries, Value};
 use crate::app::{App, ShutdownOutcome};
 use crate::clock::Clock;
 use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
-use crate::ledger::store::Store;
 use crate::recorder::Snapshot;
 use crate::recorder::task::SnapshotCell;
 use crate::simulator::{Demo, Project, Simulator, World};
@@ -94,14 +93,14 @@ pub async fn run(flags: &DemoArgs, stop: CancellationToken, out: &mut impl Write
     let simulator =
         Simulator::start(world, listener, Clock::system()).map_err(|error| CliError::run_time(&error))?;
     let storage = settings.storage.clone();
-    let open = move || store.map_or_else(|| Store::open(&storage), Ok);
+    let open = move || store.map_or_else(|| crate::app::settings_mapping::open_store(&storage), Ok);
     let app =
         App::build_on(&settings, Clock::system(), open).await.map_err(|error| CliError::run_time(&error))?;
     let (address, published) = (app.address().unwrap_or(flags.listen), app.published());
-    print_banner(out, address, simulator.addr).map_err(|error| CliError::run_time(&error))?;
+    super::warn_unprinted(print_banner(out, address, simulator.addr));
     let running = tokio::spawn(app.run(stop.clone()));
     if let Some(generation) = wait_first_snapshot(&published, &stop).await {
-        sample(out, &generation, address).map_err(|error| CliError::run_time(&error))?;
+        super::warn_unprinted(sample(out, &generation, address));
     }
     let ended = running.await;
     simulator.stop().await;
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_demo_can_do_is_refused_with_what_would_be_right() {
+    fn flags_out_of_range_are_rejected_with_the_range() {
         for (flag, value, right) in [
             ("--interval", "2h", "must be between 1s and 1h"),
             ("--lookback", "300000y", "must be between 0s and 90d"),

@@ -3,7 +3,7 @@
 //! Owns: where the daemon listens, seen from here, and what its answer means. Never: the rest of the configuration; a
 //! missing API key is not what is asked about.
 
-mod ask;
+mod request;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ask::{Answer, ask};
+use request::{Answer, ask};
 
 use super::CliError;
 use crate::config::{self, ListenAddress, Server};

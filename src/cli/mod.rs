@@ -1,17 +1,17 @@
 //! The commands: flags, assembly and printing. No logic of their own.
 
 pub mod check;
+pub mod check_live;
 pub mod completions;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod healthcheck;
-pub mod live;
 pub mod man;
-mod notify;
 pub mod rules;
 pub mod serve;
 #[cfg(feature = "demo")]
 pub mod simulate;
+mod systemd;
 
 use std::fmt::Display;
 
@@ -34,5 +34,12 @@ impl CliError {
     /// Something failed at run time.
     pub fn run_time(problem: &dyn Display) -> Self {
         Self { code: 1, message: problem.to_string() }
+    }
+}
+
+/// Logs that a text for people could not be printed: a closed standard output must not end a command that serves.
+fn warn_unprinted(printed: std::io::Result<()>) {
+    if let Err(error) = printed {
+        tracing::warn!(%error, "standard output cannot be written");
     }
 }

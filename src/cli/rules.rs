@@ -1,54 +1,56 @@
-//! `polyai-exporter rules`: the recording and alert rules, with the user's own thresholds.
-//!
-//! Owns: the options, the files' reading and what is printed. Never: the rules.
+//! `polyai-exporter rules`: the recording and alert rules, with the thresholds of the user.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use exporter_schema::TrackedFiles;
 
 use super::CliError;
-use crate::rules::{Format, Source, Values, render};
+use crate::alert_rules::{Format, Source, Values, render};
+
+/// A file with every threshold has some 20 KiB.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Print the recording and alert rules for Prometheus.
 ///
-/// alerts/thresholds.yml has every value with its default and the reason for it. A file of your own needs only what is to be
-/// otherwise. Later files win over earlier ones, and --set over files.
+/// alerts/thresholds.yml has every value with its default and the reason for it. A file of your own needs only the values that
+/// differ. Later files take precedence over earlier ones, and --set over files.
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 pub struct Rules {
-    /// A YAML file with values; may be given several times.
+    /// A YAML file with values; may be repeated.
     #[arg(long = "values", value_name = "FILE")]
     pub values: Vec<PathBuf>,
-    /// One value, such as alerts.PolyAIHandoffRateHigh.ratio=0.6; may be given several times.
+    /// One value, such as alerts.PolyAIHandoffRateHigh.ratio=0.6; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// What the rules are for: a file for Prometheus, or a PrometheusRule object for the Prometheus Operator.
+    /// The form of the output: a file for Prometheus, or a PrometheusRule object for the Prometheus Operator.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
 
-/// Writes the rules to `out`, and what deserves a look to `notes`.
+/// Writes the rules to `out`, and notes about them to `notes`.
 ///
 /// # Errors
-/// If a file cannot be read, a value cannot work (exit code 2), or `out` is gone.
+/// If a file cannot be read or a value is invalid (exit code 2), or `out` cannot be written.
 pub fn run(flags: &Rules, out: &mut impl io::Write, notes: &mut impl io::Write) -> Result<(), CliError> {
     let mut sources = Vec::new();
     for path in &flags.values {
-        sources.push(Source::File(path.display().to_string(), read(path)?));
+        let name = path.display().to_string();
+        let text = TrackedFiles::allow_pipes()
+            .read_text(path, MAX_FILE_BYTES)
+            .map_err(|error| CliError::configuration(&format!("--values {name}: {error}")))?;
+        sources.push(Source::File(name, text));
     }
     sources.extend(flags.set.iter().cloned().map(Source::Assignment));
     let values = Values::load(&sources).map_err(|problems| CliError::configuration(&problems))?;
-    let rules = render(&values, flags.format).map_err(|fault| CliError::run_time(&fault))?;
+    let rules = render(&values, flags.format).map_err(|error| CliError::run_time(&error))?;
     for key in values.placeholders() {
         // Nothing can be done if standard error is closed.
-        let _ = writeln!(notes, "note: {key} is an example that leads nowhere; set it to where yours is");
+        let _ = writeln!(notes, "note: {key} is an example; set it to the address of yours");
     }
     out.write_all(rules.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| CliError::run_time(&format!("cannot write the rules: {error}")))
-}
-
-fn read(path: &Path) -> Result<String, CliError> {
-    std::fs::read_to_string(path)
-        .map_err(|error| CliError::configuration(&format!("--values {}: {error}", path.display())))
 }
 
 #[cfg(test)]
@@ -71,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_go_to_one_stream_and_notes_to_the_other() {
+    fn rules_and_notes_go_to_separate_streams() {
         let (outcome, out, notes) = run_with(&[]);
         assert_eq!(outcome, Ok(()));
         assert!(out.starts_with("# Recording and alert rules") && out.contains("\ngroups:\n"));
@@ -84,11 +86,21 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_work_is_bad_configuration() {
+    fn invalid_value_has_exit_code_2() {
         let (outcome, out, _) = run_with(&["--set", "alerts.PolyAIHandoffRateHigh.ratio=60"]);
         assert_eq!(outcome.unwrap_err().code, 2);
         assert_eq!(out, "");
         let (outcome, ..) = run_with(&["--values", "no/such/file.yml"]);
         assert!(outcome.unwrap_err().message.starts_with("--values no/such/file.yml: "));
+    }
+
+    #[test]
+    fn byte_order_mark_in_values_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("values.yml");
+        std::fs::write(&path, "\u{feff}alerts:\n  PolyAIHandoffRateHigh: {ratio: 0.6}\n").unwrap();
+        let (outcome, out, _) = run_with(&["--values", path.to_str().unwrap()]);
+        assert_eq!(outcome, Ok(()));
+        assert!(out.contains("> 0.6\n"));
     }
 }

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{CliError, notify};
+use super::{CliError, systemd};
 use crate::app::{App, BuildError, ConfigLoader, ReloadHandle, ReloadTrigger, ShutdownOutcome};
 use crate::clock::Clock;
 use crate::config::{self, ConfigInput, ListenAddress};
@@ -68,7 +68,7 @@ pub async fn run(
     let app = app.with_reload(&loaded, load, flags.auto_reload_interval);
     let reloading = tokio::spawn(reload_on(sighup, app.reloads()));
     let stopping = tokio::spawn(notify_stopping(stop.clone()));
-    notify::ready();
+    systemd::ready();
     let ended = app.run(stop).await;
     stopping.abort();
     reloading.abort();
@@ -107,14 +107,14 @@ impl Source {
 
 async fn notify_stopping(stop: CancellationToken) {
     stop.cancelled().await;
-    notify::stopping();
+    systemd::stopping();
 }
 
 /// The outcome is in the log.
 async fn reload_on(mut hangups: Signal, reloads: ReloadHandle) {
     while hangups.recv().await.is_some() {
-        notify::reloading();
+        systemd::reloading();
         let _ = reloads.reload(ReloadTrigger::Signal).await;
-        notify::ready();
+        systemd::ready();
     }
 }

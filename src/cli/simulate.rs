@@ -39,7 +39,7 @@ pub(super) fn volume(text: &str) -> Result<f64, String> {
 /// Serves until `stop`; says on `out` where, and how an exporter is pointed at it.
 ///
 /// # Errors
-/// If the address is taken, or `out` is gone.
+/// If the address is taken.
 pub async fn run(options: Simulate, stop: CancellationToken, mut out: impl io::Write) -> io::Result<()> {
     let Simulate { listen, seed, volume, api_key } = options;
     let listener = TcpListener::bind(listen)
@@ -47,7 +47,7 @@ pub async fn run(options: Simulate, stop: CancellationToken, mut out: impl io::W
         .map_err(|error| io::Error::new(error.kind(), format!("--listen {listen}: {error}")))?;
     let demo = Demo { seed, volume, api_key, ..Demo::default() };
     let running = Simulator::start(World::demo(&demo), listener, Clock::system())?;
-    introduce(&mut out, &running)?;
+    super::warn_unprinted(introduce(&mut out, &running));
     stop.cancelled().await;
     running.stop().await;
     Ok(())
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_options_have_their_defaults_and_limits() {
+    fn flags_have_defaults_and_limits() {
         let options = Line::parse_from(["simulate"]).simulate;
         assert_eq!((options.listen.port(), options.seed, options.api_key.as_str()), (9891, 1, "demo-key"));
         assert!(Line::try_parse_from(["simulate", "--volume", "-1"]).is_err());
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_says_where_it_is_and_stops_when_told() {
+    async fn simulate_prints_its_address_and_stops() {
         let options =
             Line::parse_from(["simulate", "--listen", "127.0.0.1:0", "--api-key", "a: \"b\""]).simulate;
         let (stop, paper) = (CancellationToken::new(), Paper::default());

@@ -1,39 +1,19 @@
-//! Every key of the configuration, in one table: the checker, the detection of unknown keys and the reference for people
-//! all read it.
-//!
-//! Owns: paths, formats, ranges, defaults and descriptions, and the list of keys that this version refuses because it
-//! cannot do what they ask. Never: the reading of values.
+//! The declared keys of the configuration: the checker and the reference are both made from them.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use exporter_schema::{DefaultValue, Key, ListType, Order, Schema, ValueType};
+use exporter_web::ListenAddress;
+
+use super::layers::variable_of;
+use super::settings::Dimension;
+use crate::conversation::Amount;
 use crate::target::{ApiVersion, ClientEnv, Region};
 
-use super::settings::Dimension;
-use super::shape::ValueType;
-
-/// One key.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Key {
-    /// The full path; `targets[].region` stands for each entry of the list.
-    pub path: &'static str,
-    /// What may be written.
-    pub shape: ValueType,
-    /// What holds if the key is absent.
-    pub default: DefaultValue,
-    /// What it is for, in a sentence.
-    pub description: &'static str,
-}
-
-/// What holds if a key is absent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DefaultValue {
-    /// This value, as written in YAML.
-    Value(&'static str),
-    /// Something that depends on other keys, in words.
-    Derived(&'static str),
-    /// Nothing: the key must be given.
-    Required,
-}
+/// What the configuration may have.
+pub(super) static SCHEMA: Schema<'static> =
+    Schema { keys: &KEYS, unsupported: UNSUPPORTED, variable: Some(variable_of) };
 
 const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -47,8 +27,13 @@ const fn days(count: u64) -> Duration {
     Duration::from_secs(count * 24 * 3600)
 }
 
-const fn key(path: &'static str, shape: ValueType, default: DefaultValue, about: &'static str) -> Key {
-    Key { path, shape, default, description: about }
+const fn key(
+    path: &'static str,
+    value_type: ValueType,
+    default: DefaultValue,
+    description: &'static str,
+) -> Key {
+    Key { path: Cow::Borrowed(path), value_type, default, description }
 }
 
 use DefaultValue::{Derived, Required, Value};
@@ -60,29 +45,90 @@ const CLIENT_ENVS: &[&str] =
 const VERSIONS: &[&str] = &[ApiVersion::V3.as_str(), ApiVersion::V2.as_str(), ApiVersion::V1.as_str()];
 const DIMENSIONS: &[&str] = &[Dimension::Channel.as_str(), Dimension::Variant.as_str()];
 
+const fn text(accepts: fn(&str) -> bool, expected: &'static str) -> ValueType {
+    ValueType::Text { accepts, expected }
+}
+
+const TEXT: ValueType = text(is_text, "text that is not empty, without control characters");
+const PATH: ValueType = text(is_text, "a path");
+const CREDENTIAL: ValueType = text(is_text, "text that is not empty");
+const URL: ValueType = text(is_text, "a URL such as \"https://proxy.example.com/polyai\"");
+/// A segment of a URL.
+const ID: ValueType = text(
+    |text| is_text(text) && !text.contains('/') && text.trim() == text,
+    "text that is not empty, without slashes, control characters and spaces at its ends",
+);
+const TIME: ValueType = text(
+    |text| chrono::DateTime::parse_from_rfc3339(text).is_ok(),
+    "a time with its zone, such as \"2026-01-31T00:00:00Z\"",
+);
+
+const fn distinct(item: ValueType, min_items: usize, expected: &'static str) -> ListType {
+    ListType { item, min_items, max_items: usize::MAX, order: Order::Distinct, expected }
+}
+
+const ADDRESSES: ValueType = ValueType::List(
+    &const {
+        let check = |text: &str| text.parse::<ListenAddress>().map(|_| ()).map_err(|error| error.to_string());
+        let expected = ListenAddress::EXPECTED;
+        distinct(ValueType::Parsed { check, expected }, 1, expected)
+    },
+);
+const TEXTS: ValueType = ValueType::List(&const { distinct(TEXT, 0, "a list of text, such as [VOICE-SIP]") });
+const LABELS: ValueType =
+    ValueType::List(&const { distinct(ValueType::OneOf(DIMENSIONS), 0, "a list of channel or variant") });
+const CLIENT_ENV_LIST: ValueType = ValueType::List(
+    &const { distinct(ValueType::OneOf(CLIENT_ENVS), 1, "a list of live, sandbox or pre-release, at least one") },
+);
+const COLLECTORS: ValueType =
+    ValueType::List(&const { distinct(ValueType::OneOf(&["conversations"]), 0, "a list of conversations") });
+const RECHECK_AGES: ValueType = ValueType::List(&ListType {
+    item: ValueType::Duration { min: minutes(1), max: days(30) },
+    min_items: 0,
+    max_items: usize::MAX,
+    order: Order::Ascending(1e-9),
+    expected: "ascending durations from 1m to 30days, such as [5m, 1h]",
+});
+/// Upper bounds of a histogram. Observations are whole millionths.
+const BOUNDS: ValueType = ValueType::List(&ListType {
+    item: ValueType::Number {
+        accepts: |bound| Amount::from_units(bound).is_some_and(|bound| bound > Amount(0)),
+        expected: "a number from 0.000001 to 34560000",
+    },
+    min_items: 1,
+    max_items: 50,
+    order: Order::Ascending(1e-6),
+    expected: "1 to 50 ascending numbers from 0.000001 to 34560000, such as [0.5, 1, 2.5]",
+});
+
+/// Text that says something and fits into a line.
+fn is_text(text: &str) -> bool {
+    !text.trim().is_empty() && !text.contains(char::is_control)
+}
+
 /// Every key that this version reads, in the order of the documentation.
-pub(super) const KEYS: &[Key] = &[
+pub(super) static KEYS: [Key; 33] = [
     key(
         "server.listen",
-        ValueType::Addresses,
+        ADDRESSES,
         Value("\"0.0.0.0:9890\""),
         "Where to serve `/metrics`: one address or a list; port 0 takes a free port.",
     ),
     key(
         "server.web_config_file",
-        ValueType::Path,
+        PATH,
         Value("null"),
-        "The web configuration of the Prometheus exporters (TLS, client certificates, users, headers), relative to the folder of the configuration file; without it plain HTTP for everyone.",
+        "The web configuration of the Prometheus exporters (TLS, client certificates, users, headers), relative to the directory of the configuration file; without it plain HTTP without authentication.",
     ),
     key(
         "storage.path",
-        ValueType::Path,
+        PATH,
         Value("./data"),
         "The directory of the state, relative to the working directory.",
     ),
     key(
         "storage.ephemeral",
-        ValueType::Switch,
+        ValueType::Bool,
         Value("false"),
         "Keep the state in memory only; `storage.path` is then not used.",
     ),
@@ -90,7 +136,7 @@ pub(super) const KEYS: &[Key] = &[
         "polling.interval",
         ValueType::Duration { min: seconds(1), max: minutes(60) },
         Value("30s"),
-        "How often open and newly started conversations are asked for.",
+        "How often running and newly started conversations are requested.",
     ),
     key(
         "polling.settle",
@@ -100,25 +146,25 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "polling.recheck",
-        ValueType::Durations { min: minutes(1), max: days(30) },
+        RECHECK_AGES,
         Value("[5m, 1h, 24h]"),
-        "Ages, each longer than `polling.settle`, at which each stretch of time is read again for late and amended records; may be empty.",
+        "Ages, each longer than `polling.settle`, at which each period is read again for late and amended records; may be empty.",
     ),
     key(
         "polling.initial_lookback",
         ValueType::Duration { min: seconds(0), max: days(90) },
         Value("0s"),
-        "The very first start counts what ended up to this long before it.",
+        "At the first start, conversations that ended up to this long before it are counted.",
     ),
     key(
         "polling.anchor",
-        ValueType::Time,
+        TIME,
         Value("null"),
-        "A fixed time instead: count what ended since then, so that replicas agree.",
+        "A fixed start instead: conversations that ended since then are counted, so that replicas agree.",
     ),
     key(
         "polling.page_size",
-        ValueType::Count { min: 1, max: 1000 },
+        ValueType::Integer { min: 1, max: 1000 },
         Value("200"),
         "Conversations per request.",
     ),
@@ -126,43 +172,43 @@ pub(super) const KEYS: &[Key] = &[
         "polling.timeout",
         ValueType::Duration { min: seconds(1), max: minutes(10) },
         Value("60s"),
-        "For a whole request with its answer.",
+        "The timeout of a request with its response.",
     ),
     key(
         "polling.requests_per_minute",
-        ValueType::Count { min: 1, max: 60_000 },
+        ValueType::Integer { min: 1, max: 60_000 },
         Value("30"),
-        "The request budget of each API key. PolyAI publishes no limit; 429 has been met at about 60 to 100 per minute.",
+        "The request budget of each API key. PolyAI publishes no limit; responses with status 429 were observed at about 60 to 100 per minute.",
     ),
     key(
         "polling.max_concurrent_requests",
-        ValueType::Count { min: 1, max: 1000 },
+        ValueType::Integer { min: 1, max: 1000 },
         Value("8"),
-        "Requests under way at once, over all targets.",
+        "Concurrent requests, over all targets.",
     ),
     key(
         "metrics.labels",
-        ValueType::SomeOf(DIMENSIONS),
+        LABELS,
         Value("[channel]"),
         "The optional labels of conversation series; may be empty.",
     ),
     key(
         "metrics.max_label_values",
-        ValueType::Count { min: 1, max: 10_000 },
+        ValueType::Integer { min: 1, max: 10_000 },
         Value("50"),
-        "Distinct values per label and target; the rest folds into `other`, and is counted.",
+        "Distinct values per label and target; further values are folded into `other`, and counted.",
     ),
     key(
         "metrics.native_histograms",
-        ValueType::Switch,
+        ValueType::Bool,
         Value("true"),
-        "Show each histogram as a native one too, where Prometheus asks for the format that can carry it.",
+        "Expose each histogram as a native histogram, too, where Prometheus requests a format that supports it.",
     ),
     key(
         "metrics.openmetrics_created",
-        ValueType::Switch,
+        ValueType::Bool,
         Value("false"),
-        "Tell since when each series counts in `_created` lines of OpenMetrics.",
+        "Expose the start time of each series in `_created` lines of OpenMetrics.",
     ),
     key(
         "metrics.recent_window",
@@ -172,35 +218,30 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "metrics.latency_buckets",
-        ValueType::Bounds,
+        BOUNDS,
         Value("[0.25, 0.5, 0.8, 1, 1.5, 2, 2.5, 3, 3.5, 5, 8, 10, 15]"),
         "Upper bounds of the latency histograms, in seconds.",
     ),
     key(
         "metrics.duration_buckets",
-        ValueType::Bounds,
+        BOUNDS,
         Value("[5, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600]"),
         "Upper bounds of the duration histograms, in seconds.",
     ),
-    key("targets[].name", ValueType::Text, Derived("the project id"), "The `project` label."),
+    key("targets[].name", TEXT, Derived("the project id"), "The `project` label."),
     key(
         "targets[].region",
         ValueType::OneOf(REGIONS),
         Required,
-        "The region that the project lives in. Without a file it follows from the base URL.",
+        "The region of the project. Without a file it is derived from the base URL.",
     ),
-    key("targets[].account_id", ValueType::Id, Required, "The workspace id, such as `ws-00000001`."),
-    key(
-        "targets[].project_id",
-        ValueType::Id,
-        Required,
-        "The agent's project id, such as `PROJECT-0000001`.",
-    ),
+    key("targets[].account_id", ID, Required, "The workspace id, such as `ws-00000001`."),
+    key("targets[].project_id", ID, Required, "The project id of the agent, such as `PROJECT-0000001`."),
     key(
         "targets[].client_env",
-        ValueType::SomeOf(CLIENT_ENVS),
+        CLIENT_ENV_LIST,
         Value("[live]"),
-        "The environments to read: one set of series each.",
+        "The client environments to read, each with series of its own.",
     ),
     key(
         "targets[].api_version",
@@ -210,50 +251,40 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "targets[].api_key_env",
-        ValueType::Credential,
+        CREDENTIAL,
         Derived("one of the three is required"),
         "The name of the environment variable that holds the API key.",
     ),
     key(
         "targets[].api_key_file",
-        ValueType::Credential,
+        CREDENTIAL,
         Derived("one of the three is required"),
-        "The file that holds the API key, relative to the folder of the configuration file.",
+        "The file that holds the API key, relative to the directory of the configuration file.",
     ),
-    key(
-        "targets[].api_key",
-        ValueType::Credential,
-        Derived("one of the three is required"),
-        "The API key itself.",
-    ),
+    key("targets[].api_key", CREDENTIAL, Derived("one of the three is required"), "The API key itself."),
     key(
         "targets[].base_url",
-        ValueType::Url,
+        URL,
         Derived("the host of the region"),
         "Another address of the API, such as a proxy or the simulator.",
     ),
     key(
         "targets[].ca_file",
-        ValueType::Path,
-        Derived("the system's roots alone"),
-        "A PEM bundle of certificates to trust as well, relative to the folder of the configuration file.",
+        PATH,
+        Derived("the roots of the system alone"),
+        "A PEM bundle of further certificates to trust, relative to the directory of the configuration file.",
     ),
     key(
         "targets[].channels",
-        ValueType::Texts,
+        TEXTS,
         Value("[VOICE-SIP]"),
-        "Channels whose series exist at 0 from the first scrape; may be empty.",
+        "Channels whose series exist with value 0 from the first scrape; may be empty.",
     ),
-    key(
-        "targets[].collectors",
-        ValueType::SomeOf(&["conversations"]),
-        Value("[conversations]"),
-        "What to collect.",
-    ),
+    key("targets[].collectors", COLLECTORS, Value("[conversations]"), "What to collect."),
 ];
 
-/// What the design has and this version has not: refused, so that nobody relies on it. Each line goes away with the
-/// change that brings it. A value after `=` is refused alone; a section is refused whole.
+/// Planned and not supported by this version: refused, so that nobody relies on it. A value after `=` is refused alone; a section
+/// is refused as a whole.
 pub(super) const UNSUPPORTED: &[&str] = &[
     "polling.sources_interval",
     "targets[].platform_api_key",
@@ -269,63 +300,29 @@ pub(super) const UNSUPPORTED: &[&str] = &[
     "webhook",
 ];
 
-/// The key at `pattern`, which has `[]` for any index.
-pub(super) fn find(pattern: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.path == pattern)
+/// Every key that this version reads, in the order of the documentation.
+pub fn reference() -> &'static [Key] {
+    SCHEMA.keys
 }
 
-/// What stands at a path that is no key itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum KeyKind {
-    /// A key with a value.
-    Key,
-    /// A section with keys of its own.
-    Section,
-    /// A list of sections.
-    Sections,
-    /// Something that this version cannot do.
-    NotYet,
-    Unknown,
-}
-
-/// What `pattern` is.
-pub(super) fn classify(pattern: &str) -> KeyKind {
-    let leads = |suffix: &str| {
-        KEYS.iter().any(|key| key.path.strip_prefix(pattern).is_some_and(|rest| rest.starts_with(suffix)))
-    };
-    if UNSUPPORTED.contains(&pattern) {
-        KeyKind::NotYet
-    } else if find(pattern).is_some() {
-        KeyKind::Key
-    } else if leads(".") {
-        KeyKind::Section
-    } else if leads("[]") {
-        KeyKind::Sections
-    } else {
-        KeyKind::Unknown
-    }
-}
-
-/// The names that may stand in the section at `pattern` (empty for the top), without repeats, in the table's order.
-pub(super) fn names_in(pattern: &str) -> Vec<&'static str> {
-    let mut names = Vec::new();
-    for key in KEYS {
-        let rest = if pattern.is_empty() {
-            Some(key.path)
-        } else {
-            key.path.strip_prefix(pattern).and_then(|rest| rest.strip_prefix('.'))
+/// [`reference()`] as a Markdown table: key, what may be written, default, meaning.
+pub fn reference_markdown() -> String {
+    let mut text = "| key | value | default | meaning |\n| --- | --- | --- | --- |\n".to_owned();
+    for key in reference() {
+        let default = match key.default {
+            DefaultValue::Value(value) => format!("`{value}`"),
+            DefaultValue::Derived(words) => words.to_owned(),
+            DefaultValue::Required => "required".to_owned(),
         };
-        let name = rest.and_then(|rest| rest.split(['.', '[']).next());
-        if let Some(name) = name
-            && !names.contains(&name)
-        {
-            names.push(name);
-        }
+        text.push_str(&format!(
+            "| `{}` | {} | {default} | {} |\n",
+            key.path, key.value_type, key.description
+        ));
     }
-    names
+    text
 }
 
-/// `section.name`, or the name alone at the top.
-pub(super) fn join(section: &str, name: &str) -> String {
-    if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
+/// The environment variable that sets `key`; for a key of a list's entries, of the first entry.
+pub fn variable(key: &Key) -> String {
+    variable_of(&key.path)
 }

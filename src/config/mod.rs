@@ -1,31 +1,18 @@
 //! The configuration: from a file and the environment to checked [`Settings`].
 //!
-//! Owns: the raw shape, its sources, the checks and the secrets. Never: anything at run time, and never the process: the
-//! environment is handed in.
-//!
-//! The way of a value: file (`file`) and variables (`environment`) become one raw tree (`tree`), in which every value
-//! knows where it was written; whatever the table of keys (`keys`) does not have is refused (`strict`); the rest is read
-//! by its format and range (`reader`) into `settings`. Nothing stops at the first problem.
+//! The file is parsed into a tree in which every value knows where it was written, the variables are merged over it (`layers`),
+//! the tree is checked against the declared keys (`keys`), and the typed values become settings (`sections`, `targets`). The
+//! first problem stops nothing. The process is not looked at: the environment is an argument.
 
-mod address;
-mod budget;
-mod complaint;
-mod credential;
-mod environment;
-mod file;
+mod api_key;
+mod base_url;
 mod keys;
-mod listen;
-mod nearest;
-mod reader;
-mod reference;
+mod layers;
+mod request_budget;
 mod secret;
 mod sections;
 mod settings;
-mod shape;
-mod sources;
-mod strict;
 mod targets;
-mod tree;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,44 +20,37 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-pub use budget::{Budget, budgets};
-pub use complaint::{ConfigErrors, Diagnostic, Location};
-pub use keys::{DefaultValue, Key};
-pub use listen::{ListenAddress, ParseListenAddressError};
-pub use reference::{reference, reference_markdown, variable};
+pub use exporter_schema::{
+    ConfigErrors, DefaultValue, Diagnostic, Key, Location, TrackedFiles, ValueType, format_duration,
+};
+pub use exporter_web::{ListenAddress, ParseListenAddressError};
+pub use keys::{reference, reference_markdown, variable};
+pub use request_budget::{Budget, budgets};
 pub use secret::{Origin, Secret};
 pub use settings::{CaFile, Dimension, Metrics, Polling, Server, Settings, Storage, Target};
-pub use shape::{ValueType, format_duration};
-pub use sources::TrackedFiles;
 
-// What any file for people needs: values with their places, complaints about them, and what was meant.
-pub(crate) use complaint::{display_key, join_list, quoted};
-pub(crate) use file::parse_yaml;
-pub(crate) use nearest::closest;
-pub(crate) use sources::sha256;
-pub(crate) use tree::{Node, Value};
+use exporter_schema::{Node, Report, Section, parse_yaml};
+use keys::SCHEMA;
+use targets::Context;
 
-use credential::ConfigContext;
-use reader::Reader;
-
-/// What a configuration is made from. Debug output leaves the values of the environment out: API keys are among them.
+/// The inputs of a configuration. Debug output omits the environment: API keys are in it.
 #[derive(Clone, Copy)]
 pub struct ConfigInput<'a> {
-    /// `--config`: YAML, or TOML or JSON by extension.
+    /// `--config`: a YAML file.
     pub file: Option<&'a Path>,
     /// The environment variables.
     pub env: &'a BTreeMap<String, String>,
-    /// `--web.listen-address`, which wins over file and environment; none given: empty.
+    /// `--web.listen-address`, which takes precedence over file and environment; may be empty.
     pub listen: &'a [ListenAddress],
-    /// `--web.config.file`, which wins as well; relative to the working directory.
+    /// `--web.config.file`, which takes precedence as well; relative to the working directory.
     pub web_config_file: Option<&'a Path>,
-    /// What time it is: some times make sense only in the past.
+    /// The present time: some keys make sense only in the past.
     pub now: DateTime<Utc>,
 }
 
 impl fmt::Debug for ConfigInput<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Input")
+        f.debug_struct("ConfigInput")
             .field("file", &self.file)
             .field("listen", &self.listen)
             .field("web_config_file", &self.web_config_file)
@@ -83,23 +63,23 @@ impl fmt::Debug for ConfigInput<'_> {
 pub struct LoadedConfig {
     /// The settings.
     pub settings: Settings,
-    /// What works and still deserves a look.
+    /// What works and deserves attention all the same.
     pub warnings: Vec<Diagnostic>,
-    /// Where it came from, for people: `polyai.yaml and 2 environment variables`.
+    /// Where it came from: `polyai.yaml and 2 environment variables`.
     pub origin: String,
-    /// Every file that a value was taken from, as it was: the configuration itself, and those that its keys name.
+    /// Every file that was read: the configuration itself, and those that its keys name.
     pub sources: TrackedFiles,
 }
 
-/// Reads and checks a configuration. What comes through a pipe is waited for.
+/// Reads and checks a configuration. Pipes are read, too.
 ///
 /// # Errors
-/// All that is wrong at once, each with its place and what would be right. No message repeats a secret.
+/// All problems at once, each with its location and what would be right. No message repeats a secret.
 pub fn load(input: &ConfigInput<'_>) -> Result<LoadedConfig, ConfigErrors> {
     read(input, TrackedFiles::allow_pipes())
 }
 
-/// Reads it again: a pipe would have nothing more to say, and is refused.
+/// Reads it again. Pipes are refused: their content came once.
 ///
 /// # Errors
 /// As [`load`].
@@ -107,30 +87,32 @@ pub fn load_again(input: &ConfigInput<'_>) -> Result<LoadedConfig, ConfigErrors>
     read(input, TrackedFiles::default())
 }
 
-fn read(input: &ConfigInput<'_>, mut sources: TrackedFiles) -> Result<LoadedConfig, ConfigErrors> {
-    let (mut root, mut complaints) = raw(input.file, &mut sources);
-    let unreadable = !complaints.is_empty();
-    complaints.extend(environment::apply_env(&mut root, input.env));
-    let mut reader = Reader { complaints, sources, ..Reader::default() };
-    let mut has_targets = !unreadable;
+fn read(input: &ConfigInput<'_>, mut files: TrackedFiles) -> Result<LoadedConfig, ConfigErrors> {
+    let mut report = Report::default();
+    let file = read_file(input.file, &mut files, &mut report.errors);
+    let mut has_targets = report.errors.is_empty();
+    let mut root = layers::merge(file, input.env, &mut report.errors);
     if input.file.is_none()
-        && let Err(complaint) = environment::quickstart(&mut root, input.env)
+        && let Err(error) = layers::add_quickstart(&mut root, input.env)
     {
-        reader.complaints.push(complaint);
+        report.errors.push(error);
         has_targets = false;
     }
-    reader.complaints.extend(strict::unknown_keys(&root));
-    let around = ConfigContext {
-        env: input.env,
-        folder: input.file.map(file::folder_of).unwrap_or_default(),
-        without_file: input.file.is_none(),
-    };
+    report.errors.extend(SCHEMA.check(&root));
+    layers::check_placeholders(&root, "", &mut report.errors);
+    let top = Section::root(&root);
+    let directory = directory_of(input.file);
+    let context = Context { env: input.env, directory, has_file: input.file.is_some() };
     let mut settings = Settings {
-        server: sections::server(&mut reader, &root, &around.folder),
-        storage: sections::storage(&mut reader, &root),
-        polling: sections::polling(&mut reader, &root, input.now),
-        metrics: sections::metrics(&mut reader, &root),
-        targets: if has_targets { targets::targets(&mut reader, &root, &around) } else { Vec::new() },
+        server: sections::server(&top, directory),
+        storage: sections::storage(&top),
+        polling: sections::polling(&mut report, &top, input.now),
+        metrics: sections::metrics(&top),
+        targets: if has_targets {
+            targets::targets(&mut report, &mut files, &root, &context)
+        } else {
+            Vec::new()
+        },
     };
     if !input.listen.is_empty() {
         settings.server.listen = input.listen.to_vec();
@@ -138,42 +120,60 @@ fn read(input: &ConfigInput<'_>, mut sources: TrackedFiles) -> Result<LoadedConf
     if let Some(path) = input.web_config_file {
         settings.server.web_config_file = Some(path.to_path_buf());
     }
-    if let Some(problems) = ConfigErrors::from_complaints(reader.complaints) {
-        return Err(problems
-            .with_sources(reader.sources)
-            .with_web_config_file(settings.server.web_config_file));
+    if let Some(errors) = ConfigErrors::from_diagnostics(report.errors) {
+        return Err(errors.with_files(files).with_web_config_file(settings.server.web_config_file));
     }
-    let mut warnings = reader.warnings;
-    warnings.extend(budget::warnings(&settings));
-    Ok(LoadedConfig { settings, warnings, origin: origin(input), sources: reader.sources })
+    let mut warnings = report.warnings;
+    warnings.extend(request_budget::warnings(&settings));
+    Ok(LoadedConfig { settings, warnings, origin: origin(input), sources: files })
 }
 
-/// The section `server` alone, for commands that ask a running daemon; whatever else is wrong is not their business.
+/// The section `server` alone, for commands that query a running daemon; errors elsewhere do not concern them.
 ///
 /// # Errors
-/// When the file cannot be read, or the section is wrong.
+/// If the file cannot be read, or the section is wrong.
 pub fn server(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Server, ConfigErrors> {
-    let (mut root, complaints) = raw(file, &mut TrackedFiles::allow_pipes());
-    // Complaints about other sections among them: whoever runs the daemon has been told.
-    let _ = environment::apply_env(&mut root, env);
-    let mut reader = Reader { complaints, ..Reader::default() };
-    let server = sections::server(&mut reader, &root, &file.map(file::folder_of).unwrap_or_default());
-    ConfigErrors::from_complaints(reader.complaints).map_or(Ok(server), Err)
+    let mut errors = Vec::new();
+    let root = read_file(file, &mut TrackedFiles::allow_pipes(), &mut errors);
+    // Errors of variables that belong to other sections are among them.
+    let root = layers::merge(root, env, &mut Vec::new());
+    let is_of_server = |error: &Diagnostic| error.key().starts_with("server");
+    errors.extend(SCHEMA.check(&root).into_iter().filter(is_of_server));
+    let server = sections::server(&Section::root(&root), directory_of(file));
+    ConfigErrors::from_diagnostics(errors).map_or(Ok(server), Err)
 }
 
-/// What the file says, unchecked; the complaints are of a file that cannot be read.
-fn raw(file: Option<&Path>, sources: &mut TrackedFiles) -> (Node, Vec<Diagnostic>) {
-    match file.map(|path| file::read(path, sources)) {
-        None => (Node::table(Location::Environment), Vec::new()),
-        Some(Ok(root)) => (root, Vec::new()),
-        // What the environment says on top of a file that cannot be read means little.
-        Some(Err(complaints)) => (Node::table(Location::Program), complaints),
+/// A configuration of a thousand targets has some 300 KiB.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// The tree of the file, unchecked; an empty one after an error, or without a file.
+fn read_file(file: Option<&Path>, files: &mut TrackedFiles, errors: &mut Vec<Diagnostic>) -> Node {
+    let Some(path) = file else { return Node::table(Location::Environment) };
+    let name = path.display().to_string();
+    let error = |text: &str| vec![Diagnostic::new(&Location::File(name.as_str().into()), "", text)];
+    let text = if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+        Err(error("TOML is not supported; write the configuration as YAML, in a file named .yaml"))
+    } else {
+        files.read_text(path, MAX_FILE_BYTES).map_err(|text| error(&text))
+    };
+    match text.and_then(|text| parse_yaml(&name, &text)) {
+        Ok(root) if root.entries().is_none_or(BTreeMap::is_empty) => {
+            errors.extend(error("the file is empty; it needs at least `targets`"));
+        }
+        Ok(root) => return root,
+        Err(wrong) => errors.extend(wrong),
     }
+    Node::table(Location::Program)
+}
+
+/// The directory that relative paths in the file start from.
+fn directory_of(file: Option<&Path>) -> &Path {
+    file.and_then(Path::parent).unwrap_or(Path::new(""))
 }
 
 fn origin(input: &ConfigInput<'_>) -> String {
     let Some(path) = input.file else { return "the environment".to_owned() };
-    match environment::count(input.env) {
+    match layers::count(input.env) {
         0 => path.display().to_string(),
         1 => format!("{} and 1 environment variable", path.display()),
         count => format!("{} and {count} environment variables", path.display()),

@@ -1,17 +1,17 @@
-//! A value that must never be printed.
+//! API keys, which must never be printed.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 
-/// A key. Hidden in debug output, without `Display`, opened by name only. The same value is the same key, wherever it was found.
+/// An API key. Hidden in debug output and without `Display`. Equal values are equal, whatever their origin.
 #[derive(Clone)]
 pub struct Secret {
     value: String,
     origin: Origin,
 }
 
-/// Where a key was found. Names the place, which was seen to hold a key, and nothing of its value.
+/// Where an API key was found.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// The configuration itself.
@@ -37,17 +37,17 @@ impl Hash for Secret {
 }
 
 impl Secret {
-    /// Wraps `value`, without surrounding white space, which files tend to end with.
+    /// Wraps `value` without surrounding whitespace, such as the newline at the end of a file.
     pub fn new(value: &str) -> Self {
         Self { value: value.trim().to_owned(), origin: Origin::Configuration }
     }
 
-    /// The same key, found elsewhere than in the configuration.
-    pub(super) fn found_in(self, origin: Origin) -> Self {
+    /// The same key with another origin.
+    pub(super) fn with_origin(self, origin: Origin) -> Self {
         Self { origin, ..self }
     }
 
-    /// The value itself, for the one place that sends it.
+    /// The value itself, for sending it.
     pub fn expose_secret(&self) -> &str {
         &self.value
     }

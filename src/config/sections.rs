@@ -1,131 +1,113 @@
-//! The sections `server`, `storage`, `polling` and `metrics`: from the raw tree to checked settings.
-//!
-//! Owns: defaults where a key is absent, and rules over several keys. Never: targets.
+//! The sections `server`, `storage`, `polling` and `metrics`: defaults of absent keys, and rules over several keys.
 
-use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use exporter_schema::{Report, Section, format_duration};
 
-use super::reader::{Reader, Section};
 use super::settings::{Dimension, Metrics, Polling, Server, Storage};
-use super::shape::format_duration;
-use super::tree::Node;
+use crate::conversation::Amount;
 
-pub(super) fn server(reader: &mut Reader, root: &Node, folder: &Path) -> Server {
-    let section = Section::top(root, "server");
+pub(super) fn server(root: &Section<'_>, directory: &Path) -> Server {
+    let section = root.section("server");
+    let listen: Option<Vec<String>> = section.get("listen");
+    let listen =
+        listen.map(|addresses| addresses.iter().filter_map(|address| address.parse().ok()).collect());
     Server {
-        listen: reader.addresses(&section, "listen").unwrap_or(Server::default().listen),
-        web_config_file: reader.text(&section, "web_config_file").map(|path| folder.join(path)),
+        listen: listen.unwrap_or_else(|| Server::default().listen),
+        web_config_file: section.get("web_config_file").map(|path: String| directory.join(path)),
     }
 }
 
-pub(super) fn storage(reader: &mut Reader, root: &Node) -> Storage {
-    let section = Section::top(root, "storage");
-    let path = reader.text(&section, "path").map(PathBuf::from);
-    if reader.bool(&section, "ephemeral").unwrap_or(false) {
+pub(super) fn storage(root: &Section<'_>) -> Storage {
+    let section = root.section("storage");
+    if section.get("ephemeral").unwrap_or(false) {
         return Storage::Ephemeral;
     }
-    path.map_or_else(Storage::default, Storage::Directory)
+    section.get("path").map_or_else(Storage::default, |path: String| Storage::Directory(PathBuf::from(path)))
 }
 
-pub(super) fn polling(reader: &mut Reader, root: &Node, now: DateTime<Utc>) -> Polling {
-    let section = Section::top(root, "polling");
-    let before = reader.complaints.len();
-    let preset = Polling::default();
+pub(super) fn polling(report: &mut Report, root: &Section<'_>, now: DateTime<Utc>) -> Polling {
+    let section = root.section("polling");
+    let default = Polling::default();
+    let anchor: Option<String> = section.get("anchor");
     let polling = Polling {
-        interval: reader.duration(&section, "interval").unwrap_or(preset.interval),
-        settle: reader.duration(&section, "settle").unwrap_or(preset.settle),
-        recheck: reader.durations(&section, "recheck").unwrap_or(preset.recheck),
-        initial_lookback: reader.duration(&section, "initial_lookback").unwrap_or(preset.initial_lookback),
-        anchor: reader.time(&section, "anchor"),
-        page_size: reader
-            .count(&section, "page_size")
-            .and_then(|count| NonZeroU16::new(u16::try_from(count).ok()?))
-            .unwrap_or(preset.page_size),
-        timeout: reader.duration(&section, "timeout").unwrap_or(preset.timeout),
-        requests_per_minute: reader
-            .count(&section, "requests_per_minute")
-            .and_then(NonZeroU32::new)
-            .unwrap_or(preset.requests_per_minute),
-        max_concurrent_requests: reader
-            .count(&section, "max_concurrent_requests")
-            .and_then(|count| NonZeroUsize::new(usize::try_from(count).ok()?))
-            .unwrap_or(preset.max_concurrent_requests),
+        interval: section.get("interval").unwrap_or(default.interval),
+        settle: section.get("settle").unwrap_or(default.settle),
+        recheck: section.get("recheck").unwrap_or(default.recheck),
+        initial_lookback: section.get("initial_lookback").unwrap_or(default.initial_lookback),
+        anchor: anchor.and_then(|time| Some(DateTime::parse_from_rfc3339(&time).ok()?.to_utc())),
+        page_size: non_zero(&section, "page_size").unwrap_or(default.page_size),
+        timeout: section.get("timeout").unwrap_or(default.timeout),
+        requests_per_minute: non_zero(&section, "requests_per_minute").unwrap_or(default.requests_per_minute),
+        max_concurrent_requests: non_zero(&section, "max_concurrent_requests")
+            .unwrap_or(default.max_concurrent_requests),
     };
-    // Only where each value is right by itself: a rule that is broken by a default would be told of a wrong value.
-    if reader.complaints.len() == before {
-        check_settle_before_recheck(reader, &section, &polling);
-        warn_lookback_ignored(reader, &section, &polling);
-        warn_future_anchor(reader, &section, &polling, now);
+    // Only if each value is valid alone: a rule that is broken by a default would blame the wrong value.
+    if !report.has_errors_in("polling") {
+        check_settle_before_recheck(report, &section, &polling);
+        warn_lookback_ignored(report, &section, &polling);
+        warn_future_anchor(report, &section, &polling, now);
     }
     polling
 }
 
-/// A conversation that settles after its recheck would be counted late for no reason.
-fn check_settle_before_recheck(reader: &mut Reader, section: &Section<'_>, polling: &Polling) {
+fn non_zero<T: TryFrom<NonZeroU32>>(section: &Section<'_>, name: &str) -> Option<T> {
+    NonZeroU32::new(section.get(name)?)?.try_into().ok()
+}
+
+/// A conversation that settled after its recheck would count late for no reason.
+fn check_settle_before_recheck(report: &mut Report, section: &Section<'_>, polling: &Polling) {
     let Some(first) = polling.recheck.first().filter(|age| **age <= polling.settle) else { return };
-    let entry = section.entry("recheck").or_else(|| section.entry("settle"));
-    let (place, path) = entry.map_or_else(
-        || (section.place(), section.path.clone()),
-        |entry| (entry.node.place.clone(), entry.path),
-    );
-    let sentence = format!(
+    let text = format!(
         "found a recheck age of {}, which is not longer than polling.settle ({}); raise the one or lower the other",
         format_duration(*first),
         format_duration(polling.settle),
     );
-    reader.complain(&place, &path, sentence);
+    let name = if section.entry("recheck").is_some() { "recheck" } else { "settle" };
+    report.errors.push(section.diagnostic(name, text));
 }
 
-fn warn_lookback_ignored(reader: &mut Reader, section: &Section<'_>, polling: &Polling) {
-    if polling.anchor.is_some()
-        && !polling.initial_lookback.is_zero()
-        && let Some(entry) = section.entry("initial_lookback")
-    {
-        reader.warn(
-            &entry.node.place,
-            &entry.path,
-            "has no effect beside polling.anchor; remove one of the two",
-        );
+fn warn_lookback_ignored(report: &mut Report, section: &Section<'_>, polling: &Polling) {
+    if polling.anchor.is_some() && !polling.initial_lookback.is_zero() {
+        let text = "has no effect together with polling.anchor; remove one of the two";
+        report.warnings.push(section.diagnostic("initial_lookback", text));
     }
 }
 
-/// Not an error, since it may be meant, and a machine without a battery does not know the year when it starts.
-fn warn_future_anchor(reader: &mut Reader, section: &Section<'_>, polling: &Polling, now: DateTime<Utc>) {
+/// Not an error, since it may be intended, and a machine without a battery does not know the year when it starts.
+fn warn_future_anchor(report: &mut Report, section: &Section<'_>, polling: &Polling, now: DateTime<Utc>) {
     let tomorrow = now.checked_add_signed(TimeDelta::days(1)).unwrap_or(now);
-    if let Some(anchor) = polling.anchor.filter(|&anchor| anchor > tomorrow)
-        && let Some(entry) = section.entry("anchor")
-    {
-        let sentence = format!(
-            "found {}, which lies in the future: nothing counts until then; write the moment since when conversations count",
+    if let Some(anchor) = polling.anchor.filter(|&anchor| anchor > tomorrow) {
+        let text = format!(
+            "found {}, which is in the future: nothing counts until then; write the time since when conversations count",
             anchor.to_rfc3339_opts(SecondsFormat::Secs, true),
         );
-        reader.warn(&entry.node.place, &entry.path, sentence);
+        report.warnings.push(section.diagnostic("anchor", text));
     }
 }
 
-pub(super) fn metrics(reader: &mut Reader, root: &Node) -> Metrics {
-    let section = Section::top(root, "metrics");
-    let preset = Metrics::default();
-    let labels = reader
-        .some_of(&section, "labels", |text| Dimension::ALL.into_iter().find(|label| label.as_str() == text))
-        .map(|mut labels| {
-            labels.sort_unstable();
-            labels
-        });
+pub(super) fn metrics(root: &Section<'_>) -> Metrics {
+    let section = root.section("metrics");
+    let default = Metrics::default();
+    let names: Option<Vec<String>> = section.get("labels");
+    let labels = names.map(|names| {
+        let is_named = |label: &Dimension| names.iter().any(|name| name == label.as_str());
+        Dimension::ALL.into_iter().filter(is_named).collect()
+    });
+    let bounds = |name| {
+        let bounds: Option<Vec<f64>> = section.get(name);
+        // As they are counted, in whole millionths.
+        bounds.map(|bounds| bounds.into_iter().filter_map(Amount::from_units).map(Amount::units).collect())
+    };
     Metrics {
-        labels: labels.unwrap_or(preset.labels),
-        max_label_values: reader
-            .count(&section, "max_label_values")
-            .and_then(|count| NonZeroUsize::new(usize::try_from(count).ok()?))
-            .unwrap_or(preset.max_label_values),
-        native_histograms: reader.bool(&section, "native_histograms").unwrap_or(preset.native_histograms),
-        openmetrics_created: reader
-            .bool(&section, "openmetrics_created")
-            .unwrap_or(preset.openmetrics_created),
-        recent_window: reader.duration(&section, "recent_window").unwrap_or(preset.recent_window),
-        latency_buckets: reader.bounds(&section, "latency_buckets").unwrap_or(preset.latency_buckets),
-        duration_buckets: reader.bounds(&section, "duration_buckets").unwrap_or(preset.duration_buckets),
+        labels: labels.unwrap_or(default.labels),
+        max_label_values: non_zero(&section, "max_label_values").unwrap_or(default.max_label_values),
+        native_histograms: section.get("native_histograms").unwrap_or(default.native_histograms),
+        openmetrics_created: section.get("openmetrics_created").unwrap_or(default.openmetrics_created),
+        recent_window: section.get("recent_window").unwrap_or(default.recent_window),
+        latency_buckets: bounds("latency_buckets").unwrap_or(default.latency_buckets),
+        duration_buckets: bounds("duration_buckets").unwrap_or(default.duration_buckets),
     }
 }

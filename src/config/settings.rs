@@ -1,6 +1,4 @@
-//! The checked shape of the configuration: durations are durations, addresses are addresses, every target is complete.
-//!
-//! Values of this module have passed every check; the rest of the program relies on the ranges given here.
+//! The checked configuration: typed values within the ranges given here.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+pub use polyai_engine::dimension::Dimension;
 
-use super::address;
+use super::base_url;
 use super::{ListenAddress, Secret};
 use crate::target::{ApiVersion, TargetKey};
 
-/// Everything the daemon is told.
+/// The configuration of the daemon.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Where it listens.
@@ -28,7 +26,7 @@ pub struct Settings {
     pub polling: Polling,
     /// What it exposes.
     pub metrics: Metrics,
-    /// What it polls: at least one, one per project, region and client environment, keys unique, sorted by key.
+    /// The targets: at least one, one per project, region and client environment, keys unique, sorted by key.
     pub targets: Vec<Target>,
 }
 
@@ -55,22 +53,22 @@ pub enum Storage {
 pub struct Polling {
     /// How often each target is polled; 1 s to 1 h, default 30 s.
     pub interval: Duration,
-    /// How long a conversation is seen finished before it counts; 0 s to 1 h, default 10 s.
+    /// How long a conversation must have been seen finished before it counts; 0 s to 1 h, default 10 s.
     pub settle: Duration,
-    /// Ages at which each stretch of time is read again, ascending, 1 min to 30 days each and longer than `settle`;
+    /// Ages at which each period is read again, ascending, 1 min to 30 days each and longer than `settle`;
     /// default 5 min, 1 h, 24 h. May be empty.
     pub recheck: Vec<Duration>,
     /// How far before the very first start conversations count; default 0 s, at most 90 days.
     pub initial_lookback: Duration,
-    /// A fixed anchor instead of the first start: conversations that ended since then count.
+    /// A fixed start instead of the first start of the daemon: conversations that ended since then count.
     pub anchor: Option<DateTime<Utc>>,
     /// Conversations per page, 1 to 1000; default 200.
     pub page_size: NonZeroU16,
-    /// For a whole request with its body; 1 s to 10 min, default 60 s.
+    /// The timeout of a request with its body; 1 s to 10 min, default 60 s.
     pub timeout: Duration,
-    /// Budget per API key, 1 to 60,000; default 30.
+    /// The request budget of each API key, 1 to 60,000; default 30.
     pub requests_per_minute: NonZeroU32,
-    /// Over all targets, 1 to 1000; default 8.
+    /// Concurrent requests over all targets, 1 to 1000; default 8.
     pub max_concurrent_requests: NonZeroUsize,
 }
 
@@ -81,7 +79,7 @@ pub struct Metrics {
     pub labels: Vec<Dimension>,
     /// Distinct values per label and target, beyond which values fold into `other`; 1 to 10000, default 50.
     pub max_label_values: NonZeroUsize,
-    /// Whether histograms are shown as native ones too; default true. Their buckets are kept either way.
+    /// Whether histograms are exposed as native histograms, too; default true. Their buckets are kept either way.
     pub native_histograms: bool,
     /// Whether OpenMetrics has `_created` lines; default false.
     pub openmetrics_created: bool,
@@ -91,28 +89,6 @@ pub struct Metrics {
     pub latency_buckets: Vec<f64>,
     /// `duration_buckets`: upper bounds in seconds, whole millionths, ascending, 1 to 50 of them.
     pub duration_buckets: Vec<f64>,
-}
-
-/// An optional label of conversation series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Dimension {
-    /// `channel`, from the field of that name.
-    Channel,
-    /// `variant`, from `variant_name`, else `variant_id`.
-    Variant,
-}
-
-impl Dimension {
-    /// All dimensions, in the order in which they stand on a series.
-    pub const ALL: [Self; 2] = [Self::Channel, Self::Variant];
-
-    /// The label name and configuration value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Channel => "channel",
-            Self::Variant => "variant",
-        }
-    }
 }
 
 /// One entry of `targets`, for one of its client environments.
@@ -130,30 +106,30 @@ pub struct Target {
     pub api_key: Secret,
     /// `base_url`, or the region's host; without a trailing slash.
     pub base_url: String,
-    /// `ca_file`: a PEM bundle to trust besides the system's roots.
+    /// `ca_file`: a PEM bundle to trust in addition to the roots of the system.
     pub ca_file: Option<CaFile>,
-    /// `channels`: label sets that exist at 0 from the first scrape; default `[VOICE-SIP]`.
+    /// `channels`: label values whose series exist with value 0 from the first scrape; default `[VOICE-SIP]`.
     pub channels: Vec<String>,
 }
 
 impl Target {
-    /// The host of `base_url`, and its port if that is not the usual one.
+    /// The host of `base_url`, with the port unless it is the default of the scheme.
     pub fn host(&self) -> String {
-        address::host(&self.base_url)
+        base_url::host(&self.base_url)
     }
 
-    /// `base_url` as it may be shown.
+    /// `base_url` without user name, password, query and fragment.
     pub fn base_url_shown(&self) -> String {
-        address::shown(&self.base_url)
+        base_url::display(&self.base_url)
     }
 }
 
-/// A bundle of certificates, as it was when the configuration was read.
+/// A bundle of certificates with its content when the configuration was read.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CaFile {
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// Its content, so that it is read once and a bundle that was replaced is another one.
+    /// The content: it is read once, and a replaced bundle is another one.
     pub pem: Arc<[u8]>,
 }
 
@@ -164,7 +140,7 @@ impl fmt::Debug for CaFile {
 }
 
 impl Settings {
-    /// How many targets share each API key: what a key's request budget must carry.
+    /// The number of targets that share each API key.
     pub fn targets_per_key(&self) -> BTreeMap<&str, usize> {
         let mut shared = BTreeMap::new();
         for target in &self.targets {

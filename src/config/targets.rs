@@ -1,86 +1,107 @@
-//! The list `targets`: from the raw tree to one complete target per project, region and client environment.
-//!
-//! Owns: what a target must have, and that no two are the same. Never: whether the API agrees.
+//! The list `targets`: one complete target per project, region and client environment.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::address::{BaseUrl, base_url};
-use super::complaint::Location;
-use super::credential::{ConfigContext, api_key};
-use super::environment::{has_quickstart, variable_of};
-use super::reader::{Reader, Section};
+use exporter_schema::{Node, Report, Section, TrackedFiles, quoted};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::api_key::api_key;
+use super::base_url::base_url;
+use super::layers::has_quickstart;
 use super::settings::{CaFile, Target};
-use super::tree::Node;
 use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
 
 /// A bundle of all public roots has some 250 KiB.
-const MOST_CA_BYTES: u64 = 4 << 20;
+const MAX_CA_BYTES: u64 = 4 << 20;
 
-/// Reads all targets, sorted by key. Those with a problem are left out.
-pub(super) fn targets(reader: &mut Reader, root: &Node, around: &ConfigContext<'_>) -> Vec<Target> {
-    let items = root.get("targets").and_then(Node::items).unwrap_or_default();
-    // Anything but a list, or nothing at all, is complained of elsewhere.
-    if items.is_empty() && root.get("targets").is_none_or(|node| node.is_empty()) {
-        let place = root.get("targets").map_or_else(|| root.place.clone(), |node| node.place.clone());
-        reader.complain(&place, "targets", no_targets(around));
+/// What the configuration is read with. Without debug output: API keys are among the variables.
+pub(super) struct Context<'a> {
+    /// The environment variables.
+    pub(super) env: &'a BTreeMap<String, String>,
+    /// Where relative paths in the configuration start.
+    pub(super) directory: &'a Path,
+    /// Whether there is a configuration file.
+    pub(super) has_file: bool,
+}
+
+/// All targets, sorted by key. Those with an error are left out.
+pub(super) fn targets(
+    report: &mut Report,
+    files: &mut TrackedFiles,
+    root: &Node,
+    context: &Context<'_>,
+) -> Vec<Target> {
+    let top = Section::root(root);
+    // An empty list, or none; anything else is checked by the schema.
+    if root.get("targets").is_none_or(Node::is_empty) {
+        report.errors.push(top.diagnostic("targets", no_targets(context)));
     }
-    let mut found: BTreeMap<TargetKey, (Target, Location, String)> = BTreeMap::new();
-    for (index, item) in items.iter().enumerate().filter(|(_, item)| item.entries().is_some()) {
-        let section = Section::target(item, index);
-        for target in target(reader, &section, around).unwrap_or_default() {
-            if let Some((_, place, path)) = found.get(&target.key) {
-                let sentence = format!(
-                    "the same name, region and client_env as {path} ({place}), which is {}; change one, or remove one",
-                    super::complaint::quoted(&target.key.to_string())
+    let mut found: BTreeMap<TargetKey, (Target, Section<'_>)> = BTreeMap::new();
+    for section in top.sections("targets") {
+        for target in target(report, files, &section, context).unwrap_or_default() {
+            if let Some((_, first)) = found.get(&target.key) {
+                let text = format!(
+                    "the same name, region and client_env as {} ({}), which is {}; change one, or remove one",
+                    first.path(),
+                    first.location(),
+                    quoted(&target.key.to_string())
                 );
-                reader.complain(&section.place(), &section.path, sentence);
+                report.errors.push(section.error(text));
             } else {
-                found.insert(target.key.clone(), (target, section.place(), section.path.clone()));
+                found.insert(target.key.clone(), (target, section.clone()));
             }
         }
     }
-    found.into_values().map(|(target, ..)| target).collect()
+    found.into_values().map(|(target, _)| target).collect()
 }
 
-fn no_targets(around: &ConfigContext<'_>) -> String {
-    let mut sentence =
+fn no_targets(context: &Context<'_>) -> String {
+    let mut text =
         "there are none; list at least one, with region, account_id, project_id and api_key_env".to_owned();
-    if has_quickstart(around.env) && !around.without_file {
-        sentence.push_str(
-            ". The variables POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID give a target \
-             only where there is no file: start without --config, or write a target with api_key_env: POLYAI_API_KEY",
+    if has_quickstart(context.env) && context.has_file {
+        text.push_str(
+            ". The variables POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID configure a \
+             target only where there is no file: start without --config, or write a target with \
+             api_key_env: POLYAI_API_KEY",
         );
     }
-    sentence
+    text
 }
 
-fn target(reader: &mut Reader, section: &Section<'_>, around: &ConfigContext<'_>) -> Option<Vec<Target>> {
-    let before = reader.complaints.len();
-    let account_id = required(reader, section, "account_id");
-    let project_id = required(reader, section, "project_id");
-    let name = reader.text(section, "name");
-    let address = address(reader, section);
-    let region = region(reader, section, address.as_ref(), around);
-    let base_url = host(reader, section, region, address);
-    let client_envs = client_envs(reader, section);
-    let api_version = version(reader, section);
-    let key = api_key(reader, section, around);
+fn target(
+    report: &mut Report,
+    files: &mut TrackedFiles,
+    section: &Section<'_>,
+    context: &Context<'_>,
+) -> Option<Vec<Target>> {
+    let text = |name| section.get::<String>(name);
+    let trimmed = |name| text(name).map(|text| text.trim().to_owned());
+    let region = text("region").and_then(|region| Region::parse(&region));
+    let base_url = base_url_or_host(report, section, region);
+    let api_version = text("api_version").and_then(|version| ApiVersion::parse(&version));
+    if api_version == Some(ApiVersion::V1) {
+        let text = "PolyAI has not supported v1 since 31 August 2026; use v3";
+        report.warnings.push(section.diagnostic("api_version", text));
+    }
+    let api_key = api_key(report, files, section, context);
     let ca_file =
-        reader.text(section, "ca_file").and_then(|text| ca_file(reader, section, &around.folder.join(text)));
-    let channels = reader.texts(section, "channels").unwrap_or_else(|| vec!["VOICE-SIP".to_owned()]);
-    reader.some_of(section, "collectors", |text| (text == "conversations").then_some(()));
-    if reader.complaints.len() > before {
+        text("ca_file").and_then(|path| ca_file(report, files, section, &context.directory.join(path)));
+    if report.has_errors_in(section.path()) {
         return None;
     }
-    let (account_id, project_id, region, base_url, api_key) =
-        (account_id?, project_id?, region?, base_url?, key?);
-    let project = name.unwrap_or_else(|| project_id.clone());
-    let targets = client_envs.into_iter().map(|client_env| Target {
+    let (account_id, project_id) = (trimmed("account_id")?, trimmed("project_id")?);
+    let (region, base_url, api_key) = (region?, base_url?, api_key?);
+    let project = text("name").unwrap_or_else(|| project_id.clone());
+    let client_envs = section.get("client_env").unwrap_or_else(|| vec![ClientEnv::Live.as_str().to_owned()]);
+    let channels = section.get("channels").unwrap_or_else(|| vec!["VOICE-SIP".to_owned()]);
+    let targets = client_envs.iter().filter_map(|env| ClientEnv::parse(env)).map(|client_env| Target {
         key: TargetKey { project: project.clone(), region, client_env },
         account_id: account_id.clone(),
         project_id: project_id.clone(),
-        api_version,
+        api_version: api_version.unwrap_or(ApiVersion::V3),
         api_key: api_key.clone(),
         base_url: base_url.clone(),
         ca_file: ca_file.clone(),
@@ -89,118 +110,61 @@ fn target(reader: &mut Reader, section: &Section<'_>, around: &ConfigContext<'_>
     Some(targets.collect())
 }
 
-fn missing(reader: &mut Reader, section: &Section<'_>, name: &str) {
-    let path = format!("{}.{name}", section.path);
-    let place = section.place();
-    let cure = if place == Location::Environment {
-        let index = section.path.trim_start_matches("targets[").trim_end_matches(']');
-        format!("; set {}", variable_of(&format!("targets.{index}.{name}")))
-    } else {
-        format!("; every target needs {name}")
-    };
-    reader.complain(&place, &path, format!("is missing{cure}"));
-}
-
-fn required(reader: &mut Reader, section: &Section<'_>, name: &str) -> Option<String> {
-    if section.entry(name).is_none() {
-        missing(reader, section, name);
-    }
-    reader.text(section, name).map(|text| text.trim().to_owned())
-}
-
-fn address(reader: &mut Reader, section: &Section<'_>) -> Option<BaseUrl> {
-    let text = reader.text(section, "base_url")?;
-    let entry = section.entry("base_url")?;
-    let address =
-        base_url(&text).map_err(|sentence| reader.complain(&entry.node.place, &entry.path, sentence)).ok()?;
-    if address.is_exposed {
-        let sentence = "http to another machine sends the API key and all data unencrypted; use https";
-        reader.warn(&entry.node.place, &entry.path, sentence);
-    }
-    Some(address)
-}
-
-/// As written; without a file, as the address tells, or `us-1`.
-fn region(
-    reader: &mut Reader,
-    section: &Section<'_>,
-    address: Option<&BaseUrl>,
-    around: &ConfigContext<'_>,
-) -> Option<Region> {
-    if let Some(entry) = section.entry("region") {
-        let region = reader.one_of(section, "region", Region::parse)?;
-        if let Some(other) = address.and_then(|address| address.region).filter(|other| *other != region) {
-            let sentence =
-                format!("found \"{region}\", but base_url is the host of {other}; let the two agree");
-            reader.complain(&entry.node.place, &entry.path, sentence);
+/// The base URL as written, or the host of the region.
+fn base_url_or_host(report: &mut Report, section: &Section<'_>, region: Option<Region>) -> Option<String> {
+    let Some(url) = section.get::<String>("base_url") else {
+        let host = region?.conversations_base_url();
+        if host.is_none() {
+            let text = "found \"studio\", which has no list of conversations in version 3; its Data API is not read by \
+                        this version. Use another region, or give base_url";
+            report.errors.push(section.diagnostic("region", text));
         }
-        return Some(region);
-    }
-    if !around.without_file || section.entry("base_url").is_none() {
-        missing(reader, section, "region");
+        return host.map(str::to_owned);
+    };
+    if report.has_errors_in(&format!("{}.base_url", section.path())) {
         return None;
     }
-    Some(address.and_then(|address| address.region).unwrap_or(Region::Us1))
+    let url = base_url(&url).map_err(|text| report.errors.push(section.diagnostic("base_url", text))).ok()?;
+    if url.is_exposed {
+        let text = "http to another machine sends the API key and all data unencrypted; use https";
+        report.warnings.push(section.diagnostic("base_url", text));
+    }
+    if let (Some(region), Some(other)) = (region, url.region)
+        && region != other
+    {
+        let text = format!("found \"{region}\", but base_url is the host of {other}; make the two agree");
+        report.errors.push(section.diagnostic("region", text));
+    }
+    Some(url.text)
 }
 
-/// The address as given, or the host of the region.
-fn host(
-    reader: &mut Reader,
+/// The bundle at `path`, in which each certificate is valid, so that no client fails later.
+fn ca_file(
+    report: &mut Report,
+    files: &mut TrackedFiles,
     section: &Section<'_>,
-    region: Option<Region>,
-    address: Option<BaseUrl>,
-) -> Option<String> {
-    if let Some(address) = address {
-        return Some(address.text);
-    }
-    let known = region?.conversations_base_url();
-    if known.is_none()
-        && section.entry("base_url").is_none()
-        && let Some(entry) = section.entry("region")
-    {
-        let right = "studio has no list of conversations in version 3; its Data API is not read in this version. \
-                     Use another region, or give base_url";
-        reader.error(&entry, right);
-    }
-    known.map(str::to_owned)
-}
-
-fn client_envs(reader: &mut Reader, section: &Section<'_>) -> Vec<ClientEnv> {
-    let envs = reader.some_of(section, "client_env", ClientEnv::parse);
-    if envs.as_ref().is_some_and(Vec::is_empty)
-        && let Some(entry) = section.entry("client_env")
-    {
-        reader.complain(
-            &entry.node.place,
-            &entry.path,
-            "found an empty list; write at least one, such as [live]",
-        );
-    }
-    envs.unwrap_or_else(|| vec![ClientEnv::Live])
-}
-
-fn version(reader: &mut Reader, section: &Section<'_>) -> ApiVersion {
-    let version = reader.one_of(section, "api_version", ApiVersion::parse).unwrap_or(ApiVersion::V3);
-    if version == ApiVersion::V1
-        && let Some(entry) = section.entry("api_version")
-    {
-        let sentence = "v1 is not supported by PolyAI since 31 August 2026; use v3";
-        reader.warn(&entry.node.place, &entry.path, sentence);
-    }
-    version
-}
-
-/// A bundle that holds nothing is found now, and not when a client is made of it.
-fn ca_file(reader: &mut Reader, section: &Section<'_>, path: &Path) -> Option<CaFile> {
-    let marker = b"-----BEGIN CERTIFICATE-----";
-    let sentence = match reader.sources.read(path, MOST_CA_BYTES) {
-        Ok(bytes) if bytes.windows(marker.len()).any(|window| window == marker) => {
-            return Some(CaFile { path: path.to_owned(), pem: bytes.into() });
+    path: &Path,
+) -> Option<CaFile> {
+    let checked = files.read(path, MAX_CA_BYTES).and_then(|pem| check_certificates(&pem).map(|()| pem));
+    match checked {
+        Ok(pem) => Some(CaFile { path: path.to_owned(), pem: pem.into() }),
+        Err(text) => {
+            report.errors.push(section.diagnostic("ca_file", format!("{}: {text}", path.display())));
+            None
         }
-        Ok(_) => "there is no certificate in it; write a PEM bundle".to_owned(),
-        Err(sentence) => sentence,
-    };
-    let entry = section.entry("ca_file")?;
-    reader.complain(&entry.node.place, &entry.path, format!("{}: {sentence}", path.display()));
-    None
+    }
+}
+
+fn check_certificates(pem: &[u8]) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
+        let added = certificate.is_ok_and(|certificate| roots.add(certificate).is_ok());
+        if !added {
+            return Err(format!("certificate {} in it is damaged; write a PEM bundle", index + 1));
+        }
+    }
+    if roots.is_empty() {
+        return Err("there is no certificate in it; write a PEM bundle".to_owned());
+    }
+    Ok(())
 }

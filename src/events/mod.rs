@@ -6,8 +6,9 @@
 //! Levels: `error` lost something or needs a person, `warn` lost nothing, `info` is good news or progress. A failure that
 //! lasts is said once; its repeats go to `debug` with their number, and its end to `info` with how many and how long.
 
-mod event;
-mod repeats;
+mod api;
+mod log_throttle;
+mod recorder;
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tracing::{debug, error, info, warn};
 
-pub use event::Event;
-use repeats::{Key, LogRate, LogThrottle};
+pub use crate::exporter_metrics::Event;
+pub use api::{LIST_ENDPOINT, TargetEvents};
+use log_throttle::{Key, LogRate, LogThrottle};
 
+use crate::exporter_metrics::ExporterMetrics;
 use crate::problem::Problem;
-use crate::selfstats::ExporterMetrics;
 use crate::target::TargetKey;
 
 /// The log and the counters of what goes wrong. Clones share what they have said.
@@ -125,7 +127,7 @@ impl Events {
             let (failures, lasted) = (ended.failures, seconds(ended.duration));
             line!(info, target, failures, lasted_seconds = lasted, "polls succeed again");
         }
-        for event in [Event::RequestFailed, Event::TickRefused, Event::WalkAbandoned] {
+        for event in [Event::RequestFailed, Event::PollSkipped, Event::FetchAbandoned] {
             if let Some(ended) = self.repeats.ended(Some(target), event, CLEAR_AFTER) {
                 let (event, failures, lasted) = (event.as_str(), ended.failures, seconds(ended.duration));
                 line!(
@@ -201,9 +203,9 @@ impl Events {
 
     /// A record of the API's answer counts, but without the fields that are named in `unread`, which could not be understood;
     /// without an id it is the answer as a whole. No problem of the target is raised by it, because no conversation is lost.
-    pub fn read_in_part(&self, target: &TargetKey, id: Option<&str>, unread: &dyn Display) {
-        self.stats.event(Event::ReadInPart);
-        let key = key(target, Event::ReadInPart, NO_DETAIL);
+    pub fn record_partially_read(&self, target: &TargetKey, id: Option<&str>, unread: &dyn Display) {
+        self.stats.event(Event::RecordPartiallyRead);
+        let key = key(target, Event::RecordPartiallyRead, NO_DETAIL);
         match self.repeats.try_log(key, RECORD_LOG_RATE) {
             Some(unsaid) => {
                 line!(warn, target, conversation_id = id, %unread, unsaid, "read in part; what could not be read counts as absent");
@@ -215,9 +217,9 @@ impl Events {
     }
 
     /// A conversation that was open is no longer listed, neither open nor finished; there is nothing to count.
-    pub fn conversation_vanished(&self, target: &TargetKey, id: &str) {
-        self.stats.event(Event::ConversationVanished);
-        let key = key(target, Event::ConversationVanished, NO_DETAIL);
+    pub fn conversation_missing(&self, target: &TargetKey, id: &str) {
+        self.stats.event(Event::ConversationMissing);
+        let key = key(target, Event::ConversationMissing, NO_DETAIL);
         match self.repeats.try_log(key, RECORD_LOG_RATE) {
             Some(unsaid) => {
                 line!(warn, target, conversation_id = id, unsaid, "an open conversation is no longer listed");
@@ -227,22 +229,22 @@ impl Events {
     }
 
     /// A poll was due while the previous one of the same target was still running.
-    pub fn tick_refused(&self, target: &TargetKey) {
+    pub fn poll_skipped(&self, target: &TargetKey) {
         self.stats.poll_skipped();
-        let failures = self.record_repeat(target, Event::TickRefused, NO_DETAIL);
+        let failures = self.record_repeat(target, Event::PollSkipped, NO_DETAIL);
         first_at!(warn, failures, target, "poll skipped: the previous one is still running");
     }
 
     /// A walk over pages was given up; nothing of it was kept, and its stretch will be read again.
-    pub fn walk_abandoned(&self, target: &TargetKey, reason: &dyn Display) {
-        let failures = self.record_repeat(target, Event::WalkAbandoned, NO_DETAIL);
+    pub fn fetch_abandoned(&self, target: &TargetKey, reason: &dyn Display) {
+        let failures = self.record_repeat(target, Event::FetchAbandoned, NO_DETAIL);
         first_at!(warn, failures, target, %reason, "gave up reading a stretch of time; it will be read again");
     }
 
     /// The list of open conversations was longer than what is read of it: the gauges of open ones fall short.
-    pub fn live_list_capped(&self, target: &TargetKey) {
-        self.stats.event(Event::LiveListCapped);
-        let key = key(target, Event::LiveListCapped, NO_DETAIL);
+    pub fn open_conversations_truncated(&self, target: &TargetKey) {
+        self.stats.event(Event::OpenConversationsTruncated);
+        let key = key(target, Event::OpenConversationsTruncated, NO_DETAIL);
         if let Some(unsaid) = self.repeats.try_log(key, HOURLY) {
             line!(
                 warn,
@@ -254,8 +256,8 @@ impl Events {
     }
 
     /// A value of `label` was folded into `other`, because the cap was reached; says so once per label and target.
-    pub fn label_folded(&self, target: &TargetKey, label: &'static str) {
-        if self.record_repeat(target, Event::LabelFolded, [label, ""]) == 1 {
+    pub fn label_limit_reached(&self, target: &TargetKey, label: &'static str) {
+        if self.record_repeat(target, Event::LabelLimitReached, [label, ""]) == 1 {
             line!(
                 warn,
                 target,
@@ -341,9 +343,9 @@ impl Events {
     }
 
     /// The configuration was read again, because of `trigger`, and cannot be used; the one before stays in force.
-    pub fn config_rejected(&self, trigger: &'static str, reason: &str) {
-        self.stats.event(Event::ConfigRejected);
-        let key = Key { target: None, event: Event::ConfigRejected, detail: [trigger, ""] };
+    pub fn config_reload_failed(&self, trigger: &'static str, reason: &str) {
+        self.stats.event(Event::ConfigReloadFailed);
+        let key = Key { target: None, event: Event::ConfigReloadFailed, detail: [trigger, ""] };
         match self.repeats.try_log(key, RELOADS) {
             Some(unsaid) => {
                 error!(trigger, reason, unsaid, "configuration not reloaded; the one before stays in force");
@@ -362,9 +364,9 @@ impl Events {
     }
 
     /// A connection on which nothing passed was closed for a new one, because `limit` of them were open.
-    pub fn connection_displaced(&self, limit: usize) {
-        self.stats.event(Event::ConnectionDisplaced);
-        let key = Key { target: None, event: Event::ConnectionDisplaced, detail: NO_DETAIL };
+    pub fn connection_evicted(&self, limit: usize) {
+        self.stats.event(Event::ConnectionEvicted);
+        let key = Key { target: None, event: Event::ConnectionEvicted, detail: NO_DETAIL };
         if let Some(unsaid) = self.repeats.try_log(key, LISTENER) {
             warn!(limit, unsaid, "idle connection closed for a new one: too many are open");
         }
@@ -400,9 +402,9 @@ impl Events {
     }
 
     /// A request came faster than `rate_limit` of the web configuration allows.
-    pub fn request_limited(&self, peer: &dyn Display) {
-        self.stats.event(Event::RequestLimited);
-        let key = Key { target: None, event: Event::RequestLimited, detail: NO_DETAIL };
+    pub fn request_rate_limited(&self, peer: &dyn Display) {
+        self.stats.event(Event::RequestRateLimited);
+        let key = Key { target: None, event: Event::RequestRateLimited, detail: NO_DETAIL };
         if let Some(unsaid) = self.repeats.try_log(key, LISTENER) {
             warn!(%peer, unsaid, "request refused: more than rate_limit of the web configuration allows");
         }
@@ -410,9 +412,9 @@ impl Events {
 
     /// The web configuration, or a certificate that it names, has changed and cannot be used; the last good one is served
     /// with. Call it once per change.
-    pub fn web_config_rejected(&self, problems: &dyn Display) {
-        self.stats.event(Event::WebConfigRejected);
-        self.stats.web_config_rejected();
+    pub fn web_config_reload_failed(&self, problems: &dyn Display) {
+        self.stats.event(Event::WebConfigReloadFailed);
+        self.stats.web_config_reload_failed();
         error!(%problems, "the web configuration has changed and cannot be used; the one before stays in force");
     }
 
@@ -452,7 +454,7 @@ const fn needs_a_person(problem: Problem) -> bool {
         | Problem::WrongHost
         | Problem::BadPayload
         | Problem::Storage
-        | Problem::ExporterFault => true,
+        | Problem::InternalError => true,
         Problem::RateLimited
         | Problem::ServerError
         | Problem::Unreachable

@@ -6,9 +6,11 @@ use serde_json::Value as Json;
 use tokio::time::advance;
 
 use super::*;
+use crate::exporter_metrics::BuildInfo;
 use crate::exposition::{Labels, Value};
+use crate::ledger::store::StoreError;
 use crate::logging::{Captured, Format, LevelFilterSpec, subscriber};
-use crate::selfstats::BuildInfo;
+use crate::recorder::task::RecorderObserver;
 use crate::target::{ClientEnv, Region};
 use crate::timestamp::Timestamp;
 
@@ -61,12 +63,12 @@ async fn whoever_asks_for_reloads_all_the_time_fills_no_log_and_hides_no_change(
     let story = Story::new();
     for _ in 0..1000 {
         story.events.config_reloaded("POST /-/reload", None);
-        story.events.config_rejected("POST /-/reload", "polyai.yaml:1:1: no");
+        story.events.config_reload_failed("POST /-/reload", "polyai.yaml:1:1: no");
     }
     story.events.config_reloaded("POST /-/reload", Some("1 target added (a/us-1/live)"));
-    story.events.config_rejected("SIGHUP", "polyai.yaml:1:1: no");
+    story.events.config_reload_failed("SIGHUP", "polyai.yaml:1:1: no");
     assert_eq!(story.counted(Event::ConfigReloaded), Value::total(1001));
-    assert_eq!(story.counted(Event::ConfigRejected), Value::total(1001));
+    assert_eq!(story.counted(Event::ConfigReloadFailed), Value::total(1001));
     let said: Vec<_> = story.said().into_iter().filter(|line| !line.starts_with("DEBUG")).collect();
     assert_eq!(said.len(), 22, "{said:?}");
     let last =
@@ -174,28 +176,34 @@ async fn a_page_of_bad_records_gives_ten_lines_and_all_are_counted() {
 #[tokio::test(start_paused = true)]
 async fn storage_that_fails_needs_a_person() {
     let story = Story::new();
-    story.events.commit_recovered();
+    let path = "state.redb".into();
+    let full = StoreError::Damaged { path, detail: "no space left on device".into() };
+    let (took, retry_in) = (Duration::from_millis(20), Duration::from_secs(5));
+    story.events.on_commit(took);
     for _ in 0..2 {
-        story.events.commit_failed(&"no space left on device", Duration::from_secs(5));
+        story.events.on_commit_failed(took, &full, retry_in);
     }
-    story.events.commit_recovered();
+    story.events.on_commit(took);
     let expected = [
         "ERROR state not written; the last committed numbers are served",
         "DEBUG state not written",
         "INFO state written again",
     ];
     assert_eq!(story.said(), expected);
+    let commits =
+        |outcome| story.value("polyai_exporter_commits_total", &Labels::new([("outcome", outcome)]));
+    assert_eq!((commits("committed"), commits("failed")), (Value::total(2), Value::total(2)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_folded_label_is_said_once_per_label_and_target() {
     let story = Story::new();
     for _ in 0..5 {
-        story.events.label_folded(&target("a"), "variant");
+        story.events.label_limit_reached(&target("a"), "variant");
     }
-    story.events.label_folded(&target("a"), "reason");
+    story.events.label_limit_reached(&target("a"), "reason");
     assert_eq!(story.lines().len(), 2);
-    assert_eq!(story.counted(Event::LabelFolded), Value::total(6));
+    assert_eq!(story.counted(Event::LabelLimitReached), Value::total(6));
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +222,7 @@ async fn a_long_catch_up_reports_now_and_then_and_at_its_end() {
 async fn refused_ticks_count_as_skipped_polls() {
     let story = Story::new();
     for _ in 0..2 {
-        story.events.tick_refused(&target("a"));
+        story.events.poll_skipped(&target("a"));
     }
     assert_eq!(story.value("polyai_exporter_polls_skipped_total", &Labels::none()), Value::total(2));
     assert_eq!(story.lines().len(), 2);
@@ -225,25 +233,25 @@ async fn the_other_events_say_and_count_too() {
     let story = Story::new();
     let target = target("a");
     story.events.conversation_stuck(&target, "conv-8", &"2026-01-01 08:00 UTC");
-    story.events.conversation_vanished(&target, "conv-9");
-    story.events.walk_abandoned(&target, &"the cursor repeats");
-    story.events.live_list_capped(&target);
+    story.events.conversation_missing(&target, "conv-9");
+    story.events.fetch_abandoned(&target, &"the cursor repeats");
+    story.events.open_conversations_truncated(&target);
     story.events.clock_skew(&target, -12.5);
     story.events.clock_skew_resolved(&target);
     story.events.accept_failed(&std::io::Error::other("too many open files"));
-    story.events.connection_displaced(512);
+    story.events.connection_evicted(512);
     story.events.connection_refused(512);
 
     let levels: Vec<_> = story.lines().iter().map(|line| text(line, "level").to_owned()).collect();
     assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "WARN", "INFO", "ERROR", "WARN", "WARN"]);
     for event in [
         Event::ConversationStuck,
-        Event::ConversationVanished,
-        Event::WalkAbandoned,
-        Event::LiveListCapped,
+        Event::ConversationMissing,
+        Event::FetchAbandoned,
+        Event::OpenConversationsTruncated,
         Event::ClockSkew,
         Event::AcceptFailed,
-        Event::ConnectionDisplaced,
+        Event::ConnectionEvicted,
         Event::ConnectionRefused,
     ] {
         assert_eq!(story.counted(event), Value::total(1), "{}", event.as_str());

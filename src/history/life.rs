@@ -12,24 +12,20 @@ use tokio::time::Instant;
 
 use super::BackfillSpec;
 use super::scrapes::Scraper;
-use crate::api::client::LIST;
-use crate::api::page::Page;
-use crate::api::pages::Pagination;
-use crate::api::request::{Endpoint, PageRequest};
-use crate::api::{FetchError, Filter};
-use crate::app::derive;
+use crate::api::{Endpoint, FetchError, Filter, Page, PageRequest, Pagination};
+use crate::app::settings_mapping;
 use crate::clock::Clock;
 use crate::config::{Secret, Settings};
 use crate::conversation::{Conversation, ConversationState};
-use crate::events::Events;
+use crate::events::{Events, LIST_ENDPOINT};
+use crate::exporter_metrics::{BuildInfo, ExporterMetrics, RequestOutcome};
 use crate::ledger::store::{Store, StoreError};
-use crate::ledger::verdict::SeenBy;
+use crate::ledger::transition::SeenBy;
 use crate::problem::Problem;
 use crate::recorder::{Batch, Observation, PollStatus, Recorder, TargetIndex};
 use crate::schedule::health::DataQuality;
 use crate::schedule::{FetchPlan, PassKind, PollPlanner};
-use crate::selfstats::{BuildInfo, ExporterMetrics, RequestOutcome};
-use crate::simulator::{Direct, World};
+use crate::simulator::{InProcessApi, World};
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 
@@ -71,12 +67,12 @@ impl Replay {
     pub(super) fn begin(plan: &BackfillSpec, settings: &Settings, world: World) -> Result<Self, ReplayError> {
         let clock = Clock::fixed(plan.from);
         let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(plan.from));
-        let api = Direct::new(world, clock.clone());
+        let api = InProcessApi::new(world, clock.clone());
         let events = Events::new(stats.clone());
-        let setups = derive::setups(settings);
-        let store = Store::open(&settings.storage)?;
+        let setups = settings_mapping::setups(settings);
+        let store = settings_mapping::open_store(&settings.storage)?;
         let (recorder, resumes) =
-            Recorder::load(store, &setups, derive::counting(settings), Timestamp::from(plan.from))?;
+            Recorder::load(store, &setups, settings_mapping::counting(settings), Timestamp::from(plan.from))?;
         let sharing = settings.targets_per_key();
         let pollers = settings.targets.iter().zip(resumes).enumerate().map(|(index, (target, resume))| {
             let sharing = sharing.get(target.api_key.expose_secret()).copied().unwrap_or(1);
@@ -84,10 +80,13 @@ impl Replay {
                 index: TargetIndex(index),
                 target: target.key.clone(),
                 passes: PollPlanner::resume(
-                    derive::policy(&settings.polling, derive::refetch_budget(&settings.polling, sharing)),
+                    settings_mapping::policy(
+                        &settings.polling,
+                        settings_mapping::refetch_budget(&settings.polling, sharing),
+                    ),
                     resume,
                 ),
-                endpoint: derive::endpoint(target),
+                endpoint: settings_mapping::endpoint(target),
                 key: target.api_key.clone(),
                 page_size: settings.polling.page_size,
                 health: DataQuality::default(),
@@ -106,7 +105,7 @@ impl Replay {
             next_scrape: plan.from,
             next_housekeeping: plan.from + HOUSEKEEPING,
             to_prune: pollers.iter().map(|poller| poller.index).collect(),
-            scraper: Scraper::new(Timestamp::from(plan.from), derive::shown(settings)),
+            scraper: Scraper::new(Timestamp::from(plan.from), settings_mapping::shown(settings)),
             clock,
             recorder,
             pollers,
@@ -170,7 +169,7 @@ struct Poller {
     key: Secret,
     page_size: NonZeroU16,
     health: DataQuality,
-    api: Direct,
+    api: InProcessApi,
     stats: ExporterMetrics,
     events: Events,
 }
@@ -216,7 +215,7 @@ impl Poller {
     fn page(&self, walk: &FetchPlan, way: &Pagination) -> Result<Page, ReplayError> {
         let (window, filter): (_, Filter) = (walk.window, walk.filter);
         let request = PageRequest { window, filter, limit: self.page_size, position: &way.position };
-        let address = self.endpoint.page(&request);
+        let address = self.endpoint.page_url(&request);
         // What follows the address of the server.
         let from =
             address.find("://").and_then(|at| address.get(at + 3..)?.find('/').map(|path| at + 3 + path));
@@ -225,11 +224,11 @@ impl Poller {
             self.api.get(from.and_then(|from| address.get(from..)).unwrap_or("/"), self.key.expose_secret());
         let bytes = reply.body.len() as u64;
         let status = reply.status.unwrap_or(0);
-        self.stats.request(LIST, RequestOutcome::Status(status), started.elapsed(), bytes);
+        self.stats.request(LIST_ENDPOINT, RequestOutcome::Status(status), started.elapsed(), bytes);
         if status != 200 {
             return Err(FetchError::bad_payload(format!("{address}: HTTP {status}")).into());
         }
-        Ok(Page::read(&reply.body)?)
+        Ok(Page::decode(&reply.body)?)
     }
 
     fn hand_over(
@@ -245,7 +244,7 @@ impl Poller {
             conversation,
         };
         for id in &progress.abandoned {
-            self.events.conversation_vanished(&self.target, id.as_str());
+            self.events.conversation_missing(&self.target, id.as_str());
         }
         let recorded = recorder.apply_batch(&Batch {
             target: self.index,
@@ -255,7 +254,7 @@ impl Poller {
             abandoned: progress.abandoned,
             marks: progress.marks,
         })?;
-        recorded.folded.iter().for_each(|label| self.events.label_folded(&self.target, label));
+        recorded.folded.iter().for_each(|label| self.events.label_limit_reached(&self.target, label));
         self.passes.observe_first_finished(&recorded.finished, fresh_before, now);
         Ok(())
     }

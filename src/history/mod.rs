@@ -58,7 +58,7 @@ pub fn live(
     world: &World,
     stop: &CancellationToken,
 ) -> Result<BackfillResult, ReplayError> {
-    let world = world.clone().kept(plan.from, plan.until);
+    let world = world.clone().with_cache(plan.from, plan.until);
     // The log tells of what happens now, and these things do not.
     tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), || {
         let mut life = life::Replay::begin(plan, settings, world)?;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::exporter_metrics::ExporterMetrics;
 use crate::exposition::{ContentEncoding, ExpositionCache, Family, Format, FormatOptions, Value};
 use crate::metrics_source::{SnapshotSource, exposition_timestamp, live_families};
 use crate::recorder::Snapshot;
-use crate::selfstats::ExporterMetrics;
 use crate::timestamp::Timestamp;
 
 /// The start of the process, which is told by the process itself.

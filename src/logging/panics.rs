@@ -1,41 +1,38 @@
-//! Panics in the log: where, and no more than the program itself has to say.
+//! Panics as log lines, without the values in their messages.
 //!
-//! Owns: that a panic is a line like any other, and that nothing of a conversation gets into it. The message of a panic may quote what the
-//! program worked on, so that only one that is written out in the source is shown. Never: what happens after it.
+//! The message of a panic may quote the data that the program worked on, so only a message that is a literal in the source is
+//! logged.
 
 use std::io::Write as _;
 use std::panic::{self, PanicHookInfo};
 
 use tracing::{Level, enabled, error};
 
-/// From now on panics are told by the log.
+/// Logs panics from now on.
 pub(super) fn install() {
     panic::set_hook(Box::new(|panic| {
-        let PanicReport { place, message } = PanicReport::of(panic);
+        let PanicReport { place, message } = PanicReport::new(panic);
         let thread = std::thread::current().name().unwrap_or_default().to_owned();
         if enabled!(Level::ERROR) {
-            error!(
-                place,
-                message, thread, "panic: the program has met what it did not foresee; please report this"
-            );
+            error!(place, message, thread, "internal error (panic); please report this bug");
         } else {
-            // Whoever silences the log does not mean this. Nothing can be done if standard error is closed.
+            // `--log.level=off` does not mean panics. A closed standard error leaves nothing to do.
             let _ = writeln!(
                 std::io::stderr(),
-                "panic: the program has met what it did not foresee: {place}: {message}"
+                "internal error (panic); please report this bug: {place}: {message}"
             );
         }
     }));
 }
 
-/// What is told of a panic.
+/// The part of a panic that is logged.
 struct PanicReport {
     place: String,
     message: &'static str,
 }
 
 impl PanicReport {
-    fn of(panic: &PanicHookInfo<'_>) -> Self {
+    fn new(panic: &PanicHookInfo<'_>) -> Self {
         let place = panic.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
         let message = panic.payload().downcast_ref::<&'static str>();
         Self { place, message: message.copied().unwrap_or("(a message with values, which are not shown)") }
@@ -48,14 +45,14 @@ mod tests {
 
     use super::*;
 
-    /// What is told of a panic of `body`.
-    fn told(body: impl FnOnce() + panic::UnwindSafe) -> (String, &'static str) {
+    /// What is logged of a panic of `body`.
+    fn logged(body: impl FnOnce() + panic::UnwindSafe) -> (String, &'static str) {
         let seen = Arc::new(Mutex::new(None));
         let (place, here) = (seen.clone(), std::thread::current().id());
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
             if std::thread::current().id() == here {
-                let PanicReport { place: at, message } = PanicReport::of(panic);
+                let PanicReport { place: at, message } = PanicReport::new(panic);
                 *place.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, message));
             }
         }));
@@ -65,14 +62,14 @@ mod tests {
     }
 
     #[test]
-    fn only_words_of_the_source_are_told() {
-        let (place, message) = told(|| panic!("a literal"));
+    fn panic_message_with_values_is_not_logged() {
+        let (place, message) = logged(|| panic!("a literal"));
         assert!(place.starts_with("src/logging/panics.rs:"), "{place}");
         assert_eq!(message, "a literal");
 
         // The standard message quotes the whole text.
         let transcript = "é, call me on 020 7946 0958".to_owned();
-        let (_, message) = told(move || drop(std::hint::black_box(&transcript)[..1].to_owned()));
+        let (_, message) = logged(move || drop(std::hint::black_box(&transcript)[..1].to_owned()));
         assert_eq!(message, "(a message with values, which are not shown)");
     }
 }

@@ -10,11 +10,11 @@ use arc_swap::ArcSwap;
 pub use snapshot::SnapshotSource;
 
 use crate::clock::Clock;
+use crate::exporter_metrics::ExporterMetrics;
 use crate::exposition::{self, ContentEncoding, EncodedBody, ExpositionCache, Family, Format, FormatOptions};
+use crate::http::MetricsSource;
 use crate::recorder::Snapshot;
 use crate::recorder::task::SnapshotCell;
-use crate::selfstats::ExporterMetrics;
-use crate::server::MetricsSource;
 use crate::timestamp::Timestamp;
 
 /// Renders the published snapshot with the exporter's own metrics.

@@ -19,7 +19,7 @@ fn snapshot(targets: usize) -> Snapshot {
     Snapshot {
         number: 1,
         targets: (0..targets).map(target).collect(),
-        layout: Some(Arc::new(SeriesSchema::new(&Metrics::default()))),
+        layout: Some(Arc::new(SeriesSchema::from(&Metrics::default()))),
         state_bytes: 0,
     }
 }

@@ -145,7 +145,7 @@ impl VendorSetting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::page::Page;
+    use crate::api::Page;
 
     const START: &str = "2026-08-20T09:15:02Z";
     const HIDDEN: &str = r#","in_progress":false,"num_turns":4,"turns":[]"#;
@@ -169,7 +169,7 @@ mod tests {
                 format!(r#"{{"id":"CA{}","started_at":"{START}"{fields}}}"#, self.calls)
             };
             let records: Vec<String> = records.iter().map(&mut record).collect();
-            Page::read(format!("[{}]", records.join(",")).as_bytes()).unwrap().conversations
+            Page::decode(format!("[{}]", records.join(",")).as_bytes()).unwrap().conversations
         }
 
         /// A walk that reads what is new.

@@ -22,7 +22,7 @@ use super::slices::{PassId, WindowSizer};
 use super::walk::{FetchPlan, FetchRange, PassKind};
 use crate::api::{Filter, Window};
 use crate::conversation::{Conversation, ConversationId, ConversationState};
-use crate::ledger::verdict::SeenBy;
+use crate::ledger::transition::SeenBy;
 use crate::ledger::{Watermarks, max_overlap};
 use crate::recorder::{FirstFinished, PollerCheckpoint};
 use crate::timestamp::Timestamp;

@@ -17,15 +17,16 @@ pub use super::shared::{FirstPollLatch, RefetchBudget};
 use super::timer::Timer;
 use super::walk::{FetchPlan, FetchRange, PassKind};
 use super::work::PollStats;
-use crate::api::FetchError;
-use crate::api::pages::{ConversationList, FetchedPages, Limit, WalkError};
-use crate::clock::ClockReading;
+use crate::api::{ConversationList, FetchError, FetchedPages, Limit, WalkError};
+use crate::clock::{Clock, ClockReading};
 use crate::conversation::ConversationState;
-use crate::ledger::verdict::SeenBy;
+use crate::events::Events;
+use crate::exporter_metrics::ExporterMetrics;
+use crate::ledger::transition::SeenBy;
 use crate::recorder::task::{PendingCommit, RecorderHandle, RecorderStopped};
 use crate::recorder::{Batch, Observation, TargetIndex};
-use crate::selfstats::ExporterMetrics;
 use crate::status::PollHistory;
+use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 
 /// More open conversations than any project has; beyond it the gauge falls short, and says so.
@@ -40,8 +41,14 @@ const PROGRESS_LOG_THRESHOLD: u32 = 10;
 pub struct Poller {
     /// Which target.
     pub index: TargetIndex,
+    /// The target's key.
+    pub target: TargetKey,
     /// Its list at the API.
     pub list: ConversationList,
+    /// This machine's clock.
+    pub clock: Clock,
+    /// The log.
+    pub events: Events,
     /// Where its passes stand.
     pub passes: PollPlanner,
     /// `polling.interval`
@@ -117,10 +124,10 @@ impl PollLoop {
         self.poller.journal.set_first_due(self.next_tick());
         loop {
             for _ in 0..self.timer.tick().await {
-                self.poller.list.events.tick_refused(&self.poller.list.target);
+                self.poller.events.poll_skipped(&self.poller.target);
             }
             let started = Instant::now();
-            self.poller.journal.poll_started(Timestamp::from(self.poller.list.clock.now()));
+            self.poller.journal.poll_started(Timestamp::from(self.poller.clock.now()));
             let outcome = self.poll(started).await;
             let took = started.elapsed();
             self.poller.stats.poll(took);
@@ -136,8 +143,8 @@ impl PollLoop {
                 None => self.backoff.succeeded(),
             }
             // By the clock of now, which may have been stepped meanwhile.
-            let began = Timestamp::from(self.poller.list.clock.now()) - took;
-            let traffic = std::mem::take(&mut self.poller.list.traffic);
+            let began = Timestamp::from(self.poller.clock.now()) - took;
+            let traffic = std::mem::take(&mut self.poller.list.request_stats);
             let poll = std::mem::take(&mut self.work).finish(began, took, failure.as_ref(), traffic);
             if self.report(failure, poll).await.is_err() {
                 return;
@@ -148,18 +155,18 @@ impl PollLoop {
 
     /// When the next poll is due, on this machine's clock.
     fn next_tick(&self) -> Timestamp {
-        Timestamp::from(self.poller.list.clock.now()) + self.timer.until_next()
+        Timestamp::from(self.poller.clock.now()) + self.timer.until_next()
     }
 
     /// One tick's worth of walks.
     async fn poll(&mut self, started: Instant) -> Result<(), PollError> {
-        let asked = self.poller.list.clock.read();
+        let asked = self.poller.clock.read();
         self.poller.passes.set_refetch_budget(self.poller.spare.requests());
         let live = self.poller.passes.open_pass(self.server_time(asked));
         self.work.walks += 1;
         let mut walked = self.walk(&live, Limit::StopAt(MAX_OPEN)).await?;
         if !walked.complete {
-            self.poller.list.events.live_list_capped(&self.poller.list.target);
+            self.poller.events.open_conversations_truncated(&self.poller.target);
         }
         // The API's clock is known only now; what started after the question was asked belongs to the next tick.
         let now = self.server_time(asked);
@@ -217,7 +224,7 @@ impl PollLoop {
                 Err(error @ WalkError::TooLarge(_)) => {
                     if self.poller.passes.too_large(walk) {
                         let reason = format!("{} pass, {}: {error}", walk.purpose.name(), walk.window);
-                        self.poller.list.events.walk_abandoned(&self.poller.list.target, &reason);
+                        self.poller.events.fetch_abandoned(&self.poller.target, &reason);
                         return Ok(());
                     }
                     limit = Limit::None;
@@ -227,7 +234,7 @@ impl PollLoop {
         let now = self.now();
         let progress = self.poller.passes.on_fetched(walk, &walked.conversations, now);
         for id in &progress.abandoned {
-            self.poller.list.events.conversation_vanished(&self.poller.list.target, id.as_str());
+            self.poller.events.conversation_missing(&self.poller.target, id.as_str());
         }
         self.submit_batch(walk, walked, progress, fresh_before).await
     }
@@ -248,15 +255,10 @@ impl PollLoop {
         progress: PlannerUpdate,
         fresh_before: Timestamp,
     ) -> Result<(), PollError> {
-        let Poller { list, .. } = &self.poller;
+        let Poller { target, events, .. } = &self.poller;
         for rejected in &walked.rejected {
             let detail = "the record could not be read; its page was otherwise counted";
-            list.events.record_rejected(
-                &list.target,
-                rejected.id.as_deref(),
-                rejected.kind.as_str(),
-                &detail,
-            );
+            events.record_rejected(target, rejected.id.as_deref(), rejected.kind.as_str(), &detail);
         }
         let is_new = |start| PollPlanner::observation_kind(walk, start) == SeenBy::Fresh;
         self.health.observe(&walked.conversations, walked.rejected.len(), is_new);
@@ -291,7 +293,7 @@ impl PollLoop {
     }
 
     fn now(&self) -> Timestamp {
-        self.server_time(self.poller.list.clock.read())
+        self.server_time(self.poller.clock.read())
     }
 
     fn server_time(&self, look: ClockReading) -> Timestamp {

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::FetchError;
-use crate::api::pages::{FetchedPages, RequestStats};
+use crate::api::{FetchError, FetchedPages, RequestStats};
 use crate::status::Poll;
 use crate::timestamp::Timestamp;
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::condition::{Severity, State};
+use super::format::{JsonTimestamp, strip_control};
+use super::target_state::{Severity, State};
 use super::view::{Health, TargetRow};
-use super::words::{JsonTimestamp, strip_control};
 use crate::timestamp::Timestamp;
 
 /// The health of the whole, in one line.
@@ -42,7 +42,7 @@ pub(super) fn health(rows: &[TargetRow], now: Timestamp) -> Health {
                 if number == total { all.clone() } else { format!("{number} of {total} targets") }
             };
             let (untried, behind, limited) =
-                (in_state(State::Pending), in_state(State::CatchingUp), in_state(State::Degraded));
+                (in_state(State::NotTried), in_state(State::CatchingUp), in_state(State::Limited));
             if untried > 0 {
                 let has = if untried == 1 { "has" } else { "have" };
                 format!("{} {has} not been tried yet.", counted(untried))

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::journal::PollHistory;
+use super::poll_history::PollHistory;
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 

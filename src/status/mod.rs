@@ -6,28 +6,28 @@
 //! The way: [`Journals`], [`Trends`] and the committed generation become a [`view`], with `now` as an argument; the page and
 //! the JSON are both written from that view, so that they cannot differ.
 
-mod answer;
-mod area;
-mod condition;
+mod build_view;
 mod configuration;
-mod figures;
+mod diagnosis;
+mod format;
+mod handoff_trend;
 mod health;
-mod journal;
 mod journals;
 mod page;
+mod poll_history;
 mod query;
-mod sight;
-mod trend;
+mod respond;
+mod target_state;
+mod target_totals;
 pub mod view;
-mod words;
 
-pub use answer::answer;
-pub use condition::State;
+pub use build_view::{ProcessInfo, StatusInputs};
 pub use configuration::{ConfigurationStatus, Reload, hash};
-pub use journal::{Poll, PollHistory, ProblemInterval, Report};
+pub use handoff_trend::{SAMPLE_INTERVAL, Trends};
 pub use journals::Journals;
-pub use sight::{ProcessInfo, StatusInputs};
-pub use trend::{SAMPLE_INTERVAL, Trends};
+pub use poll_history::{Poll, PollHistory, ProblemInterval, Report};
+pub use respond::answer;
+pub use target_state::State;
 
 #[cfg(test)]
 mod tests;

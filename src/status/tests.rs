@@ -9,12 +9,12 @@ use serde_json::Value as Json;
 
 use super::*;
 use crate::aggregate::{Metric, TargetSeries};
-use crate::api::pages::RequestStats;
+use crate::api::RequestStats;
 use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
+use crate::exporter_metrics::BuildInfo;
 use crate::problem::Problem;
 use crate::recorder::Snapshot;
-use crate::selfstats::BuildInfo;
-use crate::server::{RenderedDocument, StatusRoute};
+use crate::http::{RenderedDocument, StatusRoute};
 use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
 use crate::timestamp::Timestamp;
 

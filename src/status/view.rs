@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use super::area::{AreaView, FaultDomain};
-pub use super::condition::Severity;
-use super::condition::State;
-pub use super::words::{JsonTimestamp, Ratio, Seconds};
+pub use super::diagnosis::{AreaView, FaultDomain};
+pub use super::format::{JsonTimestamp, Ratio, Seconds};
+pub use super::target_state::Severity;
+use super::target_state::State;
 use crate::problem::Problem;
 use crate::target::TargetKey;
 

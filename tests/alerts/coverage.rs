@@ -1,4 +1,4 @@
-//! Whether every rule has its cases. A rule that is never tested to fire looks as healthy as one that cannot.
+//! Whether every rule has test cases, for alerts both firing and not.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ fn expectations() -> Vec<(String, bool)> {
 }
 
 #[test]
-fn every_alert_has_a_case_that_fires_and_one_that_does_not() {
+fn alerts_have_cases_that_fire_and_that_do_not() {
     let expectations = expectations();
     let missing: Vec<String> = all()
         .into_iter()
@@ -39,7 +39,7 @@ fn every_alert_has_a_case_that_fires_and_one_that_does_not() {
 }
 
 #[test]
-fn every_recorded_series_has_a_case_with_values() {
+fn recorded_series_have_cases_with_values() {
     let expectations = expectations();
     let mentioned: BTreeSet<&str> = expectations
         .iter()

@@ -181,7 +181,7 @@ impl Week {
 }
 
 #[test]
-fn nothing_fires_in_a_normal_week_with_its_quiet_nights() {
+fn no_alert_fires_in_a_normal_week() {
     let Some(promtool) = tool("promtool") else { return };
     let mut dice = Dice(1);
     let mut week = Week::default();

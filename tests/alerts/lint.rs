@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polyai_exporter::rules::Format;
+use polyai_exporter::alert_rules::Format;
 use promql_parser::label::MatchOp;
 use promql_parser::parser::token::{T_DIV, T_EQLC, T_GTE, T_GTR, T_LSS, T_LTE, T_NEQ};
 use promql_parser::parser::{BinaryExpr, Expr};
@@ -37,7 +37,7 @@ fn ensure(holds: bool, otherwise: &str) -> Result<(), String> {
 
 #[test]
 #[expect(clippy::wildcard_enum_match_arm, reason = "only two kinds of expression name labels")]
-fn every_series_and_label_in_an_expression_exists() {
+fn expressions_name_existing_series_and_labels() {
     let recorded = recorded();
     for_each(all(), |rule| {
         let known = resolved(&rule.expr, &recorded)?;
@@ -62,7 +62,7 @@ fn every_series_and_label_in_an_expression_exists() {
 }
 
 #[test]
-fn counters_are_only_asked_for_their_increase_and_gauges_never() {
+fn only_counters_are_read_as_increases() {
     let recorded = recorded();
     for_each(all(), |rule| {
         for Named { selector, around, series } in resolved(&rule.expr, &recorded)? {
@@ -77,7 +77,7 @@ fn counters_are_only_asked_for_their_increase_and_gauges_never() {
 }
 
 #[test]
-fn names_follow_their_forms() {
+fn names_follow_conventions() {
     for_each(all(), |rule| {
         let letters = |text: &str| text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
         if rule.is_alert {
@@ -96,7 +96,7 @@ fn names_follow_their_forms() {
 }
 
 #[test]
-fn every_alert_says_what_a_paged_engineer_needs() {
+fn alerts_have_labels_and_annotations() {
     for_each(alerts(), |rule| {
         let severities = ["critical", "warning", "info"];
         let components = ["exporter", "data", "agent", "slo"];
@@ -115,11 +115,9 @@ fn every_alert_says_what_a_paged_engineer_needs() {
         ensure(said("summary")?.len() < 160, "the summary is too long for a telephone")?;
         let description = said("description")?;
         ensure(description.len() > 80, "the description says too little")?;
-        let hurt = ["caller", "nobody", "nothing is known"];
-        let lower = description.to_lowercase();
-        ensure(hurt.iter().any(|word| lower.contains(word)), "the description says who is hurt")?;
-        let is_known = description.matches('.').count() >= 2;
-        ensure(is_known, "the description says what is known and what is not")?;
+        let has_impact = description.to_lowercase().contains("caller");
+        ensure(has_impact, "the description has the impact on callers")?;
+        ensure(description.matches('.').count() >= 2, "the description has a cause or a consequence")?;
 
         ensure(said("runbook_url")?.ends_with(&format!("/{}.md", rule.name)), "runbook_url")?;
         let book = project().join(format!("docs/runbooks/{}.md", rule.name));
@@ -140,7 +138,7 @@ fn every_alert_says_what_a_paged_engineer_needs() {
 /// A label that the expression does not keep is an empty word in a message.
 #[test]
 #[expect(clippy::wildcard_enum_match_arm, reason = "only two kinds of expression tell labels")]
-fn words_use_only_labels_that_the_alert_has() {
+fn annotations_use_labels_of_the_alert() {
     for_each(alerts(), |rule| {
         let kept: BTreeSet<String> = parts(&rule.expr)
             .into_iter()
@@ -168,7 +166,7 @@ fn words_use_only_labels_that_the_alert_has() {
 }
 
 #[test]
-fn every_alert_compares_and_none_picks_the_top() {
+fn alerts_compare_and_do_not_rank() {
     for_each(alerts(), |rule| {
         let absent = parts(&rule.expr)
             .iter()
@@ -184,7 +182,7 @@ fn every_alert_compares_and_none_picks_the_top() {
 
 /// A share of three calls at night is no news.
 #[test]
-fn every_share_and_percentile_has_a_floor_of_events() {
+fn ratios_and_percentiles_have_a_minimum_of_events() {
     let recorded = recorded();
     for_each(alerts(), |rule| {
         let is_share = |name: &str| name.contains(":ratio") || name.contains(":p95");
@@ -206,7 +204,7 @@ fn every_share_and_percentile_has_a_floor_of_events() {
 }
 
 #[test]
-fn nothing_is_divided_by_what_may_be_nothing() {
+fn denominators_are_not_zero() {
     for_each(all(), |rule| {
         for division in binaries(&rule.expr).into_iter().filter(|binary| binary.op.id() == T_DIV) {
             let constant = selectors(&division.rhs).is_empty();
@@ -219,7 +217,7 @@ fn nothing_is_divided_by_what_may_be_nothing() {
 
 /// Of a stale target nothing is claimed: every alert about an agent asks whether its data is fresh.
 #[test]
-fn no_alert_about_an_agent_judges_by_stale_data() {
+fn agent_alerts_require_fresh_data() {
     for_each(alerts(), |rule| {
         let about_agent = ["agent", "slo"].contains(&rule.labels["component"].as_str());
         let asks = ["target:polyai_data:fresh == 1", "target:polyai_data:stale_ratio"]
@@ -238,7 +236,7 @@ fn no_alert_about_an_agent_judges_by_stale_data() {
 }
 
 #[test]
-fn a_bucket_is_named_in_every_spelling() {
+fn buckets_are_matched_in_both_spellings() {
     let values = yaml(&std::fs::read_to_string(project().join("alerts/thresholds.yml")).unwrap());
     let bounds: Vec<f64> = ["latency_buckets", "duration_buckets"]
         .into_iter()
@@ -270,7 +268,7 @@ fn a_bucket_is_named_in_every_spelling() {
 }
 
 #[test]
-fn a_pattern_is_one() {
+fn regular_expressions_are_used_for_patterns() {
     for_each(all(), |rule| {
         for (selector, _) in selectors(&rule.expr) {
             for matcher in &selector.matchers.matchers {
@@ -284,7 +282,7 @@ fn a_pattern_is_one() {
 }
 
 #[test]
-fn groups_are_evaluated_before_prometheus_forgets_a_sample_and_rules_are_unique() {
+fn groups_are_evaluated_within_5m_and_unique() {
     let document = yaml(&rendered(&[], Format::Prometheus));
     for group in document["groups"].as_vec().unwrap() {
         let interval = group["interval"].as_str().unwrap();

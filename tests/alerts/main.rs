@@ -1,4 +1,4 @@
-//! The rules, their runbooks and the example for Alertmanager: current, sound, and right on a real Prometheus' rule engine.
+//! The rules, their runbooks and the example for Alertmanager, tested with promtool and amtool.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test whose scene cannot be set has failed")]
 

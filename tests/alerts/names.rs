@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use polyai_exporter::aggregate::Kind as Metric;
 use polyai_exporter::aggregate::catalogue::{CATALOGUE, TARGET_LABELS};
 use polyai_exporter::config::Dimension;
+use polyai_exporter::exporter_metrics::ExporterMetrics;
 use polyai_exporter::exposition::Kind;
-use polyai_exporter::selfstats::ExporterMetrics;
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ fn part(name: &str, of: &str, is_histogram: bool) -> Option<(bool, &'static [&'s
 }
 
 #[test]
-fn parts_of_histograms_are_counters_and_the_whole_is_no_series() {
+fn histogram_parts_are_counters() {
     let none = BTreeSet::new();
     let bucket = series("polyai_turn_latency_seconds_bucket", &none).unwrap();
     assert!(bucket.is_counter && bucket.labels.contains("le") && bucket.labels.contains("channel"));

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use polyai_exporter::rules::Format;
+use polyai_exporter::alert_rules::Format;
 use tempfile::TempDir;
 
 use super::rules::{ALL, project, rendered};
@@ -63,7 +63,7 @@ pub(crate) fn case(file: &str) -> String {
 }
 
 #[test]
-fn promtool_accepts_the_rules_in_all_forms() {
+fn promtool_accepts_the_rules() {
     let Some(promtool) = tool("promtool") else { return };
     let variants: [&[&str]; 4] = [
         &[],
@@ -109,7 +109,7 @@ held! {
 }
 
 #[test]
-fn every_file_of_cases_is_run() {
+fn every_case_file_is_run() {
     assert_eq!(cases(), HELD);
 }
 

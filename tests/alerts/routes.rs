@@ -8,7 +8,7 @@ use super::rules::{alerts, project, yaml};
 const EXAMPLE: &str = "alerts/alertmanager.example.yml";
 
 #[test]
-fn alertmanager_accepts_the_example() {
+fn amtool_accepts_the_example() {
     let Some(amtool) = tool("amtool") else { return };
     let checked =
         Command::new(amtool).args(["check-config", EXAMPLE]).current_dir(project()).output().unwrap();
@@ -16,7 +16,7 @@ fn alertmanager_accepts_the_example() {
 }
 
 #[test]
-fn each_alert_goes_to_whom_it_concerns() {
+fn alerts_are_routed_by_severity() {
     let Some(amtool) = tool("amtool") else { return };
     let receiver = |labels: &[String]| {
         let mut command = Command::new(&amtool);
@@ -59,7 +59,7 @@ fn each_alert_goes_to_whom_it_concerns() {
 
 /// Names in the example that no alert has would inhibit and route nothing.
 #[test]
-fn every_alert_named_in_the_example_exists() {
+fn example_names_existing_alerts() {
     let text = std::fs::read_to_string(project().join(EXAMPLE)).unwrap();
     let names: Vec<String> = alerts().into_iter().map(|rule| rule.name).collect();
     let example = yaml(&text);

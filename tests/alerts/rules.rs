@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use polyai_exporter::rules::{Format, Source, Values, render};
+use polyai_exporter::alert_rules::{Format, Source, Values, render};
 use promql_parser::parser::{self, Expr};
 use yaml_rust2::{Yaml, YamlLoader};
 

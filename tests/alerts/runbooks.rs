@@ -1,4 +1,4 @@
-//! The runbooks: one per alert, whole, and with queries that work.
+//! The runbooks: one per alert, complete, and with valid queries.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,8 @@ use promql_parser::parser;
 use super::rules::{alerts, all, project, yaml};
 use super::tree::resolved;
 
-const HEADINGS: [&str; 5] = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation", "## Tuning"];
+const HEADINGS: [&str; 6] =
+    ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation", "## Escalation", "## Tuning"];
 
 fn books() -> Vec<(String, String)> {
     let mut books = Vec::new();
@@ -21,7 +22,7 @@ fn books() -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_alert_has_its_runbook_and_every_runbook_its_alert() {
+fn alerts_and_runbooks_correspond() {
     let alerts: BTreeSet<String> = alerts().into_iter().map(|rule| rule.name).collect();
     let books: BTreeSet<String> =
         books().into_iter().map(|(name, _)| name).filter(|name| name != "README").collect();
@@ -29,7 +30,7 @@ fn every_alert_has_its_runbook_and_every_runbook_its_alert() {
 }
 
 #[test]
-fn every_runbook_is_whole_and_listed_with_its_severity() {
+fn runbooks_are_complete_and_indexed() {
     let books = books();
     let (_, index) = books.iter().find(|(name, _)| name == "README").unwrap();
     let values = yaml(&std::fs::read_to_string(project().join("alerts/thresholds.yml")).unwrap());
@@ -47,7 +48,7 @@ fn every_runbook_is_whole_and_listed_with_its_severity() {
         let line = format!("| [{name}]({name}.md) | {}{off} |", alert["severity"].as_str().unwrap());
         assert!(index.contains(&line), "the index lacks {line}");
         // The keys that it names for tuning are there.
-        for key in rest.split("What to send").next().unwrap().split('`').skip(1).step_by(2) {
+        for key in rest.split('`').skip(1).step_by(2) {
             let bare = key.strip_prefix('.').unwrap_or(key);
             let there = bare.split('.').fold(&values, |node, part| &node[part]);
             let known =
@@ -76,7 +77,7 @@ fn queries(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_query_to_paste_names_what_exists() {
+fn queries_name_existing_series() {
     let recorded: BTreeSet<String> =
         all().into_iter().filter(|rule| !rule.is_alert).map(|rule| rule.name).collect();
     let mut seen = 0;
@@ -91,7 +92,7 @@ fn every_query_to_paste_names_what_exists() {
 }
 
 #[test]
-fn links_lead_somewhere() {
+fn links_resolve() {
     for (name, text) in books() {
         for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
             let file = link.split('#').next().unwrap();

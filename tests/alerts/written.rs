@@ -1,14 +1,14 @@
-//! The rules that lie in the repository are what the program writes, and its values are what the exporter has.
+//! The rules in the repository are those that the program prints, and its values those of the exporter.
 //!
 //! `POLYAI_UPDATE_DOCS=1` writes the files instead of comparing them.
 
+use polyai_exporter::alert_rules::Format;
 use polyai_exporter::config::{DefaultValue, reference};
-use polyai_exporter::rules::Format;
 
 use super::rules::{project, rendered, yaml};
 
 #[test]
-fn the_rules_in_the_repository_are_current() {
+fn generated_rules_are_current() {
     for (file, format) in
         [("alerts/polyai-rules.yml", Format::Prometheus), ("alerts/prometheusrule.yaml", Format::Operator)]
     {
@@ -25,7 +25,7 @@ fn the_rules_in_the_repository_are_current() {
 }
 
 #[test]
-fn both_forms_have_the_same_groups() {
+fn both_formats_have_the_same_groups() {
     let plain = yaml(&rendered(&[], Format::Prometheus));
     let object = yaml(&rendered(&[], Format::Operator));
     assert_eq!(object["apiVersion"].as_str(), Some("monitoring.coreos.com/v1"));
@@ -33,9 +33,9 @@ fn both_forms_have_the_same_groups() {
     assert_eq!(object["spec"]["groups"], plain["groups"]);
 }
 
-/// Every key of the defaults is used by a template: a number that changes nothing would be worse than none.
+/// Every key of the defaults is used by a template.
 #[test]
-fn no_value_is_without_effect() {
+fn every_value_is_used() {
     let values = yaml(&std::fs::read_to_string(project().join("alerts/thresholds.yml")).unwrap());
     let templates: String = std::fs::read_dir(project().join("alerts/templates"))
         .unwrap()
@@ -66,9 +66,9 @@ fn no_value_is_without_effect() {
     }
 }
 
-/// The bounds that the rules reckon with are those that the exporter has by default.
+/// The bounds in the thresholds are the defaults of the exporter.
 #[test]
-fn the_buckets_are_those_of_the_exporter() {
+fn buckets_are_those_of_the_exporter() {
     let values = yaml(&std::fs::read_to_string(project().join("alerts/thresholds.yml")).unwrap());
     for name in ["latency_buckets", "duration_buckets"] {
         let key = reference().iter().find(|key| key.path == format!("metrics.{name}")).unwrap();

@@ -6,8 +6,8 @@ use std::fmt;
 
 use polyai_exporter::aggregate::Kind;
 use polyai_exporter::aggregate::catalogue::{Labels, Metric};
+use polyai_exporter::exporter_metrics::ExporterMetrics;
 use polyai_exporter::exposition;
-use polyai_exporter::selfstats::ExporterMetrics;
 
 /// A metric with matchers.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use polyai_exporter::rules::{Format, Source, Values, render};
+use polyai_exporter::alert_rules::{Format, Source, Values, render};
 use yaml_rust2::Yaml;
 
 use super::chart::{Scenario, minimal_and, project, read, scenario, yaml};

@@ -1,4 +1,4 @@
-//! The configuration as its users meet it: what is refused, in which words, and what is never said.
+//! The configuration from outside: what is refused, the messages, and that none has a secret.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -39,7 +39,7 @@ fn load_file(file: &Path, env: &Env<'_>) -> Result<LoadedConfig, ConfigErrors> {
     })
 }
 
-/// Loads `text` as a file of this extension in a folder of its own; messages then call it by its name alone.
+/// Loads `text` as a file with this extension in a directory of its own; messages then have its name without the directory.
 fn load_text(extension: &str, text: &str, env: &Env<'_>) -> Result<LoadedConfig, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(format!("polyai.{extension}"));
@@ -76,7 +76,7 @@ fn fixtures(mark: &str) -> Vec<PathBuf> {
 }
 
 /// Compares with the file `NAME.snap` beside the fixture.
-fn matches_its_snapshot(file: &Path, text: &str) {
+fn assert_snapshot_of(file: &Path, text: &str) {
     let name = file.file_name().unwrap().to_string_lossy().into_owned();
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../fixtures/config");
@@ -92,7 +92,7 @@ fn checked(outcome: &Result<LoadedConfig, ConfigErrors>) -> (Verdict, String) {
 }
 
 #[test]
-fn every_bad_file_is_refused_in_plain_words() {
+fn bad_files_are_refused_as_in_snapshots() {
     let files = fixtures(".bad.");
     assert!(files.len() > 30, "found the fixtures");
     for file in files {
@@ -101,33 +101,33 @@ fn every_bad_file_is_refused_in_plain_words() {
         for secret in ["marker", "markér", "271828"] {
             assert!(!text.contains(secret), "{}: {text}", file.display());
         }
-        matches_its_snapshot(&file, &text);
+        assert_snapshot_of(&file, &text);
     }
 }
 
 #[test]
-fn debug_output_of_what_is_read_and_of_what_comes_of_it_has_no_key() {
+fn debug_output_has_no_api_key() {
     let env = variables(&[("POLYAI_API_KEY", "marker"), ("POLYAI_BASE_URL", "https://marker@127.0.0.1")]);
     let input = ConfigInput { file: None, env: &env, listen: &[], web_config_file: None, now: today() };
-    assert_eq!(format!("{input:?}"), "Input { file: None, listen: [], web_config_file: None, .. }");
+    assert_eq!(format!("{input:?}"), "ConfigInput { file: None, listen: [], web_config_file: None, .. }");
     let outcome = format!("{:?} {:?}", load(&input), load_environment(&QUICKSTART));
     assert!(!outcome.contains("marker") && !outcome.contains("\"key\""), "{outcome}");
 }
 
 #[test]
-fn every_good_file_is_shown_by_check() {
+fn check_describes_good_files() {
     let files = fixtures(".good.");
     assert!(files.len() >= 5, "found the fixtures");
     for file in files {
         let (verdict, printed) = checked(&load_file(&file, &[("KEY_OF_TESTS", "key-of-tests")]));
         assert_eq!(verdict.exit_code(), 0, "{printed}");
         assert!(!printed.contains("key-of-tests"), "{printed}");
-        matches_its_snapshot(&file, &printed);
+        assert_snapshot_of(&file, &printed);
     }
 }
 
 #[test]
-fn a_refused_configuration_ends_with_a_verdict_and_exit_code_2() {
+fn refused_configuration_has_exit_code_2() {
     let (verdict, printed) = checked(&load_file(Path::new("no-such.yaml"), &[]));
     assert_eq!(verdict.exit_code(), 2);
     assert_snapshot!(printed, @r"
@@ -138,7 +138,7 @@ fn a_refused_configuration_ends_with_a_verdict_and_exit_code_2() {
 }
 
 #[test]
-fn a_file_that_is_no_file_is_named_for_what_it_is() {
+fn directories_and_oversized_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let text = load_file(folder.path(), &[]).unwrap_err().to_string();
     assert!(text.ends_with(": this is a directory; name the file in it"), "{text}");
@@ -147,14 +147,27 @@ fn a_file_that_is_no_file_is_named_for_what_it_is() {
 }
 
 #[test]
-fn a_byte_order_mark_and_windows_lines_are_read() {
+fn byte_order_mark_and_crlf_are_accepted() {
     let text = format!("\u{feff}{}", TARGET.replace('\n', "\r\n"));
     assert_eq!(load_text("yml", &text, &[]).unwrap().settings.targets.len(), 1);
     assert_eq!(load_text("conf", TARGET, &[]).unwrap().settings.targets.len(), 1, "YAML is the default");
 }
 
 #[test]
-fn the_example_file_shows_every_key_with_its_default() {
+fn byte_order_mark_in_key_and_ca_file_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("key"), "\u{feff}secret\r\n").unwrap();
+    fs::write(at("ca.pem"), format!("\u{feff}{}", certificate())).unwrap();
+    let text = TARGET.replace("api_key: k", "api_key_file: ./key, ca_file: ca.pem");
+    fs::write(at("polyai.yaml"), text).unwrap();
+    let target = load_file(&at("polyai.yaml"), &[]).unwrap().settings.targets.remove(0);
+    assert_eq!(target.api_key.expose_secret(), "secret");
+    assert!(target.ca_file.unwrap().pem.starts_with(b"-----BEGIN"));
+}
+
+#[test]
+fn example_file_has_every_default() {
     let file = Path::new("config.example.yaml");
     let loaded = load_file(file, &[("POLYAI_API_KEY", "k")]).unwrap();
     let settings = &loaded.settings;
@@ -175,7 +188,7 @@ fn the_example_file_shows_every_key_with_its_default() {
 }
 
 #[test]
-fn the_defaults_of_the_reference_are_those_of_the_program() {
+fn reference_has_the_defaults_of_the_program() {
     let mut text = String::new();
     for section in ["server", "storage", "polling", "metrics"] {
         text.push_str(&format!("{section}:\n"));
@@ -200,48 +213,48 @@ fn the_defaults_of_the_reference_are_those_of_the_program() {
 }
 
 #[test]
-fn the_reference_is_a_table_with_a_line_for_each_key() {
+fn reference_table_has_a_line_per_key() {
     let text = reference_markdown();
     assert_eq!(text.lines().count(), 2 + reference().len());
     assert!(text.lines().all(|line| line.split('|').count() == 6), "{text}");
     let line = text.lines().find(|line| line.contains("`polling.interval`")).unwrap();
-    assert_snapshot!(line, @r#"| `polling.interval` | a duration from 1s to 1h | `30s` | How often open and newly started conversations are asked for. |"#);
+    assert_snapshot!(line, @r#"| `polling.interval` | a duration from 1s to 1h | `30s` | How often running and newly started conversations are requested. |"#);
+}
+
+/// A certificate in PEM.
+fn certificate() -> String {
+    let names = ["localhost".to_owned()];
+    rcgen::generate_simple_self_signed(names).unwrap().cert.pem()
 }
 
 #[test]
-fn every_key_can_be_set_by_its_variable() {
+fn every_key_has_a_variable() {
     for key in reference() {
-        let value = match key.shape {
-            ValueType::Addresses => "127.0.0.1:1, :2, unix:/run/polyai.sock",
-            ValueType::Switch if key.default == DefaultValue::Value("true") => "false",
-            ValueType::Switch => "true",
-            ValueType::Text | ValueType::Id => "text",
-            ValueType::Url => "https://api.us-1.platform.polyai.app",
-            ValueType::Time => "2026-01-31T00:00:00Z",
-            ValueType::Duration { .. } => "20s",
-            ValueType::Durations { .. } => "2m, 2h",
-            ValueType::Count { .. } => "17",
-            ValueType::Bounds => "0.5,1,20",
-            ValueType::OneOf(names) | ValueType::SomeOf(names) => names[0],
-            ValueType::Texts => "CHAT,WEBCHAT",
-            ValueType::Path => {
-                if key.path.ends_with("ca_file") {
-                    "ca.pem"
-                } else {
-                    "/var/lib/polyai"
-                }
-            }
-            ValueType::Credential => {
-                if key.path.ends_with("_file") {
-                    "key"
-                } else {
-                    "POLYAI_API_KEY"
-                }
-            }
+        let name = key.path.rsplit('.').next().unwrap();
+        let value = match (name, key.value_type) {
+            ("listen", _) => "127.0.0.1:1, :2, unix:/run/polyai.sock",
+            ("web_config_file" | "path", _) => "/var/lib/polyai",
+            ("recheck", _) => "2m, 2h",
+            ("recent_window", _) => "20m",
+            ("anchor", _) => "2026-01-31T00:00:00Z",
+            ("latency_buckets" | "duration_buckets", _) => "0.5,1,20",
+            ("base_url", _) => "https://api.us-1.platform.polyai.app",
+            ("ca_file", _) => "ca.pem",
+            ("api_key_file", _) => "key",
+            ("api_key_env", _) => "POLYAI_API_KEY",
+            ("channels", _) => "CHAT,WEBCHAT",
+            ("labels", _) => "channel",
+            ("client_env", _) => "live",
+            ("collectors", _) => "conversations",
+            (_, ValueType::Bool) if key.default == DefaultValue::Value("true") => "false",
+            (_, ValueType::Bool) => "true",
+            (_, ValueType::Duration { .. }) => "20s",
+            (_, ValueType::Integer { .. }) => "17",
+            (_, ValueType::OneOf(names)) => names[0],
+            _ => "text",
         };
-        let value = if key.path == "metrics.recent_window" { "20m" } else { value };
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+        fs::write(folder.path().join("ca.pem"), certificate()).unwrap();
         fs::write(folder.path().join("key"), "from a file").unwrap();
         let file = folder.path().join("polyai.yaml");
         fs::write(&file, TARGET).unwrap();
@@ -249,8 +262,8 @@ fn every_key_can_be_set_by_its_variable() {
         let plain = load_file(&file, &[("POLYAI_API_KEY", "from the environment")]).unwrap();
         let set =
             load_file(&file, &[("POLYAI_API_KEY", "from the environment"), (&variable, value)]).unwrap();
-        let says_the_default = ["labels", "client_env", "region", "api_version", "base_url", "collectors"];
-        if says_the_default.iter().any(|name| key.path.ends_with(name)) {
+        let is_default = ["labels", "client_env", "region", "api_version", "base_url", "collectors"];
+        if is_default.iter().any(|name| key.path.ends_with(name)) {
             assert_eq!(set.settings, plain.settings, "{variable}={value}");
         } else {
             assert_ne!(set.settings, plain.settings, "{variable}={value}");
@@ -259,7 +272,7 @@ fn every_key_can_be_set_by_its_variable() {
 }
 
 #[test]
-fn the_environment_wins_over_the_file_and_extends_its_targets() {
+fn environment_overrides_file_and_adds_targets() {
     let loaded = load_text(
         "yaml",
         "polling: {interval: 1m}\ntargets:\n  - {name: b, region: us-1, account_id: ws-1, project_id: P-1, api_key: k}\n",
@@ -289,7 +302,7 @@ fn the_environment_wins_over_the_file_and_extends_its_targets() {
 }
 
 #[test]
-fn more_than_ten_targets_come_from_the_environment_in_numeric_order() {
+fn targets_of_the_environment_are_in_numeric_order() {
     let mut env = Vec::new();
     for index in 0..12 {
         for (key, value) in [("REGION", "us-1"), ("ACCOUNT_ID", "ws"), ("API_KEY", "k")] {
@@ -302,7 +315,7 @@ fn more_than_ten_targets_come_from_the_environment_in_numeric_order() {
 }
 
 #[test]
-fn a_variable_that_cannot_be_used_is_named() {
+fn unusable_variables_are_named() {
     let env = [
         ("POLYAI_EXPORTER_PORT_9890_TCP", "tcp://10.0.0.1:9890"),
         ("POLYAI_EXPORTER_SERVICE_HOST", "10.0.0.1"),
@@ -332,7 +345,7 @@ fn a_variable_that_cannot_be_used_is_named() {
 }
 
 #[test]
-fn without_a_file_the_quickstart_variables_give_one_target() {
+fn quickstart_variables_configure_one_target() {
     let loaded = load_environment(&QUICKSTART).unwrap();
     let [target] = loaded.settings.targets.as_slice() else { panic!("{loaded:?}") };
     assert_eq!(target.key.to_string(), "P-1/uk-1/live");
@@ -342,7 +355,7 @@ fn without_a_file_the_quickstart_variables_give_one_target() {
 }
 
 #[test]
-fn the_region_of_a_quickstart_follows_from_its_address() {
+fn quickstart_region_follows_from_base_url() {
     for (url, region, expected) in [
         ("https://api.us-1.platform.polyai.app", None, Region::Us1),
         ("https://api.euw-1.platform.polyai.app/", None, Region::Euw1),
@@ -356,13 +369,13 @@ fn the_region_of_a_quickstart_follows_from_its_address() {
     }
     let env = [QUICKSTART[0], QUICKSTART[2], QUICKSTART[3], ("POLYAI_EXPORTER__TARGETS__0__REGION", "us-1")];
     let target = load_environment(&env).unwrap().settings.targets.remove(0);
-    assert_eq!(target.base_url, "https://api.us-1.platform.polyai.app", "the region tells the host");
+    assert_eq!(target.base_url, "https://api.us-1.platform.polyai.app", "the region has a host");
 }
 
 #[test]
-fn an_incomplete_quickstart_says_what_is_missing_and_what_else_there_is() {
-    assert_snapshot!(load_environment(&[]).unwrap_err(), @r#"environment: targets: POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID are not set or empty; without a file, POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID give the one target. Or name a file with --config FILE"#);
-    assert_snapshot!(load_environment(&[QUICKSTART[0], QUICKSTART[2], ("POLYAI_PROJECT_ID", " ")]).unwrap_err(), @r#"environment: targets: POLYAI_BASE_URL and POLYAI_PROJECT_ID are not set or empty; without a file, POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID give the one target. Or name a file with --config FILE"#);
+fn incomplete_quickstart_names_missing_variables() {
+    assert_snapshot!(load_environment(&[]).unwrap_err(), @r#"environment: targets: POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID are not set or empty; without a file, POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID configure the one target. Or name a file with --config FILE"#);
+    assert_snapshot!(load_environment(&[QUICKSTART[0], QUICKSTART[2], ("POLYAI_PROJECT_ID", " ")]).unwrap_err(), @r#"environment: targets: POLYAI_BASE_URL and POLYAI_PROJECT_ID are not set or empty; without a file, POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID configure the one target. Or name a file with --config FILE"#);
     let mut env = QUICKSTART;
     env[1].1 = "https://api.us.poly.ai";
     assert_snapshot!(load_environment(&env).unwrap_err(), @r#"environment variable POLYAI_BASE_URL: targets[0].base_url: found "https://api.us.poly.ai": the Conversations API is not served by this family of hosts; write "https://api.us-1.platform.polyai.app""#);
@@ -372,12 +385,12 @@ fn an_incomplete_quickstart_says_what_is_missing_and_what_else_there_is() {
 }
 
 #[test]
-fn beside_a_file_the_quickstart_variables_are_not_used_in_silence() {
-    assert_snapshot!(load_text("yaml", "polling: {interval: 1m}\n", &QUICKSTART).unwrap_err(), @r#"polyai.yaml: targets: there are none; list at least one, with region, account_id, project_id and api_key_env. The variables POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID give a target only where there is no file: start without --config, or write a target with api_key_env: POLYAI_API_KEY"#);
+fn quickstart_variables_are_not_used_with_a_file() {
+    assert_snapshot!(load_text("yaml", "polling: {interval: 1m}\n", &QUICKSTART).unwrap_err(), @r#"polyai.yaml: targets: there are none; list at least one, with region, account_id, project_id and api_key_env. The variables POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID configure a target only where there is no file: start without --config, or write a target with api_key_env: POLYAI_API_KEY"#);
 }
 
 #[test]
-fn an_anchor_that_has_not_come_deserves_a_look() {
+fn future_anchor_is_a_warning() {
     let loaded = |anchor: &str| {
         let text = format!("polling: {{anchor: \"{anchor}\"}}\n{TARGET}");
         let warnings = load_text("yaml", &text, &[]).unwrap().warnings;
@@ -388,15 +401,15 @@ fn an_anchor_that_has_not_come_deserves_a_look() {
     let warning = loaded("2062-08-20T00:00:00Z");
     assert!(
         warning.ends_with(
-            "polling.anchor: found 2062-08-20T00:00:00Z, which lies in the future: nothing counts until then; \
-             write the moment since when conversations count"
+            "polling.anchor: found 2062-08-20T00:00:00Z, which is in the future: nothing counts until then; \
+             write the time since when conversations count"
         ),
         "{warning}"
     );
 }
 
 #[test]
-fn addresses_and_web_configuration_of_the_command_line_win() {
+fn command_line_overrides_addresses_and_web_config() {
     let env = variables(&[("POLYAI_EXPORTER__SERVER__LISTEN", "127.0.0.1:1")]);
     let env: BTreeMap<_, _> = env.into_iter().chain(variables(&QUICKSTART)).collect();
     let listen = ["127.0.0.1:2".parse().unwrap(), "unix:/run/polyai.sock".parse().unwrap()];
@@ -413,7 +426,7 @@ fn addresses_and_web_configuration_of_the_command_line_win() {
 }
 
 #[test]
-fn targets_of_all_files_are_sorted_and_share_their_keys() {
+fn targets_are_sorted_and_share_api_keys() {
     let mut text = "targets:\n".to_owned();
     for (name, key) in [("c", "one"), ("a", "one"), ("b", "two")] {
         text.push_str(&format!(
@@ -427,7 +440,7 @@ fn targets_of_all_files_are_sorted_and_share_their_keys() {
 }
 
 #[test]
-fn a_budget_warns_only_from_the_target_on_that_it_does_not_carry() {
+fn exceeded_request_budget_is_a_warning() {
     for (targets, warned) in [(5, false), (6, true)] {
         let mut text = "targets:\n".to_owned();
         for index in 0..targets {

@@ -5,9 +5,9 @@
 use polyai_exporter::aggregate::Kind;
 use polyai_exporter::aggregate::catalogue::{CATALOGUE, Labels};
 use polyai_exporter::config::reference_markdown;
+use polyai_exporter::exporter_metrics::ExporterMetrics;
 use polyai_exporter::exposition;
 use polyai_exporter::problem::Problem;
-use polyai_exporter::selfstats::ExporterMetrics;
 
 const METRICS: &str = "docs/metrics.md";
 const CONFIGURATION: &str = "docs/configuration.md";

@@ -4,11 +4,11 @@
 
 mod config;
 mod contract;
+mod http_server;
 mod layers;
 mod links;
 mod model;
 mod one_conversation;
-mod port;
 mod process;
 mod records;
 mod stories;

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use polyai_exporter::aggregate::{
-    self, EventTimes, ExemplarId, ExemplarSource, LabelLimiter, Metric, SeriesKey, SeriesSchema, TargetSeries,
+    self, ExemplarId, ExemplarSource, LabelLimiter, Metric, SeriesKey, SeriesSchema, TargetSeries,
 };
 use polyai_exporter::api::wire;
-use polyai_exporter::config::{Dimension, Metrics, Storage};
+use polyai_exporter::config::{Dimension, Metrics};
 use polyai_exporter::conversation::Conversation;
 use polyai_exporter::exposition::{self, ContentEncoding, ExpositionCache, Format, FormatOptions};
 use polyai_exporter::ledger::store::Store;
-use polyai_exporter::ledger::verdict::{CountingRules, SeenBy, Transition, decide};
+use polyai_exporter::ledger::transition::{Count, CountingRules, SeenBy, Transition, decide};
 use polyai_exporter::ledger::{LedgerEntry, Watermarks};
 use polyai_exporter::metrics_source::SnapshotSource;
 use polyai_exporter::recorder::{Batch, CountingPolicy, Observation, Recorder, TargetIndex, TargetSetup};
@@ -39,8 +39,8 @@ fn one_conversation_from_json_to_a_line_of_text() {
         record.id, record.total_duration, last_turn.user_input, last_turn.latency, last_turn.barge_in
     );
     insta::assert_snapshot!(read, @r#"
-    Text("CA7f3d8a52c1e94b06a7d2f0c4b8e615f9") Number(Some(74.0))
-    last turn: user_input Presence(true), Latency(Some(2.275)), barge_in Flag(Some(true))
+    LenientString("CA7f3d8a52c1e94b06a7d2f0c4b8e615f9") LenientNumber(Some(74.0))
+    last turn: user_input IsPresent(true), Latency(Some(2.275)), barge_in LenientBool(Some(true))
     "#);
 
     // conversation.rs: what the fields amount to. The first turn answers nobody, so it is the greeting; the end is the start
@@ -63,61 +63,59 @@ fn one_conversation_from_json_to_a_line_of_text() {
     replies: 1.41, 2.275 s
     "#);
 
-    // ledger/verdict.rs: seen finished for the first time, two seconds after its end, it is not counted yet: late turns may
-    // still come in. It is remembered with the time of this sight.
-    let first_sight = Timestamp::parse("2026-08-20T09:16:18.370Z").unwrap();
+    // ledger/transition.rs: seen finished for the first time, two seconds after its end, it does not count yet: late turns may
+    // still arrive. It is kept with the time of this observation.
+    let first_seen = Timestamp::parse("2026-08-20T09:16:18.370Z").unwrap();
     let rules = CountingRules {
         anchor: Timestamp::parse("2026-08-20T09:00:00Z").unwrap(),
         settle: Duration::from_secs(10),
         settled_age: Duration::from_secs(300),
         pruned_before: None,
     };
-    let verdict = decide(None, &conversation.data, SeenBy::Fresh, first_sight, &rules);
-    let Transition::Settle(row) = verdict else { panic!("{verdict:?}") };
-    let LedgerEntry::Settling { since, late, .. } = &row else { panic!("{row:?}") };
+    let transition = decide(None, Some((&conversation.data, SeenBy::Fresh)), first_seen, &rules);
+    let Transition::Settle(entry) = transition else { panic!("{transition:?}") };
+    let LedgerEntry::Settling { since, late, .. } = &entry else { panic!("{entry:?}") };
     insta::assert_snapshot!(format!("settling since {since}, late: {late}"), @"settling since 2026-08-20T09:16:18.370Z, late: false");
 
-    // One poll later it has been seen finished for longer than the settle time. It counts, now and never again.
-    let second_sight = first_sight + Duration::from_secs(30);
-    let verdict = decide(Some(&row), &conversation.data, SeenBy::Fresh, second_sight, &rules);
-    let Transition::Count { late, ended_at } = verdict else { panic!("{verdict:?}") };
+    // One poll later the settle time has passed, and it counts, now and never again, whether or not it is seen once more.
+    let settled = first_seen + Duration::from_secs(30);
+    let transition = decide(Some(&entry), None, settled, &rules);
+    let Transition::Count(Count { late, ended_at, .. }) = transition else { panic!("{transition:?}") };
     insta::assert_snapshot!(format!("counts; ended at {ended_at}, late: {late}"), @"counts; ended at 2026-08-20T09:16:16.370Z, late: false");
 
-    // aggregate/rules.rs: what it adds to which metric. Of all its texts only the channel and where it was handed off to
-    // become labels, and of those no more than the cap admits. Each has a moment: that of the turn that it tells of, else the
-    // end.
-    let mut cap = LabelLimiter::new(NonZeroUsize::new(50).unwrap());
-    let times = EventTimes { ended_at, now: second_sight };
-    let (_, contributions) =
-        aggregate::contributions_of(&conversation.data, times, &[Dimension::Channel], &mut cap);
-    let lines = contributions
-        .iter()
-        .map(|one| format!("{:?}{:?} {:?}, {}", one.metric, one.values, one.change, one.at));
+    // aggregate/contributions.rs: what it adds to which metric. Of all its texts only the channel and where it was handed off
+    // to become labels, and of those no more than the limit admits. Each has a time: of the turn that it counts, else the end.
+    let mut limiter = LabelLimiter::new(NonZeroUsize::new(50).unwrap());
+    let contributions = aggregate::contributions(&transition, settled, &[Dimension::Channel], &mut limiter);
+    let lines = contributions.updates.iter().map(|update| {
+        format!("{:?}{:?} {:?}, {}", update.key.metric, update.key.values, update.op, update.at)
+    });
     insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r#"
     Conversations["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
     Turns["VOICE-SIP"] Add(3), 2026-08-20T09:16:16.370Z
     OodTurns["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
     BargeInTurns["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
     ConversationsWithOod["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
-    ConversationDuration["VOICE-SIP"] Observe(Micros(74000000)), 2026-08-20T09:16:16.370Z
-    AgentDuration["VOICE-SIP"] Observe(Micros(52000000)), 2026-08-20T09:16:16.370Z
-    ConversationTurns["VOICE-SIP"] Observe(Micros(3000000)), 2026-08-20T09:16:16.370Z
-    GreetingLatency["VOICE-SIP"] Observe(Micros(3880000)), 2026-08-20T09:15:06.250Z
-    TurnLatency["VOICE-SIP"] Observe(Micros(1410000)), 2026-08-20T09:15:21.310Z
-    TurnLatency["VOICE-SIP"] Observe(Micros(2275000)), 2026-08-20T09:15:50.275Z
+    ConversationDuration["VOICE-SIP"] Observe(Amount(74000000)), 2026-08-20T09:16:16.370Z
+    AgentDuration["VOICE-SIP"] Observe(Amount(52000000)), 2026-08-20T09:16:16.370Z
+    ConversationTurns["VOICE-SIP"] Observe(Amount(3000000)), 2026-08-20T09:16:16.370Z
+    GreetingLatency["VOICE-SIP"] Observe(Amount(3880000)), 2026-08-20T09:15:06.250Z
+    TurnLatency["VOICE-SIP"] Observe(Amount(1410000)), 2026-08-20T09:15:21.310Z
+    TurnLatency["VOICE-SIP"] Observe(Amount(2275000)), 2026-08-20T09:15:50.275Z
     Handoffs["VOICE-SIP"] Add(1), 2026-08-20T09:16:16.370Z
     HandoffsByReason["VOICE-SIP", "billing_dispute", "billing_team"] Add(1), 2026-08-20T09:16:16.370Z
+    LastConversation[] Latest(Timestamp(1787217376370)), 2026-08-20T09:16:48.370Z
+    IngestLag[] Observe(Amount(32000000)), 2026-08-20T09:16:48.370Z
     "#);
 
     // aggregate/series.rs: contributions add up in series. Two replies, of 1.41 s and 2.275 s, are two observations.
-    // aggregate/exemplar.rs: and beside each bucket stands the newest conversation that fell into it.
-    let layout = SeriesSchema::new(&Metrics::default());
+    // aggregate/exemplar.rs: and each bucket keeps the newest conversation that fell into it.
+    let schema = SeriesSchema::from(&Metrics::default());
     let id = ExemplarId::of(&conversation.id).unwrap();
     let mut series = TargetSeries::default();
-    for contribution in &contributions {
-        let witness = ExemplarSource { id: &id, at: contribution.at };
-        let key = contribution.clone().into_key();
-        series.apply(&key, contribution.change, Some(witness), &layout, second_sight);
+    for update in &contributions.updates {
+        let source = ExemplarSource { id: &id, at: update.at };
+        series.apply(&update.key, update.op, Some(source), &schema, settled);
     }
     let latency = SeriesKey { metric: Metric::TurnLatency, values: ["VOICE-SIP".into()].into() };
     let latency = &series.get(&latency).unwrap().value;
@@ -131,15 +129,15 @@ fn one_conversation_from_json_to_a_line_of_text() {
     2.275 at 2026-08-20T09:15:50.275Z, CA7f3d8a52c1e94b06a7d2f0c4b8e615f9
     ");
 
-    // recorder/: all of the above for whole batches, in one transaction with the ledger's rows. What a scrape sees is the
-    // generation that was committed last. The two sights from above are two batches; the second one counts.
+    // recorder/: all of the above for whole batches, in one transaction with the ledger's entries. A scrape sees the snapshot
+    // that was committed last. The conversation counts with the second of two batches.
     let mut recorder = a_recorder(rules.anchor);
-    for now in [first_sight, second_sight] {
-        let sighting = Observation { conversation: conversation.clone(), sight: SeenBy::Fresh };
+    for now in [first_seen, settled] {
+        let observation = Observation { conversation: conversation.clone(), sight: SeenBy::Fresh };
         let batch = Batch {
             target: TargetIndex(0),
             now,
-            sightings: vec![sighting],
+            sightings: vec![observation],
             is_listing: false,
             abandoned: Vec::new(),
             marks: Some(Watermarks::initial(rules.anchor, &[Duration::from_secs(300)])),
@@ -153,7 +151,7 @@ fn one_conversation_from_json_to_a_line_of_text() {
     let cache = ExpositionCache::new(FormatOptions { native_histograms: true, openmetrics_created: false });
     let page = |format| {
         let source = SnapshotSource::new(Arc::new(recorder.generation().clone()));
-        let now = exposition::Timestamp::from_millis(second_sight.millis());
+        let now = exposition::Timestamp::from_millis(settled.millis());
         let body = cache.render(format, ContentEncoding::Identity, &source, now, Vec::new);
         String::from_utf8(body.to_bytes().to_vec()).unwrap()
     };
@@ -208,12 +206,12 @@ fn a_recorder(now: Timestamp) -> Recorder {
         info: ["ws-00000001", "PROJECT-0000001", "api.us-1.platform.polyai.app", "v3"].map(str::to_owned),
     };
     let counting = CountingPolicy {
-        layout: SeriesSchema::new(&Metrics::default()),
+        layout: SeriesSchema::from(&Metrics::default()),
         settle: Duration::from_secs(10),
         settled_age: Duration::from_secs(300),
         recent_window: Duration::from_secs(15 * 60),
         max_label_values: NonZeroUsize::new(50).unwrap(),
     };
-    let store = Store::open(&Storage::Ephemeral).unwrap();
+    let store = Store::in_memory().unwrap();
     Recorder::load(store, &[target], counting, now).unwrap().0
 }

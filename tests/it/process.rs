@@ -12,6 +12,7 @@ mod formats;
 mod guide;
 mod healthcheck;
 mod history;
+mod log;
 mod packaging;
 mod port;
 mod prometheus;

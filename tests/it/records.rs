@@ -5,7 +5,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use polyai_exporter::api::page::Page;
+use polyai_exporter::api::Page;
 use polyai_exporter::conversation::{
     Conversation, ConversationData, ConversationState, RejectedRecord, Transcript,
 };
@@ -14,7 +14,7 @@ use polyai_exporter::conversation::{
 fn page_of(name: &str) -> Page {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/api").join(format!("{name}.json"));
     let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let page = Page::read(format!(r#"{{"conversations":[{json}],"cursor":null}}"#).as_bytes()).unwrap();
+    let page = Page::decode(format!(r#"{{"conversations":[{json}],"cursor":null}}"#).as_bytes()).unwrap();
     assert_eq!(page.len(), 1, "{name}");
     page
 }
@@ -39,7 +39,7 @@ fn every_interesting_record_is_read_as_the_table_says() {
         writeln!(table, "{name}").unwrap();
         let page = page_of(&name);
         for in_part in &page.partial {
-            writeln!(table, "    not understood: {}", in_part.unread).unwrap();
+            writeln!(table, "    not understood: {}", in_part.unreadable).unwrap();
         }
         match record(page) {
             Ok(conversation) => {

@@ -1,18 +1,16 @@
 //! Walks over lists in which there is more than a walk may hold, whether it can be read or not.
 
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
 
-use polyai_exporter::api::client::ApiCredentials;
-use polyai_exporter::api::pace::{ConcurrencyLimit, RateLimiter};
-use polyai_exporter::api::pages::{ConversationList, FetchedPages, Limit, RequestStats, WalkError};
-use polyai_exporter::api::request::Endpoint;
-use polyai_exporter::api::server_clock::ServerClock;
-use polyai_exporter::api::{Client, Filter, Window};
+use polyai_exporter::api::{
+    ApiCredentials, ApiKey, Client, ConcurrencyLimit, ConversationList, Endpoint, FetchedPages, Filter,
+    Limit, RateLimiter, WalkError, Window,
+};
 use polyai_exporter::clock::Clock;
-use polyai_exporter::config::Secret;
-use polyai_exporter::events::Events;
+use polyai_exporter::events::{Events, TargetEvents};
+use polyai_exporter::exporter_metrics::{BuildInfo, ExporterMetrics};
 use polyai_exporter::exposition::Value;
-use polyai_exporter::selfstats::{BuildInfo, ExporterMetrics};
 use polyai_exporter::target::{ApiVersion, ClientEnv};
 use polyai_exporter::timestamp::Timestamp;
 use polyai_simulator::{Fault, FaultKind, Simulator, SimulatorHandle, World};
@@ -38,22 +36,16 @@ async fn given_a_thousand_unreadable_records() -> Reading {
     let clock = Clock::fixed(at(hours(2)));
     let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(clock.now()));
     let region = hotel.region;
-    let api = Simulator::on_loopback(World::of([hotel]), clock.clone()).await.unwrap();
+    let api = Simulator::on_loopback(World::new([hotel]), clock.clone()).await.unwrap();
     let concurrency = ConcurrencyLimit::new(NonZeroUsize::MIN);
-    let list = ConversationList {
-        client: Client::new(seconds(20), None, concurrency, stats.clone(), clock.clone()).unwrap(),
-        access: ApiCredentials {
-            endpoint: Endpoint::new(&api.base_url(region), ApiVersion::V3, &account, &name, ClientEnv::Live),
-            key: Secret::new("key-of-hotel"),
-            pace: RateLimiter::new(NonZeroU32::new(60_000).unwrap()),
-        },
-        page_size: NonZeroU16::new(100).unwrap(),
-        target,
-        events: Events::new(stats.clone()),
-        clock,
-        server_clock: ServerClock::default(),
-        traffic: RequestStats::default(),
+    let credentials = ApiCredentials {
+        endpoint: Endpoint::new(&api.base_url(region), ApiVersion::V3, &account, &name, ClientEnv::Live),
+        api_key: ApiKey::new("key-of-hotel"),
+        rate_limiter: RateLimiter::new(NonZeroU32::new(60_000).unwrap()),
     };
+    let client = Client::new("test/1", seconds(20), None, concurrency, clock).unwrap();
+    let observer = TargetEvents { target, events: Events::new(stats.clone()) };
+    let list = ConversationList::new(client, credentials, NonZeroU16::new(100).unwrap(), Arc::new(observer));
     Reading { list, stats, api }
 }
 
@@ -77,10 +69,10 @@ async fn records_that_cannot_be_read_count_towards_the_limit_of_a_walk() {
     let mut hotel = given_a_thousand_unreadable_records().await;
     let walked = hotel.walk(Limit::StopAt(250)).await.unwrap();
     assert_eq!((walked.rejected.len(), walked.complete), (300, false));
-    assert_eq!(hotel.list.traffic.requests, 3);
+    assert_eq!(hotel.list.request_stats.requests, 3);
     let refused = hotel.walk(Limit::RefuseAt(250)).await;
     assert!(matches!(refused, Err(WalkError::TooLarge(250))), "{refused:?}");
-    assert_eq!(hotel.list.traffic.requests, 6);
+    assert_eq!(hotel.list.request_stats.requests, 6);
     hotel.api.stop().await;
 }
 

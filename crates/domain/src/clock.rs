@@ -1,6 +1,4 @@
-//! The wall clock of the program, in one place so that tests can steer it.
-//!
-//! Owns: the answer to "what time is it here". Never: the time at the API, which each poller learns from the `Date` header.
+//! This machine's clock, replaceable in tests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,76 +6,75 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-/// Where "now" comes from. Cheap to clone; clones of a virtual clock move together.
+/// A source of the current time. Clones of a virtual or fixed clock move together.
 #[derive(Debug, Clone)]
 pub struct Clock(Source);
 
 #[derive(Debug, Clone)]
 enum Source {
     System,
-    /// Follows the runtime's timer, which tests may pause, from a fixed origin; `jump_ms` imitates a stepped clock.
+    /// Advances with the runtime's timer, which tests can pause.
     Virtual {
         origin: DateTime<Utc>,
         started: Instant,
-        jump_ms: Arc<AtomicI64>,
+        step_ms: Arc<AtomicI64>,
     },
-    /// Stands still but for its jumps.
+    /// Changes only when stepped.
     Fixed {
         now_ms: Arc<AtomicI64>,
     },
 }
 
-/// One look at both clocks of this machine.
+/// The time of both clocks of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockReading {
-    /// The clock on the wall, which may be wrong and may be stepped.
+    /// The wall clock, which may be wrong or stepped.
     pub wall: DateTime<Utc>,
-    /// The one that only tells how much time has passed, and stands still while the machine sleeps.
+    /// The monotonic clock, which stops while the machine sleeps.
     pub steady: Instant,
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// The system clock.
     pub fn system() -> Self {
         Self(Source::System)
     }
 
-    /// A clock that shows `origin` now and from here on advances with the runtime's timer.
+    /// A clock that starts at `origin` and advances with the runtime's timer.
     pub fn virtual_from(origin: DateTime<Utc>) -> Self {
-        Self(Source::Virtual { origin, started: Instant::now(), jump_ms: Arc::default() })
+        Self(Source::Virtual { origin, started: Instant::now(), step_ms: Arc::default() })
     }
 
-    /// A clock that shows `origin` until it is moved by [`step`](Self::step): for time that is lived through faster than it
-    /// passes. Whole milliseconds.
+    /// A clock that starts at `origin`, in whole milliseconds, and advances only by [`step`](Self::step).
     pub fn fixed(origin: DateTime<Utc>) -> Self {
         Self(Source::Fixed { now_ms: Arc::new(AtomicI64::new(origin.timestamp_millis())) })
     }
 
     /// The wall-clock time.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
+    #[expect(clippy::disallowed_methods, reason = "the only place that reads the system clock")]
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {
             Source::System => Utc::now(),
-            Source::Virtual { origin, started, jump_ms } => {
+            Source::Virtual { origin, started, step_ms } => {
                 let elapsed = TimeDelta::from_std(started.elapsed()).unwrap_or(TimeDelta::MAX);
-                *origin + elapsed + TimeDelta::milliseconds(jump_ms.load(Ordering::Relaxed))
+                *origin + elapsed + TimeDelta::milliseconds(step_ms.load(Ordering::Relaxed))
             }
             Source::Fixed { now_ms } => DateTime::from_timestamp_millis(now_ms.load(Ordering::Relaxed))
                 .unwrap_or(DateTime::UNIX_EPOCH),
         }
     }
 
-    /// The wall-clock time, and where the steady clock stands.
+    /// The time of both clocks.
     pub fn read(&self) -> ClockReading {
         ClockReading { wall: self.now(), steady: Instant::now() }
     }
 
-    /// Steps a virtual or standing clock by `step`, as an operator or NTP would; the system clock is left alone.
+    /// Steps a virtual or fixed clock. The system clock is unaffected.
     pub fn step(&self, step: TimeDelta) {
         match &self.0 {
             Source::System => {}
-            Source::Virtual { jump_ms: shown, .. } | Source::Fixed { now_ms: shown } => {
-                shown.fetch_add(step.num_milliseconds(), Ordering::Relaxed);
+            Source::Virtual { step_ms: offset, .. } | Source::Fixed { now_ms: offset } => {
+                offset.fetch_add(step.num_milliseconds(), Ordering::Relaxed);
             }
         }
     }

@@ -1,22 +1,23 @@
-//! What a client asks of the conversation list, and what it gets: windows, results and failures.
+//! Requests for conversations and their results, as plain data.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::conversation::{Conversation, RejectedRecord};
+use crate::named_enum::named_enum;
 use crate::problem::Problem;
 use crate::timestamp::Timestamp;
 
-/// The first and the last moment that four digits of a year can tell; the API refuses any other.
+/// The years 1 to 9999; the API rejects others.
 const SUPPORTED_RANGE: (Timestamp, Timestamp) =
     (Timestamp::from_millis(-62_135_596_800_000), Timestamp::from_millis(253_402_300_799_999));
 
-/// A stretch of start times. The API does not document whether its bounds are included, so walks overlap a little.
+/// A range of start times. The API does not document whether its bounds are inclusive, so windows overlap a little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// `start_time`; none reads from the beginning.
+    /// `start_time`; `None` starts at the first conversation.
     pub from: Option<Timestamp>,
-    /// `end_time`; none reads to the end.
+    /// `end_time`; `None` ends at the last conversation.
     pub to: Option<Timestamp>,
 }
 
@@ -24,24 +25,24 @@ impl Window {
     /// All times.
     pub const ALL: Self = Self { from: None, to: None };
 
-    /// From one moment to another. Bounds stay within the years 1 to 9999.
+    /// A window with both bounds, which are clamped to the years 1 to 9999.
     pub fn between(from: Timestamp, to: Timestamp) -> Self {
         Self { from: Some(clamp_year(from)), to: Some(clamp_year(to)) }
     }
 
-    /// From a moment on, within the same years.
+    /// A window without an end.
     pub fn since(from: Timestamp) -> Self {
         Self { from: Some(clamp_year(from)), to: None }
     }
 
-    /// From bound to bound, where there are both.
+    /// The time between the bounds; `None` without one of them.
     pub fn length(self) -> Option<Duration> {
         Some(self.to?.saturating_duration_since(self.from?))
     }
 }
 
-fn clamp_year(moment: Timestamp) -> Timestamp {
-    moment.clamp(SUPPORTED_RANGE.0, SUPPORTED_RANGE.1)
+fn clamp_year(time: Timestamp) -> Timestamp {
+    time.clamp(SUPPORTED_RANGE.0, SUPPORTED_RANGE.1)
 }
 
 impl fmt::Display for Window {
@@ -55,7 +56,7 @@ impl fmt::Display for Window {
     }
 }
 
-/// Which conversations of a window are asked for (`in_progress`).
+/// The conversations of a window to read (`in_progress`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filter {
     /// `in_progress=true`
@@ -70,84 +71,69 @@ pub enum Filter {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FetchError {
-    /// What kind of failure.
+    /// The kind of failure.
     pub kind: FetchErrorKind,
-    /// The HTTP status, if there was an answer.
+    /// The HTTP status; absent without a response.
     pub status: Option<u16>,
-    /// What the API says to wait (`Retry-After`).
+    /// The delay that the API requests (`Retry-After`).
     pub retry_after: Option<Duration>,
-    /// `X-PolyAI-Correlation-Id`, which the vendor's support asks for.
+    /// `X-PolyAI-Correlation-Id`, for PolyAI's support.
     pub correlation_id: Option<String>,
-    /// In words, without URL parameters, headers or bodies.
+    /// The cause, without URL parameters, headers or bodies.
     pub message: String,
 }
 
-/// The kinds of failure; bounded, for use as a label and for deciding what to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FetchErrorKind {
-    /// 401
-    Unauthorized,
-    /// 403
-    Forbidden,
-    /// 404 with the API's own error envelope.
-    NotFound,
-    /// 404 from something that is not the Conversations API.
-    WrongHost,
-    /// 429
-    RateLimited,
-    /// Any other 4xx.
-    Refused,
-    /// 5xx, and redirects, which are not followed.
-    ServerError,
-    /// No connection, or it broke.
-    Unreachable,
-    /// No whole answer within `polling.timeout`.
-    Timeout,
-    /// An answer that cannot be understood.
-    BadPayload,
+impl FetchError {
+    /// A response whose content is unusable.
+    pub fn bad_payload(message: impl Into<String>) -> Self {
+        let kind = FetchErrorKind::BadPayload;
+        Self { kind, status: None, retry_after: None, correlation_id: None, message: message.into() }
+    }
+}
+
+named_enum! {
+    /// The kind of a failure, as a label and for decisions.
+    FetchErrorKind {
+        /// 401
+        Unauthorized "unauthorized"
+        /// 403
+        Forbidden "forbidden"
+        /// 404 with the API's own error body.
+        NotFound "not_found"
+        /// 404 from something that is not the Conversations API.
+        WrongHost "wrong_host"
+        /// 429
+        RateLimited "rate_limited"
+        /// Any other 4xx.
+        Refused "refused"
+        /// 5xx, and redirects, which are not followed.
+        ServerError "server_error"
+        /// The connection failed or was lost.
+        Unreachable "unreachable"
+        /// No complete response within the timeout.
+        Timeout "timeout"
+        /// A response that cannot be parsed.
+        BadPayload "bad_payload"
+    }
 }
 
 impl FetchErrorKind {
-    /// A word for labels and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::NotFound => "not_found",
-            Self::WrongHost => "wrong_host",
-            Self::RateLimited => "rate_limited",
-            Self::Refused => "refused",
-            Self::ServerError => "server_error",
-            Self::Unreachable => "unreachable",
-            Self::Timeout => "timeout",
-            Self::BadPayload => "bad_payload",
-        }
-    }
-
     /// Whether the same request may succeed a moment later.
     pub const fn is_transient(self) -> bool {
-        match self {
-            Self::ServerError | Self::Unreachable | Self::Timeout | Self::BadPayload => true,
-            Self::Unauthorized
-            | Self::Forbidden
-            | Self::NotFound
-            | Self::WrongHost
-            | Self::RateLimited
-            | Self::Refused => false,
-        }
+        matches!(self, Self::ServerError | Self::Unreachable | Self::Timeout | Self::BadPayload)
     }
 
-    /// Whether only a person can mend it: then the target is asked rarely.
+    /// Whether the failure lasts until the configuration or the key is changed.
     pub const fn is_permanent(self) -> bool {
         matches!(self, Self::Unauthorized | Self::Forbidden | Self::NotFound | Self::WrongHost)
     }
 
-    /// Whether another window of the same list may be had all the same; else the target as a whole cannot.
+    /// Whether another window of the same list may succeed.
     pub const fn is_window_specific(self) -> bool {
         matches!(self, Self::Refused | Self::ServerError | Self::Timeout | Self::BadPayload)
     }
 
-    /// The problem that a target has when its poll failed so.
+    /// The problem of a target whose poll failed this way.
     pub const fn problem(self) -> Problem {
         match self {
             Self::Unauthorized => Problem::Unauthorized,
@@ -163,42 +149,23 @@ impl FetchErrorKind {
     }
 }
 
-impl fmt::Display for FetchErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FetchError {
-    /// An answer whose content cannot be used.
-    pub fn bad_payload(message: impl Into<String>) -> Self {
-        Self {
-            kind: FetchErrorKind::BadPayload,
-            status: None,
-            retry_after: None,
-            correlation_id: None,
-            message: message.into(),
-        }
-    }
-}
-
-/// What requests cost.
+/// The number and size of requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestStats {
-    /// Requests, second tries included.
+    /// Requests, including retries.
     pub requests: u32,
-    /// Of these, those that brought a page.
+    /// Requests that returned a page.
     pub pages: u32,
-    /// Of their bodies, after decompression.
+    /// Bytes of all bodies, after decompression.
     pub bytes: u64,
 }
 
-/// Everything that a walk saw.
+/// All records of a window.
 #[derive(Debug, Default)]
 pub struct FetchedPages {
-    /// Conversations, in no order, each once.
+    /// The conversations, each once, in no order.
     pub conversations: Vec<Conversation>,
-    /// Records that cannot be counted.
+    /// The records that could not be converted.
     pub rejected: RejectedRecords,
     /// Whether the last page was reached.
     pub complete: bool,
@@ -216,66 +183,66 @@ impl FetchedPages {
     }
 }
 
-/// What to do when there is more than a walk may hold, in records of either kind.
+/// A limit on the number of records to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// Stop there; what was read is of use.
+    /// Stop there and return the records read so far.
     StopAt(usize),
-    /// Give it up; a smaller window is read instead.
+    /// Fail; the caller reads a smaller window instead.
     RefuseAt(usize),
     /// Read to the end.
     None,
 }
 
-/// Why a walk came to nothing.
+/// The reason a window could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
     /// A request failed.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// There was more than [`Limit::RefuseAt`].
-    #[error("the stretch holds more than {0} conversations")]
+    /// There are more records than [`Limit::RefuseAt`] permits.
+    #[error("the window holds more than {0} conversations")]
     TooLarge(usize),
 }
 
-/// How many are kept by name; the log names ten in ten minutes.
-const MAX_NAMED: usize = 300;
-
-/// All that a walk met.
+/// The rejected records of a window: their number and the first 300.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RejectedRecords {
-    named: Vec<RejectedRecord>,
+    first: Vec<RejectedRecord>,
     count: usize,
 }
 
 impl RejectedRecords {
-    /// Takes those of a page, and hands back the ones that are not kept by name.
+    /// Limits the memory for a list in which every record is malformed.
+    const MAX_KEPT: usize = 300;
+
+    /// Adds the records of a page, and returns those that are only counted.
     pub fn extend(&mut self, mut rejected: Vec<RejectedRecord>) -> Vec<RejectedRecord> {
         self.count += rejected.len();
-        let room = MAX_NAMED.saturating_sub(self.named.len()).min(rejected.len());
-        let beyond = rejected.split_off(room);
-        self.named.append(&mut rejected);
-        beyond
+        let kept = Self::MAX_KEPT.saturating_sub(self.first.len()).min(rejected.len());
+        let dropped = rejected.split_off(kept);
+        self.first.append(&mut rejected);
+        dropped
     }
 
-    /// How many there were.
+    /// The number of rejected records.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there were none.
+    /// Whether no record was rejected.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 }
 
-/// The first of them, in the order in which they came.
+/// The records that are kept, in the order of the list.
 impl<'a> IntoIterator for &'a RejectedRecords {
     type Item = &'a RejectedRecord;
     type IntoIter = std::slice::Iter<'a, RejectedRecord>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.named.iter()
+        self.first.iter()
     }
 }
 
@@ -285,7 +252,7 @@ mod tests {
     use crate::conversation::RejectedKind;
 
     #[test]
-    fn its_bounds_can_be_told_in_four_digits_of_a_year() {
+    fn window_is_clamped_to_four_digit_years() {
         let (first, last) = (Timestamp::from_millis(i64::MIN), Timestamp::from_millis(i64::MAX));
         let text = Window::between(first, last).to_string();
         assert_eq!(text, "0001-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z");
@@ -293,16 +260,16 @@ mod tests {
     }
 
     #[test]
-    fn all_are_counted_and_the_first_are_kept_by_name() {
+    fn all_rejected_are_counted_and_the_first_kept() {
         let page = |from: usize| -> Vec<RejectedRecord> {
             let ids = (from..from + 200).map(|n| Some(n.to_string()));
             ids.map(|id| RejectedRecord { id, kind: RejectedKind::BadStart }).collect()
         };
-        let mut rejects = RejectedRecords::default();
-        let beyond: Vec<usize> = [0, 200, 400].map(|from| rejects.extend(page(from)).len()).to_vec();
-        assert_eq!(beyond, [0, 100, 200]);
-        assert_eq!(rejects.len(), 600);
-        let named: Vec<_> = rejects.into_iter().filter_map(|rejected| rejected.id.clone()).collect();
-        assert_eq!(named, (0..300).map(|n| n.to_string()).collect::<Vec<_>>());
+        let mut rejected = RejectedRecords::default();
+        let dropped: Vec<usize> = [0, 200, 400].map(|from| rejected.extend(page(from)).len()).to_vec();
+        assert_eq!(dropped, [0, 100, 200]);
+        assert_eq!(rejected.len(), 600);
+        let kept: Vec<_> = rejected.into_iter().filter_map(|record| record.id.clone()).collect();
+        assert_eq!(kept, (0..300).map(|n| n.to_string()).collect::<Vec<_>>());
     }
 }

@@ -1,30 +1,27 @@
-//! Telephone numbers in what should have been names.
+//! Detection of phone numbers, which must not reach the state, a label or an exemplar.
 //!
-//! Owns: what may be one, and the word that stands for it: numbers of people never become part of the state, a label or an
-//! exemplar. Rather a name too many is taken for a number than a number for a name. Never: whose it is.
+//! False positives are preferred to false negatives.
 
-/// Stands for a text with a telephone number in it.
-pub const REDACTED: &str = "telephone_number";
+/// Replaces a text that contains a phone number.
+pub const REDACTED: &str = "redacted_phone_number";
 
-/// The fewest digits of a number that leads to a person.
+/// Shorter numbers do not identify a person.
 const MIN_DIGITS: usize = 7;
-/// The most digits that there are (ITU-T E.164).
-const MOST: usize = 15;
+/// The limit of ITU-T E.164.
+const MAX_DIGITS: usize = 15;
 
-/// Whether `text` as a whole may be one: no letters, and 7 to 15 digits, whatever stands between them.
+/// Whether `text` may be a phone number: no letters and 7 to 15 digits, with any separators.
 pub fn is_phone_number(text: &str) -> bool {
-    !text.chars().any(char::is_alphabetic) && (MIN_DIGITS..=MOST).contains(&digits(text))
+    !text.chars().any(char::is_alphabetic) && (MIN_DIGITS..=MAX_DIGITS).contains(&digits(text))
 }
 
-/// Whether there may be one in `text`: alone, among words, or in an address (`tel:+44 20 7946 0958`, `sip:02079460958@pbx`).
-/// Digits that hang on a word are part of a name (`QUEUE-0000001`), unless they begin with `+`.
+/// Whether `text` may contain a phone number, possibly in an address (`tel:+44 20 7946 0958`, `sip:02079460958@pbx`). Digits
+/// joined to a word are part of a name (`QUEUE-0000001`), unless they begin with `+`.
 pub fn contains_phone_number(text: &str) -> bool {
     text.split([':', ';', ',', '@', '<', '>', '"', '\'', '=']).any(|part| {
         let words: Vec<&str> = part.split_whitespace().collect();
-        let in_a_row = words.split(|word| word.chars().any(char::is_alphabetic));
-        in_a_row
-            .map(|words| words.iter().copied().map(digits).sum())
-            .any(|digits: usize| digits >= MIN_DIGITS)
+        let runs = words.split(|word| word.chars().any(char::is_alphabetic));
+        runs.map(|words| words.iter().copied().map(digits).sum()).any(|digits: usize| digits >= MIN_DIGITS)
             || part.split('+').skip(1).any(|rest| digits(leading_number(rest)) >= MIN_DIGITS)
     })
 }
@@ -42,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_found_however_they_are_written() {
+    fn phone_numbers_are_found_in_every_notation() {
         for text in [
             "+442079460958",
             "442079460958",
@@ -64,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_left_alone() {
+    fn names_are_not_phone_numbers() {
         for text in [
             "",
             "none",

@@ -51,9 +51,9 @@ impl EncodedBody {
         self.len == 0
     }
 
-    /// The chunk at `index`, or `None` after the last.
-    pub fn chunk(&self, index: usize) -> Option<&Bytes> {
-        self.chunks.get(index).or_else(|| (index == self.chunks.len()).then_some(&self.tail))
+    /// The shared chunks, and the tail.
+    pub fn into_parts(self) -> (Arc<[Bytes]>, Bytes) {
+        (self.chunks, self.tail)
     }
 
     /// A copy in one piece.

@@ -1,24 +1,22 @@
-//! The levers of a running simulator, for tests.
-//!
-//! Owns: typed access to the state. Never: HTTP.
+//! Typed control of a running simulator, for tests.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-
-use super::call::Call;
-use super::faults::{Fault, RetryAfter, Scope};
-use super::gate::Limit;
-use super::incidents::{Incident, ProjectIncident};
-use super::project::Project;
-use super::quirks::Quirks;
-use super::requests::{RequestLine, Traffic};
-use super::state::Shared;
-use super::truth::{self, ExpectedTotals};
-use super::world::Calls;
 use polyai_domain::target::TargetKey;
 
-/// Changes what a simulator does and tells what it did. Clones steer the same one.
+use super::auth::Limit;
+use super::call::Call;
+use super::expected::{self, ExpectedTotals};
+use super::faults::{Fault, RetryAfter, Scope};
+use super::incidents::Incident;
+use super::project::{Calls, Project};
+use super::quirks::Quirks;
+use super::request_log::{RequestLine, Traffic};
+use super::scripted_calls::ScriptedCalls;
+use super::state::Shared;
+
+/// Changes the behaviour of a simulator and reports its requests. Clones control the same simulator.
 #[derive(Debug, Clone)]
 pub struct Control(Shared);
 
@@ -32,60 +30,47 @@ impl Control {
         self.0.lock().now()
     }
 
-    /// Puts the API's clock ahead of everybody else's by `skew`, which may be negative.
+    /// Sets the API's clock ahead of the real time by `skew`, which may be negative.
     pub fn skew(&self, skew: TimeDelta) {
         self.0.lock().skew = skew;
     }
 
-    /// Puts `Date` alone ahead of the API's own time, as a node or a proxy with a clock of its own does; None leaves it out.
+    /// Sets only `Date` ahead of the API's own time, like a node or a proxy with another clock; `None` omits the header.
     pub fn date_ahead(&self, ahead: Option<TimeDelta>) {
-        self.0.lock().date = ahead;
+        self.0.lock().date_skew = ahead;
     }
 
-    /// The projects as they are now.
+    /// The projects in their current state.
     pub fn projects(&self) -> Vec<Project> {
         self.0.lock().world.projects.clone()
     }
 
-    /// Adds `call` to the scripted project of `target`, in its environment, or replaces the call with its id. False if
-    /// there is no such project.
+    /// Applies `action` to the script of `target`; `None` if there is no such scripted project.
+    fn script<T>(&self, target: &TargetKey, action: impl FnOnce(&mut ScriptedCalls) -> T) -> Option<T> {
+        match &mut self.0.lock().world.project_mut(target)?.calls {
+            Calls::Scripted(calls) => Some(action(calls)),
+            Calls::Random(_) | Calls::Bulk(_) => None,
+        }
+    }
+
+    /// Adds `call` to the scripted project of `target`, in its environment, or replaces the call with its id. Returns
+    /// false if there is no such project.
     pub fn put(&self, target: &TargetKey, call: Call) -> bool {
-        let mut state = self.0.lock();
-        match state.world.project_mut(target).map(|project| &mut project.calls) {
-            Some(Calls::Scripted(script)) => {
-                script.put(call.in_env(target.client_env));
-                true
-            }
-            _ => false,
-        }
+        self.script(target, |calls| calls.put(call.in_env(target.client_env))).is_some()
     }
 
-    /// Changes the scripted call `id` of `target`. False if there is no such call.
+    /// Changes the scripted call `id` of `target`. Returns false if there is no such call.
     pub fn change(&self, target: &TargetKey, id: &str, change: impl FnOnce(Call) -> Call) -> bool {
-        let mut state = self.0.lock();
-        let Some(Calls::Scripted(script)) = state.world.project_mut(target).map(|project| &mut project.calls)
-        else {
-            return false;
-        };
-        match script.remove(id) {
-            Some(call) => {
-                script.put(change(call));
-                true
-            }
-            None => false,
-        }
+        let changed = self.script(target, |calls| calls.remove(id).map(|call| calls.put(change(call))));
+        changed.flatten().is_some()
     }
 
-    /// Makes the scripted call `id` of `target` vanish. False if there is no such call.
+    /// Removes the scripted call `id` of `target`. Returns false if there is no such call.
     pub fn remove(&self, target: &TargetKey, id: &str) -> bool {
-        let mut state = self.0.lock();
-        match state.world.project_mut(target).map(|project| &mut project.calls) {
-            Some(Calls::Scripted(script)) => script.remove(id).is_some(),
-            _ => false,
-        }
+        self.script(target, |calls| calls.remove(id)).flatten().is_some()
     }
 
-    /// Changes how the projects in `scope` answer.
+    /// Changes the quirks of the projects in `scope`.
     pub fn quirks(&self, scope: impl Into<Scope>, change: impl Fn(&mut Quirks)) {
         let scope = scope.into();
         for project in &mut self.0.lock().world.projects {
@@ -95,7 +80,7 @@ impl Control {
         }
     }
 
-    /// Switches a fault on. Faults that hit the same request add up; of several answers the first added wins.
+    /// Activates a fault. Faults that hit the same request add up; of several responses the first added wins.
     pub fn fault(&self, fault: impl Into<Fault>) {
         self.0.lock().faults.0.push(fault.into());
     }
@@ -105,83 +90,59 @@ impl Control {
         self.0.lock().faults.0.clone()
     }
 
-    /// Switches all faults off.
+    /// Removes all faults.
     pub fn clear_faults(&self) {
         self.0.lock().faults.0.clear();
     }
 
-    /// Begins an incident in the generated projects it concerns. It never changes calls that have started already: a
+    /// Begins an incident in the generated projects of its scope. It never changes calls that have started already: a
     /// beginning in the past is moved to now.
     pub fn incident(&self, incident: &Incident) {
         let mut state = self.0.lock();
         let from = incident.from.max(state.now());
-        state.world.begin(incident, from);
+        state.world.begin_incident(incident, from);
     }
 
-    /// The incidents that last now or are still to come, with the targets they concern.
+    /// The incidents that have not ended yet, one per target.
     pub fn incidents(&self) -> Vec<Incident> {
         let state = self.0.lock();
-        let now = state.now();
-        let mut found = Vec::new();
-        for project in &state.world.projects {
-            if let Calls::Generated(generated) = &project.calls {
-                for local in
-                    generated.incidents.iter().filter(|local| local.until.is_none_or(|until| now < until))
-                {
-                    let scope = Scope::Target(project.target(local.env));
-                    found.push(Incident { kind: local.kind, scope, from: local.from, until: local.until });
-                }
-            }
-        }
-        found
+        state.world.incidents(state.now())
     }
 
-    /// Ends all incidents in `scope` now; what they did to calls stays.
+    /// Ends all incidents in `scope` now; calls that they have changed stay changed.
     pub fn end_incidents(&self, scope: impl Into<Scope>) {
-        let scope = scope.into();
         let mut state = self.0.lock();
         let now = state.now();
-        for project in &mut state.world.projects {
-            let targets: Vec<TargetKey> = project.targets().collect();
-            if let Calls::Generated(generated) = &mut project.calls {
-                let meant = |local: &ProjectIncident| {
-                    targets.iter().any(|target| target.client_env == local.env && scope.covers(target))
-                };
-                generated.incidents.retain(|local| !(meant(local) && local.from > now));
-                for local in generated.incidents.iter_mut().filter(|local| meant(local)) {
-                    local.until = Some(local.until.map_or(now, |until| until.min(now)));
-                }
-            }
-        }
+        state.world.end_incidents(&scope.into(), now);
     }
 
-    /// Refuses `key` from `moment` on (401), as a key whose expiry date has come.
+    /// Rejects `key` from `moment` on (401), like a key that has expired.
     pub fn expire_key(&self, key: &str, moment: DateTime<Utc>) {
-        self.0.lock().gate.revoked.insert(key.to_owned(), moment);
+        self.0.lock().auth.revoked.insert(key.to_owned(), moment);
     }
 
-    /// Refuses `key` from now on (401).
+    /// Rejects `key` from now on (401).
     pub fn revoke_key(&self, key: &str) {
-        self.0.lock().gate.revoked.insert(key.to_owned(), DateTime::<Utc>::MIN_UTC);
+        self.expire_key(key, DateTime::<Utc>::MIN_UTC);
     }
 
-    /// Takes the permission "Conversations data" from `key` (403).
+    /// Removes the permission "Conversations data" from `key` (403).
     pub fn forbid_key(&self, key: &str) {
-        self.0.lock().gate.forbidden.insert(key.to_owned());
+        self.0.lock().auth.forbidden.insert(key.to_owned());
     }
 
-    /// Undoes whatever was done to `key`, its rate limit included.
+    /// Reverts all changes to `key`, its rate limit included.
     pub fn restore_key(&self, key: &str) {
-        let mut state = self.0.lock();
-        state.gate.revoked.remove(key);
-        state.gate.forbidden.remove(key);
-        state.gate.limits.remove(key);
+        let auth = &mut self.0.lock().auth;
+        auth.revoked.remove(key);
+        auth.forbidden.remove(key);
+        auth.limits.remove(key);
     }
 
-    /// Answers 429 to what exceeds `per_minute` requests of `key` in any 60 s.
+    /// Returns 429 for requests of `key` that exceed `per_minute` in any 60 s.
     pub fn limit_key(&self, key: &str, per_minute: usize, retry_after: RetryAfter) {
         let limit = Limit { per_minute, retry_after, recent: [].into() };
-        self.0.lock().gate.limits.insert(key.to_owned(), limit);
+        self.0.lock().auth.limits.insert(key.to_owned(), limit);
     }
 
     /// List requests per target since the start or the last [`forget_requests`](Self::forget_requests).
@@ -189,7 +150,7 @@ impl Control {
         self.0.lock().requests.traffic.clone()
     }
 
-    /// The same for one target; all zero if it never asked.
+    /// List requests of one target; all zero if there were none.
     pub fn traffic(&self, target: &TargetKey) -> Traffic {
         self.0.lock().requests.traffic.get(target).cloned().unwrap_or_default()
     }
@@ -199,19 +160,18 @@ impl Control {
         self.0.lock().requests.lines.iter().cloned().collect()
     }
 
-    /// Starts the record of requests anew.
+    /// Clears the counts and lines of requests.
     pub fn forget_requests(&self) {
         self.0.lock().requests = Default::default();
     }
 
-    /// Recounts what `target` lists now as finished and ended at or after `anchor` (with one second of grace, as
-    /// durations are whole seconds). All zero for an unknown target.
-    pub fn truth(&self, target: &TargetKey, anchor: DateTime<Utc>) -> ExpectedTotals {
+    /// The totals of conversations of `target` that are listed now as finished and ended at or after `anchor` (with one
+    /// second of tolerance, as durations are whole seconds). All zero for an unknown target.
+    pub fn expected_totals(&self, target: &TargetKey, anchor: DateTime<Utc>) -> ExpectedTotals {
         let state = self.0.lock();
-        let now = state.now();
         let project = state.world.project(target);
         project.map_or_else(ExpectedTotals::default, |project| {
-            truth::recount(project, target.client_env, anchor, now)
+            expected::recount(project, target.client_env, anchor, state.now())
         })
     }
 }

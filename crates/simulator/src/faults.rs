@@ -1,28 +1,27 @@
-//! What can go wrong between a client and the API, on request.
-//!
-//! Owns: kinds of faults, and when one fires. Never: carrying one out.
+//! Faults that the API shows on request, and the rules by which they fire.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::dice::{hash, mix_text};
+use super::rng::{Rng, hash_text};
 use polyai_domain::target::TargetKey;
 
 /// A fault that hits list requests until it is used up or cleared.
 #[derive(Debug, Clone, PartialEq)]
+#[must_use]
 pub struct Fault {
-    /// What happens.
+    /// The effect.
     pub kind: FaultKind,
-    /// To whom.
+    /// The targets it affects.
     pub scope: Scope,
-    /// Hits only windows with both bounds that hold this start time.
+    /// Hits only windows with both bounds that include this start time.
     pub start: Option<DateTime<Utc>>,
-    /// How many matching requests pass unharmed first.
+    /// How many matching requests pass first.
     pub skip: u64,
-    /// How many requests it hits; None has no end.
+    /// How many requests it hits; `None` is unlimited.
     pub times: Option<u64>,
-    /// The chance that a matching request is hit, 0 to 1; decided by the request's number, hence repeatable.
+    /// The probability that a matching request is hit, 0 to 1. The number of the request decides, hence repeatable.
     pub probability: f64,
     /// Not before.
     pub from: Option<DateTime<Utc>>,
@@ -30,14 +29,14 @@ pub struct Fault {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// What happens to a request.
+/// The effect of a fault on a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
     /// 429
     RateLimited(RetryAfter),
     /// This status, with the error envelope.
     Status(u16),
-    /// The answer begins only after this time.
+    /// The response begins only after this time.
     SlowFirstByte(Duration),
     /// The body comes in this many pieces, with a pause before each.
     SlowBody {
@@ -50,11 +49,11 @@ pub enum FaultKind {
     Truncated(Truncation),
     /// A proxy's page in HTML, with this status.
     Html(u16),
-    /// The connection is reset before an answer.
+    /// The connection is reset before a response.
     Reset,
-    /// `cursor` is the one that was sent. Leaves first pages alone.
+    /// `cursor` is the one that was sent. First pages are not affected.
     RepeatCursor,
-    /// A page without rows whose cursor leads to the rows left out.
+    /// A page without rows, whose cursor leads to the omitted rows.
     EmptyPage,
     /// 401
     KeyRefused,
@@ -62,20 +61,20 @@ pub enum FaultKind {
     Forbidden,
     /// 404 in the API's envelope.
     ProjectUnknown,
-    /// 404 as the gateway of another host answers.
+    /// 404 from the gateway of another host.
     WrongHost,
     /// 200 with this body.
     Body(String),
 }
 
-/// How a 429 says when to come back.
+/// `Retry-After` of a 429.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryAfter {
     /// `Retry-After: 12`
     Seconds(u64),
     /// `Retry-After: ` this many seconds from now as an HTTP date.
     Date(u32),
-    /// Not at all.
+    /// Absent.
     Missing,
 }
 
@@ -90,10 +89,10 @@ pub enum Truncation {
     Json,
 }
 
-/// Whom a fault or an incident concerns.
+/// The targets that a fault or an incident affects.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Scope {
-    /// Everybody.
+    /// All targets.
     #[default]
     All,
     /// All targets of the projects with this name.
@@ -115,7 +114,7 @@ impl From<&TargetKey> for Scope {
 }
 
 impl Scope {
-    /// Whether `target` is meant.
+    /// Whether it includes `target`.
     pub fn covers(&self, target: &TargetKey) -> bool {
         match self {
             Self::All => true,
@@ -147,71 +146,57 @@ impl Fault {
     }
 
     /// Hits only `scope`: a project's name or a target.
-    #[must_use]
-    pub fn on(mut self, scope: impl Into<Scope>) -> Self {
-        self.scope = scope.into();
-        self
+    pub fn with_scope(self, scope: impl Into<Scope>) -> Self {
+        Self { scope: scope.into(), ..self }
     }
 
     /// Hits `count` requests.
-    #[must_use]
-    pub fn times(mut self, count: u64) -> Self {
-        self.times = Some(count);
-        self
+    pub fn with_times(self, count: u64) -> Self {
+        Self { times: Some(count), ..self }
     }
 
-    /// Hits only windows with both bounds that hold `start`, as where one record makes the API fail.
-    #[must_use]
-    pub fn over(mut self, start: DateTime<Utc>) -> Self {
-        self.start = Some(start);
-        self
+    /// Hits only windows with both bounds that include `start`, as if one record made the API fail.
+    pub fn with_start(self, start: DateTime<Utc>) -> Self {
+        Self { start: Some(start), ..self }
     }
 
     /// Lets `count` matching requests pass first.
-    #[must_use]
-    pub fn after(mut self, count: u64) -> Self {
-        self.skip = count;
-        self
+    pub fn with_skip(self, count: u64) -> Self {
+        Self { skip: count, ..self }
     }
 
-    /// Hits a matching request with this chance, 0 to 1.
-    #[must_use]
-    pub fn with_probability(mut self, probability: f64) -> Self {
-        self.probability = probability;
-        self
+    /// Hits a matching request with this probability, 0 to 1.
+    pub fn with_probability(self, probability: f64) -> Self {
+        Self { probability, ..self }
     }
 
-    /// Hits requests within this time only.
-    #[must_use]
-    pub fn between(mut self, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
-        self.from = Some(from);
-        self.until = Some(until);
-        self
+    /// Hits only requests from `from` to before `until`.
+    pub fn with_period(self, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
+        Self { from: Some(from), until: Some(until), ..self }
     }
 
     /// Whether it can never fire again.
-    fn spent(&self, now: DateTime<Utc>) -> bool {
+    fn is_spent(&self, now: DateTime<Utc>) -> bool {
         self.times == Some(0) || self.until.is_some_and(|until| now >= until)
     }
 
-    /// Whether it hits request number `sequence`, and remembers that it did.
-    fn fires(&mut self, target: &TargetKey, page: Page, now: DateTime<Utc>) -> bool {
-        let Page { window, is_first, sequence } = page;
+    /// Whether it hits this request; if so, the hit is counted.
+    fn fires(&mut self, target: &TargetKey, page: RequestedPage, now: DateTime<Utc>) -> bool {
+        let RequestedPage { window, is_first, sequence } = page;
         let holds = |start: DateTime<Utc>| window.is_some_and(|(from, to)| from <= start && start <= to);
-        let concerned = self.scope.covers(target)
+        let matches = self.scope.covers(target)
             && self.start.is_none_or(holds)
             && !(is_first && self.kind == FaultKind::RepeatCursor)
             && self.from.is_none_or(|from| now >= from)
-            && !self.spent(now);
-        if !concerned {
+            && !self.is_spent(now);
+        if !matches {
             return false;
         }
         if self.skip > 0 {
             self.skip -= 1;
             return false;
         }
-        let draw = (hash(&[sequence, mix_text(&target.project)]) >> 11) as f64 / 9_007_199_254_740_992.0;
-        if draw >= self.probability {
+        if !Rng::new(&[sequence, hash_text(&target.project)]).chance(self.probability) {
             return false;
         }
         self.times = self.times.map(|left| left - 1);
@@ -219,31 +204,35 @@ impl Fault {
     }
 }
 
-/// The page that a request asks for, as far as faults look at it.
+/// The page of a request, as far as faults depend on it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Page {
-    /// From start time to start time, where both are given.
+pub(crate) struct RequestedPage {
+    /// `start_time` and `end_time`, if both are given.
     pub(crate) window: Option<(DateTime<Utc>, DateTime<Utc>)>,
     pub(crate) is_first: bool,
     /// The number of the request.
     pub(crate) sequence: u64,
 }
 
-/// All faults that are switched on.
+/// All active faults.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(pub(crate) Vec<Fault>);
 
 impl Faults {
     /// The kinds that hit this request, in the order in which they were added.
-    pub(crate) fn fire(&mut self, target: &TargetKey, page: Page, now: DateTime<Utc>) -> Vec<FaultKind> {
-        let mut struck = Vec::new();
-        for fault in &mut self.0 {
-            if fault.fires(target, page, now) {
-                struck.push(fault.kind.clone());
-            }
-        }
-        self.0.retain(|fault| !fault.spent(now));
-        struck
+    pub(crate) fn fire(
+        &mut self,
+        target: &TargetKey,
+        page: RequestedPage,
+        now: DateTime<Utc>,
+    ) -> Vec<FaultKind> {
+        let firing = self.0.iter_mut().filter_map(|fault| {
+            let fires = fault.fires(target, page, now);
+            fires.then(|| fault.kind.clone())
+        });
+        let kinds = firing.collect();
+        self.0.retain(|fault| !fault.is_spent(now));
+        kinds
     }
 }
 
@@ -259,19 +248,19 @@ mod tests {
     fn hits(fault: Fault, project: &str, requests: u64) -> Vec<u64> {
         let mut faults = Faults(vec![fault]);
         let now = DateTime::UNIX_EPOCH;
-        let page = |sequence| Page { is_first: true, sequence, window: None };
+        let page = |sequence| RequestedPage { is_first: true, sequence, window: None };
         (0..requests).filter(|n| !faults.fire(&target(project), page(*n), now).is_empty()).collect()
     }
 
     #[test]
-    fn a_fault_hits_as_often_as_it_says_and_only_whom_it_says() {
-        let fault = Fault::new(FaultKind::Status(503)).on("billing").after(1).times(2);
+    fn fault_hits_only_its_scope_and_count() {
+        let fault = Fault::new(FaultKind::Status(503)).with_scope("billing").with_skip(1).with_times(2);
         assert_eq!(hits(fault.clone(), "billing", 6), [1, 2]);
         assert!(hits(fault, "reservations", 6).is_empty());
     }
 
     #[test]
-    fn a_chance_is_kept_over_many_requests_and_repeats_exactly() {
+    fn fault_probability_holds_and_repeats() {
         let fault = Fault::new(FaultKind::Reset).with_probability(0.25);
         let hit = hits(fault.clone(), "billing", 4000);
         assert!((900..1100).contains(&hit.len()), "{}", hit.len());
@@ -279,11 +268,11 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_over_a_start_hits_the_windows_that_hold_it() {
+    fn fault_with_start_hits_windows_that_include_it() {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
-        let mut faults = Faults(vec![Fault::new(FaultKind::Status(500)).over(at(100))]);
+        let mut faults = Faults(vec![Fault::new(FaultKind::Status(500)).with_start(at(100))]);
         let mut hits = |window| {
-            let page = Page { window, ..Page::default() };
+            let page = RequestedPage { window, ..RequestedPage::default() };
             !faults.fire(&target("a"), page, DateTime::UNIX_EPOCH).is_empty()
         };
         assert!(hits(Some((at(50), at(150)))) && hits(Some((at(100), at(100)))));
@@ -291,11 +280,11 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_ends_with_its_time() {
+    fn fault_ends_with_its_period() {
         let (from, until) = (DateTime::UNIX_EPOCH, DateTime::from_timestamp(60, 0).unwrap());
-        let mut faults = Faults(vec![Fault::new(FaultKind::Reset).between(from, until)]);
-        assert_eq!(faults.fire(&target("a"), Page::default(), from).len(), 1);
-        assert!(faults.fire(&target("a"), Page::default(), until).is_empty());
+        let mut faults = Faults(vec![Fault::new(FaultKind::Reset).with_period(from, until)]);
+        assert_eq!(faults.fire(&target("a"), RequestedPage::default(), from).len(), 1);
+        assert!(faults.fire(&target("a"), RequestedPage::default(), until).is_empty());
         assert!(faults.0.is_empty(), "a spent fault is forgotten");
     }
 }

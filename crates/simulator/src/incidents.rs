@@ -1,26 +1,26 @@
-//! Things that go wrong in the contact centre itself: what an on-call engineer is there to notice.
-//!
-//! Owns: kinds of incidents and whom they concern. Never: faults of the API, nor calls that began before an incident.
+//! Incidents of the contact centre itself, as opposed to faults of the API.
+
+use std::mem::discriminant;
 
 use chrono::{DateTime, Utc};
 
 use super::faults::Scope;
 use polyai_domain::target::ClientEnv;
 
-/// Something that changes the calls that start while it lasts.
+/// A change to the calls that start while it lasts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incident {
-    /// What is wrong.
+    /// The change.
     pub kind: IncidentKind,
-    /// Where.
+    /// The targets it affects.
     pub scope: Scope,
-    /// Calls from this start on are concerned.
+    /// The first start time that is affected.
     pub from: DateTime<Utc>,
-    /// Calls from this start on are not concerned any more; None lasts until it is ended.
+    /// The first start time that is not affected any more; `None` lasts until it is ended.
     pub until: Option<DateTime<Utc>>,
 }
 
-/// What is wrong.
+/// The effect of an incident.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum IncidentKind {
     /// Replies and greetings take this many seconds more.
@@ -31,72 +31,58 @@ pub enum IncidentKind {
     Silence(f64),
     /// This share of turns, 0 to 1, is out of domain.
     OutOfDomain(f64),
-    /// Only this share of calls, 0 to 1, comes through.
+    /// Only this share of calls, 0 to 1, arrives.
     Traffic(f64),
     /// Callers hang up within seconds.
     ShortCalls,
 }
 
+/// A name, the default and the largest amount, and the kind.
+type KindEntry = (&'static str, f64, f64, fn(f64) -> IncidentKind);
+
 impl IncidentKind {
-    /// Its name in addresses and answers, and what its number means there; the default number.
-    pub(crate) const NAMES: [(&'static str, f64); 6] = [
-        ("latency", 4.0),
-        ("handoff", 0.8),
-        ("silence", 0.6),
-        ("ood", 0.5),
-        ("traffic", 0.0),
-        ("short_calls", 0.0),
+    const ALL: [KindEntry; 6] = [
+        ("latency", 4.0, 60.0, Self::Latency),
+        ("handoff", 0.8, 1.0, Self::Handoffs),
+        ("silence", 0.6, 1.0, Self::Silence),
+        ("ood", 0.5, 1.0, Self::OutOfDomain),
+        ("traffic", 0.0, 1.0, Self::Traffic),
+        ("short_calls", 0.0, 0.0, |_| Self::ShortCalls),
     ];
 
-    /// The kind called `name`, with its number or the default.
-    pub(crate) fn named(name: &str, number: Option<f64>) -> Option<Self> {
-        let (_, default) = Self::NAMES.into_iter().find(|(known, _)| *known == name)?;
-        let number = number.unwrap_or(default);
-        Some(match name {
-            "latency" => Self::Latency(number),
-            "handoff" => Self::Handoffs(number),
-            "silence" => Self::Silence(number),
-            "ood" => Self::OutOfDomain(number),
-            "traffic" => Self::Traffic(number),
-            _ => Self::ShortCalls,
-        })
+    /// The names of all kinds.
+    pub(crate) fn names() -> Vec<&'static str> {
+        Self::ALL.iter().map(|(name, ..)| *name).collect()
     }
 
-    /// The kind called `name`, with its number or the default.
+    /// The kind with this name, and this amount or its default.
     ///
     /// # Errors
-    /// With a sentence that names the parameter, `kind` or `amount`.
-    pub fn read(name: &str, amount: Option<f64>) -> Result<Self, String> {
-        let kind = Self::named(name, amount).ok_or_else(|| {
-            let known: Vec<&str> = Self::NAMES.iter().map(|(name, _)| *name).collect();
-            format!("kind: {name:?} is not an incident; there are {}", known.join(", "))
-        })?;
-        let fits = match kind {
-            Self::Latency(seconds) => (0.0..=60.0).contains(&seconds),
-            Self::Handoffs(share)
-            | Self::Silence(share)
-            | Self::OutOfDomain(share)
-            | Self::Traffic(share) => (0.0..=1.0).contains(&share),
-            Self::ShortCalls => amount.is_none(),
+    /// If there is no such kind, or the amount is out of range; the message names the parameter, `kind` or `amount`.
+    pub fn parse(name: &str, amount: Option<f64>) -> Result<Self, String> {
+        let Some((_, default, max, new)) = Self::ALL.into_iter().find(|(known, ..)| *known == name) else {
+            return Err(format!(
+                "kind: {name:?} is not an incident; use one of {}",
+                Self::names().join(", ")
+            ));
         };
-        let takes = "latency takes seconds from 0 to 60, short_calls none, the others a share from 0 to 1";
-        if fits { Ok(kind) } else { Err(format!("amount: {takes}")) }
+        let number = amount.unwrap_or(default);
+        if !(0.0..=max).contains(&number) || (max == 0.0 && amount.is_some()) {
+            let takes =
+                "latency takes seconds from 0 to 60, short_calls none, the others a share from 0 to 1";
+            return Err(format!("amount: {takes}"));
+        }
+        Ok(new(number))
     }
 
-    /// The name by which [`named`](Self::named) finds it.
+    /// The name by which [`parse`](Self::parse) finds it.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Latency(_) => "latency",
-            Self::Handoffs(_) => "handoff",
-            Self::Silence(_) => "silence",
-            Self::OutOfDomain(_) => "ood",
-            Self::Traffic(_) => "traffic",
-            Self::ShortCalls => "short_calls",
-        }
+        let is_same = |(.., new): &&KindEntry| discriminant(&new(0.0)) == discriminant(&self);
+        Self::ALL.iter().find(is_same).map_or("", |(name, ..)| name)
     }
 }
 
-/// An incident as one project knows it.
+/// An incident in one environment of a project.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ProjectIncident {
     pub(crate) kind: IncidentKind,
@@ -105,7 +91,7 @@ pub(crate) struct ProjectIncident {
     pub(crate) until: Option<DateTime<Utc>>,
 }
 
-/// All that is wrong for one call.
+/// The combined effect of all incidents on one call.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct IncidentEffect {
     pub(crate) latency: f64,
@@ -117,23 +103,23 @@ pub(crate) struct IncidentEffect {
 }
 
 impl IncidentEffect {
-    /// What hits a call of `env` that starts at `start`.
+    /// The effect on a call of `env` that starts at `start`.
     pub(crate) fn at(incidents: &[ProjectIncident], env: ClientEnv, start: DateTime<Utc>) -> Self {
-        let mut trouble = Self::default();
+        let mut effect = Self::default();
         let hits = |incident: &&ProjectIncident| {
             incident.env == env && incident.from <= start && incident.until.is_none_or(|until| start < until)
         };
         for incident in incidents.iter().filter(hits) {
             match incident.kind {
-                IncidentKind::Latency(seconds) => trouble.latency += seconds,
-                IncidentKind::Handoffs(share) => trouble.handoffs = Some(share),
-                IncidentKind::Silence(share) => trouble.silence = Some(share),
-                IncidentKind::OutOfDomain(share) => trouble.ood = Some(share),
-                IncidentKind::Traffic(share) => trouble.traffic = Some(share),
-                IncidentKind::ShortCalls => trouble.short = true,
+                IncidentKind::Latency(seconds) => effect.latency += seconds,
+                IncidentKind::Handoffs(share) => effect.handoffs = Some(share),
+                IncidentKind::Silence(share) => effect.silence = Some(share),
+                IncidentKind::OutOfDomain(share) => effect.ood = Some(share),
+                IncidentKind::Traffic(share) => effect.traffic = Some(share),
+                IncidentKind::ShortCalls => effect.short = true,
             }
         }
-        trouble
+        effect
     }
 }
 
@@ -142,16 +128,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_is_found_by_its_name() {
-        for (name, _) in IncidentKind::NAMES {
-            assert_eq!(IncidentKind::named(name, None).unwrap().name(), name);
+    fn kinds_are_found_by_their_names() {
+        for name in IncidentKind::names() {
+            assert_eq!(IncidentKind::parse(name, None).unwrap().name(), name);
         }
-        assert_eq!(IncidentKind::named("latency", Some(9.0)), Some(IncidentKind::Latency(9.0)));
-        assert_eq!(IncidentKind::named("flood", None), None);
+        assert_eq!(IncidentKind::parse("latency", Some(9.0)), Ok(IncidentKind::Latency(9.0)));
+        for (name, amount) in [("flood", None), ("silence", Some(1.5)), ("short_calls", Some(0.0))] {
+            assert!(IncidentKind::parse(name, amount).is_err(), "{name} {amount:?}");
+        }
     }
 
     #[test]
-    fn an_incident_concerns_calls_that_start_while_it_lasts() {
+    fn incident_affects_calls_that_start_while_it_lasts() {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
         let local = |kind| ProjectIncident { kind, env: ClientEnv::Live, from: at(10), until: Some(at(20)) };
         let incidents = [local(IncidentKind::Latency(3.0)), local(IncidentKind::Silence(0.5))];

@@ -1,60 +1,50 @@
-//! A stand-in for the PolyAI Conversations API: faithful where the facts are known, switchable where they are not,
-//! seeded, deterministic and able to fail on request.
-//!
-//! Owns: the simulated contact centre ([`World`], [`Call`]), its HTTP surface ([`Simulator`]) and the recount that tells
-//! what an exporter should have counted ([`ExpectedTotals`]). Never: code of the exporter that reads the API; the two share only
-//! the clock and the names of a target, so that an error in one cannot hide an error in the other.
+#![doc = include_str!("../README.md")]
 
-mod answer;
+mod admin_api;
+mod auth;
 mod body;
-mod bulk;
+mod bulk_records;
 mod call;
 mod control;
 mod cursor;
-mod demo;
-mod dice;
-mod direct;
+mod encode;
+mod expected;
 mod faults;
-mod gate;
-mod generated;
+mod generate_call;
+mod in_process;
 mod incidents;
-mod invent;
-mod kept;
-mod levers;
-mod list;
-mod phrases;
+mod list_endpoint;
 mod profile;
 mod project;
 mod query;
 mod quirks;
-mod render;
-mod requests;
+mod random_calls;
+mod request_log;
+mod response;
+mod rng;
 mod routes;
-mod script;
-mod serve;
-mod shown;
-mod stamp;
+mod scripted_calls;
+mod server;
 mod state;
-mod truth;
+mod visibility;
 mod world;
 
-pub use call::{Call, Handoff, MetricValue, Turn};
+pub use admin_api::parse_duration;
+pub use call::{Call, Handoff, MetricValue, ReportedCounts, Turn};
 pub use control::Control;
-pub use demo::Demo;
-pub use direct::{Direct, Reply};
+pub use expected::ExpectedTotals;
 pub use faults::{Fault, FaultKind, RetryAfter, Scope, Truncation};
+pub use in_process::{InProcessApi, Reply};
 pub use incidents::{Incident, IncidentKind};
-pub use levers::up_to_a_year;
 pub use profile::{AnomalyRates, Profile};
 pub use project::Project;
 pub use quirks::{
     EmptyText, EndBound, HandoffShape, LastCursor, LatencyShape, MetricShape, NumberShape, Order, Paging,
-    Quirks, Stamp,
+    Quirks, TimestampFormat,
 };
-pub use requests::{RequestLine, Traffic};
-pub use serve::{Simulator, SimulatorHandle};
-pub use truth::ExpectedTotals;
-pub use world::World;
+pub use request_log::{RequestLine, Traffic};
+pub use server::{Simulator, SimulatorHandle};
+pub use world::{Demo, World};
 
 #[cfg(test)]
 mod tests;

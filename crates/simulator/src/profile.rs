@@ -1,14 +1,15 @@
-//! What kind of contact centre a generated project is.
-//!
-//! Owns: sizes, mixes, shares, and the rhythm of the day. Never: single calls.
+//! The make-up of a generated project: call rates, mixes, shares, the daily pattern, and phrases.
+
+use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc, Weekday};
+use serde::Deserialize;
 
 use super::call::Text;
-use super::phrases::{self, Topic};
+use super::rng::Rng;
 
 /// The make-up of a generated project.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Profile {
     /// Calls per minute at the busiest time of a weekday, in environment `live`.
     pub peak_per_minute: f64,
@@ -32,24 +33,23 @@ pub struct Profile {
     pub latency_median: f64,
     /// Half of all calls are shorter, in seconds.
     pub duration_median: f64,
-    /// What people talk about.
-    pub(crate) topic: &'static Topic,
+    pub(crate) topic: Arc<Topic>,
 }
 
-/// How rarely things arrive late, last long or change afterwards, as shares of all calls.
+/// Shares of all calls that arrive late, last long or change afterwards.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AnomalyRates {
-    /// A call and its end are each visible up to this many seconds after they happened.
+    /// A call and its end are each visible up to this many seconds late.
     pub ingestion_seconds: f64,
     /// Listed only minutes to hours after the end.
     pub late: f64,
-    /// Shown as running until minutes to hours after the end.
+    /// Listed as running until minutes to hours after the end.
     pub late_finish: f64,
     /// Last for hours.
     pub long: f64,
     /// Last for more than a day.
     pub over_a_day: f64,
-    /// Change within half an hour after the end: a handoff or a turn more.
+    /// Change within half an hour after the end: one more handoff or turn.
     pub amended: f64,
 }
 
@@ -67,7 +67,7 @@ impl Default for AnomalyRates {
 }
 
 impl AnomalyRates {
-    /// Nothing of the kind.
+    /// No anomalies.
     pub const NONE: Self = Self {
         ingestion_seconds: 0.0,
         late: 0.0,
@@ -78,78 +78,47 @@ impl AnomalyRates {
     };
 }
 
+/// Phrases on one topic; none is from a real call. `{n}`, `{day}`, `{time}` and `{ref}` are placeholders.
+#[derive(Debug, PartialEq, Deserialize)]
+pub(crate) struct Topic {
+    pub(crate) greeting: Text,
+    /// User inputs with the agent's responses.
+    exchanges: Vec<(String, String)>,
+    /// Values of the metric `QA`.
+    pub(crate) questions: Vec<Text>,
+    /// The name of a project-defined metric.
+    pub(crate) outcome: Text,
+    /// Its values by weight.
+    pub(crate) outcomes: Vec<(u32, Text)>,
+}
+
+/// `profiles.json`
+#[derive(Deserialize)]
+struct Profiles {
+    reservations: Profile,
+    billing: Profile,
+    support: Profile,
+    /// User input that is out of domain for every agent.
+    off_topic: Vec<Text>,
+}
+
+static PROFILES: LazyLock<Profiles> =
+    LazyLock::new(|| serde_json::from_str(include_str!("profiles.json")).expect("a test parses it"));
+
 impl Profile {
     /// Table reservations of a restaurant group: busy.
     pub fn reservations() -> Self {
-        Self {
-            peak_per_minute: 5.0,
-            utc_offset: -5,
-            channels: texts(&[(85, "VOICE-SIP"), (10, "WEBCHAT"), (5, "CHAT")]),
-            variants: pairs(&[
-                (5, "VARIANT-1", "Downtown"),
-                (3, "VARIANT-2", "Airport"),
-                (2, "VARIANT-3", "Harbor \u{201c}Pier 9\u{201d}"),
-            ]),
-            handoffs: pairs(&[
-                (5, "large_party", "Events team"),
-                (3, "customer_request", "Front desk"),
-                (2, "allergy_question", "Front desk"),
-                (1, "", "Front desk"),
-            ]),
-            handoff_share: 0.15,
-            ood_share: 0.04,
-            silence_share: 0.03,
-            barge_in_share: 0.06,
-            latency_median: 1.25,
-            duration_median: 130.0,
-            topic: &phrases::RESERVATIONS,
-        }
+        PROFILES.reservations.clone()
     }
 
     /// Bills of a utility company.
     pub fn billing() -> Self {
-        Self {
-            peak_per_minute: 2.0,
-            utc_offset: 0,
-            channels: texts(&[(1, "VOICE-SIP")]),
-            variants: pairs(&[(7, "VARIANT-UK", "United Kingdom"), (2, "VARIANT-CY", "Cymru")]),
-            handoffs: pairs(&[
-                (6, "billing_question", "Billing queue"),
-                (3, "payment_dispute", "Disputes"),
-                (3, "customer_request", "Billing queue"),
-                (1, "vulnerable_customer", "Care team"),
-            ]),
-            handoff_share: 0.24,
-            ood_share: 0.05,
-            latency_median: 1.4,
-            duration_median: 190.0,
-            topic: &phrases::BILLING,
-            ..Self::reservations()
-        }
+        PROFILES.billing.clone()
     }
 
     /// Help with a consumer product, much of it in writing.
     pub fn support() -> Self {
-        Self {
-            peak_per_minute: 2.5,
-            utc_offset: 1,
-            channels: texts(&[(50, "VOICE-SIP"), (40, "WEBCHAT"), (10, "CHAT")]),
-            variants: pairs(&[
-                (4, "VARIANT-DE", "Deutsch"),
-                (3, "VARIANT-FR", "Français"),
-                (2, "VARIANT-EN", "English"),
-            ]),
-            handoffs: pairs(&[
-                (5, "technical_issue", "Second line"),
-                (3, "customer_request", "Second line"),
-                (2, "warranty", "Returns"),
-            ]),
-            handoff_share: 0.18,
-            latency_median: 1.3,
-            duration_median: 220.0,
-            topic: &phrases::SUPPORT,
-            ..Self::reservations()
-        }
+        PROFILES.support.clone()
     }
 
     /// A trial with a few calls a day.
@@ -159,49 +128,45 @@ impl Profile {
 
     /// Calls per minute at `moment`, in environment `live`.
     pub(crate) fn rate(&self, moment: DateTime<Utc>) -> f64 {
-        self.peak_per_minute * rhythm(moment + TimeDelta::hours(self.utc_offset))
+        self.peak_per_minute * activity(moment + TimeDelta::hours(self.utc_offset))
+    }
+
+    /// Draws user input and the agent's response.
+    pub(crate) fn exchange(&self, rng: &mut Rng) -> (Text, Text) {
+        const DAYS: [&str; 7] =
+            ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+        const TIMES: [&str; 5] = ["half past six", "seven", "7:15", "8 pm", "noon"];
+        let Some((user, agent)) = rng.pick(&self.topic.exchanges) else { return Default::default() };
+        let number = (2 + rng.below(7)).to_string();
+        let (day, time) = (rng.pick(&DAYS).unwrap_or(&"Monday"), rng.pick(&TIMES).unwrap_or(&"noon"));
+        let reference = (100_000 + rng.below(900_000)).to_string();
+        let fill = |template: &str| {
+            let filled = template.replace("{n}", &number).replace("{day}", day).replace("{time}", time);
+            Text::Owned(filled.replace("{ref}", &reference))
+        };
+        (fill(user), fill(agent))
     }
 }
 
-/// How busy a local time is, 0 to 1: a quiet night, the morning's ramp, a dip at lunch, the afternoon's peak; Saturdays
-/// and Sundays are calmer.
-fn rhythm(local: DateTime<Utc>) -> f64 {
-    const DAY: [(f64, f64); 12] = [
-        (0.0, 0.10),
-        (5.0, 0.08),
-        (7.0, 0.25),
-        (9.0, 0.85),
-        (10.5, 0.95),
-        (12.5, 0.70),
-        (14.0, 0.90),
-        (16.0, 1.00),
-        (18.0, 0.70),
-        (20.0, 0.40),
-        (22.0, 0.20),
-        (24.0, 0.10),
+/// Draws user input that is out of domain.
+pub(crate) fn off_topic(rng: &mut Rng) -> Text {
+    rng.pick(&PROFILES.off_topic).cloned().unwrap_or_default()
+}
+
+/// The call rate at a local time, 0 to 1: low at night, a dip at lunch, a peak in the afternoon, less at the weekend.
+fn activity(local: DateTime<Utc>) -> f64 {
+    const BY_HOUR: [f64; 25] = [
+        0.10, 0.10, 0.09, 0.09, 0.08, 0.08, 0.16, 0.25, 0.55, 0.85, 0.93, 0.90, 0.76, 0.77, 0.90, 0.95, 1.00,
+        0.85, 0.70, 0.55, 0.40, 0.30, 0.20, 0.15, 0.10,
     ];
-    let hour = f64::from(local.num_seconds_from_midnight()) / 3600.0;
-    let level = DAY
-        .windows(2)
-        .find_map(|pair| {
-            let [(from, low), (to, high)] = pair else { return None };
-            (*from..*to).contains(&hour).then(|| low + (high - low) * (hour - from) / (to - from))
-        })
-        .unwrap_or(0.1);
-    level
-        * match local.weekday() {
-            Weekday::Sat => 0.6,
-            Weekday::Sun => 0.45,
-            Weekday::Mon | Weekday::Tue | Weekday::Wed | Weekday::Thu | Weekday::Fri => 1.0,
-        }
-}
-
-fn texts(list: &[(u32, &'static str)]) -> Vec<(u32, Text)> {
-    list.iter().map(|(weight, text)| (*weight, Text::Borrowed(text))).collect()
-}
-
-fn pairs(list: &[(u32, &'static str, &'static str)]) -> Vec<(u32, (Text, Text))> {
-    list.iter().map(|(weight, one, two)| (*weight, (Text::Borrowed(*one), Text::Borrowed(*two)))).collect()
+    let day = match local.weekday() {
+        Weekday::Sat => 0.6,
+        Weekday::Sun => 0.45,
+        Weekday::Mon | Weekday::Tue | Weekday::Wed | Weekday::Thu | Weekday::Fri => 1.0,
+    };
+    let hour = local.hour() as usize;
+    let fraction = f64::from(local.minute()) / 60.0;
+    day * (BY_HOUR[hour] * (1.0 - fraction) + BY_HOUR[hour + 1] * fraction)
 }
 
 #[cfg(test)]
@@ -209,10 +174,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_day_has_its_rhythm() {
+    fn exchanges_have_no_unfilled_placeholder() {
+        let mut rng = Rng::new(&[1]);
+        for profile in [Profile::reservations(), Profile::billing(), Profile::support()] {
+            for _ in 0..200 {
+                let (user, agent) = profile.exchange(&mut rng);
+                assert!(!user.is_empty() && !format!("{user}{agent}").contains(['{', '}']), "{user} {agent}");
+            }
+        }
+        assert!(!off_topic(&mut rng).is_empty());
+    }
+
+    #[test]
+    fn call_rate_follows_the_time_of_day() {
         // 20 August 2026 is a Thursday, the 23rd a Sunday.
         let at = |day, hour| {
-            rhythm(
+            activity(
                 chrono::NaiveDate::from_ymd_opt(2026, 8, day)
                     .unwrap()
                     .and_hms_opt(hour, 0, 0)

@@ -1,19 +1,25 @@
-//! One simulated agent project: what it is called, who may read it, how it answers and where its calls come from.
-//!
-//! Owns: identity, keys and quirks of a project. Never: requests.
+//! One simulated project: ids, API keys, quirks and the source of its calls.
 
-use polyai_domain::target::{ClientEnv, Region, TargetKey};
+use std::ops::ControlFlow;
 
+use chrono::{DateTime, Utc};
+use polyai_domain::target::{ApiVersion, ClientEnv, Region, TargetKey};
+
+use super::bulk_records::BulkRecords;
+use super::call::{Call, CallQuery};
+use super::encode::Dialect;
+use super::profile::{AnomalyRates, Profile};
 use super::quirks::Quirks;
-use super::script::Script;
-use super::world::Calls;
+use super::random_calls::RandomCalls;
+use super::scripted_calls::ScriptedCalls;
 
-/// A project, from the side of the API.
+/// A project of the simulated API.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Project {
-    /// The name under which it is configured (the `project` label) and addressed in tests.
+    /// The `project` label of its targets, and its name in tests.
     pub name: String,
-    /// Where it is hosted.
+    /// The region that hosts it.
     pub region: Region,
     /// `account_id`
     pub account_id: String,
@@ -25,9 +31,28 @@ pub struct Project {
     pub client_envs: Vec<ClientEnv>,
     /// The channels on which it takes calls.
     pub channels: Vec<String>,
-    /// How it answers.
+    /// Its behaviour on open points of the documentation.
     pub quirks: Quirks,
     pub(crate) calls: Calls,
+}
+
+/// The source of a project's calls.
+#[derive(Debug, Clone)]
+pub(crate) enum Calls {
+    Scripted(ScriptedCalls),
+    Random(Box<RandomCalls>),
+    Bulk(BulkRecords),
+}
+
+impl Calls {
+    /// Visits the calls of `query`, ordered by start and id, until `visitor` breaks.
+    pub(crate) fn visit(&self, query: &CallQuery, visitor: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
+        match self {
+            Self::Scripted(calls) => calls.visit(query, visitor),
+            Self::Random(calls) => calls.visit(query, visitor),
+            Self::Bulk(calls) => calls.visit(query, visitor),
+        }
+    }
 }
 
 impl Project {
@@ -43,46 +68,58 @@ impl Project {
             client_envs: vec![ClientEnv::Live],
             channels: vec!["VOICE-SIP".to_owned()],
             quirks: Quirks::default(),
-            calls: Calls::Scripted(Script::default()),
+            calls: Calls::Scripted(ScriptedCalls::default()),
         }
     }
 
     /// Has these ids.
-    #[must_use]
-    pub fn with_ids(mut self, account_id: &str, project_id: &str) -> Self {
-        self.account_id = account_id.to_owned();
-        self.project_id = project_id.to_owned();
-        self
+    pub fn with_ids(self, account_id: &str, project_id: &str) -> Self {
+        Self { account_id: account_id.to_owned(), project_id: project_id.to_owned(), ..self }
     }
 
-    /// Is read with `key` only.
-    #[must_use]
-    pub fn with_key(mut self, key: &str) -> Self {
-        self.keys = vec![key.to_owned()];
-        self
+    /// Can be read with `key` only.
+    pub fn with_key(self, key: &str) -> Self {
+        Self { keys: vec![key.to_owned()], ..self }
     }
 
     /// Has calls in these environments.
-    #[must_use]
-    pub fn with_envs(mut self, envs: &[ClientEnv]) -> Self {
-        self.client_envs = envs.to_vec();
-        self
+    pub fn with_envs(self, envs: &[ClientEnv]) -> Self {
+        Self { client_envs: envs.to_vec(), ..self }
     }
 
-    /// Answers as `change` says.
-    #[must_use]
+    /// Has its quirks changed by `change`.
     pub fn with_quirks(mut self, change: impl FnOnce(&mut Quirks)) -> Self {
         change(&mut self.quirks);
         self
     }
 
-    /// Has these calls too. They replace calls of the same id; a project whose calls are generated takes none.
-    #[must_use]
-    pub fn with_calls(mut self, calls: impl IntoIterator<Item = super::Call>) -> Self {
+    /// Has these calls in addition. They replace calls of the same id; a project with generated calls ignores them.
+    pub fn with_calls(mut self, calls: impl IntoIterator<Item = Call>) -> Self {
         if let Calls::Scripted(script) = &mut self.calls {
             calls.into_iter().for_each(|call| script.put(call));
         }
         self
+    }
+
+    /// Has random calls instead of a script, at the volume of `profile` and with the default anomalies.
+    pub fn with_generated(mut self, seed: u64, profile: Profile) -> Self {
+        self.channels = profile.channels.iter().map(|(_, channel)| channel.to_string()).collect();
+        self.calls = Calls::Random(Box::new(RandomCalls::new(&self.name, seed, profile)));
+        self
+    }
+
+    /// Has these anomalies instead of the default ones; a scripted project ignores them.
+    pub fn with_anomalies(mut self, anomalies: AnomalyRates) -> Self {
+        if let Calls::Random(calls) = &mut self.calls {
+            calls.generator.anomalies = anomalies;
+        }
+        self
+    }
+
+    /// Has `count` finished calls of about `bytes` of JSON each (no less than their turns need), with starts evenly
+    /// spread from `from` to `until`.
+    pub fn with_bulk(self, count: u64, bytes: usize, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
+        Self { calls: Calls::Bulk(BulkRecords::new(count, bytes, from, until)), ..self }
     }
 
     /// Its identity as a target of the exporter in `env`.
@@ -93,5 +130,11 @@ impl Project {
     /// All its targets.
     pub fn targets(&self) -> impl Iterator<Item = TargetKey> + '_ {
         self.client_envs.iter().map(|env| self.target(*env))
+    }
+
+    /// The form of its records in a response.
+    pub(crate) fn dialect(&self, version: ApiVersion, include_latency: bool) -> Dialect<'_> {
+        let Self { account_id, project_id, quirks, .. } = self;
+        Dialect { account_id, project_id, quirks, version, include_latency }
     }
 }

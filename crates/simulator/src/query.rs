@@ -1,16 +1,15 @@
-//! The query of a list request, read as strictly as the API reads it.
-//!
-//! Owns: names, forms and contradictions of parameters, and the error codes for them. Never: the rows.
+//! The query of a list request, parsed as strictly as the API does.
 
-use chrono::{DateTime, Utc};
-use percent_encoding::percent_decode_str;
+use std::collections::BTreeMap;
 
-use super::cursor::Cursor;
-use super::dice::{hash, mix_text};
-use super::quirks::{Paging, Quirks};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use polyai_domain::target::{ApiVersion, ClientEnv};
 
-/// A list request in words of its own.
+use super::cursor::Cursor;
+use super::quirks::{PageLimits, Paging, Quirks};
+use super::rng::{hash, hash_text};
+
+/// The parameters of a list request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Query {
     pub(crate) start_time: Option<DateTime<Utc>>,
@@ -25,16 +24,16 @@ pub(crate) struct Query {
     pub(crate) in_progress: Option<bool>,
     pub(crate) include_latency: bool,
     pub(crate) retrieval: Option<Retrieval>,
-    /// Of all parameters that must stay the same over a walk.
+    /// A hash of all parameters that must stay the same over a walk.
     pub(crate) fingerprint: u64,
 }
 
 /// The retrieval modes of v3.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Retrieval {
-    /// `query_type=transcript`, with `turn_type`: the text occurs in what was said.
+    /// `query_type=transcript`, with `turn_type`: the text occurs in a turn.
     Transcript { query: String, user: bool, agent: bool },
-    /// `query_type=semantic`: here, every word occurs somewhere in what was said.
+    /// `query_type=semantic`: in this simulator, every word occurs in some turn.
     Semantic { query: String },
     /// `sample=random`
     Sample,
@@ -47,31 +46,28 @@ pub(crate) struct BadQuery {
     pub(crate) message: String,
 }
 
-const INVALID: &str = "CONVERSATIONS_VALIDATION_FAILED";
-const FILTER: &str = "GET_CONVERSATIONS_FILTER_PARSE_ERROR";
-
-fn bad<T>(code: &'static str, message: impl Into<String>) -> Result<T, BadQuery> {
-    Err(BadQuery { code, message: message.into() })
+/// A parameter cannot be parsed.
+fn invalid(message: impl Into<String>) -> BadQuery {
+    BadQuery { code: "CONVERSATIONS_VALIDATION_FAILED", message: message.into() }
 }
 
-/// Splits `query` into decoded names and values; `+` is a space, as in forms.
-pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let decode =
-            |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
-        (decode(name), decode(value))
-    })
+/// A cursor cannot be used.
+fn bad_cursor(message: &str) -> BadQuery {
+    BadQuery { code: "GET_CONVERSATIONS_FILTER_PARSE_ERROR", message: message.to_owned() }
 }
 
 impl Query {
-    /// Reads `query`, the part of the URL after `?`. Unknown parameters have no effect.
+    /// Parses `query`, the part of the URL after `?`. Unknown parameters have no effect.
     pub(crate) fn parse(query: &str, version: ApiVersion, quirks: &Quirks) -> Result<Self, BadQuery> {
-        let mut asked = Self {
+        let (max_limit, default_limit) = match (version, quirks.limits) {
+            (ApiVersion::V1, _) | (_, PageLimits::Prose) => (5000, 5),
+            (ApiVersion::V2 | ApiVersion::V3, PageLimits::OpenApi) => (1000, 1000),
+        };
+        let mut parsed = Self {
             start_time: None,
             end_time: None,
             client_env: ClientEnv::Live,
-            limit: default_limit(version, quirks),
+            limit: default_limit,
             cursor: None,
             offset: 0,
             channels: Vec::new(),
@@ -82,63 +78,59 @@ impl Query {
             retrieval: None,
             fingerprint: 0,
         };
-        let mut modes = Modes::default();
-        for (name, value) in pairs(query) {
-            if !matches!(name.as_str(), "cursor" | "offset" | "limit") {
-                asked.fingerprint = hash(&[asked.fingerprint, mix_text(&name), mix_text(&value)]);
+        let mut modes = BTreeMap::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
+            let name = name.as_str();
+            if !matches!(name, "cursor" | "offset" | "limit") {
+                parsed.fingerprint = hash(&[parsed.fingerprint, hash_text(name), hash_text(&value)]);
             }
-            match name.as_str() {
-                "start_time" => asked.start_time = Some(moment(&name, &value)?),
-                "end_time" => asked.end_time = Some(moment(&name, &value)?),
-                "client_env" => match ClientEnv::parse(&value) {
-                    Some(env) => asked.client_env = env,
-                    None => {
-                        return bad(
-                            INVALID,
-                            format!("client_env: {value:?} is not sandbox, pre-release or live"),
-                        );
-                    }
-                },
-                "limit" => asked.limit = limit(&value, max_limit(version, quirks))?,
-                "cursor" if !value.is_empty() && cursors(version, quirks) => match Cursor::decode(&value) {
-                    Some(cursor) => asked.cursor = Some(cursor),
-                    None => return bad(FILTER, "cursor is malformed"),
-                },
-                "offset" => match value.parse() {
-                    Ok(offset) => asked.offset = offset,
-                    Err(_) => return bad(INVALID, format!("offset: {value:?} is not a whole number from 0")),
-                },
-                "channel" if version != ApiVersion::V1 => asked.channels.push(value),
-                "variant_id" => asked.variant_id = Some(value),
-                "variant_name" => asked.variant_name = Some(value),
-                "in_progress" => asked.in_progress = Some(boolean(&name, &value)?),
-                "include_latency" => asked.include_latency = boolean(&name, &value)?,
-                "query_type" => modes.query_type = Some(value),
-                "query" => modes.query = Some(value),
-                "turn_type" => modes.turn_type = Some(value),
-                "sample" => modes.sample = Some(value),
-                _ => {}
+            let not = |what: &str| invalid(format!("{name}: {value:?} is not {what}"));
+            match name {
+                "start_time" => parsed.start_time = Some(timestamp(name, &value)?),
+                "end_time" => parsed.end_time = Some(timestamp(name, &value)?),
+                "client_env" => {
+                    parsed.client_env =
+                        ClientEnv::parse(&value).ok_or_else(|| not("sandbox, pre-release or live"))?;
+                }
+                "limit" => {
+                    let limit = value.parse().ok().filter(|limit| (1..=max_limit).contains(limit));
+                    parsed.limit = limit.ok_or_else(|| not(&format!("between 1 and {max_limit}")))?;
+                }
+                "cursor" if !value.is_empty() && supports_cursors(version, quirks) => {
+                    let cursor = Cursor::decode(&value).ok_or_else(|| bad_cursor("cursor is malformed"))?;
+                    parsed.cursor = Some(cursor);
+                }
+                "offset" => parsed.offset = value.parse().map_err(|_| not("a whole number from 0"))?,
+                "channel" if version != ApiVersion::V1 => parsed.channels.push(value),
+                "variant_id" => parsed.variant_id = Some(value),
+                "variant_name" => parsed.variant_name = Some(value),
+                "in_progress" => parsed.in_progress = Some(boolean(name, &value)?),
+                "include_latency" => parsed.include_latency = boolean(name, &value)?,
+                _ => drop(modes.insert(name.to_owned(), value)),
             }
         }
-        if asked.variant_id.is_some() && asked.variant_name.is_some() {
-            return bad(INVALID, "variant_id and variant_name exclude each other");
+        if parsed.variant_id.is_some() && parsed.variant_name.is_some() {
+            return Err(invalid("variant_id and variant_name exclude each other"));
         }
         if version == ApiVersion::V3 {
-            asked.retrieval = modes.check(asked.start_time.is_some() && asked.end_time.is_some())?;
+            parsed.retrieval = Retrieval::parse(&modes)?;
+            if parsed.retrieval.is_some() && (parsed.start_time.is_none() || parsed.end_time.is_none()) {
+                return Err(invalid("retrieval modes need start_time and end_time"));
+            }
         }
-        if asked.cursor.as_ref().is_some_and(|cursor| cursor.fingerprint != asked.fingerprint) {
-            return bad(FILTER, "cursor belongs to a request with other parameters");
+        if let Some(cursor) = &parsed.cursor {
+            if cursor.fingerprint != parsed.fingerprint {
+                return Err(bad_cursor("cursor belongs to a request with other parameters"));
+            }
+            parsed.offset = 0;
         }
-        if asked.cursor.is_some() {
-            asked.offset = 0;
-        }
-        Ok(asked)
+        Ok(parsed)
     }
 }
 
 /// Whether this project pages with cursors in this version.
-pub(crate) fn cursors(version: ApiVersion, quirks: &Quirks) -> bool {
-    let offered = !matches!(quirks.paging, Paging::OffsetOnly | Paging::OffsetUnsaid);
+pub(crate) fn supports_cursors(version: ApiVersion, quirks: &Quirks) -> bool {
+    let offered = !matches!(quirks.paging, Paging::OffsetOnly | Paging::OffsetUnannounced);
     match version {
         ApiVersion::V1 => false,
         ApiVersion::V2 => offered && quirks.chunked,
@@ -146,68 +138,33 @@ pub(crate) fn cursors(version: ApiVersion, quirks: &Quirks) -> bool {
     }
 }
 
-fn max_limit(version: ApiVersion, quirks: &Quirks) -> usize {
-    match version {
-        ApiVersion::V1 => 5000,
-        ApiVersion::V2 | ApiVersion::V3 => quirks.max_limit as usize,
-    }
-}
-
-fn default_limit(version: ApiVersion, quirks: &Quirks) -> usize {
-    match version {
-        ApiVersion::V1 => 5,
-        ApiVersion::V2 | ApiVersion::V3 => quirks.default_limit as usize,
-    }
-}
-
-#[derive(Default)]
-struct Modes {
-    query_type: Option<String>,
-    query: Option<String>,
-    turn_type: Option<String>,
-    sample: Option<String>,
-}
-
-impl Modes {
-    fn check(self, timed: bool) -> Result<Option<Retrieval>, BadQuery> {
-        let retrieval = match (self.query_type.as_deref(), self.sample.as_deref()) {
-            (Some(_), Some(_)) => return bad(INVALID, "sample and query_type exclude each other"),
-            (None, Some("random")) => Retrieval::Sample,
-            (None, Some(other)) => return bad(INVALID, format!("sample: {other:?} is not random")),
-            (None, None) if self.query.is_some() => return bad(INVALID, "query needs query_type"),
+impl Retrieval {
+    fn parse(parameters: &BTreeMap<String, String>) -> Result<Option<Self>, BadQuery> {
+        let get = |name| parameters.get(name).map(String::as_str);
+        let kind = match (get("query_type"), get("sample")) {
+            (Some(_), Some(_)) => return Err(invalid("sample and query_type exclude each other")),
+            (None, Some("random")) => return Ok(Some(Self::Sample)),
+            (None, Some(other)) => return Err(invalid(format!("sample: {other:?} is not random"))),
+            (None, None) if get("query").is_some() => return Err(invalid("query needs query_type")),
             (None, None) => return Ok(None),
-            (Some(kind), None) => {
-                let Some(query) = self.query.filter(|query| !query.trim().is_empty()) else {
-                    return bad(INVALID, "query_type needs query");
-                };
-                match (kind, self.turn_type.as_deref()) {
-                    ("transcript", None) => Retrieval::Transcript { query, user: true, agent: true },
-                    ("transcript", Some("user")) => Retrieval::Transcript { query, user: true, agent: false },
-                    ("transcript", Some("agent")) => {
-                        Retrieval::Transcript { query, user: false, agent: true }
-                    }
-                    ("semantic", None) => Retrieval::Semantic { query },
-                    ("semantic", Some(_)) => return bad(INVALID, "turn_type needs query_type=transcript"),
-                    ("transcript", Some(other)) => {
-                        return bad(INVALID, format!("turn_type: {other:?} is not user or agent"));
-                    }
-                    (other, _) => {
-                        return bad(INVALID, format!("query_type: {other:?} is not transcript or semantic"));
-                    }
-                }
+            (Some(kind), None) => kind,
+        };
+        let query = get("query").filter(|query| !query.trim().is_empty());
+        let query = query.ok_or_else(|| invalid("query_type needs query"))?.to_owned();
+        let (user, agent) = match (kind, get("turn_type")) {
+            ("semantic", None) => return Ok(Some(Self::Semantic { query })),
+            ("semantic", Some(_)) => return Err(invalid("turn_type needs query_type=transcript")),
+            ("transcript", None) => (true, true),
+            ("transcript", Some("user")) => (true, false),
+            ("transcript", Some("agent")) => (false, true),
+            ("transcript", Some(other)) => {
+                return Err(invalid(format!("turn_type: {other:?} is not user or agent")));
+            }
+            (other, _) => {
+                return Err(invalid(format!("query_type: {other:?} is not transcript or semantic")));
             }
         };
-        if !timed {
-            return bad(INVALID, "retrieval modes need start_time and end_time");
-        }
-        Ok(Some(retrieval))
-    }
-}
-
-fn limit(value: &str, max: usize) -> Result<usize, BadQuery> {
-    match value.parse() {
-        Ok(limit) if (1..=max).contains(&limit) => Ok(limit),
-        _ => bad(INVALID, format!("limit: {value:?} is not between 1 and {max}")),
+        Ok(Some(Self::Transcript { query, user, agent }))
     }
 }
 
@@ -215,22 +172,17 @@ fn boolean(name: &str, value: &str) -> Result<bool, BadQuery> {
     match value.to_ascii_lowercase().as_str() {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
-        _ => bad(INVALID, format!("{name}: {value:?} is not true or false")),
+        _ => Err(invalid(format!("{name}: {value:?} is not true or false"))),
     }
 }
 
-/// ISO 8601; a moment without a zone is UTC.
-fn moment(name: &str, value: &str) -> Result<DateTime<Utc>, BadQuery> {
-    if let Ok(moment) = DateTime::parse_from_rfc3339(value) {
-        return Ok(moment.to_utc());
-    }
-    match value.parse::<chrono::NaiveDateTime>() {
-        Ok(naive) => Ok(naive.and_utc()),
-        Err(_) => {
-            let hint = if value.contains(' ') { " (a + must be sent as %2B)" } else { "" };
-            bad(INVALID, format!("{name}: {value:?} is not an ISO 8601 date-time{hint}"))
-        }
-    }
+/// Parses ISO 8601; a time without a zone is UTC.
+fn timestamp(name: &str, value: &str) -> Result<DateTime<Utc>, BadQuery> {
+    let zoned = DateTime::parse_from_rfc3339(value).map(|moment| moment.to_utc());
+    zoned.or_else(|_| value.parse::<NaiveDateTime>().map(|naive| naive.and_utc())).map_err(|_| {
+        let hint = if value.contains(' ') { " (a + must be sent as %2B)" } else { "" };
+        invalid(format!("{name}: {value:?} is not an ISO 8601 date-time{hint}"))
+    })
 }
 
 #[cfg(test)]
@@ -244,15 +196,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_has_the_documented_default() {
-        let asked = parse("").unwrap();
-        assert_eq!((asked.limit, asked.client_env, asked.in_progress), (1000, ClientEnv::Live, None));
-        assert!(!asked.include_latency);
+    fn absent_parameters_have_documented_defaults() {
+        let query = parse("").unwrap();
+        assert_eq!((query.limit, query.client_env, query.in_progress), (1000, ClientEnv::Live, None));
+        assert!(!query.include_latency);
         assert_eq!(Query::parse("", ApiVersion::V1, &Quirks::default()).unwrap().limit, 5);
     }
 
     #[test]
-    fn times_may_carry_a_zone_an_encoded_offset_or_nothing() {
+    fn times_may_have_a_zone_an_offset_or_neither() {
         let expected = DateTime::from_timestamp_millis(1_625_148_900_000);
         for value in ["2021-07-01T14:15:00.000Z", "2021-07-01T15:15:00%2B01:00", "2021-07-01T14:15:00"] {
             assert_eq!(parse(&format!("start_time={value}")).unwrap().start_time, expected, "{value}");
@@ -260,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_value_is_refused_with_a_sentence() {
+    fn bad_values_are_rejected_with_a_message() {
         let cases = [
             ("limit=0", "limit"),
             ("limit=1001", "between 1 and 1000"),
@@ -284,9 +236,9 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_belongs_to_its_walk_but_the_page_size_may_change() {
+    fn cursor_belongs_to_its_walk_but_not_its_limit() {
         let walk = parse("in_progress=false&limit=10").unwrap();
-        let position = super::super::cursor::Position { rank: 1, id: "CA01".into() };
+        let position = crate::cursor::Position { rank: 1, id: "CA01".into() };
         let cursor = Cursor { position, fingerprint: walk.fingerprint, nonce: 0 }.encode();
         assert!(parse(&format!("in_progress=false&limit=20&cursor={cursor}")).is_ok());
         assert!(parse(&format!("in_progress=true&limit=10&cursor={cursor}")).is_err());
@@ -296,12 +248,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_query_is_a_crash(query in ".*") {
+        fn arbitrary_query_does_not_panic(query in ".*") {
             let _ = parse(&query);
         }
 
         #[test]
-        fn no_value_is_a_crash(
+        fn arbitrary_value_does_not_panic(
             name in "start_time|end_time|limit|offset|cursor|channel|in_progress|query_type|query|turn_type|sample",
             value in "[-+%0-9a-zA-Z:.]{0,40}",
         ) {

@@ -1,43 +1,39 @@
-//! The points on which the documentation is silent, contradicts itself, or varies between projects, as switches.
-//!
-//! Owns: one value per open point of the research notes. Never: faults, which come and go; a quirk is how a project is.
+//! Quirks: points on which the documentation is silent or contradictory, or projects differ.
 
-/// How one project answers. The default is the documented v3 behaviour where there is one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The behaviour of one project. The default is the documented v3 behaviour where there is one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quirks {
     /// Order of a list; undocumented for v3. v1 is always ascending.
     pub order: Order,
-    /// What stands in `cursor` after the last page.
+    /// `cursor` after the last page.
     pub last_cursor: LastCursor,
-    /// Which ways of paging exist. v1 has offsets only; v2 has cursors only where `chunked` is on.
+    /// Supported ways of paging. v1 has offsets only; v2 has cursors only where `chunked` is on.
     pub paging: Paging,
     /// A walk ends with a page without rows instead of a page without a cursor.
     pub empty_last_page: bool,
-    /// Largest accepted `limit`: 1000 (OpenAPI) or 5000 (prose).
-    pub max_limit: u32,
-    /// `limit` where none is sent: 1000 (OpenAPI) or 5 (prose).
-    pub default_limit: u32,
-    /// Whether `end_time` itself belongs to the window. `start_time` always does.
+    /// Bounds of `limit`. v1 has those of the prose.
+    pub limits: PageLimits,
+    /// Whether the window includes `end_time`. It always includes `start_time`.
     pub end_time: EndBound,
     /// The parameter `in_progress` has no effect.
     pub ignores_in_progress: bool,
-    /// Running conversations are listed nowhere.
+    /// Running conversations are never listed.
     pub hides_running: bool,
-    /// `show_transcripts`: without it `turns` is empty while `num_turns` still counts.
-    pub transcripts: bool,
+    /// `show_transcripts` is off: `turns` is empty while `num_turns` still counts.
+    pub no_transcripts: bool,
     /// Form of `latency` on a turn, when `include_latency=true`.
     pub latency: LatencyShape,
     /// `num_turns` is 0 although there are turns.
     pub num_turns_zero: bool,
     /// Records carry `id`, `account_id`, `project_id` and `started_at` only.
     pub sparse: bool,
-    /// Form of absent text. v1 always has null.
+    /// Form of empty text. v1 always has null.
     pub empty_text: EmptyText,
     /// Form of every timestamp.
-    pub stamps: Stamp,
+    pub timestamps: TimestampFormat,
     /// Form of the values in `metrics`.
     pub metrics: MetricShape,
-    /// Flags that are not set and empty lists of turns are null.
+    /// Flags that are false and empty lists of turns are null.
     pub null_flags: bool,
     /// Form of `handoff`.
     pub handoff: HandoffShape,
@@ -47,55 +43,28 @@ pub struct Quirks {
     pub bare_array: bool,
     /// The body is sent in chunks without a length.
     pub chunked: bool,
-    /// `GET .../conversations/{id}` finds scripted conversations; in the field it mostly answers 404, as generated ones
-    /// always do.
+    /// `GET .../conversations/{id}` finds scripted conversations. In production it mostly returns 404, as it always does
+    /// for generated ones.
     pub by_id: bool,
 }
 
-impl Default for Quirks {
-    fn default() -> Self {
-        Self {
-            order: Order::Descending,
-            last_cursor: LastCursor::Null,
-            paging: Paging::CursorAndOffset,
-            empty_last_page: false,
-            max_limit: 1000,
-            default_limit: 1000,
-            end_time: EndBound::Exclusive,
-            ignores_in_progress: false,
-            hides_running: false,
-            transcripts: true,
-            latency: LatencyShape::Object,
-            num_turns_zero: false,
-            sparse: false,
-            empty_text: EmptyText::Empty,
-            stamps: Stamp::Offset,
-            metrics: MetricShape::Text,
-            null_flags: false,
-            handoff: HandoffShape::Boolean,
-            numbers: NumberShape::Number,
-            bare_array: false,
-            chunked: false,
-            by_id: false,
-        }
-    }
-}
-
 /// Order of a list, by `started_at`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
     /// Oldest first.
     Ascending,
     /// Newest first.
+    #[default]
     Descending,
     /// Neither, but the same in every walk.
     Shuffled,
 }
 
 /// `cursor` after the last page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LastCursor {
     /// `null`
+    #[default]
     Null,
     /// The key is missing.
     Absent,
@@ -104,53 +73,68 @@ pub enum LastCursor {
 }
 
 /// Ways of paging.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Paging {
     /// `cursor` and `next_offset` are both offered.
+    #[default]
     CursorAndOffset,
     /// No `next_offset`.
     CursorOnly,
     /// No `cursor` key; one that is sent has no effect.
     OffsetOnly,
-    /// As `OffsetOnly`, and no `next_offset` key either: whoever reads on has to know that `offset` works.
-    OffsetUnsaid,
+    /// As `OffsetOnly`, without a `next_offset` key: a client has to know that `offset` works.
+    OffsetUnannounced,
 }
 
-/// Whether a bound belongs to the window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Bounds of `limit`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PageLimits {
+    /// At most 1000, which is also the default (OpenAPI).
+    #[default]
+    OpenApi,
+    /// At most 5000, by default 5 (prose).
+    Prose,
+}
+
+/// Whether a window includes its bound.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EndBound {
-    /// It does not.
+    /// Not included.
+    #[default]
     Exclusive,
-    /// It does.
+    /// Included.
     Inclusive,
 }
 
 /// Form of `latency`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LatencyShape {
     /// Seconds as a number (OpenAPI).
     Number,
     /// An object with `perceived_latency` in seconds (recorded).
+    #[default]
     Object,
     /// The object with null inside.
     NullInside,
-    /// No such key, whatever is asked.
+    /// No such key, even if requested.
     Absent,
 }
 
-/// Form of absent text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Form of empty text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EmptyText {
     /// `""`
+    #[default]
     Empty,
     /// `null`
     Null,
 }
 
 /// Form of a timestamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stamp {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TimestampFormat {
     /// `2026-08-20T09:15:02.370000+00:00`
+    #[default]
     Offset,
     /// `2026-08-20T09:15:02.370000Z`
     Zulu,
@@ -161,31 +145,34 @@ pub enum Stamp {
 }
 
 /// Form of the values in `metrics`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MetricShape {
-    /// Strings, and lists of strings for what was written more than once (OpenAPI).
+    /// Strings, and lists of strings for metrics that were written more than once (OpenAPI).
+    #[default]
     Text,
     /// Always a list of strings.
     List,
     /// Always a list of `{value, timestamp}`, the timestamp without a zone (recorded).
     Objects,
-    /// Numbers and booleans where the value is one.
+    /// Numbers and booleans if the value is one.
     Scalars,
 }
 
 /// Form of `handoff`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HandoffShape {
     /// `true` or `false` (schema).
+    #[default]
     Boolean,
     /// An object with `destination` and `reason`, or null (prose).
     Object,
 }
 
 /// Form of a whole number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum NumberShape {
     /// `73`
+    #[default]
     Number,
     /// `"73"`
     Text,

@@ -1,6 +1,4 @@
-//! What an address names.
-//!
-//! Owns: the shapes of paths. Never: whether the named thing exists.
+//! Paths of the Conversations API.
 
 use percent_encoding::percent_decode_str;
 
@@ -9,7 +7,7 @@ use polyai_domain::target::{ApiVersion, Region};
 /// A path of the Conversations API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
-    /// From the first segment, which stands in for the region's host.
+    /// From the first segment, which replaces the host of a region.
     pub(crate) region: Option<Region>,
     pub(crate) version: ApiVersion,
     pub(crate) account_id: String,
@@ -17,7 +15,7 @@ pub(crate) struct Route {
     pub(crate) resource: Resource,
 }
 
-/// What is wanted of a project.
+/// The requested resource of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Resource {
     /// `.../conversations`
@@ -29,34 +27,31 @@ pub(crate) enum Resource {
 }
 
 impl Route {
-    /// Reads `path`; None where the gateway has no route.
+    /// Parses `path`; `None` if the gateway has no route.
     pub(crate) fn parse(path: &str) -> Option<Self> {
-        let segments: Vec<String> = path
-            .strip_prefix('/')?
-            .trim_end_matches('/')
-            .split('/')
-            .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
-            .collect();
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let (region, rest) = match segments.split_first() {
-            Some((first, rest)) if Region::parse(first).is_some() => (Region::parse(first), rest),
-            _ => (None, segments.as_slice()),
+        let decode = |segment: &str| percent_decode_str(segment).decode_utf8_lossy().into_owned();
+        let mut segments: Vec<String> =
+            path.strip_prefix('/')?.trim_end_matches('/').split('/').map(decode).collect();
+        let region = Region::parse(segments.first()?);
+        if region.is_some() {
+            segments.remove(0);
+        }
+        let [version, account_id, project_id, collection, rest @ ..] = segments.as_slice() else {
+            return None;
         };
-        let (version, account_id, project_id, resource) = match *rest {
-            [version, account, project, "conversations"] => (version, account, project, Resource::List),
-            [version, account, project, "conversations", id] => {
-                (version, account, project, Resource::ById(id.to_owned()))
-            }
-            [version, account, project, "conversations", _, "audio"] => {
-                (version, account, project, Resource::Audio)
-            }
+        let resource = match rest {
+            _ if collection != "conversations" => return None,
+            [] => Resource::List,
+            [id] => Resource::ById(id.clone()),
+            [_, audio] if audio == "audio" => Resource::Audio,
             _ => return None,
         };
+        let version = ApiVersion::parse(version)?;
         Some(Self {
             region,
-            version: ApiVersion::parse(version)?,
-            account_id: account_id.to_owned(),
-            project_id: project_id.to_owned(),
+            version,
+            account_id: account_id.clone(),
+            project_id: project_id.clone(),
             resource,
         })
     }
@@ -67,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_names_region_version_project_and_resource() {
+    fn path_has_region_version_project_and_resource() {
         let route = Route::parse("/uk-1/v3/ws-1/PROJECT%2D1/conversations").unwrap();
         assert_eq!(
             route,

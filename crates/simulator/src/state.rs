@@ -1,43 +1,41 @@
-//! Everything that the simulator knows, behind one lock, and the answer to a request of the API.
-//!
-//! Owns: the order in which a request is judged: faults, key, limit, query, rows. Never: sockets.
+//! The state of a simulator behind one lock, and the response to a request of the API.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-
-use super::answer::Answer;
-use super::faults::{FaultKind, Faults, Page, Truncation};
-use super::gate::{Authenticator, Refusal};
-use super::list::{Listing, PagingFault};
-use super::project::Project;
-use super::query::{Query, pairs};
-use super::requests::{RequestLine, Requests};
-use super::routes::{Resource, Route};
-use super::world::World;
 use polyai_domain::clock::Clock;
 use polyai_domain::target::{ClientEnv, TargetKey};
+
+use super::auth::Authenticator;
+use super::body::Delivery;
+use super::faults::{FaultKind, Faults, RequestedPage};
+use super::list_endpoint::{Listing, PagingFault};
+use super::project::{Calls, Project};
+use super::query::Query;
+use super::request_log::{RequestLine, RequestLog};
+use super::response::{ApiError, Response};
+use super::routes::{Resource, Route};
+use super::world::World;
 
 /// The state, shared between connections and controls.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared(Arc<Mutex<State>>);
 
-/// All there is.
 #[derive(Debug)]
 pub(crate) struct State {
     clock: Clock,
     pub(crate) skew: TimeDelta,
-    /// By how much `Date` is ahead of the API's own time; None leaves the header out.
-    pub(crate) date: Option<TimeDelta>,
+    /// By how much `Date` is ahead of the API's own time; `None` omits the header.
+    pub(crate) date_skew: Option<TimeDelta>,
     pub(crate) world: World,
     pub(crate) faults: Faults,
-    pub(crate) gate: Authenticator,
-    pub(crate) requests: Requests,
+    pub(crate) auth: Authenticator,
+    pub(crate) requests: RequestLog,
     sequence: u64,
 }
 
-/// A request as far as the API looks at it.
+/// The parts of a request that the API depends on.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) path: &'a str,
@@ -46,13 +44,13 @@ pub(crate) struct Request<'a> {
     pub(crate) correlation_id: Option<&'a str>,
 }
 
-/// What to do about a request.
+/// The reaction to a request.
 #[derive(Debug)]
-pub(crate) struct Response {
+pub(crate) struct Outcome {
     /// Before anything is sent.
     pub(crate) delay: Duration,
-    /// None resets the connection.
-    pub(crate) answer: Option<Answer>,
+    /// `None` resets the connection.
+    pub(crate) response: Option<Response>,
     pub(crate) correlation_id: String,
     /// `Date`
     pub(crate) date: Option<DateTime<Utc>>,
@@ -63,19 +61,26 @@ impl Shared {
         Self(Arc::new(Mutex::new(State {
             clock,
             skew: TimeDelta::zero(),
-            date: Some(TimeDelta::zero()),
+            date_skew: Some(TimeDelta::zero()),
             world,
             faults: Faults::default(),
-            gate: Authenticator::default(),
-            requests: Requests::default(),
+            auth: Authenticator::default(),
+            requests: RequestLog::default(),
             sequence: 0,
         })))
     }
 
-    /// The state, alone. Held for a moment, never across an await.
+    /// Locks the state; never held across an await.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The first value of the parameter `name` of `query`.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    form_urlencoded::parse(query.as_bytes())
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value.into_owned())
 }
 
 impl State {
@@ -84,196 +89,156 @@ impl State {
         self.clock.now() + self.skew
     }
 
-    /// What stands in `Date`.
+    /// The value of `Date`.
     pub(crate) fn date(&self) -> Option<DateTime<Utc>> {
-        self.date.map(|ahead| self.now() + ahead)
+        self.date_skew.map(|ahead| self.now() + ahead)
     }
 
-    /// Judges a request.
-    pub(crate) fn react(&mut self, request: &Request<'_>) -> Response {
+    /// Handles a request: faults come first, then the API key and its limit, the query, and the rows.
+    pub(crate) fn handle(&mut self, request: &Request<'_>) -> Outcome {
         let now = self.now();
         self.sequence += 1;
         let correlation_id =
             request.correlation_id.map_or_else(|| format!("sim-{:012x}", self.sequence), str::to_owned);
-        let target = Route::parse(request.path).and_then(|route| self.target(&route, request.query));
-        let (delay, answer) = self.judge(request, target.as_ref(), &correlation_id, now);
-        let status = answer.as_ref().map_or(0, |answer| answer.status);
-        if let Some(target) = &target {
-            *self.requests.of(target).statuses.entry(status).or_default() += 1;
-        }
-        let address = if request.query.is_empty() {
-            request.path.to_owned()
-        } else {
-            format!("{}?{}", request.path, request.query)
+        let route = Route::parse(request.path);
+        let target = route.as_ref().and_then(|route| self.target(route, request.query));
+        let mut faults = match (&route, &target) {
+            (Some(Route { resource: Resource::List, .. }), Some(target)) => {
+                self.apply_faults(target, request.query, now)
+            }
+            _ => AppliedFaults::default(),
         };
-        self.requests.line(RequestLine {
-            at: now,
-            target,
-            address,
-            status,
-            correlation_id: correlation_id.clone(),
-        });
-        Response { delay, answer, correlation_id, date: self.date() }
-    }
-
-    fn judge(
-        &mut self,
-        request: &Request<'_>,
-        target: Option<&TargetKey>,
-        correlation_id: &str,
-        now: DateTime<Utc>,
-    ) -> (Duration, Option<Answer>) {
-        let Some(route) = Route::parse(request.path) else {
-            return (Duration::ZERO, Some(Answer::no_route()));
-        };
-        let refuse = |refusal: &Refusal| Some(Answer::refusal(refusal, correlation_id, now));
-        let mut struck = AppliedFaults::default();
-        if let Some(target) = target
-            && route.resource == Resource::List
-        {
-            let parameter =
-                |wanted: &str| pairs(request.query).find(|(name, _)| name == wanted).map(|(_, value)| value);
-            self.requests.of(target).asked(parameter("in_progress").map(|value| value == "true"));
-            let bound = |name: &str| DateTime::parse_from_rfc3339(&parameter(name)?).ok();
-            let window = bound("start_time").zip(bound("end_time"));
-            let page = Page {
-                window: window.map(|(from, to)| (from.to_utc(), to.to_utc())),
-                is_first: parameter("cursor").is_none() && parameter("offset").is_none(),
-                sequence: self.sequence,
+        let response = (!faults.reset).then(|| {
+            let response = match (faults.response.take(), &route) {
+                (Some(response), _) => response,
+                (None, Some(route)) => self.respond(request, route, target.as_ref(), &faults, now),
+                (None, None) => Ok(Response::no_route()),
             };
-            struck = AppliedFaults::by(self.faults.fire(target, page, now), correlation_id, now);
-            if struck.reset {
-                return (struck.delay, None);
-            }
-            if let Some(answer) = struck.answer {
-                return (struck.delay, Some(answer));
-            }
+            response.unwrap_or_else(|error| Response::error(&error, &correlation_id, now))
+        });
+        let status = response.as_ref().map_or(0, |response| response.status);
+        if let Some(target) = &target {
+            *self.requests.traffic_mut(target).statuses.entry(status).or_default() += 1;
         }
-        let ids = (route.account_id.as_str(), route.project_id.as_str());
-        let admitted = self.gate.admit(&self.world.projects, route.region, ids, request.key, now);
-        let project = match admitted {
-            Ok(index) => &self.world.projects[index],
-            Err(refusal) => return (struck.delay, refuse(&refusal)),
-        };
-        let query = match (&route.resource, Query::parse(request.query, route.version, &project.quirks)) {
-            (Resource::ById(id), _) => {
-                return (struck.delay, Some(by_id(project, id, &route, now, correlation_id)));
-            }
-            (Resource::Audio, _) => {
-                let refusal = Refusal::new(404, "CONVERSATIONS_RECORDING_NOT_FOUND", "Recording not found");
-                return (struck.delay, refuse(&refusal));
-            }
-            (Resource::List, Err(bad)) => {
-                return (struck.delay, refuse(&Refusal::new(400, bad.code, bad.message)));
-            }
-            (Resource::List, Ok(query)) => query,
-        };
-        let page = Listing { project, version: route.version, query: &query, now }.page(struck.trick);
-        let chunked = project.quirks.chunked;
-        if let Some(target) = target {
-            self.requests.of(target).served(page.rows, page.body.len(), page.finished);
-        }
-        (struck.delay, Some(Answer::json(200, page.body).delivered(struck.delivery(chunked))))
+        let separator = if request.query.is_empty() { "" } else { "?" };
+        let address = format!("{}{separator}{}", request.path, request.query);
+        let line = RequestLine { at: now, target, address, status, correlation_id: correlation_id.clone() };
+        self.requests.push(line);
+        Outcome { delay: faults.delay, response, correlation_id, date: self.date() }
     }
 
-    /// Whom a request is about, whether or not it may be answered.
+    /// The target of a request, whether or not the key may read it.
     fn target(&self, route: &Route, query: &str) -> Option<TargetKey> {
-        let named = |project: &&Project| {
+        let matches = |project: &&Project| {
             project.account_id == route.account_id
                 && project.project_id == route.project_id
                 && route.region.is_none_or(|region| project.region == region)
         };
-        let project = self.world.projects.iter().find(named)?;
-        let env = pairs(query).find(|(name, _)| name == "client_env");
-        let env = env.map_or(Some(ClientEnv::Live), |(_, value)| ClientEnv::parse(&value))?;
-        Some(project.target(env))
+        let project = self.world.projects.iter().find(matches)?;
+        let env = parameter(query, "client_env");
+        Some(project.target(env.map_or(Some(ClientEnv::Live), |env| ClientEnv::parse(&env))?))
+    }
+
+    /// Counts a list request and fires the faults that hit it.
+    fn apply_faults(&mut self, target: &TargetKey, query: &str, now: DateTime<Utc>) -> AppliedFaults {
+        let in_progress = parameter(query, "in_progress").map(|value| value == "true");
+        self.requests.traffic_mut(target).on_request(in_progress);
+        let bound = |name| Some(DateTime::parse_from_rfc3339(&parameter(query, name)?).ok()?.to_utc());
+        let page = RequestedPage {
+            window: bound("start_time").zip(bound("end_time")),
+            is_first: parameter(query, "cursor").is_none() && parameter(query, "offset").is_none(),
+            sequence: self.sequence,
+        };
+        AppliedFaults::new(self.faults.fire(target, page, now))
+    }
+
+    fn respond(
+        &mut self,
+        request: &Request<'_>,
+        route: &Route,
+        target: Option<&TargetKey>,
+        faults: &AppliedFaults,
+        now: DateTime<Utc>,
+    ) -> Result<Response, ApiError> {
+        let ids = (route.account_id.as_str(), route.project_id.as_str());
+        let project = self.auth.authorize(&self.world.projects, route.region, ids, request.key, now)?;
+        match &route.resource {
+            Resource::List => {}
+            Resource::ById(id) => return by_id(project, id, route, now),
+            Resource::Audio => {
+                return Err(ApiError::new(404, "CONVERSATIONS_RECORDING_NOT_FOUND", "Recording not found"));
+            }
+        }
+        let query = Query::parse(request.query, route.version, &project.quirks)
+            .map_err(|bad| ApiError::new(400, bad.code, bad.message))?;
+        let page = Listing { project, version: route.version, query: &query, now }.page(faults.paging);
+        let usual = if project.quirks.chunked { Delivery::Chunked } else { Delivery::Whole };
+        if let Some(target) = target {
+            self.requests.traffic_mut(target).on_page(page.rows, page.body.len(), page.finished);
+        }
+        Ok(Response::json(200, page.body).with_delivery(faults.delivery.unwrap_or(usual)))
     }
 }
 
-/// One conversation, where the project answers that at all.
-fn by_id(project: &Project, id: &str, route: &Route, now: DateTime<Utc>, correlation_id: &str) -> Answer {
-    let found = if project.quirks.by_id { project.calls.find(id) } else { None };
-    match found.as_ref().and_then(|call| call.shown(now, &project.quirks)) {
-        Some(shown) => {
-            let mut body = Vec::new();
-            super::render::record(&mut body, &shown, project, route.version, true);
-            Answer::json(200, body)
-        }
-        None => {
-            let refusal = Refusal::new(404, "CONVERSATIONS_NOT_FOUND", "Conversation not found");
-            Answer::refusal(&refusal, correlation_id, now)
-        }
-    }
+/// One conversation, if the project supports that.
+fn by_id(project: &Project, id: &str, route: &Route, now: DateTime<Utc>) -> Result<Response, ApiError> {
+    let call = match &project.calls {
+        Calls::Scripted(calls) if project.quirks.by_id => calls.get(id),
+        Calls::Scripted(_) | Calls::Random(_) | Calls::Bulk(_) => None,
+    };
+    let visible = call.and_then(|call| call.at(now, &project.quirks));
+    let visible =
+        visible.ok_or_else(|| ApiError::new(404, "CONVERSATIONS_NOT_FOUND", "Conversation not found"))?;
+    let mut body = Vec::new();
+    project.dialect(route.version, true).write(&mut body, &visible);
+    Ok(Response::json(200, body))
 }
 
-/// How a body travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Delivery {
-    Whole,
-    Chunked,
-    Slow { pieces: usize, pause: Duration },
-    Cut(Truncation),
-}
-
-/// The faults that hit one request, folded together.
+/// The combined faults of one request.
 #[derive(Debug, Default)]
 struct AppliedFaults {
     delay: Duration,
     reset: bool,
-    answer: Option<Answer>,
-    trick: PagingFault,
+    response: Option<Result<Response, ApiError>>,
+    paging: PagingFault,
     delivery: Option<Delivery>,
 }
 
 impl AppliedFaults {
-    fn by(kinds: Vec<FaultKind>, correlation_id: &str, now: DateTime<Utc>) -> Self {
-        let mut struck = Self::default();
-        let refuse = |refusal: Refusal| Answer::refusal(&refusal, correlation_id, now);
+    fn new(kinds: Vec<FaultKind>) -> Self {
+        let mut applied = Self::default();
         for kind in kinds {
-            let answer = match kind {
-                FaultKind::SlowFirstByte(delay) => {
-                    struck.delay += delay;
-                    continue;
-                }
+            match kind {
+                FaultKind::SlowFirstByte(delay) => applied.delay += delay,
                 FaultKind::SlowBody { pieces, pause } => {
-                    struck.delivery = Some(Delivery::Slow { pieces, pause });
-                    continue;
+                    applied.delivery = Some(Delivery::Slow { pieces, pause })
                 }
-                FaultKind::Truncated(cut) => {
-                    struck.delivery = Some(Delivery::Cut(cut));
-                    continue;
+                FaultKind::Truncated(truncation) => applied.delivery = Some(Delivery::Truncated(truncation)),
+                FaultKind::Reset => applied.reset = true,
+                FaultKind::RepeatCursor => applied.paging = PagingFault::RepeatCursor,
+                FaultKind::EmptyPage => applied.paging = PagingFault::EmptyPage,
+                FaultKind::RateLimited(retry_after) => applied.fail(ApiError::rate_limited(retry_after)),
+                FaultKind::Status(status) => {
+                    let message = format!("Simulated status {status}");
+                    applied.fail(ApiError::new(status, "INTERNAL_SERVER_ERROR", message));
                 }
-                FaultKind::Reset => {
-                    struck.reset = true;
-                    continue;
-                }
-                FaultKind::RepeatCursor => {
-                    struck.trick = PagingFault::RepeatCursor;
-                    continue;
-                }
-                FaultKind::EmptyPage => {
-                    struck.trick = PagingFault::EmptyPage;
-                    continue;
-                }
-                FaultKind::RateLimited(retry_after) => refuse(Refusal::rate_limited(retry_after)),
-                FaultKind::Status(status) => refuse(Refusal::new(
-                    status,
-                    "INTERNAL_SERVER_ERROR",
-                    format!("Simulated status {status}"),
-                )),
-                FaultKind::Html(status) => Answer::html(status),
-                FaultKind::KeyRefused => refuse(Refusal::key_refused()),
-                FaultKind::Forbidden => refuse(Refusal::forbidden()),
-                FaultKind::ProjectUnknown => refuse(Refusal::project_unknown()),
-                FaultKind::WrongHost => Answer::no_route(),
-                FaultKind::Body(text) => Answer::json(200, text.into_bytes()),
-            };
-            struck.answer.get_or_insert(answer);
+                FaultKind::KeyRefused => applied.fail(ApiError::invalid_key()),
+                FaultKind::Forbidden => applied.fail(ApiError::forbidden()),
+                FaultKind::ProjectUnknown => applied.fail(ApiError::project_not_found()),
+                FaultKind::Html(status) => applied.respond(Ok(Response::html(status))),
+                FaultKind::WrongHost => applied.respond(Ok(Response::no_route())),
+                FaultKind::Body(text) => applied.respond(Ok(Response::json(200, text))),
+            }
         }
-        struck
+        applied
     }
 
-    fn delivery(&self, chunked: bool) -> Delivery {
-        self.delivery.unwrap_or(if chunked { Delivery::Chunked } else { Delivery::Whole })
+    fn fail(&mut self, error: ApiError) {
+        self.respond(Err(error));
+    }
+
+    /// Responds in place of the API, unless an earlier fault does.
+    fn respond(&mut self, response: Result<Response, ApiError>) {
+        self.response.get_or_insert(response);
     }
 }

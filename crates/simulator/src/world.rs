@@ -1,109 +1,156 @@
-//! The simulated contact centre: projects, and the sources of their calls behind one interface.
-//!
-//! Owns: the list of projects and how a stretch of calls is asked for. Never: HTTP.
-
-use std::ops::ControlFlow;
+//! The simulated contact centre: all projects, and the incidents in them.
 
 use chrono::{DateTime, Utc};
+use polyai_domain::target::{ClientEnv, Region, TargetKey};
 
-use super::bulk::Bulk;
-use super::call::Call;
-use super::generated::Generated;
+use super::faults::Scope;
 use super::incidents::{Incident, ProjectIncident};
-use super::project::Project;
-use super::script::Script;
-use polyai_domain::target::{ClientEnv, TargetKey};
+use super::profile::{AnomalyRates, Profile};
+use super::project::{Calls, Project};
+use super::quirks::{LastCursor, LatencyShape, Order, TimestampFormat};
+use super::random_calls::RandomCalls;
 
-/// All projects that one simulator serves.
+/// All projects of one simulator.
 #[derive(Debug, Clone, Default)]
+#[must_use]
 pub struct World {
     /// In the order in which they are reported.
     pub projects: Vec<Project>,
 }
 
-/// Where the calls of a project come from.
-#[derive(Debug, Clone)]
-pub(crate) enum Calls {
-    /// A test wrote them down.
-    Scripted(Script),
-    /// Chance, from a seed.
-    Generated(Box<Generated>),
-    /// Many of a few kinds, for measurements.
-    Bulk(Bulk),
+/// The parameters of the demo world.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Demo {
+    /// The same seed gives the same history.
+    pub seed: u64,
+    /// Multiplies the number of calls; 1 is about ten calls a minute over all projects at peak time.
+    pub volume: f64,
+    /// The key that reads all projects.
+    pub api_key: String,
+    /// Shares of anomalous calls.
+    pub anomalies: AnomalyRates,
 }
 
-/// Which calls are wanted, by start.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct CallQuery {
-    pub(crate) env: ClientEnv,
-    /// Inclusive.
-    pub(crate) from: Option<DateTime<Utc>>,
-    /// Inclusive.
-    pub(crate) to: Option<DateTime<Utc>>,
-    pub(crate) newest_first: bool,
-    /// Calls that were over, and shown as such, before this moment may be left out.
-    pub(crate) open_at: Option<DateTime<Utc>>,
+impl Default for Demo {
+    fn default() -> Self {
+        Self { seed: 1, volume: 1.0, api_key: "demo-key".to_owned(), anomalies: AnomalyRates::default() }
+    }
 }
 
 impl World {
     /// A world of these projects.
-    pub fn of(projects: impl IntoIterator<Item = Project>) -> Self {
+    pub fn new(projects: impl IntoIterator<Item = Project>) -> Self {
         Self { projects: projects.into_iter().collect() }
     }
 
-    /// With an incident that has been there from its beginning, wherever that lies.
-    #[must_use]
+    /// A realistic contact centre: `reservations` (us-1, busy, with a sandbox), `billing` (uk-1), `support` (euw-1, half
+    /// of it chat) and `pilot` (us-1, a few calls a day), each with quirks of its own.
+    pub fn demo(demo: &Demo) -> Self {
+        let project = |name, region, profile| {
+            let mut project =
+                Project::new(name, region).with_key(&demo.api_key).with_generated(demo.seed, profile);
+            if let Calls::Random(calls) = &mut project.calls {
+                calls.volume = demo.volume;
+            }
+            project.with_anomalies(demo.anomalies)
+        };
+        let reservations = project("reservations", Region::Us1, Profile::reservations())
+            .with_ids("ws-00000001", "PROJECT-0000001")
+            .with_envs(&[ClientEnv::Live, ClientEnv::Sandbox]);
+        let billing = project("billing", Region::Uk1, Profile::billing())
+            .with_ids("ws-00000002", "PROJECT-0000002")
+            .with_quirks(|quirks| {
+                quirks.order = Order::Ascending;
+                quirks.latency = LatencyShape::Number;
+                quirks.last_cursor = LastCursor::Absent;
+            });
+        let support = project("support", Region::Euw1, Profile::support())
+            .with_ids("acme-eu", "acme-support")
+            .with_quirks(|quirks| {
+                quirks.timestamps = TimestampFormat::Zulu;
+                quirks.chunked = true;
+                quirks.null_flags = true;
+            });
+        let pilot = project("pilot", Region::Us1, Profile::pilot())
+            .with_ids("ws-00000001", "PROJECT-0000004")
+            .with_quirks(|quirks| quirks.last_cursor = LastCursor::Empty);
+        Self::new([reservations, billing, support, pilot])
+    }
+
+    /// Has an incident that has lasted since its `from`, even in the past.
     pub fn with_incident(mut self, incident: &Incident) -> Self {
-        self.begin(incident, incident.from);
+        self.begin_incident(incident, incident.from);
         self
     }
 
-    /// Begins `incident` at `from` in the generated projects that it concerns.
-    pub(crate) fn begin(&mut self, incident: &Incident, from: DateTime<Utc>) {
-        for project in &mut self.projects {
-            let envs = project.client_envs.iter().copied();
-            let concerned: Vec<ClientEnv> =
-                envs.filter(|&env| incident.scope.covers(&project.target(env))).collect();
-            if let Calls::Generated(generated) = &mut project.calls {
-                let local = |env: ClientEnv| ProjectIncident {
-                    kind: incident.kind,
-                    env,
+    /// Draws the generated calls that can matter from `from` to `until` in advance, so that a request costs a look-up.
+    /// Incidents that are added later do not change them, and normal calls that were over before `from` are not found.
+    pub fn with_cache(mut self, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
+        for (targets, calls) in self.random_calls() {
+            calls.fill_cache(targets.iter().map(|target| target.client_env), from, until);
+        }
+        self
+    }
+
+    /// Begins `incident` at `from` in the generated projects of its scope.
+    pub(crate) fn begin_incident(&mut self, incident: &Incident, from: DateTime<Utc>) {
+        let Incident { kind, scope, until, .. } = incident;
+        for (targets, calls) in self.random_calls() {
+            for target in targets.iter().filter(|target| scope.covers(target)) {
+                calls.incidents.push(ProjectIncident {
+                    kind: *kind,
+                    env: target.client_env,
                     from,
-                    until: incident.until,
-                };
-                generated.incidents.extend(concerned.into_iter().map(local));
+                    until: *until,
+                });
+            }
+        }
+    }
+
+    /// The incidents that have not ended at `now`, one per target.
+    pub(crate) fn incidents(&self, now: DateTime<Utc>) -> Vec<Incident> {
+        let mut found = Vec::new();
+        for project in &self.projects {
+            let Calls::Random(calls) = &project.calls else { continue };
+            for &ProjectIncident { kind, env, from, until } in &calls.incidents {
+                if until.is_none_or(|until| now < until) {
+                    found.push(Incident { kind, scope: Scope::Target(project.target(env)), from, until });
+                }
+            }
+        }
+        found
+    }
+
+    /// Ends all incidents in `scope` at `now`.
+    pub(crate) fn end_incidents(&mut self, scope: &Scope, now: DateTime<Utc>) {
+        for (mut targets, calls) in self.random_calls() {
+            targets.retain(|target| scope.covers(target));
+            let matches = |incident: &ProjectIncident| targets.iter().any(|t| t.client_env == incident.env);
+            calls.incidents.retain(|incident| !matches(incident) || incident.from <= now);
+            for incident in calls.incidents.iter_mut().filter(|incident| matches(incident)) {
+                incident.until = Some(incident.until.map_or(now, |until| until.min(now)));
             }
         }
     }
 
     /// The project of `target`.
     pub(crate) fn project(&self, target: &TargetKey) -> Option<&Project> {
-        self.projects.iter().find(|project| project.name == target.project && project.region == target.region)
+        self.projects.iter().find(|project| project.target(target.client_env) == *target)
     }
 
-    /// The same, to change it.
+    /// The project of `target`, mutable.
     pub(crate) fn project_mut(&mut self, target: &TargetKey) -> Option<&mut Project> {
-        self.projects
-            .iter_mut()
-            .find(|project| project.name == target.project && project.region == target.region)
-    }
-}
-
-impl Calls {
-    /// Shows the calls that `ask` is about, ordered by start and id, until `see` breaks.
-    pub(crate) fn visit(&self, ask: &CallQuery, see: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
-        match self {
-            Self::Scripted(script) => script.visit(ask, see),
-            Self::Generated(generated) => generated.visit(ask, see),
-            Self::Bulk(bulk) => bulk.visit(ask, see),
-        }
+        self.projects.iter_mut().find(|project| project.target(target.client_env) == *target)
     }
 
-    /// The call named `id`, where calls can be found by name.
-    pub(crate) fn find(&self, id: &str) -> Option<Call> {
-        match self {
-            Self::Scripted(script) => script.find(id).cloned(),
-            Self::Generated(_) | Self::Bulk(_) => None,
-        }
+    /// The calls of each generated project, with its targets.
+    fn random_calls(&mut self) -> impl Iterator<Item = (Vec<TargetKey>, &mut RandomCalls)> {
+        self.projects.iter_mut().filter_map(|project| {
+            let targets = project.targets().collect();
+            match &mut project.calls {
+                Calls::Random(calls) => Some((targets, calls.as_mut())),
+                Calls::Scripted(_) | Calls::Bulk(_) => None,
+            }
+        })
     }
 }

@@ -29,40 +29,40 @@ impl PollLoop {
         failure: Option<FetchError>,
         poll: Poll,
     ) -> Result<(), RecorderStopped> {
-        let Poller { list, passes, .. } = &self.poller;
-        let look = list.clock.read();
+        let Poller { target, events, list, clock, passes, .. } = &self.poller;
+        let look = clock.read();
         let now = Timestamp::from(list.server_clock.at(look));
         let mut problems: BTreeSet<Problem> = self.health.finish_poll(now);
         match list.server_clock.skew_seconds(look) {
             Some(seconds) => {
                 problems.insert(Problem::ClockSkew);
-                list.events.clock_skew(&list.target, seconds);
+                events.clock_skew(target, seconds);
             }
-            None => list.events.clock_skew_resolved(&list.target),
+            None => events.clock_skew_resolved(target),
         }
         let stuck = passes.oldest_open(now);
         if stuck.is_some() {
             problems.insert(Problem::StuckConversations);
         }
         match &failure {
-            None => list.events.poll_recovered(&list.target),
+            None => events.poll_recovered(target),
             Some(error) => {
                 problems.insert(error.kind.problem());
-                list.events.poll_failed(&list.target, error.kind.as_str(), error);
+                events.poll_failed(target, error.kind.as_str(), error);
             }
         }
         for problem in Problem::ALL {
             if problems.contains(&problem) {
-                let is_new = list.events.problem_started(&list.target, problem);
+                let is_new = events.problem_started(target, problem);
                 if let Some((id, start)) = stuck.filter(|_| is_new && problem == Problem::StuckConversations)
                 {
-                    list.events.conversation_stuck(&list.target, id.as_str(), &start);
+                    events.conversation_stuck(target, id.as_str(), &start);
                 }
             } else if problem != Problem::Storage {
-                list.events.problem_ended(&list.target, problem);
+                events.problem_ended(target, problem);
             }
         }
-        let here = Timestamp::from(list.clock.now());
+        let here = Timestamp::from(clock.now());
         self.poller.journal.poll_finished(&Report {
             poll,
             problems: &problems,
@@ -91,7 +91,7 @@ impl PollLoop {
             // The last line should tell of everything.
             self.finish_underway().await?;
         }
-        let list = &self.poller.list;
+        let Poller { target, events, .. } = &self.poller;
         let times = (
             chrono::DateTime::from_timestamp_millis(from.millis()),
             chrono::DateTime::from_timestamp_millis(to.millis()),
@@ -100,7 +100,7 @@ impl PollLoop {
             let done = reached.saturating_duration_since(from).as_secs_f64()
                 / to.saturating_duration_since(from).as_secs_f64().max(1.0);
             let done = (done * 100.0).round() / 100.0;
-            list.events.catching_up(&list.target, from_time, to_time, done, self.backfilled_count);
+            events.catching_up(target, from_time, to_time, done, self.backfilled_count);
         }
         if reached >= to {
             self.backfilled_count = 0;

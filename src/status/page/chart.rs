@@ -4,8 +4,8 @@
 
 use maud::{Markup, html};
 
+use crate::status::format::{JsonTimestamp, Ratio};
 use crate::status::view::PointView;
-use crate::status::words::{JsonTimestamp, Ratio};
 
 /// The least that the height stands for, so that a few handoffs do not look like a mountain.
 const LEAST_TOP: f64 = 0.2;

@@ -14,9 +14,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 pub(super) use overview::overview;
 pub(super) use target::{target, target_not_found};
 
-use super::condition::{Severity, State};
+use super::format::{JsonTimestamp, count, strip_control};
+use super::target_state::{Severity, State};
 use super::view::{About, ProblemView};
-use super::words::{JsonTimestamp, count, strip_control};
 
 /// The style of all pages.
 pub(super) const STYLE: &str = include_str!("style.css");

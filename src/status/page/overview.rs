@@ -8,9 +8,9 @@ use super::{
     DOT, PageLayout, age, as_of, badge, chart, class, dash, name, or_dash, problem, timestamp_with_age,
 };
 use crate::status::State;
+use crate::status::format::{JsonTimestamp, bytes, count, pluralize, span, strip_control};
 use crate::status::query::{Query, link};
 use crate::status::view::{About, StatusView, TargetRow};
-use crate::status::words::{JsonTimestamp, bytes, count, pluralize, span, strip_control};
 
 /// Up to this many targets nothing is folded.
 const COLLAPSE_ABOVE: usize = 25;

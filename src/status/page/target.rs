@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::{PageLayout, as_of, badge, chart, class, dash, name, or_dash, problem, timestamp_with_age};
-use crate::status::condition::{Severity, State};
+use crate::status::format::{JsonTimestamp, bytes, count, span, strip_control};
 use crate::status::query::{Query, link};
+use crate::status::target_state::{Severity, State};
 use crate::status::view::{About, PollView, ProblemView, Ratio, TargetRow, TargetView};
-use crate::status::words::{JsonTimestamp, bytes, count, span, strip_control};
 
 /// Polls that are shown at once.
 const FEW_POLLS: usize = 10;

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use polyai_exporter::aggregate::Kind as Conversational;
 use polyai_exporter::aggregate::catalogue::{CATALOGUE, TARGET_LABELS};
+use polyai_exporter::exporter_metrics::ExporterMetrics;
 use polyai_exporter::exposition;
-use polyai_exporter::selfstats::ExporterMetrics;
 
 /// How a series may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

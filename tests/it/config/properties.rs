@@ -1,4 +1,4 @@
-//! What holds for every input: no panic, and no secret in anything that is printed.
+//! Properties of every input: no panic, and no secret in anything that is printed.
 
 use std::fs;
 
@@ -9,15 +9,15 @@ use super::{QUICKSTART, checked, load_environment, load_file, load_text, today, 
 
 const MARKER: &str = "sk-Qz7marker9X";
 
-/// All that may end on a screen or in a log.
-fn said(outcome: &Result<LoadedConfig, ConfigErrors>) -> String {
+/// Everything that may be printed or logged.
+fn printed(outcome: &Result<LoadedConfig, ConfigErrors>) -> String {
     let debug = format!("{outcome:?}");
     let display = outcome.as_ref().err().map(ToString::to_string).unwrap_or_default();
     format!("{debug}\n{display}\n{}", checked(outcome).1)
 }
 
-/// Text that comes close to a configuration, so that more than the first line of a parser is reached.
-fn nearly_a_configuration() -> impl Strategy<Value = String> {
+/// Text that resembles a configuration, so that more than the first line of a parser is reached.
+fn resembling_a_configuration() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         prop::sample::select(vec![
             "polling:",
@@ -49,8 +49,6 @@ fn nearly_a_configuration() -> impl Strategy<Value = String> {
             "...",
             "\t",
             "=",
-            "[[targets]]",
-            "[polling]",
             "null",
             "~",
             ".inf",
@@ -79,17 +77,17 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
     #[test]
-    fn no_text_makes_it_panic(
-        text in nearly_a_configuration(),
-        extension in prop::sample::select(vec!["yaml", "toml", "json"]),
+    fn no_text_causes_a_panic(
+        text in resembling_a_configuration(),
+        extension in prop::sample::select(vec!["yaml", "json"]),
     ) {
         let _: Result<LoadedConfig, String> = load_text(extension, &text, &[]);
     }
 
     #[test]
-    fn no_value_of_any_key_or_variable_makes_it_panic(
+    fn no_value_causes_a_panic(
         index in 0..reference().len(),
-        value in prop_oneof![nearly_a_configuration(), any::<String>()],
+        value in prop_oneof![resembling_a_configuration(), any::<String>()],
     ) {
         let key = &reference()[index];
         let variable = variable(key);
@@ -100,7 +98,7 @@ proptest! {
     }
 
     #[test]
-    fn a_secret_is_never_said(
+    fn a_secret_is_never_printed(
         source in prop::sample::select(vec!["api_key", "api_key_env", "api_key_file", "apikey", "platform_api_key"]),
         broken in prop::sample::select(vec!["", "\u{7f}", "é", "/x", "?x@"]),
         kind in 0..4,
@@ -127,15 +125,14 @@ proptest! {
             load(&ConfigInput { file: None, env: &variables(&[&QUICKSTART[1..], &[("POLYAI_API_KEY", &secret)]].concat()), listen: &[], web_config_file: None, now: today() }),
             load(&ConfigInput { file: None, env: &variables(&[&QUICKSTART[..], &[(&variable, &secret)]].concat()), listen: &[], web_config_file: None, now: today() }),
         ] {
-            let said = said(&outcome);
-            prop_assert!(!said.contains("marker"), "{}", said);
+            let printed = printed(&outcome);
+            prop_assert!(!printed.contains("marker"), "{}", printed);
         }
     }
 
     #[test]
-    fn a_secret_in_a_file_that_is_broken_elsewhere_is_never_said(cut in 0..400_usize, extension in prop::sample::select(vec!["yaml", "toml", "json"])) {
+    fn a_secret_in_a_file_that_is_broken_elsewhere_is_never_printed(cut in 0..400_usize, extension in prop::sample::select(vec!["yaml", "json"])) {
         let text = match extension {
-            "toml" => format!("[[targets]]\nregion = \"us-1\"\napi_key = \"{MARKER}\"\naccount_id = \"w\"\n[polling]\ninterval = 3\n"),
             "json" => format!("{{\"targets\": [{{\"api_key\": \"{MARKER}\", \"region\": \"us-1\"}}], \"polling\": {{\"interval\": 3}}}}"),
             _ => format!("targets:\n  - region: us-1\n    api_key: \"{MARKER}\"\n    account_id: w\npolling:\n  interval: 3\n"),
         };
@@ -144,7 +141,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(format!("polyai.{extension}"));
         fs::write(&file, letters.into_iter().collect::<String>()).unwrap();
-        let said = said(&load_file(&file, &[]));
-        prop_assert!(!said.contains("marker"), "{}", said);
+        let printed = printed(&load_file(&file, &[]));
+        prop_assert!(!printed.contains("marker"), "{}", printed);
     }
 }

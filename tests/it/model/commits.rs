@@ -222,6 +222,6 @@ fn rows(disk: Disk, target: usize) -> BTreeMap<String, LedgerEntry> {
     let store = Store::with_backend(move || disk.mount()).expect("the state can be read");
     let id = store.target_ids(&[key(target).to_string()]).expect("the state can be read")[0];
     let mut rows = BTreeMap::new();
-    store.for_each_row(id, |id, row| drop(rows.insert(id.to_owned(), row))).expect("the state can be read");
+    store.for_each_entry(id, |id, row| drop(rows.insert(id.to_owned(), row))).expect("the state can be read");
     rows
 }

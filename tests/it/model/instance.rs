@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use polyai_exporter::aggregate::TargetSeries;
-use polyai_exporter::api::pages::dedup_by_id;
+use polyai_exporter::api::dedup_by_id;
 use polyai_exporter::conversation::{Conversation, ConversationState};
 use polyai_exporter::ledger::store::Store;
 use polyai_exporter::recorder::{Batch, FirstFinished, Observation, Recorder, TargetIndex};

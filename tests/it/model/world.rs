@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use polyai_exporter::api::page::Page;
+use polyai_exporter::api::Page;
 use polyai_exporter::conversation::Conversation;
 
 use super::chance::Chance;
@@ -88,7 +88,7 @@ pub(super) fn calls(plan: &Plan, chance: &mut Chance) -> Vec<Call> {
         records.push(json(call, &call.contents[0], true));
         records.extend(call.contents.iter().map(|content| json(call, content, false)));
     }
-    let page = Page::read(format!("[{}]", records.join(",")).as_bytes()).unwrap();
+    let page = Page::decode(format!("[{}]", records.join(",")).as_bytes()).unwrap();
     assert!(page.rejected.is_empty(), "{:?}", page.rejected);
     let mut parsed = page.conversations.into_iter();
     for call in &mut calls {

@@ -35,7 +35,7 @@ async fn scene() -> Scene {
         let start = scene.control().now() - TimeDelta::seconds(60 + number as i64);
         assert!(scene.control().put(&target, call(number).starting(start)));
     }
-    scene.control().fault(Fault::new(FaultKind::Status(503)).on("billing"));
+    scene.control().fault(Fault::new(FaultKind::Status(503)).with_scope("billing"));
     scene
 }
 

@@ -5,7 +5,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use polyai_exporter::target::Region;
-use polyai_simulator::{Call, EmptyText, LastCursor, LatencyShape, Order, Project, Stamp, Turn};
+use polyai_simulator::{
+    Call, EmptyText, LastCursor, LatencyShape, Order, Project, ReportedCounts, TimestampFormat, Turn,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -37,7 +39,7 @@ pub(super) fn projects(seed: u64, traffic: Traffic) -> Vec<Project> {
             quirks.order = Order::Shuffled;
             quirks.latency = LatencyShape::Number;
             quirks.last_cursor = LastCursor::Absent;
-            quirks.stamps = Stamp::Naive;
+            quirks.timestamps = TimestampFormat::Naive;
         }),
         Project::new("support", Region::Euw1).with_quirks(|quirks| {
             quirks.order = Order::Ascending;
@@ -94,7 +96,11 @@ fn content(dice: &mut StdRng, call: Call) -> Call {
         let (reason, destination) = HANDOFFS[dice.random_range(0..HANDOFFS.len())];
         call = call.handoff(reason, destination);
     }
-    if dice.random_bool(0.05) { call.without_duration() } else { call }
+    if dice.random_bool(0.05) {
+        call.reporting(ReportedCounts { no_duration: true, ..ReportedCounts::default() })
+    } else {
+        call
+    }
 }
 
 /// What nobody sees running or what is late starts early, and is there before the first recheck age, so that this recheck

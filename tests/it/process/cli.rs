@@ -30,8 +30,8 @@ async fn a_wrong_configuration_is_told_by_place_and_key_and_ends_with_2() {
         ("unknown-keys.bad.yaml", "unknown-keys.bad.yaml:"),
         ("durations-without-unit.bad.yaml", "polling.interval"),
         ("no-targets.bad.yaml", "targets"),
-        ("syntax.bad.toml", "syntax.bad.toml:"),
-        ("syntax.bad.json", "syntax.bad.json:"),
+        ("syntax.bad.yaml", "syntax.bad.yaml:"),
+        ("toml.bad.toml", "toml.bad.toml:"),
     ] {
         let path = format!("tests/fixtures/config/{file}");
         let checked = polyai_exporter(&["check", "--config", &path], &[KEY]).await;
@@ -228,7 +228,7 @@ async fn a_project_without_calls_is_no_problem() {
 
 #[tokio::test]
 async fn transcripts_that_are_switched_off_are_told() {
-    let scene = a_project(|project| project.with_quirks(|quirks| quirks.transcripts = false)).await;
+    let scene = a_project(|project| project.with_quirks(|quirks| quirks.no_transcripts = true)).await;
     unwell(&look(&scene, &[]).await, Problem::TranscriptOff, &[]);
 }
 

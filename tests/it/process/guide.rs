@@ -1,4 +1,4 @@
-//! The guide "From nothing to alerts", carried out as it is written: every file and every command, in order, in an empty folder.
+//! The guide "End-to-end setup", carried out as it is written: every file and every command, in order, in an empty folder.
 //!
 //! Only ports are others than in the text, because they may be taken here.
 
@@ -13,7 +13,7 @@ use super::daemon::{BINARY, command};
 use super::has;
 
 const GUIDE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/install.md"));
-const SECTION: &str = "## From nothing to alerts\n";
+const SECTION: &str = "## End-to-end setup\n";
 const PORTS: [&str; 4] = ["9890", "9891", "9090", "9093"];
 const PATIENCE: Duration = Duration::from_secs(120);
 

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::daemon::{Daemon, Ended, polyai_exporter};
 use super::scene::Scene;
-use crate::port::authority::{Authority, dns};
+use crate::http_server::test_ca::{Authority, dns};
 
 async fn healthcheck(flags: &[&str]) -> Ended {
     polyai_exporter(&[&["healthcheck"], flags].concat(), &[]).await
@@ -88,9 +88,7 @@ async fn a_daemon_whose_connections_are_all_taken_by_who_asks_nothing_is_healthy
     assert_eq!(healthy.code, 0, "{healthy:?}");
     let metrics = daemon.metrics().await;
     let displaced = metrics.lines().find_map(|line| {
-        line.strip_prefix("polyai_exporter_events_total{event=\"connection_displaced\"} ")?
-            .parse::<u32>()
-            .ok()
+        line.strip_prefix("polyai_exporter_events_total{event=\"connection_evicted\"} ")?.parse::<u32>().ok()
     });
     // 512 have a slot; each that came later took one.
     assert!(displaced.is_some_and(|displaced| displaced >= 600 - 512), "{displaced:?}");

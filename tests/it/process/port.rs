@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::daemon::{BINARY, Daemon, Ended, command, polyai_exporter, run, serve_arguments};
 use super::scene::Scene;
 use super::{has, leave_out};
-use crate::port::authority::{Authority, dns};
+use crate::http_server::test_ca::{Authority, dns};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -305,7 +305,7 @@ async fn without_a_socket_that_is_handed_over_it_says_how_to_start_it() {
     let ended =
         polyai_exporter(&["serve", "--web.systemd-socket", "--config", config.to_str().unwrap()], &[]).await;
     assert_eq!(ended.code, 1);
-    assert!(ended.stderr.contains("no socket was handed over; start it through a .socket unit"), "{ended:?}");
+    assert!(ended.stderr.contains("no socket was passed; start the process through a .socket unit"), "{ended:?}");
     let both =
         ["serve", "--web.systemd-socket", "--web.listen-address", ":0", "--config", config.to_str().unwrap()];
     assert_eq!(polyai_exporter(&both, &[]).await.code, 2);

@@ -188,8 +188,7 @@ async fn a_configuration_from_a_pipe_is_taken_at_the_start_and_refused_after_it(
     for _ in 0..2 {
         let (status, text) = reload(&mut daemon).await;
         assert_eq!(status, 500, "{text}");
-        let told =
-            "pipe.yaml: this is a pipe or a device, which cannot be read again; name an ordinary file\n";
+        let told = "pipe.yaml: not a regular file, so it cannot be read again; name a regular file\n";
         assert!(text.ends_with(told), "{text}");
     }
     assert!(daemon.terminate().await.0.success());
@@ -208,7 +207,7 @@ async fn a_pipe_that_is_named_as_a_key_file_holds_up_no_reload() {
     std::fs::write(&config, text).unwrap();
     let (status, told) = reload(&mut daemon).await;
     assert_eq!(status, 500, "{told}");
-    assert!(told.contains("api_key_file: ") && told.contains("/key: this is a pipe or a device"), "{told}");
+    assert!(told.contains("api_key_file: ") && told.contains("/key: not a regular file"), "{told}");
     std::fs::remove_file(&pipe).unwrap();
     std::fs::write(&pipe, key).unwrap();
     assert_eq!(reload(&mut daemon).await, (200, "reloaded: nothing changed\n".to_owned()));

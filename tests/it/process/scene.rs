@@ -28,7 +28,7 @@ impl Scene {
     /// An API with these projects; what ended up to `lookback` ago counts.
     pub(super) async fn of(projects: impl IntoIterator<Item = Project>, lookback: TimeDelta) -> Self {
         let projects = projects.into_iter().map(|project| project.with_key(SECRET));
-        let api = Simulator::on_loopback(World::of(projects), Clock::system()).await.unwrap();
+        let api = Simulator::on_loopback(World::new(projects), Clock::system()).await.unwrap();
         let anchor = api.control.now() - lookback;
         // As the configuration writes it.
         let anchor = DateTime::from_timestamp(anchor.timestamp(), 0).unwrap();
@@ -74,7 +74,7 @@ impl Scene {
     /// Whether `scrape` shows exactly what the API's own recount says now; else, where it differs.
     pub(super) fn agrees(&self, scrape: &Scrape) -> Result<(), String> {
         for target in self.targets() {
-            let truth = comparable(self.control().truth(&target, self.anchor));
+            let truth = comparable(self.control().expected_totals(&target, self.anchor));
             let counted = scrape.counted(&target);
             if counted != truth {
                 return Err(format!("{target}:\n  counted {counted:?}\n  truth   {truth:?}"));

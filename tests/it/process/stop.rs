@@ -75,7 +75,7 @@ async fn a_second_signal_ends_it_at_once() {
     let kill = format!("kill -TERM {}", daemon.pid());
     assert!(command("sh").args(["-c", &kill]).status().await.unwrap().success());
     for _ in 0..600 {
-        if daemon.log().contains("stopping; a second signal ends at once") {
+        if daemon.log().contains("stopping; a second signal exits immediately") {
             break;
         }
         sleep(Duration::from_millis(5)).await;

@@ -23,7 +23,7 @@ async fn an_idle_target_is_asked_at_most_twice_an_interval_over_a_day() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_is_downloaded_once_and_once_per_recheck_age() {
-    let busy = project("hotel").with_generated(7, Profile::reservations()).with_mishaps(AnomalyRates::NONE);
+    let busy = project("hotel").with_generated(7, Profile::reservations()).with_anomalies(AnomalyRates::NONE);
     let story = given([busy])
         .polling(|polling| {
             polling.interval = minutes(1);
@@ -36,7 +36,8 @@ async fn a_call_is_downloaded_once_and_once_per_recheck_age() {
     let before = story.scrape().await.value("polyai_exporter_api_response_bytes_total", &[]);
     wait(hours(5)).await;
     let traffic = story.api().traffic(&story.target("hotel"));
-    let truth = story.api().truth(&story.target("hotel"), story.now() - chrono::TimeDelta::hours(5));
+    let truth =
+        story.api().expected_totals(&story.target("hotel"), story.now() - chrono::TimeDelta::hours(5));
     let downloads: u64 = traffic.downloads.values().sum();
     let per_call = downloads as f64 / truth.conversations as f64;
     assert!(truth.conversations > 300, "{} calls tell nothing", truth.conversations);

@@ -5,7 +5,7 @@ use polyai_exporter::config::Polling;
 use polyai_exporter::target::ApiVersion;
 use polyai_simulator::{
     EmptyText, EndBound, HandoffShape, LastCursor, LatencyShape, MetricShape, NumberShape, Order, Paging,
-    Quirks, Stamp,
+    Quirks, TimestampFormat,
 };
 
 use crate::support::calls::{call, mixed_calls, project};
@@ -25,9 +25,9 @@ const PAGING: [Dialect; 18] = [
     ("offset-only-oldest-first", |quirks| {
         (quirks.paging, quirks.order) = (Paging::OffsetOnly, Order::Ascending);
     }),
-    ("offset-unsaid", |quirks| quirks.paging = Paging::OffsetUnsaid),
-    ("offset-unsaid-oldest-first", |quirks| {
-        (quirks.paging, quirks.order) = (Paging::OffsetUnsaid, Order::Ascending);
+    ("offset-unannounced", |quirks| quirks.paging = Paging::OffsetUnannounced),
+    ("offset-unannounced-oldest-first", |quirks| {
+        (quirks.paging, quirks.order) = (Paging::OffsetUnannounced, Order::Ascending);
     }),
     ("empty-last-page", |quirks| quirks.empty_last_page = true),
     ("end-inclusive", |quirks| quirks.end_time = EndBound::Inclusive),
@@ -44,16 +44,16 @@ const PAGING: [Dialect; 18] = [
 ];
 
 const RECORDS: [Dialect; 17] = [
-    ("transcripts-off", |quirks| quirks.transcripts = false),
+    ("transcripts-off", |quirks| quirks.no_transcripts = true),
     ("latency-number", |quirks| quirks.latency = LatencyShape::Number),
     ("latency-null-inside", |quirks| quirks.latency = LatencyShape::NullInside),
     ("latency-absent", |quirks| quirks.latency = LatencyShape::Absent),
     ("num-turns-zero", |quirks| quirks.num_turns_zero = true),
     ("sparse", |quirks| quirks.sparse = true),
     ("empty-text-null", |quirks| quirks.empty_text = EmptyText::Null),
-    ("stamps-zulu", |quirks| quirks.stamps = Stamp::Zulu),
-    ("stamps-naive", |quirks| quirks.stamps = Stamp::Naive),
-    ("stamps-spaced", |quirks| quirks.stamps = Stamp::Spaced),
+    ("timestamps-zulu", |quirks| quirks.timestamps = TimestampFormat::Zulu),
+    ("timestamps-naive", |quirks| quirks.timestamps = TimestampFormat::Naive),
+    ("timestamps-spaced", |quirks| quirks.timestamps = TimestampFormat::Spaced),
     ("metrics-lists", |quirks| quirks.metrics = MetricShape::List),
     ("metrics-objects", |quirks| quirks.metrics = MetricShape::Objects),
     ("metrics-scalars", |quirks| quirks.metrics = MetricShape::Scalars),
@@ -123,7 +123,7 @@ async fn a_rush_of_calls_is_read_to_its_end_where_no_page_says_that_there_is_a_n
     let rush = || (0..61).map(|n| call(&format!("CA{n}"), minutes(3) + seconds(n)).lasting(150));
     let both = [Order::Ascending, Order::Descending].map(|order| {
         let name = format!("{order:?}").to_lowercase();
-        let silent = |quirks: &mut Quirks| (quirks.paging, quirks.order) = (Paging::OffsetUnsaid, order);
+        let silent = |quirks: &mut Quirks| (quirks.paging, quirks.order) = (Paging::OffsetUnannounced, order);
         project(&name).with_quirks(silent).with_calls(rush())
     });
     let story = given(both).polling(hurried).begin().await;

@@ -73,7 +73,7 @@ async fn lists_that_move_while_they_are_read_count_like_those_that_stand_still()
         .await;
     story
         .api()
-        .fault(Fault::new(FaultKind::SlowFirstByte(seconds(4))).between(at(seconds(0)), at(minutes(30))));
+        .fault(Fault::new(FaultKind::SlowFirstByte(seconds(4))).with_period(at(seconds(0)), at(minutes(30))));
     wait(hours(1)).await;
     let scrape = story.scrape().await;
     for project in story.projects() {

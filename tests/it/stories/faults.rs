@@ -49,8 +49,8 @@ async fn all_agree_after(probability: f64) {
     let projects = kinds().into_iter().map(|(name, _)| project(name).with_calls(calls.iter().cloned()));
     let strike = |api: &polyai_simulator::Control| {
         for (name, kind) in kinds() {
-            let fault = Fault::new(kind).on(name).with_probability(probability);
-            api.fault(fault.between(at(minutes(3)), at(minutes(11))));
+            let fault = Fault::new(kind).with_scope(name).with_probability(probability);
+            api.fault(fault.with_period(at(minutes(3)), at(minutes(11))));
         }
     };
     let story = given(projects).polling(hurried).begin_with(strike).await;
@@ -80,7 +80,7 @@ async fn an_outage_of_hours_is_caught_up_on() {
         .polling(|polling| polling.recheck = vec![minutes(5), minutes(40)])
         .begin()
         .await;
-    story.api().fault(Fault::new(FaultKind::Status(503)).between(at(minutes(30)), at(minutes(270))));
+    story.api().fault(Fault::new(FaultKind::Status(503)).with_period(at(minutes(30)), at(minutes(270))));
     wait(minutes(265)).await;
     let during = story.scrape().await;
     during.says("polyai_target_up", &[], 0.0);
@@ -91,7 +91,7 @@ async fn an_outage_of_hours_is_caught_up_on() {
     wait(minutes(12)).await;
     let after = story.scrape().await;
     after.says("polyai_target_up", &[], 1.0);
-    let truth = story.api().truth(&story.target("hotel"), crate::support::dawn());
+    let truth = story.api().expected_totals(&story.target("hotel"), crate::support::dawn());
     let missing = truth.conversations as f64 - after.total("polyai_conversations_total", &[]);
     assert!(missing <= 6.0, "{missing} calls are missing");
     wait(minutes(80)).await;
@@ -146,7 +146,7 @@ async fn one_call_whose_window_always_fails_takes_no_other_with_it() {
         .polling(hurried)
         .begin()
         .await;
-    story.api().fault(Fault::new(FaultKind::Status(500)).over(bad.start()));
+    story.api().fault(Fault::new(FaultKind::Status(500)).with_start(bad.start()));
     wait(minutes(60)).await;
     let scrape = story.scrape().await;
     scrape.says("polyai_target_up", &[], 0.0);

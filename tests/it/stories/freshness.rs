@@ -11,7 +11,7 @@ async fn on_a_busy_day_99_of_100_calls_count_within_settle_and_two_intervals() {
     let mut profile = Profile::reservations();
     // The story plays in its afternoon, at four to five calls a minute.
     profile.utc_offset = 5;
-    let busy = project("hotel").with_generated(7, profile).with_mishaps(AnomalyRates::NONE);
+    let busy = project("hotel").with_generated(7, profile).with_anomalies(AnomalyRates::NONE);
     let story = given([busy])
         .polling(|polling| {
             // Their sum is 60 s, a bound of the histogram of lags.
@@ -26,7 +26,7 @@ async fn on_a_busy_day_99_of_100_calls_count_within_settle_and_two_intervals() {
     let in_time = scrape.value("polyai_ingest_lag_seconds_bucket", &[("le", "60.0")]);
     assert!(counted > 600.0, "{counted} calls tell nothing");
     assert!(in_time >= 0.99 * counted, "{in_time} of {counted} calls counted in time");
-    let truth = story.api().truth(&story.target("hotel"), crate::support::dawn());
+    let truth = story.api().expected_totals(&story.target("hotel"), crate::support::dawn());
     let missing = truth.conversations as f64 - scrape.total("polyai_conversations_total", &[]);
     assert!((0.0..=5.0).contains(&missing), "{missing} calls are finished and not yet counted");
     scrape.says("polyai_late_conversations_total", &[], 0.0);

@@ -21,8 +21,8 @@ const STEP: Duration = seconds(15);
 
 /// Two busy projects, of whose calls none changes after it has counted.
 fn hotel_and_bank() -> [Project; 2] {
-    let mishaps = AnomalyRates { amended: 0.0, ..AnomalyRates::default() };
-    let busy = |name: &str, profile| project(name).with_generated(7, profile).with_mishaps(mishaps);
+    let anomalies = AnomalyRates { amended: 0.0, ..AnomalyRates::default() };
+    let busy = |name: &str, profile| project(name).with_generated(7, profile).with_anomalies(anomalies);
     [busy("hotel", Profile::reservations()), busy("bank", Profile::billing())]
 }
 
@@ -37,7 +37,7 @@ fn incidents() -> [Incident; 2] {
 }
 
 fn world() -> World {
-    incidents().iter().fold(World::of(hotel_and_bank()), World::with_incident)
+    incidents().iter().fold(World::new(hotel_and_bank()), World::with_incident)
 }
 
 fn lived(settings: &Settings) -> BackfillResult {

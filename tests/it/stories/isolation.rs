@@ -26,9 +26,9 @@ async fn a_failing_target_changes_nothing_for_another() {
         })
         .begin()
         .await;
-    story.api().fault(Fault::new(FaultKind::Status(500)).on("broken"));
+    story.api().fault(Fault::new(FaultKind::Status(500)).with_scope("broken"));
     let pieces = FaultKind::SlowBody { pieces: 6, pause: seconds(5) };
-    story.api().fault(Fault::new(pieces).on("slow"));
+    story.api().fault(Fault::new(pieces).with_scope("slow"));
     story.api().limit_key("key-of-limited", 1, RetryAfter::Seconds(600));
     for minute in 1..=29 {
         wait(minutes(1)).await;
@@ -66,7 +66,7 @@ async fn a_target_at_which_the_exporter_itself_fails_begins_anew_each_minute() {
     let story = given([project("hotel")]).polling(absurd).begin().await;
     wait(seconds(5)).await;
     let scrape = story.scrape().await;
-    assert_eq!(scrape.problems("hotel"), ["exporter_fault"]);
+    assert_eq!(scrape.problems("hotel"), ["internal_error"]);
     let panicked = [("event", "poller_panicked")];
     scrape.says("polyai_exporter_events_total", &panicked, 1.0);
     wait(minutes(2)).await;

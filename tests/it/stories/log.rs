@@ -43,8 +43,8 @@ async fn no_key_no_number_and_no_word_of_a_transcript_reaches_the_log() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_told_once_and_its_end_once() {
     let story = given([project("hotel"), project("other")]).begin().await;
-    let outage = Fault::new(FaultKind::Status(503)).on("hotel");
-    story.api().fault(outage.between(at(minutes(10)), at(minutes(130))));
+    let outage = Fault::new(FaultKind::Status(503)).with_scope("hotel");
+    story.api().fault(outage.with_period(at(minutes(10)), at(minutes(130))));
     wait(minutes(145)).await;
     let gists: Vec<String> = story.log.about("hotel").iter().map(|line| line.gist()).collect();
     assert_eq!(

@@ -168,11 +168,11 @@ async fn a_call_that_vanishes_is_searched_for_then_given_up_and_named_in_the_log
     wait(minutes(2)).await;
     let gone = story.scrape().await;
     gone.says(OPEN, &[], 0.0);
-    gone.says("polyai_exporter_events_total", &[("event", "conversation_vanished")], 0.0);
+    gone.says("polyai_exporter_events_total", &[("event", "conversation_missing")], 0.0);
     story.api().forget_requests();
     wait(minutes(90)).await;
     let given_up = story.scrape().await;
-    given_up.says("polyai_exporter_events_total", &[("event", "conversation_vanished")], 1.0);
+    given_up.says("polyai_exporter_events_total", &[("event", "conversation_missing")], 1.0);
     given_up.says(CALLS, &[], 0.0);
     let named: Vec<String> =
         story.log.about("hotel").iter().map(|line| line.field("conversation_id")).collect();
@@ -204,6 +204,6 @@ async fn a_telephone_number_never_becomes_a_label() {
     let story = given([project("hotel").with_calls([one])]).begin().await;
     wait(minutes(5)).await;
     let scrape = story.scrape().await;
-    let masked = [("reason", "telephone_number"), ("destination", "telephone_number")];
+    let masked = [("reason", "redacted_phone_number"), ("destination", "redacted_phone_number")];
     scrape.says("polyai_handoffs_by_reason_total", &masked, 1.0);
 }

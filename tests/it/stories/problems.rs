@@ -1,6 +1,6 @@
 //! Every problem has a stable code, which is there while its cause is, and a poll that fails is not up.
 
-use polyai_simulator::{Control, Fault, FaultKind, LatencyShape, RetryAfter};
+use polyai_simulator::{Control, Fault, FaultKind, LatencyShape, ReportedCounts, RetryAfter};
 
 use crate::support::calls::{call, project};
 use crate::support::story::{given, wait};
@@ -17,10 +17,14 @@ const POLLS_FAIL: [(&str, Cause, Cause); 10] = [
     ("forbidden", |api| api.forbid_key("key-of-forbidden"), |api| api.restore_key("key-of-forbidden")),
     (
         "not_found",
-        |api| api.fault(Fault::new(FaultKind::ProjectUnknown).on("not_found")),
+        |api| api.fault(Fault::new(FaultKind::ProjectUnknown).with_scope("not_found")),
         Control::clear_faults,
     ),
-    ("wrong_host", |api| api.fault(Fault::new(FaultKind::WrongHost).on("wrong_host")), Control::clear_faults),
+    (
+        "wrong_host",
+        |api| api.fault(Fault::new(FaultKind::WrongHost).with_scope("wrong_host")),
+        Control::clear_faults,
+    ),
     (
         "rate_limited",
         |api| api.limit_key("key-of-rate_limited", 0, RetryAfter::Seconds(30)),
@@ -28,18 +32,22 @@ const POLLS_FAIL: [(&str, Cause, Cause); 10] = [
     ),
     (
         "server_error",
-        |api| api.fault(Fault::new(FaultKind::Status(503)).on("server_error")),
+        |api| api.fault(Fault::new(FaultKind::Status(503)).with_scope("server_error")),
         Control::clear_faults,
     ),
-    ("unreachable", |api| api.fault(Fault::new(FaultKind::Reset).on("unreachable")), Control::clear_faults),
+    (
+        "unreachable",
+        |api| api.fault(Fault::new(FaultKind::Reset).with_scope("unreachable")),
+        Control::clear_faults,
+    ),
     (
         "timeout",
-        |api| api.fault(Fault::new(FaultKind::SlowFirstByte(seconds(90))).on("timeout")),
+        |api| api.fault(Fault::new(FaultKind::SlowFirstByte(seconds(90))).with_scope("timeout")),
         Control::clear_faults,
     ),
     (
         "bad_payload",
-        |api| api.fault(Fault::new(FaultKind::Html(200)).on("bad_payload")),
+        |api| api.fault(Fault::new(FaultKind::Html(200)).with_scope("bad_payload")),
         Control::clear_faults,
     ),
     ("well", |_| {}, |_| {}),
@@ -77,7 +85,7 @@ async fn what_the_records_lack_is_a_problem_of_a_target_that_is_up() {
     let calls = |from: u64| {
         (0..6).map(move |n| call(&format!("CA{from}-{n}"), minutes(from) + seconds(20 * n)).lasting(20))
     };
-    let hidden = project("transcript_off").with_quirks(|quirks| quirks.transcripts = false);
+    let hidden = project("transcript_off").with_quirks(|quirks| quirks.no_transcripts = true);
     let silent = project("latency_missing").with_quirks(|quirks| quirks.latency = LatencyShape::Absent);
     let sparse = project("partial_fields").with_quirks(|quirks| quirks.sparse = true);
     let names = ["transcript_off", "latency_missing", "partial_fields"];
@@ -104,7 +112,11 @@ async fn a_setting_of_today_is_not_judged_by_the_calls_that_rechecks_read_again(
     // From the thirtieth minute on turns are hidden, of calls that are seen running before.
     let calls = (0..400).map(|n| {
         let call = call(&format!("CA{n:03}"), seconds(20 + n * 11)).lasting(50);
-        if n * 11 < 1800 { call } else { call.turns(0).saying_num_turns(4) }
+        if n * 11 < 1800 {
+            call
+        } else {
+            call.turns(0).reporting(ReportedCounts { num_turns: Some(4), ..ReportedCounts::default() })
+        }
     });
     let story = given([project("hotel").with_calls(calls)])
         .polling(|polling| polling.recheck = vec![minutes(5), minutes(20)])
@@ -121,7 +133,7 @@ async fn a_setting_of_today_is_not_judged_by_the_calls_that_rechecks_read_again(
 
 #[tokio::test(start_paused = true)]
 async fn a_target_is_not_up_before_its_first_poll_and_ready_means_that_each_was_tried() {
-    let slow = Fault::new(FaultKind::SlowFirstByte(seconds(20))).on("slow").times(1);
+    let slow = Fault::new(FaultKind::SlowFirstByte(seconds(20))).with_scope("slow").with_times(1);
     let story = given([project("hotel"), project("slow")]).begin_with(|api| api.fault(slow)).await;
     wait(seconds(10)).await;
     let (status, body) = story.exporter.get("/-/ready").await;
@@ -198,7 +210,7 @@ async fn a_429_is_honoured_to_the_second_and_then_it_goes_slower() {
     let usual = story.api().request_log().len();
     assert!((29..=31).contains(&usual), "{usual} requests in 5 min");
     story.api().forget_requests();
-    story.api().fault(Fault::new(FaultKind::RateLimited(RetryAfter::Seconds(120))).times(1));
+    story.api().fault(Fault::new(FaultKind::RateLimited(RetryAfter::Seconds(120))).with_times(1));
     wait(minutes(8)).await;
     let lines = story.api().request_log();
     let limited = lines.iter().position(|line| line.status == 429).unwrap();

@@ -64,7 +64,7 @@ async fn a_record_with_a_field_that_cannot_be_read_counts_without_it_and_is_name
     scrape.says("polyai_conversation_duration_seconds_count", &[], 5.0);
     scrape.says("polyai_turn_latency_seconds_count", &[], 2.0);
     assert_eq!(scrape.total("polyai_exporter_records_rejected_total", &[]), 0.0);
-    assert!(scrape.value("polyai_exporter_events_total", &[("event", "read_in_part")]) >= 4.0);
+    assert!(scrape.value("polyai_exporter_events_total", &[("event", "record_partially_read")]) >= 4.0);
     let lines = story.log.about("hotel");
     let told: std::collections::BTreeSet<(String, String)> = lines
         .iter()

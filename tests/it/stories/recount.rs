@@ -11,7 +11,7 @@ use crate::support::{at, dawn, hours, minutes, seconds};
 
 /// A project in which much goes late and changes afterwards.
 fn untidy(name: &str) -> Project {
-    let mishaps = AnomalyRates {
+    let anomalies = AnomalyRates {
         ingestion_seconds: 20.0,
         late: 0.05,
         late_finish: 0.03,
@@ -19,7 +19,7 @@ fn untidy(name: &str) -> Project {
         over_a_day: 0.002,
         amended: 0.0,
     };
-    project(name).with_generated(11, Profile::reservations()).with_mishaps(mishaps)
+    project(name).with_generated(11, Profile::reservations()).with_anomalies(anomalies)
 }
 
 /// No call starts from then on.
@@ -43,8 +43,8 @@ async fn late_and_long_calls_are_all_counted_by_the_next_day() {
 
 #[tokio::test(start_paused = true)]
 async fn amended_calls_add_their_difference() {
-    let mishaps = AnomalyRates { amended: 0.5, ..AnomalyRates::NONE };
-    let world = project("hotel").with_generated(13, Profile::reservations()).with_mishaps(mishaps);
+    let anomalies = AnomalyRates { amended: 0.5, ..AnomalyRates::NONE };
+    let world = project("hotel").with_generated(13, Profile::reservations()).with_anomalies(anomalies);
     let story = given([world])
         .polling(|polling| {
             polling.interval = seconds(60);

@@ -117,7 +117,7 @@ async fn a_configuration_that_cannot_be_used_changes_nothing_and_says_so() {
     scrape.says(SUCCESSFUL, &[], 0.0);
     let loaded_at = dawn().timestamp() as f64;
     scrape.says("polyai_exporter_config_last_reload_success_timestamp_seconds", &[], loaded_at);
-    scrape.says("polyai_exporter_events_total", &[("event", "config_rejected")], 1.0);
+    scrape.says("polyai_exporter_events_total", &[("event", "config_reload_failed")], 1.0);
     wait(minutes(5)).await;
     story.agrees("hotel", &story.scrape().await);
 

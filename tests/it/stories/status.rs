@@ -27,7 +27,7 @@ async fn an_outage_is_failing_then_stale_then_caught_up_on() {
     wait(minutes(2)).await;
     assert_eq!(state(&story.exporter, "bank").await, ("up_to_date".into(), "Up to date".into()));
 
-    story.api().fault(Fault::new(FaultKind::Status(503)).on("bank"));
+    story.api().fault(Fault::new(FaultKind::Status(503)).with_scope("bank"));
     wait(minutes(3)).await;
     let (code, sentence) = state(&story.exporter, "bank").await;
     assert_eq!(code, "failing");
@@ -67,7 +67,7 @@ async fn a_clock_that_is_put_back_hides_no_outage_and_freezes_no_chart() {
     let story = given([project("bank"), project("hotel")]).begin().await;
     story.exporter.clock.step(TimeDelta::hours(2));
     wait(minutes(20)).await;
-    story.api().fault(Fault::new(FaultKind::Status(503)).on("bank"));
+    story.api().fault(Fault::new(FaultKind::Status(503)).with_scope("bank"));
     wait(minutes(3)).await;
     assert_eq!(state(&story.exporter, "bank").await.0, "failing");
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use polyai_exporter::target::Region;
-use polyai_simulator::{Call, Project};
+use polyai_simulator::{Call, Project, ReportedCounts};
 
 use super::at;
 
@@ -55,7 +55,11 @@ fn nth(n: u64, prefix: &str) -> Call {
         call = call.barge_ins(1);
     }
     if n % 11 == 5 {
-        call = call.saying_num_turns(9).saying_num_ood(2);
+        call = call.reporting(ReportedCounts {
+            num_turns: Some(9),
+            num_ood: Some(2),
+            ..ReportedCounts::default()
+        });
     }
     call = match n % 10 {
         0 => call.handoff("billing_question", "Billing queue").agent_part(3),
@@ -66,7 +70,7 @@ fn nth(n: u64, prefix: &str) -> Call {
     match n % 9 {
         2 => call.channel("WEBCHAT"),
         5 => call.without_channel(),
-        7 => call.without_duration(),
+        7 => call.reporting(ReportedCounts { no_duration: true, ..ReportedCounts::default() }),
         _ => call,
     }
 }

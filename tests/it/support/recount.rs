@@ -47,7 +47,7 @@ impl Story {
 
 /// What the API holds.
 fn recounted(story: &Story, anchor: DateTime<Utc>, project: &str) -> Numbers {
-    let truth = story.api().truth(&story.target(project), anchor);
+    let truth = story.api().expected_totals(&story.target(project), anchor);
     let mut numbers: Numbers = [
         ("conversations", truth.conversations),
         ("handoffs", truth.handoffs),

@@ -178,7 +178,7 @@ impl Given {
     async fn begin_after(self, prepare: impl AsyncFnOnce(&Control) -> DateTime<Utc>) -> Story {
         let log = Log::capture();
         let Self { projects, mut settings } = self;
-        let world = World::of(projects.iter().cloned());
+        let world = World::new(projects.iter().cloned());
         let simulator = Simulator::on_loopback(world, Clock::virtual_from(dawn())).await.unwrap();
         for target in &mut settings.targets {
             target.base_url = simulator.base_url(target.key.region);

@@ -1,7 +1,9 @@
-//! Faults and refusals, as they arrive at a client.
+//! Faults and errors, as a client receives them.
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::client::{get, list, send};
@@ -9,7 +11,7 @@ use super::*;
 use crate::{Fault, FaultKind, RetryAfter, Truncation};
 
 #[tokio::test(start_paused = true)]
-async fn every_answer_has_the_time_and_the_correlation_id() {
+async fn every_response_has_date_and_correlation_id() {
     let running = simulate(reservations().with_calls(calls(3))).await;
     running.control.skew(TimeDelta::seconds(90));
     let request = "GET /v3/ws-00000001/PROJECT-RESERVATIONS/conversations HTTP/1.1\r\nhost: sim\r\n\
@@ -26,7 +28,7 @@ async fn every_answer_has_the_time_and_the_correlation_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn addresses_that_name_nothing_are_404_each_in_its_own_way() {
+async fn unknown_paths_have_their_documented_404() {
     let running = simulate(reservations()).await;
     let cases = [
         ("/v3/ws-00000001/PROJECT-NONE/conversations", Some("PROJECT_NOT_FOUND")),
@@ -50,7 +52,7 @@ async fn addresses_that_name_nothing_are_404_each_in_its_own_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_status_fault_answers_once_and_is_gone() {
+async fn each_status_fault_hits_once() {
     let running = simulate(reservations().with_calls(calls(3))).await;
     let cases = [
         (FaultKind::RateLimited(RetryAfter::Seconds(12)), 429, Some("12")),
@@ -66,7 +68,7 @@ async fn each_status_fault_answers_once_and_is_gone() {
         (FaultKind::Body("[1,".into()), 200, None),
     ];
     for (kind, status, retry_after) in cases {
-        running.control.fault(Fault::new(kind.clone()).on(&target()).times(1));
+        running.control.fault(Fault::new(kind.clone()).with_scope(&target()).with_times(1));
         let answer = list(running.addr, "").await;
         assert_eq!(answer.status, status, "{kind:?}");
         assert_eq!(answer.headers.get("retry-after").map(String::as_str), retry_after, "{kind:?}");
@@ -79,33 +81,37 @@ async fn each_status_fault_answers_once_and_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn broken_transfers_break_in_the_way_they_say() {
+async fn broken_transfers_break_as_requested() {
     let running = simulate(reservations().with_calls(calls(30))).await;
     let whole = list(running.addr, "").await.body;
     for (cut, complete) in
         [(Truncation::Length, false), (Truncation::Chunks, false), (Truncation::Json, true)]
     {
-        running.control.fault(Fault::new(FaultKind::Truncated(cut)).times(1));
+        running.control.fault(Fault::new(FaultKind::Truncated(cut)).with_times(1));
         let answer = list(running.addr, "").await;
         assert_eq!((answer.status, answer.complete), (200, complete), "{cut:?}");
         assert_eq!(answer.body, whole[..whole.len() / 2], "{cut:?}");
     }
-    running.control.fault(Fault::new(FaultKind::Reset).times(1));
+    running.control.fault(Fault::new(FaultKind::Reset).with_times(1));
     let address = "/us-1/v3/ws-00000001/PROJECT-RESERVATIONS/conversations";
-    assert!(get(running.addr, address, "demo-key").await.is_none());
+    let mut stream = TcpStream::connect(running.addr).await.unwrap();
+    let request = format!("GET {address} HTTP/1.1\r\nhost: sim\r\nx-api-key: demo-key\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let error = stream.read(&mut [0; 64]).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "a reset, not an orderly end");
     assert_eq!(list(running.addr, "").await.body, whole);
     assert_eq!(running.control.traffic(&target()).statuses[&0], 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_answers_take_the_time_they_say() {
+async fn slow_responses_take_the_requested_time() {
     let running = simulate(reservations().with_calls(calls(30))).await;
     let cases = [
         (FaultKind::SlowFirstByte(Duration::from_secs(7)), 7),
         (FaultKind::SlowBody { pieces: 5, pause: Duration::from_secs(4) }, 20),
     ];
     for (kind, seconds) in cases {
-        running.control.fault(Fault::new(kind.clone()).times(1));
+        running.control.fault(Fault::new(kind.clone()).with_times(1));
         let before = Instant::now();
         assert_eq!(list(running.addr, "").await.ids().len(), 30);
         assert_eq!(before.elapsed().as_secs(), seconds, "{kind:?}");
@@ -113,27 +119,27 @@ async fn slow_answers_take_the_time_they_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tricks_with_cursors() {
+async fn cursor_faults_repeat_or_empty_a_page() {
     let running = simulate(reservations().with_calls(calls(30))).await;
     let cursor = |answer: &super::client::Answer| answer.json()["cursor"].as_str().unwrap().to_owned();
-    running.control.fault(Fault::new(FaultKind::RepeatCursor).times(1));
+    running.control.fault(Fault::new(FaultKind::RepeatCursor).with_times(1));
     let first = list(running.addr, "limit=10").await;
     let repeated = list(running.addr, &format!("limit=10&cursor={}", cursor(&first))).await;
     assert_eq!(cursor(&repeated), cursor(&first), "the first page has nothing to repeat");
-    running.control.fault(Fault::new(FaultKind::EmptyPage).times(1));
+    running.control.fault(Fault::new(FaultKind::EmptyPage).with_times(1));
     let empty = list(running.addr, &format!("limit=10&cursor={}", cursor(&first))).await;
     assert!(empty.ids().is_empty());
     assert_ne!(cursor(&empty), cursor(&first));
     let after = list(running.addr, &format!("limit=10&cursor={}", cursor(&empty))).await;
     assert_eq!(after.ids(), repeated.ids(), "nothing was lost");
-    running.control.fault(Fault::new(FaultKind::EmptyPage).times(1));
+    running.control.fault(Fault::new(FaultKind::EmptyPage).with_times(1));
     let empty = list(running.addr, "limit=10").await;
     let after = list(running.addr, &format!("limit=10&cursor={}", cursor(&empty))).await;
     assert_eq!(after.ids(), first.ids());
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_expire_lose_permission_run_into_limits_and_come_back() {
+async fn keys_can_be_limited_expired_and_forbidden() {
     let running = simulate(reservations().with_calls(calls(3))).await;
     let control = &running.control;
     control.limit_key("demo-key", 2, RetryAfter::Seconds(60));
@@ -155,7 +161,7 @@ async fn keys_expire_lose_permission_run_into_limits_and_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_record_of_requests_tells_passes_and_downloads() {
+async fn traffic_counts_passes_and_downloads() {
     let open = Call::new("OPEN").starting(morning() - TimeDelta::seconds(5));
     let running = simulate(reservations().with_calls(calls(2)).with_calls([open])).await;
     for query in ["in_progress=true", "in_progress=false", "in_progress=false", ""] {

@@ -1,11 +1,11 @@
 //! The simulator over its socket, as a client sees it.
 
-mod bulk;
+mod admin_api;
+mod bulk_records;
 mod client;
 mod faults;
-mod generated;
-mod levers;
 mod paging;
+mod random_calls;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -41,5 +41,5 @@ fn target() -> TargetKey {
 }
 
 async fn simulate(project: Project) -> SimulatorHandle {
-    Simulator::on_loopback(World::of([project]), Clock::virtual_from(morning())).await.unwrap()
+    Simulator::on_loopback(World::new([project]), Clock::virtual_from(morning())).await.unwrap()
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::client::{Answer, get, list, rows};
 use super::*;
 use crate::{EmptyText, EndBound, HandoffShape, LastCursor, LatencyShape, MetricShape, MetricValue};
-use crate::{NumberShape, Order, Paging, Quirks, Stamp, Turn};
+use crate::{NumberShape, Order, Paging, Quirks, TimestampFormat, Turn};
 
 /// Follows cursors, else offsets, to the end.
 async fn walk(running: &SimulatorHandle, version: &str, query: &str) -> Vec<Value> {
@@ -33,7 +33,7 @@ fn sorted_ids(rows: &[Value]) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_walk_returns_each_conversation_once_however_the_project_pages() {
+async fn walk_finds_each_conversation_once_in_every_dialect() {
     let running = simulate(reservations().with_calls(calls(57))).await;
     let expected: Vec<String> = (0..57).map(|n| format!("CA{n:04}")).collect();
     for order in [Order::Ascending, Order::Descending, Order::Shuffled] {
@@ -64,7 +64,7 @@ async fn a_walk_returns_each_conversation_once_however_the_project_pages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn version_1_pages_by_offset_oldest_first_with_its_own_envelope() {
+async fn v1_pages_by_offset_in_its_own_envelope() {
     let running = simulate(reservations().with_calls(calls(12))).await;
     let found = walk(&running, "v1", "").await;
     let ids: Vec<&str> = found.iter().map(|row| row["id"].as_str().unwrap()).collect();
@@ -79,7 +79,7 @@ async fn version_1_pages_by_offset_oldest_first_with_its_own_envelope() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn windows_include_their_start_and_end_as_the_project_has_it() {
+async fn window_end_is_included_if_the_quirk_says_so() {
     let running = simulate(reservations().with_calls(calls(6))).await;
     let window = "start_time=2026-08-20T07:00:10Z&end_time=2026-08-20T07:00:30Z";
     let ids = |answer: Answer| {
@@ -93,7 +93,7 @@ async fn windows_include_their_start_and_end_as_the_project_has_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn times_at_the_edges_of_all_time_are_answered() {
+async fn extreme_times_are_accepted() {
     let running = simulate(reservations().with_calls([Call::new("A").starting(morning())])).await;
     for (query, rows) in [
         ("end_time=-262143-01-01T00:00:00", 0),
@@ -108,7 +108,7 @@ async fn times_at_the_edges_of_all_time_are_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn filters_choose_by_state_environment_channel_variant_and_words() {
+async fn filters_select_rows() {
     let at = |seconds| morning() - TimeDelta::seconds(seconds);
     let said = Turn { user: "Where is my refund?".into(), ..Turn::reply() };
     let calls = [
@@ -143,7 +143,7 @@ async fn filters_choose_by_state_environment_channel_variant_and_words() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_record_has_the_documented_shape() {
+async fn record_has_the_documented_shape() {
     let call = Call::new("CA01")
         .starting(morning() - TimeDelta::seconds(300))
         .lasting_exactly(TimeDelta::milliseconds(73_900))
@@ -173,7 +173,7 @@ async fn the_record_has_the_documented_shape() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_quirk_of_a_record_shows() {
+async fn each_record_quirk_changes_the_record() {
     let call = Call::new("CA01")
         .starting(morning() - TimeDelta::seconds(300))
         .handoff("billing_question", "Billing queue")
@@ -181,8 +181,8 @@ async fn each_quirk_of_a_record_shows() {
     let running = simulate(reservations().with_calls([call])).await;
     type Change = fn(&mut Quirks);
     let cases: [(&str, Change, &str, Value); 15] = [
-        ("no transcripts", |q| q.transcripts = false, "/turns", serde_json::json!([])),
-        ("but a count", |q| q.transcripts = false, "/num_turns", 4.into()),
+        ("no transcripts", |q| q.no_transcripts = true, "/turns", serde_json::json!([])),
+        ("but a count", |q| q.no_transcripts = true, "/num_turns", 4.into()),
         ("zero turns", |q| q.num_turns_zero = true, "/num_turns", 0.into()),
         ("number", |q| q.latency = LatencyShape::Number, "/turns/0/latency", 3.0.into()),
         (
@@ -191,9 +191,24 @@ async fn each_quirk_of_a_record_shows() {
             "/turns/0/latency/perceived_latency",
             Value::Null,
         ),
-        ("zulu", |q| q.stamps = Stamp::Zulu, "/started_at", "2026-08-20T08:55:00.000000Z".into()),
-        ("naive", |q| q.stamps = Stamp::Naive, "/started_at", "2026-08-20T08:55:00.000000".into()),
-        ("spaced", |q| q.stamps = Stamp::Spaced, "/started_at", "2026-08-20 08:55:00.00000".into()),
+        (
+            "zulu",
+            |q| q.timestamps = TimestampFormat::Zulu,
+            "/started_at",
+            "2026-08-20T08:55:00.000000Z".into(),
+        ),
+        (
+            "naive",
+            |q| q.timestamps = TimestampFormat::Naive,
+            "/started_at",
+            "2026-08-20T08:55:00.000000".into(),
+        ),
+        (
+            "spaced",
+            |q| q.timestamps = TimestampFormat::Spaced,
+            "/started_at",
+            "2026-08-20 08:55:00.00000".into(),
+        ),
         ("null text", |q| q.empty_text = EmptyText::Null, "/variant_id", Value::Null),
         ("null flags", |q| q.null_flags = true, "/turns/0/is_ood", Value::Null),
         ("object", |q| q.handoff = HandoffShape::Object, "/handoff/reason", "billing_question".into()),
@@ -221,7 +236,7 @@ async fn each_quirk_of_a_record_shows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_script_can_be_rewritten_while_it_runs() {
+async fn script_can_be_changed_while_running() {
     let running = simulate(reservations()).await;
     let control = &running.control;
     let raw = Call::new("RAW").starting(morning() - TimeDelta::seconds(90)).raw(r#"{"id": 12}"#);
@@ -240,7 +255,7 @@ async fn the_script_can_be_rewritten_while_it_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_recount_agrees_with_one_over_listed_pages() {
+async fn expected_totals_of_scripted_calls_match_pages() {
     let running = simulate(reservations().with_calls(calls(40))).await;
     let rows = walk(&running, "v3", "limit=7&include_latency=true").await;
     let sum = |key: &str| rows.iter().map(|row| row[key].as_u64().unwrap()).sum::<u64>();
@@ -250,7 +265,7 @@ async fn the_recount_agrees_with_one_over_listed_pages() {
         .filter(|turn| turn["user_input"] != "")
         .filter(|turn| turn["latency"]["perceived_latency"].is_number())
         .count() as u64;
-    let truth = running.control.truth(&target(), DateTime::<Utc>::UNIX_EPOCH);
+    let truth = running.control.expected_totals(&target(), DateTime::<Utc>::UNIX_EPOCH);
     assert_eq!(truth.conversations, 40);
     assert_eq!(truth.handoffs, rows.iter().filter(|row| row["handoff"] == true).count() as u64);
     assert_eq!(truth.handoffs_by_reason["billing_question/Billing queue"], truth.handoffs);
@@ -260,7 +275,7 @@ async fn the_recount_agrees_with_one_over_listed_pages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_recount_begins_at_the_anchor_with_a_second_of_grace() {
+async fn expected_totals_tolerate_a_second_at_the_anchor() {
     let ended = |id: &str, ms: i64| {
         let end = morning() + TimeDelta::milliseconds(ms);
         Call::new(id)
@@ -269,12 +284,12 @@ async fn the_recount_begins_at_the_anchor_with_a_second_of_grace() {
     };
     let running =
         simulate(reservations().with_calls([ended("A", -700), ended("B", -300), ended("C", 2000)])).await;
-    let truth = running.control.truth(&target(), morning());
+    let truth = running.control.expected_totals(&target(), morning());
     assert_eq!(
         (truth.conversations, truth.in_progress),
         (1, 1),
         "whole seconds say A ended 1.2 s before, B 0.8 s"
     );
     tokio::time::advance(std::time::Duration::from_secs(2)).await;
-    assert_eq!(running.control.truth(&target(), morning()).conversations, 2);
+    assert_eq!(running.control.expected_totals(&target(), morning()).conversations, 2);
 }

@@ -4,7 +4,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* At most 52 characters: Kubernetes appends a hash of 11 to the name of a StatefulSet and makes a label of it, which may have 63. */}}
+{{/* At most 52 characters: Kubernetes appends a hash of 11 characters to the name of a StatefulSet to form a label, which is limited to 63. */}}
 {{- define "polyai-exporter.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
@@ -15,21 +15,21 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The name with a suffix, within 63 characters. Arguments: the root, the suffix. */}}
+{{/* The full name with a suffix, at most 63 characters. Arguments: the root context, the suffix. */}}
 {{- define "polyai-exporter.suffixed" -}}
 {{- $suffix := index . 1 -}}
 {{- $room := sub 62 (len $suffix) | int -}}
 {{- printf "%s-%s" (include "polyai-exporter.fullname" (index . 0) | trunc $room | trimSuffix "-") $suffix -}}
 {{- end -}}
 
-{{/* What selects the pod. It must never change: a StatefulSet's selector is fixed. */}}
+{{/* Selector labels of the pod. Must never change, because the selector of a StatefulSet is immutable. */}}
 {{- define "polyai-exporter.selector" -}}
 app.kubernetes.io/name: {{ include "polyai-exporter.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: exporter
 {{- end -}}
 
-{{/* Labels of an object. Arguments: the root, the component, further labels; of a key that comes twice the chart's own counts. */}}
+{{/* Labels of an object. Arguments: the root context, the component, additional labels, which cannot override those of the chart. */}}
 {{- define "polyai-exporter.labels" -}}
 {{- $root := index . 0 -}}
 {{- $own := dict

@@ -1,10 +1,10 @@
-{{/* What the exporter's pod and the pod of `helm test` have in common. */}}
+{{/* Shared by the exporter's pod and the pod of `helm test`. */}}
 
-{{/* As whom a pod runs, where, and what it finds under a name: of both alike, or the check fails where the exporter works. */}}
+{{/* User, scheduling and name resolution of a pod. Identical for both pods, so that the check fails exactly when the exporter would. */}}
 {{- define "polyai-exporter.surroundings" -}}
 serviceAccountName: {{ include "polyai-exporter.serviceAccountName" . }}
 automountServiceAccountToken: false
-# Services of the namespace would become environment variables.
+# Otherwise the Services of the namespace become environment variables.
 enableServiceLinks: false
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
@@ -43,7 +43,7 @@ hostAliases:
 {{- end }}
 {{- end -}}
 
-{{/* The environment wins over the file, so the configuration can stay what it is outside of Kubernetes. */}}
+{{/* Environment variables override the file, so the same configuration works outside of Kubernetes. */}}
 {{- define "polyai-exporter.env" -}}
 - name: POLYAI_EXPORTER__SERVER__LISTEN
   value: {{ printf "%s:%d" .Values.web.host (int .Values.web.port) | quote }}
@@ -65,7 +65,7 @@ hostAliases:
 {{- end }}
 {{- end -}}
 
-{{/* Whole folders and no subPath: a file mounted by subPath never changes again. */}}
+{{/* Mounts directories instead of using subPath, because a subPath mount is never updated. */}}
 {{- define "polyai-exporter.mounts" -}}
 - name: config
   mountPath: /etc/polyai-exporter
@@ -90,7 +90,7 @@ hostAliases:
 {{- end }}
 {{- end -}}
 
-{{/* Secrets can be read by the group, which is fsGroup, and by nobody else: 288 is 0440. */}}
+{{/* Mode 288 is 0440: only the owner and fsGroup can read Secrets. */}}
 {{- define "polyai-exporter.volumes" -}}
 - name: config
   configMap:
@@ -127,14 +127,14 @@ hostAliases:
 {{- end }}
 {{- end -}}
 
-{{/* A probe. Arguments: the root, the path, the values of the probe. The kubelet verifies no certificate. */}}
+{{/* A probe. Arguments: the root context, the path, the values of the probe. The kubelet does not verify certificates. */}}
 {{- define "polyai-exporter.probe" -}}
 {{- $root := index . 0 -}}
 {{- $path := index . 1 -}}
 {{- $type := $root.Values.probes.type -}}
 {{- $isGuarded := or $root.Values.web.basicAuth $root.Values.web.tls.clientCertificates -}}
 {{- if eq $type "auto" -}}
-{{/* What is in a file of the user's own nobody knows here: with a rate_limit any peer could give the kubelet 429. */ -}}
+{{/* The content of a user-provided file is unknown: with rate_limit, other clients could cause a 429 for the kubelet. */ -}}
 {{- $isOwn := has (include "polyai-exporter.webConfig" $root) (list "secret" "configMap") -}}
 {{- $type = ternary "exec" "http" (or $isOwn $isGuarded) -}}
 {{- end -}}

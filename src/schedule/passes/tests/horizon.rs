@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::retention::prune_before;
 
 impl Watch {
     /// Before which start the ledger may forget now.
@@ -12,7 +11,7 @@ impl Watch {
         let reached =
             |call: &&Call| at(call.start) <= marks.fresh && self.seen_finished.contains_key(&call.id);
         let newest = self.calls.iter().rev().find(reached)?;
-        Some(prune_before(marks, at(newest.start)))
+        Some(marks.prune_before(at(newest.start)))
     }
 }
 

@@ -81,7 +81,7 @@ impl Chain {
         profile.duration_median = 1.0;
         let project = |(name, region)| {
             let project = Project::new(name, region).with_generated(1, profile.clone());
-            project.with_mishaps(AnomalyRates::NONE)
+            project.with_anomalies(AnomalyRates::NONE)
         };
         // Long enough that the first window is full at once.
         let scene = Scene::of(PROJECTS.map(project), TimeDelta::seconds(30)).await;

@@ -3,7 +3,7 @@
 use polyai_exporter::web::LoadedWebConfig;
 
 use super::super::daemon::{command, run};
-use crate::port::vectors::{fixtures, folder, now, placed};
+use crate::http_server::web_config_fixtures::{fixtures, folder, now, placed};
 
 /// Where we refuse what the original accepts, each for a reason that `src/web/mod.rs` tells. The last five have keys that only
 /// later versions of the original know.

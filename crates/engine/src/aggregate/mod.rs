@@ -1,0 +1,19 @@
+//! From transitions of conversations to series: which updates each contributes, and the series that add them up.
+
+pub mod catalogue;
+mod contributions;
+mod exemplar;
+mod histogram;
+mod labels;
+pub mod native;
+mod recent_window;
+mod series;
+
+pub use catalogue::{Kind, Metric};
+pub use contributions::{Contributions, contributions};
+pub use exemplar::{EXEMPLAR_LABEL, Exemplar, ExemplarId, ExemplarSource};
+pub use histogram::{BucketBounds, Histogram};
+pub use labels::{LabelLimiter, LabelValues, OTHER, counted_labels, limited_label};
+pub use native::{NativeBuckets, NativeHistogram};
+pub use recent_window::{RecentConversation, RecentWindow};
+pub use series::{Counter, Series, SeriesKey, SeriesOp, SeriesSchema, SeriesUpdate, TargetSeries, Value};

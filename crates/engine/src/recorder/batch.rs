@@ -1,0 +1,77 @@
+//! What pollers send to the recorder, and what they learn from it.
+
+use std::collections::BTreeSet;
+
+use polyai_domain::conversation::{Conversation, ConversationId};
+use polyai_domain::problem::Problem;
+use polyai_domain::timestamp::Timestamp;
+
+use crate::ledger::Watermarks;
+use crate::ledger::transition::SeenBy;
+
+/// The number of a target: assigned when it enters the configuration, and never assigned again while the program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetIndex(pub usize);
+
+/// The result of reading one window of a target; takes effect as a whole or not at all.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The target.
+    pub target: TargetIndex,
+    /// The API's time when the last page had been read.
+    pub now: Timestamp,
+    /// Every conversation seen, each once.
+    pub sightings: Vec<Observation>,
+    /// Set by the live pass: the observations are all that is open.
+    pub is_listing: bool,
+    /// Conversations that are followed no longer.
+    pub abandoned: Vec<ConversationId>,
+    /// How far the target has been read with this batch.
+    pub marks: Option<Watermarks>,
+}
+
+/// One observation of a conversation.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// The conversation.
+    pub conversation: Conversation,
+    /// The kind of pass.
+    pub sight: SeenBy,
+}
+
+/// The result of the latest poll of a target.
+#[derive(Debug, Clone)]
+pub struct PollStatus {
+    /// The target.
+    pub target: TargetIndex,
+    /// The API's time.
+    pub now: Timestamp,
+    /// Whether every pass succeeded.
+    pub up: bool,
+    /// The active problems.
+    pub problems: BTreeSet<Problem>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BatchOutcome {
+    /// Conversations that were seen finished for the first time.
+    pub finished: Vec<FirstFinished>,
+    /// How many conversations counted with this batch.
+    pub counted: u64,
+    /// The labels of which a value was replaced by `other`.
+    pub folded: BTreeSet<&'static str>,
+}
+
+/// A conversation that was seen finished for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirstFinished {
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it ended, by its own account.
+    pub ended_at: Option<Timestamp>,
+    /// Whether it had been seen in progress before.
+    pub was_open: bool,
+    /// The kind of pass that saw it.
+    pub sight: SeenBy,
+}

@@ -1,0 +1,22 @@
+//! The single writer: batches of observations become transitions, contributions, one transaction, and a new snapshot.
+//!
+//! It does not read the clock: each batch brings its own `now`. A scrape sees a [`Snapshot`], which exists only after the
+//! commit.
+
+mod apply_batch;
+mod batch;
+mod codec;
+mod gauges;
+mod prune;
+mod reconfigure;
+mod target;
+pub mod task;
+mod writer;
+
+pub use batch::{Batch, BatchOutcome, FirstFinished, Observation, PollStatus, TargetIndex};
+pub use reconfigure::{TargetAssignment, TargetEntry, TargetSet};
+pub use target::{PollerCheckpoint, TargetSetup};
+pub use writer::{CountingPolicy, Recorder, Snapshot};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! Prunes entries that every pass has left behind, in small transactions.
+
+use super::batch::TargetIndex;
+use super::target::IdFilter;
+use super::writer::Recorder;
+use crate::ledger::LedgerEntry;
+use crate::ledger::store::StoreError;
+use polyai_domain::conversation::ConversationId;
+
+/// Entries per transaction: deleting many at once would double the file.
+const ENTRIES_PER_COMMIT: usize = 2_000;
+
+impl Recorder {
+    /// Prunes the entries that `target` no longer needs; returns how many.
+    ///
+    /// # Errors
+    /// When the state cannot be read or written; the entries that are left are pruned another time.
+    pub fn prune(&mut self, target: TargetIndex) -> Result<usize, StoreError> {
+        let Some(state) = self.targets.get_mut(&target) else { return Ok(0) };
+        let Some(watermarks) = &mut state.watermarks else { return Ok(0) };
+        // Broken records start in the future, which the passes never reach.
+        let reached = watermarks.fresh;
+        let by_watermarks = watermarks.prune_before(reached);
+        let (mut newest, mut candidates) = (None, Vec::new());
+        // Entries that wait for their commit are not in the store yet.
+        let waiting = self.changes.entries.keys().filter(|(of, _)| *of == state.id);
+        let mut retained = IdFilter::from_ids(waiting.map(|(_, id)| id.as_str()));
+        self.store.for_each_entry(state.id, |id, entry| {
+            let start = entry.started_at();
+            let counted = matches!(entry, LedgerEntry::Counted(_));
+            if counted && start <= reached {
+                newest = newest.max(Some(start));
+            }
+            if counted && start < by_watermarks {
+                candidates.extend(ConversationId::new(id).map(|id| (id, start)));
+            } else {
+                retained.add(id);
+            }
+        })?;
+        let limit = newest.map_or(by_watermarks, |newest| watermarks.prune_before(newest));
+        let mut prunable = Vec::new();
+        for (id, start) in candidates {
+            if start < limit {
+                prunable.push(id);
+            } else {
+                retained.add(id.as_str());
+            }
+        }
+        if prunable.is_empty() {
+            return Ok(0);
+        }
+        // From here on an unknown conversation from before the limit is not new.
+        watermarks.pruned_before = watermarks.pruned_before.max(Some(limit));
+        self.changes.watermarks.insert(state.id, watermarks.clone());
+        let id = state.id;
+        for chunk in prunable.chunks(ENTRIES_PER_COMMIT) {
+            let deleted = chunk.iter().map(|conversation| ((id, conversation.clone()), None));
+            self.changes.entries.extend(deleted);
+            self.commit(true)?;
+        }
+        if let Some(state) = self.targets.get_mut(&target) {
+            state.known = retained;
+        }
+        Ok(prunable.len())
+    }
+}

@@ -1,0 +1,174 @@
+//! Which targets are recorded and how they count: at the start, and whenever the configuration changes.
+//!
+//! A change is whole or nothing. A target that stays as it was is not touched: its series stay the same allocations. A target
+//! that leaves keeps its state in the store, and continues from there should it return.
+
+use std::collections::{BTreeMap, HashMap};
+use std::mem;
+use std::sync::Arc;
+
+use polyai_domain::target::TargetKey;
+use polyai_domain::timestamp::Timestamp;
+
+use super::batch::TargetIndex;
+use super::gauges;
+use super::target::{PollerCheckpoint, RestoredTarget, TargetSetup, TargetState};
+use super::writer::{CountingPolicy, Recorder};
+use crate::aggregate::SeriesSchema;
+use crate::ledger::store::{Store, StoreError};
+
+/// The targets to record, and how they count.
+#[derive(Debug, Clone)]
+pub struct TargetSet {
+    /// How conversations count.
+    pub counting: CountingPolicy,
+    /// In the order in which they are shown; no key twice.
+    pub places: Vec<TargetEntry>,
+}
+
+/// One target of a [`TargetSet`].
+#[derive(Debug, Clone)]
+pub struct TargetEntry {
+    /// The target.
+    pub setup: TargetSetup,
+    /// Whether its poller starts now and needs a checkpoint. The one before must have stopped.
+    pub resumes: bool,
+}
+
+/// What became of a [`TargetEntry`].
+#[derive(Debug, Clone)]
+pub struct TargetAssignment {
+    /// The number of the target in batches.
+    pub index: TargetIndex,
+    /// Where its poller continues, if it starts now.
+    pub resume: Option<PollerCheckpoint>,
+}
+
+/// A target on its way into the recorder.
+struct StagedTarget {
+    index: TargetIndex,
+    checkpoint: Option<PollerCheckpoint>,
+    /// The restored state and the stored series that it has no use for; absent for a target that stays.
+    restored: Option<(TargetState, Vec<Vec<u8>>)>,
+}
+
+impl Recorder {
+    /// Restores the state of `targets` as it was last committed; `now` is the start of series that do not exist yet. Their
+    /// indices count from 0.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or not be written.
+    pub fn load(
+        mut store: Store,
+        targets: &[TargetSetup],
+        counting: CountingPolicy,
+        now: Timestamp,
+    ) -> Result<(Self, Vec<PollerCheckpoint>), StoreError> {
+        store.compact()?;
+        let mut recorder = Self::new(store, counting.clone());
+        let places = targets.iter().map(|setup| TargetEntry { setup: setup.clone(), resumes: true });
+        let targets = TargetSet { counting, places: places.collect() };
+        let assignments = recorder.reconfigure(&targets, now)?;
+        Ok((recorder, assignments.into_iter().filter_map(|assignment| assignment.resume).collect()))
+    }
+
+    /// Changes the targets, after committing what has been applied before; `now` is the start of series that do not exist
+    /// yet. Returns one assignment per target.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or not be written; the call may be repeated.
+    pub fn reconfigure(
+        &mut self,
+        targets: &TargetSet,
+        now: Timestamp,
+    ) -> Result<Vec<TargetAssignment>, StoreError> {
+        self.commit(true)?;
+        // The steps that may fail come first.
+        let staged = self.stage(targets, now)?;
+        let old_schema = self.schema.clone();
+        if targets.counting.layout != *old_schema {
+            self.schema = Arc::new(targets.counting.layout.clone());
+        }
+        self.apply_targets(staged, targets, &old_schema, now)
+    }
+
+    fn stage(&self, targets: &TargetSet, now: Timestamp) -> Result<Vec<StagedTarget>, StoreError> {
+        let known: HashMap<&TargetKey, TargetIndex> =
+            self.targets.iter().map(|(index, state)| (&*state.key, *index)).collect();
+        let (old, new) = (&self.policy, &targets.counting);
+        // These decide what is held in memory, so all of it is restored from the state, as at a restart.
+        let restores = new.layout != *self.schema
+            || new.recent_window != old.recent_window
+            || new.max_label_values != old.max_label_values;
+        let names: Vec<String> = targets.places.iter().map(|target| target.setup.key.to_string()).collect();
+        let mut next = self.next_index;
+        let mut staged = Vec::with_capacity(targets.places.len());
+        for (target, id) in targets.places.iter().zip(self.store.target_ids(&names)?) {
+            let index = known.get(&target.setup.key).copied();
+            let staying = index.and_then(|index| self.targets.get(&index)).filter(|_| !restores);
+            let (checkpoint, restored) = match staying {
+                Some(state) => (target.resumes.then(|| state.checkpoint(&self.store)).transpose()?, None),
+                None => {
+                    let RestoredTarget { state, checkpoint, incompatible } =
+                        RestoredTarget::new(&self.store, &target.setup, id, new, &new.layout, now)?;
+                    (target.resumes.then_some(checkpoint), Some((state, incompatible)))
+                }
+            };
+            let index = index.unwrap_or_else(|| {
+                next += 1;
+                TargetIndex(next - 1)
+            });
+            staged.push(StagedTarget { index, checkpoint, restored });
+        }
+        Ok(staged)
+    }
+
+    fn apply_targets(
+        &mut self,
+        staged: Vec<StagedTarget>,
+        targets: &TargetSet,
+        old_schema: &SeriesSchema,
+        now: Timestamp,
+    ) -> Result<Vec<TargetAssignment>, StoreError> {
+        self.policy = targets.counting.clone();
+        self.display_order = staged.iter().map(|target| target.index).collect();
+        let last = self.display_order.iter().max();
+        self.next_index = self.next_index.max(last.map_or(0, |last| last.0 + 1));
+        let mut before: BTreeMap<TargetIndex, TargetState> = mem::take(&mut self.targets);
+        let mut assignments = Vec::with_capacity(staged.len());
+        for (StagedTarget { index, checkpoint, restored }, target) in staged.into_iter().zip(&targets.places)
+        {
+            assignments.push(TargetAssignment { index, resume: checkpoint });
+            let state = match (restored, before.remove(&index)) {
+                (Some((mut state, incompatible)), old) => {
+                    // Deleted in one commit with the series that replace them.
+                    let deleted = incompatible.into_iter().map(|stored| ((state.id, stored), None));
+                    self.changes.series.extend(deleted);
+                    state.init_series(&self.schema, now);
+                    state.init_gauges(now);
+                    if let Some(old) = old {
+                        state.key = old.key;
+                        let series = Arc::make_mut(&mut state.series);
+                        gauges::carry_over(&old.series, old_schema, series, &self.schema);
+                        // These are new.
+                        gauges::set_info(series, &state.setup.info, now);
+                        gauges::set_recent(series, &state.recent, now);
+                    }
+                    state
+                }
+                (None, Some(mut state)) => {
+                    if state.setup != target.setup {
+                        state.setup = target.setup.clone();
+                        state.init_series(&self.schema, now);
+                        gauges::set_info(Arc::make_mut(&mut state.series), &state.setup.info, now);
+                    }
+                    state
+                }
+                (None, None) => continue,
+            };
+            self.targets.insert(index, state);
+        }
+        self.commit(true)?;
+        Ok(assignments)
+    }
+}

@@ -1,0 +1,291 @@
+//! The working state of one target, and how it is restored from the store.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use polyai_domain::conversation::ConversationId;
+use polyai_domain::target::TargetKey;
+use polyai_domain::timestamp::Timestamp;
+
+use super::writer::CountingPolicy;
+use super::{codec, gauges};
+use crate::aggregate::catalogue::{CATALOGUE, Labels};
+use crate::aggregate::{
+    Kind, LabelLimiter, LabelValues, Metric, RecentConversation, RecentWindow, Series, SeriesKey,
+    SeriesSchema, TargetSeries, Value, counted_labels, limited_label,
+};
+use crate::dimension::Dimension;
+use crate::ledger::store::{Changes, Store, StoreError, TargetId};
+use crate::ledger::{LedgerEntry, Watermarks};
+
+/// A target, as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetSetup {
+    /// Its identity.
+    pub key: TargetKey,
+    /// Channels that exist at 0 from the first scrape.
+    pub channels: Vec<String>,
+    /// `polyai_target_info`: account id, project id, host, API version.
+    pub info: [String; 4],
+}
+
+/// The committed position of a poller, from which it continues after a restart.
+#[derive(Debug, Clone, Default)]
+pub struct PollerCheckpoint {
+    /// How far it had read; absent at the very first start.
+    pub marks: Option<Watermarks>,
+    /// Conversations that were open, with their starts.
+    pub open: BTreeMap<ConversationId, Timestamp>,
+    /// The starts of all conversations in the ledger.
+    pub starts: Vec<Timestamp>,
+}
+
+impl PollerCheckpoint {
+    fn add(&mut self, id: &str, entry: &LedgerEntry) {
+        self.starts.push(entry.started_at());
+        if let LedgerEntry::Open { started_at, .. } = entry {
+            self.open.extend(ConversationId::new(id).map(|id| (id, *started_at)));
+        }
+    }
+}
+
+/// The ids that may be in the ledger, by their hashes, so that new ones, which are nearly all when catching up, need no
+/// look-up. It answers "absent" or "perhaps": two ids with one hash cost a look-up. Nothing is removed singly, because that
+/// could remove another id's hash.
+#[derive(Debug, Default)]
+pub(super) struct IdFilter {
+    hasher: RandomState,
+    hashes: HashSet<u64>,
+}
+
+impl IdFilter {
+    pub(super) fn from_ids<'a>(ids: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut filter = Self::default();
+        ids.into_iter().for_each(|id| filter.add(id));
+        filter
+    }
+
+    pub(super) fn add(&mut self, id: &str) {
+        self.hashes.insert(self.hasher.hash_one(id));
+    }
+
+    pub(super) fn definitely_absent(&self, id: &str) -> bool {
+        !self.hashes.contains(&self.hasher.hash_one(id))
+    }
+}
+
+/// The working state of one target.
+#[derive(Debug)]
+pub(super) struct TargetState {
+    pub(super) key: Arc<TargetKey>,
+    pub(super) setup: TargetSetup,
+    pub(super) id: TargetId,
+    pub(super) watermarks: Option<Watermarks>,
+    pub(super) series: Arc<TargetSeries>,
+    /// Persisted series that have changed since the last commit.
+    pub(super) dirty: BTreeSet<SeriesKey>,
+    pub(super) limiter: LabelLimiter,
+    /// Finished and not yet counted, with the time when each was first seen finished.
+    pub(super) settling: BTreeMap<ConversationId, Timestamp>,
+    pub(super) recent: RecentWindow,
+    pub(super) known: IdFilter,
+}
+
+/// A target as it was last committed.
+pub(super) struct RestoredTarget {
+    pub(super) state: TargetState,
+    pub(super) checkpoint: PollerCheckpoint,
+    /// The stored keys of series that do not fit the schema. What counts from now on is not added to them, so they must be
+    /// gone when a later schema would fit them again.
+    pub(super) incompatible: Vec<Vec<u8>>,
+}
+
+impl RestoredTarget {
+    /// Restores a target from the store. No conversation ended after `now`, whatever the state says.
+    pub(super) fn new(
+        store: &Store,
+        setup: &TargetSetup,
+        id: TargetId,
+        policy: &CountingPolicy,
+        schema: &SeriesSchema,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let mut limiter = LabelLimiter::new(policy.max_label_values);
+        let mut series = TargetSeries::default();
+        let mut incompatible = Vec::new();
+        for (stored, value) in store.series(id)? {
+            let Some((key, value)) = codec::decode(&stored, &value, schema)? else {
+                incompatible.push(stored);
+                continue;
+            };
+            for (name, value) in schema.label_names(key.metric).into_iter().zip(&*key.values) {
+                if limited_label(name).is_some() {
+                    limiter.retain(name, value);
+                }
+            }
+            series.restore(key, clamp_gauge(value));
+        }
+        let mut watermarks = store.watermarks(id)?;
+        let last_end = series.of(Metric::LastConversation).find_map(|(_, last)| last.value.gauge());
+        if let (Some(watermarks), Some(last_end)) = (&mut watermarks, last_end) {
+            // Nothing can have been pruned that started after the last end that was counted. A state that says otherwise was
+            // written under a clock that was ahead, and would take new conversations for pruned ones.
+            let after = Timestamp::from_seconds(last_end) + Duration::from_millis(1);
+            watermarks.pruned_before = watermarks.pruned_before.map(|pruned| pruned.min(after));
+        }
+        let mut state = TargetState {
+            key: Arc::new(setup.key.clone()),
+            setup: setup.clone(),
+            id,
+            watermarks,
+            series: Arc::new(series),
+            dirty: BTreeSet::new(),
+            limiter,
+            settling: BTreeMap::new(),
+            recent: RecentWindow::new(policy.recent_window),
+            known: IdFilter::default(),
+        };
+        let checkpoint = state.restore_entries(store, schema, now)?;
+        Ok(Self { state, checkpoint, incompatible })
+    }
+}
+
+impl TargetState {
+    fn restore_entries(
+        &mut self,
+        store: &Store,
+        schema: &SeriesSchema,
+        now: Timestamp,
+    ) -> Result<PollerCheckpoint, StoreError> {
+        let mut checkpoint = PollerCheckpoint { marks: self.watermarks.clone(), ..Default::default() };
+        let fresh = self.watermarks.as_ref().map(|watermarks| watermarks.fresh);
+        // This machine's clock may be behind the API's, by which the ends were judged.
+        let latest = fresh.unwrap_or(now).max(now);
+        store.for_each_entry(self.id, |id, entry| {
+            checkpoint.add(id, &entry);
+            self.known.add(id);
+            match entry {
+                LedgerEntry::Open { .. } => {}
+                LedgerEntry::Settling { since, .. } => {
+                    self.settling.extend(ConversationId::new(id).map(|id| (id, since)));
+                }
+                LedgerEntry::Counted(counted) => {
+                    let recent = RecentConversation {
+                        ended_at: counted.ended_at.min(latest),
+                        labels: counted_labels(&schema.dimensions, &counted.dimensions),
+                        amounts: counted.last_seen,
+                    };
+                    self.recent.push(recent, fresh.unwrap_or(now));
+                }
+            }
+        })?;
+        Ok(checkpoint)
+    }
+
+    /// Where a new poller would continue, as far as it is committed.
+    pub(super) fn checkpoint(&self, store: &Store) -> Result<PollerCheckpoint, StoreError> {
+        let mut checkpoint = PollerCheckpoint { marks: self.watermarks.clone(), ..Default::default() };
+        store.for_each_entry(self.id, |id, entry| checkpoint.add(id, &entry))?;
+        Ok(checkpoint)
+    }
+
+    /// Moves the watermarks to where a poller has read.
+    pub(super) fn set_watermarks(&mut self, to: &Watermarks, now: Timestamp, changes: &mut Changes) {
+        // What may be pruned is decided here, not by the poller.
+        let pruned_before = self.watermarks.as_ref().and_then(|watermarks| watermarks.pruned_before);
+        let watermarks = Watermarks { pruned_before, ..to.clone() };
+        gauges::set_watermarks(Arc::make_mut(&mut self.series), &watermarks, now);
+        changes.watermarks.insert(self.id, watermarks.clone());
+        // The first ones hold the anchor: without it, another start would count from later on.
+        changes.watermarks_must_flush |= self.watermarks.is_none();
+        self.watermarks = Some(watermarks);
+    }
+
+    /// Moves the series that have changed to `changes`.
+    pub(super) fn encode_dirty(
+        &mut self,
+        schema: &SeriesSchema,
+        changes: &mut Changes,
+    ) -> Result<(), StoreError> {
+        while let Some(key) = self.dirty.pop_first() {
+            if let Some(series) = self.series.get(&key) {
+                let (name, value) = codec::encode(&key, series, schema)?;
+                changes.series.insert((self.id, name), Some(value));
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates the series of known label sets, so that the first call of each shows as an increase.
+    pub(super) fn init_series(&mut self, schema: &SeriesSchema, now: Timestamp) {
+        let mut label_sets: Vec<LabelValues> = match *schema.dimensions {
+            [] => vec![Arc::from([])],
+            [Dimension::Channel] => {
+                let channels = self.setup.channels.iter();
+                let limiter = &mut self.limiter;
+                channels.map(|channel| Arc::from([limiter.limit("channel", channel).value])).collect()
+            }
+            // The variants of a project are not known beforehand.
+            [Dimension::Variant, ..] | [Dimension::Channel, ..] => Vec::new(),
+        };
+        label_sets.dedup();
+        let single = |label: &str| -> LabelValues { Arc::from([Arc::from(label)]) };
+        let series = Arc::make_mut(&mut self.series);
+        for definition in &CATALOGUE {
+            if definition.kind == Kind::Gauge {
+                continue;
+            }
+            let label_sets = match definition.labels {
+                Labels::Target => vec![Arc::from([])],
+                Labels::Dimensions => label_sets.clone(),
+                Labels::DimensionsAnd(_) => Vec::new(),
+                Labels::TargetAnd(["direction"]) => ["up", "down"].map(single).to_vec(),
+                Labels::TargetAnd(["label"]) => {
+                    let dimensions = schema.dimensions.iter().map(|dimension| dimension.as_str());
+                    dimensions.chain(["reason", "destination"]).map(single).collect()
+                }
+                Labels::TargetAnd(_) => Vec::new(),
+            };
+            for values in label_sets {
+                let key = SeriesKey { metric: definition.metric, values };
+                if series.ensure(key.clone(), schema, now) {
+                    self.dirty.insert(key);
+                }
+            }
+        }
+    }
+
+    /// Sets the gauges that a target has before its first poll.
+    pub(super) fn init_gauges(&mut self, now: Timestamp) {
+        let series = Arc::make_mut(&mut self.series);
+        gauges::set_unpolled(series, now);
+        gauges::set_info(series, &self.setup.info, now);
+        if let Some(watermarks) = &self.watermarks {
+            gauges::set_watermarks(series, watermarks, now);
+        }
+        gauges::set_recent(series, &self.recent, now);
+    }
+}
+
+/// The only persisted gauge says when a conversation ended, which is not later than it was set.
+fn clamp_gauge(series: Series) -> Series {
+    match series.value {
+        Value::Gauge(end) => Series { value: Value::Gauge(end.min(series.start.seconds())), ..series },
+        Value::Counter(_) | Value::Histogram(_) => series,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn added_ids_are_never_absent() {
+        let mut filter = IdFilter::from_ids(["CA1", "CA2"]);
+        filter.add("CA3");
+        assert!(["CA1", "CA2", "CA3"].iter().all(|id| !filter.definitely_absent(id)));
+        assert!(filter.definitely_absent("CA4"));
+    }
+}

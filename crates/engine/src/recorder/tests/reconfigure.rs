@@ -1,0 +1,264 @@
+//! Stories of a configuration that changes while the recorder works.
+
+use super::*;
+
+fn sandbox() -> TargetSetup {
+    let key = TargetKey { client_env: ClientEnv::Sandbox, ..setup().key };
+    TargetSetup { key, ..setup() }
+}
+
+fn places(setups: &[TargetSetup]) -> Vec<TargetEntry> {
+    setups.iter().map(|setup| TargetEntry { setup: setup.clone(), resumes: false }).collect()
+}
+
+fn roster(setups: &[TargetSetup]) -> TargetSet {
+    TargetSet { counting: counting(), places: places(setups) }
+}
+
+fn shown(recorder: &Recorder, place: usize) -> Arc<TargetSeries> {
+    recorder.generation().targets[place].1.clone()
+}
+
+#[test]
+fn a_target_that_joins_begins_at_zero_and_the_others_are_not_touched() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    let before = shown(&recorder, 0);
+    // In the order of the settings it comes first.
+    let enlisted = recorder.reconfigure(&roster(&[sandbox(), setup()]), at(500)).unwrap();
+    assert_eq!(enlisted.iter().map(|one| one.index).collect::<Vec<_>>(), [TargetIndex(1), THE_TARGET]);
+    assert!(Arc::ptr_eq(&before, &shown(&recorder, 1)));
+    let new = recorder.generation().series(Metric::Conversations, PHONE).unwrap().clone();
+    assert_eq!(new.start, at(500));
+    assert_eq!(recorder.generation().gauge(Metric::TargetUp, &[]), Some(0.0));
+
+    let batch = Batch { target: TargetIndex(1), ..walk(900, &[finished("CA01", 510, 45)]) };
+    assert_eq!(recorder.take(&batch).counted, 1, "the same id in another target is another conversation");
+}
+
+#[test]
+fn a_target_that_leaves_is_no_longer_shown_and_goes_on_where_it_was_when_it_comes_back() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45), running("CA02", 390)]));
+    recorder.reconfigure(&roster(&[sandbox()]), at(500)).unwrap();
+    assert_eq!(recorder.generation().targets.len(), 1);
+    let late = Batch { target: THE_TARGET, ..walk(900, &[finished("CA09", 10, 45)]) };
+    assert_eq!(
+        recorder.take(&late),
+        BatchOutcome::default(),
+        "whoever still calls it by its number is not heard"
+    );
+
+    let back = TargetEntry { setup: setup(), resumes: true };
+    let enlisted =
+        recorder.reconfigure(&TargetSet { counting: counting(), places: vec![back] }, at(1000)).unwrap();
+    assert_eq!(enlisted[0].index, TargetIndex(2), "no number is given twice");
+    let resume = enlisted[0].resume.as_ref().unwrap();
+    assert_eq!(resume.marks.as_ref().unwrap().fresh, at(400));
+    assert_eq!(resume.open.keys().map(ConversationId::as_str).collect::<Vec<_>>(), ["CA02"]);
+    let series = recorder.generation().series(Metric::Conversations, PHONE).unwrap();
+    assert_eq!((series.start, recorder.generation().count(Metric::Conversations, PHONE)), (at(0), Some(1)));
+    let again = Batch { target: TargetIndex(2), ..walk(1030, &[finished("CA01", 10, 45)]) };
+    assert_eq!(recorder.take(&again).counted, 0, "what it had counted is not counted twice");
+}
+
+#[test]
+fn no_number_is_given_twice_even_if_the_highest_was_given_back() {
+    let mut recorder = in_memory(counting());
+    let both = roster(&[setup(), sandbox()]);
+    let mut numbers = Vec::new();
+    for roster in [&both, &roster(&[setup()]), &both] {
+        let enlisted = recorder.reconfigure(roster, at(500)).unwrap();
+        numbers.push(enlisted.iter().map(|one| one.index.0).collect::<Vec<_>>());
+    }
+    assert_eq!(numbers, [vec![0, 1], vec![0], vec![0, 2]]);
+}
+
+#[test]
+fn a_poller_that_begins_anew_goes_on_from_what_was_sent_before_even_if_it_was_not_durable_yet() {
+    let mut recorder = in_memory(counting());
+    recorder.apply_batch(&walk(400, &[running("CA02", 390)])).unwrap();
+    let place = TargetEntry { setup: setup(), resumes: true };
+    let enlisted =
+        recorder.reconfigure(&TargetSet { counting: counting(), places: vec![place] }, at(500)).unwrap();
+    let resume = enlisted[0].resume.as_ref().unwrap();
+    assert_eq!(resume.marks.as_ref().unwrap().fresh, at(400));
+    assert!(resume.open.contains_key(&ConversationId::new("CA02").unwrap()));
+}
+
+#[test]
+fn another_label_makes_other_series_and_leaves_the_gauges_of_the_target() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    recorder.set_poll_status(&poll_went_well(400));
+    let roster = TargetSet { counting: with_labels(&[]), places: places(&[setup()]) };
+    recorder.reconfigure(&roster, at(500)).unwrap();
+    let generation = recorder.generation();
+    assert_eq!(
+        generation.count(Metric::Conversations, &[]),
+        Some(0),
+        "a new series counts from its own start"
+    );
+    assert_eq!(generation.series(Metric::Conversations, &[]).unwrap().start, at(500));
+    assert_eq!(generation.count(Metric::Conversations, PHONE), None);
+    assert_eq!(generation.gauge(Metric::TargetUp, &[]), Some(1.0), "the last poll is still the last");
+    assert_eq!(generation.gauge(Metric::RecentConversations, &[]), Some(1.0));
+    let settled = &[finished("CA01", 10, 45), finished("CA03", 20, 45)];
+    assert_eq!(recorder.take(&walk(900, settled)).counted, 1, "the ledger is the same");
+}
+
+#[test]
+fn another_bucket_begins_only_its_histograms_anew() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    let counting = with_latency_buckets(&[1.0, 2.0]);
+    recorder.reconfigure(&TargetSet { counting, places: places(&[setup()]) }, at(500)).unwrap();
+    let generation = recorder.generation();
+    assert_eq!(generation.count(Metric::TurnLatency, PHONE), Some(0));
+    assert_eq!(generation.count(Metric::ConversationDuration, PHONE), Some(1));
+}
+
+/// The start of the conversations on the phone, and how many there are.
+fn on_the_phone(recorder: &Recorder) -> (Timestamp, Option<u64>) {
+    let generation = recorder.generation();
+    (
+        generation.series(Metric::Conversations, PHONE).unwrap().start,
+        generation.count(Metric::Conversations, PHONE),
+    )
+}
+
+#[test]
+fn labels_that_come_back_begin_anew_because_they_lack_what_counted_meanwhile() {
+    let turn = |recorder: &mut Recorder, counting: CountingPolicy, now: i64| {
+        recorder.reconfigure(&TargetSet { counting, places: places(&[setup()]) }, at(now)).unwrap();
+    };
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45), on_channel(finished("CA02", 20, 45), "CHAT")]));
+    turn(&mut recorder, with_labels(&[]), 500);
+    recorder.take(&walk(900, &[finished("CA03", 510, 45)]));
+    turn(&mut recorder, counting(), 1000);
+    assert_eq!(on_the_phone(&recorder), (at(1000), Some(0)));
+    assert_eq!(recorder.generation().label_sets(Metric::Conversations), ["VOICE-SIP"], "chat has not begun");
+    assert_eq!(recorder.generation().count(Metric::IngestLag, &[]), Some(3), "without labels, it goes on");
+
+    // Whoever counted under the labels of then is remembered.
+    recorder.take(&walk(1400, &[finished("CA01", 10, 45), finished("CA04", 1010, 45)]));
+    assert_eq!(on_the_phone(&recorder), (at(1000), Some(1)));
+}
+
+#[test]
+fn labels_that_come_back_with_a_restart_begin_anew() {
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    drop(recorder);
+    let (mut recorder, _) = state.start(with_labels(&[]), 500);
+    recorder.take(&walk(900, &[finished("CA02", 510, 45)]));
+    drop(recorder);
+    let (recorder, _) = state.start(counting(), 1000);
+    assert_eq!(on_the_phone(&recorder), (at(1000), Some(0)));
+    drop(recorder);
+    let (recorder, _) = state.start(counting(), 1100);
+    assert_eq!(on_the_phone(&recorder), (at(1000), Some(0)), "and keep their start from then on");
+}
+
+#[test]
+fn buckets_that_come_back_begin_anew_on_every_channel() {
+    let others = || with_latency_buckets(&[1.0, 2.0]);
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    recorder.take(&walk(400, &[finished("CA01", 10, 45), on_channel(finished("CA02", 20, 45), "CHAT")]));
+    drop(recorder);
+    drop(state.start(others(), 500));
+    let (recorder, _) = state.start(counting(), 1000);
+    let generation = recorder.generation();
+    assert_eq!(generation.series(Metric::TurnLatency, PHONE).unwrap().start, at(1000));
+    assert_eq!(generation.count(Metric::TurnLatency, &["CHAT"]), None);
+    assert_eq!(
+        generation.count(Metric::ConversationDuration, &["CHAT"]),
+        Some(1),
+        "its buckets are the same"
+    );
+    assert_eq!(on_the_phone(&recorder), (at(0), Some(1)));
+}
+
+#[test]
+fn a_target_that_was_away_under_other_labels_goes_on_under_its_own() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    let turns =
+        [(with_labels(&[]), sandbox(), 500), (counting(), sandbox(), 600), (counting(), setup(), 700)];
+    for (counting, setup, now) in turns {
+        recorder.reconfigure(&TargetSet { counting, places: places(&[setup]) }, at(now)).unwrap();
+    }
+    assert_eq!(on_the_phone(&recorder), (at(0), Some(1)), "nothing of it counted under others");
+}
+
+#[test]
+fn a_turn_to_other_labels_that_a_crash_cuts_short_has_deleted_nothing() {
+    let disk = BrokenDisk::default();
+    let store = || {
+        let backend = disk.clone();
+        Store::with_backend(move || backend.clone()).unwrap()
+    };
+    let mut recorder = Recorder::load(store(), &[setup()], counting(), at(0)).unwrap().0;
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    let roster = TargetSet { counting: with_labels(&[]), places: places(&[setup()]) };
+    disk.1.store(true, SeqCst);
+    recorder.reconfigure(&roster, at(500)).unwrap_err();
+    assert!(recorder.schema.dimensions.is_empty(), "only its commit failed");
+    drop(recorder);
+    disk.1.store(false, SeqCst);
+    let recorder = Recorder::load(store(), &[setup()], counting(), at(600)).unwrap().0;
+    assert_eq!(on_the_phone(&recorder), (at(0), Some(1)));
+}
+
+#[test]
+fn other_channels_and_another_host_of_a_target_that_stays_show_at_once() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    let info = ["ws-00000001", "PROJECT-0000001", "proxy", "v2"].map(str::to_owned);
+    let changed = TargetSetup { channels: vec!["VOICE-SIP".into(), "CHAT".into()], info, ..setup() };
+    recorder.reconfigure(&roster(&[changed]), at(500)).unwrap();
+    let generation = recorder.generation();
+    assert_eq!(generation.count(Metric::Conversations, &["CHAT"]), Some(0));
+    assert_eq!(generation.count(Metric::Conversations, PHONE), Some(1));
+    assert_eq!(generation.label_sets(Metric::TargetInfo), ["ws-00000001,PROJECT-0000001,proxy,v2"]);
+}
+
+#[test]
+fn another_host_and_another_window_at_once_leave_one_line_about_the_target() {
+    let mut recorder = in_memory(counting());
+    let info = ["ws-00000001", "PROJECT-0000001", "proxy", "v3"].map(str::to_owned);
+    let counting = CountingPolicy { recent_window: Duration::from_secs(60), ..counting() };
+    let places = places(&[TargetSetup { info, ..setup() }]);
+    recorder.reconfigure(&TargetSet { counting, places }, at(500)).unwrap();
+    let shown = recorder.generation().label_sets(Metric::TargetInfo);
+    assert_eq!(shown, ["ws-00000001,PROJECT-0000001,proxy,v3"]);
+}
+
+#[test]
+fn a_wider_window_looks_back_as_far_as_the_ledger_does() {
+    let narrow = CountingPolicy { recent_window: Duration::from_secs(60), ..counting() };
+    let mut recorder = in_memory(narrow);
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
+    recorder.reconfigure(&roster(&[setup()]), at(500)).unwrap();
+    assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(1.0));
+}
+
+#[test]
+fn on_a_broken_disk_nothing_turns_and_the_next_try_does() {
+    let disk = BrokenDisk::default();
+    let backend = disk.clone();
+    let store = Store::with_backend(move || backend.clone()).unwrap();
+    let mut recorder = Recorder::load(store, &[setup()], counting(), at(0)).unwrap().0;
+    recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
+    disk.1.store(true, SeqCst);
+    recorder.reconfigure(&roster(&[sandbox()]), at(500)).unwrap_err();
+    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1), "as before");
+    disk.1.store(false, SeqCst);
+    recorder.reopen();
+    recorder.reconfigure(&roster(&[sandbox()]), at(500)).unwrap();
+    assert_eq!(recorder.generation().targets[0].0.client_env, ClientEnv::Sandbox);
+}

@@ -1,0 +1,23 @@
+//! YAML documents with locations, checked against declared keys, and the files they were read from.
+
+mod diagnostic;
+mod schema;
+mod section;
+mod suggest;
+mod text;
+mod tracked_files;
+mod value;
+mod value_type;
+mod yaml;
+
+pub use diagnostic::{ConfigErrors, Diagnostic, Location, Report};
+pub use schema::{DefaultValue, Key, KeyKind, Schema};
+pub use section::{FromNode, Located, Section};
+pub use suggest::closest;
+pub use text::{display_key, escape, is_sensitive, join_list, join_path, quoted};
+pub use tracked_files::{TrackedFiles, sha256};
+pub use value::{Node, Value};
+pub use value_type::{ListType, Order, ValueType, format_duration};
+pub use yaml::parse_yaml;
+
+use suggest::normalize_name;

@@ -1,0 +1,255 @@
+//! Control of a running simulator over HTTP, under `/_sim/`, for scripts and curl.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::control::Control;
+use super::faults::{Fault, FaultKind, RetryAfter, Scope, Truncation};
+use super::incidents::{Incident, IncidentKind};
+use super::project::Project;
+use super::response::Response;
+
+pub(crate) const FAULTS: &str = "rate_limit, status, slow_first_byte, slow_body, cut_length, cut_chunks, cut_json, \
+                                 html, reset, repeat_cursor, empty_page, key_refused, forbidden, project_unknown, \
+                                 wrong_host";
+
+/// Handles a request for `/_sim/{path}`.
+pub(crate) fn handle(control: &Control, method: &Method, path: &str, query: &str) -> Response {
+    let params = Params(form_urlencoded::parse(query.as_bytes()).into_owned().collect());
+    let result = match (method.as_str(), path) {
+        ("GET", "state") => params.finish().map(|()| state(control)),
+        ("GET", "truth") => expected_totals(control, params),
+        ("GET", "requests") => params.finish().map(|()| requests(control)),
+        ("POST", "incidents") => begin_incident(control, params),
+        ("DELETE", "incidents") => end_incidents(control, params),
+        ("POST", "faults") => add_fault(control, params),
+        ("DELETE", "faults") => params.finish().map(|()| {
+            control.clear_faults();
+            state(control)
+        }),
+        (_, "state" | "truth" | "requests" | "incidents" | "faults") => {
+            return json_response(405, &json!({"error": format!("{method} is not supported here")}));
+        }
+        _ => {
+            let known = "GET state, GET truth, GET requests, POST or DELETE incidents, POST or DELETE faults";
+            return json_response(404, &json!({"error": format!("unknown path; use {known}")}));
+        }
+    };
+    match result {
+        Ok(value) => json_response(200, &value),
+        Err(message) => json_response(400, &json!({"error": message})),
+    }
+}
+
+/// Parses a duration of at most a year.
+///
+/// # Errors
+/// If `text` is not such a duration; the message quotes it.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= Duration::from_secs(366 * 86_400) => Ok(duration),
+        Ok(_) => Err(format!("{text:?} is more than a year")),
+        Err(_) => Err(format!("{text:?} is not a duration such as 10m or 1h30m")),
+    }
+}
+
+fn json_response(status: u16, value: &Value) -> Response {
+    Response::json(status, format!("{value:#}\n"))
+}
+
+/// Parameters that are taken one by one, so that unknown ones remain.
+struct Params(Vec<(String, String)>);
+
+impl Params {
+    fn take(&mut self, name: &str) -> Option<String> {
+        let index = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.remove(index).1)
+    }
+
+    fn parse<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, String> {
+        let value = self.take(name).map(|text| parse(&text).map_err(|problem| format!("{name}: {problem}")));
+        value.transpose()
+    }
+
+    fn number<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, String> {
+        self.parse(name, |text| text.parse().map_err(|_| format!("{text:?} is not a number in range")))
+    }
+
+    fn status(&mut self, default: u16) -> Result<u16, String> {
+        match self.number("status")?.unwrap_or(default) {
+            status @ 200..=599 => Ok(status),
+            status => Err(format!("status: {status} is not between 200 and 599")),
+        }
+    }
+
+    fn probability(&mut self) -> Result<f64, String> {
+        match self.number("probability")?.unwrap_or(1.0) {
+            probability if (0.0..=1.0).contains(&probability) => Ok(probability),
+            probability => Err(format!("probability: {probability} is not between 0 and 1")),
+        }
+    }
+
+    /// The end of an incident or fault that begins `now`.
+    fn end(&mut self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, String> {
+        let duration = self.parse("for", parse_duration)?;
+        Ok(duration.and_then(|duration| now.checked_add_signed(TimeDelta::from_std(duration).ok()?)))
+    }
+
+    fn scope(&mut self) -> Scope {
+        self.take("project").map_or(Scope::All, Scope::Project)
+    }
+
+    /// The scope, whose project must exist.
+    fn known_scope(&mut self, control: &Control) -> Result<Scope, String> {
+        let (scope, projects) = (self.scope(), control.projects());
+        if projects.iter().flat_map(Project::targets).any(|target| scope.covers(&target)) {
+            return Ok(scope);
+        }
+        let names: Vec<&str> = projects.iter().map(|project| project.name.as_str()).collect();
+        Err(format!("project: unknown; use one of {}", names.join(", ")))
+    }
+
+    /// Fails if a parameter remains.
+    fn finish(&self) -> Result<(), String> {
+        self.0.first().map_or(Ok(()), |(name, _)| Err(format!("{name:?} is not a parameter here")))
+    }
+}
+
+fn begin_incident(control: &Control, mut params: Params) -> Result<Value, String> {
+    let name = params.take("kind").unwrap_or_default();
+    let kind = IncidentKind::parse(&name, params.number("amount")?)?;
+    let scope = params.known_scope(control)?;
+    let from = control.now();
+    let until = params.end(from)?;
+    params.finish()?;
+    control.incident(&Incident { kind, scope, from, until });
+    Ok(state(control))
+}
+
+fn end_incidents(control: &Control, mut params: Params) -> Result<Value, String> {
+    let scope = params.scope();
+    params.finish()?;
+    control.end_incidents(scope);
+    Ok(state(control))
+}
+
+fn add_fault(control: &Control, mut params: Params) -> Result<Value, String> {
+    let name = params.take("kind").unwrap_or_default();
+    let delay = |params: &mut Params| {
+        params.parse("delay", parse_duration).map(|delay| delay.unwrap_or(Duration::from_secs(10)))
+    };
+    let kind = match name.as_str() {
+        "rate_limit" => FaultKind::RateLimited(match params.take("retry_after").as_deref() {
+            None | Some("none") => RetryAfter::Missing,
+            Some("date") => RetryAfter::Date(30),
+            Some(text) => match text.parse() {
+                Ok(seconds) => RetryAfter::Seconds(seconds),
+                Err(_) => {
+                    return Err(format!("retry_after: {text:?} is not a number of seconds, date or none"));
+                }
+            },
+        }),
+        "status" => FaultKind::Status(params.status(503)?),
+        "html" => FaultKind::Html(params.status(200)?),
+        "slow_first_byte" => FaultKind::SlowFirstByte(delay(&mut params)?),
+        "slow_body" => FaultKind::SlowBody { pieces: 10, pause: delay(&mut params)? / 10 },
+        "cut_length" => FaultKind::Truncated(Truncation::Length),
+        "cut_chunks" => FaultKind::Truncated(Truncation::Chunks),
+        "cut_json" => FaultKind::Truncated(Truncation::Json),
+        "reset" => FaultKind::Reset,
+        "repeat_cursor" => FaultKind::RepeatCursor,
+        "empty_page" => FaultKind::EmptyPage,
+        "key_refused" => FaultKind::KeyRefused,
+        "forbidden" => FaultKind::Forbidden,
+        "project_unknown" => FaultKind::ProjectUnknown,
+        "wrong_host" => FaultKind::WrongHost,
+        other => return Err(format!("kind: {other:?} is not a fault; use one of {FAULTS}")),
+    };
+    let fault = Fault {
+        scope: params.known_scope(control)?,
+        skip: params.number("after")?.unwrap_or(0),
+        times: params.number("times")?,
+        probability: params.probability()?,
+        until: params.end(control.now())?,
+        ..Fault::new(kind)
+    };
+    params.finish()?;
+    control.fault(fault);
+    Ok(state(control))
+}
+
+fn expected_totals(control: &Control, mut params: Params) -> Result<Value, String> {
+    let since = params.parse("since", |text| {
+        DateTime::parse_from_rfc3339(text)
+            .map_err(|_| format!("{text:?} is not a time such as 2026-08-20T09:00:00Z"))
+    })?;
+    params.finish()?;
+    let since = since.map_or_else(|| control.now() - TimeDelta::hours(1), |since| since.to_utc());
+    let projects = control.projects();
+    let totals = projects
+        .iter()
+        .flat_map(Project::targets)
+        .map(|target| (target.to_string(), json!(control.expected_totals(&target, since))));
+    let targets: Value = totals.collect();
+    Ok(json!({"now": control.now().to_rfc3339(), "since": since.to_rfc3339(), "targets": targets}))
+}
+
+fn state(control: &Control) -> Value {
+    let project = |project: &Project| {
+        json!({
+            "name": project.name,
+            "region": project.region.as_str(),
+            "account_id": project.account_id,
+            "project_id": project.project_id,
+            "client_env": project.client_envs.iter().map(|env| env.as_str()).collect::<Vec<_>>(),
+            "channels": project.channels,
+        })
+    };
+    let until = |until: Option<DateTime<Utc>>| until.map(|until| until.to_rfc3339());
+    let scope = |scope: &Scope| match scope {
+        Scope::All => "all".to_owned(),
+        Scope::Project(name) => name.clone(),
+        Scope::Target(target) => target.to_string(),
+    };
+    let incident = |incident: &Incident| {
+        json!({
+            "kind": incident.kind.name(),
+            "scope": scope(&incident.scope),
+            "from": incident.from.to_rfc3339(),
+            "until": until(incident.until),
+        })
+    };
+    let fault = |fault: &Fault| {
+        json!({
+            "kind": format!("{:?}", fault.kind),
+            "scope": scope(&fault.scope),
+            "times_left": fault.times,
+            "probability": fault.probability,
+            "until": until(fault.until),
+        })
+    };
+    json!({
+        "now": control.now().to_rfc3339(),
+        "projects": control.projects().iter().map(project).collect::<Vec<_>>(),
+        "incidents": control.incidents().iter().map(incident).collect::<Vec<_>>(),
+        "faults": control.faults().iter().map(fault).collect::<Vec<_>>(),
+    })
+}
+
+fn requests(control: &Control) -> Value {
+    let targets = control.requests().into_iter().map(|(target, traffic)| {
+        let mut value = json!(traffic);
+        value["downloaded_conversations"] = traffic.downloads.len().into();
+        value["downloads"] = traffic.downloads.values().sum::<u64>().into();
+        (target.to_string(), value)
+    });
+    targets.collect()
+}

@@ -1,0 +1,309 @@
+//! The list endpoint: filters, order, paging and the envelope of one page.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use polyai_domain::target::ApiVersion;
+use serde_json::{Map, Value, json};
+
+use super::bulk_records::BulkRecords;
+use super::call::{Call, CallQuery, Turn};
+use super::cursor::{Cursor, Position};
+use super::encode::Dialect;
+use super::project::{Calls, Project};
+use super::query::{Query, Retrieval, supports_cursors};
+use super::quirks::{EndBound, LastCursor, Order, Paging};
+use super::rng::hash_text;
+use super::visibility::VisibleCall;
+
+/// A page of a list.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) body: Vec<u8>,
+    pub(crate) rows: usize,
+    /// Ids of the rows that are not listed as running.
+    pub(crate) finished: Vec<String>,
+    last: Option<Position>,
+    /// Whether rows remain.
+    more: bool,
+}
+
+/// The effect of a fault on a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum PagingFault {
+    #[default]
+    None,
+    /// `cursor` is the one that was sent.
+    RepeatCursor,
+    /// No rows, and a cursor that leads to the omitted ones.
+    EmptyPage,
+}
+
+/// A list request to a project.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listing<'a> {
+    pub(crate) project: &'a Project,
+    pub(crate) version: ApiVersion,
+    pub(crate) query: &'a Query,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl Page {
+    /// Begins a row.
+    fn begin(&mut self, position: Position) {
+        if self.rows > 0 {
+            self.body.push(b',');
+        }
+        self.rows += 1;
+        self.last = Some(position);
+    }
+}
+
+impl Listing<'_> {
+    /// Builds the page.
+    pub(crate) fn page(&self, fault: PagingFault) -> Page {
+        let bare = self.project.quirks.bare_array;
+        let mut page = Page::default();
+        page.body.extend_from_slice(if bare { b"[" } else { br#"{"conversations":["# });
+        if fault != PagingFault::EmptyPage {
+            match self.order() {
+                Order::Shuffled => self.shuffled(&mut page),
+                Order::Ascending => self.ordered(&mut page, false),
+                Order::Descending => self.ordered(&mut page, true),
+            }
+        }
+        page.body.push(b']');
+        if !bare {
+            let rest = Value::Object(self.envelope(&page, fault)).to_string();
+            page.body.extend_from_slice(if rest == "{}" { b"" } else { b"," });
+            page.body.extend_from_slice(&rest.as_bytes()[1..]);
+        }
+        page
+    }
+
+    fn dialect(&self) -> Dialect<'_> {
+        self.project.dialect(self.version, self.query.include_latency)
+    }
+
+    fn order(&self) -> Order {
+        match (self.version, &self.query.retrieval) {
+            (ApiVersion::V1, _) => Order::Ascending,
+            (_, Some(Retrieval::Sample)) => Order::Shuffled,
+            _ => self.project.quirks.order,
+        }
+    }
+
+    fn call_query(&self, newest_first: bool) -> CallQuery {
+        let end = self.query.end_time.map(|end| match self.project.quirks.end_time {
+            EndBound::Inclusive => end,
+            // There is no time before the first one.
+            EndBound::Exclusive => end.checked_sub_signed(TimeDelta::microseconds(1)).unwrap_or(end),
+        });
+        CallQuery {
+            env: self.query.client_env,
+            from: self.query.start_time,
+            to: Some(end.map_or(self.now, |end| end.min(self.now))),
+            newest_first,
+            open_at: (self.state_filter() == Some(true)).then_some(self.now),
+        }
+    }
+
+    fn state_filter(&self) -> Option<bool> {
+        self.query.in_progress.filter(|_| !self.project.quirks.ignores_in_progress)
+    }
+
+    fn ordered(&self, page: &mut Page, newest_first: bool) {
+        if let Calls::Bulk(bulk) = &self.project.calls
+            && self.has_no_filter()
+        {
+            return self.copy_bulk(page, bulk, newest_first);
+        }
+        let after = self.query.cursor.as_ref().map(|cursor| &cursor.position);
+        let mut query = self.call_query(newest_first);
+        if let Some(start) =
+            after.and_then(|position| DateTime::from_timestamp_micros(position.rank.try_into().ok()?))
+        {
+            if newest_first {
+                query.to = query.to.map(|to| to.min(start));
+            } else {
+                query.from = Some(query.from.map_or(start, |from| from.max(start)));
+            }
+        }
+        let mut skip = self.query.offset;
+        self.project.calls.visit(&query, &mut |call| {
+            let position = Position::new(call.start, &call.id);
+            let seen =
+                after.is_some_and(|after| if newest_first { position >= *after } else { position <= *after });
+            let Some(visible) = (!seen).then(|| self.matching(call)).flatten() else {
+                return ControlFlow::Continue(());
+            };
+            if skip > 0 {
+                skip -= 1;
+                return ControlFlow::Continue(());
+            }
+            self.push(page, &visible, position)
+        });
+    }
+
+    /// Whether only time and state select rows.
+    fn has_no_filter(&self) -> bool {
+        let query = self.query;
+        query.channels.is_empty()
+            && query.variant_id.is_none()
+            && query.variant_name.is_none()
+            && query.retrieval.is_none()
+    }
+
+    /// The same as `ordered` for encoded records.
+    fn copy_bulk(&self, page: &mut Page, bulk: &BulkRecords, newest_first: bool) {
+        if self.state_filter() == Some(true) {
+            return;
+        }
+        let query = self.call_query(newest_first);
+        let mut range = bulk.range(query.from, query.to);
+        if let Some(cursor) = &self.query.cursor {
+            let rank =
+                i64::try_from(cursor.position.rank).unwrap_or(if newest_first { i64::MAX } else { i64::MIN });
+            if newest_first {
+                range.end = range.end.min(bulk.first_at(rank));
+            } else {
+                range.start = range.start.max(bulk.first_at(rank.saturating_add(1)));
+            }
+        }
+        let skip = u64::try_from(self.query.offset).unwrap_or(u64::MAX);
+        let left = range.end.saturating_sub(range.start).saturating_sub(skip);
+        let records = bulk.encoded(&self.dialect());
+        for step in 0..left.min(self.query.limit as u64) {
+            let index = if newest_first { range.end - 1 - skip - step } else { range.start + skip + step };
+            let id = bulk.id(index);
+            page.begin(Position::new(bulk.start(index), &id));
+            records.write(&mut page.body, bulk, index);
+            page.finished.push(id);
+        }
+        page.more = left > self.query.limit as u64;
+    }
+
+    fn shuffled(&self, page: &mut Page) {
+        let after = self.query.cursor.as_ref().map(|cursor| &cursor.position);
+        let wanted = self.query.offset.saturating_add(self.query.limit).saturating_add(1);
+        let mut first: BTreeMap<Position, Call> = BTreeMap::new();
+        self.project.calls.visit(&self.call_query(false), &mut |call| {
+            let position = Position { rank: i128::from(hash_text(&call.id)), id: call.id.clone() };
+            if after.is_none_or(|after| position > *after) && self.matching(call).is_some() {
+                first.insert(position, call.clone());
+                if first.len() > wanted {
+                    first.pop_last();
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        let _ = first.into_iter().skip(self.query.offset).try_for_each(|(position, call)| {
+            self.matching(&call)
+                .map_or(ControlFlow::Continue(()), |visible| self.push(page, &visible, position))
+        });
+    }
+
+    /// Appends a row; breaks if the page is full.
+    fn push(&self, page: &mut Page, visible: &VisibleCall<'_>, position: Position) -> ControlFlow<()> {
+        if page.rows == self.query.limit {
+            page.more = true;
+            return ControlFlow::Break(());
+        }
+        page.begin(position);
+        self.dialect().write(&mut page.body, visible);
+        if !visible.in_progress {
+            page.finished.push(visible.call.id.clone());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The visible call, if it is visible and matches the query.
+    fn matching<'c>(&self, call: &'c Call) -> Option<VisibleCall<'c>> {
+        let visible = call.at(self.now, &self.project.quirks)?;
+        let query = self.query;
+        let (variant_id, variant_name) =
+            visible.call.variant.as_ref().map_or(("", ""), |(id, name)| (id.as_ref(), name.as_ref()));
+        let channel = visible.call.channel.as_deref().unwrap_or("");
+        let wanted = self.state_filter().is_none_or(|running| running == visible.in_progress)
+            && (query.channels.is_empty()
+                || query.channels.iter().any(|wanted| is_on_channel(channel, wanted)))
+            && query.variant_id.as_deref().is_none_or(|wanted| wanted == variant_id)
+            && query.variant_name.as_deref().is_none_or(|wanted| wanted == variant_name)
+            && query.retrieval.as_ref().is_none_or(|retrieval| retrieval.matches(visible.turns));
+        wanted.then_some(visible)
+    }
+
+    /// The fields besides `conversations`.
+    fn envelope(&self, page: &Page, fault: PagingFault) -> Map<String, Value> {
+        let quirks = &self.project.quirks;
+        let with_cursor = supports_cursors(self.version, quirks);
+        let has_next =
+            page.more || (quirks.empty_last_page && page.rows > 0) || fault == PagingFault::EmptyPage;
+        let with_offset = match quirks.paging {
+            Paging::CursorAndOffset | Paging::OffsetOnly => true,
+            Paging::CursorOnly => !with_cursor,
+            Paging::OffsetUnannounced => false,
+        };
+        let mut envelope = Map::new();
+        if has_next && with_offset && self.query.cursor.is_none() {
+            envelope.insert("next_offset".to_owned(), self.query.offset.saturating_add(page.rows).into());
+        }
+        if with_cursor {
+            let cursor = self.cursor(page, fault, has_next).map(|cursor| cursor.encode().into());
+            let absent = match quirks.last_cursor {
+                LastCursor::Null => Some(Value::Null),
+                LastCursor::Empty => Some("".into()),
+                LastCursor::Absent => None,
+            };
+            envelope.extend(cursor.or(absent).map(|cursor| ("cursor".to_owned(), cursor)));
+        }
+        if self.version == ApiVersion::V1 {
+            envelope.insert("descriptions".to_owned(), json!({"id": "Identifier of the conversation"}));
+        }
+        envelope
+    }
+
+    fn cursor(&self, page: &Page, fault: PagingFault, has_next: bool) -> Option<Cursor> {
+        let sent = self.query.cursor.as_ref();
+        if let (Some(sent), PagingFault::RepeatCursor) = (sent, fault) {
+            return Some(sent.clone());
+        }
+        let fingerprint = self.query.fingerprint;
+        if let Some(last) = &page.last {
+            return has_next.then(|| Cursor { position: last.clone(), fingerprint, nonce: 0 });
+        }
+        let start = match self.order() {
+            Order::Ascending | Order::Shuffled => i128::MIN,
+            Order::Descending => i128::MAX,
+        };
+        // After an empty page, the cursor looks new and leads to the position of this request.
+        let begin = Cursor { position: Position { rank: start, id: String::new() }, fingerprint, nonce: 0 };
+        let here = sent.cloned().unwrap_or(begin);
+        (fault == PagingFault::EmptyPage).then(|| Cursor { nonce: here.nonce + 1, ..here })
+    }
+}
+
+/// `voice` and `chat` are the documented values of the parameter; values of the field work too.
+fn is_on_channel(channel: &str, wanted: &str) -> bool {
+    channel.eq_ignore_ascii_case(wanted)
+        || (wanted.eq_ignore_ascii_case("voice") && channel.starts_with("VOICE"))
+        || (wanted.eq_ignore_ascii_case("chat") && channel.ends_with("CHAT"))
+}
+
+impl Retrieval {
+    fn matches(&self, turns: &[Turn]) -> bool {
+        let (query, user, agent) = match self {
+            Self::Sample => return true,
+            Self::Semantic { query } => (query, true, true),
+            Self::Transcript { query, user, agent } => (query, *user, *agent),
+        };
+        let query = query.to_lowercase();
+        let texts = turns.iter().flat_map(|turn| [(user, &turn.user), (agent, &turn.agent)]);
+        let has = |text: &str| texts.clone().any(|(on, said)| on && said.to_lowercase().contains(text));
+        match self {
+            Self::Semantic { .. } => query.split_whitespace().all(has),
+            Self::Sample | Self::Transcript { .. } => has(&query),
+        }
+    }
+}

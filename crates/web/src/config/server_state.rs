@@ -1,0 +1,102 @@
+//! A complete, valid web configuration as the server uses it.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+
+use super::basic_auth::Users;
+use super::client_auth::ClientAuth;
+use super::file::WebFile;
+use super::rate_limit::RateLimiter;
+use super::response_headers::Headers;
+use super::tls::TlsState;
+
+/// A web configuration. Parts that a reload does not change are shared with the previous one.
+#[derive(Debug, Default)]
+pub(crate) struct WebState {
+    tls: Option<Arc<TlsState>>,
+    pub(crate) headers: Headers,
+    pub(crate) users: Option<Arc<Users>>,
+    pub(crate) rate_limiter: Option<Arc<RateLimiter>>,
+}
+
+impl WebState {
+    pub(super) fn new(file: WebFile, tls: Option<TlsState>) -> Result<Self, String> {
+        Ok(Self {
+            tls: tls.map(Arc::new),
+            headers: file.headers,
+            users: Users::new(file.users)?.map(Arc::new),
+            rate_limiter: file.rate_limit.map(|config| Arc::new(RateLimiter::new(config))),
+        })
+    }
+
+    /// The TLS configuration; `None` for plain HTTP.
+    pub(crate) fn tls(&self) -> Option<&Arc<ServerConfig>> {
+        self.tls.as_ref().map(|tls| &tls.config)
+    }
+
+    /// Whether a client that presented `certificates`, its own first, on an older connection would be accepted now.
+    pub(crate) fn accepts_client(&self, certificates: &[CertificateDer<'_>]) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.accepts_client(certificates))
+    }
+
+    /// Keeps the parts of `previous` that are equal, so that connections, cached passwords and the rate limit survive. Returns
+    /// whether anything differs.
+    pub(super) fn reuse_from(&mut self, previous: &Self) -> bool {
+        /// Replaces `new` by an equal `old`; returns whether they differ.
+        fn reuse<T>(
+            new: &mut Option<Arc<T>>,
+            old: &Option<Arc<T>>,
+            is_equal: impl Fn(&T, &T) -> bool,
+        ) -> bool {
+            match (&*new, old) {
+                (None, None) => false,
+                (Some(one), Some(other)) if is_equal(one, other) => {
+                    new.clone_from(old);
+                    false
+                }
+                (Some(_), Some(_)) | (Some(_), None) | (None, Some(_)) => true,
+            }
+        }
+        let tls = reuse(&mut self.tls, &previous.tls, |new, old| new.fingerprint == old.fingerprint);
+        let users = reuse(&mut self.users, &previous.users, |new, old| new.hashes() == old.hashes());
+        let rate_limit =
+            reuse(&mut self.rate_limiter, &previous.rate_limiter, |new, old| new.config() == old.config());
+        tls | users | rate_limit | (self.headers != previous.headers)
+    }
+
+    /// When the server certificate expires; `None` without TLS, or if the certificate cannot be parsed.
+    pub(super) fn certificate_expiry(&self) -> Option<DateTime<Utc>> {
+        Some(self.tls.as_ref()?.certificate.as_ref()?.not_after)
+    }
+
+    /// A summary without secrets.
+    pub(super) fn summary(&self) -> String {
+        let tls = match &self.tls {
+            None => "plain HTTP".to_owned(),
+            Some(tls) => {
+                let expiry = self.certificate_expiry();
+                let expiry =
+                    expiry.map(|expiry| format!(" with a certificate until {:?}", expiry.date_naive()));
+                let http2 = tls.config.alpn_protocols.iter().any(|name| name == b"h2");
+                format!("TLS{}{}", expiry.unwrap_or_default(), if http2 { ", HTTP/2" } else { "" })
+            }
+        };
+        let clients = match self.tls.as_ref().map_or(ClientAuth::NoClientCert, |tls| tls.client_auth) {
+            ClientAuth::NoClientCert => "",
+            ClientAuth::RequestClientCert | ClientAuth::RequireAnyClientCert => {
+                ", client certificates not verified"
+            }
+            ClientAuth::VerifyClientCertIfGiven => ", client certificates verified if given",
+            ClientAuth::RequireAndVerifyClientCert => ", client certificates required",
+        };
+        let users = match self.users.as_ref().map_or(0, |users| users.hashes().len()) {
+            0 => "no users".to_owned(),
+            1 => "1 user".to_owned(),
+            count => format!("{count} users"),
+        };
+        format!("{tls}{clients}, {users}")
+    }
+}

@@ -1,0 +1,157 @@
+//! The limit on open connections, and which one is evicted for a newcomer.
+//!
+//! The least recently active connection is evicted, so peers that open connections and send nothing, or do not read their
+//! responses, keep nobody out, from however many addresses they come. A limit per address would do less: behind a proxy or the
+//! network address translation of a cluster all peers share one, the probes of the kubelet included.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::activity::ConnectionActivity;
+
+/// The limit on open connections over all listeners.
+#[derive(Debug)]
+pub(crate) struct ConnectionLimiter {
+    max: usize,
+    connections: Mutex<Connections>,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    next: u64,
+    open: BTreeMap<u64, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    activity: ConnectionActivity,
+    evicted: CancellationToken,
+}
+
+/// The right to one connection, until this is dropped or the connection is evicted.
+#[derive(Debug)]
+pub(crate) struct ConnectionPermit {
+    limiter: Arc<ConnectionLimiter>,
+    number: u64,
+    pub(crate) activity: ConnectionActivity,
+    /// Cancelled when the connection must close at once.
+    pub(crate) evicted: CancellationToken,
+}
+
+/// The decision on a new connection.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// The limit was not reached.
+    Available(ConnectionPermit),
+    /// Another connection was evicted.
+    Evicting(ConnectionPermit),
+    /// All connections are waiting for a response to be produced.
+    Refused,
+}
+
+impl ConnectionLimiter {
+    pub(crate) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { max, connections: Mutex::default() })
+    }
+
+    pub(crate) fn admit(self: &Arc<Self>) -> Admission {
+        let mut connections = self.connections();
+        let mut is_evicting = false;
+        if connections.open.len() >= self.max {
+            let evicted =
+                connections.least_recently_active().and_then(|number| connections.open.remove(&number));
+            let Some(evicted) = evicted else { return Admission::Refused };
+            evicted.evicted.cancel();
+            is_evicting = true;
+        }
+        let (number, activity, evicted) =
+            (connections.next, ConnectionActivity::new(), CancellationToken::new());
+        connections.next += 1;
+        connections.open.insert(number, Entry { activity: activity.clone(), evicted: evicted.clone() });
+        let permit = ConnectionPermit { limiter: Arc::clone(self), number, activity, evicted };
+        if is_evicting { Admission::Evicting(permit) } else { Admission::Available(permit) }
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections {
+    /// The evictable connection that has been idle for longest; the older one of two.
+    fn least_recently_active(&self) -> Option<u64> {
+        let idle =
+            self.open.iter().filter_map(|(number, entry)| Some((entry.activity.idle_since()?, number)));
+        idle.min().map(|(_, number)| *number)
+    }
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.limiter.connections().open.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn available(limiter: &Arc<ConnectionLimiter>) -> ConnectionPermit {
+        let Admission::Available(permit) = limiter.admit() else { panic!("no permit is available") };
+        permit
+    }
+
+    fn evicting(limiter: &Arc<ConnectionLimiter>) -> ConnectionPermit {
+        let Admission::Evicting(permit) = limiter.admit() else { panic!("no connection is evicted") };
+        permit
+    }
+
+    async fn a_second() {
+        advance(Duration::from_secs(1)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn newcomer_evicts_the_least_recently_active() {
+        let limiter = ConnectionLimiter::new(3);
+        let [oldest, asked, newest] = [available(&limiter), available(&limiter), available(&limiter)];
+        a_second().await;
+        drop(asked.activity.start_request());
+        drop(oldest.activity.start_request());
+        a_second().await;
+        let newcomer = evicting(&limiter);
+        assert!(newest.evicted.is_cancelled() && !newcomer.evicted.is_cancelled());
+        let another = evicting(&limiter);
+        assert!(oldest.evicted.is_cancelled() && !asked.evicted.is_cancelled(), "of two the older one");
+        drop((oldest, newest, another));
+        drop(available(&limiter));
+        assert!(!asked.evicted.is_cancelled() && !newcomer.evicted.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_connections_without_pending_handler_are_evicted() {
+        let limiter = ConnectionLimiter::new(2);
+        let (working, stalled) = (available(&limiter), available(&limiter));
+        let (_answer, unread) = (working.activity.start_request(), stalled.activity.start_request());
+        a_second().await;
+        assert!(matches!(limiter.admit(), Admission::Refused));
+        unread.record_progress();
+        a_second().await;
+        let _newcomer = evicting(&limiter);
+        assert!(stalled.evicted.is_cancelled() && !working.evicted.is_cancelled());
+    }
+
+    #[test]
+    fn permit_is_released_when_its_connection_ends() {
+        let limiter = ConnectionLimiter::new(1);
+        for _ in 0..3 {
+            drop(available(&limiter));
+        }
+        assert!(limiter.connections().open.is_empty());
+    }
+}

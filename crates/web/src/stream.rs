@@ -1,0 +1,174 @@
+//! Listeners and streams over TCP and unix sockets, as one type.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::time::timeout;
+use tokio_util::either::Either;
+use tracing::debug;
+
+/// A listener of either kind.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                // A response is written as a whole, so waiting to fill packets only delays its end.
+                if let Err(reason) = stream.set_nodelay(true) {
+                    debug!(peer = %address, %reason, "cannot set TCP_NODELAY");
+                }
+                Ok((Stream { peeked: None, inner: Either::Left(stream) }, Peer::Address(address)))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Stream { peeked: None, inner: Either::Right(stream) }, Peer::Local))
+            }
+        }
+    }
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Over TCP.
+    Address(SocketAddr),
+    /// A process of this machine, over a unix socket.
+    Local,
+}
+
+impl Peer {
+    /// The network that one client is assumed to control: an IPv4 address, or the /64 of an IPv6 address. `None` for unix sockets.
+    pub(crate) fn network(self) -> Option<IpAddr> {
+        let Self::Address(address) = self else { return None };
+        Some(match address.ip().to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (!0 << 64)).into(),
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Local => f.write_str("unix"),
+        }
+    }
+}
+
+/// A connection whose first byte can be inspected before it is read.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    peeked: Option<u8>,
+    inner: Either<TcpStream, UnixStream>,
+}
+
+impl Stream {
+    /// The first byte that the peer sends, which the next read returns again; `None` if the peer closes without sending any.
+    pub(crate) async fn peek_first_byte(&mut self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        if self.peeked.is_none() && self.read(&mut byte).await? > 0 {
+            self.peeked = Some(byte[0]);
+        }
+        Ok(self.peeked)
+    }
+
+    /// Sends `response` and waits up to a second for the peer to read it: closing a connection with unread data resets it, and
+    /// the response would be lost.
+    pub(crate) async fn reject(mut self, response: &'static [u8]) {
+        let sending = async {
+            self.write_all(response).await?;
+            self.shutdown().await?;
+            let mut discarded = [0; 1024];
+            let mut budget = 64;
+            while budget > 0 && self.read(&mut discarded).await? > 0 {
+                budget -= 1;
+            }
+            io::Result::Ok(())
+        };
+        if let Ok(Err(reason)) = timeout(Duration::from_secs(1), sending).await {
+            debug!(%reason, "rejected peer disconnected");
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if buffer.remaining() > 0
+            && let Some(byte) = self.peeked.take()
+        {
+            buffer.put_slice(&[byte]);
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn peeked_byte_is_read_again() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut stream = Stream { peeked: None, inner: Either::Right(ours) };
+        theirs.write_all(b"GET").await.unwrap();
+        assert_eq!(stream.peek_first_byte().await.unwrap(), Some(b'G'));
+        assert_eq!(stream.peek_first_byte().await.unwrap(), Some(b'G'));
+        drop(theirs);
+        let mut read = String::new();
+        stream.read_to_string(&mut read).await.unwrap();
+        assert_eq!((read.as_str(), stream.peek_first_byte().await.unwrap()), ("GET", None));
+    }
+
+    #[test]
+    fn peers_of_one_network_are_one_client() {
+        let network = |address: &str| Peer::Address(address.parse().unwrap()).network();
+        assert_eq!(network("[2001:db8::1]:1"), network("[2001:db8::2:3:4]:2"));
+        assert_ne!(network("[2001:db8::1]:1"), network("[2001:db8:0:1::1]:1"));
+        assert_eq!(network("[::ffff:192.0.2.1]:1"), network("192.0.2.1:2"));
+        assert_ne!(network("192.0.2.1:1"), network("192.0.2.2:1"));
+    }
+}

@@ -1,0 +1,137 @@
+//! The API key of a target, from the environment, a file or the configuration itself.
+//!
+//! Nothing is printed of its value, nor of the values of the keys that lead to it, where an API key is easily pasted by mistake.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use exporter_schema::{Diagnostic, Location, Report, Section, TrackedFiles};
+
+use super::layers::API_KEY_SOURCES;
+use super::secret::{Origin, Secret};
+use super::targets::Context;
+
+/// Far more than any key; a file beyond it is the wrong file.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// The API key of the target at `section`, from exactly one source. Sources in the environment replace those of the file.
+pub(super) fn api_key(
+    report: &mut Report,
+    files: &mut TrackedFiles,
+    section: &Section<'_>,
+    context: &Context<'_>,
+) -> Option<Secret> {
+    let is_set = |name: &&str| section.contains(name);
+    let mut names: Vec<&str> = API_KEY_SOURCES.into_iter().filter(is_set).collect();
+    let is_from_environment =
+        |name: &&str| section.entry(name).is_some_and(|entry| entry.value.is_from_environment());
+    if names.iter().any(is_from_environment) {
+        names.retain(is_from_environment);
+    }
+    let path = format!("{}.api_key", section.path());
+    let [name] = names[..] else {
+        let (location, text) = match names.last() {
+            None => (
+                section.location(),
+                "is missing; give one of api_key_env, api_key_file or api_key".to_owned(),
+            ),
+            Some(last) => (
+                section.entry(last).map_or_else(|| section.location(), |entry| entry.location),
+                format!("found {} together; keep one of them", names.join(" and ")),
+            ),
+        };
+        report.errors.push(Diagnostic::new(&location, &path, text));
+        return None;
+    };
+    let text = section.located::<String>(name).filter(|text| !report.has_errors_in(&text.key))?;
+    let key = match name {
+        "api_key_env" => from_environment(&text.value, context.env),
+        "api_key_file" => from_file(&text.value, context.directory, files),
+        _ => validate_header_value(&text.value).map(|key| match &text.location {
+            Location::Variable(name) => key.with_origin(Origin::Variable(name.clone())),
+            Location::File(_)
+            | Location::Line(..)
+            | Location::Flag(_)
+            | Location::Environment
+            | Location::Program => key,
+        }),
+    };
+    key.map_err(|error| report.errors.push(text.diagnostic(error))).ok()
+}
+
+fn from_environment(name: &str, env: &BTreeMap<String, String>) -> Result<Secret, String> {
+    let value = env.get(name.trim()).ok_or(
+        "the environment variable that it names is not set; export it (this key holds the variable's name, not the API key)",
+    )?;
+    validate_header_value(value)
+        .map(|key| key.with_origin(Origin::Variable(name.trim().to_owned())))
+        .map_err(|error| format!("the environment variable that it names: {error}"))
+}
+
+fn from_file(text: &str, directory: &Path, files: &mut TrackedFiles) -> Result<Secret, String> {
+    let path = directory.join(text);
+    let display = if looks_like_path(text, directory) {
+        path.display().to_string()
+    } else {
+        "the file (a bare name, not shown: if it is the API key itself, use api_key)".to_owned()
+    };
+    let bytes = files.read(&path, MAX_BYTES).map_err(|error| format!("{display}: {error}"))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| format!("{display}: this is not text; a key file holds the key and nothing else"))?;
+    validate_header_value(&text)
+        .map(|key| key.with_origin(Origin::File(path)))
+        .map_err(|error| format!("{display}: {error}"))
+}
+
+/// Whether `text` can only be a path: a key that was pasted here by mistake must not be repeated.
+fn looks_like_path(text: &str, directory: &Path) -> bool {
+    let path = Path::new(text);
+    let nested = path.parent().is_some_and(|parent| parent != Path::new(""));
+    (path.is_absolute() || text.starts_with('.') || nested)
+        && path.parent().is_some_and(|parent| directory.join(parent).is_dir())
+}
+
+/// The key in `text`, if an HTTP header can carry it (RFC 9110, section 5.5: visible ASCII and inner spaces).
+fn validate_header_value(text: &str) -> Result<Secret, String> {
+    let key = text.trim();
+    if key.is_empty() {
+        return Err("the API key is empty".to_owned());
+    }
+    match key.chars().position(|letter| !(' '..='~').contains(&letter)) {
+        None => Ok(Secret::new(key)),
+        Some(index) => Err(format!(
+            "the API key has a character that no HTTP header can carry, at position {}; copy it again",
+            index + 1
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn api_key_must_fit_into_a_header() {
+        assert_eq!(validate_header_value(" abc\r\n").unwrap().expose_secret(), "abc");
+        for (key, expected) in
+            [("  \n", "empty"), ("ab\ncd", "position 3"), ("ключ", "position 1"), ("a\0", "position 2")]
+        {
+            let error = validate_header_value(key).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn pasted_api_key_is_no_path() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("keys")).unwrap();
+        for path in ["/run/key", "./key", "../key", "keys/prod"] {
+            assert!(
+                looks_like_path(path, folder.path()) || path == "/run/key" && !Path::new("/run").is_dir()
+            );
+        }
+        for pasted in ["sk-1234", "c2VjcmV0/a2V5+", "/9j/4AAQSkZJRg"] {
+            assert!(!looks_like_path(pasted, folder.path()), "{pasted}");
+        }
+    }
+}
