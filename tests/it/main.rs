@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story whose scene cannot be set has failed")]
 
 mod config;
-mod contract;
 mod http_server;
 mod layers;
 mod links;
