@@ -1,6 +1,4 @@
-//! `polyai-exporter simulate`: the simulator alone, as a stand-in for the API.
-//!
-//! Owns: the options and what is printed at the start. Never: the simulation.
+//! `simulate`: the simulated API alone.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,62 +9,59 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::simulator::{Demo, Project, Simulator, SimulatorHandle, World};
 
-/// Serve a simulated PolyAI Conversations API with a believable, generated contact centre.
+/// The flags of `simulate`.
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 pub struct Simulate {
-    /// Where to listen; port 0 takes a free port.
+    /// Address of the simulated API; port 0 selects a free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9891")]
     pub listen: SocketAddr,
-    /// The same seed gives the same calls.
+    /// Seed of the simulated calls; the same seed gives the same calls.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Multiplies the number of calls; 1 is some ten calls a minute over all projects at peak time.
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = volume)]
+    /// Multiplies the number of calls; 1 is about ten calls a minute over all projects at peak time.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = parse_volume)]
     pub volume: f64,
-    /// The key that reads all projects.
+    /// API key that reads all projects.
     #[arg(long, value_name = "KEY", default_value = "demo-key")]
     pub api_key: String,
 }
 
-/// How many times the usual number of calls.
-pub(super) fn volume(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(factor) if (0.0..=1000.0).contains(&factor) => Ok(factor),
-        _ => Err("a number from 0 to 1000 is wanted".to_owned()),
-    }
+pub(super) fn parse_volume(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|factor| (0.0..=1000.0).contains(factor));
+    factor.ok_or_else(|| "must be between 0 and 1000".to_owned())
 }
 
-/// Serves until `stop`; says on `out` where, and how an exporter is pointed at it.
+/// Serves until `stop`; prints the address and a matching configuration to `out`.
 ///
 /// # Errors
 /// If the address is taken.
-pub async fn run(options: Simulate, stop: CancellationToken, mut out: impl io::Write) -> io::Result<()> {
-    let Simulate { listen, seed, volume, api_key } = options;
+pub async fn run(flags: Simulate, stop: CancellationToken, mut out: impl io::Write) -> io::Result<()> {
+    let Simulate { listen, seed, volume, api_key } = flags;
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| io::Error::new(error.kind(), format!("--listen {listen}: {error}")))?;
     let demo = Demo { seed, volume, api_key, ..Demo::default() };
     let running = Simulator::start(World::demo(&demo), listener, Clock::system())?;
-    super::warn_unprinted(introduce(&mut out, &running));
+    super::warn_unprinted(print_banner(&mut out, &running));
     stop.cancelled().await;
     running.stop().await;
     Ok(())
 }
 
-fn introduce(out: &mut impl io::Write, running: &SimulatorHandle) -> io::Result<()> {
+fn print_banner(out: &mut impl io::Write, running: &SimulatorHandle) -> io::Result<()> {
     let addr = running.addr;
     writeln!(
         out,
-        "The simulated Conversations API listens on http://{addr}, with one path prefix per region:\n"
+        "The simulated Conversations API listens on http://{addr}, with a path prefix per region:\n"
     )?;
     for Project { name, region, account_id, project_id, .. } in running.control.projects() {
-        writeln!(out, "  {name:13} http://{addr}/{region}/v3/{account_id}/{project_id}/conversations")?;
+        let base_url = running.base_url(region);
+        writeln!(out, "  {name:13} {base_url}/v3/{account_id}/{project_id}/conversations")?;
     }
-    writeln!(out, "\nA configuration for polyai-exporter to paste:\n")?;
-    out.write_all(running.targets_yaml().as_bytes())?;
+    writeln!(out, "\nConfiguration for polyai-exporter:\n\n{}", running.targets_yaml())?;
     writeln!(
         out,
-        "\nLevers, for example:\n\
+        "Incidents and faults, for example:\n\
          \n  curl -X POST 'http://{addr}/_sim/incidents?kind=latency&project=reservations&for=10m'\
          \n  curl -X POST 'http://{addr}/_sim/faults?kind=status&status=503&for=2m'\
          \n  curl -X DELETE 'http://{addr}/_sim/incidents'\

@@ -8,7 +8,7 @@ use promql_parser::parser::token::{T_DIV, T_EQLC, T_GTE, T_GTR, T_LSS, T_LTE, T_
 use promql_parser::parser::{BinaryExpr, Expr};
 
 use super::rules::{Rule, alerts, all, project, rendered, yaml};
-use super::tree::{Named, binaries, parts, resolved, selectors};
+use super::promql_ast::{Named, binaries, parts, resolved, selectors};
 
 /// The dashboards of this project.
 const DASHBOARDS: [&str; 5] =
@@ -125,7 +125,7 @@ fn alerts_have_labels_and_annotations() {
         let (_, dashboard) = said("dashboard_url")?.split_once("/d/").ok_or("dashboard_url")?;
         let (uid, variables) = dashboard.split_once('?').unwrap_or((dashboard, ""));
         ensure(DASHBOARDS.contains(&uid), "there is no such dashboard")?;
-        if rule.text.contains("project") {
+        if rule.text.contains("(project,") {
             for label in ["project", "region"] {
                 let own = format!("var-{label}={{{{ $labels.{label} | urlquery }}}}");
                 ensure(variables.contains(&own), "the dashboard opens with the labels of the alert")?;

@@ -211,7 +211,7 @@ impl Client {
         if status == StatusCode::OK { Page::decode(&body) } else { Err(self.status_error(&response, &body)) }
     }
 
-    /// The error that a response other than 200 stands for.
+    /// The error of a response other than 200.
     fn status_error(&self, response: &Response, body: &[u8]) -> FetchError {
         let envelope: Envelope<'_> = serde_json::from_slice(body).unwrap_or_default();
         let status = response.status().as_u16();

@@ -11,7 +11,7 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::lenient::{self, UnreadableFields};
+use crate::lenient;
 use crate::non_finite;
 use crate::record::sanitize_id;
 use crate::wire;
@@ -55,8 +55,8 @@ pub enum PageStyle {
 pub struct PartialRecord {
     /// The record's id; absent for the page as a whole.
     pub id: Option<String>,
-    /// The fields that are treated as absent.
-    pub unreadable: UnreadableFields,
+    /// The names of the fields that are treated as absent, separated by commas.
+    pub unreadable: String,
 }
 
 impl Page {
@@ -82,8 +82,7 @@ impl Page {
         let sanitized = if first.is_eof() { None } else { non_finite::replace_non_finite(body) };
         match sanitized.map(|body| Self::decode_json(&body)) {
             Some(Ok(mut page)) => {
-                page.partial
-                    .push(PartialRecord { id: None, unreadable: UnreadableFields::one("NaN or Infinity") });
+                page.partial.push(PartialRecord { id: None, unreadable: "NaN or Infinity".into() });
                 Ok(page)
             }
             Some(Err(_)) | None => Err(FetchError::bad_payload(describe(body, &first))),
@@ -131,6 +130,7 @@ impl Page {
         let before = self.conversations.len();
         self.push(&record);
         if self.conversations.len() > before && !unreadable.is_empty() {
+            let unreadable = Vec::from_iter(unreadable).join(", ");
             self.partial.push(PartialRecord { id: sanitize_id(&record.id.0), unreadable });
         }
     }

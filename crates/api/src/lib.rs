@@ -58,7 +58,6 @@ pub mod wire;
 
 pub use client::{ApiCredentials, ApiKey, ApiResponse, CaBundle, Client, ClientError, ResponseInfo};
 pub use decode::{Page, PageStyle, PartialRecord};
-pub use lenient::UnreadableFields;
 pub use paginate::{ConversationList, ListObserver, Pagination, dedup_by_id};
 pub use polyai_domain::fetch::{
     FetchError, FetchErrorKind, FetchedPages, Filter, Limit, RequestStats, WalkError, Window,

@@ -162,7 +162,7 @@ async fn a_second_instance_on_the_same_state_is_refused() {
     let refused = run(second).await;
     assert_eq!(refused.code, 1, "{refused:?}");
     let sentence = format!(
-        "polyai-exporter: the state in {} is in use by another instance; stop it, or give this one a storage.path of its own\n",
+        "polyai-exporter: state file {} is in use by another instance; stop that instance, or give this one its own storage.path\n",
         state.join("state.redb").display()
     );
     assert_eq!(refused.stderr, sentence);

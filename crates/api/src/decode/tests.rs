@@ -78,7 +78,7 @@ fn malformed_field_costs_only_itself_and_is_named() {
             let page = with_neighbours(&record);
             assert_eq!(page.rejected, [], "{record}");
             let partial: Vec<_> =
-                page.partial.iter().map(|part| (part.id.as_deref(), part.unreadable.to_string())).collect();
+                page.partial.iter().map(|part| (part.id.as_deref(), part.unreadable.clone())).collect();
             let expected = (!unread.is_empty()).then(|| (Some("X"), unread.to_owned()));
             assert_eq!(partial, Vec::from_iter(expected), "{record}");
             let [_, Conversation { id, data }, _] = &*page.conversations else { panic!("{page:?}") };
@@ -103,7 +103,7 @@ fn unreadable_handoff_still_counts() {
     );
     let handoffs = page.conversations.iter().filter_map(|conversation| conversation.data.handoff.as_ref());
     assert_eq!(handoffs.map(|handoff| &*handoff.reason).collect::<Vec<_>>(), [""]);
-    assert_eq!(page.partial.iter().map(|part| part.unreadable.to_string()).collect::<Vec<_>>(), ["handoff"]);
+    assert_eq!(page.partial.iter().map(|part| part.unreadable.clone()).collect::<Vec<_>>(), ["handoff"]);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn non_finite_numbers_are_absent() {
             let turns: Vec<_> = page.conversations.iter().map(|seen| seen.data.turns).collect();
             assert_eq!(turns, [None, Some(2)], "{body}");
             let partial: Vec<_> =
-                page.partial.iter().map(|part| (part.id.clone(), part.unreadable.to_string())).collect();
+                page.partial.iter().map(|part| (part.id.clone(), part.unreadable.clone())).collect();
             assert_eq!(partial, [(None, "NaN or Infinity".to_owned())], "{body}");
         }
     }

@@ -5,10 +5,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn read(fields: &str) -> ConversationData {
-    let json =
-        format!(r#"[{{"id":"CA01","started_at":"2026-08-20T09:15:02Z","in_progress":false{fields}}}]"#);
-    let mut page = crate::decode::Page::decode(json.as_bytes()).unwrap();
-    page.conversations.pop().unwrap().data
+    let json = format!(r#"{{"id":"CA01","started_at":"2026-08-20T09:15:02Z","in_progress":false{fields}}}"#);
+    let strict = serde_json::from_str(&json);
+    let record =
+        strict.unwrap_or_else(|_| crate::lenient::read(serde_json::from_str(&json).unwrap()).unwrap().0);
+    Conversation::try_from(&record).unwrap().data
 }
 
 fn seconds(reply: &TurnLatency) -> f64 {

@@ -1,6 +1,4 @@
-//! Exemplars: the conversation behind a dot of a graph.
-//!
-//! Owns: which ids may be shown, and which of two exemplars stays. Never: a sample; what has no exemplar counts all the same.
+//! Exemplars: single conversations that a value is made of.
 
 use std::sync::Arc;
 
@@ -16,20 +14,19 @@ pub const EXEMPLAR_LABEL: &str = "conversation_id";
 /// OpenMetrics allows 128 characters for the names and values of an exemplar's labels together.
 const MAX_ID_LEN: usize = 128 - EXEMPLAR_LABEL.len();
 
-/// The id of a conversation that may be shown to everybody who can see the graphs.
+/// The id of a conversation that is safe to show to everybody who can see the graphs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExemplarId(Arc<str>);
 
 impl ExemplarId {
-    /// Admits an id of 1 to 113 ASCII letters, digits, `_`, `-`, `.` and `:`, which all known forms are made of.
+    /// An id of 1 to 113 ASCII letters, digits, `_`, `-`, `.` and `:`, which all known forms consist of.
     ///
-    /// One that could be a telephone number is refused: one without any letter and of 7 to 15 digits, whatever stands between
-    /// them. A bare number of that length is refused with it, since nothing tells the two apart.
+    /// `None` for an id that could be a phone number: without any letter, and with 7 to 15 digits.
     pub fn new(id: &str) -> Option<Self> {
         is_safe(id).then(|| Self(Arc::from(id)))
     }
 
-    /// The same for the id of a conversation, without a copy of its text.
+    /// The same for the id of a conversation, without copying its text.
     pub fn of(id: &ConversationId) -> Option<Self> {
         is_safe(id.as_str()).then(|| Self(id.shared()))
     }
@@ -45,33 +42,33 @@ fn is_safe(id: &str) -> bool {
     (1..=MAX_ID_LEN).contains(&id.len()) && id.bytes().all(is_plain) && !phone_number::is_phone_number(id)
 }
 
-/// The conversation that stands behind a change of a series.
+/// The conversation that updates a series.
 #[derive(Debug, Clone, Copy)]
 pub struct ExemplarSource<'a> {
-    /// Which conversation.
+    /// Its id.
     pub id: &'a ExemplarId,
-    /// When what changes the series happened.
+    /// When what it counts happened.
     pub at: Timestamp,
 }
 
-/// One conversation of those that a value is made of. The greatest one stays: the newest; of two of the same moment, the one with
-/// the larger value, then with the greater id. So the order in which conversations are counted does not show.
+/// One conversation of those that a value is made of: the newest; of two at the same time, the one with the larger value,
+/// then with the greater id. So it does not depend on the order in which conversations are counted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Exemplar {
-    // The derived order is the order that the introduction tells.
+    // The fields are in the order of comparison.
     at: Timestamp,
     value: Amount,
     id: ExemplarId,
 }
 
 impl Exemplar {
-    /// Puts `source` of an observation of `value` in `place`, if it is greater than what stands there.
-    pub(super) fn update(place: &mut Option<Self>, value: Amount, source: ExemplarSource<'_>) {
-        let stays = place.as_ref().is_some_and(|exemplar| {
+    /// Replaces the exemplar in `slot` by an observation of `value`, if that is greater.
+    pub(super) fn update(slot: &mut Option<Self>, value: Amount, source: ExemplarSource<'_>) {
+        let stays = slot.as_ref().is_some_and(|exemplar| {
             (exemplar.at, exemplar.value, &exemplar.id) >= (source.at, value, source.id)
         });
         if !stays {
-            *place = Some(Self { at: source.at, value, id: source.id.clone() });
+            *slot = Some(Self { at: source.at, value, id: source.id.clone() });
         }
     }
 
@@ -80,7 +77,7 @@ impl Exemplar {
         self.id.as_str()
     }
 
-    /// What was observed, in the unit of the metric; 1 for a counter.
+    /// The observed value, in the unit of the metric; 1 for a counter.
     pub fn value(&self) -> f64 {
         self.value.units()
     }
@@ -95,7 +92,7 @@ impl Exemplar {
         self.at
     }
 
-    /// Whether a stored exemplar may be shown.
+    /// Whether a stored exemplar is safe to show.
     pub(super) fn is_valid(&self) -> bool {
         is_safe(self.id())
     }
@@ -108,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_known_form_of_an_id_is_admitted() {
+    fn known_forms_of_ids_are_safe() {
         for id in [
             "CA7f3d8a52c1e94b06a7d2f0c4b8e615f9",
             "KA0b8c6c52-5e2f-4b1e-9d40-3c1f3a8a7d11",
@@ -128,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_no_plain_word_or_may_be_a_telephone_number_is_not() {
+    fn other_texts_and_phone_numbers_are_not_safe() {
         for id in [
             "",
             &"x".repeat(114),
@@ -150,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_a_conversation_is_not_copied() {
+    fn conversation_id_is_not_copied() {
         let id = ConversationId::new("CA01").unwrap();
         assert!(Arc::ptr_eq(&ExemplarId::of(&id).unwrap().0, &id.shared()));
         assert_eq!(ExemplarId::of(&ConversationId::new("+442079460000").unwrap()), None);
@@ -159,7 +156,7 @@ mod tests {
     proptest! {
         /// Few values each, so that all ties occur.
         #[test]
-        fn the_newest_stays_in_whatever_order_they_come(
+        fn newest_exemplar_stays_in_any_order(
             offers in prop::collection::vec((0i64..3, 0u64..3, "[ab]{1,2}"), 1..30),
             turned in any::<prop::sample::Index>(),
         ) {

@@ -1,8 +1,6 @@
-//! A histogram with explicit bounds.
+//! A histogram with explicit bounds, native buckets and exemplars.
 //!
-//! Owns: the buckets, with the newest conversation of each, and beside them the sparse ones that `native.rs` lays out. Whole
-//! numbers throughout, so that two instances that saw the same conversations in another order hold
-//! the same value to the last digit.
+//! All numbers are whole, so instances that saw the same conversations in another order hold the same value exactly.
 
 use std::sync::Arc;
 
@@ -17,7 +15,7 @@ use polyai_domain::conversation::Amount;
 pub struct BucketBounds(Arc<[Amount]>);
 
 impl BucketBounds {
-    /// From bounds in units, ascending in whole millionths; those that are no amount are left out.
+    /// From bounds in units, ascending in whole millionths; invalid amounts are left out.
     pub fn new(units: &[f64]) -> Self {
         Self(units.iter().filter_map(|&bound| Amount::from_units(bound)).collect())
     }
@@ -39,9 +37,9 @@ pub struct Histogram {
     bounds: BucketBounds,
     counts: Vec<u64>,
     sum: u64,
-    /// Kept whether or not they are shown, so that from the moment they are shown they add up to the count.
+    /// Filled whether or not it is exposed, so that it adds up to the count whenever it is.
     native: NativeHistogram,
-    /// One per bucket, or none at all as long as no observation came with a conversation.
+    /// One per bucket; empty before the first observation with a source.
     exemplars: Vec<Option<Exemplar>>,
 }
 
@@ -52,7 +50,7 @@ impl Histogram {
         Self { bounds, counts, sum: 0, native: NativeHistogram::default(), exemplars: Vec::new() }
     }
 
-    /// Adds one observation; `source` is the conversation that it comes from, where the metric has exemplars.
+    /// Adds one observation; `source` is the conversation that it comes from, if the metric has exemplars.
     pub fn observe(&mut self, amount: Amount, source: Option<ExemplarSource<'_>>) {
         let bucket = self.bounds.bucket(amount);
         if let Some(count) = self.counts.get_mut(bucket) {
@@ -62,8 +60,8 @@ impl Histogram {
         self.native.observe(amount);
         if let Some(source) = source {
             self.exemplars.resize(self.counts.len(), None);
-            if let Some(place) = self.exemplars.get_mut(bucket) {
-                Exemplar::update(place, amount, source);
+            if let Some(slot) = self.exemplars.get_mut(bucket) {
+                Exemplar::update(slot, amount, source);
             }
         }
     }
@@ -88,12 +86,12 @@ impl Histogram {
         Amount(self.sum).units()
     }
 
-    /// The sparse buckets; they hold the same observations.
+    /// The native buckets of the same observations.
     pub fn native(&self) -> &NativeHistogram {
         &self.native
     }
 
-    /// The newest conversation of each bucket, as in [`counts`](Self::counts); empty where there are none.
+    /// The newest conversation of each bucket, as in [`counts`](Self::counts); empty before the first.
     pub fn exemplars(&self) -> &[Option<Exemplar>] {
         &self.exemplars
     }
@@ -123,7 +121,7 @@ mod tests {
     use polyai_domain::timestamp::Timestamp;
 
     #[test]
-    fn a_value_on_a_bound_belongs_below_it() {
+    fn upper_bound_is_inclusive() {
         let mut histogram = Histogram::new(BucketBounds::new(&[1.0, 2.5]));
         for amount in [0.0, 1.0, 1.000_001, 2.5, 2.6] {
             histogram.observe(Amount::from_units(amount).unwrap(), None);
@@ -133,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bucket_keeps_the_newest_conversation_that_fell_into_it() {
+    fn each_bucket_keeps_its_newest_exemplar() {
         let mut histogram = Histogram::new(BucketBounds::new(&[1.0, 2.5]));
         histogram.observe(Amount(500_000), None);
         assert_eq!(histogram.exemplars(), []);
@@ -153,11 +151,11 @@ mod tests {
     type Damage = fn(&mut Histogram);
 
     #[test]
-    fn what_no_observations_lead_to_is_not_sound() {
-        let mut sound = Histogram::new(BucketBounds::new(&[1.0, 2.5]));
+    fn impossible_histogram_is_invalid() {
+        let mut valid = Histogram::new(BucketBounds::new(&[1.0, 2.5]));
         let id = ExemplarId::new("CA1").unwrap();
-        sound.observe(Amount(700_000), Some(ExemplarSource { id: &id, at: Timestamp::from_millis(20) }));
-        assert!(sound.is_valid());
+        valid.observe(Amount(700_000), Some(ExemplarSource { id: &id, at: Timestamp::from_millis(20) }));
+        assert!(valid.is_valid());
         let damages: [Damage; 9] = [
             |one| one.counts.truncate(2),
             |one| one.counts[0] += 1,
@@ -170,7 +168,7 @@ mod tests {
             |one| one.bounds = BucketBounds(Arc::from([Amount(2_500_000), Amount(2_500_000)])),
         ];
         for (number, damage) in damages.into_iter().enumerate() {
-            let mut damaged = sound.clone();
+            let mut damaged = valid.clone();
             damage(&mut damaged);
             assert!(!damaged.is_valid(), "damage {number}: {damaged:?}");
         }
@@ -178,7 +176,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_observation_is_in_exactly_one_bucket(amounts in proptest::collection::vec(0.0f64..30.0, 0..200)) {
+        fn observation_is_in_exactly_one_bucket(amounts in proptest::collection::vec(0.0f64..30.0, 0..200)) {
             let mut histogram = Histogram::new(BucketBounds::new(&[0.25, 0.5, 1.0, 8.0]));
             for &amount in &amounts {
                 histogram.observe(Amount::from_units(amount).unwrap(), None);
@@ -189,7 +187,7 @@ mod tests {
         }
 
         #[test]
-        fn both_kinds_of_buckets_hold_the_same_observations_in_whatever_order(
+        fn classic_and_native_buckets_agree_in_any_order(
             observations in prop::collection::vec((0u64..40_000_000, 0i64..50, prop::option::of("[a-c]{1,2}")), 0..200),
         ) {
             let histogram = |observations: &[(u64, i64, Option<String>)]| {

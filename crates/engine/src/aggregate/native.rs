@@ -1,27 +1,23 @@
-//! The sparse buckets of a native histogram, as the Prometheus specification lays them out.
+//! The sparse buckets of a native histogram, as the Prometheus specification defines them.
 //!
-//! Owns: which bucket an amount falls into, and how resolution gives way where too many buckets are populated. Never: a
-//! format.
-//!
-//! Client libraries bound their sparse buckets by starting the whole histogram anew once there are too many, so that what it
-//! shows depends on when it was started. Here nothing is ever thrown away, because counters are a pure function of what the API
-//! holds. That is affordable: amounts are whole millionths in a `u64`, so at full resolution there are no more than 513 buckets.
-//! Where an exposition wants fewer, neighbours are merged as it is written. Which are merged depends on which are populated
-//! alone, not on the order of observations, so replicas that counted the same show the same; and a lower resolution is no reset
-//! to Prometheus.
+//! Client libraries bound their sparse buckets by resetting the histogram, so its value depends on when it was started. Here
+//! nothing is thrown away, because counters are a pure function of what the API holds. That is affordable: amounts are whole
+//! millionths in a `u64`, so at full resolution there are at most 513 buckets. Where an exposition limits their number,
+//! neighbours are merged while it is written. Which are merged depends only on which are populated, so replicas that counted
+//! the same expose the same; and Prometheus does not take a lower resolution for a reset.
 
 use serde::{Deserialize, Serialize};
 
 use polyai_domain::conversation::Amount;
 
-/// The width of the zero bucket, in units. Amounts are whole millionths, so it holds exact zeros and nothing else; this is the
-/// width that client libraries have unless told otherwise.
+/// The width of the zero bucket, in units: the default of client libraries. Amounts are whole millionths, so the bucket holds
+/// exact zeros only.
 pub const ZERO_THRESHOLD: f64 = 1.0 / (1u128 << 127) as f64 / 2.0;
 
-/// The resolution at which observations are kept: bounds grow by 2^(1/8).
+/// The resolution of stored observations: bounds grow by 2^(1/8).
 const SCHEMA: i8 = 3;
 
-/// The lowest resolution that the format knows.
+/// The lowest resolution of the format.
 const LOWEST_SCHEMA: i8 = -4;
 
 /// Buckets per power of two at [`SCHEMA`].
@@ -47,7 +43,7 @@ pub struct NativeHistogram {
     buckets: Vec<(i16, u64)>,
 }
 
-/// Sparse buckets at the resolution that they are written with.
+/// Sparse buckets at the resolution that they are exposed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativeBuckets {
     /// Bucket `i` holds amounts above `2^((i-1)/2^schema)` and up to `2^(i/2^schema)`.
@@ -84,7 +80,7 @@ impl NativeHistogram {
         counts.fold(self.zeros, u64::saturating_add)
     }
 
-    /// The buckets at the highest resolution at which no more than `limit` of them are populated, or the lowest there is.
+    /// The buckets at the highest resolution at which no more than `limit` are populated, or at the lowest.
     pub fn downscale_to(&self, limit: usize) -> NativeBuckets {
         let mut schema = SCHEMA;
         let mut buckets: Vec<(i32, u64)> =
@@ -106,7 +102,7 @@ impl NativeHistogram {
         NativeBuckets { schema, buckets }
     }
 
-    /// Whether stored buckets are ones that this program could have written.
+    /// Whether this program could have written these stored buckets.
     pub(super) fn is_valid(&self) -> bool {
         let lowest = index(Amount(1));
         let highest = index(Amount(u64::MAX));
@@ -117,7 +113,7 @@ impl NativeHistogram {
     }
 }
 
-/// The index of the bucket that `amount` falls into: the smallest `i` with `amount <= 2^(i/8)`; none for zero.
+/// The index of the bucket that `amount` falls into: the smallest `i` with `amount <= 2^(i/8)`; `None` for zero.
 fn index(amount: Amount) -> Option<i16> {
     if amount.0 == 0 {
         return None;
@@ -130,7 +126,7 @@ fn index(amount: Amount) -> Option<i16> {
 /// A positive, normal `number` as `(fraction, exponent)` with `number = fraction * 2^exponent` and `0.5 <= fraction < 1`.
 fn frexp(number: f64) -> (f64, i16) {
     const MANTISSA: u64 = (1 << 52) - 1;
-    /// The exponent as stored that stands for numbers from 1/2 up to 1.
+    /// The biased exponent of numbers from 1/2 up to 1.
     const HALF: u16 = 1022;
     let bits = number.to_bits();
     // The mask leaves eleven bits.

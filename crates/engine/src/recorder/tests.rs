@@ -1,4 +1,4 @@
-//! Stories of the single writer: what a scrape may see, and when.
+//! The recorder: what a scrape sees, and when.
 
 mod disk;
 mod exemplars;
@@ -27,7 +27,7 @@ use crate::ledger::{Counted, LedgerEntry, Watermarks};
 const PHONE: &[&str] = &["VOICE-SIP"];
 
 #[test]
-fn what_will_be_counted_is_there_at_zero_before_the_first_poll() {
+fn known_series_start_at_zero_before_the_first_poll() {
     let recorder = in_memory(counting());
     let first = recorder.generation();
     for metric in [
@@ -56,7 +56,7 @@ fn what_will_be_counted_is_there_at_zero_before_the_first_poll() {
 }
 
 #[test]
-fn one_conversation_is_seen_running_then_finished_then_counts_once() {
+fn conversation_is_open_then_settles_then_counts_once() {
     let mut recorder = in_memory(counting());
     recorder.take(&listing(30, &[running("CA01", 10)]));
     assert_eq!(recorder.generation().gauge(Metric::InProgress, PHONE), Some(1.0));
@@ -91,14 +91,14 @@ fn one_conversation_is_seen_running_then_finished_then_counts_once() {
 }
 
 #[test]
-fn what_is_open_is_shown_before_it_is_known_since_when_to_count() {
+fn open_gauge_is_set_without_watermarks() {
     let mut recorder = in_memory(counting());
     recorder.take(&Batch { marks: None, ..listing(30, &[running("CA01", 10)]) });
     assert_eq!(recorder.generation().gauge(Metric::InProgress, PHONE), Some(1.0));
 }
 
 #[test]
-fn taking_the_same_batch_again_changes_nothing() {
+fn repeated_batch_changes_nothing() {
     let mut recorder = in_memory(counting());
     let batch = walk(400, &[finished("CA01", 10, 45), finished("CA02", 20, 45), finished("CA01", 10, 45)]);
     assert_eq!(recorder.apply_batch(&batch).unwrap().counted, 2, "a page may show one twice");
@@ -109,7 +109,7 @@ fn taking_the_same_batch_again_changes_nothing() {
 }
 
 #[test]
-fn a_scrape_sees_nothing_before_it_is_committed() {
+fn snapshot_shows_committed_state_only() {
     let mut recorder = in_memory(counting());
     let before = recorder.generation().number;
     recorder.apply_batch(&walk(400, &[finished("CA01", 10, 45)])).unwrap();
@@ -120,7 +120,7 @@ fn a_scrape_sees_nothing_before_it_is_committed() {
 }
 
 #[test]
-fn marks_alone_wait_for_something_that_must_be_durable_but_the_first_which_hold_the_anchor() {
+fn watermark_only_commits_are_deferred() {
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
     recorder.apply_batch(&walk(0, &[])).unwrap();
@@ -135,7 +135,7 @@ fn marks_alone_wait_for_something_that_must_be_durable_but_the_first_which_hold_
 }
 
 #[test]
-fn what_is_late_is_counted_and_counted_as_late() {
+fn late_conversation_counts_as_late() {
     let mut recorder = in_memory(counting());
     let mut batch = walk(4000, &[finished("CA01", 10, 45), finished("CA02", 20, 45)]);
     batch.sightings[0].sight = SeenBy::Recheck;
@@ -144,7 +144,7 @@ fn what_is_late_is_counted_and_counted_as_late() {
 }
 
 #[test]
-fn an_amendment_adds_what_is_more_and_tells_both_directions() {
+fn amendment_adds_increases_and_counts_directions() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     let mut changed = finished("CA01", 10, 40);
@@ -164,7 +164,7 @@ fn an_amendment_adds_what_is_more_and_tells_both_directions() {
 }
 
 #[test]
-fn the_newest_conversation_is_the_one_that_ended_last_not_the_one_that_counted_last() {
+fn newest_conversation_is_the_one_that_ended_last() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(900, &[finished("CA02", 500, 45)]));
     recorder.take(&walk(930, &[finished("CA01", 10, 45)]));
@@ -172,7 +172,7 @@ fn the_newest_conversation_is_the_one_that_ended_last_not_the_one_that_counted_l
 }
 
 #[test]
-fn recent_ratios_are_there_only_where_something_ended() {
+fn recent_ratios_are_absent_without_conversations() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(30, &[]));
     recorder.set_poll_status(&poll_went_well(30));
@@ -202,7 +202,7 @@ fn recent_ratios_are_there_only_where_something_ended() {
 }
 
 #[test]
-fn problems_are_shown_while_they_last() {
+fn problems_are_shown_while_active() {
     let mut recorder = in_memory(counting());
     let problems = BTreeSet::from([Problem::TranscriptOff, Problem::ClockSkew]);
     recorder.set_poll_status(&PollStatus { problems, ..poll_went_well(30) });
@@ -214,7 +214,7 @@ fn problems_are_shown_while_they_last() {
 }
 
 #[test]
-fn a_restart_takes_up_everything_that_counts() {
+fn restart_restores_everything() {
     let state = State::new();
     let (mut recorder, resume) = state.start(counting(), 0);
     assert_eq!((resume.marks, resume.open.len(), resume.starts.len()), (None, 0, 0));
@@ -249,7 +249,7 @@ fn a_restart_takes_up_everything_that_counts() {
 }
 
 #[test]
-fn other_bucket_bounds_start_their_histograms_anew_and_nothing_else() {
+fn changed_bounds_reset_only_their_histograms() {
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
@@ -265,7 +265,7 @@ fn other_bucket_bounds_start_their_histograms_anew_and_nothing_else() {
 }
 
 #[test]
-fn other_dimensions_start_their_series_anew_and_leave_those_of_the_target() {
+fn changed_dimensions_reset_only_their_series() {
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
@@ -282,7 +282,7 @@ fn other_dimensions_start_their_series_anew_and_leave_those_of_the_target() {
 }
 
 #[test]
-fn what_counted_under_other_dimensions_is_never_shown_under_a_wrong_name() {
+fn labels_of_other_dimensions_are_never_mixed_up() {
     let recent = |labels: &[Dimension]| {
         let state = State::new();
         let (mut recorder, _) = state.start(counting(), 0);
@@ -304,7 +304,7 @@ fn what_counted_under_other_dimensions_is_never_shown_under_a_wrong_name() {
 }
 
 #[test]
-fn beyond_the_cap_labels_fold_also_after_a_restart() {
+fn label_limit_holds_after_a_restart() {
     let few = || CountingPolicy { max_label_values: NonZeroUsize::new(2).unwrap(), ..counting() };
     let state = State::new();
     let (mut recorder, _) = state.start(few(), 0);
@@ -325,7 +325,7 @@ fn beyond_the_cap_labels_fold_also_after_a_restart() {
 }
 
 #[test]
-fn under_a_lowered_cap_values_that_have_series_go_on_and_new_ones_fold() {
+fn lowered_label_limit_keeps_existing_values() {
     let few = || CountingPolicy { max_label_values: NonZeroUsize::new(2).unwrap(), ..counting() };
     let call = |id: &str, channel: &str| on_channel(finished(id, 10, 45), channel);
     let state = State::new();
@@ -345,7 +345,7 @@ fn under_a_lowered_cap_values_that_have_series_go_on_and_new_ones_fold() {
 }
 
 #[test]
-fn an_end_that_lies_ahead_neither_hides_silence_nor_stays_recent() {
+fn end_in_the_future_is_neither_newest_nor_recent() {
     // Milliseconds sent as seconds; and a start by another clock, whose row stays in the ledger.
     for conversation in [finished("CA01", 10, 73_000), finished("CA02", 50_000, 45)] {
         let state = State::new();
@@ -367,7 +367,7 @@ fn an_end_that_lies_ahead_neither_hides_silence_nor_stays_recent() {
 }
 
 #[test]
-fn an_end_that_the_state_has_ahead_is_taken_for_past() {
+fn stored_end_in_the_future_is_clamped() {
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
     let newest = SeriesKey { metric: Metric::LastConversation, values: Arc::from([]) };
@@ -394,7 +394,7 @@ fn an_end_that_the_state_has_ahead_is_taken_for_past() {
 }
 
 #[test]
-fn what_ended_years_ago_has_the_longest_lag_and_not_none() {
+fn lag_of_years_is_the_maximum() {
     let mut recorder = in_memory(counting());
     let years = 3 * 365 * 86_400;
     recorder.take(&walk(years, &[finished("CA01", 10, 45)]));
@@ -404,7 +404,7 @@ fn what_ended_years_ago_has_the_longest_lag_and_not_none() {
 }
 
 #[test]
-fn what_vanished_is_followed_no_longer_and_counts_if_it_turns_up_after_all() {
+fn abandoned_conversation_counts_if_it_reappears() {
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
     recorder.take(&listing(30, &[running("CA01", 10)]));
@@ -419,7 +419,7 @@ fn what_vanished_is_followed_no_longer_and_counts_if_it_turns_up_after_all() {
 }
 
 #[test]
-fn after_the_clock_was_stepped_back_what_was_settling_waits_anew() {
+fn clock_stepped_back_restarts_settling() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(4000, &[finished("CA01", 3990, 5)]));
     assert_eq!(recorder.take(&walk(100, &[])).counted, 0);
@@ -428,7 +428,7 @@ fn after_the_clock_was_stepped_back_what_was_settling_waits_anew() {
 }
 
 #[test]
-fn marks_that_lie_days_ahead_make_nobody_forgotten_before_he_came() {
+fn watermarks_ahead_prune_nothing_new() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(4000, &[finished("CA01", 3000, 45)]));
     let days = 3 * 24 * 3600;
@@ -443,7 +443,7 @@ fn marks_that_lie_days_ahead_make_nobody_forgotten_before_he_came() {
 }
 
 #[test]
-fn a_state_that_forgets_what_has_not_come_yet_heals() {
+fn stored_prune_limit_in_the_future_is_clamped() {
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
     recorder.take(&walk(4000, &[finished("CA01", 3000, 45)]));
@@ -459,7 +459,7 @@ fn a_state_that_forgets_what_has_not_come_yet_heals() {
 }
 
 #[test]
-fn where_no_poll_succeeds_as_a_whole_what_ended_long_ago_is_not_kept_as_recent() {
+fn recent_window_is_evicted_without_successful_polls() {
     let mut recorder = in_memory(counting());
     for hour in 0..10 {
         let start = hour * 3600;
@@ -470,7 +470,7 @@ fn where_no_poll_succeeds_as_a_whole_what_ended_long_ago_is_not_kept_as_recent()
 }
 
 #[test]
-fn what_every_pass_has_left_behind_is_forgotten_and_counts_no_second_time() {
+fn pruned_conversation_does_not_count_again() {
     let mut recorder = in_memory(counting());
     let open_for_long = running("CA03", 10);
     recorder.take(&walk(400, &[finished("CA01", 10, 45), finished("CA02", 8900, 45), open_for_long.clone()]));
@@ -495,7 +495,7 @@ fn what_every_pass_has_left_behind_is_forgotten_and_counts_no_second_time() {
 }
 
 #[test]
-fn while_the_disk_fails_scrapes_see_what_was_committed_last_and_that_it_fails() {
+fn failing_disk_shows_last_commit_and_problem() {
     let disk = BrokenDisk::default();
     let broken = disk.1.clone();
     let store = Store::with_backend(move || disk.clone()).unwrap();
@@ -523,7 +523,7 @@ fn while_the_disk_fails_scrapes_see_what_was_committed_last_and_that_it_fails() 
 }
 
 #[test]
-fn what_could_not_be_written_is_written_once_by_the_next_try() {
+fn failed_commit_is_written_once_by_the_next() {
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
     let (file, away) = (state.0.path().join("state.redb"), state.0.path().join("away"));
@@ -547,7 +547,7 @@ fn what_could_not_be_written_is_written_once_by_the_next_try() {
 }
 
 #[test]
-fn one_targets_batches_do_not_touch_another_target() {
+fn batch_touches_only_its_target() {
     let mut sandbox = setup();
     sandbox.key.client_env = ClientEnv::Sandbox;
     let store = Store::in_memory().unwrap();

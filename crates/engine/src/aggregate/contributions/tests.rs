@@ -284,7 +284,7 @@ fn counted_handoff_is_not_counted_for_another_reason() {
     assert_eq!(amended(before, &data, &mut limiter()), []);
 }
 
-/// The metrics of contributions with the second of the call that each stands for.
+/// The metrics of updates, each with its time in seconds after the start of the call.
 fn seconds(list: &[SeriesUpdate]) -> Vec<(Metric, u64)> {
     list.iter().map(|one| (one.key.metric, one.at.saturating_duration_since(START).as_secs())).collect()
 }

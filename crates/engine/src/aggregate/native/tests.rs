@@ -16,7 +16,7 @@ fn bound(index: i32, schema: i8) -> f64 {
 }
 
 #[test]
-fn a_power_of_two_is_the_last_of_its_bucket() {
+fn power_of_two_is_the_last_of_its_bucket() {
     // An f64 tells neighbouring amounts apart up to 2^53 of them, 285 years of seconds.
     for power in 0..=33u32 {
         let expected = i16::try_from(power).unwrap() * 8;
@@ -34,7 +34,7 @@ fn a_power_of_two_is_the_last_of_its_bucket() {
 
 #[test]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the whole part is meant")]
-fn every_bound_parts_the_amounts_below_it_from_those_above() {
+fn bounds_separate_neighbouring_amounts() {
     // From a thousandth of a unit, where buckets are wider than amounts are apart, to more than a conversation can last.
     for bucket in -79..=204i16 {
         let last = (bound(i32::from(bucket), SCHEMA) * 1e6).floor() as u64;
@@ -44,7 +44,7 @@ fn every_bound_parts_the_amounts_below_it_from_those_above() {
 }
 
 #[test]
-fn the_table_holds_the_true_bounds() {
+fn table_holds_the_exact_bounds() {
     for (place, fraction) in (0i32..).zip(FRACTIONS) {
         let off = fraction / bound(place - 8, SCHEMA) - 1.0;
         assert!(off.abs() <= f64::EPSILON, "{place}: off by {off}");
@@ -52,14 +52,14 @@ fn the_table_holds_the_true_bounds() {
 }
 
 #[test]
-fn no_amount_lies_outside_513_buckets() {
+fn all_amounts_fit_into_513_buckets() {
     assert_eq!(index(Amount(0)), None);
     assert_eq!((index(Amount(1)), index(Amount(u64::MAX))), (Some(-159), Some(353)));
     assert_eq!(353 + 159 + 1, 513);
 }
 
 #[test]
-fn the_zero_bucket_is_as_wide_as_is_usual() {
+fn zero_bucket_has_the_usual_width() {
     assert_eq!(ZERO_THRESHOLD.to_bits(), (-128f64).exp2().to_bits());
     let native = native(&[0, 0, 1]);
     assert_eq!((native.zero_count(), native.count()), (2, 3));
@@ -67,7 +67,7 @@ fn the_zero_bucket_is_as_wide_as_is_usual() {
 }
 
 #[test]
-fn neighbours_merge_until_few_enough_are_left() {
+fn neighbours_merge_down_to_the_limit() {
     // 1, 1.05, 1.1, 2, 2.1 and 4 units.
     let native = native(&[1_000_000, 1_050_000, 1_100_000, 2_000_000, 2_100_000, 4_000_000]);
     let at_most = |limit| native.downscale_to(limit);
@@ -87,7 +87,7 @@ fn any_amount() -> impl Strategy<Value = u64> {
 
 proptest! {
     #[test]
-    fn an_amount_falls_into_the_bucket_of_the_definition(amount in any_amount()) {
+    fn index_matches_the_definition(amount in any_amount()) {
         let Some(index) = index(Amount(amount)) else {
             prop_assert_eq!(amount, 0);
             return Ok(());
@@ -99,7 +99,7 @@ proptest! {
     }
 
     #[test]
-    fn at_every_resolution_each_amount_is_within_its_bucket(
+    fn downscaled_buckets_contain_their_amounts(
         amounts in prop::collection::vec(any_amount(), 0..400),
         limit in 1usize..200,
     ) {
@@ -128,7 +128,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_observations_does_not_matter(mut amounts in prop::collection::vec(any_amount(), 0..300)) {
+    fn order_of_observations_does_not_matter(mut amounts in prop::collection::vec(any_amount(), 0..300)) {
         let one = native(&amounts);
         amounts.sort_unstable();
         prop_assert!(one.is_valid());
@@ -138,7 +138,7 @@ proptest! {
 }
 
 #[test]
-fn what_no_observation_makes_is_not_sound() {
+fn impossible_buckets_are_invalid() {
     for buckets in [vec![(2, 1), (1, 1)], vec![(1, 1), (1, 1)], vec![(1, 0)], vec![(-160, 1)], vec![(354, 1)]]
     {
         assert!(!NativeHistogram { zeros: 0, buckets: buckets.clone() }.is_valid(), "{buckets:?}");

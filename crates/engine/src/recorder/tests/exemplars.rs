@@ -1,4 +1,4 @@
-//! Stories of the conversations behind the numbers, and of what stays shared between generations.
+//! Exemplars, and the allocations that snapshots share.
 
 use super::*;
 use crate::aggregate::Exemplar;
@@ -31,7 +31,7 @@ fn with_replies(conversation: Conversation, replies: &[(u64, i64)]) -> Conversat
 }
 
 #[test]
-fn each_bucket_leads_to_its_newest_call_also_after_a_restart() {
+fn bucket_exemplars_survive_a_restart() {
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
     recorder.take(&walk(
@@ -56,14 +56,14 @@ fn each_bucket_leads_to_its_newest_call_also_after_a_restart() {
 
     let (mut recorder, _) = state.start(counting(), 500);
     assert_eq!(exemplars(recorder.generation(), Metric::TurnLatency, PHONE), expected);
-    // One that turns up late does not stand before a newer one.
+    // A late one does not replace a newer one.
     recorder.take(&walk(530, &[with_replies(finished("CA03", 5, 45), &[(1_400, 15), (100, 10)])]));
     let now = exemplars(recorder.generation(), Metric::TurnLatency, PHONE);
     assert_eq!(now, [&[("CA03".to_owned(), 0.1, at(10))], &expected[..]].concat());
 }
 
 #[test]
-fn a_handoff_that_shows_up_later_leads_to_its_call() {
+fn amended_handoff_has_its_exemplar() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     assert_eq!(counter_exemplar(recorder.generation(), Metric::Handoffs, PHONE), None);
@@ -80,7 +80,7 @@ fn a_handoff_that_shows_up_later_leads_to_its_call() {
 }
 
 #[test]
-fn a_call_whose_id_may_be_a_telephone_number_counts_and_is_not_shown() {
+fn id_like_a_phone_number_is_no_exemplar() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[handed_off(finished("442079460000", 10, 45), "billing")]));
     let now = recorder.generation();
@@ -91,7 +91,7 @@ fn a_call_whose_id_may_be_a_telephone_number_counts_and_is_not_shown() {
 }
 
 #[test]
-fn no_exemplar_lies_ahead_of_the_clock_that_counted_it() {
+fn exemplar_is_never_in_the_future() {
     let mut recorder = in_memory(CountingPolicy { settle: Duration::ZERO, ..counting() });
     recorder.take(&walk(50, &[with_replies(finished("CA01", 10, 45), &[(1_200, 52)])]));
     let now = recorder.generation();
@@ -100,7 +100,7 @@ fn no_exemplar_lies_ahead_of_the_clock_that_counted_it() {
 }
 
 #[test]
-fn what_a_poll_does_not_change_is_the_same_allocation() {
+fn unchanged_series_stay_the_same_allocation() {
     let mut recorder = in_memory(counting());
     let poll = |recorder: &mut Recorder, now: i64| -> Arc<TargetSeries> {
         recorder.take(&listing(now, &[running("CA02", 380)]));

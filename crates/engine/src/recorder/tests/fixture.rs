@@ -176,7 +176,7 @@ impl State {
     }
 }
 
-/// A disk in memory that fails for as long as it is told to.
+/// A disk in memory that fails on demand.
 #[derive(Debug, Default, Clone)]
 pub(super) struct BrokenDisk(
     Arc<redb::backends::InMemoryBackend>,

@@ -1,4 +1,4 @@
-//! Stories of a configuration that changes while the recorder works.
+//! A configuration that changes while the recorder works.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn shown(recorder: &Recorder, place: usize) -> Arc<TargetSeries> {
 }
 
 #[test]
-fn a_target_that_joins_begins_at_zero_and_the_others_are_not_touched() {
+fn added_target_starts_at_zero() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     let before = shown(&recorder, 0);
@@ -37,17 +37,13 @@ fn a_target_that_joins_begins_at_zero_and_the_others_are_not_touched() {
 }
 
 #[test]
-fn a_target_that_leaves_is_no_longer_shown_and_goes_on_where_it_was_when_it_comes_back() {
+fn returning_target_continues_from_its_state() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45), running("CA02", 390)]));
     recorder.reconfigure(&roster(&[sandbox()]), at(500)).unwrap();
     assert_eq!(recorder.generation().targets.len(), 1);
     let late = Batch { target: THE_TARGET, ..walk(900, &[finished("CA09", 10, 45)]) };
-    assert_eq!(
-        recorder.take(&late),
-        BatchOutcome::default(),
-        "whoever still calls it by its number is not heard"
-    );
+    assert_eq!(recorder.take(&late), BatchOutcome::default(), "a batch for the old index is ignored");
 
     let back = TargetEntry { setup: setup(), resumes: true };
     let enlisted =
@@ -63,7 +59,7 @@ fn a_target_that_leaves_is_no_longer_shown_and_goes_on_where_it_was_when_it_come
 }
 
 #[test]
-fn no_number_is_given_twice_even_if_the_highest_was_given_back() {
+fn target_index_is_never_reused() {
     let mut recorder = in_memory(counting());
     let both = roster(&[setup(), sandbox()]);
     let mut numbers = Vec::new();
@@ -75,7 +71,7 @@ fn no_number_is_given_twice_even_if_the_highest_was_given_back() {
 }
 
 #[test]
-fn a_poller_that_begins_anew_goes_on_from_what_was_sent_before_even_if_it_was_not_durable_yet() {
+fn checkpoint_includes_uncommitted_batches() {
     let mut recorder = in_memory(counting());
     recorder.apply_batch(&walk(400, &[running("CA02", 390)])).unwrap();
     let place = TargetEntry { setup: setup(), resumes: true };
@@ -87,7 +83,7 @@ fn a_poller_that_begins_anew_goes_on_from_what_was_sent_before_even_if_it_was_no
 }
 
 #[test]
-fn another_label_makes_other_series_and_leaves_the_gauges_of_the_target() {
+fn changed_labels_keep_the_target_gauges() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     recorder.set_poll_status(&poll_went_well(400));
@@ -108,7 +104,7 @@ fn another_label_makes_other_series_and_leaves_the_gauges_of_the_target() {
 }
 
 #[test]
-fn another_bucket_begins_only_its_histograms_anew() {
+fn changed_buckets_reset_only_their_histograms() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     let counting = with_latency_buckets(&[1.0, 2.0]);
@@ -128,7 +124,7 @@ fn on_the_phone(recorder: &Recorder) -> (Timestamp, Option<u64>) {
 }
 
 #[test]
-fn labels_that_come_back_begin_anew_because_they_lack_what_counted_meanwhile() {
+fn restored_labels_start_over() {
     let turn = |recorder: &mut Recorder, counting: CountingPolicy, now: i64| {
         recorder.reconfigure(&TargetSet { counting, places: places(&[setup()]) }, at(now)).unwrap();
     };
@@ -147,7 +143,7 @@ fn labels_that_come_back_begin_anew_because_they_lack_what_counted_meanwhile() {
 }
 
 #[test]
-fn labels_that_come_back_with_a_restart_begin_anew() {
+fn labels_restored_by_a_restart_start_over() {
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
@@ -163,7 +159,7 @@ fn labels_that_come_back_with_a_restart_begin_anew() {
 }
 
 #[test]
-fn buckets_that_come_back_begin_anew_on_every_channel() {
+fn restored_buckets_start_over_on_every_channel() {
     let others = || with_latency_buckets(&[1.0, 2.0]);
     let state = State::new();
     let (mut recorder, _) = state.start(counting(), 0);
@@ -183,7 +179,7 @@ fn buckets_that_come_back_begin_anew_on_every_channel() {
 }
 
 #[test]
-fn a_target_that_was_away_under_other_labels_goes_on_under_its_own() {
+fn target_absent_during_other_labels_continues() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     let turns =
@@ -195,7 +191,7 @@ fn a_target_that_was_away_under_other_labels_goes_on_under_its_own() {
 }
 
 #[test]
-fn a_turn_to_other_labels_that_a_crash_cuts_short_has_deleted_nothing() {
+fn interrupted_label_change_deletes_nothing() {
     let disk = BrokenDisk::default();
     let store = || {
         let backend = disk.clone();
@@ -214,7 +210,7 @@ fn a_turn_to_other_labels_that_a_crash_cuts_short_has_deleted_nothing() {
 }
 
 #[test]
-fn other_channels_and_another_host_of_a_target_that_stays_show_at_once() {
+fn changed_setup_of_a_target_shows_at_once() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     let info = ["ws-00000001", "PROJECT-0000001", "proxy", "v2"].map(str::to_owned);
@@ -227,7 +223,7 @@ fn other_channels_and_another_host_of_a_target_that_stays_show_at_once() {
 }
 
 #[test]
-fn another_host_and_another_window_at_once_leave_one_line_about_the_target() {
+fn changed_host_leaves_one_info_series() {
     let mut recorder = in_memory(counting());
     let info = ["ws-00000001", "PROJECT-0000001", "proxy", "v3"].map(str::to_owned);
     let counting = CountingPolicy { recent_window: Duration::from_secs(60), ..counting() };
@@ -238,7 +234,7 @@ fn another_host_and_another_window_at_once_leave_one_line_about_the_target() {
 }
 
 #[test]
-fn a_wider_window_looks_back_as_far_as_the_ledger_does() {
+fn wider_window_is_filled_from_the_ledger() {
     let narrow = CountingPolicy { recent_window: Duration::from_secs(60), ..counting() };
     let mut recorder = in_memory(narrow);
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
@@ -248,7 +244,7 @@ fn a_wider_window_looks_back_as_far_as_the_ledger_does() {
 }
 
 #[test]
-fn on_a_broken_disk_nothing_turns_and_the_next_try_does() {
+fn reconfigure_fails_whole_and_can_be_retried() {
     let disk = BrokenDisk::default();
     let backend = disk.clone();
     let store = Store::with_backend(move || backend.clone()).unwrap();
