@@ -7,7 +7,6 @@ use polyai_exporter::target::Region;
 
 use super::super::daemon::{command, run};
 use super::super::fixture::Fixture;
-use super::super::fixture::Fixture;
 use super::super::has;
 use super::{ENCODINGS, OPENMETRICS_2, PROTOBUF, project, still, take_calls};
 
