@@ -12,8 +12,8 @@ use polyai_domain::timestamp::Timestamp;
 
 use super::batch::TargetIndex;
 use super::gauges;
-use super::target::{PollerCheckpoint, RestoredTarget, TargetSetup, TargetState};
-use super::writer::{CountingPolicy, Recorder};
+use super::target::{CountingPolicy, PollerCheckpoint, RestoredTarget, TargetSetup, TargetState};
+use super::writer::Recorder;
 use crate::aggregate::SeriesSchema;
 use crate::ledger::store::{Store, StoreError};
 

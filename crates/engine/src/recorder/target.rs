@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,6 @@ use polyai_domain::conversation::ConversationId;
 use polyai_domain::target::TargetKey;
 use polyai_domain::timestamp::Timestamp;
 
-use super::writer::CountingPolicy;
 use super::{codec, gauges};
 use crate::aggregate::catalogue::{CATALOGUE, Labels};
 use crate::aggregate::{
@@ -18,6 +18,7 @@ use crate::aggregate::{
 };
 use crate::dimension::Dimension;
 use crate::ledger::store::{Changes, Store, StoreError, TargetId};
+use crate::ledger::transition::CountingRules;
 use crate::ledger::{LedgerEntry, Watermarks};
 
 /// A target, as configured.
@@ -29,6 +30,33 @@ pub struct TargetSetup {
     pub channels: Vec<String>,
     /// `polyai_target_info`: account id, project id, host, API version.
     pub info: [String; 4],
+}
+
+/// How conversations count, as configured.
+#[derive(Debug, Clone)]
+pub struct CountingPolicy {
+    /// The labels and buckets of the series.
+    pub layout: SeriesSchema,
+    /// `polling.settle`
+    pub settle: Duration,
+    /// The age beyond which a finished conversation has settled by itself: the first recheck age.
+    pub settled_age: Duration,
+    /// `metrics.recent_window`
+    pub recent_window: Duration,
+    /// `metrics.max_label_values`
+    pub max_label_values: NonZeroUsize,
+}
+
+impl CountingPolicy {
+    /// The rules for a target with these watermarks.
+    pub(super) fn rules(&self, watermarks: &Watermarks) -> CountingRules {
+        CountingRules {
+            anchor: watermarks.anchor,
+            settle: self.settle,
+            settled_age: self.settled_age,
+            pruned_before: watermarks.pruned_before,
+        }
+    }
 }
 
 /// The committed position of a poller, from which it continues after a restart.

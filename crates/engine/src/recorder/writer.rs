@@ -1,19 +1,15 @@
 //! The working state of all targets, its commits, and the snapshot of what is committed.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use polyai_domain::target::TargetKey;
 
 use super::batch::{PollStatus, TargetIndex};
 use super::gauges;
-use super::target::TargetState;
+use super::target::{CountingPolicy, TargetState};
 use crate::aggregate::{SeriesSchema, TargetSeries};
-use crate::ledger::Watermarks;
 use crate::ledger::store::{Changes, Store, StoreError};
-use crate::ledger::transition::CountingRules;
 
 /// The committed series: what a scrape shows. Cheap to share; a target that did not change is the same allocation as in the
 /// snapshot before.
@@ -27,33 +23,6 @@ pub struct Snapshot {
     pub layout: Option<Arc<SeriesSchema>>,
     /// The size of the state on disk, bytes.
     pub state_bytes: u64,
-}
-
-/// How conversations count, as configured.
-#[derive(Debug, Clone)]
-pub struct CountingPolicy {
-    /// The labels and buckets of the series.
-    pub layout: SeriesSchema,
-    /// `polling.settle`
-    pub settle: Duration,
-    /// The age beyond which a finished conversation has settled by itself: the first recheck age.
-    pub settled_age: Duration,
-    /// `metrics.recent_window`
-    pub recent_window: Duration,
-    /// `metrics.max_label_values`
-    pub max_label_values: NonZeroUsize,
-}
-
-impl CountingPolicy {
-    /// The rules for a target with these watermarks.
-    pub(super) fn rules(&self, watermarks: &Watermarks) -> CountingRules {
-        CountingRules {
-            anchor: watermarks.anchor,
-            settle: self.settle,
-            settled_age: self.settled_age,
-            pruned_before: watermarks.pruned_before,
-        }
-    }
 }
 
 /// The working state, ahead of what is committed by at most one group of batches.
