@@ -36,7 +36,7 @@ pub struct TargetSetup {
 #[derive(Debug, Clone)]
 pub struct CountingPolicy {
     /// The labels and buckets of the series.
-    pub layout: SeriesSchema,
+    pub schema: SeriesSchema,
     /// `polling.settle`
     pub settle: Duration,
     /// The age beyond which a finished conversation has settled by itself: the first recheck age.
@@ -63,7 +63,7 @@ impl CountingPolicy {
 #[derive(Debug, Clone, Default)]
 pub struct PollerCheckpoint {
     /// How far it had read; absent at the very first start.
-    pub marks: Option<Watermarks>,
+    pub watermarks: Option<Watermarks>,
     /// Conversations that were open, with their starts.
     pub open: BTreeMap<ConversationId, Timestamp>,
     /// The starts of all conversations in the ledger.
@@ -187,7 +187,7 @@ impl TargetState {
         schema: &SeriesSchema,
         now: Timestamp,
     ) -> Result<PollerCheckpoint, StoreError> {
-        let mut checkpoint = PollerCheckpoint { marks: self.watermarks.clone(), ..Default::default() };
+        let mut checkpoint = PollerCheckpoint { watermarks: self.watermarks.clone(), ..Default::default() };
         let fresh = self.watermarks.as_ref().map(|watermarks| watermarks.fresh);
         // This machine's clock may be behind the API's, by which the ends were judged.
         let latest = fresh.unwrap_or(now).max(now);
@@ -214,7 +214,7 @@ impl TargetState {
 
     /// Where a new poller would continue, as far as it is committed.
     pub(super) fn checkpoint(&self, store: &Store) -> Result<PollerCheckpoint, StoreError> {
-        let mut checkpoint = PollerCheckpoint { marks: self.watermarks.clone(), ..Default::default() };
+        let mut checkpoint = PollerCheckpoint { watermarks: self.watermarks.clone(), ..Default::default() };
         store.for_each_entry(self.id, |id, entry| checkpoint.add(id, &entry))?;
         Ok(checkpoint)
     }

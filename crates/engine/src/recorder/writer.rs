@@ -20,7 +20,7 @@ pub struct Snapshot {
     /// In the order of the configuration.
     pub targets: Vec<(Arc<TargetKey>, Arc<TargetSeries>)>,
     /// The labels and buckets of the series.
-    pub layout: Option<Arc<SeriesSchema>>,
+    pub schema: Option<Arc<SeriesSchema>>,
     /// The size of the state on disk, bytes.
     pub state_bytes: u64,
 }
@@ -44,7 +44,7 @@ impl Recorder {
     pub(super) fn new(store: Store, policy: CountingPolicy) -> Self {
         Self {
             store,
-            schema: Arc::new(policy.layout.clone()),
+            schema: Arc::new(policy.schema.clone()),
             policy,
             targets: BTreeMap::new(),
             display_order: Vec::new(),
@@ -70,7 +70,7 @@ impl Recorder {
     ///
     /// # Errors
     /// When the store cannot be written: nothing is lost, the next call writes the same changes, and
-    /// [`generation`](Self::generation) stays what it was.
+    /// [`snapshot`](Self::snapshot) stays what it was.
     pub fn commit(&mut self, flush_watermarks: bool) -> Result<bool, StoreError> {
         for state in self.targets.values_mut() {
             state.encode_dirty(&self.schema, &mut self.changes)?;
@@ -84,7 +84,7 @@ impl Recorder {
         self.committed = Snapshot {
             number: self.committed.number + 1,
             targets: shown.map(|state| (state.key.clone(), state.series.clone())).collect(),
-            layout: Some(self.schema.clone()),
+            schema: Some(self.schema.clone()),
             state_bytes: self.store.bytes(),
         };
         Ok(due)
@@ -101,7 +101,7 @@ impl Recorder {
     }
 
     /// What a scrape may show now.
-    pub fn generation(&self) -> &Snapshot {
+    pub fn snapshot(&self) -> &Snapshot {
         &self.committed
     }
 
