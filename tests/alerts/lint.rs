@@ -125,7 +125,7 @@ fn alerts_have_labels_and_annotations() {
         let (_, dashboard) = said("dashboard_url")?.split_once("/d/").ok_or("dashboard_url")?;
         let (uid, variables) = dashboard.split_once('?').unwrap_or((dashboard, ""));
         ensure(DASHBOARDS.contains(&uid), "there is no such dashboard")?;
-        if rule.text.contains("project") {
+        if rule.text.contains("(project,") {
             for label in ["project", "region"] {
                 let own = format!("var-{label}={{{{ $labels.{label} | urlquery }}}}");
                 ensure(variables.contains(&own), "the dashboard opens with the labels of the alert")?;

@@ -37,8 +37,13 @@ pub(crate) fn series(name: &str, recorded: &BTreeSet<String>) -> Option<Series> 
         if let Some((is_counter, le)) =
             part(name, definition.name, matches!(definition.kind, Metric::Histogram(_)))
         {
+            // What Prometheus renames them to if the scrape target has labels of these names.
+            let renamed: &[&str] = match definition.name {
+                "polyai_target_up" => &["exported_project", "exported_region", "exported_client_env"],
+                _ => &[],
+            };
             let own = definition.labels.names(&dimensions);
-            let labels = [&TARGET_LABELS[..], &own, &["job", "instance"], le].concat();
+            let labels = [&TARGET_LABELS[..], &own, &["job", "instance"], le, renamed].concat();
             return found(is_counter || definition.kind == Metric::Counter, &labels);
         }
     }
