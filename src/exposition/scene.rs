@@ -27,7 +27,7 @@ impl Scene {
         Self(Snapshot {
             number: 1,
             targets: (0..targets).map(target).collect(),
-            layout: Some(Arc::new(SeriesSchema::from(&Metrics::default()))),
+            schema: Some(Arc::new(SeriesSchema::from(&Metrics::default()))),
             state_bytes: 0,
         })
     }
@@ -35,7 +35,7 @@ impl Scene {
     /// A conversation of `target` over `channel` counts: it took `seconds`, was handed off, and its id is `id`.
     pub(super) fn call(&mut self, target: usize, channel: &str, seconds: f64, id: &str) {
         self.0.number += 1;
-        let layout = self.0.layout.clone().unwrap();
+        let layout = self.0.schema.clone().unwrap();
         let series = Arc::make_mut(&mut self.0.targets[target].1);
         let id = ExemplarId::new(id);
         let at = Timestamp::from_millis(START.millis() + 60_000);

@@ -96,7 +96,7 @@ impl RenderedExposition {
     }
 
     fn matches(&self, generation: &Snapshot) -> bool {
-        let same_layout = match (&self.layout, &generation.layout) {
+        let same_layout = match (&self.layout, &generation.schema) {
             (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
             (mine, theirs) => mine.is_none() && theirs.is_none(),
         };
@@ -108,7 +108,7 @@ impl RenderedExposition {
 
     /// Starts anew with these targets.
     fn reset(&mut self, generation: &Snapshot) {
-        self.layout.clone_from(&generation.layout);
+        self.layout.clone_from(&generation.schema);
         self.shape = match &self.layout {
             Some(layout) => FamilyLayout::new(layout, self.native),
             None => FamilyLayout::default(),

@@ -133,14 +133,14 @@ fn one_conversation_from_json_to_a_line_of_text() {
     // that was committed last. The conversation counts with the second of two batches.
     let mut recorder = a_recorder(rules.anchor);
     for now in [first_seen, settled] {
-        let observation = Observation { conversation: conversation.clone(), sight: SeenBy::Fresh };
+        let observation = Observation { conversation: conversation.clone(), seen_by: SeenBy::Fresh };
         let batch = Batch {
             target: TargetIndex(0),
             now,
-            sightings: vec![observation],
-            is_listing: false,
+            observations: vec![observation],
+            lists_all_open: false,
             abandoned: Vec::new(),
-            marks: Some(Watermarks::initial(rules.anchor, &[Duration::from_secs(300)])),
+            watermarks: Some(Watermarks::initial(rules.anchor, &[Duration::from_secs(300)])),
         };
         recorder.apply_batch(&batch).unwrap();
         recorder.commit(false).unwrap();
@@ -150,9 +150,8 @@ fn one_conversation_from_json_to_a_line_of_text() {
     // and which labels each series has, a `sheet` has an encoder write those that changed, and the `board` hands out pages.
     let board = ExpositionCache::new(FormatOptions { native_histograms: true, openmetrics_created: false });
     let page = |format| {
-        let page = board
-            .render(format, ContentEncoding::Identity, recorder.generation(), settled, Vec::new)
-            .unwrap();
+        let page =
+            board.render(format, ContentEncoding::Identity, recorder.snapshot(), settled, Vec::new).unwrap();
         String::from_utf8(page.to_bytes().to_vec()).unwrap()
     };
     // Formats that know exemplars say which call it was.
@@ -206,7 +205,7 @@ fn a_recorder(now: Timestamp) -> Recorder {
         info: ["ws-00000001", "PROJECT-0000001", "api.us-1.platform.polyai.app", "v3"].map(str::to_owned),
     };
     let counting = CountingPolicy {
-        layout: SeriesSchema::from(&Metrics::default()),
+        schema: SeriesSchema::from(&Metrics::default()),
         settle: Duration::from_secs(10),
         settled_age: Duration::from_secs(300),
         recent_window: Duration::from_secs(15 * 60),

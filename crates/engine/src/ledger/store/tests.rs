@@ -114,7 +114,7 @@ fn entry_can_be_replaced_and_removed() {
     store.commit(&some_changes(target, 3)).unwrap();
     let open = LedgerEntry::Open { started_at: at(5), late: true };
     let entries = BTreeMap::from([((target, id(0)), Some(open.clone())), ((target, id(1)), None)]);
-    store.commit(&Changes { entries: entries, ..Changes::default() }).unwrap();
+    store.commit(&Changes { entries, ..Changes::default() }).unwrap();
     assert_eq!(
         all_entries(&store, target).unwrap(),
         [("CA0000".to_owned(), open), ("CA0002".to_owned(), counted(2))]
