@@ -6,7 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use polyai_exporter::target::Region;
 use polyai_simulator::{
-    Call, EmptyText, LastCursor, LatencyShape, Order, Project, ReportedCounts, TimestampFormat, Turn,
+    Call, LastCursor, LatencyShape, Order, Project, ReportedCounts, TimestampFormat, Turn,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -44,7 +44,7 @@ pub(super) fn projects(seed: u64, traffic: Traffic) -> Vec<Project> {
         Project::new("support", Region::Euw1).with_quirks(|quirks| {
             quirks.order = Order::Ascending;
             quirks.hides_running = true;
-            quirks.empty_text = EmptyText::Null;
+            quirks.null_text = true;
         }),
     ];
     let with_calls = |(index, project): (usize, Project)| {

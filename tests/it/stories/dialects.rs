@@ -3,10 +3,7 @@
 
 use polyai_exporter::config::Polling;
 use polyai_exporter::target::ApiVersion;
-use polyai_simulator::{
-    EmptyText, EndBound, HandoffShape, LastCursor, LatencyShape, MetricShape, NumberShape, Order, Paging,
-    Quirks, TimestampFormat,
-};
+use polyai_simulator::{LastCursor, LatencyShape, MetricShape, Order, Paging, Quirks, TimestampFormat};
 
 use crate::support::calls::{call, mixed_calls, project};
 use crate::support::story::{given, wait};
@@ -30,8 +27,8 @@ const PAGING: [Dialect; 18] = [
         (quirks.paging, quirks.order) = (Paging::OffsetUnannounced, Order::Ascending);
     }),
     ("empty-last-page", |quirks| quirks.empty_last_page = true),
-    ("end-inclusive", |quirks| quirks.end_time = EndBound::Inclusive),
-    ("end-exclusive", |quirks| quirks.end_time = EndBound::Exclusive),
+    ("end-inclusive", |quirks| quirks.end_time_inclusive = true),
+    ("end-exclusive", |quirks| quirks.end_time_inclusive = false),
     ("filter-ignored", |quirks| quirks.ignores_in_progress = true),
     ("filter-ignored-offset-only", |quirks| {
         (quirks.ignores_in_progress, quirks.paging) = (true, Paging::OffsetOnly);
@@ -50,7 +47,7 @@ const RECORDS: [Dialect; 17] = [
     ("latency-absent", |quirks| quirks.latency = LatencyShape::Absent),
     ("num-turns-zero", |quirks| quirks.num_turns_zero = true),
     ("sparse", |quirks| quirks.sparse = true),
-    ("empty-text-null", |quirks| quirks.empty_text = EmptyText::Null),
+    ("empty-text-null", |quirks| quirks.null_text = true),
     ("timestamps-zulu", |quirks| quirks.timestamps = TimestampFormat::Zulu),
     ("timestamps-naive", |quirks| quirks.timestamps = TimestampFormat::Naive),
     ("timestamps-spaced", |quirks| quirks.timestamps = TimestampFormat::Spaced),
@@ -58,8 +55,8 @@ const RECORDS: [Dialect; 17] = [
     ("metrics-objects", |quirks| quirks.metrics = MetricShape::Objects),
     ("metrics-scalars", |quirks| quirks.metrics = MetricShape::Scalars),
     ("flags-null", |quirks| quirks.null_flags = true),
-    ("handoff-object", |quirks| quirks.handoff = HandoffShape::Object),
-    ("numbers-as-text", |quirks| quirks.numbers = NumberShape::Text),
+    ("handoff-object", |quirks| quirks.handoff_object = true),
+    ("numbers-as-text", |quirks| quirks.numbers_as_text = true),
     ("plain", |_| {}),
 ];
 
