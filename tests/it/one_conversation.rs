@@ -25,7 +25,7 @@ use polyai_exporter::recorder::{Batch, CountingPolicy, Observation, Recorder, Ta
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 use polyai_exporter::timestamp::Timestamp;
 
-use crate::records::described;
+use crate::wire_fixtures::described;
 
 #[test]
 fn one_conversation_from_json_to_a_line_of_text() {
@@ -146,7 +146,7 @@ fn one_conversation_from_json_to_a_line_of_text() {
         recorder.commit(false).unwrap();
     }
 
-    // exposition/: the same values under their full names, with the labels of the target in front. A `SnapshotSource` gives each
+    // crates/exposition: the same values under their full names, with the labels of the target in front. A `SnapshotSource` gives each
     // series its family and labels, and the cache renders those that have changed.
     let cache = ExpositionCache::new(FormatOptions { native_histograms: true, openmetrics_created: false });
     let page = |format| {
@@ -160,7 +160,7 @@ fn one_conversation_from_json_to_a_line_of_text() {
     let handed_off = handed_off.lines().find(|line| line.starts_with("polyai_handoffs_by_reason_total{"));
     insta::assert_snapshot!(handed_off.unwrap(), @r#"polyai_handoffs_by_reason_total{project="reservations",region="us-1",client_env="live",channel="VOICE-SIP",reason="billing_dispute",destination="billing_team"} 1 # {conversation_id="CA7f3d8a52c1e94b06a7d2f0c4b8e615f9"} 1 1787217376.370"#);
 
-    // exposition/text.rs: and so Prometheus reads it by default. These are all the series that the call has brought in, their
+    // text.rs: this is what Prometheus reads by default. These are all the series that the call has brought in, their
     // buckets left out.
     let exposition = page(Format::Text);
     let own = r#"project="reservations",region="us-1",client_env="live""#;
