@@ -133,14 +133,14 @@ fn one_conversation_from_json_to_a_line_of_text() {
     // that was committed last. The conversation counts with the second of two batches.
     let mut recorder = a_recorder(rules.anchor);
     for now in [first_seen, settled] {
-        let observation = Observation { conversation: conversation.clone(), sight: SeenBy::Fresh };
+        let observation = Observation { conversation: conversation.clone(), seen_by: SeenBy::Fresh };
         let batch = Batch {
             target: TargetIndex(0),
             now,
-            sightings: vec![observation],
-            is_listing: false,
+            observations: vec![observation],
+            lists_all_open: false,
             abandoned: Vec::new(),
-            marks: Some(Watermarks::initial(rules.anchor, &[Duration::from_secs(300)])),
+            watermarks: Some(Watermarks::initial(rules.anchor, &[Duration::from_secs(300)])),
         };
         recorder.apply_batch(&batch).unwrap();
         recorder.commit(false).unwrap();
@@ -150,7 +150,7 @@ fn one_conversation_from_json_to_a_line_of_text() {
     // series its family and labels, and the cache renders those that have changed.
     let cache = ExpositionCache::new(FormatOptions { native_histograms: true, openmetrics_created: false });
     let page = |format| {
-        let source = SnapshotSource::new(Arc::new(recorder.generation().clone()));
+        let source = SnapshotSource::new(Arc::new(recorder.snapshot().clone()));
         let now = exposition::Timestamp::from_millis(settled.millis());
         let body = cache.render(format, ContentEncoding::Identity, &source, now, Vec::new);
         String::from_utf8(body.to_bytes().to_vec()).unwrap()
@@ -206,7 +206,7 @@ fn a_recorder(now: Timestamp) -> Recorder {
         info: ["ws-00000001", "PROJECT-0000001", "api.us-1.platform.polyai.app", "v3"].map(str::to_owned),
     };
     let counting = CountingPolicy {
-        layout: SeriesSchema::from(&Metrics::default()),
+        schema: SeriesSchema::from(&Metrics::default()),
         settle: Duration::from_secs(10),
         settled_age: Duration::from_secs(300),
         recent_window: Duration::from_secs(15 * 60),
