@@ -25,7 +25,7 @@ mod basic_auth;
 mod certificate;
 mod client_auth;
 mod file;
-mod parse;
+mod keys;
 mod rate_limit;
 mod response_headers;
 mod server_state;
