@@ -2,26 +2,27 @@
 //! exactly once, and serves the counts to Prometheus.
 //!
 //! The flow, in one line:
-//! **Tick → Window → Page → Conversation → Verdict → Contribution → Series → Family → bytes**.
+//! **Ticker → PollPlanner → FetchPlan → pages → Conversation → Transition → SeriesUpdate → Snapshot → encoder → bytes**.
 
 pub mod alert_rules;
 pub mod app;
+#[cfg(feature = "demo")]
+pub mod backfill;
 pub mod cli;
 pub mod config;
 pub mod events;
 pub mod exporter_metrics;
-pub mod exposition;
-#[cfg(feature = "demo")]
-pub mod history;
 pub mod http;
 pub mod logging;
-pub mod schedule;
+pub mod metrics_source;
+pub mod poller;
 pub mod shutdown;
 pub mod status;
 
+pub use exporter_exposition as exposition;
 pub use exporter_web as web;
 pub use polyai_api as api;
 pub use polyai_domain::{clock, conversation, phone_number, problem, target, timestamp};
-pub use polyai_engine::{aggregate, ledger, recorder};
+pub use polyai_engine::{aggregate, data_quality, ledger, planner, poll_session, recorder};
 #[cfg(feature = "demo")]
 pub use polyai_simulator as simulator;

@@ -24,14 +24,14 @@ use crate::clock::Clock;
 use crate::config::{Polling, Secret, Settings, Target};
 use crate::events::{Events, TargetEvents};
 use crate::exporter_metrics::ExporterMetrics;
+use crate::poll_session::PollSession;
+use crate::poller::{FirstPollLatch, Poller, RefetchBudget};
 use crate::recorder::task::{RecorderHandle, RecorderStopped};
 use crate::recorder::{PollerCheckpoint, TargetAssignment, TargetEntry, TargetIndex, TargetSet};
-use crate::schedule::poller::{FirstPollLatch, RefetchBudget};
-use crate::schedule::{PollPlanner, Poller};
-use crate::web::{DrainOutcome, drain};
 use crate::status::Journals;
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
+use crate::web::{DrainOutcome, drain};
 
 /// First ticks of targets are spread by this much each, up to an interval.
 const START_JITTER_STEP: Duration = Duration::from_millis(30);
@@ -263,9 +263,8 @@ impl PollerSet {
         let client = self.clients.get(target)?.clone();
         let list = ConversationList::new(client, credentials, polling.page_size, Arc::new(observer));
         Some(Poller {
-            index,
-            passes: PollPlanner::resume(settings_mapping::policy(polling, spare.requests()), resume),
             target: target.key.clone(),
+            session: PollSession::resume(index, settings_mapping::policy(polling, spare.requests()), resume),
             list,
             clock: clock.clone(),
             events: events.clone(),
@@ -273,9 +272,9 @@ impl PollerSet {
             phase,
             recorder: recorder.clone(),
             stats: stats.clone(),
-            spare: spare.clone(),
-            tried,
-            journal: journals.of(&target.key),
+            refetch_budget: spare.clone(),
+            first_poll: tried,
+            history: journals.of(&target.key),
         })
     }
 }

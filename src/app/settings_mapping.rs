@@ -8,10 +8,10 @@ use crate::api::{
 };
 use crate::clock::Clock;
 use crate::config::{Metrics, Polling, Settings, Storage, Target};
-use crate::exposition::board::FormatOptions;
+use crate::exposition::FormatOptions;
 use crate::ledger::store::{Store, StoreError};
 use crate::recorder::{CountingPolicy, TargetSetup};
-use crate::schedule::PollPolicy;
+use crate::planner::PollPolicy;
 use crate::timestamp::Timestamp;
 
 impl From<&Metrics> for SeriesSchema {
@@ -88,13 +88,13 @@ pub(crate) fn refetch_budget(polling: &Polling, targets_sharing_key: usize) -> u
 }
 
 /// The passes of a target that has so many requests per tick for the narrow one.
-pub(crate) fn policy(polling: &Polling, narrow_requests: usize) -> PollPolicy {
+pub(crate) fn policy(polling: &Polling, refetch_budget: usize) -> PollPolicy {
     PollPolicy {
         interval: polling.interval,
         ages: polling.recheck.clone(),
         initial_lookback: polling.initial_lookback,
         anchor: polling.anchor.map(Timestamp::from),
-        narrow_requests,
+        refetch_budget,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::app::settings_mapping;
 use crate::clock::Clock;
 use crate::config::{Settings, Target};
 use crate::problem::Problem;
-use crate::schedule::health::DataQuality;
+use crate::data_quality::DataQuality;
 use crate::target::{ApiVersion, ClientEnv, Region};
 use crate::timestamp::Timestamp;
 

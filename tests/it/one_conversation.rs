@@ -7,6 +7,7 @@
 //! charged twice. The agent greets, does not understand the caller once, is interrupted once, and hands over to a human.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use polyai_exporter::aggregate::{
@@ -15,12 +16,11 @@ use polyai_exporter::aggregate::{
 use polyai_exporter::api::wire;
 use polyai_exporter::config::{Dimension, Metrics};
 use polyai_exporter::conversation::Conversation;
-use polyai_exporter::exposition::Format;
-use polyai_exporter::exposition::board::{ExpositionCache, FormatOptions};
-use polyai_exporter::exposition::page::ContentEncoding;
+use polyai_exporter::exposition::{self, ContentEncoding, ExpositionCache, Format, FormatOptions};
 use polyai_exporter::ledger::store::Store;
 use polyai_exporter::ledger::transition::{Count, CountingRules, SeenBy, Transition, decide};
 use polyai_exporter::ledger::{LedgerEntry, Watermarks};
+use polyai_exporter::metrics_source::SnapshotSource;
 use polyai_exporter::recorder::{Batch, CountingPolicy, Observation, Recorder, TargetIndex, TargetSetup};
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 use polyai_exporter::timestamp::Timestamp;
@@ -146,14 +146,14 @@ fn one_conversation_from_json_to_a_line_of_text() {
         recorder.commit(false).unwrap();
     }
 
-    // exposition/: the same values under their full names, with the labels of the target in front. `snapshot` tells which head
-    // and which labels each series has, a `sheet` has an encoder write those that changed, and the `board` hands out pages.
-    let board = ExpositionCache::new(FormatOptions { native_histograms: true, openmetrics_created: false });
+    // exposition/: the same values under their full names, with the labels of the target in front. A `SnapshotSource` gives each
+    // series its family and labels, and the cache renders those that have changed.
+    let cache = ExpositionCache::new(FormatOptions { native_histograms: true, openmetrics_created: false });
     let page = |format| {
-        let page = board
-            .render(format, ContentEncoding::Identity, recorder.generation(), settled, Vec::new)
-            .unwrap();
-        String::from_utf8(page.to_bytes().to_vec()).unwrap()
+        let source = SnapshotSource::new(Arc::new(recorder.generation().clone()));
+        let now = exposition::Timestamp::from_millis(settled.millis());
+        let body = cache.render(format, ContentEncoding::Identity, &source, now, Vec::new);
+        String::from_utf8(body.to_bytes().to_vec()).unwrap()
     };
     // Formats that know exemplars say which call it was.
     let handed_off = page(Format::OpenMetrics);

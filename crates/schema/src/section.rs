@@ -1,12 +1,11 @@
 //! Typed values out of a tree that has been checked.
 
-use std::fmt;
 use std::time::Duration;
 
-use crate::{Diagnostic, Location, Node, Value, display_key, join_path};
+use crate::{Diagnostic, Location, Node, Value, join_path};
 
 /// A value with its location and key, for diagnostics about it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located<T> {
     /// The value.
     pub value: T,
@@ -14,13 +13,6 @@ pub struct Located<T> {
     pub location: Location,
     /// The full path of its key.
     pub key: String,
-}
-
-impl<T: fmt::Debug> fmt::Debug for Located<T> {
-    /// The value alone: a document whose lines have moved says the same.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.value.fmt(f)
-    }
 }
 
 impl<T> Located<T> {
@@ -143,21 +135,9 @@ impl<'n> Section<'n> {
     }
 
     /// All keys with their values.
-    pub fn entries(&self) -> impl Iterator<Item = (&'n str, Located<&'n Node>)> {
-        self.node.and_then(Node::entries).into_iter().flatten().map(|(name, node)| {
-            let key = join_path(&self.path, &display_key(name));
-            (name.as_str(), Located { value: node, location: node.location.clone(), key })
-        })
-    }
-
-    /// The items of the list `name`.
-    pub fn items<T: FromNode>(&self, name: &str) -> Option<Vec<Located<T>>> {
-        let list = self.entry(name)?;
-        let items = list.value.list_items()?.into_iter().enumerate().map(|(index, item)| {
-            let key = format!("{}[{index}]", list.key);
-            Some(Located { value: T::from_node(&item)?, location: item.location, key })
-        });
-        items.collect()
+    pub fn entries(&self) -> impl Iterator<Item = (&'n str, &'n Node)> + use<'n> {
+        let entries = self.node.and_then(Node::entries).into_iter().flatten();
+        entries.map(|(name, node)| (name.as_str(), node))
     }
 
     /// The value of the key `name`, if it is present and of this type.

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{parse_within, run_time};
+use crate::backfill::{self, BackfillResult, BackfillSpec, ReplayError, SampleStore};
 use crate::cli::CliError;
 use crate::config::{Polling, Settings};
-use crate::history::{self, BackfillResult, BackfillSpec, ReplayError, SampleStore};
 use crate::ledger::store::Store;
 use crate::simulator::{Incident, IncidentKind, Scope, World, parse_duration};
 
@@ -173,15 +173,19 @@ pub(super) async fn run(
     let settings = Settings { polling, ..settings.clone() };
     let (world, stop, path) = (world.clone(), stop.clone(), file.clone());
     let replay = tokio::task::spawn_blocking(move || {
-        let BackfillResult { columns, store } = history::live(&plan, &settings, &world, &stop)?;
-        let (samples, series, scrapes) = (columns.samples(), columns.series(), columns.scrapes());
-        let summary = format!("{samples} samples of {series} series in {scrapes} scrapes");
-        Ok((store, summary, save(&columns, &plan, &path)))
+        let BackfillResult { samples, store } = backfill::run(&plan, &settings, &world, &stop)?;
+        let summary = format!(
+            "{} samples of {} series in {} scrapes",
+            samples.sample_count(),
+            samples.series_count(),
+            samples.scrape_count()
+        );
+        Ok((store, summary, save(&samples, &plan, &path)))
     });
     let (store, summary, written) = match replay.await {
         Ok(Ok(replayed)) => replayed,
         Ok(Err(ReplayError::Stopped)) => return Ok(None),
-        Ok(Err(error @ (ReplayError::Store(_) | ReplayError::Api(_) | ReplayError::Scrape(_)))) => {
+        Ok(Err(error @ (ReplayError::Store(_) | ReplayError::Api(_)))) => {
             return Err(run_time(error));
         }
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
@@ -194,12 +198,12 @@ pub(super) async fn run(
 }
 
 /// Writes the file under another name first, so that an existing file is complete.
-fn save(columns: &SampleStore, plan: &BackfillSpec, path: &Path) -> io::Result<()> {
+fn save(samples: &SampleStore, plan: &BackfillSpec, path: &Path) -> io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".part");
     let mut file = io::BufWriter::with_capacity(1 << 20, File::create(&unfinished)?);
     let labels = [("job", plan.job.as_str()), ("instance", plan.instance.as_str())];
-    history::write(columns, &labels, &mut file)?;
+    backfill::write(samples, &labels, &mut file)?;
     file.flush()?;
     std::fs::rename(unfinished, path)
 }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use polyai_exporter::ledger::LedgerEntry;
 use polyai_exporter::ledger::store::{Store, StoreError};
 use polyai_exporter::recorder::{Batch, PollStatus, Snapshot};
-use polyai_exporter::timestamp::Timestamp;
 
 use super::disk::Disk;
-use super::instance::{Ended, Instance};
+use super::instance::{Instance, Interruption};
 use super::invariants;
 use super::plan::{SECOND, moment};
 use super::recount::{self, Counts};
@@ -18,7 +17,7 @@ use super::world::Call;
 
 impl Instance<'_> {
     /// Commits what is in the outbox, as the recorder's task does, however long the disk refuses.
-    pub(super) fn record(&mut self) -> Result<(), Ended> {
+    pub(super) fn record(&mut self) -> Result<(), Interruption> {
         let outbox = std::mem::take(&mut self.process().outbox);
         if outbox.is_empty() {
             return Ok(());
@@ -26,14 +25,14 @@ impl Instance<'_> {
         if self.happens(self.plan.full_disks) {
             self.disk.set_full(true);
         }
-        for (batch, target, _) in &outbox {
+        for (batch, target) in &outbox {
             self.patience[*target].may_begin(self.plan, batch);
         }
         let even_marks = self.chance.percent(10);
         let mut recorded: Option<Vec<_>> = None;
         loop {
             if self.happens(self.kills()) {
-                return Err(Ended::Killed);
+                return Err(Interruption::Killed);
             }
             self.arm();
             let taken = match recorded.take() {
@@ -47,7 +46,7 @@ impl Instance<'_> {
                 }
             };
             if self.happens(self.kills()) {
-                return Err(Ended::Killed);
+                return Err(Interruption::Killed);
             }
             let outcome = taken.and_then(|taken| {
                 let written = self.process().recorder.commit(even_marks);
@@ -55,7 +54,7 @@ impl Instance<'_> {
                 written
             });
             if self.disk.is_dead() {
-                return Err(Ended::Killed);
+                return Err(Interruption::Killed);
             }
             self.disk.lives_on();
             match outcome {
@@ -63,27 +62,28 @@ impl Instance<'_> {
                 Err(error) => self.storage_fails(&error)?,
             }
         }
-        for (batch, target, _) in &outbox {
+        for (batch, target) in &outbox {
             self.anchor_stays(*target, batch);
             self.patience[*target].has_begun(self.plan, batch);
         }
         self.tell_what_counts();
         self.publish();
-        for (batch, target, _) in outbox.iter().filter(|(batch, ..)| batch.is_listing) {
+        for (batch, target) in outbox.iter().filter(|(batch, ..)| batch.is_listing) {
             invariants::each_open_call_counts_once(batch, &self.shown[*target]);
         }
         self.nothing_counts_too_early();
         self.replay(&outbox);
         if self.happens(self.kills()) {
-            return Err(Ended::Killed);
+            return Err(Interruption::Killed);
         }
-        for ((_, target, fresh_before), recorded) in outbox.into_iter().zip(recorded.unwrap_or_default()) {
-            self.process().answers.push((target, recorded.finished, fresh_before));
+        for ((_, target), outcome) in outbox.into_iter().zip(recorded.unwrap_or_default()) {
+            let before = self.process().outcomes[target].replace(outcome);
+            assert_eq!(before, None, "a session has one batch at most that it does not know to be committed");
         }
         Ok(())
     }
 
-    pub(super) fn storage_fails(&mut self, error: &StoreError) -> Result<(), Ended> {
+    pub(super) fn storage_fails(&mut self, error: &StoreError) -> Result<(), Interruption> {
         assert!(self.disk.is_full(), "the store fails on a sound disk: {error}");
         self.story.happens(self.now, || format!("the disk refuses: {error}"));
         let without_storage = self.process().recorder.snapshot_with_storage_problem().clone();
@@ -93,7 +93,7 @@ impl Instance<'_> {
             invariants::counters_are_equal(before, now, "a failed commit shows");
         }
         if self.happens(self.kills() * 5) {
-            return Err(Ended::Killed);
+            return Err(Interruption::Killed);
         }
         if self.is_calm || self.chance.percent(40) {
             self.disk.set_full(false);
@@ -104,7 +104,7 @@ impl Instance<'_> {
     }
 
     /// Taking a committed batch again changes nothing.
-    fn replay(&mut self, outbox: &[(Batch, usize, Timestamp)]) {
+    fn replay(&mut self, outbox: &[(Batch, usize)]) {
         if self.disk.is_full() || !self.chance.percent(10) {
             return;
         }
@@ -120,17 +120,11 @@ impl Instance<'_> {
         self.publish();
     }
 
-    pub(super) fn report(&mut self, target: usize, up: bool) -> Result<(), Ended> {
+    pub(super) fn report(&mut self, target: usize, status: &PollStatus) -> Result<(), Interruption> {
         self.record()?;
         let others = self.shown.clone();
-        let status = PollStatus {
-            target: self.process().indices[target],
-            now: self.api_time(),
-            up,
-            problems: Default::default(),
-        };
         let process = self.process();
-        process.recorder.set_poll_status(&status);
+        process.recorder.set_poll_status(status);
         if let Err(error) = process.recorder.commit(false) {
             self.storage_fails(&error)?;
         }
@@ -180,11 +174,20 @@ impl Instance<'_> {
         assert!(counted >= least, "{counted} conversations count, {least} have settled long enough");
     }
 
-    /// What conversations count since is decided once.
+    /// The anchor is decided once, unless it turns out to be in the future: then nothing can have counted, and an earlier one
+    /// takes its place.
     fn anchor_stays(&mut self, target: usize, batch: &Batch) {
         let Some(marks) = &batch.marks else { return };
-        let anchor = *self.anchors[target].get_or_insert(marks.anchor);
-        assert_eq!(anchor, marks.anchor, "the anchor of {:?} moves", batch.target);
+        let anchor = self.anchors[target].get_or_insert(marks.anchor);
+        if *anchor != marks.anchor {
+            let was_in_future = self.plan.anchor.is_none() && batch.now < *anchor && marks.anchor < *anchor;
+            assert!(
+                was_in_future,
+                "the anchor of {:?} moves from {anchor} to {}",
+                batch.target, marks.anchor
+            );
+            *anchor = marks.anchor;
+        }
     }
 
     /// Looks into the ledger for what has become of each call, which no scrape tells.

@@ -1,16 +1,20 @@
-//! One instance of the exporter without its sockets: the passes and the recorder, driven as `Poller` and the recorder's task
-//! drive them, on a disk that fails, in a process that is killed.
+//! One instance of the exporter without its sockets: the poll sessions and the recorder, on a disk that fails, in a process that
+//! is killed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use polyai_domain::fetch::FetchErrorKind::{
+    BadPayload, RateLimited, Refused, ServerError, Timeout, Unauthorized, Unreachable,
+};
+use polyai_domain::fetch::{FetchError, FetchedPages, Limit, WalkError};
 use polyai_exporter::aggregate::TargetSeries;
 use polyai_exporter::api::dedup_by_id;
 use polyai_exporter::conversation::{Conversation, ConversationState};
 use polyai_exporter::ledger::store::Store;
-use polyai_exporter::recorder::{Batch, FirstFinished, Observation, Recorder, TargetIndex};
-use polyai_exporter::schedule::passes::PlannerUpdate;
-use polyai_exporter::schedule::{FetchPlan, FetchRange, PassKind, PollPlanner};
+use polyai_exporter::planner::{FetchPlan, PassKind};
+use polyai_exporter::poll_session::{Command, PollReport, PollSession, SessionTime};
+use polyai_exporter::recorder::{Batch, BatchOutcome, Recorder, TargetIndex};
 use polyai_exporter::timestamp::Timestamp;
 
 use super::chance::Chance;
@@ -23,10 +27,9 @@ use super::settings::{counting, policy, setups};
 use super::story::Story;
 use super::world::Call;
 
-/// Why a poll ended early.
+/// What interrupts a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    Failed,
+pub(super) enum Interruption {
     Killed,
     /// By a change of the configuration; another poller goes on.
     Reloaded,
@@ -51,8 +54,6 @@ pub(super) struct Instance<'a> {
     /// What scrapes have seen last.
     pub(super) shown: Vec<Arc<TargetSeries>>,
     pub(super) anchors: Vec<Option<Timestamp>>,
-    /// When each target answered for the first time.
-    first_answers: Vec<Option<Timestamp>>,
     pub(super) patience: Vec<Patience>,
     /// Per target and call: how often a walk brought it finished, without what overlaps on purpose.
     pub(super) deliveries: Vec<Vec<usize>>,
@@ -65,13 +66,13 @@ pub(super) struct Instance<'a> {
 /// What a kill takes.
 pub(super) struct Process {
     pub(super) recorder: Recorder,
-    pub(super) passes: Vec<PollPlanner>,
+    pub(super) sessions: Vec<PollSession>,
     /// What batches call each target.
     pub(super) indices: Vec<TargetIndex>,
     /// Batches on their way to the recorder.
-    pub(super) outbox: Vec<(Batch, usize, Timestamp)>,
-    /// Committed, and not yet known to the passes.
-    pub(super) answers: Vec<(usize, Vec<FirstFinished>, Timestamp)>,
+    pub(super) outbox: Vec<(Batch, usize)>,
+    /// Per target: of a batch that is committed, which its session does not know yet.
+    pub(super) outcomes: Vec<Option<BatchOutcome>>,
 }
 
 impl<'a> Instance<'a> {
@@ -90,7 +91,6 @@ impl<'a> Instance<'a> {
             calm_from: i64::MAX,
             shown: Vec::new(),
             anchors: vec![None; calls.len()],
-            first_answers: vec![None; calls.len()],
             patience: calls.iter().map(|_| Patience::default()).collect(),
             deliveries: calls.iter().map(|calls| vec![0; calls.len()]).collect(),
             story,
@@ -132,45 +132,45 @@ impl<'a> Instance<'a> {
         !self.is_calm && self.chance.percent(percent)
     }
 
-    /// One poll of every target; starts the process first if there is none. Answers how many walks there were.
-    pub(super) fn tick(&mut self, clock_step: i64) -> usize {
-        let mut walks = 0;
+    /// Polls every target; starts the process first if there is none. Returns the number of fetches.
+    pub(super) fn poll_all(&mut self, clock_step: i64) -> usize {
+        let mut fetches = 0;
         self.now = self.plan.on_grid(self.now);
         if self.process.is_none() && !self.start() {
-            return walks;
+            return fetches;
         }
         let error = self.plan.clock_error;
         self.is_ahead = clock_step > 0;
         self.clock_error = if self.is_calm { 0 } else { self.chance.between(-error, error) + clock_step };
         for target in 0..self.calls.len() {
             self.misled[target] |= self.is_ahead;
-            let outcome = self.poll(target, &mut walks);
-            self.misled[target] &= self.is_ahead || outcome.is_err();
+            let outcome = self.poll(target, &mut fetches);
+            let succeeds = outcome.as_ref().is_ok_and(|report| report.status.up);
+            self.misled[target] &= self.is_ahead || !succeeds;
             let outcome = match outcome {
-                Err(Ended::Killed) => Err(Ended::Killed),
-                Err(Ended::Reloaded) => continue,
-                Ok(()) => self.report(target, true),
-                Err(Ended::Failed) => self.report(target, false),
+                Err(Interruption::Reloaded) => continue,
+                Err(Interruption::Killed) => Err(Interruption::Killed),
+                Ok(report) => self.report(target, &report.status),
             };
             if outcome.is_err() || self.happens(self.kills() / 4) {
                 self.kill();
-                return walks;
+                return fetches;
             }
         }
         if self.chance.percent(10) && self.prune().is_err() {
             self.kill();
         }
-        walks
+        fetches
     }
 
     /// Forgets what can be forgotten, of every target.
-    pub(super) fn prune(&mut self) -> Result<(), Ended> {
+    pub(super) fn prune(&mut self) -> Result<(), Interruption> {
         for target in 0..self.calls.len() {
             self.arm();
             let Some(process) = &mut self.process else { break };
             let pruned = process.recorder.prune(process.indices[target]);
             if self.disk.is_dead() {
-                return Err(Ended::Killed);
+                return Err(Interruption::Killed);
             }
             match pruned {
                 Ok(rows) => {
@@ -206,13 +206,13 @@ impl<'a> Instance<'a> {
         self.disk.lives_on();
         match loaded {
             Ok((recorder, resumes)) => {
-                let passes = resumes
-                    .into_iter()
-                    .map(|resume| PollPlanner::resume(policy(self.plan), resume))
-                    .collect();
-                let indices = (0..self.calls.len()).map(TargetIndex).collect();
-                let (outbox, answers) = (Vec::new(), Vec::new());
-                self.process = Some(Process { recorder, passes, indices, outbox, answers });
+                let indices: Vec<TargetIndex> = (0..self.calls.len()).map(TargetIndex).collect();
+                let sessions = indices.iter().zip(resumes);
+                let sessions =
+                    sessions.map(|(&index, resume)| PollSession::resume(index, policy(self.plan), resume));
+                let sessions = sessions.collect();
+                let (outbox, outcomes) = (Vec::new(), vec![None; self.calls.len()]);
+                self.process = Some(Process { recorder, sessions, indices, outbox, outcomes });
                 self.story.happens(self.now, || "the process starts".into());
                 self.publish();
                 true
@@ -249,144 +249,116 @@ impl<'a> Instance<'a> {
         self.process.as_mut().expect("polls are made by a running process")
     }
 
-    /// One tick's worth of walks, as `Poller` makes them.
-    fn poll(&mut self, target: usize, walks: &mut usize) -> Result<(), Ended> {
-        let asked_at = self.api_time();
-        let live = self.process().passes[target].open_pass(asked_at);
-        let is_bounded = live.window.from.is_some();
-        assert!(!is_bounded || self.plan.ignores_filter, "what has been open for long is not asked for");
-        *walks += 1;
-        let mut seen = self.walk(target, &live)?.expect("the live pass is not refused");
-        // A step ahead is believed only after minutes, and never by a start.
-        if !self.is_ahead || self.process().passes[target].anchor().is_some() {
-            let first_answer = *self.first_answers[target].get_or_insert(asked_at);
-            self.process().passes[target].on_server_time(asked_at, first_answer);
-        }
-        let (mut tick, progress) = self.process().passes[target].on_open_list(&seen, asked_at);
-        seen.retain(|conversation| conversation.data.state == ConversationState::InProgress);
-        self.hand_over(target, &live, seen, progress, asked_at)?;
-        let (mut failed, mut failures_in_a_row) = (false, 0);
+    /// Polls a target: performs the commands of its session, as the daemon's poller does.
+    fn poll(&mut self, target: usize, fetches: &mut usize) -> Result<PollReport, Interruption> {
+        let time = self.session_time(target);
+        self.session(target).start(time);
         loop {
-            let now = self.api_time();
-            let Some(walk) = self.process().passes[target].next(&mut tick, now) else { break };
-            *walks += 1;
-            let fresh_before = self.process().passes[target].fresh_watermark().unwrap_or(tick.until());
-            let seen = match self.walk(target, &walk) {
-                Ok(None) => continue,
-                Ok(Some(seen)) => seen,
-                Err(Ended::Failed) if self.chance.percent(70) => {
-                    failed = true;
-                    failures_in_a_row += 1;
-                    let now = self.api_time();
-                    self.process().passes[target].on_failed(&mut tick, &walk, now);
-                    if failures_in_a_row == 3 {
-                        break;
-                    }
-                    continue;
+            let time = self.session_time(target);
+            match self.session(target).next_command(time).expect("a poll ends with a report") {
+                Command::Fetch(plan, limit) => {
+                    *fetches += 1;
+                    let result = self.fetch(target, &plan, limit);
+                    let time = self.session_time(target);
+                    self.session(target).on_fetched(result, time);
                 }
-                Err(ended) => return Err(ended),
-            };
-            failures_in_a_row = 0;
-            let now = self.api_time();
-            let progress = self.process().passes[target].on_fetched(&walk, &seen, now);
-            self.hand_over(target, &walk, seen, progress, fresh_before)?;
-            let is_fresh = matches!(walk.purpose, PassKind::Stretch(FetchRange { fresh: Some(_), .. }));
-            if is_fresh && self.process().passes[target].lag(asked_at) > length(0) && self.happens(20) {
-                // As when catching up takes longer than an interval.
-                break;
+                Command::Submit(batch) => {
+                    self.process().outbox.push((batch, target));
+                    self.may_be_reloaded(target)?;
+                }
+                Command::AwaitCommit => {
+                    self.record()?;
+                    let outcome = self.process().outcomes[target].take().expect("a batch was submitted");
+                    let time = self.session_time(target);
+                    self.session(target).on_committed(&outcome, time);
+                }
+                Command::Notify(_) => {}
+                Command::Report(report) => return Ok(report),
             }
         }
-        self.finish_underway()?;
-        if failed { Err(Ended::Failed) } else { Ok(()) }
     }
 
-    /// Nothing, if it was too large and will be read in smaller pieces.
-    fn walk(&mut self, target: usize, walk: &FetchPlan) -> Result<Option<Vec<Conversation>>, Ended> {
+    fn session(&mut self, target: usize) -> &mut PollSession {
+        &mut self.process().sessions[target]
+    }
+
+    fn session_time(&mut self, target: usize) -> SessionTime {
+        let (api, steady) = (self.api_time(), length(self.now - self.plan.start));
+        // A step ahead becomes certain only after minutes, and never to a target that has not answered before.
+        let certain = !self.is_ahead || self.session(target).anchor().is_some();
+        SessionTime { api, steady, certain, skewed: self.is_ahead }
+    }
+
+    fn fetch(&mut self, target: usize, plan: &FetchPlan, limit: Limit) -> Result<FetchedPages, WalkError> {
+        let is_open_list = plan.pass == PassKind::Open;
+        let is_bounded = plan.window.from.is_some();
+        assert!(
+            !is_open_list || !is_bounded || self.plan.ignores_filter,
+            "what has been open for long is not asked for"
+        );
         let began = self.now;
         // What moves while it is read should have time to.
-        let slow_walks = if self.plan.offsets.is_some() { 40 } else { 5 };
-        let slow = if self.happens(slow_walks) { self.plan.interval * 2 } else { 2 * SECOND };
+        let slow_fetches = if self.plan.offsets.is_some() { 40 } else { 5 };
+        let slow = if self.happens(slow_fetches) { self.plan.interval * 2 } else { 2 * SECOND };
         self.now += match self.plan.kind {
             _ if self.plan.grid > 1 => 0,
+            // So that a poll without faults catches up within its interval.
+            _ if self.is_calm => 1,
             Kind::Calm => 50,
             Kind::Adverse | Kind::Replicas => self.chance.between(50, slow),
         };
+        if plan.fresh_to().is_some() && self.happens(20) {
+            // As when catching up takes longer than an interval.
+            self.now += self.plan.interval;
+        }
         if self.happens(self.plan.failures) {
-            let name = walk.purpose.name();
-            self.story.happens(self.now, || format!("a {name} walk of target {target} fails"));
-            return Err(Ended::Failed);
+            let name = plan.pass.name();
+            self.story.happens(self.now, || format!("a {name} fetch of target {target} fails"));
+            let kind = if self.chance.percent(70) {
+                self.chance.pick(&[ServerError, Timeout, BadPayload, Refused])
+            } else {
+                self.chance.pick(&[Unreachable, RateLimited, Unauthorized])
+            };
+            return Err(WalkError::Fetch(FetchError { kind, ..FetchError::bad_payload("chance") }));
         }
         let calls = &self.calls[target];
         let mut seen =
-            service::walk(self.plan, calls, walk.window, walk.filter, (began, self.now), &mut self.chance);
-        if walk.purpose != PassKind::Live
-            && seen.len() > self.plan.largest_walk
-            && self.process().passes[target].too_large(walk)
-        {
-            self.story.happens(self.now, || format!("{} of target {target} is too large", walk.window));
-            return Ok(None);
-        }
-        if walk.purpose == PassKind::Live && seen.len() > self.plan.largest_walk * 10 {
-            seen.truncate(self.plan.largest_walk * 10);
+            service::fetch(self.plan, calls, plan.window, plan.filter, (began, self.now), &mut self.chance);
+        let mut complete = true;
+        match limit {
+            Limit::RefuseAt(_) if seen.len() > self.plan.largest_fetch => {
+                self.story.happens(self.now, || format!("{} of target {target} is too large", plan.window));
+                return Err(WalkError::TooLarge(self.plan.largest_fetch));
+            }
+            Limit::StopAt(_) if seen.len() > self.plan.largest_fetch * 10 => {
+                seen.truncate(self.plan.largest_fetch * 10);
+                complete = false;
+            }
+            Limit::RefuseAt(_) | Limit::StopAt(_) | Limit::None => {}
         }
         let concerned = seen.iter().map(|(number, _)| *number);
         self.story.concerns(self.now, target, concerned, || {
-            format!("is seen by the {} walk over {} ({:?})", walk.purpose.name(), walk.window, walk.purpose)
+            format!("is seen by the {} fetch of {} ({:?})", plan.pass.name(), plan.window, plan.pass)
         });
-        self.count_deliveries(target, walk, &seen);
-        Ok(Some(dedup_by_id(seen.into_iter().map(|(_, conversation)| conversation).collect())))
+        self.count_deliveries(target, plan, &seen);
+        let conversations = dedup_by_id(seen.into_iter().map(|(_, conversation)| conversation).collect());
+        Ok(FetchedPages { conversations, complete, ..FetchedPages::default() })
     }
 
-    fn count_deliveries(&mut self, target: usize, walk: &FetchPlan, seen: &[(usize, Conversation)]) {
+    fn count_deliveries(&mut self, target: usize, plan: &FetchPlan, seen: &[(usize, Conversation)]) {
         for (number, conversation) in seen {
-            let overlaps = walk
+            let overlaps = plan
                 .window
                 .from
                 .is_some_and(|from| conversation.data.started_at <= from + length(2 * SECOND));
-            let is_asked_for = match &walk.purpose {
-                PassKind::Live => false,
-                PassKind::Stretch(_) => !overlaps,
-                PassKind::Narrow(ids) => ids.contains(&conversation.id),
+            let is_asked_for = match &plan.pass {
+                PassKind::Open => false,
+                PassKind::Range(_) => !overlaps,
+                PassKind::Refetch(ids) => ids.contains(&conversation.id),
             };
             if conversation.data.state == ConversationState::Finished && is_asked_for {
                 self.deliveries[target][*number] += 1;
             }
         }
-    }
-
-    fn hand_over(
-        &mut self,
-        target: usize,
-        walk: &FetchPlan,
-        seen: Vec<Conversation>,
-        progress: PlannerUpdate,
-        fresh_before: Timestamp,
-    ) -> Result<(), Ended> {
-        let sighting = |conversation: Conversation| Observation {
-            sight: PollPlanner::observation_kind(walk, conversation.data.started_at),
-            conversation,
-        };
-        let batch = Batch {
-            target: self.process().indices[target],
-            now: self.api_time(),
-            sightings: seen.into_iter().map(sighting).collect(),
-            is_listing: walk.purpose == PassKind::Live,
-            abandoned: progress.abandoned,
-            marks: progress.marks,
-        };
-        self.finish_underway()?;
-        self.process().outbox.push((batch, target, fresh_before));
-        self.may_be_reloaded(target)
-    }
-
-    /// Lets the recorder take what was sent to it, and the passes learn what became of it.
-    fn finish_underway(&mut self) -> Result<(), Ended> {
-        self.record()?;
-        let now = self.api_time();
-        let process = self.process();
-        for (target, finished, fresh_before) in process.answers.drain(..) {
-            process.passes[target].observe_first_finished(&finished, fresh_before, now);
-        }
-        Ok(())
     }
 }

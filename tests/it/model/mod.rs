@@ -164,7 +164,7 @@ fn in_adversity(plan: &Plan, instance: &mut Instance<'_>, schedule: &mut Chance)
             (false, false) => 0,
         };
         let began = instance.now;
-        instance.tick(step);
+        instance.poll_all(step);
         if plan.kind == Kind::Calm {
             (0..plan.targets).for_each(|target| instance.nothing_counts_too_late(target, began));
         }
@@ -197,15 +197,15 @@ fn in_calm(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) {
     for until in [rest, found.max(newest + last * 12 / 10) + plan.interval] {
         let step = ((until - instance.now) / 15).max(plan.interval);
         while instance.now <= until {
-            instance.tick(0);
+            instance.poll_all(0);
             instance.now += step.min(last / 12).max(plan.interval);
         }
     }
     for _ in 0..3 {
-        instance.tick(0);
+        instance.poll_all(0);
         instance.now += plan.settle.max(plan.interval) + 3 * SECOND;
     }
-    instance.tick(0);
+    instance.poll_all(0);
 }
 
 fn recounted(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) -> Vec<Wrong> {
@@ -254,7 +254,7 @@ fn what_is_left(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) -
             }
         }
     }
-    instance.tick(0);
+    instance.poll_all(0);
     for (before, now) in shown.iter().zip(&instance.shown) {
         invariants::counters_are_equal(before, now, "a restart changes");
     }
@@ -275,10 +275,10 @@ fn costs(plan: &Plan, calls: &[Vec<Call>], instance: &mut Instance<'_>) -> Vec<W
     instance.now += 15 * MINUTE;
     let mut too_many = Vec::new();
     for _ in 0..40 {
-        let walks = instance.tick(0);
+        let fetches = instance.poll_all(0);
         instance.now += plan.interval;
-        if walks > 2 * calls.len() {
-            too_many.push(walks);
+        if fetches > 2 * calls.len() {
+            too_many.push(fetches);
         }
     }
     if too_many.len() > plan.ages.len() * calls.len() {

@@ -49,7 +49,7 @@ pub(super) struct Plan {
     /// Configured, or none: then the first start less `lookback` is it.
     pub(super) anchor: Option<i64>,
     pub(super) lookback: i64,
-    pub(super) narrow_requests: usize,
+    pub(super) refetch_budget: usize,
     pub(super) max_label_values: usize,
     pub(super) by_channel: bool,
     pub(super) running: Running,
@@ -60,11 +60,11 @@ pub(super) struct Plan {
     /// Whether the ends of a window belong to it.
     pub(super) bounds_included: (bool, bool),
     pub(super) amends: bool,
-    /// Percent of walks that fail, of operations that are the last of a process, of commits that meet a full disk.
+    /// Percent of fetches that fail, of operations that are the last of a process, of commits that meet a full disk.
     pub(super) failures: u64,
     pub(super) kills: u64,
     pub(super) full_disks: u64,
-    /// Percent of walks after which the configuration changes.
+    /// Percent of fetches after which the configuration changes.
     pub(super) reloads: u64,
     /// How far the estimate of the API's time may be off.
     pub(super) clock_error: i64,
@@ -74,8 +74,8 @@ pub(super) struct Plan {
     pub(super) steps_ahead: bool,
     /// Starts and requests come at multiples of this, so that they may coincide with the bounds of windows.
     pub(super) grid: i64,
-    /// Conversations beyond which a walk is refused.
-    pub(super) largest_walk: usize,
+    /// Conversations beyond which a fetch is refused.
+    pub(super) largest_fetch: usize,
     /// When the first instance starts, and how long the adversary is at work.
     pub(super) start: i64,
     pub(super) span: i64,
@@ -116,7 +116,7 @@ impl Plan {
             // An anchor ahead of the start is odd enough to cost more than it must.
             anchor: configured.then(|| start - chance.between(if calm { 0 } else { -5 * MINUTE }, last)),
             lookback: chance.pick(&[0, 0, last / 3, last]),
-            narrow_requests: if calm { 100 } else { chance.pick(&[1, 2, 6]) },
+            refetch_budget: if calm { 100 } else { chance.pick(&[1, 2, 6]) },
             max_label_values: chance.pick(&[1, 2, 50, 50]),
             by_channel: chance.percent(70),
             running,
@@ -133,7 +133,7 @@ impl Plan {
             clock_error: if calm || grid > 1 { 0 } else { chance.pick(&[0, 900, 1900]) },
             steps_back: !calm && chance.percent(20),
             steps_ahead: !calm && chance.percent(20),
-            largest_walk: if calm { 10_000 } else { chance.pick(&[5, 20, 10_000]) },
+            largest_fetch: if calm { 10_000 } else { chance.pick(&[5, 20, 10_000]) },
             start,
             span,
             targets: if chance.percent(25) { 2 } else { 1 },

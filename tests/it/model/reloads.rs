@@ -1,25 +1,25 @@
 //! A change of the configuration while the process runs, as the fleet makes it: pollers are stopped in the middle of what they
 //! do, the recorder turns to another roster, and others go on from what is committed.
 
+use polyai_exporter::poll_session::PollSession;
 use polyai_exporter::recorder::{TargetAssignment, TargetEntry, TargetSet};
-use polyai_exporter::schedule::PollPlanner;
 
 use super::chance::Chance;
-use super::instance::{Ended, Instance};
+use super::instance::{Instance, Interruption};
 use super::plan::{length, moment};
 use super::settings::{counting, policy, setups};
 
 impl Instance<'_> {
     /// What stops a poll in the middle, if the configuration changes now.
-    pub(super) fn may_be_reloaded(&mut self, polled: usize) -> Result<(), Ended> {
+    pub(super) fn may_be_reloaded(&mut self, polled: usize) -> Result<(), Interruption> {
         if !self.happens(self.reloads()) {
             return Ok(());
         }
         self.reload(polled)?;
-        Err(Ended::Reloaded)
+        Err(Interruption::Reloaded)
     }
 
-    fn reload(&mut self, polled: usize) -> Result<(), Ended> {
+    fn reload(&mut self, polled: usize) -> Result<(), Interruption> {
         // What pollers have sent before they stop is taken first.
         self.record()?;
         let targets = self.calls.len();
@@ -37,9 +37,8 @@ impl Instance<'_> {
         for (target, TargetAssignment { index, resume }) in enlisted.into_iter().enumerate() {
             process.indices[target] = index;
             if let Some(resume) = resume {
-                process.passes[target] = PollPlanner::resume(policy(plan), resume);
-                // Nobody waits for these any more.
-                process.answers.retain(|(of, ..)| *of != target);
+                process.sessions[target] = PollSession::resume(index, policy(plan), resume);
+                process.outcomes[target] = None;
             }
         }
         self.publish();
@@ -47,7 +46,11 @@ impl Instance<'_> {
     }
 
     /// Turns to the roster of these targets, some of whose pollers begin anew, however long the disk refuses.
-    fn turn_to(&mut self, targets: &[usize], begins_anew: usize) -> Result<Vec<TargetAssignment>, Ended> {
+    fn turn_to(
+        &mut self,
+        targets: &[usize],
+        begins_anew: usize,
+    ) -> Result<Vec<TargetAssignment>, Interruption> {
         let setups = setups(self.calls.len());
         let place = |chance: &mut Chance, &target: &usize| TargetEntry {
             setup: setups[target].clone(),
@@ -68,7 +71,7 @@ impl Instance<'_> {
             let now = moment(self.now);
             let outcome = self.process().recorder.reconfigure(&roster, now);
             if self.disk.is_dead() {
-                return Err(Ended::Killed);
+                return Err(Interruption::Killed);
             }
             self.disk.lives_on();
             match outcome {

@@ -1,4 +1,4 @@
-//! The API as the adversary plays it: what a walk over a window gets to see.
+//! The API as the adversary plays it: what the fetch of a window gets to see.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use super::chance::Chance;
 use super::plan::{Kind, Offsets, Plan, Running, moment};
 use super::world::{Call, Face};
 
-/// What a walk that lasts from `from` to `to` sees, in the order in which it comes, with the calls' numbers. While the
+/// What a fetch that lasts from `from` to `to` sees, in the order in which it comes, with the calls' numbers. While the
 /// adversary is at work, calls go missing for once and repeat.
-pub(super) fn walk(
+pub(super) fn fetch(
     plan: &Plan,
     calls: &[Call],
     window: Window,
@@ -42,7 +42,7 @@ impl List<'_> {
         self.calls.iter().filter_map(|&call| self.shown(call, at)).collect()
     }
 
-    /// Each call at its own moment of the walk, some twice, some not at all, in any order.
+    /// Each call at its own moment of the fetch, some twice, some not at all, in any order.
     fn at_random(&self, (from, to): (i64, i64), chance: &mut Chance) -> Vec<Seen> {
         let mut seen = Vec::new();
         for &(number, call) in &self.calls {
@@ -81,7 +81,7 @@ impl List<'_> {
         seen
     }
 
-    /// What is left out for once must have another chance to be seen: the last recheck, or a later walk that stands for it.
+    /// What is left out for once must have another chance to be seen: the last recheck, or a later fetch that stands for it.
     fn has_another_chance(&self, call: &Call, at: i64) -> bool {
         at < call.start + self.plan.last_age() * 8 / 10
     }

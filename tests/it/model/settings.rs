@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 
 use polyai_exporter::aggregate::SeriesSchema;
 use polyai_exporter::config::{Dimension, Metrics};
+use polyai_exporter::planner::PollPolicy;
 use polyai_exporter::recorder::{CountingPolicy, TargetSetup};
-use polyai_exporter::schedule::PollPolicy;
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 
 use super::plan::{Plan, SECOND, length, moment};
@@ -41,6 +41,6 @@ pub(super) fn policy(plan: &Plan) -> PollPolicy {
         ages: plan.ages.iter().map(|&age| length(age)).collect(),
         initial_lookback: length(plan.lookback),
         anchor: plan.anchor.map(moment),
-        narrow_requests: plan.narrow_requests,
+        refetch_budget: plan.refetch_budget,
     }
 }

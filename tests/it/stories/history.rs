@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use polyai_exporter::app::{App, ShutdownOutcome};
+use polyai_exporter::backfill::{self, BackfillResult, BackfillSpec, SampleStore};
 use polyai_exporter::clock::Clock;
 use polyai_exporter::config::Settings;
-use polyai_exporter::history::{self, BackfillResult, BackfillSpec, SampleStore};
 use polyai_simulator::{AnomalyRates, Incident, IncidentKind, Profile, Project, Scope, World};
 use tokio_util::sync::CancellationToken;
 
@@ -43,16 +43,16 @@ fn world() -> World {
 fn lived(settings: &Settings) -> BackfillResult {
     let (job, instance) = ("polyai".to_owned(), "here:9890".to_owned());
     let plan = BackfillSpec { from: dawn(), until: at(hours(3)), step: STEP, job, instance };
-    history::live(&plan, settings, &world(), &CancellationToken::new()).unwrap()
+    backfill::run(&plan, settings, &world(), &CancellationToken::new()).unwrap()
 }
 
 /// What the file of a history says, by series: times in milliseconds, and values.
 struct File(BTreeMap<String, Vec<(i64, f64)>>);
 
 impl File {
-    fn of(columns: &SampleStore) -> Self {
+    fn of(samples: &SampleStore) -> Self {
         let mut text = Vec::new();
-        history::write(columns, &[], &mut text).unwrap();
+        backfill::write(samples, &[], &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert!(text.ends_with("\n# EOF\n"));
         let mut series: BTreeMap<String, Vec<(i64, f64)>> = BTreeMap::new();
@@ -92,7 +92,7 @@ async fn a_history_counts_what_a_daemon_would_have_counted_in_that_time() {
         .await;
     wait(hours(3)).await;
     let scrape = story.scrape().await;
-    let file = File::of(&lived(&story.settings).columns);
+    let file = File::of(&lived(&story.settings).samples);
     let last = file.scrape(at(hours(3)));
     for name in ["hotel", "bank"] {
         story.agrees(name, &scrape);
@@ -103,7 +103,7 @@ async fn a_history_counts_what_a_daemon_would_have_counted_in_that_time() {
 #[tokio::test(start_paused = true)]
 async fn a_history_is_scraped_at_every_step_and_its_counters_never_fall() {
     let story = given(hotel_and_bank()).begin().await;
-    let file = File::of(&lived(&story.settings).columns);
+    let file = File::of(&lived(&story.settings).samples);
     let times: Vec<i64> =
         (0..=720).map(|n| (dawn() + TimeDelta::from_std(STEP).unwrap() * n).timestamp_millis()).collect();
     let up = &file.0["up"];
@@ -131,7 +131,7 @@ async fn a_history_is_scraped_at_every_step_and_its_counters_never_fall() {
 #[tokio::test(start_paused = true)]
 async fn an_incident_stands_out_of_the_history() {
     let story = given(hotel_and_bank()).begin().await;
-    let file = File::of(&lived(&story.settings).columns);
+    let file = File::of(&lived(&story.settings).samples);
     // Calls that ended in these stretches started in them too, or nearly all of them did.
     let (before, during) = (file.slow(minutes(5), minutes(55)), file.slow(minutes(70), minutes(88)));
     assert!(before < 0.1, "slow before the incident: {before}");
@@ -141,8 +141,8 @@ async fn an_incident_stands_out_of_the_history() {
 #[tokio::test(start_paused = true)]
 async fn a_daemon_that_is_started_on_the_state_of_a_history_goes_on_from_there() {
     let story = given(hotel_and_bank()).begin().await;
-    let BackfillResult { columns, store } = lived(&story.settings);
-    let last = File::of(&columns).scrape(at(hours(3)));
+    let BackfillResult { samples, store } = lived(&story.settings);
+    let last = File::of(&samples).scrape(at(hours(3)));
     let app = App::build_on(&story.settings, Clock::virtual_from(at(hours(3))), || Ok(store)).await.unwrap();
     let exporter = Exporter::running(app, Clock::virtual_from(at(hours(3))), &story.settings);
     let first = exporter.scrape().await;

@@ -198,8 +198,9 @@ impl TargetState {
         let watermarks = Watermarks { pruned_before, ..to.clone() };
         gauges::set_watermarks(Arc::make_mut(&mut self.series), &watermarks, now);
         changes.watermarks.insert(self.id, watermarks.clone());
-        // The first ones hold the anchor: without it, another start would count from later on.
-        changes.watermarks_must_flush |= self.watermarks.is_none();
+        // Without a new anchor, another start would count from later on.
+        changes.watermarks_must_flush |=
+            self.watermarks.as_ref().is_none_or(|before| before.anchor != watermarks.anchor);
         self.watermarks = Some(watermarks);
     }
 

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use exporter_schema::{Diagnostic, Located, Report, Section, join_path, parse_yaml};
 
 use super::basic_auth::{self, PasswordHash};
+use super::choices::choice;
 use super::client_auth::ClientAuth;
-use super::keys::{self, SCHEMA};
+use super::keys::{SCHEMA, is_set};
 use super::rate_limit::RateLimitConfig;
 use super::response_headers::Headers;
 use super::tls_params::TlsParams;
 
 /// The file.
-#[derive(Debug)]
 pub(super) struct WebFile {
     /// `None` for plain HTTP.
     pub(super) tls: Option<TlsFileConfig>,
@@ -25,7 +25,6 @@ pub(super) struct WebFile {
 }
 
 /// Section `tls_server_config`.
-#[derive(Debug)]
 pub(super) struct TlsFileConfig {
     pub(super) certificate: Located<PemSource>,
     pub(super) key: Located<PemSource>,
@@ -38,24 +37,13 @@ pub(super) struct TlsFileConfig {
 }
 
 /// Where PEM data comes from.
-#[derive(Clone)]
 pub(super) enum PemSource {
     File(PathBuf),
     Inline(String),
 }
 
-impl std::fmt::Debug for PemSource {
-    /// Without inline data, which may be a key.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Inline(_) => f.write_str("Inline"),
-        }
-    }
-}
-
 /// A diagnostic about the PEM data of `source`.
-pub(super) fn content_diagnostic(source: &Located<PemSource>, text: &str) -> Diagnostic {
+pub(super) fn pem_diagnostic(source: &Located<PemSource>, text: &str) -> Diagnostic {
     match &source.value {
         PemSource::File(path) => source.diagnostic(format!("{}: {text}", path.display())),
         PemSource::Inline(_) => source.diagnostic(text),
@@ -65,50 +53,52 @@ pub(super) fn content_diagnostic(source: &Located<PemSource>, text: &str) -> Dia
 /// Parses `text`, the content of the file `name`; relative paths are resolved in `dir`. A value in error becomes its default, so
 /// that one attempt reports all errors; `None` if the text is not YAML.
 pub(super) fn parse(name: &str, text: &str, dir: &Path, report: &mut Report) -> Option<WebFile> {
-    let mut root = parse_yaml(name, text).map_err(|errors| report.errors.extend(errors)).ok()?;
-    keys::normalize(&mut root);
+    let root = parse_yaml(name, text).map_err(|errors| report.errors.extend(errors)).ok()?;
     report.errors.extend(SCHEMA.check(&root));
-    let top = Section::root(&root);
-    let http = top.section("http_server_config");
+    let root = Section::root(&root);
+    let http = root.section("http_server_config");
     let http2 = http.get("http2").unwrap_or(true);
-    let tls_section = top.section("tls_server_config");
-    let users = top.section("basic_auth_users");
-    if let (Some(users), None) = (first_key(&users), first_key(&tls_section)) {
+    let tls = root.section("tls_server_config");
+    let users = root.section("basic_auth_users");
+    if is_set(&users) && !is_set(&tls) {
         let text = "passwords cross the network unencrypted without tls_server_config";
-        report.warnings.push(users.diagnostic(text));
+        report.warnings.push(users.error(text));
     }
     Some(WebFile {
-        tls: parse_tls(report, &tls_section, dir, http2),
+        tls: parse_tls(&tls, dir, http2, report),
         http2,
-        headers: Headers::parse(&http.section("headers")),
-        users: basic_auth::parse(report, &users),
-        rate_limit: RateLimitConfig::parse(report, &top.section("rate_limit")),
+        headers: Headers::parse(&http.section("headers"), report),
+        users: basic_auth::parse(&users, report),
+        rate_limit: RateLimitConfig::parse(&root.section("rate_limit"), report),
     })
 }
 
-/// The location of the first key of `section`, for diagnostics about the section.
-fn first_key(section: &Section<'_>) -> Option<Located<()>> {
-    let (_, first) = section.entries().next()?;
-    Some(Located { value: (), location: first.location, key: section.path().to_owned() })
-}
-
-fn parse_tls(report: &mut Report, section: &Section<'_>, dir: &Path, http2: bool) -> Option<TlsFileConfig> {
-    let first = first_key(section)?;
-    let certificate = pem_source(report, section, ["cert", "cert_file"], dir);
-    let key = pem_source(report, section, ["key", "key_file"], dir);
-    if !has_errors(report, section, &["cert", "cert_file", "key", "key_file"]) {
-        for (is_missing, advice) in [
-            (certificate.is_none(), "TLS needs a certificate; give cert_file or cert"),
-            (key.is_none(), "TLS needs the key of its certificate; give key_file or key"),
-        ] {
-            if is_missing {
-                report.errors.push(first.diagnostic(advice));
-            }
+fn parse_tls(section: &Section<'_>, dir: &Path, http2: bool, report: &mut Report) -> Option<TlsFileConfig> {
+    if !is_set(section) {
+        return None;
+    }
+    // The schema accepts a single value as a list of one; other exporters do not.
+    for name in ["client_allowed_sans", "cipher_suites", "curve_preferences"] {
+        if let Some(entry) = section.entry(name).filter(|entry| entry.value.items().is_none())
+            && !report.has_errors_in(&entry.key)
+        {
+            let text = format!("found {}; write a list of text", entry.value.describe(&entry.key));
+            report.errors.push(entry.diagnostic(text));
         }
     }
-    let client_ca = pem_source(report, section, ["client_ca", "client_ca_file"], dir);
-    let (client_auth, allowed_names) = parse_client_auth(report, section, client_ca.as_ref());
-    let params = TlsParams::parse(report, section, http2);
+    let mut required = |inline, file, advice: &str| {
+        let source = pem_source(section, inline, file, dir, report);
+        if source.is_none() && ![inline, file].iter().any(|name| has_errors(section, name, report)) {
+            report.errors.push(section.error(advice));
+        }
+        source
+    };
+    let certificate = required("cert", "cert_file", "TLS needs a certificate; give cert_file or cert");
+    let key = required("key", "key_file", "TLS needs the key of its certificate; give key_file or key");
+    let client_ca = pem_source(section, "client_ca", "client_ca_file", dir, report);
+    let (client_auth, allowed_names) = parse_client_auth(section, client_ca.as_ref(), report);
+    let params = TlsParams::parse(section, http2, report);
+    let prefer_server_cipher_suites = section.get("prefer_server_cipher_suites").unwrap_or(true);
     Some(TlsFileConfig {
         certificate: certificate?,
         key: key?,
@@ -116,42 +106,45 @@ fn parse_tls(report: &mut Report, section: &Section<'_>, dir: &Path, http2: bool
         client_ca,
         allowed_names,
         params,
-        prefer_server_cipher_suites: section.get("prefer_server_cipher_suites").unwrap_or(true),
+        prefer_server_cipher_suites,
     })
 }
 
-/// Whether any of the keys `names` is in error: then their defaults must not cause further errors.
-pub(super) fn has_errors(report: &Report, section: &Section<'_>, names: &[&str]) -> bool {
-    names.iter().any(|name| report.has_errors_in(&join_path(section.path(), name)))
+fn has_errors(section: &Section<'_>, name: &str, report: &Report) -> bool {
+    report.has_errors_in(&join_path(section.path(), name))
 }
 
 fn pem_source(
-    report: &mut Report,
     section: &Section<'_>,
-    [inline, file]: [&str; 2],
+    inline: &str,
+    file: &str,
     dir: &Path,
+    report: &mut Report,
 ) -> Option<Located<PemSource>> {
-    let (text, path) = (section.located::<String>(inline), section.located::<String>(file));
-    if let (Some(_), Some(path)) = (&text, &path) {
-        let text = format!("found {inline} and {file} together; keep one of them");
-        report.errors.push(path.diagnostic(text));
-    }
-    match path {
-        Some(path) => Some(path.map(|path| PemSource::File(dir.join(path)))),
-        None => text.map(|text| text.map(PemSource::Inline)),
+    let text = |name| section.located::<String>(name).filter(|text| !text.value.trim().is_empty());
+    match (text(inline), text(file)) {
+        (text, Some(path)) => {
+            if text.is_some() {
+                let text = format!("found {inline} and {file} together; keep one of them");
+                report.errors.push(path.diagnostic(text));
+            }
+            Some(path.map(|path| PemSource::File(dir.join(path))))
+        }
+        (text, None) => text.map(|text| text.map(PemSource::Inline)),
     }
 }
 
 /// The mode of client authentication and the accepted names.
 fn parse_client_auth(
-    report: &mut Report,
     section: &Section<'_>,
     client_ca: Option<&Located<PemSource>>,
+    report: &mut Report,
 ) -> (ClientAuth, Option<Vec<String>>) {
-    let given = keys::choice(section, "client_auth_type", &ClientAuth::ALL);
+    let given = choice(section, "client_auth_type", &ClientAuth::ALL);
     let auth = given.as_ref().map_or(ClientAuth::NoClientCert, |given| given.value);
     let names = section.located::<Vec<String>>("client_allowed_sans");
-    if has_errors(report, section, &["client_auth_type", "client_allowed_sans"]) {
+    // The default of a value in error must not cause further errors.
+    if ["client_auth_type", "client_allowed_sans"].iter().any(|name| has_errors(section, name, report)) {
         return (auth, None);
     }
     if let Some(ca) = client_ca.filter(|_| auth == ClientAuth::NoClientCert) {

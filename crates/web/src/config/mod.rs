@@ -23,6 +23,7 @@
 mod active;
 mod basic_auth;
 mod certificate;
+mod choices;
 mod client_auth;
 mod file;
 mod keys;

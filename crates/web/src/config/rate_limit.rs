@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use exporter_schema::{Located, Report, Section, join_path};
+use exporter_schema::{Report, Section};
 use tokio::time::Instant;
 
 /// The rate at which requests are accepted.
@@ -17,23 +17,23 @@ pub(super) struct RateLimitConfig {
 
 impl RateLimitConfig {
     /// `None` for no limit.
-    pub(super) fn parse(report: &mut Report, section: &Section<'_>) -> Option<Self> {
-        let Some(interval) = section.located::<Duration>("interval") else {
-            if let Some(burst) = section.entry("burst").filter(|_| section.entry("interval").is_none()) {
+    pub(super) fn parse(section: &Section<'_>, report: &mut Report) -> Option<Self> {
+        let burst = section.get("burst");
+        let Some(interval) = section.get::<Duration>("interval") else {
+            if let (Some(burst), None) = (section.entry("burst"), section.entry("interval")) {
                 let text = "has no effect without rate_limit.interval; set it, or remove the key";
                 report.warnings.push(burst.diagnostic(text));
             }
             return None;
         };
-        if interval.value.is_zero() {
+        if interval.is_zero() {
             return None;
         }
         if section.entry("burst").is_none() {
-            let missing = Located { key: join_path(section.path(), "burst"), ..interval.clone() };
             let text = "is missing; write how many requests may come at once, at least 1";
-            report.errors.push(missing.diagnostic(text));
+            report.errors.push(section.diagnostic("burst", text));
         }
-        Some(Self { interval: interval.value, burst: section.get("burst")? })
+        Some(Self { interval, burst: burst? })
     }
 }
 

@@ -14,7 +14,7 @@ use rustls::{Error, RootCertStore, ServerConfig};
 
 use super::certificate::CertificateInfo;
 use super::client_auth::{ClientAuth, verifier};
-use super::file::{PemSource, TlsFileConfig, content_diagnostic};
+use super::file::{PemSource, TlsFileConfig, pem_diagnostic};
 
 /// No file of a web configuration is larger; a bundle of all public roots has some 200 KiB.
 pub(super) const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -80,14 +80,14 @@ pub(super) fn load(
     let verifier = verifier(tls.client_auth, tls.allowed_names.clone(), roots?, &provider)
         .map_err(|error| {
             let source = tls.client_ca.as_ref().unwrap_or(&tls.certificate);
-            report.errors.push(content_diagnostic(source, &format!("cannot be used: {error}")));
+            report.errors.push(pem_diagnostic(source, &format!("cannot be used: {error}")));
         })
         .ok()?;
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&tls.params.versions)
         .map_err(|error| {
             let text = format!("TLS cannot be set up: {error}");
-            report.errors.push(content_diagnostic(&tls.certificate, &text));
+            report.errors.push(pem_diagnostic(&tls.certificate, &text));
         })
         .ok()?;
     let builder = match &verifier {
@@ -105,7 +105,9 @@ pub(super) fn load(
     }
     let inputs = [certificate?, key?, ca.and_then(|(_, pem)| pem).unwrap_or_default()];
     let mut fingerprint: Vec<u8> = inputs.iter().flat_map(|bytes| sha256(bytes)).collect();
-    fingerprint.extend_from_slice(format!("{tls:?} {http2}").as_bytes());
+    let TlsFileConfig { client_auth, allowed_names, params, prefer_server_cipher_suites, .. } = tls;
+    let settings = (client_auth, allowed_names, params, prefer_server_cipher_suites, http2);
+    fingerprint.extend_from_slice(format!("{settings:?}").as_bytes());
     Some(TlsState {
         config: Arc::new(config),
         verifier,
@@ -120,7 +122,7 @@ fn read_pem(source: &Located<PemSource>, files: &mut TrackedFiles, report: &mut 
         PemSource::Inline(text) => Some(text.clone().into_bytes()),
         PemSource::File(path) => files
             .read(path, MAX_FILE_BYTES)
-            .map_err(|text| report.errors.push(content_diagnostic(source, &text)))
+            .map_err(|text| report.errors.push(pem_diagnostic(source, &text)))
             .ok(),
     }
 }
@@ -137,7 +139,7 @@ fn parse_certificates(
         Ok(_) => "holds no certificate; expected PEM, with lines such as BEGIN CERTIFICATE",
         Err(_) => "is incomplete: a certificate in it cannot be read as PEM",
     };
-    report.errors.push(content_diagnostic(source, text));
+    report.errors.push(pem_diagnostic(source, text));
     None
 }
 
@@ -152,7 +154,7 @@ fn certified_key(
         let is_encrypted = [&b"BEGIN ENCRYPTED PRIVATE KEY"[..], b"Proc-Type: 4,ENCRYPTED"]
             .iter()
             .any(|marker| pem.windows(marker.len()).any(|window| window == *marker));
-        return Err(Some(content_diagnostic(
+        return Err(Some(pem_diagnostic(
             &tls.key,
             if is_encrypted {
                 "the key is encrypted; store it without a passphrase, readable by this user alone"
@@ -169,7 +171,7 @@ fn certified_key(
         } else {
             (&tls.key, "the key cannot be used; RSA of 2048 to 8192 bits, P-256, P-384 and Ed25519 can")
         };
-        Some(content_diagnostic(source, text))
+        Some(pem_diagnostic(source, text))
     })
 }
 
@@ -186,7 +188,7 @@ fn parse_roots(
         }
         if let Err(error) = store.add(certificate) {
             let text = format!("a certificate in it cannot be used: {error}");
-            report.errors.push(content_diagnostic(source, &text));
+            report.errors.push(pem_diagnostic(source, &text));
             return None;
         }
     }
@@ -209,5 +211,5 @@ fn check_validity(
     } else {
         return;
     };
-    report.warnings.push(content_diagnostic(source, &text));
+    report.warnings.push(pem_diagnostic(source, &text));
 }

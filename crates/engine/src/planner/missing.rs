@@ -1,0 +1,181 @@
+//! Conversations that left the open list and have not been found finished: when to ask again, and when to give up.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use polyai_domain::conversation::{Conversation, ConversationId};
+use polyai_domain::fetch::Window;
+use polyai_domain::timestamp::Timestamp;
+
+use super::policy::PollPolicy;
+use super::refetch::{self, RefetchRequest};
+
+/// A missing conversation is asked for at this many polls in a row, then less and less often.
+const IMMEDIATE_RETRIES: u32 = 4;
+const MIN_TRIES_BEFORE_GIVING_UP: u32 = 12;
+const MAX_BACKOFF: Duration = Duration::from_secs(10 * 60);
+const MIN_SEARCH_TIME: Duration = Duration::from_secs(3600);
+
+/// The missing conversations of one target.
+#[derive(Debug, Default)]
+pub(super) struct MissingConversations(BTreeMap<ConversationId, Missing>);
+
+#[derive(Debug, Clone, Copy)]
+struct Missing {
+    started_at: Timestamp,
+    since: Timestamp,
+    tries: u32,
+    due: Timestamp,
+    /// Whether it gets a request of its own, because one that it shared failed.
+    isolated: bool,
+}
+
+impl MissingConversations {
+    /// Adds a conversation that was open and is not listed any more.
+    pub(super) fn on_left_open_list(&mut self, id: ConversationId, started_at: Timestamp, now: Timestamp) {
+        let missing = Missing { started_at, since: now, tries: 0, due: now, isolated: false };
+        self.0.entry(id).or_insert(missing);
+    }
+
+    /// Adds a conversation that is in progress but not in the open list.
+    pub(super) fn on_running_unlisted(
+        &mut self,
+        id: &ConversationId,
+        started_at: Timestamp,
+        now: Timestamp,
+        policy: &PollPolicy,
+    ) {
+        let due = now + unlisted_recheck_delay(started_at, now, policy);
+        let missing = Missing { started_at, since: now, tries: IMMEDIATE_RETRIES, due, isolated: false };
+        self.0.entry(id.clone()).or_insert(missing).since = now;
+    }
+
+    /// Removes a conversation that was found finished.
+    pub(super) fn on_found(&mut self, id: &ConversationId) {
+        self.0.remove(id);
+    }
+
+    /// Removes the conversations that are listed again.
+    pub(super) fn on_open_list(&mut self, open: &BTreeMap<ConversationId, Timestamp>) {
+        self.0.retain(|id, _| !open.contains_key(id));
+    }
+
+    /// The windows to fetch in this poll, the most urgent last.
+    pub(super) fn due(&self, now: Timestamp, policy: &PollPolicy) -> Vec<(Window, Vec<ConversationId>)> {
+        let due = self.0.iter().filter(|(_, missing)| missing.due <= now);
+        let requests = due.map(|(id, missing)| RefetchRequest {
+            id: id.clone(),
+            start: missing.started_at,
+            queued_since: missing.due,
+            isolated: missing.isolated,
+        });
+        let mut windows = refetch::windows(requests.collect(), policy.refetch_budget);
+        windows.reverse();
+        windows
+    }
+
+    /// A request for `ids` returned `seen`. Returns the conversations that it gives up.
+    pub(super) fn on_refetched(
+        &mut self,
+        ids: &[ConversationId],
+        seen: &[Conversation],
+        now: Timestamp,
+        policy: &PollPolicy,
+    ) -> Vec<ConversationId> {
+        let seen: HashSet<&ConversationId> = seen.iter().map(|conversation| &conversation.id).collect();
+        self.retry(ids, now, policy, |id, missing| {
+            let running = seen.contains(id);
+            let tries = missing.tries + 1;
+            missing.tries = if running { tries.min(IMMEDIATE_RETRIES) } else { tries };
+            let wait = match (missing.tries >= IMMEDIATE_RETRIES, running) {
+                // Behind those that have waited longer.
+                (false, _) => Duration::ZERO,
+                (true, true) => unlisted_recheck_delay(missing.started_at, now, policy),
+                (true, false) => now.saturating_duration_since(missing.since) / 2,
+            };
+            wait.min(MAX_BACKOFF)
+        })
+    }
+
+    /// A request for `ids` failed, which counts as a try: one that always fails must not be repeated at every poll for ever.
+    /// Returns the conversations that it gives up.
+    pub(super) fn on_failed(
+        &mut self,
+        ids: &[ConversationId],
+        now: Timestamp,
+        policy: &PollPolicy,
+    ) -> Vec<ConversationId> {
+        self.retry(ids, now, policy, |_, missing| {
+            missing.isolated |= ids.len() > 1;
+            missing.tries += 1;
+            let wait = policy.interval.saturating_mul(2u32.saturating_pow(missing.tries.min(16) - 1));
+            wait.min(MAX_BACKOFF.max(policy.interval))
+        })
+    }
+
+    /// Schedules the next request for each of `ids` after the wait that `on_try` returns. Returns and removes those that have
+    /// been searched for long enough.
+    fn retry(
+        &mut self,
+        ids: &[ConversationId],
+        now: Timestamp,
+        policy: &PollPolicy,
+        on_try: impl Fn(&ConversationId, &mut Missing) -> Duration,
+    ) -> Vec<ConversationId> {
+        let given_up = ids.iter().filter(|&id| {
+            let Some(missing) = self.0.get_mut(id) else { return false };
+            missing.due = now + on_try(id, missing);
+            let gives_up = missing.should_give_up(now, policy);
+            if gives_up {
+                self.0.remove(id);
+            }
+            gives_up
+        });
+        given_up.cloned().collect()
+    }
+
+    /// Gives each of `ids` a request of its own, because a shared one brings too much. Returns false if there is only one.
+    pub(super) fn split(&mut self, ids: &[ConversationId]) -> bool {
+        for id in ids {
+            if let Some(missing) = self.0.get_mut(id) {
+                missing.isolated = true;
+            }
+        }
+        ids.len() > 1
+    }
+
+    /// The clock was ahead: nothing may wait for a time that was wrong.
+    pub(super) fn on_clock_rollback(&mut self, now: Timestamp, policy: &PollPolicy) {
+        let latest = now + MAX_BACKOFF.max(policy.interval);
+        for missing in self.0.values_mut() {
+            missing.since = missing.since.min(now);
+            if missing.due > latest {
+                missing.due = now;
+            }
+        }
+    }
+
+    /// All of them, with their starts.
+    pub(super) fn starts(&self) -> impl Iterator<Item = (&ConversationId, Timestamp)> {
+        self.0.iter().map(|(id, missing)| (id, missing.started_at))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Missing {
+    /// Requires a number of tries too: a clock that was stepped must not end the search after the first one.
+    fn should_give_up(&self, now: Timestamp, policy: &PollPolicy) -> bool {
+        let max_search_time = policy.max_age().unwrap_or_default().max(MIN_SEARCH_TIME);
+        now.saturating_duration_since(self.since) > max_search_time
+            && self.tries >= MIN_TRIES_BEFORE_GIVING_UP
+    }
+}
+
+/// How long to wait before asking again for a conversation that is in progress but not in the open list.
+fn unlisted_recheck_delay(started_at: Timestamp, now: Timestamp, policy: &PollPolicy) -> Duration {
+    let delay = now.saturating_duration_since(started_at) / 10;
+    delay.max(policy.interval).min(MAX_BACKOFF.max(policy.interval))
+}

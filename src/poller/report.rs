@@ -1,0 +1,124 @@
+//! How polls are reported: to the log, the status page and the recorder.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::PollLoop;
+use crate::api::{FetchError, FetchErrorKind};
+use crate::events::Events;
+use crate::poll_session::{Notice, PollFailure, PollReport};
+use crate::problem::Problem;
+use crate::recorder::task::RecorderStopped;
+use crate::status::{Poll, Report};
+use crate::target::TargetKey;
+use crate::timestamp::Timestamp;
+
+impl PollLoop {
+    /// Reports a poll that took `took`, and backs off if the target could not be reached.
+    pub(super) async fn report(&mut self, report: PollReport, took: Duration) -> Result<(), RecorderStopped> {
+        self.poller.stats.poll(took);
+        match &report.failure {
+            Some(PollFailure { error, partial: false }) => self.back_off(error),
+            // What is open now is known: only a target that cannot be reached is left alone.
+            Some(_) | None => self.backoff.succeeded(),
+        }
+        let (events, target) = (&self.poller.events, &self.poller.target);
+        match self.poller.list.server_clock.skew_seconds(self.poller.clock.read()) {
+            Some(seconds) => events.clock_skew(target, seconds),
+            None => events.clock_skew_resolved(target),
+        }
+        match &report.failure {
+            None => events.poll_recovered(target),
+            Some(PollFailure { error, .. }) => events.poll_failed(target, error.kind.as_str(), error),
+        }
+        log_problems(events, target, &report);
+        let PollReport { status, failure, stats, anchor, read_to, tracked, .. } = report;
+        let now = self.wall_time();
+        self.poller.history.poll_finished(&Report {
+            poll: Poll {
+                // By the clock of now, which may have been stepped during the poll.
+                began: now - took,
+                took,
+                failure: failure.as_ref().map(|failure| failure.error.kind.problem()),
+                walks: stats.fetches,
+                traffic: std::mem::take(&mut self.poller.list.request_stats),
+                records: stats.records,
+                rejected: stats.rejected,
+                counted: stats.counted,
+            },
+            problems: &status.problems,
+            reason: failure.as_ref().map(|failure| reason(&failure.error)).as_deref(),
+            api_ahead_millis: status.now.millis().saturating_sub(now.millis()),
+            counts_since: anchor,
+            read_to,
+            tracked,
+            next: self.next_poll(),
+        });
+        self.poller.recorder.note(status).await
+    }
+
+    fn back_off(&mut self, error: &FetchError) {
+        let wait = self.backoff.failed(error.kind, self.poller.interval, rand::random());
+        // After a 429 the rate limiter itself makes the target wait.
+        if error.kind != FetchErrorKind::RateLimited {
+            self.ticker.pause(wait);
+        }
+    }
+}
+
+/// Logs which problems of `target` have begun and ended with a poll.
+pub(crate) fn log_problems(events: &Events, target: &TargetKey, report: &PollReport) {
+    for problem in Problem::ALL {
+        if report.status.problems.contains(&problem) {
+            let is_new = events.problem_started(target, problem);
+            if let Some((id, start)) = &report.stuck
+                && is_new
+                && problem == Problem::StuckConversations
+            {
+                events.conversation_stuck(target, id.as_str(), start);
+            }
+        } else if problem != Problem::Storage {
+            events.problem_ended(target, problem);
+        }
+    }
+}
+
+/// Logs what has happened during a poll.
+pub(crate) fn log_notice(events: &Events, target: &TargetKey, notice: &Notice) {
+    match notice {
+        Notice::OpenListTruncated => events.open_conversations_truncated(target),
+        Notice::WindowTooLarge(plan, max) => {
+            let (pass, window) = (plan.pass.name(), plan.window);
+            let reason = format!("{pass} pass, {window}: more than {max} conversations");
+            events.fetch_abandoned(target, &reason);
+        }
+        Notice::RecordsRejected(rejected) => {
+            for record in rejected {
+                let detail = "the record could not be read; its page was otherwise counted";
+                events.record_rejected(target, record.id.as_deref(), record.kind.as_str(), &detail);
+            }
+        }
+        Notice::ConversationAbandoned(id) => events.conversation_missing(target, id.as_str()),
+        Notice::Progress { from, reached, to, conversations } => {
+            let done = reached.saturating_duration_since(*from).as_secs_f64()
+                / to.saturating_duration_since(*from).as_secs_f64().max(1.0);
+            let done = (done * 100.0).round() / 100.0;
+            if let (Some(from), Some(to)) = (date_time(*from), date_time(*to)) {
+                events.catching_up(target, from, to, done, *conversations);
+            }
+        }
+    }
+}
+
+fn date_time(time: Timestamp) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(time.millis())
+}
+
+/// The error in words, with the id that PolyAI's support asks for.
+fn reason(error: &FetchError) -> String {
+    match &error.correlation_id {
+        Some(id) => format!("{error}; correlation id {id}"),
+        None => error.to_string(),
+    }
+}
