@@ -8,7 +8,7 @@ use crate::api::{
 };
 use crate::clock::Clock;
 use crate::config::{Metrics, Polling, Settings, Storage, Target};
-use crate::exposition::board::FormatOptions;
+use crate::exposition::FormatOptions;
 use crate::ledger::store::{Store, StoreError};
 use crate::recorder::{CountingPolicy, TargetSetup};
 use crate::planner::PollPolicy;

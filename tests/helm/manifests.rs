@@ -2,43 +2,13 @@
 
 use std::process::Command;
 
-use super::chart::{Scenario, project, read, yaml};
-use super::engine::helm4;
+use super::chart::{project, read, yaml};
 use super::object::{Object, items, of, the};
-use super::written;
 
 const FOLDER: &str = "deploy/kubernetes";
-const BEGIN: &str = "# Rendered from the chart in deploy/helm with values.yaml. Do not change this file: change those, and run\n\
-                     # `POLYAI_UPDATE_DOCS=1 cargo test --test helm`.\n";
-
-/// What only Helm needs; and the namespace is the business of kustomize.
-const LEFT_OUT: [&str; 3] = ["helm.sh/chart:", "app.kubernetes.io/managed-by:", "namespace:"];
-
-/// What the file should be. `None` without an engine.
-fn manifests() -> Option<String> {
-    let text = read(&project().join(FOLDER).join("values.yaml"));
-    let scenario = Scenario { name: "without Helm".to_owned(), text };
-    let rendered = helm4(&[scenario], "polyai-exporter")?.remove(0).unwrap();
-    let mut manifests = BEGIN.to_owned();
-    for object in &rendered.objects {
-        manifests.push_str("---\n");
-        let lines = object.text.trim_matches('\n').lines();
-        for line in lines.filter(|line| !LEFT_OUT.iter().any(|start| line.trim_start().starts_with(start))) {
-            manifests.push_str(line);
-            manifests.push('\n');
-        }
-    }
-    Some(manifests)
-}
 
 #[test]
-fn the_manifests_are_rendered_from_the_chart() {
-    let Some(expected) = manifests() else { return };
-    written::is_current(&project().join(FOLDER).join("polyai-exporter.yaml"), &expected);
-}
-
-#[test]
-fn the_manifests_and_the_kustomization_fit_together() {
+fn kustomization_matches_manifests() {
     let folder = project().join(FOLDER);
     let kustomization = yaml(&read(&folder.join("kustomization.yaml")));
     let resource = kustomization["resources"][0].as_str().unwrap();
@@ -60,7 +30,7 @@ fn the_manifests_and_the_kustomization_fit_together() {
 }
 
 #[test]
-fn the_exporter_accepts_the_configuration() {
+fn exporter_accepts_kubernetes_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let (config, key) = (folder.path().join("polyai.yaml"), folder.path().join("key"));
     std::fs::write(&key, "a-key").unwrap();

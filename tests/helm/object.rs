@@ -1,5 +1,7 @@
 //! A rendered object, and short ways into it.
 
+use std::collections::BTreeMap;
+
 use yaml_rust2::Yaml;
 
 use super::chart::yaml;
@@ -101,4 +103,23 @@ pub(crate) fn the<'a>(objects: &'a [Object], kind: &str) -> &'a Object {
 /// The objects of this kind.
 pub(crate) fn of<'a>(objects: &'a [Object], kind: &'a str) -> impl Iterator<Item = &'a Object> {
     objects.iter().filter(move |object| object.kind() == kind)
+}
+
+/// The same value with the keys of all tables sorted, as Helm writes them.
+pub(crate) fn sorted(value: &Yaml) -> Yaml {
+    match value {
+        Yaml::Array(list) => Yaml::Array(list.iter().map(sorted).collect()),
+        Yaml::Hash(table) => {
+            let sorted: BTreeMap<_, _> =
+                table.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
+            Yaml::Hash(sorted.into_iter().collect())
+        }
+        Yaml::Null
+        | Yaml::Boolean(_)
+        | Yaml::Integer(_)
+        | Yaml::Real(_)
+        | Yaml::String(_)
+        | Yaml::Alias(_)
+        | Yaml::BadValue => value.clone(),
+    }
 }

@@ -3,14 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story whose scene cannot be set has failed")]
 
 mod config;
-mod contract;
 mod http_server;
 mod layers;
 mod links;
 mod model;
 mod one_conversation;
 mod process;
-mod protobuf_model;
 mod records;
 mod stories;
 mod support;

@@ -58,7 +58,7 @@ impl Reading {
     fn told(&self) -> Value {
         let families = self.stats.gather();
         let rejected =
-            families.iter().find(|family| family.head.name == "polyai_exporter_records_rejected_total");
+            families.iter().find(|family| family.meta.name == "polyai_exporter_records_rejected_total");
         let series = rejected.and_then(|family| family.series.first());
         series.map_or(Value::total(0), |series| series.value.clone())
     }

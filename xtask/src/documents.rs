@@ -1,0 +1,75 @@
+//! The generated sections of the documents.
+
+use polyai_exporter::aggregate::Kind;
+use polyai_exporter::aggregate::catalogue::{CATALOGUE, Labels};
+use polyai_exporter::config::reference_markdown;
+use polyai_exporter::exporter_metrics::ExporterMetrics;
+use polyai_exporter::exposition;
+use polyai_exporter::problem::Problem;
+
+use crate::repository::read;
+
+/// `docs/metrics.md`, with the table of all metrics.
+pub(crate) fn metrics() -> String {
+    const HEADER: &str = "| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n";
+    let mut table = HEADER.to_owned();
+    for definition in &CATALOGUE {
+        let kind = match definition.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram(_) => "histogram",
+        };
+        let labels = match definition.labels {
+            Labels::Target => String::new(),
+            Labels::Dimensions => "*dimensions*".to_owned(),
+            Labels::DimensionsAnd(own) => format!("*dimensions*, `{}`", own.join("`, `")),
+            Labels::TargetAnd(own) => format!("`{}`", own.join("`, `")),
+        };
+        table.push_str(&format!("| `{}` | {kind} | {labels} | {} |\n", definition.name, definition.help));
+    }
+    table.push_str("\nThe exporter itself:\n\n");
+    table.push_str(HEADER);
+    for entry in ExporterMetrics::catalogue() {
+        let kind = match entry.kind {
+            exposition::Kind::Counter => "counter",
+            exposition::Kind::Gauge => "gauge",
+            exposition::Kind::Histogram => "histogram",
+        };
+        let labels: Vec<String> = entry.labels.iter().map(|label| format!("`{label}`")).collect();
+        table.push_str(&format!("| `{}` | {kind} | {} | {} |\n", entry.name, labels.join(", "), entry.help));
+    }
+    with_section(&read("docs/metrics.md"), "metrics", &table)
+}
+
+/// `docs/configuration.md`, with the table of all keys.
+pub(crate) fn configuration() -> String {
+    with_section(&read("docs/configuration.md"), "keys", &reference_markdown())
+}
+
+/// `docs/troubleshooting.md`, where the section of each problem opens with the problem's advice.
+pub(crate) fn troubleshooting() -> String {
+    Problem::ALL.iter().fold(read("docs/troubleshooting.md"), |text, problem| {
+        with_section(&text, problem.code(), &format!("> {}\n", problem.advice()))
+    })
+}
+
+/// `text` with `content` between the two markers of the section.
+pub(crate) fn with_section(text: &str, section: &str, content: &str) -> String {
+    let (start, end) = (format!("<!-- {section} -->\n"), format!("<!-- /{section} -->"));
+    let (before, rest) = text.split_once(&start).unwrap_or_else(|| panic!("the marker {start:?} is missing"));
+    let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("the marker {end:?} is missing"));
+    format!("{before}{start}{content}{end}{after}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_problem_has_a_section() {
+        let text = read("docs/troubleshooting.md");
+        let headings: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+        let codes: Vec<&str> = Problem::ALL.iter().map(|problem| problem.code()).collect();
+        assert_eq!(headings, codes, "one section for each problem, in the order of the code");
+    }
+}
