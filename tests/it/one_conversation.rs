@@ -31,7 +31,7 @@ use polyai_exporter::recorder::{
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 use polyai_exporter::timestamp::Timestamp;
 
-use crate::records::described;
+use crate::wire_fixtures::described;
 
 #[test]
 fn one_conversation_from_poll_plan_to_exposition() {
@@ -98,8 +98,8 @@ fn one_conversation_from_poll_plan_to_exposition() {
     recorder.commit(false).unwrap();
     session.on_committed(&outcome, time(first_seen));
     let Some(Command::Submit(batch)) = session.next_command(time(first_seen)) else { panic!() };
-    let [Observation { conversation, sight: seen_by }] = &batch.sightings[..] else { panic!("{batch:?}") };
-    let read_to = batch.marks.as_ref().unwrap().fresh;
+    let [Observation { conversation, seen_by }] = &batch.observations[..] else { panic!("{batch:?}") };
+    let read_to = batch.watermarks.as_ref().unwrap().fresh;
     insta::assert_snapshot!(format!("{} seen by {seen_by:?}; read to {read_to}", conversation.id), @"CA7f3d8a52c1e94b06a7d2f0c4b8e615f9 seen by Fresh; read to 2026-08-20T09:16:18.370Z");
 
     // ledger/transition.rs: seen finished for the first time, two seconds after its end, it does not count yet: late turns may
@@ -196,7 +196,7 @@ fn one_conversation_from_poll_plan_to_exposition() {
     // front. The cache renders what has changed.
     let cache = ExpositionCache::new(FormatOptions { native_histograms: true, openmetrics_created: false });
     let page = |format| {
-        let source = SnapshotSource::new(Arc::new(recorder.generation().clone()));
+        let source = SnapshotSource::new(Arc::new(recorder.snapshot().clone()));
         let now = exposition::Timestamp::from_millis(settled.millis());
         let body = cache.render(format, ContentEncoding::Identity, &source, now, Vec::new);
         String::from_utf8(body.to_bytes().to_vec()).unwrap()
@@ -264,7 +264,8 @@ fn a_session() -> PollSession {
         refetch_budget: 5,
     };
     let watermarks = Watermarks { fresh: at("2026-08-20T09:14:50Z"), ..Watermarks::initial(at(ANCHOR), &[]) };
-    let checkpoint = PollerCheckpoint { marks: Some(watermarks), open: BTreeMap::new(), starts: Vec::new() };
+    let checkpoint =
+        PollerCheckpoint { watermarks: Some(watermarks), open: BTreeMap::new(), starts: Vec::new() };
     PollSession::resume(TargetIndex(0), policy, checkpoint)
 }
 
@@ -280,7 +281,7 @@ fn a_recorder(now: Timestamp) -> Recorder {
         info: ["ws-00000001", "PROJECT-0000001", "api.us-1.platform.polyai.app", "v3"].map(str::to_owned),
     };
     let counting = CountingPolicy {
-        layout: SeriesSchema::from(&Metrics::default()),
+        schema: SeriesSchema::from(&Metrics::default()),
         settle: Duration::from_secs(10),
         settled_age: Duration::from_secs(300),
         recent_window: Duration::from_secs(15 * 60),

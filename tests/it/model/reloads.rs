@@ -27,17 +27,17 @@ impl Instance<'_> {
         if let Some(away) = away {
             self.trace.event(self.now, || format!("a reload takes target {away} away"));
             let others: Vec<usize> = (0..targets).filter(|target| *target != away).collect();
-            self.turn_to(&others, polled)?;
+            self.reconfigure(&others, polled)?;
         }
         self.trace.event(self.now, || "a reload".into());
         let all: Vec<usize> = (0..targets).collect();
-        let enlisted = self.turn_to(&all, away.unwrap_or(polled))?;
+        let assignments = self.reconfigure(&all, away.unwrap_or(polled))?;
         let scenario = self.scenario;
         let process = self.process();
-        for (target, TargetAssignment { index, resume }) in enlisted.into_iter().enumerate() {
+        for (target, TargetAssignment { index, checkpoint }) in assignments.into_iter().enumerate() {
             process.indices[target] = index;
-            if let Some(resume) = resume {
-                process.sessions[target] = PollSession::resume(index, policy(scenario), resume);
+            if let Some(checkpoint) = checkpoint {
+                process.sessions[target] = PollSession::resume(index, policy(scenario), checkpoint);
                 process.outcomes[target] = None;
             }
         }
@@ -46,36 +46,36 @@ impl Instance<'_> {
     }
 
     /// Reconfigures the recorder for these targets, some of which resume from the last commit. Retries while the disk fails.
-    fn turn_to(
+    fn reconfigure(
         &mut self,
         targets: &[usize],
-        begins_anew: usize,
+        restarted: usize,
     ) -> Result<Vec<TargetAssignment>, Interruption> {
         let setups = setups(self.calls.len());
-        let place = |rng: &mut Rng, &target: &usize| TargetEntry {
+        let entry = |rng: &mut Rng, &target: &usize| TargetEntry {
             setup: setups[target].clone(),
-            resumes: target == begins_anew || rng.percent(50),
+            needs_checkpoint: target == restarted || rng.percent(50),
         };
-        let places = targets.iter().map(|target| place(&mut self.rng, target)).collect();
+        let entries = targets.iter().map(|target| entry(&mut self.rng, target)).collect();
         let mut counting = counting(self.scenario);
         if self.rng.percent(30) {
             // Everything in memory is restored from the store.
             counting.recent_window -= length(60_000) * u32::from(self.rng.percent(50));
         }
-        let roster = TargetSet { counting, places };
+        let target_set = TargetSet { counting, targets: entries };
         loop {
             if self.occurs(self.scenario.full_disks) {
                 self.disk.set_full(true);
             }
             self.arm();
             let now = moment(self.now);
-            let outcome = self.process().recorder.reconfigure(&roster, now);
+            let outcome = self.process().recorder.reconfigure(&target_set, now);
             if self.disk.is_dead() {
                 return Err(Interruption::Killed);
             }
             self.disk.lives_on();
             match outcome {
-                Ok(enlisted) => return Ok(enlisted),
+                Ok(assignments) => return Ok(assignments),
                 Err(error) => self.storage_fails(&error)?,
             }
         }

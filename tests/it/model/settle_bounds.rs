@@ -32,8 +32,8 @@ impl SettleBounds {
 
     fn see(&mut self, scenario: &Scenario, batch: &Batch, is_committed: bool) {
         let long_ago = length(scenario.ages[0].max(scenario.settle));
-        for sighting in &batch.sightings {
-            let (id, data) = (&sighting.conversation.id, &sighting.conversation.data);
+        for observation in &batch.observations {
+            let (id, data) = (&observation.conversation.id, &observation.conversation.data);
             match data.state {
                 ConversationState::InProgress if is_committed => drop(self.waiting.remove(id)),
                 ConversationState::InProgress => {}
