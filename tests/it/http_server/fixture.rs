@@ -17,7 +17,7 @@ use polyai_exporter::events::Events;
 use polyai_exporter::exporter_metrics::{BuildInfo, ExporterMetrics};
 use polyai_exporter::exposition::{ContentEncoding, EncodedBody, Format};
 use polyai_exporter::http::{
-    ConfigReloader, EventObserver, Limits, MetricsSource, Readiness, ReloadFuture, RenderedDocument, Routes,
+    ConfigReloader, Limits, MetricsSource, Readiness, ReloadFuture, RenderedDocument, Routes,
     Server, StatusRoute, StatusSource,
 };
 use polyai_exporter::timestamp::Timestamp;
@@ -86,7 +86,7 @@ impl Scene {
         let prepared = LoadedWebConfig::read(Some(&self.path("web.yml")), Clock::system().now());
         let web = WebConfig::new(prepared.unwrap_or_else(|problems| panic!("{problems}")));
         let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from_millis(0));
-        let observer = Arc::new(EventObserver(Events::new(stats.clone())));
+        let observer = Arc::new(Events::new(stats.clone()));
         let server = Server::bind(&["127.0.0.1:0".parse().unwrap()], limits).await.unwrap();
         let address = server.address().unwrap();
         let reloads = Arc::new(Reloads::default());
