@@ -13,6 +13,7 @@ use crate::logging::{Captured, Format, LevelFilterSpec, subscriber};
 use crate::recorder::task::RecorderObserver;
 use crate::target::{ClientEnv, Region};
 use crate::timestamp::Timestamp;
+use crate::web::Observer;
 
 struct Story {
     events: Events,
@@ -238,9 +239,9 @@ async fn other_events_are_logged_and_counted() {
     story.events.open_conversations_truncated(&target);
     story.events.clock_skew(&target, -12.5);
     story.events.clock_skew_resolved(&target);
-    story.events.accept_failed(&std::io::Error::other("too many open files"));
-    story.events.connection_evicted(512);
-    story.events.connection_refused(512);
+    story.events.on_accept_failed(&std::io::Error::other("too many open files"));
+    story.events.on_connection_evicted(512);
+    story.events.on_connection_rejected(512);
 
     let levels: Vec<_> = story.lines().iter().map(|line| text(line, "level").to_owned()).collect();
     assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "WARN", "INFO", "ERROR", "WARN", "WARN"]);
