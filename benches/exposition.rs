@@ -27,9 +27,8 @@ use polyai_exporter::aggregate::{
 };
 use polyai_exporter::config::Metrics;
 use polyai_exporter::conversation::Amount;
-use polyai_exporter::exposition::Format;
-use polyai_exporter::exposition::board::{ExpositionCache, FormatOptions};
-use polyai_exporter::exposition::page::ContentEncoding;
+use polyai_exporter::exposition::{self, ContentEncoding, ExpositionCache, Format, FormatOptions};
+use polyai_exporter::metrics_source::SnapshotSource;
 use polyai_exporter::recorder::Snapshot;
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 use polyai_exporter::timestamp::Timestamp;
@@ -40,7 +39,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
-const SHOWN: FormatOptions = FormatOptions { native_histograms: true, openmetrics_created: false };
+const NOW: exposition::Timestamp = exposition::Timestamp::from_millis(START.millis());
+const OPTIONS: FormatOptions = FormatOptions { native_histograms: true, openmetrics_created: false };
 
 fn main() {
     for lines in [1_000, 10_000, 100_000] {
@@ -74,39 +74,42 @@ fn measure(lines: usize) {
     }
 
     for format in Format::ALL {
-        for coding in ContentEncoding::ALL {
-            let peer = match coding {
+        for encoding in ContentEncoding::ALL {
+            let peer = match encoding {
                 ContentEncoding::Identity => peer_plain,
-                ContentEncoding::Gzip | ContentEncoding::Zstd => peer_gzip[1],
+                ContentEncoding::Gzip => peer_gzip[1],
             };
-            let bytes =
-                ExpositionCache::new(SHOWN).render(format, coding, &world, START, Vec::new).unwrap().len();
-            let first =
-                best(|| ExpositionCache::new(SHOWN).render(format, coding, &world, START, Vec::new).unwrap());
+            let source = source(&world);
+            let render_first =
+                || ExpositionCache::new(OPTIONS).render(format, encoding, &source, NOW, Vec::new);
+            let bytes = render_first().len();
+            let first = best(render_first);
 
-            let board = ExpositionCache::new(SHOWN);
+            let cache = ExpositionCache::new(OPTIONS);
             let mut now = world.clone();
-            board.render(format, coding, &now, START, Vec::new).unwrap();
+            let render = |now: &Snapshot| {
+                let source = self::source(now);
+                timed(|| cache.render(format, encoding, &source, NOW, Vec::new))
+            };
+            render(&now);
             let targets = now.targets.len();
             let all = best_of(20, || {
                 (0..targets).for_each(|target| call(&mut now, target, 3.3));
-                timed(|| board.render(format, coding, &now, START, Vec::new).unwrap())
+                render(&now)
             });
             let mut next = 0;
             let one = best_of(200, || {
                 next = (next + 7) % targets;
                 call(&mut now, next, 3.3);
-                timed(|| board.render(format, coding, &now, START, Vec::new).unwrap())
+                render(&now)
             });
             let warm = best_of(200, || {
-                timed(|| {
-                    board.ready(format, coding, now.number, START).unwrap_or_else(|| panic!("not ready"))
-                })
+                timed(|| cache.get(format, encoding, now.number, NOW).unwrap_or_else(|| panic!("not cached")))
             });
             println!(
                 "  {:<12} {:<8} first {:>9}  all changed {:>9} ({:.2} of prometheus-client)  one changed {:>9} ({:.3} of all)  warm {:>7}  ({bytes} bytes)",
                 format!("{format:?}"),
-                format!("{coding:?}"),
+                format!("{encoding:?}"),
                 micros(first),
                 micros(all),
                 all.as_secs_f64() / peer.as_secs_f64(),
@@ -128,7 +131,7 @@ fn generation(targets: usize) -> Snapshot {
     let mut generation = Snapshot {
         number: 0,
         targets: (0..targets).map(target).collect(),
-        layout: Some(Arc::new(SeriesSchema::from(&Metrics::default()))),
+        schema: Some(Arc::new(SeriesSchema::from(&Metrics::default()))),
         state_bytes: 0,
     };
     for target in 0..targets {
@@ -139,11 +142,15 @@ fn generation(targets: usize) -> Snapshot {
     generation
 }
 
+fn source(snapshot: &Snapshot) -> SnapshotSource {
+    SnapshotSource::new(Arc::new(snapshot.clone()))
+}
+
 /// A conversation counts: every series of the target moves.
 fn call(generation: &mut Snapshot, target: usize, seconds: f64) {
     generation.number += 1;
     let number = generation.number;
-    let layout = generation.layout.clone().unwrap();
+    let layout = generation.schema.clone().unwrap();
     let series = Arc::make_mut(&mut generation.targets[target].1);
     let id = ExemplarId::new(&format!("CA7f3d8a52c1e94b06a7d2f0{number:010}")).unwrap();
     let at = Timestamp::from_millis(START.millis() + i64::try_from(number).unwrap());
@@ -175,17 +182,21 @@ fn value_of(label: &str) -> Arc<str> {
 }
 
 fn text_lines(generation: &Snapshot) -> usize {
-    let page = ExpositionCache::new(SHOWN)
-        .render(Format::Text, ContentEncoding::Identity, generation, START, Vec::new)
-        .unwrap();
-    page.to_bytes().split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#').count()
+    let body = ExpositionCache::new(OPTIONS).render(
+        Format::Text,
+        ContentEncoding::Identity,
+        &source(generation),
+        NOW,
+        Vec::new,
+    );
+    body.to_bytes().split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#').count()
 }
 
 type Labels = Vec<(String, String)>;
 
 /// The same series in the registry of the official library.
 fn registry(generation: &Snapshot) -> Registry {
-    let layout = generation.layout.as_ref().unwrap();
+    let layout = generation.schema.as_ref().unwrap();
     let mut registry = Registry::default();
     let mut of_metric: BTreeMap<Metric, Vec<(Labels, &Value)>> = BTreeMap::new();
     for (target, series) in &generation.targets {

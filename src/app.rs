@@ -11,7 +11,6 @@ mod pollers;
 mod readiness;
 mod reload;
 mod reload_requests;
-pub(crate) mod scrape;
 pub(crate) mod settings_mapping;
 mod status_source;
 mod supervisor;
@@ -32,6 +31,7 @@ use crate::config::{ConfigErrors, LoadedConfig, Settings};
 use crate::events::Events;
 use crate::exporter_metrics::{BuildInfo, ExporterMetrics};
 use crate::ledger::store::{Store, StoreError};
+use crate::metrics_source::MetricsProvider;
 use crate::recorder::task::{RecorderTask, SnapshotCell};
 use crate::recorder::{PollerCheckpoint, Recorder};
 use crate::http::{BindError, Limits, Routes, Server};
@@ -43,7 +43,6 @@ use pollers::{PollerContext, PollerSet};
 use self::http::{HttpTasks, WebConfigWatch};
 use readiness::Ready;
 use reload::Reloader;
-use scrape::MetricsProvider;
 use status_source::StatusProvider;
 
 /// How long pollers and the last commit may take to stop.

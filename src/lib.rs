@@ -12,13 +12,14 @@ pub mod cli;
 pub mod config;
 pub mod events;
 pub mod exporter_metrics;
-pub mod exposition;
 pub mod http;
 pub mod logging;
+pub mod metrics_source;
 pub mod poller;
 pub mod shutdown;
 pub mod status;
 
+pub use exporter_exposition as exposition;
 pub use exporter_web as web;
 pub use polyai_api as api;
 pub use polyai_domain::{clock, conversation, phone_number, problem, target, timestamp};

@@ -1,11 +1,11 @@
-//! Nothing in a label value or a help text breaks a format: what was written is what is read.
+//! Any label value and help text is read back as it was written.
 #![no_main]
 
 use std::collections::BTreeMap;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use polyai_exporter::exposition::{Encoder, Family, Format, Histogram, Kind, Labels, Series, Value};
+use exporter_exposition::{Encoder, Family, Format, FormatOptions, Histogram, Kind, Labels, Series, Value};
 
 #[allow(dead_code)]
 #[path = "../../tests/it/process/formats/openmetrics2.rs"]
@@ -49,11 +49,12 @@ fn families(input: &Input) -> Vec<Family> {
     all
 }
 
-fn written(format: Format, families: &[Family]) -> Vec<u8> {
-    let mut encoder = Encoder::new(format, false);
+fn encode(format: Format, families: &[Family]) -> Vec<u8> {
+    let options = FormatOptions { native_histograms: true, openmetrics_created: false };
+    let encoder = Encoder::new(format, options);
     let mut out = Vec::new();
-    encoder.families(families, &mut out);
-    encoder.end(&mut out);
+    encoder.write_families(families, &mut out);
+    encoder.write_end(&mut out);
     out
 }
 
@@ -99,9 +100,9 @@ fuzz_target!(|input: Input| {
         return;
     }
     let families = families(&input);
-    let text = |format| String::from_utf8(written(format, &families)).unwrap();
+    let text = |format| String::from_utf8(encode(format, &families)).unwrap();
 
-    let protobuf = protobuf::read(&written(Format::Protobuf, &families));
+    let protobuf = protobuf::read(&encode(Format::Protobuf, &families));
     let openmetrics2 = openmetrics2::read(&text(Format::OpenMetrics2));
     let expected: usize = families.iter().map(|family| family.series.len()).sum();
     // A counter and a gauge are a line each, these histograms five.

@@ -1,24 +1,23 @@
-//! Whatever a scraper asks for, it gets a format and a coding, and a `Content-Type` that says which.
+//! Any request gets a known format and encoding, and a matching `Content-Type`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use polyai_exporter::exposition::Format;
-use polyai_exporter::exposition::negotiate::choose;
+use exporter_exposition::{Format, negotiate};
 
 fuzz_target!(|headers: (Vec<String>, Vec<String>)| {
     let (accept, encodings) = headers;
-    let choice = choose(accept.iter().map(String::as_str), encodings.iter().map(String::as_str));
-    let media = match choice.format {
+    let negotiated = negotiate(accept.iter().map(String::as_str), encodings.iter().map(String::as_str));
+    let media = match negotiated.format {
         Format::Text => "text/plain; version=",
         Format::OpenMetrics | Format::OpenMetrics2 => "application/openmetrics-text; version=",
         Format::Protobuf => "application/vnd.google.protobuf; proto=",
     };
-    assert!(choice.content_type.starts_with(media), "{choice:?}");
-    // It becomes a header: nothing that was asked for may break out of it.
-    assert!(choice.content_type.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{choice:?}");
-    if let Some(name) = choice.coding.name() {
+    assert!(negotiated.content_type.starts_with(media), "{negotiated:?}");
+    // It becomes a header, which nothing in a request may break out of.
+    assert!(negotiated.content_type.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{negotiated:?}");
+    if let Some(name) = negotiated.encoding.name() {
         let asked = encodings.iter().map(|one| one.to_ascii_lowercase());
         let named = asked.clone().any(|one| one.contains(name));
-        assert!(named || asked.clone().any(|one| one.contains('*')), "{choice:?}");
+        assert!(named || asked.clone().any(|one| one.contains('*')), "{negotiated:?}");
     }
 });

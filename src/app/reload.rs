@@ -14,12 +14,12 @@ use super::config_diff::{Difference, NeedsRestart};
 use super::config_watcher::Watch;
 use super::pollers::{PollerSet, ReconfigureError};
 use super::reload_requests::{Outcome, ReloadHandle, ReloadReceiver, ReloadTrigger, asks};
-use super::scrape::MetricsProvider;
 use super::settings_mapping;
 use crate::clock::Clock;
 use crate::config::{ConfigErrors, LoadedConfig, Settings, TrackedFiles};
 use crate::events::Events;
 use crate::exporter_metrics::ExporterMetrics;
+use crate::metrics_source::MetricsProvider;
 use crate::timestamp::Timestamp;
 use crate::web::{InstallOutcome, LoadedWebConfig, WebConfig};
 
@@ -184,7 +184,7 @@ impl Reloader {
             self.fleet.replace_settings(settings);
         } else {
             self.fleet.reconfigure(settings.clone(), &difference).await?;
-            self.scrape.show(settings_mapping::shown(&settings));
+            self.scrape.set_options(settings_mapping::shown(&settings));
         }
         let installed = self.web.install(web);
         // Of one that came later, the watch over it has told.

@@ -40,9 +40,6 @@ pub enum ReplayError {
     /// The simulated API does not respond as it should.
     #[error("the simulated API: {0}")]
     Api(#[from] FetchError),
-    /// A scrape cannot be written.
-    #[error("a scrape cannot be written: {0}")]
-    Scrape(#[from] std::io::Error),
     /// It was cancelled.
     #[error("stopped")]
     Stopped,
@@ -130,7 +127,7 @@ impl Replay {
         }
         self.clock.step(at - self.clock.now());
         self.next_scrape += self.step;
-        let scrape = self.scraper.scrape(self.recorder.generation(), &self.stats, Timestamp::from(at))?;
+        let scrape = self.scraper.scrape(self.recorder.snapshot(), &self.stats, Timestamp::from(at));
         Ok(Some((at, scrape)))
     }
 
@@ -192,7 +189,7 @@ impl Poller {
                 }
                 Command::Submit(batch) => {
                     self.outcome = recorder.apply_batch(&batch)?;
-                    let limited = self.outcome.folded.iter();
+                    let limited = self.outcome.limited_labels.iter();
                     limited.for_each(|label| self.events.label_limit_reached(&self.target, label));
                 }
                 Command::AwaitCommit => self.session.on_committed(&self.outcome, time),

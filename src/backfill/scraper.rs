@@ -4,15 +4,13 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::io;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::app;
 use crate::exporter_metrics::ExporterMetrics;
-use crate::exposition::board::{ExpositionCache, FormatOptions};
-use crate::exposition::page::ContentEncoding;
-use crate::exposition::{Family, Format, Value};
+use crate::exposition::{ContentEncoding, ExpositionCache, Family, Format, FormatOptions, Value};
+use crate::metrics_source::{SnapshotSource, exposition_timestamp, live_families};
 use crate::recorder::Snapshot;
 use crate::timestamp::Timestamp;
 
@@ -23,32 +21,30 @@ const PROCESS_START: &str = "process_start_time_seconds";
 pub(super) struct Scraper {
     /// When the replayed daemon started.
     started_at: Timestamp,
-    board: ExpositionCache,
+    cache: ExpositionCache<SnapshotSource>,
     known: HashSet<Box<str>>,
 }
 
 impl Scraper {
     pub(super) fn new(started_at: Timestamp, shown: FormatOptions) -> Self {
-        Self { started_at, board: ExpositionCache::new(shown), known: HashSet::new() }
+        Self { started_at, cache: ExpositionCache::new(shown), known: HashSet::new() }
     }
 
     /// Returns the text of a scrape `now`, followed by the series that Prometheus adds.
-    ///
-    /// # Errors
-    /// If the exposition cannot be rendered.
     pub(super) fn scrape(
         &mut self,
         generation: &Snapshot,
         stats: &ExporterMetrics,
         now: Timestamp,
-    ) -> io::Result<String> {
+    ) -> String {
         let started = Instant::now();
-        let live = || self.with_replayed_start(app::scrape::live(generation, stats));
-        let page =
-            self.board.render(Format::Text, ContentEncoding::Identity, generation, now, live)?.to_bytes();
+        let live = || self.with_replayed_start(live_families(generation, stats));
+        let source = SnapshotSource::new(Arc::new(generation.clone()));
+        let now = exposition_timestamp(now);
+        let body = self.cache.render(Format::Text, ContentEncoding::Identity, &source, now, live).to_bytes();
         let took = started.elapsed().as_secs_f64();
         // The format is text by construction.
-        let mut text = String::from_utf8_lossy(&page).into_owned();
+        let mut text = String::from_utf8_lossy(&body).into_owned();
         let (mut samples, mut added) = (0, 0);
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             samples += 1;
@@ -73,11 +69,11 @@ impl Scraper {
             // Writing to a String cannot fail.
             let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
         }
-        Ok(text)
+        text
     }
 
     fn with_replayed_start(&self, mut families: Vec<Family>) -> Vec<Family> {
-        for family in families.iter_mut().filter(|family| family.head.name == PROCESS_START) {
+        for family in families.iter_mut().filter(|family| family.meta.name == PROCESS_START) {
             for series in &mut family.series {
                 series.value = Value::Gauge(self.started_at.seconds().floor());
             }

@@ -45,7 +45,7 @@ impl Story {
 
     fn value(&self, name: &str, labels: &Labels) -> Value {
         let families = self.stats.gather();
-        let family = families.iter().find(|family| family.head.name == name).unwrap();
+        let family = families.iter().find(|family| family.meta.name == name).unwrap();
         family.series.iter().find(|series| series.labels == *labels).unwrap().value.clone()
     }
 }

@@ -19,8 +19,9 @@ use catalogue::MetricDef;
 pub use catalogue::MetricDoc;
 pub use event::Event;
 
-use crate::exposition::{Family, lift};
+use crate::exposition::{Family, from_prometheus};
 use crate::logging;
+use crate::metrics_source::exposition_timestamp;
 use crate::timestamp::Timestamp;
 
 /// The exporter's own metrics. Clones share the numbers.
@@ -212,7 +213,7 @@ impl ExporterMetrics {
     pub fn gather(&self) -> Vec<Family> {
         let lost = logging::lost_lines();
         self.0.log_lines_lost.inc_by(lost.saturating_sub(self.0.log_lines_lost.get()));
-        lift::families(&self.0.registry.gather(), Some(self.0.started))
+        from_prometheus(&self.0.registry.gather(), Some(exposition_timestamp(self.0.started)))
     }
 
     /// Every metric that [`Self::gather`] may give, sorted by name, for the documentation.
@@ -238,11 +239,11 @@ fn process_entries() -> impl Iterator<Item = MetricDoc> {
     use prometheus::core::Collector;
 
     let families = prometheus::process_collector::ProcessCollector::for_self().collect();
-    lift::families(&families, None).into_iter().map(|Family { head, .. }| MetricDoc {
-        name: head.name,
-        kind: head.kind,
+    from_prometheus(&families, None).into_iter().map(|Family { meta, .. }| MetricDoc {
+        name: meta.name,
+        kind: meta.kind,
         labels: &[],
-        help: head.help,
+        help: meta.help,
     })
 }
 
@@ -325,12 +326,14 @@ fn build_info(registry: &Registry, build: BuildInfo) -> IntGauge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::{Labels, Value, lint};
+    use crate::exposition::{Labels, Value};
+
+    mod lint;
 
     fn value_of(stats: &ExporterMetrics, name: &str, labels: &[(&'static str, &str)]) -> Option<Value> {
         let labels = Labels::new(labels.iter().copied());
         let families = stats.gather();
-        let family = families.iter().find(|family| family.head.name == name)?;
+        let family = families.iter().find(|family| family.meta.name == name)?;
         family.series.iter().find(|series| series.labels == labels).map(|series| series.value.clone())
     }
 
@@ -404,7 +407,7 @@ mod tests {
         let gathered: Vec<_> = busy()
             .gather()
             .into_iter()
-            .map(|Family { head, .. }| (head.name, head.kind, head.help))
+            .map(|Family { meta, .. }| (meta.name, meta.kind, meta.help))
             .collect();
         let listed: Vec<_> = ExporterMetrics::catalogue()
             .into_iter()

@@ -14,9 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tracing::error;
 
-use crate::exposition::Format;
-use crate::exposition::negotiate::negotiate;
-use crate::exposition::page::{ContentEncoding, EncodedBody};
+use crate::exposition::{ContentEncoding, EncodedBody, Format, negotiate};
 
 /// Renders expositions.
 pub trait MetricsSource: Send + Sync {
@@ -69,7 +67,7 @@ impl MetricsHandler {
 
     pub(super) async fn respond(&self, headers: &HeaderMap) -> Response<ResponseBody> {
         let choice = negotiate(values(headers, ACCEPT), values(headers, ACCEPT_ENCODING));
-        let body = match self.body(choice.format, choice.coding).await {
+        let body = match self.body(choice.format, choice.encoding).await {
             Ok(body) => body,
             Err(ScrapeError::Busy) => return unavailable_response("too many scrapes at once\n"),
             Err(ScrapeError::Failed(reason)) => {
@@ -85,7 +83,7 @@ impl MetricsHandler {
         headers.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("text/plain")));
         headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Some(name) = choice.coding.name() {
+        if let Some(name) = choice.encoding.name() {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
         }
         response

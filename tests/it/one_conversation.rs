@@ -7,6 +7,7 @@
 //! charged twice. The agent greets, does not understand the caller once, is interrupted once, and hands over to a human.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use polyai_exporter::aggregate::{
@@ -15,17 +16,16 @@ use polyai_exporter::aggregate::{
 use polyai_exporter::api::wire;
 use polyai_exporter::config::{Dimension, Metrics};
 use polyai_exporter::conversation::Conversation;
-use polyai_exporter::exposition::Format;
-use polyai_exporter::exposition::board::{ExpositionCache, FormatOptions};
-use polyai_exporter::exposition::page::ContentEncoding;
+use polyai_exporter::exposition::{self, ContentEncoding, ExpositionCache, Format, FormatOptions};
 use polyai_exporter::ledger::store::Store;
 use polyai_exporter::ledger::transition::{Count, CountingRules, SeenBy, Transition, decide};
 use polyai_exporter::ledger::{LedgerEntry, Watermarks};
+use polyai_exporter::metrics_source::SnapshotSource;
 use polyai_exporter::recorder::{Batch, CountingPolicy, Observation, Recorder, TargetIndex, TargetSetup};
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 use polyai_exporter::timestamp::Timestamp;
 
-use crate::records::described;
+use crate::wire_fixtures::described;
 
 #[test]
 fn one_conversation_from_json_to_a_line_of_text() {
@@ -133,34 +133,34 @@ fn one_conversation_from_json_to_a_line_of_text() {
     // that was committed last. The conversation counts with the second of two batches.
     let mut recorder = a_recorder(rules.anchor);
     for now in [first_seen, settled] {
-        let observation = Observation { conversation: conversation.clone(), sight: SeenBy::Fresh };
+        let observation = Observation { conversation: conversation.clone(), seen_by: SeenBy::Fresh };
         let batch = Batch {
             target: TargetIndex(0),
             now,
-            sightings: vec![observation],
-            is_listing: false,
+            observations: vec![observation],
+            lists_all_open: false,
             abandoned: Vec::new(),
-            marks: Some(Watermarks::initial(rules.anchor, &[Duration::from_secs(300)])),
+            watermarks: Some(Watermarks::initial(rules.anchor, &[Duration::from_secs(300)])),
         };
         recorder.apply_batch(&batch).unwrap();
         recorder.commit(false).unwrap();
     }
 
-    // exposition/: the same values under their full names, with the labels of the target in front. `snapshot` tells which head
-    // and which labels each series has, a `sheet` has an encoder write those that changed, and the `board` hands out pages.
-    let board = ExpositionCache::new(FormatOptions { native_histograms: true, openmetrics_created: false });
+    // crates/exposition: the same values under their full names, with the labels of the target in front. A `SnapshotSource` gives each
+    // series its family and labels, and the cache renders those that have changed.
+    let cache = ExpositionCache::new(FormatOptions { native_histograms: true, openmetrics_created: false });
     let page = |format| {
-        let page = board
-            .render(format, ContentEncoding::Identity, recorder.generation(), settled, Vec::new)
-            .unwrap();
-        String::from_utf8(page.to_bytes().to_vec()).unwrap()
+        let source = SnapshotSource::new(Arc::new(recorder.snapshot().clone()));
+        let now = exposition::Timestamp::from_millis(settled.millis());
+        let body = cache.render(format, ContentEncoding::Identity, &source, now, Vec::new);
+        String::from_utf8(body.to_bytes().to_vec()).unwrap()
     };
     // Formats that know exemplars say which call it was.
     let handed_off = page(Format::OpenMetrics);
     let handed_off = handed_off.lines().find(|line| line.starts_with("polyai_handoffs_by_reason_total{"));
     insta::assert_snapshot!(handed_off.unwrap(), @r#"polyai_handoffs_by_reason_total{project="reservations",region="us-1",client_env="live",channel="VOICE-SIP",reason="billing_dispute",destination="billing_team"} 1 # {conversation_id="CA7f3d8a52c1e94b06a7d2f0c4b8e615f9"} 1 1787217376.370"#);
 
-    // exposition/text.rs: and so Prometheus reads it by default. These are all the series that the call has brought in, their
+    // text.rs: this is what Prometheus reads by default. These are all the series that the call has brought in, their
     // buckets left out.
     let exposition = page(Format::Text);
     let own = r#"project="reservations",region="us-1",client_env="live""#;
@@ -206,7 +206,7 @@ fn a_recorder(now: Timestamp) -> Recorder {
         info: ["ws-00000001", "PROJECT-0000001", "api.us-1.platform.polyai.app", "v3"].map(str::to_owned),
     };
     let counting = CountingPolicy {
-        layout: SeriesSchema::from(&Metrics::default()),
+        schema: SeriesSchema::from(&Metrics::default()),
         settle: Duration::from_secs(10),
         settled_age: Duration::from_secs(300),
         recent_window: Duration::from_secs(15 * 60),

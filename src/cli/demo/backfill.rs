@@ -185,7 +185,7 @@ pub(super) async fn run(
     let (store, summary, written) = match replay.await {
         Ok(Ok(replayed)) => replayed,
         Ok(Err(ReplayError::Stopped)) => return Ok(None),
-        Ok(Err(error @ (ReplayError::Store(_) | ReplayError::Api(_) | ReplayError::Scrape(_)))) => {
+        Ok(Err(error @ (ReplayError::Store(_) | ReplayError::Api(_)))) => {
             return Err(run_time(error));
         }
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),

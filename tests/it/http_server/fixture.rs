@@ -15,8 +15,7 @@ use polyai_exporter::clock::Clock;
 use polyai_exporter::config::ConfigErrors;
 use polyai_exporter::events::Events;
 use polyai_exporter::exporter_metrics::{BuildInfo, ExporterMetrics};
-use polyai_exporter::exposition::Format;
-use polyai_exporter::exposition::page::{ContentEncoding, EncodedBody};
+use polyai_exporter::exposition::{ContentEncoding, EncodedBody, Format};
 use polyai_exporter::http::{
     ConfigReloader, EventObserver, Limits, MetricsSource, Readiness, ReloadFuture, RenderedDocument, Routes,
     Server, StatusRoute, StatusSource,
@@ -187,7 +186,7 @@ impl Port {
     pub(super) fn counted(&self, event: &str) -> u64 {
         let families = self.stats.gather();
         let events =
-            families.iter().find(|family| family.head.name == "polyai_exporter_events_total").unwrap();
+            families.iter().find(|family| family.meta.name == "polyai_exporter_events_total").unwrap();
         let text = events
             .series
             .iter()

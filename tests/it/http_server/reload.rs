@@ -37,14 +37,14 @@ async fn until_shown(scene: &Scene, port: &Port, wanted: &Issued) {
 fn is_usable(port: &Port) -> bool {
     let families = port.stats.gather();
     let name = "polyai_exporter_web_config_last_reload_successful";
-    let family = families.iter().find(|family| family.head.name == name).unwrap();
+    let family = families.iter().find(|family| family.meta.name == name).unwrap();
     family.series[0].value == Value::Gauge(1.0)
 }
 
 /// Whether it is known when the certificate in force ends to be valid.
 fn knows_its_end(port: &Port) -> bool {
     let name = "polyai_exporter_web_certificate_expiry_timestamp_seconds";
-    port.stats.gather().iter().any(|family| family.head.name == name && family.series.len() == 1)
+    port.stats.gather().iter().any(|family| family.meta.name == name && family.series.len() == 1)
 }
 
 async fn until(what: &str, good: impl Fn() -> bool) {

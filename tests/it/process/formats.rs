@@ -24,13 +24,13 @@ use tokio::time::sleep;
 use self::python::Reading;
 use self::shown::{Exemplar, Labels, Shown, is_committed, same};
 use super::daemon::Daemon;
-use super::scene::Scene;
+use super::fixture::Fixture;
 use super::scrape::Scrape;
 use super::web;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const CALLS: usize = 60;
-const CODINGS: [&str; 3] = ["identity", "gzip", "zstd"];
+const ENCODINGS: [&str; 2] = ["identity", "gzip"];
 pub(super) const PROTOBUF: &str =
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
 pub(super) const OPENMETRICS_2: &str = "application/openmetrics-text; version=2.0.0; charset=utf-8";
@@ -40,9 +40,9 @@ fn project(name: &str, region: Region) -> Project {
     Project::new(name, region)
 }
 
-fn take_calls(scene: &Scene) {
-    let now = scene.control().now();
-    for target in scene.targets() {
+fn take_calls(fixture: &Fixture) {
+    let now = fixture.control().now();
+    for target in fixture.targets() {
         for number in 0..CALLS {
             let length = 1 + i64::try_from(number * number % 400).unwrap();
             let latency = [0.3 + number as f64 / 7.0, 0.000_001 * number as f64, 2.0];
@@ -58,7 +58,7 @@ fn take_calls(scene: &Scene) {
                 1 => call.handoff("customer_request", "").ood(1),
                 _ => call.silences(1),
             };
-            assert!(scene.control().put(&target, call));
+            assert!(fixture.control().put(&target, call));
         }
     }
 }
@@ -73,18 +73,18 @@ fn id(project: &str, number: usize) -> String {
 }
 
 /// A daemon that has counted everything and whose API fails from now on, so that its numbers stand still.
-async fn still(scene: &Scene, name: &str, metrics: &str) -> (Daemon, SocketAddr) {
-    let config = scene.config(name, &scene.path(&format!("{name}.state")));
+async fn still(fixture: &Fixture, name: &str, metrics: &str) -> (Daemon, SocketAddr) {
+    let config = fixture.config(name, &fixture.path(&format!("{name}.state")));
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("{text}metrics: {metrics}\n")).unwrap();
     let mut daemon = Daemon::serve(&config);
-    let all = (CALLS * scene.targets().len()) as f64;
+    let all = (CALLS * fixture.targets().len()) as f64;
     let counted = |scrape: &Scrape| {
         let total: f64 = scrape.named("polyai_conversations_total").map(|(_, value)| value).sum();
         if total == all { Ok(()) } else { Err(format!("{total} of {all} are counted")) }
     };
     daemon.scrape_until(PATIENCE, counted).await;
-    scene.control().fault(Fault::new(FaultKind::Status(503)));
+    fixture.control().fault(Fault::new(FaultKind::Status(503)));
     let address = daemon.address().await;
     (daemon, address)
 }
@@ -104,15 +104,15 @@ impl Page {
             let texts = python::scrape(exporter).await;
             let mut protobuf = Vec::new();
             let mut openmetrics2 = Vec::new();
-            for coding in CODINGS {
-                protobuf.push(committed(&protobuf::read(&body(exporter, PROTOBUF, coding).await)));
-                let text = String::from_utf8(body(exporter, OPENMETRICS_2, coding).await).unwrap();
+            for encoding in ENCODINGS {
+                protobuf.push(committed(&protobuf::read(&body(exporter, PROTOBUF, encoding).await)));
+                let text = String::from_utf8(body(exporter, OPENMETRICS_2, encoding).await).unwrap();
                 openmetrics2.push(committed(&openmetrics2::read(&text)));
             }
             let after = committed(&protobuf::read(&body(exporter, PROTOBUF, "identity").await));
             if before == after {
                 for shown in [&protobuf, &openmetrics2] {
-                    assert!(shown.iter().all(|one| *one == shown[0]), "codings differ");
+                    assert!(shown.iter().all(|one| *one == shown[0]), "encodings differ");
                 }
                 return Self { texts, protobuf: protobuf.remove(0), openmetrics2: openmetrics2.remove(0) };
             }
@@ -123,17 +123,16 @@ impl Page {
 }
 
 /// The body of an answer that comes as it was asked for, uncompressed.
-pub(super) async fn body(exporter: SocketAddr, media: &str, coding: &str) -> Vec<u8> {
-    let headers = [("accept", media), ("accept-encoding", coding)];
+pub(super) async fn body(exporter: SocketAddr, media: &str, encoding: &str) -> Vec<u8> {
+    let headers = [("accept", media), ("accept-encoding", encoding)];
     let answer = web::fetch(exporter, "GET", "/metrics", &headers).await.unwrap();
     assert_eq!((answer.status(), answer.header("content-type")), (200, Some(media)));
-    assert_eq!(answer.header("content-encoding").unwrap_or("identity"), coding);
+    assert_eq!(answer.header("content-encoding").unwrap_or("identity"), encoding);
     let mut out = Vec::new();
-    match coding {
+    match encoding {
         "gzip" => {
             GzDecoder::new(&answer.body[..]).read_to_end(&mut out).unwrap();
         }
-        "zstd" => out = zstd::decode_all(&answer.body[..]).unwrap(),
         _ => out = answer.body,
     }
     out
@@ -148,24 +147,24 @@ fn committed(shown: &Shown) -> Shown {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_formats_and_codings_show_the_same_numbers() {
+async fn formats_and_encodings_have_same_values() {
     if !python::installed().await {
         return;
     }
-    let scene = Scene::of(
+    let fixture = Fixture::new(
         [project("reservations", Region::Us1), project("billing", Region::Euw1)],
         TimeDelta::minutes(10),
     )
     .await;
-    take_calls(&scene);
+    take_calls(&fixture);
     let (_daemon, exporter) =
-        still(&scene, "created", "{openmetrics_created: true, labels: [channel]}").await;
+        still(&fixture, "created", "{openmetrics_created: true, labels: [channel]}").await;
     let page = Page::of(exporter).await;
 
     let protobuf = &page.protobuf;
     let mut kinds = BTreeSet::new();
     for reading in &page.texts {
-        let what = format!("{} in {}", reading.accept, reading.coding);
+        let what = format!("{} in {}", reading.accept, reading.encoding);
         assert!(
             reading.content_type.starts_with(&reading.accept.replace(";", "; ")),
             "{what}: {}",
@@ -181,9 +180,9 @@ async fn all_formats_and_codings_show_the_same_numbers() {
         } else {
             assert!(text.exemplars.is_empty() && text.starts.is_empty(), "{what}");
         }
-        kinds.insert((reading.accept.clone(), reading.coding.clone()));
+        kinds.insert((reading.accept.clone(), reading.encoding.clone()));
     }
-    assert_eq!(kinds.len(), 4 * CODINGS.len());
+    assert_eq!(kinds.len(), 4 * ENCODINGS.len());
 
     let openmetrics2 = &page.openmetrics2;
     same("samples of protobuf and OpenMetrics 2.0", &protobuf.samples, &openmetrics2.samples);
@@ -275,14 +274,14 @@ fn exemplars_are_calls(shown: &Shown) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn created_lines_and_native_buckets_are_shown_as_configured() {
+async fn created_lines_and_native_buckets_follow_config() {
     if !python::installed().await {
         return;
     }
-    let scene = Scene::of([project("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
-    take_calls(&scene);
+    let fixture = Fixture::new([project("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
+    take_calls(&fixture);
     let (_daemon, exporter) =
-        still(&scene, "plain", "{openmetrics_created: false, native_histograms: false}").await;
+        still(&fixture, "plain", "{openmetrics_created: false, native_histograms: false}").await;
     let page = Page::of(exporter).await;
     for reading in page.texts.iter().filter(|reading| reading.is_openmetrics()) {
         let text = committed(&reading.shown());

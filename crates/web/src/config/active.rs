@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
-use exporter_schema::{ConfigErrors, Diagnostic, Location, TrackedFiles};
+use exporter_schema::{ConfigErrors, Diagnostic, Location, Report, TrackedFiles};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::file;
-use super::parse::Parser;
 use super::server_state::WebState;
 use super::tls::{self, MAX_FILE_BYTES};
 use crate::observer::Observer;
@@ -73,33 +72,33 @@ fn load(file: Option<&Path>, now: DateTime<Utc>) -> (Outcome, TrackedFiles) {
     let Some(path) = file else { return (Ok((WebState::default(), Vec::new())), files) };
     let name = path.display().to_string();
     let whole = Location::File(name.as_str().into());
-    let mut parser = Parser::default();
+    let mut report = Report::default();
     let state = match files.read_text(path, MAX_FILE_BYTES) {
-        Ok(text) => load_text(path, &name, &text, now, &mut files, &mut parser),
+        Ok(text) => load_text(path, &name, &text, now, &mut files, &mut report),
         Err(text) => Err(text),
     };
-    let state = state.map_err(|text| parser.errors.push(Diagnostic::new(&whole, "", text)));
-    let outcome = match (ConfigErrors::from_diagnostics(parser.errors), state) {
-        (None, Ok(Some(state))) => Ok((state, parser.warnings)),
+    let state = state.map_err(|text| report.errors.push(Diagnostic::new(&whole, "", text)));
+    let outcome = match (ConfigErrors::from_diagnostics(report.errors), state) {
+        (None, Ok(Some(state))) => Ok((state, report.warnings)),
         (Some(errors), _) => Err(errors),
         (None, Ok(None) | Err(())) => Err(Diagnostic::new(&whole, "", "cannot be used").into()),
     };
     (outcome, files)
 }
 
-/// `None` if there are errors in `parser`.
+/// `None` if there are errors in `report`.
 fn load_text(
     path: &Path,
     name: &str,
     text: &str,
     now: DateTime<Utc>,
     files: &mut TrackedFiles,
-    parser: &mut Parser,
+    report: &mut Report,
 ) -> Result<Option<WebState>, String> {
     let dir = path.parent().unwrap_or(Path::new(""));
-    let Some(file) = file::parse(name, text, dir, parser) else { return Ok(None) };
+    let Some(file) = file::parse(name, text, dir, report) else { return Ok(None) };
     let tls = match &file.tls {
-        Some(tls) => match tls::load(tls, file.http2, now, files, parser) {
+        Some(tls) => match tls::load(tls, file.http2, now, files, report) {
             None => return Ok(None),
             loaded => loaded,
         },

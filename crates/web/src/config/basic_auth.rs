@@ -10,10 +10,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bcrypt::HashParts;
+use exporter_schema::{Diagnostic, Report, Section, display_key, join_path};
 use ring::hmac;
 use ring::rand::SystemRandom;
 
-use super::parse::{Parser, Section};
 use crate::admission::AdmissionControl;
 use crate::stream::Peer;
 
@@ -31,27 +31,30 @@ impl fmt::Debug for PasswordHash {
 const MAX_REASONABLE_COST: u32 = 14;
 
 /// Parses section `basic_auth_users`.
-pub(super) fn parse(parser: &mut Parser, section: &Section<'_>) -> BTreeMap<String, PasswordHash> {
+pub(super) fn parse(section: &Section<'_>, report: &mut Report) -> BTreeMap<String, PasswordHash> {
     const EXPECTED: &str =
         "write the bcrypt hash of the password, as `htpasswd -nBC 10 \"\" | tr -d ':\\n'` makes it";
     let mut users = BTreeMap::new();
     for (name, node) in section.entries() {
+        let key = join_path(section.path(), &display_key(name));
+        let diagnostic = |text: String| Diagnostic::new(&node.location, &key, text);
         if name.contains(':') || name.contains(char::is_control) {
-            parser.error(&node, "no client can send a user name with a colon or a control character");
+            let text = "no client can send a user name with a colon or a control character";
+            report.errors.push(diagnostic(text.to_owned()));
         }
-        let text = node.value.as_text();
+        let text = node.as_text();
         let cost = text.and_then(|text| Some(HashParts::from_str(text).ok()?.get_cost()));
         let (Some(text), Some(cost @ 4..=31)) = (text, cost) else {
             // The value is not repeated: it may be the password.
             let found = if text.is_some() { "text" } else { "something" };
-            parser.error(&node, format!("found {found} that is no bcrypt hash (not shown); {EXPECTED}"));
+            let text = format!("found {found} that is no bcrypt hash (not shown); {EXPECTED}");
+            report.errors.push(diagnostic(text));
             continue;
         };
         if cost > MAX_REASONABLE_COST {
-            let text = format!(
+            report.warnings.push(diagnostic(format!(
                 "found a bcrypt cost of {cost}, so that each password takes seconds to check; 10 to 12 is usual"
-            );
-            parser.warning(&node, text);
+            )));
         }
         users.insert(name.to_owned(), PasswordHash(text.to_owned()));
     }

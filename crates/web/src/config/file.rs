@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use exporter_schema::{Diagnostic, Location, Node, parse_yaml};
+use exporter_schema::{Diagnostic, Located, Report, Section, join_path, parse_yaml};
 
 use super::basic_auth::{self, PasswordHash};
+use super::choices::choice;
 use super::client_auth::ClientAuth;
-use super::parse::{Parser, Section, Spanned};
+use super::keys::{SCHEMA, is_set};
 use super::rate_limit::RateLimitConfig;
 use super::response_headers::Headers;
 use super::tls_params::TlsParams;
 
 /// The file.
-#[derive(Debug)]
 pub(super) struct WebFile {
     /// `None` for plain HTTP.
     pub(super) tls: Option<TlsFileConfig>,
@@ -25,12 +25,11 @@ pub(super) struct WebFile {
 }
 
 /// Section `tls_server_config`.
-#[derive(Debug)]
 pub(super) struct TlsFileConfig {
-    pub(super) certificate: Spanned<PemSource>,
-    pub(super) key: Spanned<PemSource>,
+    pub(super) certificate: Located<PemSource>,
+    pub(super) key: Located<PemSource>,
     pub(super) client_auth: ClientAuth,
-    pub(super) client_ca: Option<Spanned<PemSource>>,
+    pub(super) client_ca: Option<Located<PemSource>>,
     /// `None` if any name is accepted.
     pub(super) allowed_names: Option<Vec<String>>,
     pub(super) params: TlsParams,
@@ -38,78 +37,68 @@ pub(super) struct TlsFileConfig {
 }
 
 /// Where PEM data comes from.
-#[derive(Clone)]
 pub(super) enum PemSource {
     File(PathBuf),
     Inline(String),
 }
 
-impl std::fmt::Debug for PemSource {
-    /// Without inline data, which may be a key.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Inline(_) => f.write_str("Inline"),
-        }
-    }
-}
-
-impl Spanned<PemSource> {
-    /// A diagnostic about the PEM data.
-    pub(super) fn content_diagnostic(&self, text: &str) -> Diagnostic {
-        match &self.value {
-            PemSource::File(path) => self.diagnostic(format!("{}: {text}", path.display())),
-            PemSource::Inline(_) => self.diagnostic(text),
-        }
+/// A diagnostic about the PEM data of `source`.
+pub(super) fn pem_diagnostic(source: &Located<PemSource>, text: &str) -> Diagnostic {
+    match &source.value {
+        PemSource::File(path) => source.diagnostic(format!("{}: {text}", path.display())),
+        PemSource::Inline(_) => source.diagnostic(text),
     }
 }
 
 /// Parses `text`, the content of the file `name`; relative paths are resolved in `dir`. A value in error becomes its default, so
 /// that one attempt reports all errors; `None` if the text is not YAML.
-pub(super) fn parse(name: &str, text: &str, dir: &Path, parser: &mut Parser) -> Option<WebFile> {
-    let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
-    let root = if text.lines().all(is_blank) {
-        Node::table(Location::Program)
-    } else {
-        parse_yaml(name, text).map_err(|errors| parser.errors.extend(errors)).ok()?
-    };
-    parser.check_keys(&root);
-    let top = Section::root(&root);
-    let http = top.section("http_server_config");
-    let http2 = parser.bool(&http, "http2", true);
-    let tls_section = top.section("tls_server_config");
-    let users = top.section("basic_auth_users");
-    if let (Some(users), None) = (users.first_set_key(), tls_section.first_set_key()) {
-        parser.warning(&users, "passwords cross the network unencrypted without tls_server_config");
+pub(super) fn parse(name: &str, text: &str, dir: &Path, report: &mut Report) -> Option<WebFile> {
+    let root = parse_yaml(name, text).map_err(|errors| report.errors.extend(errors)).ok()?;
+    report.errors.extend(SCHEMA.check(&root));
+    let root = Section::root(&root);
+    let http = root.section("http_server_config");
+    let http2 = http.get("http2").unwrap_or(true);
+    let tls = root.section("tls_server_config");
+    let users = root.section("basic_auth_users");
+    if is_set(&users) && !is_set(&tls) {
+        let text = "passwords cross the network unencrypted without tls_server_config";
+        report.warnings.push(users.error(text));
     }
     Some(WebFile {
-        tls: parse_tls(parser, &tls_section, dir, http2),
+        tls: parse_tls(&tls, dir, http2, report),
         http2,
-        headers: Headers::parse(parser, &http.section("headers")),
-        users: basic_auth::parse(parser, &users),
-        rate_limit: RateLimitConfig::parse(parser, &top.section("rate_limit")),
+        headers: Headers::parse(&http.section("headers"), report),
+        users: basic_auth::parse(&users, report),
+        rate_limit: RateLimitConfig::parse(&root.section("rate_limit"), report),
     })
 }
 
-fn parse_tls(parser: &mut Parser, section: &Section<'_>, dir: &Path, http2: bool) -> Option<TlsFileConfig> {
-    let first = section.first_set_key()?;
-    let errors_before = parser.errors.len();
-    let certificate = pem_source(parser, section, ["cert", "cert_file"], dir);
-    let key = pem_source(parser, section, ["key", "key_file"], dir);
-    if parser.errors.len() == errors_before {
-        for (is_missing, advice) in [
-            (certificate.is_none(), "TLS needs a certificate; give cert_file or cert"),
-            (key.is_none(), "TLS needs the key of its certificate; give key_file or key"),
-        ] {
-            if is_missing {
-                parser.error(&first, advice);
-            }
+fn parse_tls(section: &Section<'_>, dir: &Path, http2: bool, report: &mut Report) -> Option<TlsFileConfig> {
+    if !is_set(section) {
+        return None;
+    }
+    // The schema accepts a single value as a list of one; other exporters do not.
+    for name in ["client_allowed_sans", "cipher_suites", "curve_preferences"] {
+        if let Some(entry) = section.entry(name).filter(|entry| entry.value.items().is_none())
+            && !report.has_errors_in(&entry.key)
+        {
+            let text = format!("found {}; write a list of text", entry.value.describe(&entry.key));
+            report.errors.push(entry.diagnostic(text));
         }
     }
-    let client_ca = pem_source(parser, section, ["client_ca", "client_ca_file"], dir);
-    let (client_auth, allowed_names) = parse_client_auth(parser, section, client_ca.as_ref());
-    let params = TlsParams::parse(parser, section, http2);
-    let prefer_server_cipher_suites = parser.bool(section, "prefer_server_cipher_suites", true);
+    let mut required = |inline, file, advice: &str| {
+        let source = pem_source(section, inline, file, dir, report);
+        if source.is_none() && ![inline, file].iter().any(|name| has_errors(section, name, report)) {
+            report.errors.push(section.error(advice));
+        }
+        source
+    };
+    let certificate = required("cert", "cert_file", "TLS needs a certificate; give cert_file or cert");
+    let key = required("key", "key_file", "TLS needs the key of its certificate; give key_file or key");
+    let client_ca = pem_source(section, "client_ca", "client_ca_file", dir, report);
+    let (client_auth, allowed_names) = parse_client_auth(section, client_ca.as_ref(), report);
+    let params = TlsParams::parse(section, http2, report);
+    let prefer_server_cipher_suites = section.get("prefer_server_cipher_suites").unwrap_or(true);
     Some(TlsFileConfig {
         certificate: certificate?,
         key: key?,
@@ -121,61 +110,65 @@ fn parse_tls(parser: &mut Parser, section: &Section<'_>, dir: &Path, http2: bool
     })
 }
 
+fn has_errors(section: &Section<'_>, name: &str, report: &Report) -> bool {
+    report.has_errors_in(&join_path(section.path(), name))
+}
+
 fn pem_source(
-    parser: &mut Parser,
     section: &Section<'_>,
-    [inline, file]: [&str; 2],
+    inline: &str,
+    file: &str,
     dir: &Path,
-) -> Option<Spanned<PemSource>> {
-    let (text, path) = (parser.text(section, inline), parser.text(section, file));
-    if let (Some(_), Some(path)) = (&text, &path) {
-        parser.error(path, format!("found {inline} and {file} together; keep one of them"));
-    }
-    match (text, path) {
-        (_, Some(path)) => Some(path.with(PemSource::File(dir.join(&path.value)))),
-        (Some(text), None) => Some(text.with(PemSource::Inline(text.value.clone()))),
-        (None, None) => None,
+    report: &mut Report,
+) -> Option<Located<PemSource>> {
+    let text = |name| section.located::<String>(name).filter(|text| !text.value.trim().is_empty());
+    match (text(inline), text(file)) {
+        (text, Some(path)) => {
+            if text.is_some() {
+                let text = format!("found {inline} and {file} together; keep one of them");
+                report.errors.push(path.diagnostic(text));
+            }
+            Some(path.map(|path| PemSource::File(dir.join(path))))
+        }
+        (text, None) => text.map(|text| text.map(PemSource::Inline)),
     }
 }
 
 /// The mode of client authentication and the accepted names.
 fn parse_client_auth(
-    parser: &mut Parser,
     section: &Section<'_>,
-    client_ca: Option<&Spanned<PemSource>>,
+    client_ca: Option<&Located<PemSource>>,
+    report: &mut Report,
 ) -> (ClientAuth, Option<Vec<String>>) {
-    let errors_before = parser.errors.len();
-    let given = parser.one_of(section, "client_auth_type", &ClientAuth::ALL);
+    let given = choice(section, "client_auth_type", &ClientAuth::ALL);
     let auth = given.as_ref().map_or(ClientAuth::NoClientCert, |given| given.value);
-    let names = parser.texts(section, "client_allowed_sans");
+    let names = section.located::<Vec<String>>("client_allowed_sans");
     // The default of a value in error must not cause further errors.
-    if parser.errors.len() > errors_before {
+    if ["client_auth_type", "client_allowed_sans"].iter().any(|name| has_errors(section, name, report)) {
         return (auth, None);
     }
     if let Some(ca) = client_ca.filter(|_| auth == ClientAuth::NoClientCert) {
         let text = "no client is asked for a certificate; add client_auth_type: RequireAndVerifyClientCert";
-        parser.error(ca, text);
+        report.errors.push(ca.diagnostic(text));
     }
     if let Some(given) = &given {
         if auth.verifies() && client_ca.is_none() {
             let text = "there is nothing to verify certificates with; give client_ca_file or client_ca";
-            parser.error(given, text);
+            report.errors.push(given.diagnostic(text));
         }
         if matches!(auth, ClientAuth::RequestClientCert | ClientAuth::RequireAnyClientCert) {
             let text = "client certificates are not verified: anyone can make one that is accepted; RequireAndVerifyClientCert verifies them";
-            parser.warning(given, text);
+            report.warnings.push(given.diagnostic(text));
         }
     }
     if let Some(names) = &names {
         if !auth.requires() {
             let text = "a client without a certificate has no name; client_auth_type must be RequireAndVerifyClientCert or RequireAnyClientCert";
-            parser.error(names, text);
+            report.errors.push(names.diagnostic(text));
         } else if names.value.is_empty() {
-            parser.error(
-                names,
-                "found an empty list, which accepts no client; list the names, or remove the key",
-            );
+            let text = "found an empty list, which accepts no client; list the names, or remove the key";
+            report.errors.push(names.diagnostic(text));
         }
     }
-    (auth, names.map(|names| names.value.into_iter().map(|name| name.value).collect()))
+    (auth, names.map(|names| names.value))
 }

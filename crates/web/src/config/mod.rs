@@ -23,9 +23,10 @@
 mod active;
 mod basic_auth;
 mod certificate;
+mod choices;
 mod client_auth;
 mod file;
-mod parse;
+mod keys;
 mod rate_limit;
 mod response_headers;
 mod server_state;

@@ -3,10 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use exporter_schema::Value;
+use exporter_schema::{Report, Section};
 use tokio::time::Instant;
-
-use super::parse::{Parser, Section, Spanned};
 
 /// The rate at which requests are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,58 +15,26 @@ pub(super) struct RateLimitConfig {
     burst: u32,
 }
 
-/// Far longer than any scrape interval.
-const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
-
 impl RateLimitConfig {
     /// `None` for no limit.
-    pub(super) fn parse(parser: &mut Parser, section: &Section<'_>) -> Option<Self> {
+    pub(super) fn parse(section: &Section<'_>, report: &mut Report) -> Option<Self> {
         let burst = section.get("burst");
-        let Some(node) = section.get("interval") else {
-            if let Some(burst) = burst {
-                parser
-                    .warning(&burst, "has no effect without rate_limit.interval; set it, or remove the key");
+        let Some(interval) = section.get::<Duration>("interval") else {
+            if let (Some(burst), None) = (section.entry("burst"), section.entry("interval")) {
+                let text = "has no effect without rate_limit.interval; set it, or remove the key";
+                report.warnings.push(burst.diagnostic(text));
             }
-            return None;
-        };
-        let Some(interval) = parse_interval(&node.value.value) else {
-            parser.unexpected(&node, "a duration up to 24h, such as \"100ms\", or 0 for no limit");
             return None;
         };
         if interval.is_zero() {
             return None;
         }
-        let Some(burst) = burst else {
-            let missing = Spanned { key: section.key("burst"), ..node };
-            parser.error(&missing, "is missing; write how many requests may come at once, at least 1");
-            return None;
-        };
-        let count =
-            if let Value::Integer(count) = burst.value.value { u32::try_from(count).ok() } else { None };
-        let Some(count) = count.filter(|count| *count > 0) else {
-            parser.unexpected(&burst, "a whole number from 1, since 0 would refuse every request");
-            return None;
-        };
-        Some(Self { interval, burst: count })
+        if section.entry("burst").is_none() {
+            let text = "is missing; write how many requests may come at once, at least 1";
+            report.errors.push(section.diagnostic("burst", text));
+        }
+        Some(Self { interval, burst: burst? })
     }
-}
-
-/// A number other than 0 needs a unit.
-fn parse_interval(value: &Value) -> Option<Duration> {
-    let text = match value {
-        Value::Integer(0) => "0",
-        Value::Text(text) => text.trim(),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Table(_) => return None,
-    };
-    if text != "0" && text.parse::<f64>().is_ok() {
-        return None;
-    }
-    humantime::parse_duration(text).ok().filter(|interval| *interval <= MAX_INTERVAL)
 }
 
 /// A token bucket, as the generic cell rate algorithm.

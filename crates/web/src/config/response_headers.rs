@@ -1,12 +1,10 @@
 //! Response headers that the operator adds: `http_server_config.headers`.
 
-use exporter_schema::{Value, join_list};
+use exporter_schema::{Report, Section, Value, join_list};
 use hyper::header::{
     CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS, X_XSS_PROTECTION,
 };
-
-use super::parse::{Parser, Section, unknown_key};
 
 /// The supported headers with their permitted values; none listed means any.
 const HEADERS: [(&str, HeaderName, &[&str]); 5] = [
@@ -22,32 +20,36 @@ const HEADERS: [(&str, HeaderName, &[&str]); 5] = [
 pub(crate) struct Headers(Vec<(HeaderName, HeaderValue)>);
 
 impl Headers {
-    pub(super) fn parse(parser: &mut Parser, section: &Section<'_>) -> Self {
+    pub(super) fn parse(section: &Section<'_>, report: &mut Report) -> Self {
         let mut headers = Vec::new();
-        for (name, node) in section.entries() {
-            let Some((_, header, permitted)) = HEADERS.iter().find(|(known, ..)| *known == name) else {
-                let names = HEADERS.map(|(name, ..)| name);
-                parser.error(&node, unknown_key(name, "`http_server_config.headers`", &names));
-                continue;
-            };
-            let text = match &node.value.value {
+        for (name, header, permitted) in HEADERS {
+            let Some(entry) = section.entry(name) else { continue };
+            let text = match &entry.value.value {
                 Value::Text(text) => Some(text.clone()),
                 // `X-XSS-Protection: 0`, which exporter-toolkit reads as text.
                 Value::Integer(number) => Some(number.to_string()),
-                Value::Null => Some(String::new()),
-                Value::Bool(_) | Value::Float(_) | Value::List(_) | Value::Table(_) => None,
+                Value::Null | Value::Bool(_) | Value::Float(_) | Value::List(_) | Value::Table(_) => None,
             };
             let is_permitted = |text: &&String| permitted.is_empty() || permitted.contains(&text.as_str());
-            match text.as_ref().filter(is_permitted).map(|text| HeaderValue::from_str(text)) {
-                _ if text.as_deref() == Some("") => {}
-                Some(Ok(value)) => headers.push((header.clone(), value)),
-                Some(Err(_)) => {
-                    let text = "no HTTP header can carry this value; write visible ASCII in one line";
-                    parser.error(&node, text);
+            let advice = match text.as_ref().filter(is_permitted).map(|text| HeaderValue::from_str(text)) {
+                _ if text.as_deref() == Some("") => continue,
+                Some(Ok(value)) => {
+                    headers.push((header, value));
+                    continue;
                 }
-                None if permitted.is_empty() => parser.unexpected(&node, "text"),
-                None => parser.unexpected(&node, &join_list(permitted.iter().copied(), "or")),
-            }
+                Some(Err(_)) => {
+                    "no HTTP header can carry this value; write visible ASCII in one line".to_owned()
+                }
+                None => {
+                    let expected = if permitted.is_empty() {
+                        "text".to_owned()
+                    } else {
+                        join_list(permitted.iter().copied(), "or")
+                    };
+                    format!("found {}; write {expected}", entry.value.describe(&entry.key))
+                }
+            };
+            report.errors.push(entry.diagnostic(advice));
         }
         Self(headers)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use exporter_schema::{Diagnostic, TrackedFiles, sha256};
+use exporter_schema::{Diagnostic, Located, Report, TrackedFiles, sha256};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,8 +14,7 @@ use rustls::{Error, RootCertStore, ServerConfig};
 
 use super::certificate::CertificateInfo;
 use super::client_auth::{ClientAuth, verifier};
-use super::file::{PemSource, TlsFileConfig};
-use super::parse::{Parser, Spanned};
+use super::file::{PemSource, TlsFileConfig, pem_diagnostic};
 
 /// No file of a web configuration is larger; a bundle of all public roots has some 200 KiB.
 pub(super) const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -53,42 +52,42 @@ pub(super) fn load(
     http2: bool,
     now: DateTime<Utc>,
     files: &mut TrackedFiles,
-    parser: &mut Parser,
+    report: &mut Report,
 ) -> Option<TlsState> {
-    let certificate = read_pem(&tls.certificate, files, parser);
-    let key = read_pem(&tls.key, files, parser);
-    let ca = tls.client_ca.as_ref().map(|ca| (ca, read_pem(ca, files, parser)));
+    let certificate = read_pem(&tls.certificate, files, report);
+    let key = read_pem(&tls.key, files, report);
+    let ca = tls.client_ca.as_ref().map(|ca| (ca, read_pem(ca, files, report)));
     let provider = Arc::new(CryptoProvider {
         cipher_suites: tls.params.cipher_suites.clone(),
         kx_groups: tls.params.curves.clone(),
         ..ring::default_provider()
     });
-    let chain = certificate.as_deref().and_then(|pem| parse_certificates(&tls.certificate, pem, parser));
+    let chain = certificate.as_deref().and_then(|pem| parse_certificates(&tls.certificate, pem, report));
     let info = chain.as_ref().and_then(|chain| CertificateInfo::from_der(chain.first()?));
     if let Some(info) = &info {
-        check_validity(&tls.certificate, info, now, parser);
+        check_validity(&tls.certificate, info, now, report);
     }
     let own = key.as_deref().and_then(|key| {
-        certified_key(tls, chain, key, &provider).map_err(|error| parser.errors.extend(error)).ok()
+        certified_key(tls, chain, key, &provider).map_err(|error| report.errors.extend(error)).ok()
     });
     let roots = match &ca {
         None => Some(RootCertStore::empty()),
-        Some((source, pem)) => pem.as_deref().and_then(|pem| parse_roots(source, pem, now, parser)),
+        Some((source, pem)) => pem.as_deref().and_then(|pem| parse_roots(source, pem, now, report)),
     };
-    if !parser.errors.is_empty() {
+    if !report.errors.is_empty() {
         return None;
     }
     let verifier = verifier(tls.client_auth, tls.allowed_names.clone(), roots?, &provider)
         .map_err(|error| {
             let source = tls.client_ca.as_ref().unwrap_or(&tls.certificate);
-            parser.errors.push(source.content_diagnostic(&format!("cannot be used: {error}")));
+            report.errors.push(pem_diagnostic(source, &format!("cannot be used: {error}")));
         })
         .ok()?;
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&tls.params.versions)
         .map_err(|error| {
             let text = format!("TLS cannot be set up: {error}");
-            parser.errors.push(tls.certificate.content_diagnostic(&text));
+            report.errors.push(pem_diagnostic(&tls.certificate, &text));
         })
         .ok()?;
     let builder = match &verifier {
@@ -106,7 +105,9 @@ pub(super) fn load(
     }
     let inputs = [certificate?, key?, ca.and_then(|(_, pem)| pem).unwrap_or_default()];
     let mut fingerprint: Vec<u8> = inputs.iter().flat_map(|bytes| sha256(bytes)).collect();
-    fingerprint.extend_from_slice(format!("{tls:?} {http2}").as_bytes());
+    let TlsFileConfig { client_auth, allowed_names, params, prefer_server_cipher_suites, .. } = tls;
+    let settings = (client_auth, allowed_names, params, prefer_server_cipher_suites, http2);
+    fingerprint.extend_from_slice(format!("{settings:?}").as_bytes());
     Some(TlsState {
         config: Arc::new(config),
         verifier,
@@ -116,21 +117,21 @@ pub(super) fn load(
     })
 }
 
-fn read_pem(source: &Spanned<PemSource>, files: &mut TrackedFiles, parser: &mut Parser) -> Option<Vec<u8>> {
+fn read_pem(source: &Located<PemSource>, files: &mut TrackedFiles, report: &mut Report) -> Option<Vec<u8>> {
     match &source.value {
         PemSource::Inline(text) => Some(text.clone().into_bytes()),
         PemSource::File(path) => files
             .read(path, MAX_FILE_BYTES)
-            .map_err(|text| parser.errors.push(source.content_diagnostic(&text)))
+            .map_err(|text| report.errors.push(pem_diagnostic(source, &text)))
             .ok(),
     }
 }
 
 /// All certificates in `pem`, at least one.
 fn parse_certificates(
-    source: &Spanned<PemSource>,
+    source: &Located<PemSource>,
     pem: &[u8],
-    parser: &mut Parser,
+    report: &mut Report,
 ) -> Option<Vec<CertificateDer<'static>>> {
     let parsed: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(pem).collect();
     let text = match parsed {
@@ -138,7 +139,7 @@ fn parse_certificates(
         Ok(_) => "holds no certificate; expected PEM, with lines such as BEGIN CERTIFICATE",
         Err(_) => "is incomplete: a certificate in it cannot be read as PEM",
     };
-    parser.errors.push(source.content_diagnostic(text));
+    report.errors.push(pem_diagnostic(source, text));
     None
 }
 
@@ -153,11 +154,14 @@ fn certified_key(
         let is_encrypted = [&b"BEGIN ENCRYPTED PRIVATE KEY"[..], b"Proc-Type: 4,ENCRYPTED"]
             .iter()
             .any(|marker| pem.windows(marker.len()).any(|window| window == *marker));
-        return Err(Some(tls.key.content_diagnostic(if is_encrypted {
-            "the key is encrypted; store it without a passphrase, readable by this user alone"
-        } else {
-            "holds no private key; expected PEM, with lines such as BEGIN PRIVATE KEY"
-        })));
+        return Err(Some(pem_diagnostic(
+            &tls.key,
+            if is_encrypted {
+                "the key is encrypted; store it without a passphrase, readable by this user alone"
+            } else {
+                "holds no private key; expected PEM, with lines such as BEGIN PRIVATE KEY"
+            },
+        )));
     };
     CertifiedKey::from_der(chain.ok_or(None)?, key, provider).map_err(|error| {
         let (source, text) = if matches!(error, Error::InconsistentKeys(_)) {
@@ -167,24 +171,24 @@ fn certified_key(
         } else {
             (&tls.key, "the key cannot be used; RSA of 2048 to 8192 bits, P-256, P-384 and Ed25519 can")
         };
-        Some(source.content_diagnostic(text))
+        Some(pem_diagnostic(source, text))
     })
 }
 
 fn parse_roots(
-    source: &Spanned<PemSource>,
+    source: &Located<PemSource>,
     pem: &[u8],
     now: DateTime<Utc>,
-    parser: &mut Parser,
+    report: &mut Report,
 ) -> Option<RootCertStore> {
     let mut store = RootCertStore::empty();
-    for certificate in parse_certificates(source, pem, parser)? {
+    for certificate in parse_certificates(source, pem, report)? {
         if let Some(info) = CertificateInfo::from_der(&certificate) {
-            check_validity(source, &info, now, parser);
+            check_validity(source, &info, now, report);
         }
         if let Err(error) = store.add(certificate) {
             let text = format!("a certificate in it cannot be used: {error}");
-            parser.errors.push(source.content_diagnostic(&text));
+            report.errors.push(pem_diagnostic(source, &text));
             return None;
         }
     }
@@ -193,10 +197,10 @@ fn parse_roots(
 
 /// Warns of a certificate that is not valid now or not for long; it can be served nevertheless.
 fn check_validity(
-    source: &Spanned<PemSource>,
+    source: &Located<PemSource>,
     info: &CertificateInfo,
     now: DateTime<Utc>,
-    parser: &mut Parser,
+    report: &mut Report,
 ) {
     let text = if info.not_after < now {
         format!("the certificate expired at {:?}; clients will refuse it", info.not_after)
@@ -207,5 +211,5 @@ fn check_validity(
     } else {
         return;
     };
-    parser.warnings.push(source.content_diagnostic(&text));
+    report.warnings.push(pem_diagnostic(source, &text));
 }

@@ -1,11 +1,11 @@
 //! TLS versions, cipher suites and curves, by their names in Go's crypto/tls.
 
-use exporter_schema::join_list;
+use exporter_schema::{Report, Section, join_list, join_path};
 use rustls::crypto::SupportedKxGroup;
 use rustls::crypto::ring::{ALL_KX_GROUPS, DEFAULT_CIPHER_SUITES, cipher_suite as suite, kx_group};
 use rustls::{ProtocolVersion, SupportedCipherSuite, SupportedProtocolVersion};
 
-use super::parse::{Parser, Section, Spanned};
+use super::choices::{choice, choices};
 
 /// What the server offers in a handshake.
 #[derive(Debug)]
@@ -19,14 +19,14 @@ pub(super) struct TlsParams {
 
 /// A version of TLS, ascending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum TlsVersion {
+pub(super) enum TlsVersion {
     Tls10,
     Tls11,
     Tls12,
     Tls13,
 }
 
-const VERSIONS: [(&str, TlsVersion); 4] = [
+pub(super) const VERSIONS: [(&str, TlsVersion); 4] = [
     ("TLS13", TlsVersion::Tls13),
     ("TLS12", TlsVersion::Tls12),
     ("TLS11", TlsVersion::Tls11),
@@ -34,7 +34,7 @@ const VERSIONS: [(&str, TlsVersion); 4] = [
 ];
 
 /// Go's `CipherSuites()`; `None` for those that rustls does not implement.
-const CIPHER_SUITES: [(&str, Option<SupportedCipherSuite>); 13] = [
+pub(super) const CIPHER_SUITES: [(&str, Option<SupportedCipherSuite>); 13] = [
     ("TLS_AES_128_GCM_SHA256", Some(suite::TLS13_AES_128_GCM_SHA256)),
     ("TLS_AES_256_GCM_SHA384", Some(suite::TLS13_AES_256_GCM_SHA384)),
     ("TLS_CHACHA20_POLY1305_SHA256", Some(suite::TLS13_CHACHA20_POLY1305_SHA256)),
@@ -58,7 +58,7 @@ const HTTP2_CIPHER_SUITES: [SupportedCipherSuite; 2] =
     [suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256];
 
 /// The curves of exporter-toolkit; `None` for those that rustls does not implement.
-const CURVES: [(&str, Option<&'static dyn SupportedKxGroup>); 4] = [
+pub(super) const CURVES: [(&str, Option<&'static dyn SupportedKxGroup>); 4] = [
     ("CurveP256", Some(kx_group::SECP256R1)),
     ("CurveP384", Some(kx_group::SECP384R1)),
     ("CurveP521", None),
@@ -70,95 +70,75 @@ fn is_tls13(suite: &SupportedCipherSuite) -> bool {
 }
 
 impl TlsParams {
-    pub(super) fn parse(parser: &mut Parser, section: &Section<'_>, http2: bool) -> Self {
-        let cipher_suites = parse_cipher_suites(parser, section, http2);
+    pub(super) fn parse(section: &Section<'_>, http2: bool, report: &mut Report) -> Self {
+        let cipher_suites = parse_cipher_suites(section, http2, report);
         let has_suite = |version: &&SupportedProtocolVersion| {
             let is_13 = version.version == ProtocolVersion::TLSv1_3;
             cipher_suites.iter().any(|suite| is_tls13(suite) == is_13)
         };
         let versions = [&rustls::version::TLS13, &rustls::version::TLS12].into_iter().filter(has_suite);
-        Self { versions: versions.collect(), curves: parse_curves(parser, section), cipher_suites }
+        Self { versions: versions.collect(), curves: parse_curves(section, report), cipher_suites }
     }
 }
 
-fn parse_cipher_suites(parser: &mut Parser, section: &Section<'_>, http2: bool) -> Vec<SupportedCipherSuite> {
-    let errors_before = parser.errors.len();
-    let min = parser.one_of(section, "min_version", &VERSIONS);
-    let max = parser.one_of(section, "max_version", &VERSIONS);
-    let listed =
-        parse_list(parser, section, "cipher_suites", &CIPHER_SUITES).map(|(names, suites, unsupported)| {
-            if !unsupported.is_empty() {
-                let unsupported = join_list(unsupported.iter().map(String::as_str), "and");
-                parser.warning(
-                    &names,
-                    format!("not offered here, because it is no longer safe: {unsupported}"),
-                );
-            }
-            (names, suites)
-        });
+fn parse_cipher_suites(section: &Section<'_>, http2: bool, report: &mut Report) -> Vec<SupportedCipherSuite> {
+    let min = choice(section, "min_version", &VERSIONS);
+    let max = choice(section, "max_version", &VERSIONS);
     let min_version = min.as_ref().map_or(TlsVersion::Tls12, |min| min.value);
     let max_version = max.as_ref().map_or(TlsVersion::Tls13, |max| max.value);
     if let Some(max) = max.filter(|max| max.value < TlsVersion::Tls12) {
-        parser.error(&max, "TLS 1.0 and 1.1 are broken and not offered; write TLS12 or TLS13");
+        let text = "TLS 1.0 and 1.1 are broken and not offered; write TLS12 or TLS13";
+        report.errors.push(max.diagnostic(text));
     } else if let Some(min) = min.as_ref().filter(|_| min_version > max_version) {
-        parser.error(min, "found a min_version above max_version; no version is left");
+        report.errors.push(min.diagnostic("found a min_version above max_version; no version is left"));
     } else if let Some(min) = min.as_ref().filter(|min| min.value < TlsVersion::Tls12) {
-        parser.warning(min, "TLS 1.0 and 1.1 are broken and not offered; clients need TLS 1.2 at least");
+        let text = "TLS 1.0 and 1.1 are broken and not offered; clients need TLS 1.2 at least";
+        report.warnings.push(min.diagnostic(text));
     }
     let is_offered = |suite: &SupportedCipherSuite| {
         let version = if is_tls13(suite) { TlsVersion::Tls13 } else { TlsVersion::Tls12 };
         (min_version..=max_version).contains(&version)
     };
     let defaults = DEFAULT_CIPHER_SUITES.iter().copied();
-    let Some((names, listed)) = listed else { return defaults.filter(is_offered).collect() };
+    let Some((names, listed, unsupported)) = choices(section, "cipher_suites", &CIPHER_SUITES) else {
+        return defaults.filter(is_offered).collect();
+    };
+    if !unsupported.is_empty() {
+        let unsupported = join_list(unsupported.iter().map(String::as_str), "and");
+        let text = format!("not offered here, because it is no longer safe: {unsupported}");
+        report.warnings.push(names.diagnostic(text));
+    }
     // A list without suites of TLS 1.3 leaves all of these offered, as in Go.
     let tls13_defaults = defaults.filter(|suite| is_tls13(suite) && !listed.iter().any(is_tls13));
     let suites: Vec<_> = listed.iter().copied().chain(tls13_defaults).filter(is_offered).collect();
-    if parser.errors.len() > errors_before {
+    let keys = ["min_version", "max_version", "cipher_suites"].map(|name| join_path(section.path(), name));
+    if keys.iter().any(|key| report.has_errors_in(key)) {
         return suites;
     }
     let has_tls12 = suites.iter().any(|suite| !is_tls13(suite));
     if suites.is_empty() {
-        parser.error(&names, "none of these suites exists in the requested versions of TLS");
+        report.errors.push(names.diagnostic("none of these suites exists in the requested versions of TLS"));
     } else if min_version < TlsVersion::Tls13 && !has_tls12 {
-        parser.warning(&names, "no suite of TLS 1.2 is among these, so only TLS 1.3 is offered");
+        let text = "no suite of TLS 1.2 is among these, so only TLS 1.3 is offered";
+        report.warnings.push(names.diagnostic(text));
     } else if http2 && has_tls12 && !suites.iter().any(|suite| HTTP2_CIPHER_SUITES.contains(suite)) {
         let text = "HTTP/2 requires TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256; add one, or write http2: false, or min_version: TLS13";
-        parser.error(&names, text);
+        report.errors.push(names.diagnostic(text));
     }
     suites
 }
 
-fn parse_curves(parser: &mut Parser, section: &Section<'_>) -> Vec<&'static dyn SupportedKxGroup> {
-    let errors_before = parser.errors.len();
-    let Some((names, curves, unsupported)) = parse_list(parser, section, "curve_preferences", &CURVES) else {
+fn parse_curves(section: &Section<'_>, report: &mut Report) -> Vec<&'static dyn SupportedKxGroup> {
+    let Some((names, curves, unsupported)) = choices(section, "curve_preferences", &CURVES) else {
         return ALL_KX_GROUPS.to_vec();
     };
-    if curves.is_empty() && parser.errors.len() == errors_before {
-        parser.error(&names, "CurveP521 is not offered here; add X25519, CurveP256 or CurveP384");
+    if curves.is_empty() && !report.has_errors_in(&names.key) {
+        let text = "CurveP521 is not offered here; add X25519, CurveP256 or CurveP384";
+        report.errors.push(names.diagnostic(text));
     } else if !unsupported.is_empty() {
-        parser.warning(&names, "not offered here: CurveP521; the others are");
+        report.warnings.push(names.diagnostic("not offered here: CurveP521; the others are"));
     }
     curves
-}
-
-/// The list `name` with the values and the unsupported names in it; `None` if it is absent or empty.
-fn parse_list<T: Copy>(
-    parser: &mut Parser,
-    section: &Section<'_>,
-    name: &str,
-    choices: &[(&str, Option<T>)],
-) -> Option<(Spanned<()>, Vec<T>, Vec<String>)> {
-    let names = parser.texts(section, name).filter(|names| !names.value.is_empty())?;
-    let (mut found, mut unsupported) = (Vec::new(), Vec::new());
-    for name in &names.value {
-        match parser.choice(name, choices) {
-            Some(Some(value)) => found.push(value),
-            Some(None) => unsupported.push(name.value.clone()),
-            None => {}
-        }
-    }
-    Some((names.with(()), found, unsupported))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use prost_types::Timestamp;
 use super::shown::{self, Exemplar, Labels, Native, Shown, is_committed, key};
 
 #[expect(clippy::all, unreachable_pub, reason = "made by prost-build; these stories read a part of it")]
-#[path = "../../../../src/exposition/protobuf/model.rs"]
+#[path = "../../../../crates/exposition/tests/model/mod.rs"]
 mod model;
 
 /// Reads a row of delimited messages.
