@@ -159,7 +159,11 @@ mod tests {
     use super::*;
 
     #[test]
+<<<<<<< HEAD
     fn span_has_two_units_at_most() {
+=======
+    fn durations_have_at_most_two_units() {
+>>>>>>> main
         for (millis, words) in [
             (0, "0 ms"),
             (340, "340 ms"),
@@ -177,7 +181,11 @@ mod tests {
     }
 
     #[test]
+<<<<<<< HEAD
     fn time_has_a_date_only_on_another_day() {
+=======
+    fn times_include_other_days_only() {
+>>>>>>> main
         let at = |text: &str| JsonTimestamp(Timestamp::parse(text).unwrap());
         let now = at("2026-11-24T14:10:30Z");
         assert_eq!(at("2026-11-24T14:03:27Z").hh_mm(now), "14:03");
@@ -189,12 +197,20 @@ mod tests {
     }
 
     #[test]
+<<<<<<< HEAD
     fn control_characters_in_names_are_replaced() {
+=======
+    fn control_characters_are_replaced() {
+>>>>>>> main
         assert_eq!(strip_control("a\u{202e}b\n<c> é 🤖"), "a\u{fffd}b\u{fffd}<c> é 🤖");
     }
 
     #[test]
+<<<<<<< HEAD
     fn amounts_are_rounded() {
+=======
+    fn numbers_are_short_with_units() {
+>>>>>>> main
         assert_eq!([999, 12_400, 3_100_000].map(bytes), ["999 B", "12.4 kB", "3.1 MB"]);
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(

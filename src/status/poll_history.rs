@@ -337,8 +337,13 @@ mod tests {
     }
 
     #[test]
+<<<<<<< HEAD
     fn oldest_polls_and_problems_are_evicted() {
         let history = PollHistory::default();
+=======
+    fn history_is_bounded() {
+        let journal = PollHistory::default();
+>>>>>>> main
         for second in 0..200 {
             let failure = (second % 2 == 0).then_some(Problem::ServerError);
             finish(&history, second * 30, failure, &[Problem::ClockSkew], "HTTP 503");
@@ -353,6 +358,7 @@ mod tests {
     }
 
     #[test]
+<<<<<<< HEAD
     fn problem_is_active_between_its_first_and_last_poll() {
         let history = PollHistory::default();
         finish(&history, 0, None, &[], "");
@@ -361,6 +367,16 @@ mod tests {
         history.read(|records| {
             assert_eq!((records.failing_since, records.failed_polls), (Some(at(31)), 2));
             assert_eq!(records.last_success, Some(at(1)));
+=======
+    fn problem_interval_spans_polls_that_report_it() {
+        let journal = PollHistory::default();
+        tell(&journal, 0, None, &[], "");
+        tell(&journal, 30, Some(Problem::Timeout), &[], "no answer within 60s");
+        tell(&journal, 60, Some(Problem::Timeout), &[], "no answer within 60 s, again");
+        journal.read(|entries| {
+            assert_eq!((entries.failing_since, entries.failures), (Some(at(31)), 2));
+            assert_eq!(entries.last_success, Some(at(1)));
+>>>>>>> main
         });
         finish(&history, 90, None, &[], "");
         history.read(|records| {
@@ -376,6 +392,7 @@ mod tests {
     }
 
     #[test]
+<<<<<<< HEAD
     fn reason_is_truncated_at_a_character() {
         let history = PollHistory::default();
         finish(&history, 0, Some(Problem::BadPayload), &[], &"ключ".repeat(200));
@@ -395,5 +412,11 @@ mod tests {
         histories.forget(&key);
         assert!(histories.get(&key).is_none());
         assert_eq!(histories.get_or_create(&key).read(|records| records.running_since), None);
+=======
+    fn reason_is_truncated_between_characters() {
+        let journal = PollHistory::default();
+        tell(&journal, 0, Some(Problem::BadPayload), &[], &"ключ".repeat(200));
+        journal.read(|entries| assert_eq!(entries.episodes[0].reason.chars().count(), MAX_REASON_CHARS));
+>>>>>>> main
     }
 }

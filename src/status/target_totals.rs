@@ -138,6 +138,7 @@ mod tests {
     }
 
     #[test]
+<<<<<<< HEAD
     fn missing_data_is_not_zero() {
         let totals = TargetTotals::new(&TargetSeries::default());
         assert_eq!((totals.open, totals.recent.conversations), (None, None));
@@ -145,6 +146,15 @@ mod tests {
 
     #[test]
     fn storage_problem_is_detected() {
+=======
+    fn absent_data_is_not_zero_calls() {
+        let figures = TargetTotals::of(&TargetSeries::default());
+        assert_eq!((figures.open, figures.recent), (None, None));
+    }
+
+    #[test]
+    fn storage_problem_is_shown() {
+>>>>>>> main
         let mut series = TargetSeries::default();
         assert!(!TargetTotals::new(&series).storage_failing);
         series.set(Metric::TargetProblem, &[Arc::from("storage")], 1.0, AT);
