@@ -57,7 +57,7 @@ impl PollerSupervisor {
         let here = Timestamp::from(self.clock.now());
         self.history.poller_panicked(here, here + RESTART_DELAY);
         self.tried.set();
-        let ahead = self.history.read(|entries| entries.api_ahead_millis);
+        let ahead = self.history.read(|entries| entries.progress.api_ahead_millis);
         let now = Timestamp::from_millis(here.millis().saturating_add(ahead));
         let problems = BTreeSet::from([Problem::InternalError]);
         let status = PollStatus { target: self.index, now, up: false, problems };

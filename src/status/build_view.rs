@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use super::configuration::{ConfigurationStatus, Reload, global_settings, hash, target_settings};
 use super::diagnosis::{GlobalInputs, areas, health};
-use super::format::{JsonTimestamp, Ratio, Seconds};
+use super::format::{JsonTimestamp, Seconds};
 use super::handoff_trend::Trends;
 use super::poll_history::{PollHistories, PollRecords, ProblemInterval};
 use super::query::Query;
 use super::target_state::{Severity, TargetInputs};
 use super::target_totals::TargetTotals;
-use super::thresholds::breaches;
+use super::thresholds::{RecentRatios, breaches};
 use super::view::{
-    ConfigurationView, ExporterView, Health, ProblemView, RecentView, ReloadView, StatusView, TargetRow,
-    TargetView, TargetsView,
+    ConfigurationView, ExporterView, Health, ProblemView, ReloadView, StatusView, TargetRow, TargetView,
+    TargetsView,
 };
 use crate::aggregate::TargetSeries;
 use crate::config::{Settings, Target};
@@ -148,8 +148,9 @@ impl StatusInputs<'_> {
     }
 
     fn row(&self, target: &Target, records: &PollRecords, series: Option<&TargetSeries>) -> TargetRow {
-        let totals = series.map(TargetTotals::new).unwrap_or_default();
-        let (now, recent_window) = (self.now, self.settings.metrics.recent_window);
+        let recent_window = self.settings.metrics.recent_window;
+        let totals = TargetTotals::new(series.unwrap_or(&TargetSeries::default()), recent_window);
+        let now = self.now;
         let trend = self.trends.points(&target.key);
         let earlier = |window| {
             let is_before = |at: JsonTimestamp| at.0 <= now - window;
@@ -165,11 +166,7 @@ impl StatusInputs<'_> {
         };
         let stale = inputs.is_stale(now);
         // As in the rules, old data breaches nothing.
-        let breaches = if stale {
-            Vec::new()
-        } else {
-            breaches(&totals.counters, earlier, &totals.recent, recent_window)
-        };
+        let breaches = if stale { Vec::new() } else { breaches(&totals.counters, earlier, &totals.recent) };
         let status = TargetInputs { breaches: &breaches, ..inputs }.evaluate(now);
         // Without a label set that is known beforehand there is no series before the first conversation.
         let zero_if_read = records.last_success.map(|_| 0);
@@ -198,22 +195,19 @@ impl StatusInputs<'_> {
             last_success_age_seconds: records.last_success.map(|last| self.age(last)),
             stale,
             data_age_seconds: records.last_success.or(read_to).map(|last| self.age(last)),
-            counts_since: records.counts_since.map(JsonTimestamp),
+            counts_since: records.progress.counts_since.map(JsonTimestamp),
             read_to: read_to.map(JsonTimestamp),
             lag_seconds: read_to.map(|read_to| self.age(read_to)),
             open_conversations: totals.open.or(zero_if_read),
-            followed_conversations: (!records.polls.is_empty()).then_some(records.tracked as u64),
+            followed_conversations: (!records.polls.is_empty()).then_some(records.progress.tracked as u64),
             oldest_open_started_at: totals.oldest_open.map(to_local),
             last_conversation_ended_at: totals.last_conversation.map(to_local),
             conversations_counted: totals.counters.conversations,
             handoffs_counted: totals.counters.handoffs,
-            recent: RecentView {
-                window_seconds: Seconds(recent_window),
+            recent: RecentRatios {
                 // The gauge is 0 even before the first successful poll.
                 conversations: totals.recent.conversations.filter(|&ended| ended > 0).or(zero_if_read),
-                handoff_ratio: totals.recent.handoff_ratio.map(Ratio),
-                ood_turn_ratio: totals.recent.ood_turn_ratio.map(Ratio),
-                silence_turn_ratio: totals.recent.silence_turn_ratio.map(Ratio),
+                ..totals.recent
             },
             last_poll: records.polls.back().copied(),
             poll_running_since: records.running_since.map(JsonTimestamp),

@@ -13,7 +13,7 @@ use crate::timestamp::Timestamp;
 pub(super) struct JsonTimestamp(pub(super) Timestamp);
 
 /// In JSON seconds, to the millisecond.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Seconds(pub(super) Duration);
 
 /// From 0 to 1; in JSON to a millionth, in text as a percentage.
@@ -159,11 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-<<<<<<< HEAD
     fn span_has_two_units_at_most() {
-=======
-    fn durations_have_at_most_two_units() {
->>>>>>> main
         for (millis, words) in [
             (0, "0 ms"),
             (340, "340 ms"),
@@ -181,11 +177,7 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn time_has_a_date_only_on_another_day() {
-=======
-    fn times_include_other_days_only() {
->>>>>>> main
         let at = |text: &str| JsonTimestamp(Timestamp::parse(text).unwrap());
         let now = at("2026-11-24T14:10:30Z");
         assert_eq!(at("2026-11-24T14:03:27Z").hh_mm(now), "14:03");
@@ -197,20 +189,12 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn control_characters_in_names_are_replaced() {
-=======
-    fn control_characters_are_replaced() {
->>>>>>> main
         assert_eq!(strip_control("a\u{202e}b\n<c> é 🤖"), "a\u{fffd}b\u{fffd}<c> é 🤖");
     }
 
     #[test]
-<<<<<<< HEAD
     fn amounts_are_rounded() {
-=======
-    fn numbers_are_short_with_units() {
->>>>>>> main
         assert_eq!([999, 12_400, 3_100_000].map(bytes), ["999 B", "12.4 kB", "3.1 MB"]);
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(

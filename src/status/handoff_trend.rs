@@ -82,12 +82,12 @@ impl Trends {
         let mut storage_failing = false;
         for (key, series) in &snapshot.targets {
             let TargetTotals { recent, counters, up, storage_failing: failing, .. } =
-                TargetTotals::new(series);
+                TargetTotals::new(series, Duration::ZERO);
             storage_failing |= failing;
             let point = Point {
                 at: JsonTimestamp(now),
                 // While polls fail, the ratio is that of the last success.
-                handoff_ratio: recent.handoff_ratio.filter(|_| up).map(Ratio),
+                handoff_ratio: recent.handoff_ratio.filter(|_| up),
                 conversations: recent.conversations.unwrap_or(0),
                 counters,
             };
@@ -142,11 +142,7 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn trend_starts_dense_and_ends_at_two_hours() {
-=======
-    fn trend_has_two_hours_of_minutes() {
->>>>>>> main
         assert_eq!(covers(&after(20)), (20, 4));
         let (points, minutes) = covers(&after(4 * 60));
         assert!((61..=MAX_POINTS).contains(&points) && minutes >= 59, "{points} points, {minutes} minutes");
@@ -154,11 +150,7 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn clock_step_back_drops_later_points() {
-=======
-    fn clock_step_back_leaves_a_gap_of_its_size() {
->>>>>>> main
         let mut trend = after(8);
         let back = Timestamp::from_millis(1_787_217_300_000) + SAMPLE_INTERVAL * 3;
         trend.add(point(back - Duration::from_secs(1), 100));
@@ -173,11 +165,7 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn failing_polls_leave_a_gap() {
-=======
-    fn failed_polls_leave_a_gap() {
->>>>>>> main
         use crate::aggregate::{Metric, TargetSeries};
         let at = Timestamp::from_millis(1_787_217_300_000);
         let values: [Arc<str>; 1] = [Arc::from("VOICE-SIP")];
@@ -197,11 +185,7 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn removed_target_is_forgotten() {
-=======
-    fn removed_target_has_no_trend() {
->>>>>>> main
         let key = key();
         let trends = Trends::default();
         let with = Snapshot { targets: vec![(key.clone(), Arc::default())], ..Snapshot::default() };

@@ -22,7 +22,7 @@ use serde::Serialize;
 pub use build_view::{ProcessInfo, StatusInputs};
 pub use configuration::{ConfigurationStatus, Reload};
 pub use handoff_trend::{SAMPLE_INTERVAL, Trends};
-pub use poll_history::{Poll, PollHistories, PollHistory, ProblemInterval, Report};
+pub use poll_history::{Poll, PollHistories, PollHistory, ProblemInterval, Progress, Report};
 
 use crate::http::{RenderedDocument, StatusRoute};
 use query::Query;

@@ -77,6 +77,15 @@ pub struct Report<'a> {
     pub problems: &'a BTreeSet<Problem>,
     /// Why the poll failed.
     pub reason: Option<&'a str>,
+    /// The progress of the target.
+    pub progress: Progress,
+    /// When the next poll is due.
+    pub next: Timestamp,
+}
+
+/// The progress of a target after a poll.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Progress {
     /// API time minus the time of this host.
     pub api_ahead_millis: i64,
     /// The anchor, in API time.
@@ -85,8 +94,6 @@ pub struct Report<'a> {
     pub read_to: Option<Timestamp>,
     /// Conversations that are open or missing.
     pub tracked: usize,
-    /// When the next poll is due.
-    pub next: Timestamp,
 }
 
 /// The histories of all targets. Clones share them; a new poller of the same target continues its history.
@@ -139,13 +146,8 @@ pub struct PollRecords {
     /// End of the first failed poll since then.
     pub(super) failing_since: Option<Timestamp>,
     pub(super) failed_polls: u32,
-    /// In API time.
-    pub(super) counts_since: Option<Timestamp>,
-    /// In API time.
-    read_to: Option<Timestamp>,
-    /// API time minus the time of this host.
-    pub api_ahead_millis: i64,
-    pub(super) tracked: usize,
+    /// As of the last poll.
+    pub progress: Progress,
 }
 
 impl PollHistory {
@@ -184,10 +186,7 @@ impl PollHistory {
             },
             problems: &BTreeSet::from([failure]),
             reason: None,
-            api_ahead_millis: records.api_ahead_millis,
-            counts_since: records.counts_since,
-            read_to: records.read_to,
-            tracked: records.tracked,
+            progress: records.progress,
             next,
         };
         records.add(&report);
@@ -230,10 +229,7 @@ impl PollRecords {
         let ended = report.poll.began + report.poll.took;
         self.running_since = None;
         self.next_poll = Some(report.next);
-        self.counts_since = report.counts_since;
-        self.read_to = report.read_to;
-        self.api_ahead_millis = report.api_ahead_millis;
-        self.tracked = report.tracked;
+        self.progress = report.progress;
         if report.poll.failure.is_none() {
             (self.last_success, self.failing_since, self.failed_polls) = (Some(ended), None, 0);
         } else {
@@ -289,12 +285,12 @@ impl PollRecords {
 
     /// How far the target has been read, on the clock of this host.
     pub(super) fn read_to(&self) -> Option<Timestamp> {
-        self.read_to.map(|at| self.to_local(at))
+        self.progress.read_to.map(|at| self.to_local(at))
     }
 
     /// Converts API time to the time of this host.
     pub(super) fn to_local(&self, at: Timestamp) -> Timestamp {
-        Timestamp::from_millis(at.millis().saturating_sub(self.api_ahead_millis))
+        Timestamp::from_millis(at.millis().saturating_sub(self.progress.api_ahead_millis))
     }
 }
 
@@ -328,22 +324,19 @@ mod tests {
             poll,
             problems: &failure.into_iter().chain(others.iter().copied()).collect(),
             reason: failure.map(|_| reason),
-            api_ahead_millis: 0,
-            counts_since: Some(at(0)),
-            read_to: Some(at(second)),
-            tracked: 0,
+            progress: Progress {
+                api_ahead_millis: 0,
+                counts_since: Some(at(0)),
+                read_to: Some(at(second)),
+                tracked: 0,
+            },
             next: at(second + 30),
         });
     }
 
     #[test]
-<<<<<<< HEAD
     fn oldest_polls_and_problems_are_evicted() {
         let history = PollHistory::default();
-=======
-    fn history_is_bounded() {
-        let journal = PollHistory::default();
->>>>>>> main
         for second in 0..200 {
             let failure = (second % 2 == 0).then_some(Problem::ServerError);
             finish(&history, second * 30, failure, &[Problem::ClockSkew], "HTTP 503");
@@ -358,7 +351,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn problem_is_active_between_its_first_and_last_poll() {
         let history = PollHistory::default();
         finish(&history, 0, None, &[], "");
@@ -367,16 +359,6 @@ mod tests {
         history.read(|records| {
             assert_eq!((records.failing_since, records.failed_polls), (Some(at(31)), 2));
             assert_eq!(records.last_success, Some(at(1)));
-=======
-    fn problem_interval_spans_polls_that_report_it() {
-        let journal = PollHistory::default();
-        tell(&journal, 0, None, &[], "");
-        tell(&journal, 30, Some(Problem::Timeout), &[], "no answer within 60s");
-        tell(&journal, 60, Some(Problem::Timeout), &[], "no answer within 60 s, again");
-        journal.read(|entries| {
-            assert_eq!((entries.failing_since, entries.failures), (Some(at(31)), 2));
-            assert_eq!(entries.last_success, Some(at(1)));
->>>>>>> main
         });
         finish(&history, 90, None, &[], "");
         history.read(|records| {
@@ -392,7 +374,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn reason_is_truncated_at_a_character() {
         let history = PollHistory::default();
         finish(&history, 0, Some(Problem::BadPayload), &[], &"ключ".repeat(200));
@@ -412,11 +393,5 @@ mod tests {
         histories.forget(&key);
         assert!(histories.get(&key).is_none());
         assert_eq!(histories.get_or_create(&key).read(|records| records.running_since), None);
-=======
-    fn reason_is_truncated_between_characters() {
-        let journal = PollHistory::default();
-        tell(&journal, 0, Some(Problem::BadPayload), &[], &"ключ".repeat(200));
-        journal.read(|entries| assert_eq!(entries.episodes[0].reason.chars().count(), MAX_REASON_CHARS));
->>>>>>> main
     }
 }

@@ -99,11 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-<<<<<<< HEAD
         fn link_is_parsed_back_to_its_target(project in ".{0,60}") {
-=======
-        fn link_round_trips_to_target(project in ".{0,60}") {
->>>>>>> main
             let link = link("target", &key(&project));
             let (_, query) = link.split_once('?').unwrap();
             prop_assert!(query.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.*%+=&".contains(&byte)));
@@ -112,22 +108,13 @@ mod tests {
 
         #[test]
         fn any_query_is_parsed(query in ".{0,100}") {
-<<<<<<< HEAD
             let _ = Query::parse(&query).matches(&key("billing"));
-=======
-            let _ = Query::read(&query).matches(&key("billing"));
->>>>>>> main
         }
     }
 
     #[test]
-<<<<<<< HEAD
     fn filter_is_a_case_insensitive_substring() {
         for (query, expected) in [
-=======
-    fn filter_matches_substring_in_any_case() {
-        for (query, admits) in [
->>>>>>> main
             ("", true),
             ("q=", true),
             ("q=%20BILL%20", true),
@@ -143,11 +130,7 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn refresh_outside_its_range_is_ignored() {
-=======
-    fn refresh_out_of_range_is_ignored() {
->>>>>>> main
         for (query, seconds) in
             [("refresh=30", Some(30)), ("refresh=0", None), ("refresh=4000", None), ("refresh=x", None)]
         {

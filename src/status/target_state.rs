@@ -164,7 +164,7 @@ mod tests {
     use super::*;
     use crate::api::RequestStats;
     use crate::problem::Problem;
-    use crate::status::poll_history::{Poll, PollHistory, Report};
+    use crate::status::poll_history::{Poll, PollHistory, Progress, Report};
 
     const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -188,10 +188,12 @@ mod tests {
             poll,
             problems: &problems,
             reason: failure.map(|_| "HTTP 503"),
-            api_ahead_millis: 0,
-            counts_since: None,
-            read_to: Some(at(read_to)),
-            tracked: 0,
+            progress: Progress {
+                api_ahead_millis: 0,
+                counts_since: None,
+                read_to: Some(at(read_to)),
+                tracked: 0,
+            },
             next: began + INTERVAL,
         });
     }
@@ -215,7 +217,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn each_state_has_its_sentence() {
         let history = PollHistory::default();
         assert_eq!(status(&history, "12:00"), (State::NotTried, "Not polled yet".to_owned()));
@@ -224,13 +225,6 @@ mod tests {
             status(&history, "12:02"),
             (State::NotTried, "First poll has been running for 2 min".to_owned())
         );
-=======
-    fn each_state_has_a_sentence() {
-        let journal = PollHistory::default();
-        assert_eq!(judged(&journal, "12:00"), (State::NotTried, "Not tried yet".to_owned()));
-        journal.poll_started(at("12:00"));
-        assert_eq!(judged(&journal, "12:02"), (State::NotTried, "The first poll runs, for 2 min".to_owned()));
->>>>>>> main
 
         poll(&history, "12:03", None, &[], "10:00");
         let behind = "Catching up: read up to 10:00, 2 h 3 min behind".to_owned();
@@ -256,7 +250,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn unfinished_poll_makes_a_target_stale() {
         let history = PollHistory::default();
         poll(&history, "12:00", None, &[], "12:00");
@@ -269,20 +262,6 @@ mod tests {
     fn key_that_never_worked_is_failing_then_stale() {
         let history = PollHistory::default();
         poll(&history, "12:00", Some(Problem::Unauthorized), &[], "12:00");
-=======
-    fn endless_poll_makes_target_stale() {
-        let journal = PollHistory::default();
-        poll(&journal, "12:00", None, &[], "12:00");
-        journal.poll_started(at("12:01"));
-        let stale = "No poll has succeeded since 12:00: one has been running all this time".to_owned();
-        assert_eq!(judged(&journal, "12:11"), (State::Stale, stale));
-    }
-
-    #[test]
-    fn rejected_key_is_failing_then_stale_since_start() {
-        let journal = PollHistory::default();
-        poll(&journal, "12:00", Some(Problem::Unauthorized), &[], "12:00");
->>>>>>> main
         let failing = "1 poll failed since 12:00: the API refuses the key".to_owned();
         assert_eq!(status(&history, "12:01"), (State::Failing, failing));
         let stale = "No poll has succeeded yet: the API refuses the key, data ends at 12:00".to_owned();
@@ -290,7 +269,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn added_target_has_time_for_its_first_poll() {
         let history = PollHistory::default();
         history.set_first_due(at("14:00"));
@@ -299,51 +277,26 @@ mod tests {
         assert_eq!(status(&history, "14:09").0, State::NotTried);
         let endless = "No poll has succeeded yet: a poll is still running".to_owned();
         assert_eq!(status(&history, "14:11"), (State::Stale, endless));
-=======
-    fn added_target_has_time_for_first_poll() {
-        let journal = PollHistory::default();
-        journal.set_first_due(at("14:00"));
-        assert_eq!(judged(&journal, "14:00"), (State::NotTried, "Not tried yet".to_owned()));
-        journal.poll_started(at("14:00"));
-        assert_eq!(judged(&journal, "14:09").0, State::NotTried);
-        let endless = "No poll has succeeded yet: one has been running all this time".to_owned();
-        assert_eq!(judged(&journal, "14:11"), (State::Stale, endless));
->>>>>>> main
         // Its poller is started anew meanwhile: that is no new beginning.
         history.set_first_due(at("14:12"));
         assert_eq!(status(&history, "14:12").0, State::Stale);
     }
 
     #[test]
-<<<<<<< HEAD
     fn age_of_the_data_counts_after_a_restart() {
         let history = PollHistory::default();
         poll(&history, "12:00", Some(Problem::ServerError), &[], "11:30");
-=======
-    fn staleness_after_restart_follows_data_age() {
-        let journal = PollHistory::default();
-        poll(&journal, "12:00", Some(Problem::ServerError), &[], "11:30");
->>>>>>> main
         let stale = "No poll has succeeded yet: the API answers with server errors, data ends at 11:30";
         assert_eq!(status(&history, "12:01"), (State::Stale, stale.to_owned()));
     }
 
     #[test]
-<<<<<<< HEAD
     fn clock_step_back_makes_no_target_stale_later() {
         let history = PollHistory::default();
         poll(&history, "14:00", None, &[], "12:00");
         poll(&history, "14:01", Some(Problem::Timeout), &[], "12:00");
         history.poll_started(at("14:02"));
         history.on_clock_step_back(Duration::from_secs(2 * 3600), at("12:03"));
-=======
-    fn clock_step_back_does_not_delay_staleness() {
-        let journal = PollHistory::default();
-        poll(&journal, "14:00", None, &[], "12:00");
-        poll(&journal, "14:01", Some(Problem::Timeout), &[], "12:00");
-        journal.poll_started(at("14:02"));
-        journal.on_clock_step_back(Duration::from_secs(2 * 3600), at("12:03"));
->>>>>>> main
         let failing = "1 poll failed since 12:01: the API does not answer in time".to_owned();
         assert_eq!(status(&history, "12:03"), (State::Failing, failing));
         assert_eq!(status(&history, "12:11").0, State::Stale);
@@ -361,20 +314,9 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn storage_failure_comes_first() {
         let records = PollRecords::default();
         let mut inputs = TargetInputs { storage_failing: Some(None), ..inputs(&records) };
-=======
-    fn storage_failure_outranks_other_states() {
-        let entries = PollHistoryInner::default();
-        let mut evidence = TargetInputs {
-            entries: &entries,
-            started: at("12:00"),
-            interval: INTERVAL,
-            storage_fails: Some(None),
-        };
->>>>>>> main
         let unknown = "The state cannot be written; the last committed numbers are served";
         assert_eq!(inputs.evaluate(at("12:30")).sentence, unknown);
         inputs.storage_failing = Some(Some(at("12:10")));
@@ -384,7 +326,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn target_is_stale_after_the_time_of_the_rules() {
         let history = PollHistory::default();
         poll(&history, "12:00", None, &[], "12:00");
@@ -399,16 +340,6 @@ mod tests {
         history.read(|records| {
             let inputs = inputs(records);
             assert!(!inputs.is_stale(at("12:10")), "a failed poll does not make data stale");
-=======
-    fn staleness_respects_poll_interval() {
-        let journal = PollHistory::default();
-        poll(&journal, "12:00", None, &[], "12:00");
-        journal.read(|entries| {
-            let interval = Duration::from_secs(3600);
-            let evidence = TargetInputs { entries, started: at("12:00"), interval, storage_fails: None };
-            assert_eq!(evidence.evaluate(at("12:50")).state, State::UpToDate);
-            assert_eq!(evidence.evaluate(at("15:01")).state, State::Stale);
->>>>>>> main
         });
     }
 }

@@ -1,7 +1,9 @@
 //! Sums over the committed series of one target, as on `/metrics`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::format::{Ratio, Seconds};
 use super::thresholds::{AgentCounters, MAX_LATENCY, RecentRatios};
 use crate::aggregate::{Histogram, Metric, Series, SeriesKey, TargetSeries, Value};
 use crate::problem::Problem;
@@ -23,7 +25,7 @@ pub(super) struct TargetTotals {
 }
 
 impl TargetTotals {
-    pub(super) fn new(series: &TargetSeries) -> Self {
+    pub(super) fn new(series: &TargetSeries, recent_window: Duration) -> Self {
         let sum = |metric| gauges(series, metric).map(|(_, value)| value).reduce(|a, b| a + b).map(to_count);
         let time = |metric| {
             let time = gauges(series, metric).map(|(_, value)| Timestamp::from_seconds(value)).next();
@@ -53,6 +55,7 @@ impl TargetTotals {
                 slow_greetings,
             },
             recent: RecentRatios {
+                window_seconds: Seconds(recent_window),
                 conversations: sum(Metric::RecentConversations),
                 handoff_ratio: weighted_ratio(series, Metric::RecentHandoffRatio),
                 ood_turn_ratio: weighted_ratio(series, Metric::RecentOodTurnRatio),
@@ -94,7 +97,7 @@ fn slow_count(histogram: &Histogram) -> u64 {
 }
 
 /// A ratio over all label sets, weighted by recent conversations: exact for handoffs, approximate for turns.
-fn weighted_ratio(series: &TargetSeries, metric: Metric) -> Option<f64> {
+fn weighted_ratio(series: &TargetSeries, metric: Metric) -> Option<Ratio> {
     let (mut weight, mut sum) = (0.0, 0.0);
     for (key, ratio) in series.of(metric) {
         let key = SeriesKey { metric: Metric::RecentConversations, values: key.values.clone() };
@@ -103,7 +106,7 @@ fn weighted_ratio(series: &TargetSeries, metric: Metric) -> Option<f64> {
         weight += conversations;
         sum += ratio * conversations;
     }
-    (weight > 0.0).then(|| sum / weight)
+    (weight > 0.0).then(|| Ratio(sum / weight))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
@@ -130,34 +133,24 @@ mod tests {
         series.set_all(Metric::RecentConversations, two(30.0, 10.0), AT);
         series.set_all(Metric::RecentHandoffRatio, two(0.1, 0.5), AT);
         series.set_all(Metric::InProgress, two(3.0, 1.0), AT);
-        let totals = TargetTotals::new(&series);
+        let totals = TargetTotals::new(&series, Duration::ZERO);
         assert_eq!((totals.recent.conversations, totals.open), (Some(40), Some(4)));
-        assert_eq!(totals.recent.handoff_ratio, Some(0.2));
+        assert_eq!(totals.recent.handoff_ratio, Some(Ratio(0.2)));
         assert_eq!(totals.recent.silence_turn_ratio, None, "nothing is not zero");
         assert_eq!(totals.watermark, None);
     }
 
     #[test]
-<<<<<<< HEAD
     fn missing_data_is_not_zero() {
-        let totals = TargetTotals::new(&TargetSeries::default());
+        let totals = TargetTotals::new(&TargetSeries::default(), Duration::ZERO);
         assert_eq!((totals.open, totals.recent.conversations), (None, None));
     }
 
     #[test]
     fn storage_problem_is_detected() {
-=======
-    fn absent_data_is_not_zero_calls() {
-        let figures = TargetTotals::of(&TargetSeries::default());
-        assert_eq!((figures.open, figures.recent), (None, None));
-    }
-
-    #[test]
-    fn storage_problem_is_shown() {
->>>>>>> main
         let mut series = TargetSeries::default();
-        assert!(!TargetTotals::new(&series).storage_failing);
+        assert!(!TargetTotals::new(&series, Duration::ZERO).storage_failing);
         series.set(Metric::TargetProblem, &[Arc::from("storage")], 1.0, AT);
-        assert!(TargetTotals::new(&series).storage_failing);
+        assert!(TargetTotals::new(&series, Duration::ZERO).storage_failing);
     }
 }

@@ -82,10 +82,12 @@ impl World {
             poll,
             problems: &problems,
             reason: failure.map(|(_, reason)| reason),
-            api_ahead_millis: 0,
-            counts_since: Some(at("09:00")),
-            read_to: Some(at(clock)),
-            tracked: 3,
+            progress: Progress {
+                api_ahead_millis: 0,
+                counts_since: Some(at("09:00")),
+                read_to: Some(at(clock)),
+                tracked: 3,
+            },
             next: at(clock) + Duration::from_secs(30),
         });
     }
@@ -178,11 +180,7 @@ fn health_response_is_one_line() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn storage_failure_comes_first() {
-=======
-fn storage_failure_is_diagnosed_first() {
->>>>>>> main
     let mut world = World::of(&["a", "b"]).all_polled("14:09:50");
     world.series[1].set(Metric::TargetProblem, &[Arc::from("storage")], 1.0, at("14:00"));
     assert_eq!(world.health(), "The state cannot be written; the last committed numbers are served.");
@@ -195,13 +193,8 @@ fn storage_failure_is_diagnosed_first() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn each_problem_has_its_fault_domain() {
     use Severity::{Bad, Good, Warn};
-=======
-fn each_problem_has_a_fault_domain() {
-    use view::Severity::{Bad, Good, Warn};
->>>>>>> main
 
     for (problem, exporter, access, api, calls) in [
         (Problem::RateLimited, Warn, Good, Good, Good),
@@ -225,22 +218,14 @@ fn each_problem_has_a_fault_domain() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn hidden_details_do_not_blame_the_key_for_an_outage() {
-=======
-fn hidden_fields_do_not_blame_key_for_outage() {
->>>>>>> main
     let world = World::of(&["a", "b"]).all_polled("14:09:00");
     world.polled("b", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[Problem::TranscriptOff]);
     assert_eq!(world.areas()[1].0, Severity::Warn);
 }
 
 #[test]
-<<<<<<< HEAD
 fn unfinished_poll_is_a_fault_of_the_api() {
-=======
-fn endless_poll_is_diagnosed_as_api() {
->>>>>>> main
     let world = World::of(&["a", "b"]).all_polled("14:09:00");
     world.polled("b", "13:00", None, &[]);
     world.histories.get_or_create(&target("b").key).poll_started(at("13:01"));
@@ -248,11 +233,7 @@ fn endless_poll_is_diagnosed_as_api() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn network_is_suspected_when_no_host_responds() {
-=======
-fn all_hosts_unreachable_suggests_network() {
->>>>>>> main
     let mut world = World::of(&["a", "b"]);
     world.settings.targets[1].base_url = "https://other.example.com".to_owned();
     for project in ["a", "b"] {
@@ -280,11 +261,7 @@ fn all_hosts_unreachable_suggests_network() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn failed_reload_is_shown_with_its_reason() {
-=======
-fn failed_reload_is_shown_with_reason() {
->>>>>>> main
     let mut world = World::of(&["a"]).all_polled("14:09:50");
     let reason = "polyai.yaml:3:5: polling.interval: found \"<soon>\"".to_owned();
     world.configuration.last_reload = Some(Reload { at: at("14:01"), outcome: Err(reason) });
@@ -448,11 +425,7 @@ const HOSTILE: [&str; 9] = [
 ];
 
 #[test]
-<<<<<<< HEAD
 fn hostile_names_are_escaped() {
-=======
-fn names_are_escaped_in_markup() {
->>>>>>> main
     let long = "x".repeat(200);
     for project in HOSTILE.into_iter().chain([long.as_str()]) {
         let world = World::of(&[project]);
@@ -503,11 +476,7 @@ fn page_and_json_agree() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn settings_have_no_secrets() {
-=======
-fn target_page_shows_settings_without_secrets() {
->>>>>>> main
     let world = World::of(&["a"]).all_polled("14:09:50");
     let settings = &world.json(StatusRoute::TargetJson, &query_of("a"))["settings"];
     assert_eq!(settings["api_key"], "set, from the configuration");
@@ -516,11 +485,7 @@ fn target_page_shows_settings_without_secrets() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn unread_numbers_are_unknown_and_not_zero() {
-=======
-fn unpolled_target_is_unknown_not_zero() {
->>>>>>> main
     let mut world = World::of(&["a"]);
     assert_eq!(world.json(StatusRoute::TargetsJson, "")["targets"][0]["read_to"], Json::Null);
     world.series[0].set(Metric::TargetWatermark, &[], at("14:00").seconds(), at("12:00"));
@@ -541,11 +506,7 @@ fn unpolled_target_is_unknown_not_zero() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn unknown_target_is_not_found() {
-=======
-fn unknown_target_is_404_with_advice() {
->>>>>>> main
     let world = World::of(&["a"]);
     for query in
         ["", "project=a", "project=b&region=us-1&client_env=live", "project=a&region=x&client_env=live"]
@@ -560,11 +521,7 @@ fn unknown_target_is_404_with_advice() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn page_is_sorted_by_severity_and_json_by_name() {
-=======
-fn page_sorts_by_severity_and_json_by_key() {
->>>>>>> main
     let world = World::of(&["a", "b", "c"]).all_polled("14:09:00");
     world.polled("c", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
     let page = world.page(StatusRoute::Overview, "");
@@ -580,11 +537,7 @@ fn page_sorts_by_severity_and_json_by_key() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn thousand_targets_are_collapsed_and_bounded() {
-=======
-fn thousand_targets_fit_a_bounded_page() {
->>>>>>> main
     let names: Vec<String> = (0..1000).map(|number| format!("project-{number:04}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let world = World::of(&names).all_polled("14:09:00");
@@ -616,11 +569,7 @@ fn page_refreshes_only_on_request() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn hash_depends_on_settings_but_not_on_secrets() {
-=======
-fn configuration_hash_ignores_secrets() {
->>>>>>> main
     let settings = World::of(&["a"]).settings;
     let before = hash(&settings);
     assert_eq!(before.len(), 64);
@@ -636,11 +585,7 @@ fn configuration_hash_ignores_secrets() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn style_sheet_loads_nothing() {
-=======
-fn style_loads_no_external_resource() {
->>>>>>> main
     let style = World::of(&[]).page(StatusRoute::Style, "");
     for word in ["url(", "@import", "http:", "https:"] {
         assert!(!style.contains(word), "{word}");
@@ -649,11 +594,7 @@ fn style_loads_no_external_resource() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn documentation_lists_exactly_the_fields() {
-=======
-fn documentation_lists_exactly_the_json_fields() {
->>>>>>> main
     let mut world = World::of(&["a"]).all_polled("14:00");
     world.polled("a", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
     world.configuration.last_reload =

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::format::{Ratio, span};
+use serde::Serialize;
+
+use super::format::{Ratio, Seconds, span};
 
 /// `common.stale_after`: data is fresh if a poll succeeded within this time.
 pub(super) const STALE_AFTER: Duration = minutes(10);
@@ -28,12 +30,13 @@ pub(super) struct AgentCounters {
 }
 
 /// The recent gauges of a target.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub(super) struct RecentRatios {
+    pub(super) window_seconds: Seconds,
     pub(super) conversations: Option<u64>,
-    pub(super) handoff_ratio: Option<f64>,
-    pub(super) ood_turn_ratio: Option<f64>,
-    pub(super) silence_turn_ratio: Option<f64>,
+    pub(super) handoff_ratio: Option<Ratio>,
+    pub(super) ood_turn_ratio: Option<Ratio>,
+    pub(super) silence_turn_ratio: Option<Ratio>,
 }
 
 /// A threshold that is exceeded.
@@ -53,7 +56,7 @@ struct Threshold {
     critical: bool,
     /// The part and the whole of the ratio.
     counts: fn(&AgentCounters) -> (u64, u64),
-    recent: fn(&RecentRatios) -> Option<f64>,
+    recent: fn(&RecentRatios) -> Option<Ratio>,
 }
 
 const THRESHOLDS: [Threshold; 5] = [
@@ -119,7 +122,6 @@ pub(super) fn breaches(
     now: &AgentCounters,
     earlier: impl Fn(Duration) -> (AgentCounters, bool),
     recent: &RecentRatios,
-    recent_window: Duration,
 ) -> Vec<Breach> {
     let exceeds = |threshold: &Threshold| -> Option<(f64, Duration)> {
         let (start, is_complete) = earlier(threshold.window);
@@ -127,8 +129,8 @@ pub(super) fn breaches(
         let (part, whole) = (part.saturating_sub(old_part), whole.saturating_sub(old_whole));
         let increase = (whole >= threshold.min_events).then(|| (ratio(part, whole), threshold.window));
         let is_significant = !is_complete && recent.conversations >= Some(MIN_RECENT);
-        let recent =
-            (threshold.recent)(recent).filter(|_| is_significant).map(|ratio| (ratio, recent_window));
+        let window = recent.window_seconds.0;
+        let recent = (threshold.recent)(recent).filter(|_| is_significant).map(|ratio| (ratio.0, window));
         increase.into_iter().chain(recent).find(|(ratio, _)| *ratio > threshold.ratio)
     };
     let breach = |threshold: &Threshold| {
@@ -183,7 +185,7 @@ mod tests {
     fn each_threshold_is_exceeded_only_by_enough_events() {
         let none = |_: Duration| (AgentCounters::default(), true);
         let sentences = |counters: AgentCounters| -> Vec<String> {
-            let found = breaches(&counters, none, &RecentRatios::default(), minutes(15));
+            let found = breaches(&counters, none, &RecentRatios::default());
             found.into_iter().map(|breach| breach.sentence).collect()
         };
         let counters = AgentCounters {
@@ -216,10 +218,14 @@ mod tests {
 
     #[test]
     fn recent_ratios_count_only_without_earlier_counters() {
-        let recent =
-            RecentRatios { conversations: Some(30), handoff_ratio: Some(0.6), ..RecentRatios::default() };
+        let recent = RecentRatios {
+            conversations: Some(30),
+            handoff_ratio: Some(Ratio(0.6)),
+            window_seconds: Seconds(minutes(15)),
+            ..RecentRatios::default()
+        };
         let now = AgentCounters::default();
-        let found = |is_complete| breaches(&now, |_| (now, is_complete), &recent, minutes(15));
+        let found = |is_complete| breaches(&now, |_| (now, is_complete), &recent);
         assert_eq!(found(true), []);
         let sentence =
             "60 % of conversations handed off in the last 15 min, limit 50 % (PolyAIHandoffRateHigh)"

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::format::{JsonTimestamp, Ratio, Seconds};
+use super::format::{JsonTimestamp, Seconds};
 use super::handoff_trend::Point;
 use super::poll_history::Poll;
 use super::target_state::{Severity, State};
-use super::thresholds::Breach;
+use super::thresholds::{Breach, RecentRatios};
 use crate::problem::Problem;
 use crate::target::TargetKey;
 
@@ -119,7 +119,7 @@ pub(super) struct TargetRow {
     pub(super) last_conversation_ended_at: Option<JsonTimestamp>,
     pub(super) conversations_counted: u64,
     pub(super) handoffs_counted: u64,
-    pub(super) recent: RecentView,
+    pub(super) recent: RecentRatios,
     pub(super) last_poll: Option<Poll>,
     pub(super) poll_running_since: Option<JsonTimestamp>,
     pub(super) next_poll_at: Option<JsonTimestamp>,
@@ -130,15 +130,6 @@ pub(super) struct TargetRow {
     pub(super) trend: Vec<Point>,
     #[serde(skip)]
     pub(super) breaches: Vec<Breach>,
-}
-
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct RecentView {
-    pub(super) window_seconds: Seconds,
-    pub(super) conversations: Option<u64>,
-    pub(super) handoff_ratio: Option<Ratio>,
-    pub(super) ood_turn_ratio: Option<Ratio>,
-    pub(super) silence_turn_ratio: Option<Ratio>,
 }
 
 #[derive(Debug, Clone, Serialize)]

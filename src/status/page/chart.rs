@@ -111,11 +111,7 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn line_is_broken_where_no_conversation_ended() {
-=======
-    fn gap_breaks_the_line() {
->>>>>>> main
         let points = points(&[Some(0.1), Some(0.2), None, Some(0.3)]);
         let drawn = small(&points, points[3].at).into_string();
         assert_eq!(drawn.matches("<polyline").count(), 2, "{drawn}");
@@ -123,7 +119,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn scale_ends_at_the_next_ten_percent() {
         let scales: Vec<f64> =
             [0.0, 0.21, 0.3, 0.999, 1.0].map(|rate| scale(&points(&[Some(rate)]))).to_vec();
@@ -132,15 +127,6 @@ mod tests {
 
     #[test]
     fn label_says_that_data_is_missing() {
-=======
-    fn scale_ends_at_next_ten_percent() {
-        let tops: Vec<f64> = [0.0, 0.21, 0.3, 0.999, 1.0].map(|rate| top(&points(&[Some(rate)]))).to_vec();
-        assert_eq!(tops, [0.2, 0.3, 0.3, 1.0, 1.0]);
-    }
-
-    #[test]
-    fn chart_without_points_has_a_note() {
->>>>>>> main
         let now = JsonTimestamp(Timestamp::from_millis(0));
         assert!(small(&[], now).into_string().contains("no data yet"));
         assert!(small(&points(&[None, None]), now).into_string().contains("no conversations"));

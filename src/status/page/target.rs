@@ -24,7 +24,7 @@ pub(in crate::status) fn target(build: &BuildInfo, view: &TargetView, query: &Qu
     let window = span(row.recent.window_seconds.0);
     let calls = match row.last_success_at {
         Some(at) if row.stale => format!("Calls of the {window} before {}", at.hh_mm(now)),
-        None if row.stale => format!("Calls of {window} before the last restart"),
+        None if row.stale => format!("Calls of the {window} before the last restart"),
         Some(_) | None => format!("Calls of the last {window}"),
     };
     let content = html! {
