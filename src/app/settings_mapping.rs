@@ -32,7 +32,7 @@ pub(crate) fn open_store(storage: &Storage) -> Result<Store, StoreError> {
 pub(crate) fn counting(settings: &Settings) -> CountingPolicy {
     let polling = &settings.polling;
     CountingPolicy {
-        layout: SeriesSchema::from(&settings.metrics),
+        schema: SeriesSchema::from(&settings.metrics),
         settle: polling.settle,
         settled_age: polling.recheck.first().copied().unwrap_or(Duration::from_secs(300)),
         recent_window: settings.metrics.recent_window,
@@ -136,7 +136,7 @@ mod tests {
     use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
 
     #[test]
-    fn the_host_of_a_target_has_its_port_and_nobodys_password() {
+    fn target_host_has_port_but_no_password() {
         let key = TargetKey { project: "hotel".to_owned(), region: Region::Us1, client_env: ClientEnv::Live };
         let target = Target {
             key,
