@@ -79,8 +79,8 @@ pub enum Order {
     Ascending(f64),
 }
 
-/// The most names of a closed set that a message lists when it has a nearest one to offer.
-const MAX_LISTED: usize = 8;
+/// The shortest name of a closed set that is suggested: most short texts resemble each other.
+const MIN_SUGGESTED: usize = 6;
 
 impl fmt::Display for ValueType {
     /// What may be written, to end a message: "write ...".
@@ -110,6 +110,9 @@ impl ValueType {
         let found =
             |node: &Node, path: &str, advice: &str| format!("found {}; {advice}", node.describe(path));
         let removable = if is_required { "" } else { ", or remove the key" };
+        if let Self::Any = self {
+            return;
+        }
         if node.value == Value::Null {
             return error(node, path, found(node, path, &format!("write {self}{removable}")));
         }
@@ -190,16 +193,15 @@ impl ValueType {
             Self::Text { accepts, .. } if accepts(text) => Ok(()),
             Self::Parsed { check, .. } => check(text),
             Self::OneOf(names) if names.contains(&text) => Ok(()),
-            Self::OneOf(names) if names.len() > MAX_LISTED => match closest(text, names.iter().copied()) {
-                Some(near) => Err(format!("did you mean `{near}`?")),
-                None => Err(format!("write {self}")),
+            Self::OneOf(names) => match closest(text, names.iter().copied()) {
+                Some(near) if near.len() >= MIN_SUGGESTED => Err(format!("did you mean `{near}`?")),
+                _ => Err(format!("write {self}")),
             },
             Self::Bool
             | Self::Integer { .. }
             | Self::Number { .. }
             | Self::Duration { .. }
             | Self::Text { .. }
-            | Self::OneOf(_)
             | Self::List(_)
             | Self::Any => Err(format!("write {self}")),
         }
