@@ -1,38 +1,48 @@
-# The image of polyai-exporter: the program, the few libraries that it is linked to, and root certificates. No shell, no
+# The image of polyai-exporter: the program, the libraries that it is linked to, and root certificates. It has no shell and no
 # package manager.
 #
 #   docker build -t polyai-exporter .          or podman build, or buildah build --format docker
 #   scripts/image                              builds it, runs it, and checks its size
 #
-# For other processors: docker buildx build --platform linux/amd64,linux/arm64. Nothing here names one.
+# For other architectures: docker buildx build --platform linux/amd64,linux/arm64.
 
 ARG RUST_VERSION=1.95
 ARG DEBIAN_RELEASE=bookworm
+
+FROM docker.io/library/rust:${RUST_VERSION}-slim-${DEBIAN_RELEASE} AS manifests
+WORKDIR /source
+COPY Cargo.toml Cargo.lock ./
+COPY crates crates
+COPY xtask/Cargo.toml xtask/
+# Empty crates with the same dependencies.
+RUN find crates -type f ! -name Cargo.toml -delete \
+    && find crates -mindepth 2 -type d -delete \
+    && mkdir src xtask/src \
+    && touch src/lib.rs \
+    && for crate in crates/*; do mkdir "$crate/src" && touch "$crate/src/lib.rs"; done \
+    && echo 'fn main() {}' | tee src/main.rs >xtask/src/main.rs
 
 FROM docker.io/library/rust:${RUST_VERSION}-slim-${DEBIAN_RELEASE} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /source
 
-# Dependencies in a layer of their own, which lasts as long as these files: they are built for a program that does nothing.
-COPY Cargo.toml Cargo.lock ./
-COPY benches benches
-RUN mkdir src \
-    && touch src/lib.rs \
-    && echo 'fn main() {}' >src/main.rs \
-    && cargo build --release --locked
+# Dependencies in a layer of their own, which is reused until a manifest changes.
+COPY --from=manifests /source ./
+RUN cargo build --release --locked
 
 COPY alerts alerts
+COPY crates crates
 COPY src src
-# What `polyai_exporter_build_info` and the labels say.
+# The revision in `polyai_exporter_build_info` and in the labels.
 ARG REVISION=""
-# The files that are copied may be older than the program that does nothing.
-RUN touch src/lib.rs src/main.rs \
+# Cargo compares modification times, and the copied files may be older than the empty crates.
+RUN find crates src -name '*.rs' -exec touch {} + \
     && POLYAI_EXPORTER_RUSTVERSION="$(rustc --version | cut -d ' ' -f 2)" \
     && export POLYAI_EXPORTER_RUSTVERSION \
     && if [ -n "$REVISION" ]; then export POLYAI_EXPORTER_REVISION="$REVISION"; fi \
     && cargo build --release --locked
 
-# The root of the image. The records of the packages let scanners see what is in it, as in distroless images.
+# The root of the image. As in distroless images, the records of the packages tell scanners what it contains.
 COPY LICENSE ./
 RUN mkdir -p /image/etc/ssl/certs /image/var/lib/dpkg/status.d /image/usr/share/doc/polyai-exporter /data \
     && cp target/release/polyai-exporter /image/ \
@@ -49,7 +59,7 @@ RUN mkdir -p /image/etc/ssl/certs /image/var/lib/dpkg/status.d /image/usr/share/
 
 FROM scratch
 COPY --from=build /image /
-# A volume that is made after this folder belongs to the user of the image.
+# A volume that is created from this directory belongs to the user of the image.
 COPY --from=build --chown=65532:65532 /data /data
 
 ARG VERSION=""
@@ -61,14 +71,14 @@ LABEL org.opencontainers.image.title="polyai-exporter" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 
-# By number, so that an orchestrator can see that it is not root.
+# A number, so that Kubernetes can verify that it is not root.
 USER 65532:65532
 # The state is in ./data, unless `storage.path` says otherwise.
 WORKDIR /
 VOLUME /data
 EXPOSE 9890
-# Asks where POLYAI_EXPORTER__SERVER__LISTEN says, or at port 9890. If the address stands elsewhere, give `healthcheck` the flags
-# that `serve` has.
+# Connects to POLYAI_EXPORTER__SERVER__LISTEN, or to port 9890. If the address is set in another way, pass the flags of `serve` to
+# `healthcheck`.
 HEALTHCHECK --interval=30s --timeout=6s --start-period=30s CMD ["/polyai-exporter", "healthcheck"]
 ENTRYPOINT ["/polyai-exporter"]
 CMD ["serve"]

@@ -131,7 +131,7 @@ fn generation(targets: usize) -> Snapshot {
     let mut generation = Snapshot {
         number: 0,
         targets: (0..targets).map(target).collect(),
-        layout: Some(Arc::new(SeriesSchema::from(&Metrics::default()))),
+        schema: Some(Arc::new(SeriesSchema::from(&Metrics::default()))),
         state_bytes: 0,
     };
     for target in 0..targets {
@@ -150,7 +150,7 @@ fn source(snapshot: &Snapshot) -> SnapshotSource {
 fn call(generation: &mut Snapshot, target: usize, seconds: f64) {
     generation.number += 1;
     let number = generation.number;
-    let layout = generation.layout.clone().unwrap();
+    let layout = generation.schema.clone().unwrap();
     let series = Arc::make_mut(&mut generation.targets[target].1);
     let id = ExemplarId::new(&format!("CA7f3d8a52c1e94b06a7d2f0{number:010}")).unwrap();
     let at = Timestamp::from_millis(START.millis() + i64::try_from(number).unwrap());
@@ -196,7 +196,7 @@ type Labels = Vec<(String, String)>;
 
 /// The same series in the registry of the official library.
 fn registry(generation: &Snapshot) -> Registry {
-    let layout = generation.layout.as_ref().unwrap();
+    let layout = generation.schema.as_ref().unwrap();
     let mut registry = Registry::default();
     let mut of_metric: BTreeMap<Metric, Vec<(Labels, &Value)>> = BTreeMap::new();
     for (target, series) in &generation.targets {

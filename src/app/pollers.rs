@@ -138,16 +138,17 @@ impl PollerSet {
         self.stop_and_wait(&ending).await;
         let places = settings.targets.iter().map(|target| TargetEntry {
             setup: settings_mapping::setup(target),
-            resumes: !self.running.contains_key(&target.key),
+            needs_checkpoint: !self.running.contains_key(&target.key),
         });
-        let roster = TargetSet { counting: settings_mapping::counting(&settings), places: places.collect() };
+        let roster = TargetSet { counting: settings_mapping::counting(&settings), targets: places.collect() };
         let now = Timestamp::from(self.ctx.clock.now());
-        let enlisted = self.ctx.recorder.turn_to(roster, now).await?;
+        let enlisted = self.ctx.recorder.reconfigure(roster, now).await?;
         self.settings = settings.clone();
         self.sync_api_keys();
         let beginners = settings.targets.iter().zip(enlisted);
-        let beginners = beginners
-            .filter_map(|(target, TargetAssignment { index, resume })| Some((target, index, resume?)));
+        let beginners = beginners.filter_map(|(target, TargetAssignment { index, checkpoint })| {
+            Some((target, index, checkpoint?))
+        });
         self.spawn_pollers(beginners.collect());
         for key in &difference.removed {
             self.ctx.events.forget(key);
@@ -289,7 +290,7 @@ pub(super) enum ReconfigureError {
 }
 
 fn warn_anchor_mismatch(target: &Target, polling: &Polling, resume: &PollerCheckpoint) {
-    if let (Some(anchor), Some(marks)) = (polling.anchor, &resume.marks)
+    if let (Some(anchor), Some(marks)) = (polling.anchor, &resume.watermarks)
         && Timestamp::from(anchor) != marks.anchor
     {
         warn!(target = %target.key, configured = %Timestamp::from(anchor), state = %marks.anchor,

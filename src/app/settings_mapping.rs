@@ -32,7 +32,7 @@ pub(crate) fn open_store(storage: &Storage) -> Result<Store, StoreError> {
 pub(crate) fn counting(settings: &Settings) -> CountingPolicy {
     let polling = &settings.polling;
     CountingPolicy {
-        layout: SeriesSchema::from(&settings.metrics),
+        schema: SeriesSchema::from(&settings.metrics),
         settle: polling.settle,
         settled_age: polling.recheck.first().copied().unwrap_or(Duration::from_secs(300)),
         recent_window: settings.metrics.recent_window,

@@ -71,7 +71,7 @@ impl PollerSupervisor {
     }
 
     async fn report_down(&self, status: PollStatus) -> Result<(), RecorderStopped> {
-        self.recorder.note(status).await?;
+        self.recorder.set_poll_status(status).await?;
         tokio::time::sleep(RESTART_DELAY).await;
         Ok(())
     }

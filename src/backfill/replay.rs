@@ -127,7 +127,7 @@ impl Replay {
         }
         self.clock.step(at - self.clock.now());
         self.next_scrape += self.step;
-        let scrape = self.scraper.scrape(self.recorder.generation(), &self.stats, Timestamp::from(at));
+        let scrape = self.scraper.scrape(self.recorder.snapshot(), &self.stats, Timestamp::from(at));
         Ok(Some((at, scrape)))
     }
 
@@ -189,7 +189,7 @@ impl Poller {
                 }
                 Command::Submit(batch) => {
                     self.outcome = recorder.apply_batch(&batch)?;
-                    let limited = self.outcome.folded.iter();
+                    let limited = self.outcome.limited_labels.iter();
                     limited.for_each(|label| self.events.label_limit_reached(&self.target, label));
                 }
                 Command::AwaitCommit => self.session.on_committed(&self.outcome, time),

@@ -48,7 +48,7 @@ impl Source for SnapshotSource {
     }
 
     fn layout(&self) -> SnapshotLayout {
-        let Some(schema) = &self.0.layout else { return SnapshotLayout::default() };
+        let Some(schema) = &self.0.schema else { return SnapshotLayout::default() };
         let families = CATALOGUE.iter().map(|metric| {
             let kind = match metric.kind {
                 aggregate::Kind::Counter => Kind::Counter,
@@ -75,7 +75,7 @@ impl Source for SnapshotSource {
     }
 
     fn same_layout(&self, other: &Self) -> bool {
-        let same_schema = match (&self.0.layout, &other.0.layout) {
+        let same_schema = match (&self.0.schema, &other.0.schema) {
             (Some(schema), Some(other)) => Arc::ptr_eq(schema, other),
             (schema, other) => schema.is_none() && other.is_none(),
         };

@@ -19,7 +19,7 @@ fn snapshot(targets: usize) -> Snapshot {
     Snapshot {
         number: 1,
         targets: (0..targets).map(target).collect(),
-        layout: Some(Arc::new(SeriesSchema::from(&Metrics::default()))),
+        schema: Some(Arc::new(SeriesSchema::from(&Metrics::default()))),
         state_bytes: 0,
     }
 }
@@ -27,7 +27,7 @@ fn snapshot(targets: usize) -> Snapshot {
 /// Counts a conversation of `target` that took `seconds` and was handed off.
 fn count(snapshot: &mut Snapshot, target: usize, channel: &str, seconds: f64, id: &str) {
     snapshot.number += 1;
-    let schema = snapshot.layout.clone().unwrap();
+    let schema = snapshot.schema.clone().unwrap();
     let series = Arc::make_mut(&mut snapshot.targets[target].1);
     let id = ExemplarId::new(id);
     let at = Timestamp::from_millis(START.millis() + 60_000);

@@ -55,7 +55,7 @@ impl PollLoop {
             tracked,
             next: self.next_poll(),
         });
-        self.poller.recorder.note(status).await
+        self.poller.recorder.set_poll_status(status).await
     }
 
     fn back_off(&mut self, error: &FetchError) {

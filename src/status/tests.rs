@@ -93,7 +93,7 @@ impl World {
     fn look<T>(&self, look: impl FnOnce(&StatusInputs<'_>) -> T) -> T {
         let keys = self.settings.targets.iter().map(|target| Arc::new(target.key.clone()));
         let targets = keys.zip(self.series.iter().cloned().map(Arc::new)).collect();
-        let generation = Snapshot { number: 1, targets, layout: None, state_bytes: 557_056 };
+        let generation = Snapshot { number: 1, targets, schema: None, state_bytes: 557_056 };
         let process = ProcessInfo {
             started: at("12:00"),
             build: BuildInfo { version: "1.2.3", revision: Some("abc"), rustversion: None },

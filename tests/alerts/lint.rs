@@ -7,8 +7,8 @@ use promql_parser::label::MatchOp;
 use promql_parser::parser::token::{T_DIV, T_EQLC, T_GTE, T_GTR, T_LSS, T_LTE, T_NEQ};
 use promql_parser::parser::{BinaryExpr, Expr};
 
-use super::rules::{Rule, alerts, all, project, rendered, yaml};
 use super::promql_ast::{Named, binaries, parts, resolved, selectors};
+use super::rules::{Rule, alerts, all, project, rendered, yaml};
 
 /// The dashboards of this project.
 const DASHBOARDS: [&str; 5] =

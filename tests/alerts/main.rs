@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test whose scene cannot be set has failed")]
 
 mod coverage;
-mod quiet_week;
 mod lint;
 mod names;
+mod promql_ast;
 mod promtool;
+mod quiet_week;
 mod routes;
 mod rules;
 mod runbooks;
-mod promql_ast;
 mod values;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use promql_parser::parser;
 
-use super::rules::{alerts, all, project, yaml};
 use super::promql_ast::resolved;
+use super::rules::{alerts, all, project, yaml};
 
 const HEADINGS: [&str; 6] =
     ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation", "## Escalation", "## Tuning"];

@@ -21,7 +21,7 @@ fn values(scenario: &Scenario) -> Yaml {
 }
 
 #[test]
-fn a_text_survives_byte_for_byte() {
+fn config_text_is_unchanged() {
     let text = scenario("text");
     let Some(rendered) = one(text.clone()) else { return };
     let written = values(&text).into_string().unwrap();
@@ -34,7 +34,7 @@ fn a_text_survives_byte_for_byte() {
 }
 
 #[test]
-fn an_object_keeps_its_meaning() {
+fn config_object_keeps_its_values() {
     let scenario = scenario("full");
     let Some(rendered) = one(scenario.clone()) else { return };
     let found = yaml(configuration(&rendered.objects).unwrap());
@@ -58,7 +58,7 @@ fn without_fractions(configuration: &Yaml) -> Yaml {
 
 /// The pod's own environment and files, as far as they can be had here, and the exporter's own `check`.
 #[test]
-fn the_exporter_accepts_what_its_pod_would_get() {
+fn exporter_accepts_rendered_configuration() {
     let Some(all) = rendered(&scenarios()) else { return };
     let (mut checked, mut with_tls) = (0, 0);
     for one in &all {
@@ -138,7 +138,7 @@ fn secret_files(pod: Pod<'_>, config: &str, folder: &Path) {
 
 /// What the pods call is there: a flag that the exporter does not know would end it at once.
 #[test]
-fn the_exporter_knows_every_command_and_flag_that_the_chart_uses() {
+fn chart_uses_existing_commands_and_flags() {
     let Some(all) = rendered(&scenarios()) else { return };
     for (command, flags) in all.iter().flat_map(calls) {
         let help = help(&command);

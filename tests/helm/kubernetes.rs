@@ -9,7 +9,7 @@ use super::engine::{beside_python, helm3, helm4, rendered};
 const VERSIONS: [&str; 2] = ["1.25", "1.37"];
 
 #[test]
-fn lint_finds_nothing() {
+fn helm_lint_has_no_findings() {
     let Some(all) = rendered(&scenarios()) else { return };
     for one in all {
         assert!(one.lint.is_empty(), "{}: {:?}", one.name, one.lint);
@@ -18,7 +18,7 @@ fn lint_finds_nothing() {
 
 /// Engines differ in the line that names the source of an object and in nothing else.
 #[test]
-fn the_oldest_helm_makes_the_same_objects() {
+fn helm_3_and_helm_4_render_same_objects() {
     let all = scenarios();
     let Some(expected) = rendered(&all) else { return };
     for (scenario, expected) in all.iter().zip(expected) {
@@ -36,7 +36,7 @@ fn the_oldest_helm_makes_the_same_objects() {
 }
 
 #[test]
-fn kubernetes_takes_every_object() {
+fn objects_match_kubernetes_schemas() {
     let Some(all) = rendered(&scenarios()) else { return };
     let Some(validate) = beside_python("kubernetes-validate") else { return };
     let folder = tempfile::tempdir().unwrap();
@@ -61,7 +61,7 @@ fn kubernetes_takes_every_object() {
 
 /// A name becomes a label of 63 characters; that of a StatefulSet with a hash of 11 appended.
 #[test]
-fn names_fit_whatever_the_release_is_called() {
+fn names_fit_for_longest_release_name() {
     // The longest name that Helm allows for a release.
     let long = "a-release-with-the-longest-name-that-helm-allows-1234";
     assert_eq!(long.len(), 53);
@@ -86,7 +86,7 @@ fn names_fit_whatever_the_release_is_called() {
 }
 
 #[test]
-fn no_object_is_too_large_for_kubectl_apply() {
+fn objects_fit_into_last_applied_annotation() {
     let Some(all) = rendered(&scenarios()) else { return };
     for object in all.iter().flat_map(|one| &one.objects) {
         // What `kubectl apply` and Argo CD keep in an annotation.

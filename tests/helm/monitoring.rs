@@ -17,7 +17,7 @@ fn groups(scenario: Scenario) -> Option<Yaml> {
 }
 
 #[test]
-fn the_rules_are_those_of_the_repository() {
+fn prometheus_rule_has_repository_rules() {
     let Some(found) = groups(scenario("ephemeral")) else { return };
     let source = yaml(&read(&project().join("alerts/prometheusrule.yaml")));
     assert!(found.as_vec().unwrap().len() > 5);
@@ -30,7 +30,7 @@ fn same(one: &Yaml, other: &Yaml) {
 }
 
 #[test]
-fn links_lead_to_the_addresses_given() {
+fn configured_urls_replace_example_urls() {
     let Some(plain) = groups(scenario("ephemeral")) else { return };
     let (text, linked) = (format!("{plain:?}"), format!("{:?}", groups(scenario("full")).unwrap()));
     for (example, given) in [
@@ -67,7 +67,7 @@ fn promtool_accepts_the_rules() {
 
 /// Rules with thresholds of one's own, in both forms in which the exporter prints them.
 #[test]
-fn own_rules_take_the_place_of_the_charts() {
+fn custom_rules_replace_default_rules() {
     let own =
         Values::load(&[Source::Assignment("alerts.PolyAIHandoffRateHigh.ratio=0.6".to_owned())]).unwrap();
     for format in [Format::Prometheus, Format::Operator] {
@@ -80,7 +80,7 @@ fn own_rules_take_the_place_of_the_charts() {
 }
 
 #[test]
-fn dashboards_are_those_of_the_repository_byte_for_byte() {
+fn dashboards_are_copied_unchanged() {
     let Some(all) = rendered(&[scenario("full"), scenario("openshift")]) else { return };
     for one in all {
         let mut found = BTreeMap::new();
@@ -116,7 +116,7 @@ fn dashboards_are_those_of_the_repository_byte_for_byte() {
 
 /// Two Services lead to the pod, and found through both it would be scraped twice.
 #[test]
-fn the_pod_is_scraped_once() {
+fn pod_is_scraped_by_one_monitor() {
     let Some(all) = rendered(&["full", "tls", "client-certificates", "tuned"].map(scenario)) else { return };
     for one in all {
         let spec = &the(&one.objects, "ServiceMonitor").yaml["spec"];
@@ -133,7 +133,7 @@ fn the_pod_is_scraped_once() {
 
 /// `up` and the process metrics are asked for by job.
 #[test]
-fn the_job_is_the_one_that_the_rules_ask_for() {
+fn job_label_matches_rules() {
     let Some(rendered) = one(scenario("full")) else { return };
     let relabelings = &the(&rendered.objects, "ServiceMonitor").yaml["spec"]["endpoints"][0]["relabelings"];
     let last = items(relabelings).last().unwrap();
@@ -143,7 +143,7 @@ fn the_job_is_the_one_that_the_rules_ask_for() {
 }
 
 #[test]
-fn scrapes_go_where_the_port_is_and_with_what_it_asks_for() {
+fn service_monitor_matches_port_and_authentication() {
     let Some(all) = rendered(&["full", "tls", "client-certificates"].map(scenario)) else { return };
     let monitor = |index: usize| &the(&all[index].objects, "ServiceMonitor").yaml["spec"];
     let endpoint = |index: usize| &monitor(index)["endpoints"][0];
@@ -173,7 +173,7 @@ fn scrapes_go_where_the_port_is_and_with_what_it_asks_for() {
 }
 
 #[test]
-fn nothing_of_an_operator_is_made_unasked() {
+fn operator_objects_are_off_by_default() {
     let Some(rendered) = one(scenario("minimal")) else { return };
     let others: Vec<&str> =
         rendered.objects.iter().filter(|object| !object.is_native()).map(Object::kind).collect();

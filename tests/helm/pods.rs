@@ -21,7 +21,7 @@ fn pods(one: &Rendered) -> impl Iterator<Item = (String, Pod<'_>)> {
 
 /// The restricted Pod Security Standard, and a read-only root besides.
 #[test]
-fn every_container_is_restricted() {
+fn containers_meet_restricted_policy() {
     let Some(all) = all() else { return };
     for (place, pod) in all.iter().flat_map(pods) {
         let of_pod = &pod.spec["securityContext"];
@@ -51,7 +51,7 @@ fn every_container_is_restricted() {
 }
 
 #[test]
-fn no_pod_can_talk_to_kubernetes() {
+fn pods_have_no_service_account_token() {
     let Some(all) = all() else { return };
     for (place, pod) in all.iter().flat_map(pods) {
         assert_eq!(pod.spec["automountServiceAccountToken"].as_bool(), Some(false), "{place}");
@@ -64,7 +64,7 @@ fn no_pod_can_talk_to_kubernetes() {
 
 /// The chart knows names of Secrets and nothing that is in them.
 #[test]
-fn secrets_come_by_reference() {
+fn secrets_are_referenced_not_inlined() {
     let Some(all) = all() else { return };
     let mut references = 0;
     for one in &all {
@@ -83,7 +83,7 @@ fn secrets_come_by_reference() {
 }
 
 #[test]
-fn selectors_find_the_exporter_and_nothing_else() {
+fn selectors_match_only_exporter_pods() {
     let Some(all) = all() else { return };
     for one in &all {
         let set = the(&one.objects, "StatefulSet");
@@ -108,7 +108,7 @@ fn selectors_find_the_exporter_and_nothing_else() {
 }
 
 #[test]
-fn every_port_that_is_named_exists() {
+fn named_ports_exist() {
     let Some(all) = all() else { return };
     for one in &all {
         let set = the(&one.objects, "StatefulSet");
@@ -147,7 +147,7 @@ fn variable<'a>(container: &'a Yaml, name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn every_mount_has_its_volume_and_every_volume_is_there() {
+fn mounts_and_volumes_correspond() {
     let Some(all) = all() else { return };
     for one in &all {
         let made: BTreeSet<&str> = of(&one.objects, "ConfigMap").map(Object::name).collect();
@@ -181,7 +181,7 @@ fn every_mount_has_its_volume_and_every_volume_is_there() {
 
 /// Kubernetes refuses to change them, so an upgrade of the chart would fail.
 #[test]
-fn what_cannot_change_names_no_version() {
+fn immutable_fields_have_no_version_label() {
     let Some(all) = all() else { return };
     for one in &all {
         let spec = &the(&one.objects, "StatefulSet").yaml["spec"];
@@ -194,7 +194,7 @@ fn what_cannot_change_names_no_version() {
 }
 
 #[test]
-fn one_state_has_one_pod() {
+fn stateful_set_has_one_replica() {
     let Some(all) = all() else { return };
     for one in &all {
         let replicas = the(&one.objects, "StatefulSet").yaml["spec"]["replicas"].as_i64().unwrap();
@@ -204,7 +204,7 @@ fn one_state_has_one_pod() {
 }
 
 #[test]
-fn without_persistence_the_notes_warn() {
+fn notes_warn_without_persistence() {
     let Some(all) = all() else { return };
     for one in &all {
         let set = the(&one.objects, "StatefulSet");
@@ -217,7 +217,7 @@ fn without_persistence_the_notes_warn() {
 
 /// The kubelet has neither a password nor a certificate.
 #[test]
-fn probes_ask_as_the_port_allows() {
+fn probes_match_tls_and_authentication() {
     let probe = |name: &str, which: &str| -> Option<Yaml> {
         let rendered = one(scenario(name))?;
         let set = the(&rendered.objects, "StatefulSet");
@@ -240,7 +240,7 @@ fn probes_ask_as_the_port_allows() {
 
 /// It may have nothing but a `rate_limit`, which any peer can use up: the kubelet would be told 429, and kill the container.
 #[test]
-fn with_a_web_configuration_of_the_users_own_the_exporter_asks_itself() {
+fn custom_web_config_uses_exec_probes() {
     for web in ["web: {existingSecret: limits}", "web: {existingConfigMap: limits}"] {
         let Some(rendered) = one(minimal_and(web)) else { return };
         let set = the(&rendered.objects, "StatefulSet");
@@ -260,7 +260,7 @@ fn with_a_web_configuration_of_the_users_own_the_exporter_asks_itself() {
 
 /// Else `check --live` would fail where the exporter works.
 #[test]
-fn the_check_runs_where_the_exporter_runs_and_finds_the_same_hosts() {
+fn helm_test_has_same_node_and_network_settings() {
     let Some(rendered) = one(scenario("full")) else { return };
     let exporter = the(&rendered.objects, "StatefulSet").pod().unwrap().spec;
     let check = the(&rendered.objects, "Pod").pod().unwrap().spec;
@@ -284,7 +284,7 @@ fn the_check_runs_where_the_exporter_runs_and_finds_the_same_hosts() {
 
 /// With reload a change needs no new pod, and without it nothing else would take the change over.
 #[test]
-fn a_changed_configuration_makes_a_new_pod_only_without_reload() {
+fn config_change_restarts_pod_only_without_reload() {
     let checksum = |more: &str| -> Option<Option<String>> {
         let rendered = one(minimal_and(more))?;
         let template = &the(&rendered.objects, "StatefulSet").yaml["spec"]["template"];
@@ -304,7 +304,7 @@ fn a_changed_configuration_makes_a_new_pod_only_without_reload() {
 }
 
 #[test]
-fn labels_of_people_go_everywhere_and_take_nothing_away() {
+fn common_labels_are_added_to_all_objects() {
     let Some(rendered) = one(scenario("full")) else { return };
     for object in &rendered.objects {
         assert_eq!(object.labels()["team"].as_str(), Some("voice"), "{} {}", object.kind(), object.name());

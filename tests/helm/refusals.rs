@@ -23,7 +23,7 @@ fn refused(cases: &[(Scenario, &[&str])]) {
 }
 
 #[test]
-fn a_key_that_does_not_exist_is_refused_by_its_name() {
+fn unknown_value_is_refused_by_name() {
     refused(&[
         (minimal_and("replicas: 2"), &["replicas"]),
         (minimal_and("image: {tags: latest}"), &["tags"]),
@@ -33,7 +33,7 @@ fn a_key_that_does_not_exist_is_refused_by_its_name() {
 }
 
 #[test]
-fn a_value_of_the_wrong_kind_is_refused_by_its_place() {
+fn value_of_wrong_type_is_refused_with_path() {
     refused(&[
         (minimal_and("replicaCount: 2"), &["replicaCount"]),
         (minimal_and("persistence: {accessModes: [ReadWriteMany]}"), &["persistence"]),
@@ -47,7 +47,7 @@ fn a_value_of_the_wrong_kind_is_refused_by_its_place() {
 }
 
 #[test]
-fn an_api_key_in_the_values_is_refused() {
+fn api_key_in_values_is_refused() {
     let object = "config: {targets: [{region: us-1, api_key: abc}]}";
     let text = "config: |\n  targets:\n    - region: us-1\n      api_key_file: x\n    - region: us-1\n      'api_key': abc\n";
     let Some(all) = helm4(&[values(object), values(text)], RELEASE) else { return };
@@ -66,7 +66,7 @@ fn an_api_key_in_the_values_is_refused() {
 }
 
 #[test]
-fn what_does_not_fit_together_is_refused_with_a_sentence() {
+fn conflicting_values_are_refused_with_reason() {
     let existing = scenario("existing").text;
     refused(&[
         (values(""), &["config.targets is missing or empty", "existingConfigMap"]),
@@ -111,7 +111,7 @@ fn what_does_not_fit_together_is_refused_with_a_sentence() {
 }
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_conflicts_are_reported_together() {
     refused(&[(
         values(
             "web: {basicAuth: true, tls: {enabled: true}}\ndashboards: {grafanaOperator: {enabled: true}}",

@@ -19,7 +19,7 @@ const NEVER: [(&str, &[&str]); 8] = [
         &["crate::app", "crate::cli", "crate::poller", "crate::ledger", "crate::clock", "tokio", "reqwest"],
     ),
     (
-        "rules",
+        "alert_rules",
         &["crate::api", "crate::poller", "crate::aggregate", "crate::exporter_metrics", "std::fs", "tokio"],
     ),
 ];

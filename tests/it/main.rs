@@ -2,14 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story whose scene cannot be set has failed")]
 
-mod config;
-mod http_server;
 mod layers;
-mod links;
+mod config;
+mod doc_links;
+mod http_server;
 mod model;
 mod one_conversation;
+mod pagination;
 mod process;
-mod records;
-mod stories;
+mod scenarios;
 mod support;
-mod walks;
+mod wire_fixtures;

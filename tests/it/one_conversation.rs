@@ -25,7 +25,7 @@ use polyai_exporter::recorder::{Batch, CountingPolicy, Observation, Recorder, Ta
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 use polyai_exporter::timestamp::Timestamp;
 
-use crate::records::described;
+use crate::wire_fixtures::described;
 
 #[test]
 fn one_conversation_from_json_to_a_line_of_text() {
@@ -133,24 +133,24 @@ fn one_conversation_from_json_to_a_line_of_text() {
     // that was committed last. The conversation counts with the second of two batches.
     let mut recorder = a_recorder(rules.anchor);
     for now in [first_seen, settled] {
-        let observation = Observation { conversation: conversation.clone(), sight: SeenBy::Fresh };
+        let observation = Observation { conversation: conversation.clone(), seen_by: SeenBy::Fresh };
         let batch = Batch {
             target: TargetIndex(0),
             now,
-            sightings: vec![observation],
-            is_listing: false,
+            observations: vec![observation],
+            lists_all_open: false,
             abandoned: Vec::new(),
-            marks: Some(Watermarks::initial(rules.anchor, &[Duration::from_secs(300)])),
+            watermarks: Some(Watermarks::initial(rules.anchor, &[Duration::from_secs(300)])),
         };
         recorder.apply_batch(&batch).unwrap();
         recorder.commit(false).unwrap();
     }
 
-    // exposition/: the same values under their full names, with the labels of the target in front. A `SnapshotSource` gives each
+    // crates/exposition: the same values under their full names, with the labels of the target in front. A `SnapshotSource` gives each
     // series its family and labels, and the cache renders those that have changed.
     let cache = ExpositionCache::new(FormatOptions { native_histograms: true, openmetrics_created: false });
     let page = |format| {
-        let source = SnapshotSource::new(Arc::new(recorder.generation().clone()));
+        let source = SnapshotSource::new(Arc::new(recorder.snapshot().clone()));
         let now = exposition::Timestamp::from_millis(settled.millis());
         let body = cache.render(format, ContentEncoding::Identity, &source, now, Vec::new);
         String::from_utf8(body.to_bytes().to_vec()).unwrap()
@@ -160,7 +160,7 @@ fn one_conversation_from_json_to_a_line_of_text() {
     let handed_off = handed_off.lines().find(|line| line.starts_with("polyai_handoffs_by_reason_total{"));
     insta::assert_snapshot!(handed_off.unwrap(), @r#"polyai_handoffs_by_reason_total{project="reservations",region="us-1",client_env="live",channel="VOICE-SIP",reason="billing_dispute",destination="billing_team"} 1 # {conversation_id="CA7f3d8a52c1e94b06a7d2f0c4b8e615f9"} 1 1787217376.370"#);
 
-    // exposition/text.rs: and so Prometheus reads it by default. These are all the series that the call has brought in, their
+    // text.rs: this is what Prometheus reads by default. These are all the series that the call has brought in, their
     // buckets left out.
     let exposition = page(Format::Text);
     let own = r#"project="reservations",region="us-1",client_env="live""#;
@@ -206,7 +206,7 @@ fn a_recorder(now: Timestamp) -> Recorder {
         info: ["ws-00000001", "PROJECT-0000001", "api.us-1.platform.polyai.app", "v3"].map(str::to_owned),
     };
     let counting = CountingPolicy {
-        layout: SeriesSchema::from(&Metrics::default()),
+        schema: SeriesSchema::from(&Metrics::default()),
         settle: Duration::from_secs(10),
         settled_age: Duration::from_secs(300),
         recent_window: Duration::from_secs(15 * 60),

@@ -1,27 +1,27 @@
 //! Stories of real processes: the built binary with its state on disk, the simulated API, and a real Prometheus.
 
+mod alert_pipeline;
 mod browser;
-mod busy;
-mod chain;
 mod cli;
+mod contention;
 mod crash;
 mod daemon;
 mod deploy;
 mod disk;
+mod fixture;
 mod formats;
-mod guide;
 mod healthcheck;
 mod history;
+mod http_server;
+mod install_guide;
+mod load;
 mod log;
 mod packaging;
-mod port;
 mod prometheus;
 mod reload;
-mod scene;
 mod scrape;
 mod stack;
 mod stop;
-mod strain;
 mod web;
 
 /// Says that a story is left out, and why; `tests/run` and the reader of its output should know.

@@ -36,7 +36,7 @@ fn files() -> Vec<GeneratedFile> {
         files.push(GeneratedFile { path: path.to_owned(), content });
     };
 
-    add("src/exposition/protobuf/model.rs", Box::new(|| Ok(protobuf::types())));
+    add("crates/exposition/tests/model/mod.rs", Box::new(|| Ok(protobuf::types())));
     add("alerts/polyai-rules.yml", Box::new(rules(Format::Prometheus)));
     add("alerts/prometheusrule.yaml", Box::new(rules(Format::Operator)));
     for dashboard in dashboards::all() {

@@ -91,7 +91,7 @@ impl PollPlanner {
     pub fn resume(policy: PollPolicy, checkpoint: PollerCheckpoint) -> Self {
         let max_overlap = max_overlap(&policy.ages);
         let mut start_index = StartIndex::with_capacity(policy.max_age().unwrap_or(max_overlap) * 5 / 4);
-        let watermarks = checkpoint.marks.map(|watermarks| watermarks.with_ages(&policy.ages));
+        let watermarks = checkpoint.watermarks.map(|watermarks| watermarks.with_ages(&policy.ages));
         if let Some(watermarks) = &watermarks {
             let latest = watermarks.fresh + MAX_FUTURE_SKEW;
             checkpoint.starts.iter().for_each(|&start| start_index.add(start, latest));
@@ -399,7 +399,7 @@ impl PollPlanner {
     ) {
         let Some(learn_from) = self.learn_from else { return };
         for first in finished.iter().filter(|first| first.started_at >= learn_from) {
-            let needed = match (first.was_open, first.sight) {
+            let needed = match (first.was_open, first.seen_by) {
                 (true, _) => Duration::ZERO,
                 (false, SeenBy::Fresh) => fresh_before.saturating_duration_since(first.started_at),
                 (false, SeenBy::Recheck) => {

@@ -350,16 +350,16 @@ impl PollSession {
             self.poll.notices.push_back(Notice::RecordsRejected(rejected));
         }
         let observation = |conversation: Conversation| Observation {
-            sight: plan.seen_by(conversation.data.started_at),
+            seen_by: plan.seen_by(conversation.data.started_at),
             conversation,
         };
         let batch = Batch {
             target: self.target,
             now,
-            sightings: conversations.into_iter().map(observation).collect(),
-            is_listing: plan.pass == PassKind::Open,
+            observations: conversations.into_iter().map(observation).collect(),
+            lists_all_open: plan.pass == PassKind::Open,
             abandoned: update.abandoned,
-            marks: update.watermarks,
+            watermarks: update.watermarks,
         };
         self.poll.batch = Some((batch, fresh_before));
     }

@@ -37,7 +37,7 @@ type Series = BTreeMap<(usize, Vec<Arc<str>>), Value>;
 enum Value {
     Counter(f64, String),
     Gauge(f64),
-    Histogram(Durations),
+    Histogram(Box<Durations>),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -73,7 +73,7 @@ impl Shops {
         let counter = series.entry((REQUESTS, path.clone())).or_insert(Value::Counter(0.0, String::new()));
         let Value::Counter(total, _) = counter else { unreachable!() };
         *counter = Value::Counter(*total + 1.0, trace.to_owned());
-        let histogram = series.entry((DURATION, path)).or_insert(Value::Histogram(Durations::default()));
+        let histogram = series.entry((DURATION, path)).or_insert(Value::Histogram(Box::default()));
         let Value::Histogram(histogram) = histogram else { unreachable!() };
         let bucket = BOUNDS.iter().filter(|bound| **bound < seconds).count();
         histogram.counts[bucket] += 1;

@@ -17,7 +17,6 @@ pub(crate) const FAULTS: &str = "rate_limit, status, slow_first_byte, slow_body,
                                  html, reset, repeat_cursor, empty_page, key_refused, forbidden, project_unknown, \
                                  wrong_host";
 
-/// Handles a request for `/_sim/{path}`.
 pub(crate) fn handle(control: &Control, method: &Method, path: &str, query: &str) -> Response {
     let params = Params(form_urlencoded::parse(query.as_bytes()).into_owned().collect());
     let result = match (method.as_str(), path) {
@@ -117,7 +116,6 @@ impl Params {
         Err(format!("project: unknown; use one of {}", names.join(", ")))
     }
 
-    /// Fails if a parameter remains.
     fn finish(&self) -> Result<(), String> {
         self.0.first().map_or(Ok(()), |(name, _)| Err(format!("{name:?} is not a parameter here")))
     }

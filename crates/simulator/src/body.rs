@@ -1,15 +1,10 @@
 //! Response bodies that may be slow, or end early.
 
-use std::collections::VecDeque;
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Frame, SizeHint};
-use tokio::time::Sleep;
+use http_body_util::Channel;
 
 use super::faults::Truncation;
 
@@ -26,78 +21,36 @@ pub(crate) enum Delivery {
     Truncated(Truncation),
 }
 
-#[derive(Debug)]
-enum Step {
-    Data(Bytes),
-    Pause(Duration),
-    Abort,
-}
+pub(crate) type Body = Channel<Bytes, io::Error>;
 
-/// A body in steps.
-#[derive(Debug)]
-pub(crate) struct Body {
-    steps: VecDeque<Step>,
-    pause: Option<Pin<Box<Sleep>>>,
-    /// `Content-Length`; `None` sends chunks.
-    length: Option<u64>,
-}
-
-impl Body {
-    pub(crate) fn new(bytes: Bytes, delivery: Delivery) -> Self {
-        let split = |size: usize| {
-            let bytes = bytes.clone();
-            (0..bytes.len()).step_by(size).map(move |from| bytes.slice(from..(from + size).min(bytes.len())))
-        };
-        let half = bytes.slice(..bytes.len() / 2);
-        let length = Some(bytes.len() as u64);
-        let (steps, length): (VecDeque<Step>, _) = match delivery {
-            Delivery::Whole => ([Step::Data(bytes)].into(), length),
-            Delivery::Chunked => (split(16 * 1024).map(Step::Data).collect(), None),
-            Delivery::Slow { pieces, pause } => {
-                let size = bytes.len().div_ceil(pieces.max(1)).max(1);
-                (split(size).flat_map(|piece| [Step::Pause(pause), Step::Data(piece)]).collect(), length)
+/// Sends `bytes` in a task of its own. Returns the body and `Content-Length`; `None` sends chunks.
+pub(crate) fn send(bytes: Bytes, delivery: Delivery) -> (Body, Option<usize>) {
+    let length = bytes.len();
+    let half = bytes.slice(..length / 2);
+    let (bytes, size, pause, aborts) = match delivery {
+        Delivery::Whole => (bytes, length, Duration::ZERO, false),
+        Delivery::Chunked => (bytes, 16 * 1024, Duration::ZERO, false),
+        Delivery::Slow { pieces, pause } => (bytes, length.div_ceil(pieces.max(1)), pause, false),
+        Delivery::Truncated(Truncation::Json) => return send(half, Delivery::Whole),
+        Delivery::Truncated(Truncation::Length | Truncation::Chunks) => (half, length, Duration::ZERO, true),
+    };
+    let (mut sender, body) = Channel::new(1);
+    tokio::spawn(async move {
+        for from in (0..bytes.len()).step_by(size.max(1)) {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
             }
-            Delivery::Truncated(Truncation::Json) => return Self::new(half, Delivery::Whole),
-            Delivery::Truncated(truncation) => {
-                // During the pause, the first half leaves before the connection closes.
-                let steps = [Step::Data(half), Step::Pause(Duration::from_millis(1)), Step::Abort];
-                (steps.into(), length.filter(|_| truncation == Truncation::Length))
+            let piece = bytes.slice(from..(from + size).min(bytes.len()));
+            if sender.send_data(piece).await.is_err() {
+                return;
             }
-        };
-        Self { steps, pause: None, length }
-    }
-}
-
-impl hyper::body::Body for Body {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        loop {
-            if let Some(pause) = &mut self.pause {
-                ready!(pause.as_mut().poll(context));
-                self.pause = None;
-            }
-            return Poll::Ready(match self.steps.pop_front() {
-                None => None,
-                Some(Step::Data(bytes)) => Some(Ok(Frame::data(bytes))),
-                Some(Step::Abort) => Some(Err(io::Error::other("truncated by a fault"))),
-                Some(Step::Pause(pause)) => {
-                    self.pause = Some(Box::pin(tokio::time::sleep(pause)));
-                    continue;
-                }
-            });
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.steps.is_empty() && self.pause.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.length.map_or_else(SizeHint::new, SizeHint::with_exact)
-    }
+        if aborts {
+            // The first half leaves before the connection closes.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            sender.abort(io::Error::other("truncated by a fault"));
+        }
+    });
+    let chunked = matches!(delivery, Delivery::Chunked | Delivery::Truncated(Truncation::Chunks));
+    (body, (!chunked).then_some(length))
 }

@@ -17,7 +17,6 @@ use super::quirks::{Quirks, TimestampFormat};
 use super::random_calls::MAX_NORMAL_DURATION;
 use super::rng::{Rng, hash};
 
-/// The number of different records.
 const KINDS: u64 = 16;
 /// The placeholder for an id.
 const ID: &str = "CAffffffffffffffffffffffffffffffff";
@@ -53,10 +52,16 @@ enum Piece {
 
 impl BulkRecords {
     /// `count` calls of about `bytes` of JSON each, with starts from `from` to `until`.
-    pub(crate) fn new(count: u64, bytes: usize, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
+    pub(crate) fn new(
+        count: u64,
+        bytes: usize,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        dialect: &Dialect<'_>,
+    ) -> Self {
         let period = (until - from).num_microseconds().unwrap_or(i64::MAX);
         let spacing = (period / count.max(1).cast_signed()).max(1);
-        let kinds = (0..KINDS).map(|kind| padded(generated(kind), bytes)).collect();
+        let kinds = (0..KINDS).map(|kind| padded(generated(kind), bytes, dialect)).collect();
         Self { count, first: from.timestamp_micros(), spacing, kinds, encoded: Arc::default() }
     }
 
@@ -73,13 +78,11 @@ impl BulkRecords {
         (offset.cast_unsigned().div_ceil(self.spacing.cast_unsigned())).min(self.count)
     }
 
-    /// The start of call `index`.
     pub(crate) fn start(&self, index: u64) -> DateTime<Utc> {
         let micros = self.first.saturating_add(self.spacing.saturating_mul(index.cast_signed()));
         DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
-    /// The id of call `index`.
     pub(crate) fn id(&self, index: u64) -> String {
         format!("CA{:016x}{index:016x}", hash(&[index]))
     }
@@ -116,7 +119,6 @@ impl BulkRecords {
 }
 
 impl EncodedRecords {
-    /// Appends call `index` of `bulk` to `out`.
     pub(crate) fn write(&self, out: &mut Vec<u8>, bulk: &BulkRecords, index: u64) {
         let (id, start, format) = (bulk.id(index), bulk.start(index), self.dialect.2.timestamps);
         for piece in &self.kinds[bulk.kind(index)] {
@@ -141,17 +143,9 @@ fn generated(kind: u64) -> Call {
 }
 
 /// `call` with responses so long that its record has about `bytes`.
-fn padded(mut call: Call, bytes: usize) -> Call {
+fn padded(mut call: Call, bytes: usize, dialect: &Dialect<'_>) -> Call {
     const FILLER: &str = " Let me say a little more about that, so that nothing remains unclear.";
-    let quirks = Quirks::default();
-    let dialect = Dialect {
-        account_id: "ws-00000001",
-        project_id: "PROJECT-BULK",
-        quirks: &quirks,
-        version: ApiVersion::V3,
-        include_latency: true,
-    };
-    let missing = bytes.saturating_sub(record(&call, &dialect).len()) / call.turns.len().max(1);
+    let missing = bytes.saturating_sub(record(&call, dialect).len()) / call.turns.len().max(1);
     for turn in &mut call.turns {
         let filler = FILLER.chars().cycle().take(missing);
         turn.agent = Text::Owned(turn.agent.chars().chain(filler).collect());
@@ -194,7 +188,6 @@ fn pieces(call: &Call, dialect: &Dialect<'_>) -> Vec<Piece> {
     pieces
 }
 
-/// The time since midnight of a timestamp.
 fn time_of_day(text: &[u8], format: TimestampFormat) -> Option<TimeDelta> {
     let text = std::str::from_utf8(text).ok()?;
     let pattern = match format {

@@ -22,7 +22,6 @@ pub struct Call {
     pub(crate) lasting: Option<TimeDelta>,
     /// `None` leaves the field out.
     pub(crate) channel: Option<Text>,
-    /// `variant_id`, `variant_name`.
     pub(crate) variant: Option<(Text, Text)>,
     /// `from_number`, `to_number`.
     pub(crate) numbers: (Text, Text),

@@ -168,10 +168,9 @@ impl Control {
     /// The totals of conversations of `target` that are listed now as finished and ended at or after `anchor` (with one
     /// second of tolerance, as durations are whole seconds). All zero for an unknown target.
     pub fn expected_totals(&self, target: &TargetKey, anchor: DateTime<Utc>) -> ExpectedTotals {
-        let state = self.0.lock();
-        let project = state.world.project(target);
-        project.map_or_else(ExpectedTotals::default, |project| {
-            expected::recount(project, target.client_env, anchor, state.now())
-        })
+        let mut state = self.0.lock();
+        let now = state.now();
+        let project = state.world.project_mut(target);
+        project.map(|project| expected::recount(project, target.client_env, anchor, now)).unwrap_or_default()
     }
 }

@@ -23,14 +23,12 @@ pub(crate) struct Cursor {
 }
 
 impl Position {
-    /// The key of the row `id` that started at `start`.
     pub(crate) fn new(start: DateTime<Utc>, id: &str) -> Self {
         Self { rank: i128::from(start.timestamp_micros()), id: id.to_owned() }
     }
 }
 
 impl Cursor {
-    /// The value of `cursor`.
     pub(crate) fn encode(&self) -> String {
         let plain =
             format!("{}.{}.{}.{}", self.position.rank, self.fingerprint, self.nonce, self.position.id);

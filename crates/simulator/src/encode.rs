@@ -8,9 +8,7 @@ use polyai_domain::target::ApiVersion;
 use serde_json::{Value, json};
 
 use super::call::{MetricValue, Turn};
-use super::quirks::{
-    EmptyText, HandoffShape, LatencyShape, MetricShape, NumberShape, Quirks, TimestampFormat,
-};
+use super::quirks::{LatencyShape, MetricShape, Quirks, TimestampFormat};
 use super::visibility::VisibleCall;
 
 /// The forms of a record that depend on the project and the request.
@@ -24,7 +22,6 @@ pub(crate) struct Dialect<'a> {
 }
 
 impl Dialect<'_> {
-    /// Appends the record of `visible` to `out`.
     pub(crate) fn write(&self, out: &mut Vec<u8>, visible: &VisibleCall<'_>) {
         match &visible.call.raw {
             Some(raw) => out.extend_from_slice(raw.as_bytes()),
@@ -51,10 +48,9 @@ impl Dialect<'_> {
         let (reason, destination) = (self.text(reason), self.text(destination));
         let utterance = "I'll connect you with a colleague.";
         let object = || json!({"destination": destination, "reason": reason, "utterance": utterance});
-        let (handoff, flat) = match self.quirks.handoff {
-            HandoffShape::Boolean => (visible.handoff.is_some().into(), true),
-            HandoffShape::Object => (visible.handoff.map(|_| object()).into(), false),
-        };
+        let flat = !self.quirks.handoff_object;
+        let handoff: Value =
+            if flat { visible.handoff.is_some().into() } else { visible.handoff.map(|_| object()).into() };
         let turns =
             visible.turns.iter().enumerate().map(|(index, turn)| self.turn(turn, call.turn_at(index)));
         let seconds = |seconds: Option<i64>| seconds.map(|seconds| self.count(seconds.unsigned_abs()));
@@ -144,7 +140,7 @@ impl Dialect<'_> {
     }
 
     fn text(&self, text: &str) -> Value {
-        let null = self.version == ApiVersion::V1 || self.quirks.empty_text == EmptyText::Null;
+        let null = self.version == ApiVersion::V1 || self.quirks.null_text;
         if text.is_empty() && null { Value::Null } else { text.into() }
     }
 
@@ -153,10 +149,7 @@ impl Dialect<'_> {
     }
 
     fn count(&self, count: u64) -> Value {
-        match self.quirks.numbers {
-            NumberShape::Number => count.into(),
-            NumberShape::Text => count.to_string().into(),
-        }
+        if self.quirks.numbers_as_text { count.to_string().into() } else { count.into() }
     }
 
     fn timestamp(&self, moment: DateTime<Utc>) -> String {

@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use super::call::{Call, CallQuery, Turn};
 use super::project::Project;
+use super::quirks::LatencyShape;
 use super::visibility::VisibleCall;
 
 /// Totals over all conversations that are listed as finished and ended at or after an anchor.
@@ -106,9 +107,8 @@ impl ExpectedTotals {
         }
         if let Some(handoff) = visible.handoff {
             self.handoffs += 1;
-            let or_none = |text| if text == "" { "none".into() } else { text };
-            let (reason, destination) = (handoff.reason.clone(), handoff.destination.clone());
-            let key = format!("{}/{}", or_none(reason), or_none(destination));
+            let or_none = |text: &str| if text.is_empty() { "none" } else { text }.to_owned();
+            let key = or_none(&handoff.reason) + "/" + &or_none(&handoff.destination);
             *self.handoffs_by_reason.entry(key).or_default() += 1;
         }
         self.add_turns(&visible, project);
@@ -130,8 +130,10 @@ impl ExpectedTotals {
         self.with_ood += u64::from(ood > 0);
         self.with_silence += u64::from(silences > 0);
         self.without_transcript += u64::from(visible.num_turns > 0 && visible.turns.is_empty());
+        // Whether the response shows latencies.
+        let readable = matches!(project.quirks.latency, LatencyShape::Number | LatencyShape::Object);
         for (index, turn) in visible.turns.iter().enumerate() {
-            let Some(seconds) = visible.readable_latency(index, &project.quirks) else { continue };
+            let Some(seconds) = turn.latency.filter(|_| readable) else { continue };
             if index == 0 && turn.user.is_empty() {
                 self.greeting_latencies += 1;
                 self.greeting_latency_seconds += seconds;

@@ -175,7 +175,6 @@ impl Fault {
         Self { from: Some(from), until: Some(until), ..self }
     }
 
-    /// Whether it can never fire again.
     fn is_spent(&self, now: DateTime<Utc>) -> bool {
         self.times == Some(0) || self.until.is_some_and(|until| now >= until)
     }
@@ -210,7 +209,6 @@ pub(crate) struct RequestedPage {
     /// `start_time` and `end_time`, if both are given.
     pub(crate) window: Option<(DateTime<Utc>, DateTime<Utc>)>,
     pub(crate) is_first: bool,
-    /// The number of the request.
     pub(crate) sequence: u64,
 }
 

@@ -40,7 +40,6 @@ pub(crate) struct CallGenerator {
 }
 
 impl CallGenerator {
-    /// Draws the call that starts at `start`.
     pub(crate) fn generate(
         &self,
         rng: &mut Rng,

@@ -50,7 +50,6 @@ impl IncidentKind {
         ("short_calls", 0.0, 0.0, |_| Self::ShortCalls),
     ];
 
-    /// The names of all kinds.
     pub(crate) fn names() -> Vec<&'static str> {
         Self::ALL.iter().map(|(name, ..)| *name).collect()
     }

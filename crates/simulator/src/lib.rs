@@ -38,10 +38,7 @@ pub use in_process::{InProcessApi, Reply};
 pub use incidents::{Incident, IncidentKind};
 pub use profile::{AnomalyRates, Profile};
 pub use project::Project;
-pub use quirks::{
-    EmptyText, EndBound, HandoffShape, LastCursor, LatencyShape, MetricShape, NumberShape, Order, Paging,
-    Quirks, TimestampFormat,
-};
+pub use quirks::{LastCursor, LatencyShape, MetricShape, Order, Paging, Quirks, TimestampFormat};
 pub use request_log::{RequestLine, Traffic};
 pub use server::{Simulator, SimulatorHandle};
 pub use world::{Demo, World};

@@ -13,7 +13,7 @@ use super::cursor::{Cursor, Position};
 use super::encode::Dialect;
 use super::project::{Calls, Project};
 use super::query::{Query, Retrieval, supports_cursors};
-use super::quirks::{EndBound, LastCursor, Order, Paging};
+use super::quirks::{LastCursor, Order, Paging};
 use super::rng::hash_text;
 use super::visibility::VisibleCall;
 
@@ -25,7 +25,6 @@ pub(crate) struct Page {
     /// Ids of the rows that are not listed as running.
     pub(crate) finished: Vec<String>,
     last: Option<Position>,
-    /// Whether rows remain.
     more: bool,
 }
 
@@ -50,7 +49,6 @@ pub(crate) struct Listing<'a> {
 }
 
 impl Page {
-    /// Begins a row.
     fn begin(&mut self, position: Position) {
         if self.rows > 0 {
             self.body.push(b',');
@@ -61,7 +59,6 @@ impl Page {
 }
 
 impl Listing<'_> {
-    /// Builds the page.
     pub(crate) fn page(&self, fault: PagingFault) -> Page {
         let bare = self.project.quirks.bare_array;
         let mut page = Page::default();
@@ -95,11 +92,10 @@ impl Listing<'_> {
     }
 
     fn call_query(&self, newest_first: bool) -> CallQuery {
-        let end = self.query.end_time.map(|end| match self.project.quirks.end_time {
-            EndBound::Inclusive => end,
-            // There is no time before the first one.
-            EndBound::Exclusive => end.checked_sub_signed(TimeDelta::microseconds(1)).unwrap_or(end),
-        });
+        // The first possible time has none before it.
+        let before = |end: DateTime<Utc>| end.checked_sub_signed(TimeDelta::microseconds(1)).unwrap_or(end);
+        let inclusive = self.project.quirks.end_time_inclusive;
+        let end = self.query.end_time.map(|end| if inclusive { end } else { before(end) });
         CallQuery {
             env: self.query.client_env,
             from: self.query.start_time,

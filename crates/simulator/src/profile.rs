@@ -84,7 +84,6 @@ pub(crate) struct Topic {
     pub(crate) greeting: Text,
     /// User inputs with the agent's responses.
     exchanges: Vec<(String, String)>,
-    /// Values of the metric `QA`.
     pub(crate) questions: Vec<Text>,
     /// The name of a project-defined metric.
     pub(crate) outcome: Text,
@@ -131,7 +130,6 @@ impl Profile {
         self.peak_per_minute * activity(moment + TimeDelta::hours(self.utc_offset))
     }
 
-    /// Draws user input and the agent's response.
     pub(crate) fn exchange(&self, rng: &mut Rng) -> (Text, Text) {
         const DAYS: [&str; 7] =
             ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -148,7 +146,6 @@ impl Profile {
     }
 }
 
-/// Draws user input that is out of domain.
 pub(crate) fn off_topic(rng: &mut Rng) -> Text {
     rng.pick(&PROFILES.off_topic).cloned().unwrap_or_default()
 }

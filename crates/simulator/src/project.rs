@@ -119,7 +119,8 @@ impl Project {
     /// Has `count` finished calls of about `bytes` of JSON each (no less than their turns need), with starts evenly
     /// spread from `from` to `until`.
     pub fn with_bulk(self, count: u64, bytes: usize, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
-        Self { calls: Calls::Bulk(BulkRecords::new(count, bytes, from, until)), ..self }
+        let calls = BulkRecords::new(count, bytes, from, until, &self.dialect(ApiVersion::V3, true));
+        Self { calls: Calls::Bulk(calls), ..self }
     }
 
     /// Its identity as a target of the exporter in `env`.
@@ -132,7 +133,6 @@ impl Project {
         self.client_envs.iter().map(|env| self.target(*env))
     }
 
-    /// The form of its records in a response.
     pub(crate) fn dialect(&self, version: ApiVersion, include_latency: bool) -> Dialect<'_> {
         let Self { account_id, project_id, quirks, .. } = self;
         Dialect { account_id, project_id, quirks, version, include_latency }

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use polyai_domain::target::{ApiVersion, ClientEnv};
 
 use super::cursor::Cursor;
-use super::quirks::{PageLimits, Paging, Quirks};
+use super::quirks::{Paging, Quirks};
 use super::rng::{hash, hash_text};
 
 /// The parameters of a list request.
@@ -46,12 +46,10 @@ pub(crate) struct BadQuery {
     pub(crate) message: String,
 }
 
-/// A parameter cannot be parsed.
 fn invalid(message: impl Into<String>) -> BadQuery {
     BadQuery { code: "CONVERSATIONS_VALIDATION_FAILED", message: message.into() }
 }
 
-/// A cursor cannot be used.
 fn bad_cursor(message: &str) -> BadQuery {
     BadQuery { code: "GET_CONVERSATIONS_FILTER_PARSE_ERROR", message: message.to_owned() }
 }
@@ -59,10 +57,8 @@ fn bad_cursor(message: &str) -> BadQuery {
 impl Query {
     /// Parses `query`, the part of the URL after `?`. Unknown parameters have no effect.
     pub(crate) fn parse(query: &str, version: ApiVersion, quirks: &Quirks) -> Result<Self, BadQuery> {
-        let (max_limit, default_limit) = match (version, quirks.limits) {
-            (ApiVersion::V1, _) | (_, PageLimits::Prose) => (5000, 5),
-            (ApiVersion::V2 | ApiVersion::V3, PageLimits::OpenApi) => (1000, 1000),
-        };
+        let prose_limits = quirks.prose_limits || version == ApiVersion::V1;
+        let (max_limit, default_limit) = if prose_limits { (5000, 5) } else { (1000, 1000) };
         let mut parsed = Self {
             start_time: None,
             end_time: None,

@@ -11,10 +11,10 @@ pub struct Quirks {
     pub paging: Paging,
     /// A walk ends with a page without rows instead of a page without a cursor.
     pub empty_last_page: bool,
-    /// Bounds of `limit`. v1 has those of the prose.
-    pub limits: PageLimits,
-    /// Whether the window includes `end_time`. It always includes `start_time`.
-    pub end_time: EndBound,
+    /// `limit` is at most 5000 and by default 5 (prose, and always in v1) instead of 1000 (OpenAPI).
+    pub prose_limits: bool,
+    /// A window includes `end_time`. It always includes `start_time`.
+    pub end_time_inclusive: bool,
     /// The parameter `in_progress` has no effect.
     pub ignores_in_progress: bool,
     /// Running conversations are never listed.
@@ -27,18 +27,18 @@ pub struct Quirks {
     pub num_turns_zero: bool,
     /// Records carry `id`, `account_id`, `project_id` and `started_at` only.
     pub sparse: bool,
-    /// Form of empty text. v1 always has null.
-    pub empty_text: EmptyText,
+    /// Empty text is null, as it always is in v1.
+    pub null_text: bool,
     /// Form of every timestamp.
     pub timestamps: TimestampFormat,
     /// Form of the values in `metrics`.
     pub metrics: MetricShape,
     /// Flags that are false and empty lists of turns are null.
     pub null_flags: bool,
-    /// Form of `handoff`.
-    pub handoff: HandoffShape,
-    /// Form of durations and counts.
-    pub numbers: NumberShape,
+    /// `handoff` is null or an object with `destination` and `reason` (prose) instead of a boolean (schema).
+    pub handoff_object: bool,
+    /// Durations and counts are strings, such as `"73"`.
+    pub numbers_as_text: bool,
     /// The body is the list itself, without an envelope, and hence without paging.
     pub bare_array: bool,
     /// The body is sent in chunks without a length.
@@ -86,26 +86,6 @@ pub enum Paging {
     OffsetUnannounced,
 }
 
-/// Bounds of `limit`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PageLimits {
-    /// At most 1000, which is also the default (OpenAPI).
-    #[default]
-    OpenApi,
-    /// At most 5000, by default 5 (prose).
-    Prose,
-}
-
-/// Whether a window includes its bound.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum EndBound {
-    /// Not included.
-    #[default]
-    Exclusive,
-    /// Included.
-    Inclusive,
-}
-
 /// Form of `latency`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LatencyShape {
@@ -118,16 +98,6 @@ pub enum LatencyShape {
     NullInside,
     /// No such key, even if requested.
     Absent,
-}
-
-/// Form of empty text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum EmptyText {
-    /// `""`
-    #[default]
-    Empty,
-    /// `null`
-    Null,
 }
 
 /// Form of a timestamp.
@@ -156,24 +126,4 @@ pub enum MetricShape {
     Objects,
     /// Numbers and booleans if the value is one.
     Scalars,
-}
-
-/// Form of `handoff`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum HandoffShape {
-    /// `true` or `false` (schema).
-    #[default]
-    Boolean,
-    /// An object with `destination` and `reason`, or null (prose).
-    Object,
-}
-
-/// Form of a whole number.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum NumberShape {
-    /// `73`
-    #[default]
-    Number,
-    /// `"73"`
-    Text,
 }

@@ -49,7 +49,6 @@ struct Minute {
 }
 
 impl RandomCalls {
-    /// The calls of the project `name` in a world with `seed`.
     pub(crate) fn new(name: &str, seed: u64, profile: Profile) -> Self {
         Self {
             seed: hash(&[seed, hash_text(name)]),

@@ -64,14 +64,12 @@ impl RequestLog {
         self.lines.push_back(line);
     }
 
-    /// The counts of `target`.
     pub(crate) fn traffic_mut(&mut self, target: &TargetKey) -> &mut Traffic {
         self.traffic.entry(target.clone()).or_default()
     }
 }
 
 impl Traffic {
-    /// Counts a request by its pass.
     pub(crate) fn on_request(&mut self, in_progress: Option<bool>) {
         self.requests += 1;
         match in_progress {
@@ -81,7 +79,6 @@ impl Traffic {
         }
     }
 
-    /// Counts a served page.
     pub(crate) fn on_page(&mut self, rows: usize, bytes: usize, finished: Vec<String>) {
         self.rows += rows as u64;
         self.bytes += bytes as u64;

@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use hyper::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER};
 use serde_json::json;
 
-use super::body::{Body, Delivery};
+use super::body::{self, Body, Delivery};
 use super::faults::RetryAfter;
 
-/// The header with the correlation id of requests and responses.
 pub(crate) const CORRELATION_ID: &str = "x-polyai-correlation-id";
 
 /// A status, a body, and the way in which it is sent.
@@ -53,7 +52,6 @@ impl ApiError {
 }
 
 impl Response {
-    /// A body in JSON.
     pub(crate) fn json(status: u16, body: impl Into<Bytes>) -> Self {
         let (content_type, delivery) = ("application/json", Delivery::Whole);
         Self { status, content_type, retry_after: None, body: body.into(), delivery }
@@ -99,13 +97,15 @@ impl Response {
         correlation_id: &str,
         date: Option<DateTime<Utc>>,
     ) -> hyper::Response<Body> {
+        let (body, length) = body::send(self.body, self.delivery);
         let headers = [
             (CONTENT_TYPE, Some(self.content_type.to_owned())),
+            (CONTENT_LENGTH, length.map(|length| length.to_string())),
             (DATE, date.map(http_date)),
             (HeaderName::from_static(CORRELATION_ID), Some(correlation_id.to_owned())),
             (RETRY_AFTER, self.retry_after),
         ];
-        let mut response = hyper::Response::new(Body::new(self.body, self.delivery));
+        let mut response = hyper::Response::new(body);
         *response.status_mut() = hyper::StatusCode::from_u16(self.status).unwrap_or_default();
         for (name, value) in headers {
             if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
@@ -116,7 +116,6 @@ impl Response {
     }
 }
 
-/// Formats `moment` as an HTTP date (RFC 9110, section 5.6.7).
 fn http_date(moment: DateTime<Utc>) -> String {
     moment.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

@@ -13,19 +13,16 @@ pub(crate) fn hash(parts: &[u64]) -> u64 {
     parts.iter().fold(0, |state, part| Xoshiro256PlusPlus::seed_from_u64(state ^ part).next_u64())
 }
 
-/// Hashes a name.
 pub(crate) fn hash_text(text: &str) -> u64 {
     let word = |bytes: &[u8]| bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
     text.as_bytes().chunks(8).fold(text.len() as u64, |state, bytes| hash(&[state, word(bytes)]))
 }
 
 impl Rng {
-    /// The stream of exactly these `parts`.
     pub(crate) fn new(parts: &[u64]) -> Self {
         Self(Xoshiro256PlusPlus::seed_from_u64(hash(parts)))
     }
 
-    /// Uniform in all 128 bits.
     pub(crate) fn bits(&mut self) -> u128 {
         self.0.random()
     }
@@ -40,7 +37,6 @@ impl Rng {
         self.0.random()
     }
 
-    /// True with probability `p`.
     pub(crate) fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
     }

@@ -14,7 +14,6 @@ pub(crate) struct ScriptedCalls {
 }
 
 impl ScriptedCalls {
-    /// Adds `call`, or replaces the one with its id.
     pub(crate) fn put(&mut self, call: Call) {
         self.remove(&call.id);
         let position = Position::new(call.start, &call.id);
@@ -22,12 +21,10 @@ impl ScriptedCalls {
         self.calls.insert(position, call);
     }
 
-    /// Removes and returns the call with this id.
     pub(crate) fn remove(&mut self, id: &str) -> Option<Call> {
         self.calls.remove(&self.positions.remove(id)?)
     }
 
-    /// Returns the call with this id.
     pub(crate) fn get(&self, id: &str) -> Option<&Call> {
         self.calls.get(self.positions.get(id)?)
     }

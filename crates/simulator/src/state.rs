@@ -52,7 +52,6 @@ pub(crate) struct Outcome {
     /// `None` resets the connection.
     pub(crate) response: Option<Response>,
     pub(crate) correlation_id: String,
-    /// `Date`
     pub(crate) date: Option<DateTime<Utc>>,
 }
 
@@ -76,7 +75,6 @@ impl Shared {
     }
 }
 
-/// The first value of the parameter `name` of `query`.
 fn parameter(query: &str, name: &str) -> Option<String> {
     form_urlencoded::parse(query.as_bytes())
         .find(|(known, _)| known == name)
@@ -89,7 +87,6 @@ impl State {
         self.clock.now() + self.skew
     }
 
-    /// The value of `Date`.
     pub(crate) fn date(&self) -> Option<DateTime<Utc>> {
         self.date_skew.map(|ahead| self.now() + ahead)
     }

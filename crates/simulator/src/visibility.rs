@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::call::{Call, Handoff, Turn};
-use super::quirks::{LatencyShape, Quirks};
+use super::quirks::Quirks;
 
 /// A call as it is listed at one moment. Counts and durations are as served.
 #[derive(Debug, Clone, Copy)]
@@ -12,11 +12,8 @@ pub(crate) struct VisibleCall<'a> {
     pub(crate) in_progress: bool,
     /// As served: empty without transcripts.
     pub(crate) turns: &'a [Turn],
-    /// `num_turns`
     pub(crate) num_turns: u64,
-    /// `num_ood`
     pub(crate) num_ood: u64,
-    /// `num_silences`
     pub(crate) num_silences: u64,
     /// `total_duration`, whole seconds.
     pub(crate) total_duration: Option<i64>,
@@ -63,7 +60,6 @@ impl Call {
         self.end().map(|end| self.finished_visible_from.map_or(end, |from| from.max(end)))
     }
 
-    /// The start of turn `index`.
     pub(crate) fn turn_at(&self, index: usize) -> DateTime<Utc> {
         let offset = self.turns.get(index).and_then(|turn| turn.at).unwrap_or_else(|| {
             let count = i32::try_from(self.turns.len()).unwrap_or(i32::MAX).max(1);
@@ -71,16 +67,6 @@ impl Call {
             step * i32::try_from(index).unwrap_or(i32::MAX)
         });
         self.start + offset
-    }
-}
-
-impl VisibleCall<'_> {
-    /// The latency of turn `index` that a reader of the response can see, in seconds.
-    pub(crate) fn readable_latency(&self, index: usize, quirks: &Quirks) -> Option<f64> {
-        match quirks.latency {
-            LatencyShape::Number | LatencyShape::Object => self.turns.get(index)?.latency,
-            LatencyShape::NullInside | LatencyShape::Absent => None,
-        }
     }
 }
 

@@ -121,7 +121,6 @@ impl World {
         found
     }
 
-    /// Ends all incidents in `scope` at `now`.
     pub(crate) fn end_incidents(&mut self, scope: &Scope, now: DateTime<Utc>) {
         for (mut targets, calls) in self.random_calls() {
             targets.retain(|target| scope.covers(target));
@@ -133,12 +132,6 @@ impl World {
         }
     }
 
-    /// The project of `target`.
-    pub(crate) fn project(&self, target: &TargetKey) -> Option<&Project> {
-        self.projects.iter().find(|project| project.target(target.client_env) == *target)
-    }
-
-    /// The project of `target`, mutable.
     pub(crate) fn project_mut(&mut self, target: &TargetKey) -> Option<&mut Project> {
         self.projects.iter_mut().find(|project| project.target(target.client_env) == *target)
     }

@@ -68,7 +68,7 @@ impl Instance<'_> {
         }
         self.tell_what_counts();
         self.publish();
-        for (batch, target) in outbox.iter().filter(|(batch, ..)| batch.is_listing) {
+        for (batch, target) in outbox.iter().filter(|(batch, ..)| batch.lists_all_open) {
             invariants::each_open_call_counts_once(batch, &self.shown[*target]);
         }
         self.nothing_counts_too_early();
@@ -113,7 +113,7 @@ impl Instance<'_> {
             recorder.apply_batch(batch).unwrap();
         }
         recorder.commit(true).unwrap();
-        let again = recorder.generation().clone();
+        let again = recorder.snapshot().clone();
         for ((_, now), before) in again.targets.iter().zip(&self.shown) {
             invariants::counters_are_equal(before, now, "a batch that is taken again changes");
         }
@@ -137,7 +137,7 @@ impl Instance<'_> {
 
     /// A scrape sees the latest generation.
     pub(super) fn publish(&mut self) {
-        let generation: Snapshot = self.process().recorder.generation().clone();
+        let generation: Snapshot = self.process().recorder.snapshot().clone();
         for (target, (_, series)) in generation.targets.iter().enumerate() {
             if self.shown.get(target).is_some_and(|before| Arc::ptr_eq(before, series)) {
                 continue;
@@ -177,7 +177,7 @@ impl Instance<'_> {
     /// The anchor is decided once, unless it turns out to be in the future: then nothing can have counted, and an earlier one
     /// takes its place.
     fn anchor_stays(&mut self, target: usize, batch: &Batch) {
-        let Some(marks) = &batch.marks else { return };
+        let Some(marks) = &batch.watermarks else { return };
         let anchor = self.anchors[target].get_or_insert(marks.anchor);
         if *anchor != marks.anchor {
             let was_in_future = self.plan.anchor.is_none() && batch.now < *anchor && marks.anchor < *anchor;

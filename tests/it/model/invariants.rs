@@ -27,7 +27,7 @@ pub(super) fn conversations(series: &TargetSeries) -> u64 {
 
 /// The gauge of open conversations shows how many different ones the live list had.
 pub(super) fn each_open_call_counts_once(listing: &Batch, series: &TargetSeries) {
-    let open: BTreeSet<_> = listing.sightings.iter().map(|sighting| &sighting.conversation.id).collect();
+    let open: BTreeSet<_> = listing.observations.iter().map(|sighting| &sighting.conversation.id).collect();
     let gauges = series.of(Metric::InProgress).map(|(_, series)| match series.value {
         Value::Gauge(number) => number,
         Value::Counter(_) | Value::Histogram(_) => 0.0,

@@ -32,7 +32,7 @@ impl Patience {
 
     fn see(&mut self, plan: &Plan, batch: &Batch, is_committed: bool) {
         let long_ago = length(plan.ages[0].max(plan.settle));
-        for sighting in &batch.sightings {
+        for sighting in &batch.observations {
             let (id, data) = (&sighting.conversation.id, &sighting.conversation.data);
             match data.state {
                 ConversationState::InProgress if is_committed => drop(self.waiting.remove(id)),

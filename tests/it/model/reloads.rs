@@ -34,7 +34,7 @@ impl Instance<'_> {
         let enlisted = self.turn_to(&all, away.unwrap_or(polled))?;
         let plan = self.plan;
         let process = self.process();
-        for (target, TargetAssignment { index, resume }) in enlisted.into_iter().enumerate() {
+        for (target, TargetAssignment { index, checkpoint: resume }) in enlisted.into_iter().enumerate() {
             process.indices[target] = index;
             if let Some(resume) = resume {
                 process.sessions[target] = PollSession::resume(index, policy(plan), resume);
@@ -54,7 +54,7 @@ impl Instance<'_> {
         let setups = setups(self.calls.len());
         let place = |chance: &mut Chance, &target: &usize| TargetEntry {
             setup: setups[target].clone(),
-            resumes: target == begins_anew || chance.percent(50),
+            needs_checkpoint: target == begins_anew || chance.percent(50),
         };
         let places = targets.iter().map(|target| place(&mut self.chance, target)).collect();
         let mut counting = counting(self.plan);
@@ -62,7 +62,7 @@ impl Instance<'_> {
             // Everything that is held in memory is made again from the state.
             counting.recent_window -= length(60_000) * u32::from(self.chance.percent(50));
         }
-        let roster = TargetSet { counting, places };
+        let roster = TargetSet { counting, targets: places };
         loop {
             if self.happens(self.plan.full_disks) {
                 self.disk.set_full(true);

@@ -27,7 +27,7 @@ pub(super) fn key(target: usize) -> TargetKey {
 pub(super) fn counting(plan: &Plan) -> CountingPolicy {
     let labels = if plan.by_channel { vec![Dimension::Channel] } else { Vec::new() };
     CountingPolicy {
-        layout: SeriesSchema::from(&Metrics { labels, ..Metrics::default() }),
+        schema: SeriesSchema::from(&Metrics { labels, ..Metrics::default() }),
         settle: length(plan.settle),
         settled_age: length(plan.ages[0]),
         recent_window: length(15 * 60 * SECOND),

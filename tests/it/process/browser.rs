@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::daemon::Daemon;
-use super::scene::Scene;
+use super::fixture::Fixture;
 use super::{has, web};
 use driver::Browser;
 
@@ -20,7 +20,7 @@ use driver::Browser;
 const HOSTILE: &str =
     "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">'\"/../\u{202e}🤖";
 
-async fn scene() -> Scene {
+async fn fixture() -> Fixture {
     let call = |number: usize| {
         let call = Call::new(format!("call-{number}")).lasting(40);
         if number.is_multiple_of(4) { call.handoff("customer_request", "Desk") } else { call }
@@ -29,22 +29,22 @@ async fn scene() -> Scene {
         .into_iter()
         .enumerate()
         .map(|(index, name)| Project::new(name, Region::Us1).with_ids("ws-1", &format!("P-{index}")));
-    let scene = Scene::of(projects, TimeDelta::hours(1)).await;
-    let target = scene.targets().into_iter().find(|target| target.project == "reservations").unwrap();
+    let fixture = Fixture::new(projects, TimeDelta::hours(1)).await;
+    let target = fixture.targets().into_iter().find(|target| target.project == "reservations").unwrap();
     for number in 0..12 {
-        let start = scene.control().now() - TimeDelta::seconds(60 + number as i64);
-        assert!(scene.control().put(&target, call(number).starting(start)));
+        let start = fixture.control().now() - TimeDelta::seconds(60 + number as i64);
+        assert!(fixture.control().put(&target, call(number).starting(start)));
     }
-    scene.control().fault(Fault::new(FaultKind::Status(503)).with_scope("billing"));
-    scene
+    fixture.control().fault(Fault::new(FaultKind::Status(503)).with_scope("billing"));
+    fixture
 }
 
 /// A configuration whose names are quoted, as they must be.
-fn config(scene: &Scene) -> std::path::PathBuf {
-    let path = scene.config("plain.yaml", &scene.path("state"));
+fn config(fixture: &Fixture) -> std::path::PathBuf {
+    let path = fixture.config("plain.yaml", &fixture.path("state"));
     let text = std::fs::read_to_string(path).unwrap();
     let quoted = text.replace(&format!("- name: {HOSTILE}"), &format!("- name: {}", Value::from(HOSTILE)));
-    scene.write("polyai.yaml", &quoted)
+    fixture.write("polyai.yaml", &quoted)
 }
 
 /// Waits until the page says so.
@@ -89,12 +89,12 @@ const COLOURS: &str = "
     return texts.map(element => [element.textContent.trim().slice(0, 40), getComputedStyle(element).color, ground(element)]);";
 
 #[tokio::test]
-async fn a_person_reads_the_status_in_a_browser_that_runs_and_loads_nothing_else() {
+async fn status_page_works_in_browser_without_requests() {
     if !has(driver::is_installed(), "chromium and chromium-driver") {
         return;
     }
-    let scene = scene().await;
-    let mut daemon = Daemon::serve(&config(&scene));
+    let fixture = fixture().await;
+    let mut daemon = Daemon::serve(&config(&fixture));
     let address = daemon.address().await;
     until(address, "billing/us-1/live is failing").await;
     until(address, "of 12<").await;

@@ -7,13 +7,13 @@ use polyai_exporter::problem::Problem;
 use polyai_exporter::target::{ClientEnv, Region};
 use polyai_simulator::{Call, Project};
 
-use super::daemon::{Ended, polyai_exporter};
-use super::scene::{SECRET, Scene};
+use super::daemon::{Output, polyai_exporter};
+use super::fixture::{Fixture, SECRET};
 
 const KEY: (&str, &str) = ("POLYAI_API_KEY", SECRET);
 
 #[tokio::test]
-async fn the_example_configuration_passes_its_check() {
+async fn example_configuration_is_valid() {
     let checked = polyai_exporter(&["check", "--config", "config.example.yaml"], &[KEY]).await;
     assert_eq!(checked.code, 0, "{checked:?}");
     assert!(checked.stdout.ends_with("OK: 1 target from config.example.yaml.\n"), "{}", checked.stdout);
@@ -25,7 +25,7 @@ async fn the_example_configuration_passes_its_check() {
 }
 
 #[tokio::test]
-async fn a_wrong_configuration_is_told_by_place_and_key_and_ends_with_2() {
+async fn invalid_config_exits_2_with_location_and_key() {
     for (file, words) in [
         ("unknown-keys.bad.yaml", "unknown-keys.bad.yaml:"),
         ("durations-without-unit.bad.yaml", "polling.interval"),
@@ -49,7 +49,7 @@ async fn a_wrong_configuration_is_told_by_place_and_key_and_ends_with_2() {
 }
 
 #[tokio::test]
-async fn serve_without_any_configuration_names_the_four_variables() {
+async fn serve_without_config_names_four_variables() {
     let refused = polyai_exporter(&["serve"], &[]).await;
     assert_eq!(refused.code, 2, "{refused:?}");
     for variable in ["POLYAI_API_KEY", "POLYAI_BASE_URL", "POLYAI_ACCOUNT_ID", "POLYAI_PROJECT_ID"] {
@@ -58,7 +58,7 @@ async fn serve_without_any_configuration_names_the_four_variables() {
 }
 
 #[tokio::test]
-async fn what_the_command_line_does_not_know_is_bad_usage() {
+async fn unknown_arguments_are_usage_errors() {
     for arguments in [
         &["serve", "--no-such-flag"][..],
         &["no-such-command"],
@@ -76,11 +76,11 @@ async fn what_the_command_line_does_not_know_is_bad_usage() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_a_failure_of_the_run() {
+async fn port_in_use_exits_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let arguments = ["serve", "--web.listen-address", &address, "--config", config.to_str().unwrap()];
     let refused = polyai_exporter(&arguments, &[]).await;
     assert_eq!(refused.code, 1, "{refused:?}");
@@ -89,7 +89,7 @@ async fn a_taken_port_is_a_failure_of_the_run() {
 
 /// Every command that the help lists explains itself, and the help promises nothing else.
 #[tokio::test]
-async fn the_help_lists_what_there_is() {
+async fn help_lists_all_commands() {
     let help = polyai_exporter(&["--help"], &[]).await;
     assert_eq!(help.code, 0);
     let listed = help.stdout.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
@@ -110,33 +110,33 @@ async fn the_help_lists_what_there_is() {
 }
 
 /// A project with one call that ended a moment ago.
-async fn a_project(change: impl FnOnce(Project) -> Project) -> Scene {
-    let scene = Scene::of([change(Project::new("reservations", Region::Us1))], TimeDelta::zero()).await;
-    for target in scene.targets() {
-        let start = scene.control().now() - TimeDelta::minutes(2);
-        assert!(scene.control().put(&target, Call::new("call-1").starting(start)));
+async fn a_project(change: impl FnOnce(Project) -> Project) -> Fixture {
+    let fixture = Fixture::new([change(Project::new("reservations", Region::Us1))], TimeDelta::zero()).await;
+    for target in fixture.targets() {
+        let start = fixture.control().now() - TimeDelta::minutes(2);
+        assert!(fixture.control().put(&target, Call::new("call-1").starting(start)));
     }
-    scene
+    fixture
 }
 
-async fn check_live(config: &Path) -> Ended {
+async fn check_live(config: &Path) -> Output {
     polyai_exporter(&["check", "--live", "--config", config.to_str().unwrap()], &[]).await
 }
 
-/// Checks `scene` as it is, with `changes` to the text of its configuration.
-async fn look(scene: &Scene, changes: &[(&str, &str)]) -> Ended {
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+/// Checks `fixture` as it is, with `changes` to the text of its configuration.
+async fn look(fixture: &Fixture, changes: &[(&str, &str)]) -> Output {
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let mut text = std::fs::read_to_string(&config).unwrap();
     for (from, to) in changes {
         assert!(text.contains(from), "{from:?} is not in {text}");
         text = text.replace(from, to);
     }
-    let ended = check_live(&scene.write("polyai.yaml", &text)).await;
-    assert!(!scene.path("state").exists(), "a check leaves nothing behind");
+    let ended = check_live(&fixture.write("polyai.yaml", &text)).await;
+    assert!(!fixture.path("state").exists(), "a check leaves nothing behind");
     ended
 }
 
-fn unwell(ended: &Ended, problem: Problem, words: &[&str]) {
+fn unwell(ended: &Output, problem: Problem, words: &[&str]) {
     assert_eq!(ended.code, 1, "{ended:?}");
     let code = format!("  problem  {}: ", problem.code());
     for words in [&[&*code, problem.advice(), "LIVE NOT OK: 1 of 1 targets need attention."], words].concat()
@@ -146,7 +146,7 @@ fn unwell(ended: &Ended, problem: Problem, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_target_that_is_well_is_told_so() {
+async fn live_check_reports_healthy_target() {
     let well = look(&a_project(|project| project).await, &[]).await;
     assert_eq!(well.code, 0, "{well:?}");
     for words in [
@@ -160,24 +160,24 @@ async fn a_target_that_is_well_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_told_with_its_region() {
-    let scene = a_project(|project| project).await;
-    let refused = look(&scene, &[(SECRET, "another-key")]).await;
+async fn live_check_reports_rejected_key_with_region() {
+    let fixture = a_project(|project| project).await;
+    let refused = look(&fixture, &[(SECRET, "another-key")]).await;
     unwell(&refused, Problem::Unauthorized, &["This target asks region us-1."]);
     assert!(!refused.stdout.contains("another-key"), "{refused:?}");
 }
 
 #[tokio::test]
-async fn a_key_without_permission_is_told() {
-    let scene = a_project(|project| project).await;
-    scene.control().forbid_key(SECRET);
-    unwell(&look(&scene, &[]).await, Problem::Forbidden, &[]);
+async fn live_check_reports_missing_permission() {
+    let fixture = a_project(|project| project).await;
+    fixture.control().forbid_key(SECRET);
+    unwell(&look(&fixture, &[]).await, Problem::Forbidden, &[]);
 }
 
 #[tokio::test]
-async fn a_wrong_project_is_told_with_the_address() {
-    let scene = a_project(|project| project).await;
-    let refused = look(&scene, &[("PROJECT-RESERVATIONS", "PROJECT-UNKNOWN")]).await;
+async fn live_check_reports_unknown_project_with_url() {
+    let fixture = a_project(|project| project).await;
+    let refused = look(&fixture, &[("PROJECT-RESERVATIONS", "PROJECT-UNKNOWN")]).await;
     unwell(
         &refused,
         Problem::NotFound,
@@ -186,67 +186,67 @@ async fn a_wrong_project_is_told_with_the_address() {
 }
 
 #[tokio::test]
-async fn a_404_that_is_not_the_api_is_told_apart() {
-    let scene = a_project(|project| project).await;
-    let refused = look(&scene, &[("/us-1\"", "/us-1/no/such/path\"")]).await;
+async fn live_check_distinguishes_foreign_404() {
+    let fixture = a_project(|project| project).await;
+    let refused = look(&fixture, &[("/us-1\"", "/us-1/no/such/path\"")]).await;
     unwell(&refused, Problem::WrongHost, &["/us-1/no/such/path, where https://api.us-1.platform.polyai.app"]);
 }
 
 #[tokio::test]
-async fn nobody_at_the_address_is_told() {
-    let scene = a_project(|project| project).await;
+async fn live_check_reports_refused_connection() {
+    let fixture = a_project(|project| project).await;
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let text = std::fs::read_to_string(config).unwrap();
     let there = text.split("http://").nth(1).unwrap().split('/').next().unwrap();
-    unwell(&look(&scene, &[(there, &gone.to_string())]).await, Problem::Unreachable, &[]);
+    unwell(&look(&fixture, &[(there, &gone.to_string())]).await, Problem::Unreachable, &[]);
 }
 
 #[tokio::test]
-async fn calls_in_another_environment_are_pointed_to() {
-    let scene = Scene::of(
+async fn live_check_suggests_other_environment() {
+    let fixture = Fixture::new(
         [Project::new("reservations", Region::Us1).with_envs(&[ClientEnv::Live, ClientEnv::Sandbox])],
         TimeDelta::zero(),
     )
     .await;
-    let sandbox = scene.targets().remove(1);
-    let start = scene.control().now() - TimeDelta::days(3);
-    assert!(scene.control().put(&sandbox, Call::new("call-1").starting(start)));
-    let empty = look(&scene, &[("[live, sandbox]", "[live]")]).await;
+    let sandbox = fixture.targets().remove(1);
+    let start = fixture.control().now() - TimeDelta::days(3);
+    assert!(fixture.control().put(&sandbox, Call::new("call-1").starting(start)));
+    let empty = look(&fixture, &[("[live, sandbox]", "[live]")]).await;
     assert_eq!(empty.code, 1, "{empty:?}");
     let words = "no conversation of the last 30 days in client_env live, but there are some in sandbox: set client_env: [sandbox]";
     assert!(empty.stdout.contains(words), "{}", empty.stdout);
 }
 
 #[tokio::test]
-async fn a_project_without_calls_is_no_problem() {
-    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
-    let empty = look(&scene, &[]).await;
+async fn live_check_accepts_project_without_calls() {
+    let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let empty = look(&fixture, &[]).await;
     assert_eq!(empty.code, 0, "{empty:?}");
     assert!(empty.stdout.contains("nothing can be said about transcripts and latency yet"), "{empty:?}");
 }
 
 #[tokio::test]
-async fn transcripts_that_are_switched_off_are_told() {
-    let scene = a_project(|project| project.with_quirks(|quirks| quirks.no_transcripts = true)).await;
-    unwell(&look(&scene, &[]).await, Problem::TranscriptOff, &[]);
+async fn live_check_reports_disabled_transcripts() {
+    let fixture = a_project(|project| project.with_quirks(|quirks| quirks.no_transcripts = true)).await;
+    unwell(&look(&fixture, &[]).await, Problem::TranscriptOff, &[]);
 }
 
 #[tokio::test]
-async fn records_with_too_few_fields_are_told() {
-    let scene = a_project(|project| project.with_quirks(|quirks| quirks.sparse = true)).await;
-    unwell(&look(&scene, &[]).await, Problem::PartialFields, &[]);
+async fn live_check_reports_missing_fields() {
+    let fixture = a_project(|project| project.with_quirks(|quirks| quirks.sparse = true)).await;
+    unwell(&look(&fixture, &[]).await, Problem::PartialFields, &[]);
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_is_told_with_its_direction() {
+async fn live_check_reports_clock_skew_direction() {
     for (skew, words) in [
         (120, "clock_skew: this machine's clock is 120 s behind the API's."),
         (-90, "clock_skew: this machine's clock is 90 s ahead of the API's."),
     ] {
-        let scene = a_project(|project| project).await;
-        scene.control().skew(TimeDelta::seconds(skew));
-        let ended = look(&scene, &[]).await;
+        let fixture = a_project(|project| project).await;
+        fixture.control().skew(TimeDelta::seconds(skew));
+        let ended = look(&fixture, &[]).await;
         // The header has whole seconds, so the last digit may be one less or more.
         let near: Vec<String> = (-1..=1)
             .map(|by| words.replace(&skew.abs().to_string(), &(skew.abs() + by).to_string()))
@@ -257,10 +257,11 @@ async fn a_clock_that_is_off_is_told_with_its_direction() {
 }
 
 #[tokio::test]
-async fn one_target_in_need_of_attention_is_found_among_others() {
-    let scene =
-        Scene::of([Project::new("a", Region::Us1), Project::new("b", Region::Uk1)], TimeDelta::zero()).await;
-    let ended = look(&scene, &[("PROJECT-B", "PROJECT-C")]).await;
+async fn live_check_finds_one_problem_among_targets() {
+    let fixture =
+        Fixture::new([Project::new("a", Region::Us1), Project::new("b", Region::Uk1)], TimeDelta::zero())
+            .await;
+    let ended = look(&fixture, &[("PROJECT-B", "PROJECT-C")]).await;
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.stdout.contains("LIVE NOT OK: 1 of 2 targets need attention."), "{}", ended.stdout);
 }

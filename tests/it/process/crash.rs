@@ -13,9 +13,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};
 
-use super::busy::{self, Traffic};
+use super::contention::{self, Traffic};
 use super::daemon::{BINARY, Daemon, command, run, serve_arguments};
-use super::scene::Scene;
+use super::fixture::Fixture;
 use super::scrape::Scrape;
 
 const KILLS: usize = 100;
@@ -23,34 +23,34 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Rechecks of the last early calls come a good minute after them.
 const QUIESCE: Duration = Duration::from_secs(90);
 
-async fn scene(seed: u64, before: usize, after: usize, lasting: i64) -> Scene {
+async fn fixture(seed: u64, before: usize, after: usize, lasting: i64) -> Fixture {
     let traffic = Traffic { now: Clock::system().now(), before, after, lasting };
-    Scene::of(busy::projects(seed, traffic), TimeDelta::minutes(10)).await
+    Fixture::new(contention::projects(seed, traffic), TimeDelta::minutes(10)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_kills_leave_no_trace_in_the_numbers() {
-    let scene = scene(7, 1_000, 700, 30).await;
+async fn hundred_kills_lose_nothing() {
+    let fixture = fixture(7, 1_000, 700, 30).await;
     for kind in [FaultKind::Status(503), FaultKind::Truncated(Truncation::Chunks), FaultKind::Reset] {
-        scene.control().fault(Fault::new(kind).with_probability(0.01));
+        fixture.control().fault(Fault::new(kind).with_probability(0.01));
     }
-    let config = scene.config("polyai.yaml", &scene.path("state"));
-    let mut dice = StdRng::seed_from_u64(7);
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
+    let mut rng = StdRng::seed_from_u64(7);
     let mut shown = Scrape::default();
     for _ in 0..KILLS {
         let mut daemon = Daemon::serve(&config);
-        match dice.random_range(0..10) {
+        match rng.random_range(0..10) {
             // Around the commits that follow a poll.
             0..5 => {
-                first_request(&scene).await;
-                sleep(Duration::from_millis(dice.random_range(0..60))).await;
+                first_request(&fixture).await;
+                sleep(Duration::from_millis(rng.random_range(0..60))).await;
             }
             // Anywhere, before it is up included.
-            5..8 => sleep(Duration::from_millis(dice.random_range(1..700))).await,
+            5..8 => sleep(Duration::from_millis(rng.random_range(1..700))).await,
             // After having shown something, by which the next to show something is measured.
             number => {
                 daemon.address().await;
-                sleep(Duration::from_millis(dice.random_range(0..500))).await;
+                sleep(Duration::from_millis(rng.random_range(0..500))).await;
                 let shows = match number {
                     8 => daemon.scrape().await,
                     // However slow the machine, some get as far as a whole poll.
@@ -62,7 +62,7 @@ async fn a_hundred_kills_leave_no_trace_in_the_numbers() {
         }
         daemon.kill().await;
     }
-    scene.control().clear_faults();
+    fixture.control().clear_faults();
 
     let mut daemon = Daemon::serve(&config);
     let first = daemon.scrape().await;
@@ -70,15 +70,15 @@ async fn a_hundred_kills_leave_no_trace_in_the_numbers() {
     let by_then: f64 = first.named("polyai_conversations_total").map(|(_, value)| value).sum();
     assert!(by_then >= 1_000.0, "only {by_then} conversations were counted between the kills");
 
-    daemon.scrape_until(QUIESCE, |scrape| scene.agrees(scrape)).await;
+    daemon.scrape_until(QUIESCE, |scrape| fixture.compare_totals(scrape)).await;
     sleep(Duration::from_secs(3)).await;
     let survivor = daemon.scrape().await;
-    scene.agrees(&survivor).unwrap();
+    fixture.compare_totals(&survivor).unwrap();
     assert!(survivor.growing().keys().any(|series| series.contains(r#"reason="amended""#)));
 
     // A daemon that begins now, with the same anchor and no state, arrives at the same numbers, bucket by bucket.
-    let mut newcomer = Daemon::serve(&scene.config("newcomer.yaml", &scene.path("newcomer")));
-    let newcomer = newcomer.scrape_until(QUIESCE, |scrape| scene.agrees(scrape)).await;
+    let mut newcomer = Daemon::serve(&fixture.config("newcomer.yaml", &fixture.path("newcomer")));
+    let newcomer = newcomer.scrape_until(QUIESCE, |scrape| fixture.compare_totals(scrape)).await;
     same_history(&survivor, &newcomer);
 }
 
@@ -90,8 +90,8 @@ fn every_target_is_up(scrape: &Scrape) -> Result<(), String> {
 }
 
 /// Waits until the API is asked something that it has not been asked before this call.
-async fn first_request(scene: &Scene) {
-    let asked = || scene.control().requests().values().map(|traffic| traffic.requests).sum::<u64>();
+async fn first_request(fixture: &Fixture) {
+    let asked = || fixture.control().requests().values().map(|traffic| traffic.requests).sum::<u64>();
     let before = asked();
     for _ in 0..5_000 {
         if asked() > before {
@@ -127,9 +127,9 @@ fn same_history(one: &Scrape, other: &Scrape) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_in_order_is_quick_and_loses_nothing() {
-    let scene = scene(11, 300, 200, 15).await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+async fn orderly_stop_is_quick_and_loses_nothing() {
+    let fixture = fixture(11, 300, 200, 15).await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let mut shown = Scrape::default();
     for _ in 0..5 {
         let mut daemon = Daemon::serve(&config);
@@ -146,14 +146,14 @@ async fn a_stop_in_order_is_quick_and_loses_nothing() {
     }
     let mut daemon = Daemon::serve(&config);
     nothing_fell(&shown, &daemon.scrape().await);
-    daemon.scrape_until(QUIESCE, |scrape| scene.agrees(scrape)).await;
+    daemon.scrape_until(QUIESCE, |scrape| fixture.compare_totals(scrape)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_instance_on_the_same_state_is_refused() {
-    let scene = scene(13, 50, 0, 1).await;
-    let state = scene.path("state");
-    let config = scene.config("polyai.yaml", &state);
+async fn second_instance_on_same_state_is_refused() {
+    let fixture = fixture(13, 50, 0, 1).await;
+    let state = fixture.path("state");
+    let config = fixture.config("polyai.yaml", &state);
     let mut first = Daemon::serve(&config);
     first.address().await;
 

@@ -1,6 +1,6 @@
 //! The built binary as a child process: started, asked, killed, and listened to.
 //!
-//! Owns: the process, its output, and that no output ever shows an API key. Never: the scene around it.
+//! Owns: the process, its output, and that no output ever shows an API key. Never: the fixture around it.
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::scene::SECRET;
+use super::fixture::SECRET;
 use super::scrape::Scrape;
 use super::web;
 
@@ -33,17 +33,17 @@ pub(super) fn command(program: impl AsRef<OsStr>) -> Command {
 
 /// How a command ended and what it said.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct Output {
     pub(super) code: i32,
     pub(super) stdout: String,
     pub(super) stderr: String,
 }
 
 /// Runs `command` to its end.
-pub(super) async fn run(mut command: Command) -> Ended {
+pub(super) async fn run(mut command: Command) -> Output {
     let output = timeout(PATIENCE, command.output()).await.expect("it ends by itself").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let ended = Ended {
+    let ended = Output {
         code: output.status.code().expect("it ends without a signal"),
         stdout: text(output.stdout),
         stderr: text(output.stderr),
@@ -53,7 +53,7 @@ pub(super) async fn run(mut command: Command) -> Ended {
 }
 
 /// Runs the binary with `arguments` to its end.
-pub(super) async fn polyai_exporter(arguments: &[&str], env: &[(&str, &str)]) -> Ended {
+pub(super) async fn polyai_exporter(arguments: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = command(BINARY);
     command.args(arguments).envs(env.iter().copied());
     run(command).await

@@ -30,7 +30,7 @@ fn services(compose: &Yaml) -> Vec<(&str, &Yaml)> {
 }
 
 #[test]
-fn images_have_versions_and_ports_are_on_the_loopback_interface() {
+fn compose_pins_images_and_binds_loopback() {
     let compose = yaml("compose.yml");
     assert_eq!(services(&compose).len(), 5);
     for (name, service) in services(&compose) {
@@ -46,7 +46,7 @@ fn images_have_versions_and_ports_are_on_the_loopback_interface() {
 }
 
 #[test]
-fn what_is_mounted_is_there() {
+fn compose_mounts_existing_files() {
     let compose = yaml("compose.yml");
     let volumes: Vec<&str> = compose["volumes"].as_hash().unwrap().keys().filter_map(Yaml::as_str).collect();
     let mut files = 0;
@@ -71,7 +71,7 @@ fn beside(folder: &str) -> Vec<String> {
 }
 
 #[test]
-fn prometheus_loads_the_rules_and_nothing_else_that_lies_beside_them() {
+fn prometheus_config_loads_only_rule_files() {
     let (compose, prometheus) = (yaml("compose.yml"), yaml("prometheus/prometheus.yml"));
     let pattern = prometheus["rule_files"][0].as_str().unwrap();
     let (folder, pattern) = pattern.rsplit_once('/').unwrap();
@@ -89,7 +89,7 @@ fn prometheus_loads_the_rules_and_nothing_else_that_lies_beside_them() {
 }
 
 #[test]
-fn the_exporter_is_the_image_of_the_dockerfile_and_every_service_has_no_privileges() {
+fn compose_builds_image_and_drops_privileges() {
     let compose = yaml("compose.yml");
     let exporter = &compose["services"]["exporter"];
     let image = format!("polyai-exporter:${{POLYAI_EXPORTER_VERSION:-{}}}", env!("CARGO_PKG_VERSION"));
@@ -106,7 +106,7 @@ fn the_exporter_is_the_image_of_the_dockerfile_and_every_service_has_no_privileg
 }
 
 #[test]
-fn the_services_know_each_other_by_the_names_they_have() {
+fn compose_services_refer_to_existing_names() {
     let (compose, prometheus) = (yaml("compose.yml"), yaml("prometheus/prometheus.yml"));
     let names: Vec<&str> = services(&compose).into_iter().map(|(name, _)| name).collect();
     let mut addresses: Vec<String> = Vec::new();
@@ -132,7 +132,7 @@ fn the_services_know_each_other_by_the_names_they_have() {
 }
 
 #[test]
-fn an_exemplar_leads_to_the_studio_of_each_region() {
+fn exemplar_links_cover_each_region() {
     let (compose, source) = (yaml("compose.yml"), yaml("grafana/provisioning/datasources/prometheus.yml"));
     let environment = &compose["services"]["grafana"]["environment"];
     let links = &source["datasources"][0]["jsonData"]["exemplarTraceIdDestinations"];
@@ -150,7 +150,7 @@ fn an_exemplar_leads_to_the_studio_of_each_region() {
 }
 
 #[test]
-fn the_dashboards_are_looked_for_where_they_are_mounted() {
+fn grafana_reads_mounted_dashboards() {
     let (compose, provider) = (yaml("compose.yml"), yaml("grafana/provisioning/dashboards/polyai.yml"));
     let path = provider["providers"][0]["options"]["path"].as_str().unwrap();
     let mount = format!("../dashboards:{path}:ro");
@@ -163,7 +163,7 @@ fn the_dashboards_are_looked_for_where_they_are_mounted() {
 }
 
 #[tokio::test]
-async fn promtool_and_amtool_find_no_fault() {
+async fn promtool_and_amtool_accept_configuration() {
     if !installed().await {
         return;
     }

@@ -10,8 +10,8 @@ use polyai_simulator::{Call, Project};
 use tokio::process::Command;
 
 use super::daemon::{BINARY, Daemon, command, serve_arguments};
+use super::fixture::Fixture;
 use super::leave_out;
-use super::scene::Scene;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const MANY: usize = 8_000;
@@ -25,7 +25,7 @@ enum Squeeze {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_holds_up_the_numbers_and_loses_none() {
+async fn full_disk_delays_totals_and_loses_none() {
     if !may_mount().await {
         leave_out("this user may not mount a file system, not even in a namespace of its own");
         return;
@@ -34,23 +34,23 @@ async fn a_full_disk_holds_up_the_numbers_and_loses_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_state_that_may_not_grow_holds_up_the_numbers_and_loses_none() {
+async fn file_size_limit_delays_totals_and_loses_none() {
     full_disk(&Squeeze::SizeLimit).await;
 }
 
 async fn full_disk(squeeze: &Squeeze) {
-    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
-    let target = scene.targets().remove(0);
-    let state = scene.path("state");
+    let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
+    let target = fixture.targets().remove(0);
+    let state = fixture.path("state");
     std::fs::create_dir(&state).unwrap();
-    let config = scene.config("polyai.yaml", &state);
-    take_calls(&scene, "before", 100);
+    let config = fixture.config("polyai.yaml", &state);
+    take_calls(&fixture, "before", 100);
     let mut daemon = Daemon::start(squeeze.daemon(&config, &state));
-    let before = daemon.scrape_until(PATIENCE, |scrape| scene.agrees(scrape)).await;
+    let before = daemon.scrape_until(PATIENCE, |scrape| fixture.compare_totals(scrape)).await;
 
     squeeze.fill(&daemon, &state).await;
     // Enough that the state must grow for them.
-    take_calls(&scene, "during", MANY);
+    take_calls(&fixture, "during", MANY);
     let hindered = daemon
         .scrape_until(PATIENCE, |scrape| match scrape.has_problem(&target, "storage") {
             true => Ok(()),
@@ -65,7 +65,7 @@ async fn full_disk(squeeze: &Squeeze) {
     assert!(daemon.log().contains("state not written; the last committed numbers are served"));
 
     squeeze.free(&daemon, &state).await;
-    let after = daemon.scrape_until(PATIENCE, |scrape| scene.agrees(scrape)).await;
+    let after = daemon.scrape_until(PATIENCE, |scrape| fixture.compare_totals(scrape)).await;
     assert_eq!(after.total("polyai_conversations_total", &target), (100 + MANY) as f64);
     daemon
         .scrape_until(PATIENCE, |scrape| match scrape.has_problem(&target, "storage") {
@@ -79,13 +79,13 @@ async fn full_disk(squeeze: &Squeeze) {
 }
 
 /// Calls of a second that begin now.
-fn take_calls(scene: &Scene, name: &str, count: usize) {
-    let target = scene.targets().remove(0);
-    let start = scene.control().now();
+fn take_calls(fixture: &Fixture, name: &str, count: usize) {
+    let target = fixture.targets().remove(0);
+    let start = fixture.control().now();
     for number in 0..count {
         // Long names, so that the state grows with few of them.
         let call = Call::new(format!("{name}-{number:0>200}")).starting(start).lasting(1).turns(2);
-        assert!(scene.control().put(&target, call));
+        assert!(fixture.control().put(&target, call));
     }
 }
 

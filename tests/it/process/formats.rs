@@ -24,7 +24,7 @@ use tokio::time::sleep;
 use self::python::Reading;
 use self::shown::{Exemplar, Labels, Shown, is_committed, same};
 use super::daemon::Daemon;
-use super::scene::Scene;
+use super::fixture::Fixture;
 use super::scrape::Scrape;
 use super::web;
 
@@ -40,9 +40,9 @@ fn project(name: &str, region: Region) -> Project {
     Project::new(name, region)
 }
 
-fn take_calls(scene: &Scene) {
-    let now = scene.control().now();
-    for target in scene.targets() {
+fn take_calls(fixture: &Fixture) {
+    let now = fixture.control().now();
+    for target in fixture.targets() {
         for number in 0..CALLS {
             let length = 1 + i64::try_from(number * number % 400).unwrap();
             let latency = [0.3 + number as f64 / 7.0, 0.000_001 * number as f64, 2.0];
@@ -58,7 +58,7 @@ fn take_calls(scene: &Scene) {
                 1 => call.handoff("customer_request", "").ood(1),
                 _ => call.silences(1),
             };
-            assert!(scene.control().put(&target, call));
+            assert!(fixture.control().put(&target, call));
         }
     }
 }
@@ -73,18 +73,18 @@ fn id(project: &str, number: usize) -> String {
 }
 
 /// A daemon that has counted everything and whose API fails from now on, so that its numbers stand still.
-async fn still(scene: &Scene, name: &str, metrics: &str) -> (Daemon, SocketAddr) {
-    let config = scene.config(name, &scene.path(&format!("{name}.state")));
+async fn still(fixture: &Fixture, name: &str, metrics: &str) -> (Daemon, SocketAddr) {
+    let config = fixture.config(name, &fixture.path(&format!("{name}.state")));
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("{text}metrics: {metrics}\n")).unwrap();
     let mut daemon = Daemon::serve(&config);
-    let all = (CALLS * scene.targets().len()) as f64;
+    let all = (CALLS * fixture.targets().len()) as f64;
     let counted = |scrape: &Scrape| {
         let total: f64 = scrape.named("polyai_conversations_total").map(|(_, value)| value).sum();
         if total == all { Ok(()) } else { Err(format!("{total} of {all} are counted")) }
     };
     daemon.scrape_until(PATIENCE, counted).await;
-    scene.control().fault(Fault::new(FaultKind::Status(503)));
+    fixture.control().fault(Fault::new(FaultKind::Status(503)));
     let address = daemon.address().await;
     (daemon, address)
 }
@@ -147,18 +147,18 @@ fn committed(shown: &Shown) -> Shown {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_formats_and_encodings_show_the_same_numbers() {
+async fn formats_and_encodings_have_same_values() {
     if !python::installed().await {
         return;
     }
-    let scene = Scene::of(
+    let fixture = Fixture::new(
         [project("reservations", Region::Us1), project("billing", Region::Euw1)],
         TimeDelta::minutes(10),
     )
     .await;
-    take_calls(&scene);
+    take_calls(&fixture);
     let (_daemon, exporter) =
-        still(&scene, "created", "{openmetrics_created: true, labels: [channel]}").await;
+        still(&fixture, "created", "{openmetrics_created: true, labels: [channel]}").await;
     let page = Page::of(exporter).await;
 
     let protobuf = &page.protobuf;
@@ -274,14 +274,14 @@ fn exemplars_are_calls(shown: &Shown) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn created_lines_and_native_buckets_are_shown_as_configured() {
+async fn created_lines_and_native_buckets_follow_config() {
     if !python::installed().await {
         return;
     }
-    let scene = Scene::of([project("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
-    take_calls(&scene);
+    let fixture = Fixture::new([project("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
+    take_calls(&fixture);
     let (_daemon, exporter) =
-        still(&scene, "plain", "{openmetrics_created: false, native_histograms: false}").await;
+        still(&fixture, "plain", "{openmetrics_created: false, native_histograms: false}").await;
     let page = Page::of(exporter).await;
     for reading in page.texts.iter().filter(|reading| reading.is_openmetrics()) {
         let text = committed(&reading.shown());

@@ -10,11 +10,11 @@ use polyai_simulator::Project;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
-use super::daemon::{Daemon, Ended, polyai_exporter};
-use super::scene::Scene;
+use super::daemon::{Daemon, Output, polyai_exporter};
+use super::fixture::Fixture;
 use crate::http_server::test_ca::{Authority, dns};
 
-async fn healthcheck(flags: &[&str]) -> Ended {
+async fn healthcheck(flags: &[&str]) -> Output {
     polyai_exporter(&[&["healthcheck"], flags].concat(), &[]).await
 }
 
@@ -37,9 +37,9 @@ async fn reply(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &str) {
 }
 
 #[tokio::test]
-async fn a_daemon_that_runs_is_healthy_and_soon_ready() {
-    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+async fn running_daemon_is_healthy_and_becomes_ready() {
+    let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let mut daemon = Daemon::serve(&config);
     let address = daemon.address().await.to_string();
 
@@ -61,7 +61,7 @@ async fn a_daemon_that_runs_is_healthy_and_soon_ready() {
     let text = format!(
         "server: {{listen: \"0.0.0.0:{port}\"}}\ntargets: [{{api_key_file: no/such/file}}]\nnonsense: 1\n"
     );
-    let other = scene.write("other.yaml", &text);
+    let other = fixture.write("other.yaml", &text);
     let found = healthcheck(&["--config", other.to_str().unwrap()]).await;
     assert_eq!((found.code, found.stdout), (0, format!("127.0.0.1:{port} is healthy\n")));
     let variable = ("POLYAI_EXPORTER__SERVER__LISTEN", &*address);
@@ -75,9 +75,9 @@ async fn a_daemon_that_runs_is_healthy_and_soon_ready() {
 }
 
 #[tokio::test]
-async fn a_daemon_whose_connections_are_all_taken_by_who_asks_nothing_is_healthy() {
-    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+async fn healthcheck_passes_with_all_connections_idle() {
+    let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let mut daemon = Daemon::serve(&config);
     let address = daemon.address().await;
     let mut silent = Vec::new();
@@ -96,7 +96,7 @@ async fn a_daemon_whose_connections_are_all_taken_by_who_asks_nothing_is_healthy
 }
 
 #[tokio::test]
-async fn a_configuration_that_cannot_be_read_or_tells_no_port_is_said_so() {
+async fn healthcheck_reports_unusable_configuration() {
     for (flags, words) in [
         (&["--config", "no/such/file.yaml"][..], "no/such/file.yaml"),
         (&["--web.listen-address", "127.0.0.1:0"], "took a free port"),
@@ -108,7 +108,7 @@ async fn a_configuration_that_cannot_be_read_or_tells_no_port_is_said_so() {
 }
 
 #[tokio::test]
-async fn who_asks_for_a_password_lives_and_others_are_told_apart() {
+async fn healthcheck_distinguishes_responses() {
     const LOCKED: &str = "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic\r\ncontent-length: 0\r\n\r\n";
     let address = stranger(LOCKED).await.to_string();
     let locked = healthcheck(&["--web.listen-address", &address]).await;
@@ -131,7 +131,7 @@ async fn who_asks_for_a_password_lives_and_others_are_told_apart() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_is_not_waited_for() {
+async fn healthcheck_times_out_on_silent_server() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let silent = healthcheck(&["--timeout", "200ms", "--web.listen-address", &address]).await;
@@ -140,33 +140,33 @@ async fn who_says_nothing_is_not_waited_for() {
 }
 
 /// A daemon with this web configuration, and its address.
-async fn behind(web_config: &str) -> (Scene, Daemon, String) {
-    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+async fn behind(web_config: &str) -> (Fixture, Daemon, String) {
+    let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
     let authority = Authority::new("authority");
-    scene.write("authority.pem", &authority.pem);
+    fixture.write("authority.pem", &authority.pem);
     // For another name than that of this machine.
     let issued = authority.issue(&[dns("exporter.example.com")]);
-    scene.write("server.pem", &issued.certificate);
-    scene.write("server-key.pem", &issued.key);
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+    fixture.write("server.pem", &issued.certificate);
+    fixture.write("server-key.pem", &issued.key);
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("server: {{web_config_file: web.yml}}\n{text}")).unwrap();
-    scene.write("web.yml", web_config);
+    fixture.write("web.yml", web_config);
     let mut daemon = Daemon::serve(&config);
     let address = daemon.address().await.to_string();
-    (scene, daemon, address)
+    (fixture, daemon, address)
 }
 
 const TLS: &str = "tls_server_config:\n  cert_file: server.pem\n  key_file: server-key.pem\n";
 
 #[tokio::test]
-async fn tls_is_spoken_where_the_daemon_speaks_it_and_no_name_is_verified() {
-    let (scene, daemon, address) = behind(TLS).await;
-    let web = scene.path("web.yml");
+async fn healthcheck_uses_tls_without_name_verification() {
+    let (fixture, daemon, address) = behind(TLS).await;
+    let web = fixture.path("web.yml");
     let told = ["--web.listen-address", &address, "--web.config.file", web.to_str().unwrap()];
     let healthy = healthcheck(&told).await;
     assert_eq!((healthy.code, healthy.stdout), (0, format!("{address} is healthy\n")), "{}", healthy.stderr);
-    let config = scene.path("polyai.yaml");
+    let config = fixture.path("polyai.yaml");
     let named = ["--web.listen-address", &address, "--config", config.to_str().unwrap()];
     assert_eq!(healthcheck(&named).await.code, 0);
     assert!(!daemon.log().contains("TLS handshake failed"), "{}", daemon.log());
@@ -176,7 +176,7 @@ async fn tls_is_spoken_where_the_daemon_speaks_it_and_no_name_is_verified() {
 }
 
 #[tokio::test]
-async fn a_daemon_behind_a_password_or_certificates_is_known_to_live() {
+async fn healthcheck_passes_with_required_authentication() {
     let hash = bcrypt::hash("correct horse", 5).unwrap();
     let users = format!("basic_auth_users: {{prometheus: {hash:?}}}\n");
     let clients = "  client_ca_file: authority.pem\n  client_auth_type: RequireAndVerifyClientCert\n";
@@ -186,8 +186,8 @@ async fn a_daemon_behind_a_password_or_certificates_is_known_to_live() {
         (format!("{TLS}{clients}"), "it asks for a client certificate"),
         (format!("{TLS}{clients}  max_version: TLS12\n"), "it asks for a client certificate"),
     ] {
-        let (scene, _daemon, address) = behind(&web_config).await;
-        let web = scene.path("web.yml");
+        let (fixture, _daemon, address) = behind(&web_config).await;
+        let web = fixture.path("web.yml");
         let told = ["--web.listen-address", &address, "--web.config.file", web.to_str().unwrap()];
         let healthy = healthcheck(&told).await;
         assert_eq!(healthy.code, 0, "{web_config}: {healthy:?}");
@@ -198,7 +198,7 @@ async fn a_daemon_behind_a_password_or_certificates_is_known_to_live() {
 }
 
 #[tokio::test]
-async fn a_unix_socket_is_asked_too() {
+async fn healthcheck_connects_to_unix_socket() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("exporter.sock");
     let listener = UnixListener::bind(&path).unwrap();
@@ -214,7 +214,7 @@ async fn a_unix_socket_is_asked_too() {
     }
 }
 
-fn ask_socket(path: &Path) -> impl Future<Output = Ended> {
+fn ask_socket(path: &Path) -> impl Future<Output = Output> {
     let address = format!("unix:{}", path.display());
     async move { healthcheck(&["--web.listen-address", &address]).await }
 }

@@ -16,7 +16,7 @@ fn samples_of<'a>(file: &'a str, name: &'a str) -> impl Iterator<Item = (f64, f6
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prometheus_takes_in_the_history_of_the_demo_and_goes_on_where_it_ends() {
+async fn prometheus_imports_and_continues_backfill() {
     if !installed().await {
         return;
     }
@@ -77,7 +77,7 @@ async fn prometheus_takes_in_the_history_of_the_demo_and_goes_on_where_it_ends()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_history_that_cannot_be_told_is_refused_in_words() {
+async fn invalid_backfill_flags_are_usage_errors() {
     let refused = async |arguments: &[&str]| {
         let mut demo = command(super::daemon::BINARY);
         demo.arg("demo").args(arguments).stdin(Stdio::null());

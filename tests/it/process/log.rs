@@ -14,15 +14,15 @@ use tokio::process::Child;
 use tokio::time::sleep;
 
 use super::daemon::{BINARY, command};
-use super::scene::Scene;
+use super::fixture::Fixture;
 use super::web;
 
 fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
-async fn scene() -> Scene {
-    Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await
+async fn fixture() -> Fixture {
+    Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await
 }
 
 /// Waits until `/metrics` has a value above zero for the lost lines.
@@ -45,10 +45,10 @@ async fn wait_for_lost_lines(child: &mut Child, address: SocketAddr) {
 
 #[tokio::test]
 async fn daemon_with_an_unwritable_log_keeps_serving() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     for format in ["text", "json"] {
         let address = free_address();
-        let config = scene.config("polyai.yaml", &scene.path(format));
+        let config = fixture.config("polyai.yaml", &fixture.path(format));
         let mut daemon = command(BINARY);
         daemon.args([
             "serve",
@@ -92,12 +92,12 @@ async fn demo_and_simulate_without_a_terminal_keep_running() {
 
 #[tokio::test]
 async fn log_that_can_be_written_again_says_how_many_lines_were_lost() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
     theirs.set_nonblocking(true).unwrap();
     while theirs.write(&[b'.'; 4096]).is_ok() {}
     let address = free_address();
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let mut daemon = command(BINARY);
     daemon.args(["serve", "--log.format", "json", "--web.listen-address", &address.to_string(), "--config"]);
     let mut child = daemon.arg(config).stderr(Stdio::from(OwnedFd::from(theirs))).spawn().unwrap();

@@ -50,7 +50,7 @@ fn plain(page: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_command_has_a_page_with_all_its_flags_and_exit_codes() {
+async fn man_pages_have_all_flags_and_exit_codes() {
     let folder = tempfile::tempdir().unwrap();
     let written = polyai_exporter(&["man", "--output-dir", folder.path().to_str().unwrap()], &[]).await;
     assert_eq!(written.code, 0, "{written:?}");
@@ -85,7 +85,7 @@ async fn every_command_has_a_page_with_all_its_flags_and_exit_codes() {
 }
 
 #[tokio::test]
-async fn every_shell_completes_all_commands_and_flags() {
+async fn completions_cover_all_commands_and_flags() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = polyai_exporter(&["completions", shell], &[]).await;
         assert_eq!(script.code, 0, "{script:?}");
@@ -109,7 +109,7 @@ async fn every_shell_completes_all_commands_and_flags() {
 }
 
 #[tokio::test]
-async fn systemd_finds_no_fault_with_the_units_and_little_exposed() {
+async fn systemd_analyze_accepts_hardened_units() {
     let found = command("systemd-analyze")
         .arg("--version")
         .output()
@@ -140,7 +140,7 @@ async fn systemd_finds_no_fault_with_the_units_and_little_exposed() {
 }
 
 #[tokio::test]
-async fn the_service_runs_what_its_example_and_the_program_agree_on() {
+async fn systemd_service_matches_example_and_program() {
     let unit = read(UNIT);
     // The credential that the unit loads is the file that the example reads.
     let (name, _) = unit.split("LoadCredential=").nth(1).unwrap().split_once(':').unwrap();
@@ -179,7 +179,7 @@ async fn the_service_runs_what_its_example_and_the_program_agree_on() {
 }
 
 #[tokio::test]
-async fn hadolint_finds_no_fault_with_the_dockerfile() {
+async fn hadolint_accepts_dockerfile() {
     let hadolint = Path::new(ROOT).join("target/python/bin/hadolint");
     if !has(hadolint.exists(), "hadolint is not in target/python; tests/run installs it") {
         return;
@@ -190,28 +190,33 @@ async fn hadolint_finds_no_fault_with_the_dockerfile() {
     assert_eq!((linted.code, &*linted.stdout), (0, ""), "{linted:?}");
 }
 
+/// The image is built from a copy of the repository that lacks everything which the Dockerfile does not name.
 #[test]
-fn the_image_is_built_from_all_that_the_program_takes_in() {
+fn dockerfile_copies_all_sources() {
     let (dockerfile, ignored) = (read("Dockerfile"), read(".dockerignore"));
-    let mut taken_in = BTreeSet::from(["src".to_owned(), "benches".to_owned()]);
-    let mut folders = vec![Path::new(ROOT).join("src")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
+    let mut needed = BTreeSet::from(["src".to_owned(), "crates".to_owned()]);
+    let mut directories = vec![Path::new(ROOT).join("src"), Path::new(ROOT).join("crates")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                directories.push(path);
                 continue;
             }
-            taken_in.extend(included(&path).into_iter().filter_map(|file| {
+            needed.extend(included(&path).into_iter().filter_map(|file| {
                 let first = file.strip_prefix(ROOT).unwrap().components().next()?;
                 Some(first.as_os_str().to_str().unwrap().to_owned())
             }));
         }
     }
-    assert!(taken_in.contains("alerts"), "{taken_in:?}");
-    for folder in taken_in {
-        assert!(dockerfile.contains(&format!("COPY {folder} {folder}\n")), "{folder}: {dockerfile}");
-        assert!(ignored.contains(&format!("\n!{folder}\n")), "{folder}: {ignored}");
+    assert!(needed.contains("alerts"), "{needed:?}");
+    for directory in needed {
+        assert!(dockerfile.contains(&format!("COPY {directory} {directory}\n")), "{directory}: {dockerfile}");
+        assert!(ignored.contains(&format!("\n!{directory}\n")), "{directory}: {ignored}");
+    }
+    for member in ["xtask"] {
+        assert!(dockerfile.contains(&format!("COPY {member}/Cargo.toml {member}/\n")), "{dockerfile}");
+        assert!(ignored.contains(&format!("\n!{member}/Cargo.toml\n")), "{ignored}");
     }
 }
 
@@ -226,7 +231,7 @@ fn included(path: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_image_listens_where_the_program_does_and_nobody_is_root() {
+fn image_exposes_default_port_as_non_root() {
     let dockerfile = read("Dockerfile");
     let listen = polyai_exporter::config::Server::default().listen[0].to_string();
     for line in [
@@ -244,7 +249,7 @@ fn the_image_listens_where_the_program_does_and_nobody_is_root() {
 }
 
 #[test]
-fn the_image_has_a_compiler_that_the_program_is_written_for() {
+fn image_uses_supported_rust_version() {
     let (dockerfile, manifest) = (read("Dockerfile"), read("Cargo.toml"));
     let version = |text: &str, before: &str| -> Vec<u32> {
         let rest = text.split(before).nth(1).unwrap_or_else(|| panic!("no {before:?}"));
@@ -255,7 +260,7 @@ fn the_image_has_a_compiler_that_the_program_is_written_for() {
 }
 
 #[test]
-fn all_that_the_debian_package_lists_is_there() {
+fn debian_package_assets_exist() {
     let manifest = read("Cargo.toml");
     let list = manifest.split("\nassets = [\n").nth(1).unwrap().split("\n]").next().unwrap();
     let mut seen = 0;
@@ -281,7 +286,7 @@ fn all_that_the_debian_package_lists_is_there() {
 
 /// `--output ~/Desktop` must cost nobody a file.
 #[tokio::test]
-async fn a_release_is_put_into_no_folder_that_holds_anything_else() {
+async fn release_refuses_directory_with_other_files() {
     let folder = tempfile::tempdir().unwrap();
     let earlier = format!("{}  polyai-exporter.tar.gz\n", "0".repeat(64));
     for (name, text) in [("thesis.odt", "years"), ("polyai-exporter.tar.gz", ""), ("SHA256SUMS", &earlier)] {

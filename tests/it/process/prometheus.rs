@@ -103,7 +103,7 @@ fn shown(metrics: &str) -> Scrape {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prometheus_stores_what_the_demo_counts_and_its_queries_answer() {
+async fn prometheus_stores_demo_totals() {
     if !installed().await {
         return;
     }
@@ -132,7 +132,7 @@ async fn prometheus_stores_what_the_demo_counts_and_its_queries_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn promtool_finds_nothing_in_a_scrape() {
+async fn promtool_accepts_scrape() {
     if !installed().await {
         return;
     }

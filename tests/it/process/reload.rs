@@ -7,18 +7,18 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use polyai_exporter::clock::Clock;
 
-use super::busy::{self, Traffic};
+use super::contention::{self, Traffic};
 use super::daemon::{BINARY, Daemon, command, serve_arguments};
-use super::scene::Scene;
+use super::fixture::Fixture;
 use super::web;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Rechecks of the last calls come a good minute after them.
 const QUIESCE: Duration = Duration::from_secs(90);
 
-async fn scene() -> Scene {
+async fn fixture() -> Fixture {
     let traffic = Traffic { now: Clock::system().now(), before: 300, after: 200, lasting: 15 };
-    Scene::of(busy::projects(11, traffic), TimeDelta::minutes(10)).await
+    Fixture::new(contention::projects(11, traffic), TimeDelta::minutes(10)).await
 }
 
 /// The same configuration without its last target.
@@ -61,9 +61,9 @@ async fn shows_targets(daemon: &mut Daemon, wanted: usize) {
 }
 
 #[tokio::test]
-async fn a_signal_and_a_request_have_the_file_read_again_and_a_bad_one_is_refused_with_its_place() {
-    let scene = scene().await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+async fn sighup_and_post_reload_configuration() {
+    let fixture = fixture().await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let (all, fewer) = (std::fs::read_to_string(&config).unwrap(), without_the_last_target(&config));
     let mut daemon = Daemon::serve(&config);
     let targets = targets_shown(&mut daemon).await;
@@ -92,12 +92,12 @@ async fn a_signal_and_a_request_have_the_file_read_again_and_a_bad_one_is_refuse
     assert!(text.starts_with("reloaded: 1 target added ("), "{text}");
 
     let hash = hash_shown(&mut daemon).await;
-    let file = scene.path("key");
+    let file = fixture.path("key");
     let (text, key) = with_its_first_key_in(&file, &all);
     std::fs::write(&file, key).unwrap();
     std::fs::write(&config, text).unwrap();
     assert_eq!(reload(&mut daemon).await, (200, "reloaded: nothing changed\n".to_owned()));
-    let project = &scene.control().projects()[0];
+    let project = &fixture.control().projects()[0];
     let (name, region, env) = (&project.name, project.region, project.client_envs[0]);
     let path = format!("/target?project={name}&region={region}&client_env={env}");
     let (_, page) = web::get(daemon.address().await, &path).await.unwrap();
@@ -117,10 +117,10 @@ fn refusals(daemon: &Daemon) -> usize {
 
 /// As the kubelet mounts a ConfigMap, and changes it.
 #[tokio::test]
-async fn a_mounted_configuration_that_changes_is_read_again_without_being_told() {
-    let scene = scene().await;
-    let written = scene.config("written.yaml", &scene.path("state"));
-    let mounted = scene.path("mounted");
+async fn changed_configmap_is_reloaded() {
+    let fixture = fixture().await;
+    let written = fixture.config("written.yaml", &fixture.path("state"));
+    let mounted = fixture.path("mounted");
     let mount = |version: &str, text: &str| {
         let folder = mounted.join(version);
         std::fs::create_dir_all(&folder).unwrap();
@@ -150,7 +150,7 @@ async fn a_mounted_configuration_that_changes_is_read_again_without_being_told()
     assert_eq!(refusals(&daemon), 1, "a file that stays bad is told of once");
 
     // A Secret is mounted later than the ConfigMap that names it.
-    let late = scene.path("late-key");
+    let late = fixture.path("late-key");
     let (text, key) = with_its_first_key_in(&late, &std::fs::read_to_string(&written).unwrap());
     mount("..4", &text);
     for _ in 0..PATIENCE.as_millis() / 50 {
@@ -171,10 +171,10 @@ async fn make_pipe(path: &Path) {
 
 /// As `serve --config <(sops -d polyai.yaml)` hands it over.
 #[tokio::test]
-async fn a_configuration_from_a_pipe_is_taken_at_the_start_and_refused_after_it() {
-    let scene = scene().await;
-    let written = scene.config("written.yaml", &scene.path("state"));
-    let pipe = scene.path("pipe.yaml");
+async fn config_from_pipe_cannot_be_reloaded() {
+    let fixture = fixture().await;
+    let written = fixture.config("written.yaml", &fixture.path("state"));
+    let pipe = fixture.path("pipe.yaml");
     make_pipe(&pipe).await;
     let pouring = format!("cat {} > {}", written.display(), pipe.display());
     let _pouring = command("sh").args(["-c", &pouring]).spawn().unwrap();
@@ -195,13 +195,13 @@ async fn a_configuration_from_a_pipe_is_taken_at_the_start_and_refused_after_it(
 }
 
 #[tokio::test]
-async fn a_pipe_that_is_named_as_a_key_file_holds_up_no_reload() {
-    let scene = scene().await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+async fn key_file_pipe_does_not_block_reload() {
+    let fixture = fixture().await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let all = std::fs::read_to_string(&config).unwrap();
     let mut daemon = Daemon::serve(&config);
     let targets = targets_shown(&mut daemon).await;
-    let pipe = scene.path("key");
+    let pipe = fixture.path("key");
     make_pipe(&pipe).await;
     let (text, key) = with_its_first_key_in(&pipe, &all);
     std::fs::write(&config, text).unwrap();
@@ -217,9 +217,9 @@ async fn a_pipe_that_is_named_as_a_key_file_holds_up_no_reload() {
 
 /// A hundred reloads of a real process, as fast as they go, while it is scraped all the time.
 #[tokio::test]
-async fn no_scrape_fails_and_nothing_is_left_open_while_the_configuration_changes_all_the_time() {
-    let scene = scene().await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+async fn constant_reloads_fail_no_scrape_and_leak_nothing() {
+    let fixture = fixture().await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let (all, fewer) = (std::fs::read_to_string(&config).unwrap(), without_the_last_target(&config));
     let mut daemon = Daemon::serve(&config);
     let address = daemon.address().await;
@@ -243,7 +243,7 @@ async fn no_scrape_fails_and_nothing_is_left_open_while_the_configuration_change
     done.cancel();
     let scrapes = scraping.await.unwrap();
     assert!(scrapes > 100, "only {scrapes} scrapes");
-    daemon.scrape_until(QUIESCE, |scrape| scene.agrees(scrape)).await;
+    daemon.scrape_until(QUIESCE, |scrape| fixture.compare_totals(scrape)).await;
     let after = open_files(&daemon);
     assert!(after <= before + 10, "{after} open files where {before} were");
     assert!(daemon.terminate().await.0.success());

@@ -38,7 +38,7 @@ fn is_running(pid: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_stack_comes_up_with_a_history_and_leaves_nothing_behind() {
+async fn stack_starts_with_backfill_and_cleans_up() {
     if !installed().await {
         return;
     }
@@ -93,7 +93,7 @@ async fn the_stack_comes_up_with_a_history_and_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_stack_says_which_package_is_missing() {
+async fn stack_names_missing_package() {
     let folder = tempfile::tempdir().unwrap();
     // Everything that the script itself uses, but no Prometheus.
     for tool in ["bash", "sed", "dirname"] {

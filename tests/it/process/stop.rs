@@ -13,18 +13,18 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use super::daemon::{Daemon, command};
-use super::scene::Scene;
+use super::fixture::Fixture;
 
 /// The hash of some password at the highest cost, which takes a day to check.
 const DEAR: &str = "$2b$31$US2shveJKaZjmYcQmKbc4.4c1xmsb5sPPvSQa5VmcwO50uJZhPh9u";
 
 /// A daemon that is at work on something that nothing can call off, and whoever asked for it.
-async fn at_work() -> (Scene, Daemon, TcpStream) {
-    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
+async fn at_work() -> (Fixture, Daemon, TcpStream) {
+    let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("server: {{web_config_file: web.yml}}\n{text}")).unwrap();
-    scene.write("web.yml", &format!("basic_auth_users: {{prometheus: {DEAR:?}}}\n"));
+    fixture.write("web.yml", &format!("basic_auth_users: {{prometheus: {DEAR:?}}}\n"));
     let mut daemon = Daemon::serve(&config);
     let address = daemon.address().await;
     let before = ticks(&daemon);
@@ -32,7 +32,7 @@ async fn at_work() -> (Scene, Daemon, TcpStream) {
     for _ in 0..600 {
         // Half a second of computing is more than all else takes.
         if ticks(&daemon) > before + 50 {
-            return (scene, daemon, asking);
+            return (fixture, daemon, asking);
         }
         sleep(Duration::from_millis(50)).await;
     }
@@ -57,7 +57,7 @@ fn ticks(daemon: &Daemon) -> u64 {
 }
 
 #[tokio::test]
-async fn work_that_nothing_can_call_off_is_not_waited_for() {
+async fn stop_does_not_wait_for_blocking_work() {
     let (_scene, daemon, asking) = at_work().await;
     drop(asking);
     let told = Instant::now();
@@ -69,7 +69,7 @@ async fn work_that_nothing_can_call_off_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn second_signal_exits_immediately() {
     // An answer is under way, so that the stop takes five seconds.
     let (_scene, daemon, _asking) = at_work().await;
     let kill = format!("kill -TERM {}", daemon.pid());

@@ -1,4 +1,4 @@
-//! Calls to tell stories about.
+//! Calls to tell scenarios about.
 //!
 //! Owns: projects with a key of their own, and a mix of calls that holds every case that counting tells apart.
 
@@ -15,7 +15,7 @@ pub(crate) fn project(name: &str) -> Project {
     Project::new(name, Region::Us1).with_key(&format!("key-of-{name}"))
 }
 
-/// A call of a minute that starts so long after the story's beginning.
+/// A call of a minute that starts so long after the scenario's beginning.
 pub(crate) fn call(id: &str, start: Duration) -> Call {
     Call::new(id).starting(at(start))
 }

@@ -1,6 +1,6 @@
-//! What the program logged, captured per story: everything of a story runs on the thread of its test.
+//! What the program logged, captured per scenario: everything of a scenario runs on the thread of its test.
 //!
-//! Owns: capturing, and asking for lines by their fields. If a story fails, the end of its log is printed.
+//! Owns: capturing, and asking for lines by their fields. If a scenario fails, the end of its log is printed.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use polyai_exporter::logging::{Format, LevelFilterSpec, subscriber};
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The log of one story.
+/// The log of one scenario.
 pub(crate) struct Log {
     written: Written,
     _until_dropped: tracing::subscriber::DefaultGuard,

@@ -6,23 +6,23 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::dawn;
+use super::scenario::Scenario;
 use super::scrape::Scrape;
-use super::story::Story;
+use super::start_time;
 
 /// Numbers by what they count.
 pub(crate) type Numbers = BTreeMap<String, f64>;
 
-impl Story {
+impl Scenario {
     /// Requires that the totals of `project` equal the recount in everything that is counted.
     #[track_caller]
-    pub(crate) fn agrees(&self, project: &str, scrape: &Scrape) {
-        self.agrees_since(dawn(), project, scrape, &[]);
+    pub(crate) fn assert_totals(&self, project: &str, scrape: &Scrape) {
+        self.assert_totals_since(start_time(), project, scrape, &[]);
     }
 
     /// The same for another anchor; numbers whose name begins with a word of `except` are not compared.
     #[track_caller]
-    pub(crate) fn agrees_since(
+    pub(crate) fn assert_totals_since(
         &self,
         anchor: DateTime<Utc>,
         project: &str,
@@ -46,8 +46,8 @@ impl Story {
 }
 
 /// What the API holds.
-fn recounted(story: &Story, anchor: DateTime<Utc>, project: &str) -> Numbers {
-    let truth = story.api().expected_totals(&story.target(project), anchor);
+fn recounted(scenario: &Scenario, anchor: DateTime<Utc>, project: &str) -> Numbers {
+    let truth = scenario.api().expected_totals(&scenario.target(project), anchor);
     let mut numbers: Numbers = [
         ("conversations", truth.conversations),
         ("handoffs", truth.handoffs),

@@ -24,7 +24,7 @@ impl Scrape {
 
     /// Requires exactly one series of this name with these labels, at this value.
     #[track_caller]
-    pub(crate) fn says(&self, name: &str, labels: Labels<'_>, value: f64) {
+    pub(crate) fn assert_metric(&self, name: &str, labels: Labels<'_>, value: f64) {
         let found = self.value(name, labels);
         let is_near = (found - value).abs() <= 1e-9 * value.abs().max(1.0);
         assert!(is_near, "{} is {found}, not {value}", Wanted(name, labels));
@@ -32,7 +32,7 @@ impl Scrape {
 
     /// Requires that there is no such series.
     #[track_caller]
-    pub(crate) fn lacks(&self, name: &str, labels: Labels<'_>) {
+    pub(crate) fn assert_absent(&self, name: &str, labels: Labels<'_>) {
         let found: Vec<String> = self.matching(name, labels).map(ToString::to_string).collect();
         assert!(found.is_empty(), "there should be no {}, but:\n{}", Wanted(name, labels), found.join("\n"));
     }
@@ -143,11 +143,11 @@ fn labels_in(text: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_question_without_an_answer_shows_the_near_misses() {
+fn missing_series_lists_similar_ones() {
     let scrape =
         Scrape::read("# HELP a_total x\na_total{channel=\"CH\\\"AT\",region=\"us-1\"} 3\na_sum 1.5\n");
-    scrape.says("a_total", &[("channel", "CH\"AT")], 3.0);
-    scrape.says("a_sum", &[], 1.5);
+    scrape.assert_metric("a_total", &[("channel", "CH\"AT")], 3.0);
+    scrape.assert_metric("a_sum", &[], 1.5);
     let failure = std::panic::catch_unwind(|| scrape.value("a_total", &[("channel", "FAX")])).unwrap_err();
     let failure = failure.downcast::<String>().unwrap();
     assert!(failure.contains("no series a_total{channel=\"FAX\"}"), "{failure}");

@@ -105,7 +105,7 @@ fn day_long_call_is_followed_to_its_end() {
 fn restored_open_calls_are_followed() {
     let marks = Watermarks { fresh: at(-30), ..Watermarks::initial(at(-HOUR), &policy().ages) };
     let open = BTreeMap::from([(id("ended"), at(-900)), (id("runs"), at(-800))]);
-    let checkpoint = PollerCheckpoint { marks: Some(marks), open, starts: vec![at(-900), at(-800)] };
+    let checkpoint = PollerCheckpoint { watermarks: Some(marks), open, starts: vec![at(-900), at(-800)] };
     let mut harness =
         Harness::resumed(policy(), vec![call("ended", -900, -10), call("runs", -800, HOUR)], checkpoint);
     harness.poll(0);
@@ -283,7 +283,7 @@ fn wide_overlap_is_read_in_steps_of_a_tenth() {
         fresh: at(-30),
         ..Watermarks::initial(at(-DAY), &policy().ages)
     };
-    let checkpoint = PollerCheckpoint { marks: Some(marks), ..PollerCheckpoint::default() };
+    let checkpoint = PollerCheckpoint { watermarks: Some(marks), ..PollerCheckpoint::default() };
     let mut harness = Harness::resumed(policy(), Vec::new(), checkpoint);
     harness.run(0, HOUR);
     let whole: Vec<i64> = harness
@@ -395,7 +395,7 @@ fn new_recheck_age_does_not_disturb_others() {
     let open = open.map(|call| (call.id.clone(), at(call.start))).collect();
     let starts =
         harness.calls.iter().filter(|call| call.start <= 2 * HOUR).map(|call| at(call.start)).collect();
-    let checkpoint = PollerCheckpoint { marks, open, starts };
+    let checkpoint = PollerCheckpoint { watermarks: marks, open, starts };
     let more =
         PollPolicy { ages: vec![secs(5 * MINUTE), secs(30 * MINUTE), secs(HOUR), secs(DAY)], ..policy() };
     let mut harness = Harness::resumed(more, harness.calls, checkpoint);

@@ -26,7 +26,7 @@ impl Recorder {
     /// When the ledger cannot be read; the batch may then be applied again.
     pub fn apply_batch(&mut self, batch: &Batch) -> Result<BatchOutcome, StoreError> {
         let Some(state) = self.targets.get_mut(&batch.target) else { return Ok(BatchOutcome::default()) };
-        if let Some(watermarks) = &batch.marks {
+        if let Some(watermarks) = &batch.watermarks {
             state.set_watermarks(watermarks, batch.now, &mut self.changes);
         }
         let mut outcome = BatchOutcome::default();
@@ -43,7 +43,7 @@ impl Recorder {
             };
             application.run(batch)?;
         }
-        if batch.is_listing {
+        if batch.lists_all_open {
             set_open_gauges(state, batch, &self.schema.dimensions);
         }
         Ok(outcome)
@@ -64,9 +64,9 @@ struct Application<'a> {
 
 impl Application<'_> {
     fn run(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        for observation in &batch.sightings {
+        for observation in &batch.observations {
             let conversation = &observation.conversation;
-            self.advance(&conversation.id, Some((&conversation.data, observation.sight)))?;
+            self.advance(&conversation.id, Some((&conversation.data, observation.seen_by)))?;
         }
         for id in &batch.abandoned {
             if let Some(LedgerEntry::Open { .. }) = self.entry(id)? {
@@ -112,7 +112,7 @@ impl Application<'_> {
         if let Some(recent) = contributions.recent {
             self.state.recent.push(recent, self.now);
         }
-        self.outcome.folded.extend(contributions.limited);
+        self.outcome.limited_labels.extend(contributions.limited);
         let entry = transition.into_entry(contributions.dimensions);
         self.put_entry(id, entry);
         Ok(())
@@ -126,12 +126,12 @@ impl Application<'_> {
     ) {
         let finished = matches!(transition, Transition::Settle(_) | Transition::Count(_));
         let first = matches!(before, None | Some(LedgerEntry::Open { .. }));
-        if let (true, true, Some((data, sight))) = (finished, first, observed) {
+        if let (true, true, Some((data, seen_by))) = (finished, first, observed) {
             self.outcome.finished.push(FirstFinished {
                 started_at: data.started_at,
                 ended_at: data.ended_at(),
                 was_open: before.is_some(),
-                sight,
+                seen_by,
             });
         }
         self.outcome.counted += u64::from(matches!(transition, Transition::Count(_)));
@@ -160,7 +160,7 @@ impl Application<'_> {
 }
 
 fn set_open_gauges(state: &mut TargetState, batch: &Batch, dimensions: &[Dimension]) {
-    let observed = batch.sightings.iter().map(|observation| &observation.conversation.data);
+    let observed = batch.observations.iter().map(|observation| &observation.conversation.data);
     let mut open: Vec<&ConversationData> =
         observed.filter(|data| data.state == ConversationState::InProgress).collect();
     // The gauge respects the label limit but takes no room from what counts; in a fixed order, so that polls agree.

@@ -21,13 +21,13 @@ pub struct Batch {
     /// The API's time when the last page had been read.
     pub now: Timestamp,
     /// Every conversation seen, each once.
-    pub sightings: Vec<Observation>,
+    pub observations: Vec<Observation>,
     /// Set by the live pass: the observations are all that is open.
-    pub is_listing: bool,
+    pub lists_all_open: bool,
     /// Conversations that are followed no longer.
     pub abandoned: Vec<ConversationId>,
     /// How far the target has been read with this batch.
-    pub marks: Option<Watermarks>,
+    pub watermarks: Option<Watermarks>,
 }
 
 /// One observation of a conversation.
@@ -36,7 +36,7 @@ pub struct Observation {
     /// The conversation.
     pub conversation: Conversation,
     /// The kind of pass.
-    pub sight: SeenBy,
+    pub seen_by: SeenBy,
 }
 
 /// The result of the latest poll of a target.
@@ -60,7 +60,7 @@ pub struct BatchOutcome {
     /// How many conversations counted with this batch.
     pub counted: u64,
     /// The labels of which a value was replaced by `other`.
-    pub folded: BTreeSet<&'static str>,
+    pub limited_labels: BTreeSet<&'static str>,
 }
 
 /// A conversation that was seen finished for the first time.
@@ -73,5 +73,5 @@ pub struct FirstFinished {
     /// Whether it had been seen in progress before.
     pub was_open: bool,
     /// The kind of pass that saw it.
-    pub sight: SeenBy,
+    pub seen_by: SeenBy,
 }

@@ -15,8 +15,8 @@ mod writer;
 
 pub use batch::{Batch, BatchOutcome, FirstFinished, Observation, PollStatus, TargetIndex};
 pub use reconfigure::{TargetAssignment, TargetEntry, TargetSet};
-pub use target::{PollerCheckpoint, TargetSetup};
-pub use writer::{CountingPolicy, Recorder, Snapshot};
+pub use target::{CountingPolicy, PollerCheckpoint, TargetSetup};
+pub use writer::{Recorder, Snapshot};
 
 #[cfg(test)]
 mod tests;

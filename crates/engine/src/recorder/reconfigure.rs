@@ -12,8 +12,8 @@ use polyai_domain::timestamp::Timestamp;
 
 use super::batch::TargetIndex;
 use super::gauges;
-use super::target::{PollerCheckpoint, RestoredTarget, TargetSetup, TargetState};
-use super::writer::{CountingPolicy, Recorder};
+use super::target::{CountingPolicy, PollerCheckpoint, RestoredTarget, TargetSetup, TargetState};
+use super::writer::Recorder;
 use crate::aggregate::SeriesSchema;
 use crate::ledger::store::{Store, StoreError};
 
@@ -23,7 +23,7 @@ pub struct TargetSet {
     /// How conversations count.
     pub counting: CountingPolicy,
     /// In the order in which they are shown; no key twice.
-    pub places: Vec<TargetEntry>,
+    pub targets: Vec<TargetEntry>,
 }
 
 /// One target of a [`TargetSet`].
@@ -32,7 +32,7 @@ pub struct TargetEntry {
     /// The target.
     pub setup: TargetSetup,
     /// Whether its poller starts now and needs a checkpoint. The one before must have stopped.
-    pub resumes: bool,
+    pub needs_checkpoint: bool,
 }
 
 /// What became of a [`TargetEntry`].
@@ -41,7 +41,7 @@ pub struct TargetAssignment {
     /// The number of the target in batches.
     pub index: TargetIndex,
     /// Where its poller continues, if it starts now.
-    pub resume: Option<PollerCheckpoint>,
+    pub checkpoint: Option<PollerCheckpoint>,
 }
 
 /// A target on its way into the recorder.
@@ -66,10 +66,11 @@ impl Recorder {
     ) -> Result<(Self, Vec<PollerCheckpoint>), StoreError> {
         store.compact()?;
         let mut recorder = Self::new(store, counting.clone());
-        let places = targets.iter().map(|setup| TargetEntry { setup: setup.clone(), resumes: true });
-        let targets = TargetSet { counting, places: places.collect() };
+        let targets =
+            targets.iter().map(|setup| TargetEntry { setup: setup.clone(), needs_checkpoint: true });
+        let targets = TargetSet { counting, targets: targets.collect() };
         let assignments = recorder.reconfigure(&targets, now)?;
-        Ok((recorder, assignments.into_iter().filter_map(|assignment| assignment.resume).collect()))
+        Ok((recorder, assignments.into_iter().filter_map(|assignment| assignment.checkpoint).collect()))
     }
 
     /// Changes the targets, after committing what has been applied before; `now` is the start of series that do not exist
@@ -86,8 +87,8 @@ impl Recorder {
         // The steps that may fail come first.
         let staged = self.stage(targets, now)?;
         let old_schema = self.schema.clone();
-        if targets.counting.layout != *old_schema {
-            self.schema = Arc::new(targets.counting.layout.clone());
+        if targets.counting.schema != *old_schema {
+            self.schema = Arc::new(targets.counting.schema.clone());
         }
         self.apply_targets(staged, targets, &old_schema, now)
     }
@@ -97,21 +98,23 @@ impl Recorder {
             self.targets.iter().map(|(index, state)| (&*state.key, *index)).collect();
         let (old, new) = (&self.policy, &targets.counting);
         // These decide what is held in memory, so all of it is restored from the state, as at a restart.
-        let restores = new.layout != *self.schema
+        let restores = new.schema != *self.schema
             || new.recent_window != old.recent_window
             || new.max_label_values != old.max_label_values;
-        let names: Vec<String> = targets.places.iter().map(|target| target.setup.key.to_string()).collect();
+        let names: Vec<String> = targets.targets.iter().map(|target| target.setup.key.to_string()).collect();
         let mut next = self.next_index;
-        let mut staged = Vec::with_capacity(targets.places.len());
-        for (target, id) in targets.places.iter().zip(self.store.target_ids(&names)?) {
+        let mut staged = Vec::with_capacity(targets.targets.len());
+        for (target, id) in targets.targets.iter().zip(self.store.target_ids(&names)?) {
             let index = known.get(&target.setup.key).copied();
             let staying = index.and_then(|index| self.targets.get(&index)).filter(|_| !restores);
             let (checkpoint, restored) = match staying {
-                Some(state) => (target.resumes.then(|| state.checkpoint(&self.store)).transpose()?, None),
+                Some(state) => {
+                    (target.needs_checkpoint.then(|| state.checkpoint(&self.store)).transpose()?, None)
+                }
                 None => {
                     let RestoredTarget { state, checkpoint, incompatible } =
-                        RestoredTarget::new(&self.store, &target.setup, id, new, &new.layout, now)?;
-                    (target.resumes.then_some(checkpoint), Some((state, incompatible)))
+                        RestoredTarget::new(&self.store, &target.setup, id, new, &new.schema, now)?;
+                    (target.needs_checkpoint.then_some(checkpoint), Some((state, incompatible)))
                 }
             };
             let index = index.unwrap_or_else(|| {
@@ -136,9 +139,9 @@ impl Recorder {
         self.next_index = self.next_index.max(last.map_or(0, |last| last.0 + 1));
         let mut before: BTreeMap<TargetIndex, TargetState> = mem::take(&mut self.targets);
         let mut assignments = Vec::with_capacity(staged.len());
-        for (StagedTarget { index, checkpoint, restored }, target) in staged.into_iter().zip(&targets.places)
+        for (StagedTarget { index, checkpoint, restored }, target) in staged.into_iter().zip(&targets.targets)
         {
-            assignments.push(TargetAssignment { index, resume: checkpoint });
+            assignments.push(TargetAssignment { index, checkpoint });
             let state = match (restored, before.remove(&index)) {
                 (Some((mut state, incompatible)), old) => {
                     // Deleted in one commit with the series that replace them.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,6 @@ use polyai_domain::conversation::ConversationId;
 use polyai_domain::target::TargetKey;
 use polyai_domain::timestamp::Timestamp;
 
-use super::writer::CountingPolicy;
 use super::{codec, gauges};
 use crate::aggregate::catalogue::{CATALOGUE, Labels};
 use crate::aggregate::{
@@ -18,6 +18,7 @@ use crate::aggregate::{
 };
 use crate::dimension::Dimension;
 use crate::ledger::store::{Changes, Store, StoreError, TargetId};
+use crate::ledger::transition::CountingRules;
 use crate::ledger::{LedgerEntry, Watermarks};
 
 /// A target, as configured.
@@ -31,11 +32,38 @@ pub struct TargetSetup {
     pub info: [String; 4],
 }
 
+/// How conversations count, as configured.
+#[derive(Debug, Clone)]
+pub struct CountingPolicy {
+    /// The labels and buckets of the series.
+    pub schema: SeriesSchema,
+    /// `polling.settle`
+    pub settle: Duration,
+    /// The age beyond which a finished conversation has settled by itself: the first recheck age.
+    pub settled_age: Duration,
+    /// `metrics.recent_window`
+    pub recent_window: Duration,
+    /// `metrics.max_label_values`
+    pub max_label_values: NonZeroUsize,
+}
+
+impl CountingPolicy {
+    /// The rules for a target with these watermarks.
+    pub(super) fn rules(&self, watermarks: &Watermarks) -> CountingRules {
+        CountingRules {
+            anchor: watermarks.anchor,
+            settle: self.settle,
+            settled_age: self.settled_age,
+            pruned_before: watermarks.pruned_before,
+        }
+    }
+}
+
 /// The committed position of a poller, from which it continues after a restart.
 #[derive(Debug, Clone, Default)]
 pub struct PollerCheckpoint {
     /// How far it had read; absent at the very first start.
-    pub marks: Option<Watermarks>,
+    pub watermarks: Option<Watermarks>,
     /// Conversations that were open, with their starts.
     pub open: BTreeMap<ConversationId, Timestamp>,
     /// The starts of all conversations in the ledger.
@@ -159,7 +187,7 @@ impl TargetState {
         schema: &SeriesSchema,
         now: Timestamp,
     ) -> Result<PollerCheckpoint, StoreError> {
-        let mut checkpoint = PollerCheckpoint { marks: self.watermarks.clone(), ..Default::default() };
+        let mut checkpoint = PollerCheckpoint { watermarks: self.watermarks.clone(), ..Default::default() };
         let fresh = self.watermarks.as_ref().map(|watermarks| watermarks.fresh);
         // This machine's clock may be behind the API's, by which the ends were judged.
         let latest = fresh.unwrap_or(now).max(now);
@@ -186,7 +214,7 @@ impl TargetState {
 
     /// Where a new poller would continue, as far as it is committed.
     pub(super) fn checkpoint(&self, store: &Store) -> Result<PollerCheckpoint, StoreError> {
-        let mut checkpoint = PollerCheckpoint { marks: self.watermarks.clone(), ..Default::default() };
+        let mut checkpoint = PollerCheckpoint { watermarks: self.watermarks.clone(), ..Default::default() };
         store.for_each_entry(self.id, |id, entry| checkpoint.add(id, &entry))?;
         Ok(checkpoint)
     }

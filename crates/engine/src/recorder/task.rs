@@ -83,7 +83,7 @@ impl RecorderHandle {
     ///
     /// # Errors
     /// When the program is stopping.
-    pub async fn note(&self, status: PollStatus) -> Result<(), RecorderStopped> {
+    pub async fn set_poll_status(&self, status: PollStatus) -> Result<(), RecorderStopped> {
         self.0.send(Message::Status(status)).await.map_err(|_| RecorderStopped)
     }
 
@@ -92,7 +92,7 @@ impl RecorderHandle {
     ///
     /// # Errors
     /// When the program stops first.
-    pub async fn turn_to(
+    pub async fn reconfigure(
         &self,
         targets: TargetSet,
         now: Timestamp,
@@ -131,7 +131,7 @@ impl RecorderTask {
     /// A task for `recorder`, the handle to it, and the snapshots that it publishes.
     pub fn new(recorder: Recorder, observer: impl RecorderObserver) -> (Self, RecorderHandle, SnapshotCell) {
         let (outbox, inbox) = mpsc::channel(QUEUE);
-        let published: SnapshotCell = Arc::new(ArcSwap::from_pointee(recorder.generation().clone()));
+        let published: SnapshotCell = Arc::new(ArcSwap::from_pointee(recorder.snapshot().clone()));
         let task = Self { recorder, inbox, published: published.clone(), observer: Box::new(observer) };
         (task, RecorderHandle(outbox), published)
     }
@@ -201,7 +201,7 @@ impl RecorderTask {
                         // The failure was a read, and there is nothing to write.
                         self.observer.on_recovery();
                     }
-                    self.published.store(Arc::new(self.recorder.generation().clone()));
+                    self.published.store(Arc::new(self.recorder.snapshot().clone()));
                     self.respond(group, batches, assignments);
                     return Ok(self);
                 }
@@ -238,7 +238,10 @@ impl RecorderTask {
         }
         for ((batch, reply), outcome) in group.batches.into_iter().zip(batches) {
             if let Some(state) = self.recorder.targets.get(&batch.target) {
-                outcome.folded.iter().for_each(|label| self.observer.on_label_limit(&state.key, label));
+                outcome
+                    .limited_labels
+                    .iter()
+                    .for_each(|label| self.observer.on_label_limit(&state.key, label));
             }
             let _ = reply.send(outcome);
         }
@@ -281,7 +284,7 @@ impl CommitGroup {
     fn push(&mut self, message: Message) {
         match message {
             Message::Batch(batch, reply) => {
-                self.observations += batch.sightings.len();
+                self.observations += batch.observations.len();
                 self.batches.push((batch, reply));
             }
             Message::Status(status) => self.statuses.push(status),

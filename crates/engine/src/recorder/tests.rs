@@ -29,7 +29,7 @@ const PHONE: &[&str] = &["VOICE-SIP"];
 #[test]
 fn known_series_start_at_zero_before_the_first_poll() {
     let recorder = in_memory(counting());
-    let first = recorder.generation();
+    let first = recorder.snapshot();
     for metric in [
         Metric::Conversations,
         Metric::Handoffs,
@@ -59,22 +59,25 @@ fn known_series_start_at_zero_before_the_first_poll() {
 fn conversation_is_open_then_settles_then_counts_once() {
     let mut recorder = in_memory(counting());
     recorder.take(&listing(30, &[running("CA01", 10)]));
-    assert_eq!(recorder.generation().gauge(Metric::InProgress, PHONE), Some(1.0));
-    assert_eq!(recorder.generation().gauge(Metric::OldestInProgressStart, &[]), Some(at(10).seconds()));
+    assert_eq!(recorder.snapshot().gauge(Metric::InProgress, PHONE), Some(1.0));
+    assert_eq!(recorder.snapshot().gauge(Metric::OldestInProgressStart, &[]), Some(at(10).seconds()));
 
     recorder.take(&listing(60, &[]));
     let recorded = recorder.take(&walk(60, &[finished("CA01", 10, 45)]));
     let first_finish =
-        FirstFinished { started_at: at(10), ended_at: Some(at(55)), was_open: true, sight: SeenBy::Fresh };
-    assert_eq!(recorded, BatchOutcome { finished: vec![first_finish], counted: 0, folded: BTreeSet::new() });
-    assert_eq!(recorder.generation().gauge(Metric::InProgress, PHONE), Some(0.0));
-    assert_eq!(recorder.generation().gauge(Metric::OldestInProgressStart, &[]), None);
-    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(0));
+        FirstFinished { started_at: at(10), ended_at: Some(at(55)), was_open: true, seen_by: SeenBy::Fresh };
+    assert_eq!(
+        recorded,
+        BatchOutcome { finished: vec![first_finish], counted: 0, limited_labels: BTreeSet::new() }
+    );
+    assert_eq!(recorder.snapshot().gauge(Metric::InProgress, PHONE), Some(0.0));
+    assert_eq!(recorder.snapshot().gauge(Metric::OldestInProgressStart, &[]), None);
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(0));
 
     // Nothing of it is seen again; the next batch of its target finds that it has settled.
     let recorded = recorder.take(&walk(90, &[]));
     assert_eq!(recorded, BatchOutcome { counted: 1, ..BatchOutcome::default() });
-    let now = recorder.generation();
+    let now = recorder.snapshot();
     assert_eq!(now.count(Metric::Conversations, PHONE), Some(1));
     assert_eq!(now.count(Metric::Turns, PHONE), Some(4));
     assert_eq!(now.count(Metric::OodTurns, PHONE), Some(1));
@@ -87,14 +90,14 @@ fn conversation_is_open_then_settles_then_counts_once() {
     for now in [120, 150, 5000] {
         assert_eq!(recorder.take(&walk(now, &[finished("CA01", 10, 45)])), BatchOutcome::default());
     }
-    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(1));
 }
 
 #[test]
 fn open_gauge_is_set_without_watermarks() {
     let mut recorder = in_memory(counting());
-    recorder.take(&Batch { marks: None, ..listing(30, &[running("CA01", 10)]) });
-    assert_eq!(recorder.generation().gauge(Metric::InProgress, PHONE), Some(1.0));
+    recorder.take(&Batch { watermarks: None, ..listing(30, &[running("CA01", 10)]) });
+    assert_eq!(recorder.snapshot().gauge(Metric::InProgress, PHONE), Some(1.0));
 }
 
 #[test]
@@ -105,18 +108,18 @@ fn repeated_batch_changes_nothing() {
     assert_eq!(recorder.apply_batch(&batch).unwrap().counted, 0);
     recorder.commit(true).unwrap();
     assert_eq!(recorder.apply_batch(&batch).unwrap().counted, 0);
-    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(2));
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(2));
 }
 
 #[test]
 fn snapshot_shows_committed_state_only() {
     let mut recorder = in_memory(counting());
-    let before = recorder.generation().number;
+    let before = recorder.snapshot().number;
     recorder.apply_batch(&walk(400, &[finished("CA01", 10, 45)])).unwrap();
-    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(0));
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(0));
     assert!(recorder.commit(false).unwrap());
-    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
-    assert_eq!(recorder.generation().number, before + 1);
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(1));
+    assert_eq!(recorder.snapshot().number, before + 1);
 }
 
 #[test]
@@ -126,21 +129,21 @@ fn watermark_only_commits_are_deferred() {
     recorder.apply_batch(&walk(0, &[])).unwrap();
     assert!(recorder.commit(false).unwrap(), "the anchor");
     recorder.apply_batch(&walk(30, &[])).unwrap();
-    assert!(!recorder.commit(false).unwrap(), "nothing but marks");
-    assert_eq!(recorder.generation().gauge(Metric::TargetWatermark, &[]), Some(at(30).seconds()));
+    assert!(!recorder.commit(false).unwrap(), "nothing but watermarks");
+    assert_eq!(recorder.snapshot().gauge(Metric::TargetWatermark, &[]), Some(at(30).seconds()));
     recorder.apply_batch(&walk(60, &[running("CA01", 40)])).unwrap();
     assert!(recorder.commit(false).unwrap());
     drop(recorder);
-    assert_eq!(state.start(counting(), 90).1.marks.unwrap().fresh, at(60));
+    assert_eq!(state.start(counting(), 90).1.watermarks.unwrap().fresh, at(60));
 }
 
 #[test]
 fn late_conversation_counts_as_late() {
     let mut recorder = in_memory(counting());
     let mut batch = walk(4000, &[finished("CA01", 10, 45), finished("CA02", 20, 45)]);
-    batch.sightings[0].sight = SeenBy::Recheck;
+    batch.observations[0].seen_by = SeenBy::Recheck;
     assert_eq!(recorder.take(&batch).counted, 2);
-    assert_eq!(recorder.generation().count(Metric::Late, &[]), Some(1));
+    assert_eq!(recorder.snapshot().count(Metric::Late, &[]), Some(1));
 }
 
 #[test]
@@ -150,7 +153,7 @@ fn amendment_adds_increases_and_counts_directions() {
     let mut changed = finished("CA01", 10, 40);
     changed.data.turns = Some(6);
     recorder.take(&walk(430, &[handed_off(changed, "billing")]));
-    let now = recorder.generation();
+    let now = recorder.snapshot();
     assert_eq!(now.count(Metric::Turns, PHONE), Some(6));
     assert_eq!(now.count(Metric::Handoffs, PHONE), Some(1));
     assert_eq!(now.count(Metric::HandoffsByReason, &["VOICE-SIP", "billing", "desk"]), Some(1));
@@ -168,7 +171,7 @@ fn newest_conversation_is_the_one_that_ended_last() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(900, &[finished("CA02", 500, 45)]));
     recorder.take(&walk(930, &[finished("CA01", 10, 45)]));
-    assert_eq!(recorder.generation().gauge(Metric::LastConversation, &[]), Some(at(545).seconds()));
+    assert_eq!(recorder.snapshot().gauge(Metric::LastConversation, &[]), Some(at(545).seconds()));
 }
 
 #[test]
@@ -177,13 +180,13 @@ fn recent_ratios_are_absent_without_conversations() {
     recorder.take(&walk(30, &[]));
     recorder.set_poll_status(&poll_went_well(30));
     recorder.commit(false).unwrap();
-    assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
-    assert_eq!(recorder.generation().gauge(Metric::RecentHandoffRatio, PHONE), None);
+    assert_eq!(recorder.snapshot().gauge(Metric::RecentConversations, PHONE), Some(0.0));
+    assert_eq!(recorder.snapshot().gauge(Metric::RecentHandoffRatio, PHONE), None);
 
     recorder.take(&walk(400, &[handed_off(finished("CA01", 10, 45), "billing"), finished("CA02", 20, 45)]));
     recorder.set_poll_status(&poll_went_well(400));
     recorder.commit(false).unwrap();
-    let now = recorder.generation();
+    let now = recorder.snapshot();
     assert_eq!(now.gauge(Metric::RecentConversations, PHONE), Some(2.0));
     assert_eq!(now.gauge(Metric::RecentHandoffRatio, PHONE), Some(0.5));
     assert_eq!(now.gauge(Metric::RecentOodTurnRatio, PHONE), Some(0.25));
@@ -192,13 +195,13 @@ fn recent_ratios_are_absent_without_conversations() {
     // A failed poll says nothing about the last minutes; a good one much later moves the window past both.
     recorder.set_poll_status(&PollStatus { up: false, ..poll_went_well(5000) });
     recorder.commit(false).unwrap();
-    assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(2.0));
-    assert_eq!(recorder.generation().gauge(Metric::TargetUp, &[]), Some(0.0));
-    assert_eq!(recorder.generation().gauge(Metric::TargetLastSuccess, &[]), Some(at(400).seconds()));
+    assert_eq!(recorder.snapshot().gauge(Metric::RecentConversations, PHONE), Some(2.0));
+    assert_eq!(recorder.snapshot().gauge(Metric::TargetUp, &[]), Some(0.0));
+    assert_eq!(recorder.snapshot().gauge(Metric::TargetLastSuccess, &[]), Some(at(400).seconds()));
     recorder.set_poll_status(&poll_went_well(5000));
     recorder.commit(false).unwrap();
-    assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
-    assert_eq!(recorder.generation().gauge(Metric::RecentHandoffRatio, PHONE), None);
+    assert_eq!(recorder.snapshot().gauge(Metric::RecentConversations, PHONE), Some(0.0));
+    assert_eq!(recorder.snapshot().gauge(Metric::RecentHandoffRatio, PHONE), None);
 }
 
 #[test]
@@ -207,27 +210,27 @@ fn problems_are_shown_while_active() {
     let problems = BTreeSet::from([Problem::TranscriptOff, Problem::ClockSkew]);
     recorder.set_poll_status(&PollStatus { problems, ..poll_went_well(30) });
     recorder.commit(false).unwrap();
-    assert_eq!(recorder.generation().label_sets(Metric::TargetProblem), ["clock_skew", "transcript_off"]);
+    assert_eq!(recorder.snapshot().label_sets(Metric::TargetProblem), ["clock_skew", "transcript_off"]);
     recorder.set_poll_status(&poll_went_well(60));
     recorder.commit(false).unwrap();
-    assert!(recorder.generation().label_sets(Metric::TargetProblem).is_empty());
+    assert!(recorder.snapshot().label_sets(Metric::TargetProblem).is_empty());
 }
 
 #[test]
 fn restart_restores_everything() {
     let state = State::new();
-    let (mut recorder, resume) = state.start(counting(), 0);
-    assert_eq!((resume.marks, resume.open.len(), resume.starts.len()), (None, 0, 0));
+    let (mut recorder, checkpoint) = state.start(counting(), 0);
+    assert_eq!((checkpoint.watermarks, checkpoint.open.len(), checkpoint.starts.len()), (None, 0, 0));
     recorder.take(&walk(400, &[finished("CA01", 10, 45), on_channel(finished("CA02", 20, 45), "CHAT")]));
     recorder.take(&walk(430, &[running("CA03", 380), finished("CA04", 390, 35)]));
-    let before = recorder.generation().clone();
+    let before = recorder.snapshot().clone();
     drop(recorder);
 
-    let (mut recorder, resume) = state.start(counting(), 435);
-    assert_eq!(resume.marks.unwrap().fresh, at(430));
-    assert_eq!(resume.open, BTreeMap::from([(ConversationId::new("CA03").unwrap(), at(380))]));
-    assert_eq!(resume.starts.len(), 4);
-    let now = recorder.generation();
+    let (mut recorder, checkpoint) = state.start(counting(), 435);
+    assert_eq!(checkpoint.watermarks.unwrap().fresh, at(430));
+    assert_eq!(checkpoint.open, BTreeMap::from([(ConversationId::new("CA03").unwrap(), at(380))]));
+    assert_eq!(checkpoint.starts.len(), 4);
+    let now = recorder.snapshot();
     for metric in [Metric::Conversations, Metric::Turns, Metric::TurnLatency, Metric::ConversationDuration] {
         for channel in ["VOICE-SIP", "CHAT"] {
             assert_eq!(
@@ -245,7 +248,7 @@ fn restart_restores_everything() {
 
     // What was settling goes on settling, and counts.
     assert_eq!(recorder.take(&walk(460, &[])).counted, 1);
-    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(2));
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(2));
 }
 
 #[test]
@@ -256,7 +259,7 @@ fn changed_bounds_reset_only_their_histograms() {
     drop(recorder);
 
     let (recorder, _) = state.start(with_latency_buckets(&[1.0, 2.0]), 500);
-    let now = recorder.generation();
+    let now = recorder.snapshot();
     let latency = now.series(Metric::TurnLatency, PHONE).unwrap();
     assert_eq!((now.count(Metric::TurnLatency, PHONE), latency.start), (Some(0), at(500)));
     let duration = now.series(Metric::ConversationDuration, PHONE).unwrap();
@@ -272,7 +275,7 @@ fn changed_dimensions_reset_only_their_series() {
     drop(recorder);
 
     let (recorder, _) = state.start(with_labels(&[]), 500);
-    let now = recorder.generation();
+    let now = recorder.snapshot();
     assert_eq!(now.count(Metric::Conversations, &[]), Some(0));
     assert_eq!(now.series(Metric::Conversations, &[]).unwrap().start, at(500));
     assert_eq!(now.label_sets(Metric::Conversations), [""]);
@@ -289,11 +292,11 @@ fn labels_of_other_dimensions_are_never_mixed_up() {
         recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
         drop(recorder);
         let (mut recorder, _) = state.start(with_labels(labels), 500);
-        let recent = recorder.generation().label_sets(Metric::RecentConversations);
+        let recent = recorder.snapshot().label_sets(Metric::RecentConversations);
         let mut changed = finished("CA01", 10, 45);
         changed.data.turns = Some(6);
         recorder.take(&walk(530, &[changed]));
-        (recent, recorder.generation().label_sets(Metric::Turns))
+        (recent, recorder.snapshot().label_sets(Metric::Turns))
     };
     // What the ledger does not know of the past is not known; an amendment brings it along.
     assert_eq!(recent(&[Dimension::Variant]), (vec!["none".to_owned()], vec!["London".to_owned()]));
@@ -315,9 +318,9 @@ fn label_limit_holds_after_a_restart() {
         460,
         &[on_channel(finished("CA02", 20, 45), "FAX"), on_channel(finished("CA03", 20, 45), "CHAT")],
     ));
-    assert_eq!(recorded.folded, BTreeSet::from(["channel"]));
+    assert_eq!(recorded.limited_labels, BTreeSet::from(["channel"]));
     recorder.take(&listing(490, &[on_channel(running("CA04", 480), "PIGEON")]));
-    let now = recorder.generation();
+    let now = recorder.snapshot();
     assert_eq!(now.label_sets(Metric::Conversations), ["CHAT", "VOICE-SIP", "other"]);
     assert_eq!(now.count(Metric::Conversations, &["other"]), Some(1));
     assert_eq!(now.count(Metric::LabelValuesFolded, &["channel"]), Some(1));
@@ -337,7 +340,7 @@ fn lowered_label_limit_keeps_existing_values() {
         460,
         &[call("CA03", "CHAT"), call("CA04", "SMS"), call("CA05", "VOICE-SIP"), call("CA06", "FAX")],
     ));
-    let now = recorder.generation();
+    let now = recorder.snapshot();
     let counted = |channel: &str| now.count(Metric::Conversations, &[channel]);
     assert_eq!(["CHAT", "SMS", "VOICE-SIP"].map(counted), [Some(2), Some(2), Some(1)]);
     assert_eq!((counted("other"), counted("FAX")), (Some(1), None));
@@ -346,13 +349,13 @@ fn lowered_label_limit_keeps_existing_values() {
 
 #[test]
 fn end_in_the_future_is_neither_newest_nor_recent() {
-    // Milliseconds sent as seconds; and a start by another clock, whose row stays in the ledger.
+    // Milliseconds sent as seconds; and a start by another clock, whose entry stays in the ledger.
     for conversation in [finished("CA01", 10, 73_000), finished("CA02", 50_000, 45)] {
         let state = State::new();
         let (mut recorder, _) = state.start(counting(), 0);
         recorder.take(&walk(95, std::slice::from_ref(&conversation)));
         assert_eq!(recorder.take(&walk(110, &[])).counted, 1);
-        let last = |recorder: &Recorder| recorder.generation().gauge(Metric::LastConversation, &[]);
+        let last = |recorder: &Recorder| recorder.snapshot().gauge(Metric::LastConversation, &[]);
         assert_eq!(last(&recorder), Some(at(110).seconds()));
         drop(recorder);
 
@@ -360,7 +363,7 @@ fn end_in_the_future_is_neither_newest_nor_recent() {
         assert_eq!(last(&recorder), Some(at(110).seconds()));
         recorder.set_poll_status(&poll_went_well(2000));
         recorder.commit(true).unwrap();
-        assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
+        assert_eq!(recorder.snapshot().gauge(Metric::RecentConversations, PHONE), Some(0.0));
         recorder.take(&walk(2400, &[finished("CA03", 2010, 45)]));
         assert_eq!(last(&recorder), Some(at(2055).seconds()), "a later end is the newest");
     }
@@ -379,18 +382,18 @@ fn stored_end_in_the_future_is_clamped() {
     series.set(Metric::LastConversation, &[], ahead.seconds(), at(400));
     state_of_it.dirty.insert(newest);
     let (of, id) = (state_of_it.id, ConversationId::new("CA01").unwrap());
-    let row = recorder.store.entries().unwrap().get(of, &id).unwrap();
-    let Some(LedgerEntry::Counted(counted)) = row else { panic!("it has counted") };
-    let row = LedgerEntry::Counted(Counted { ended_at: ahead, ..counted });
-    recorder.changes.entries.insert((of, id), Some(row));
+    let entry = recorder.store.entries().unwrap().get(of, &id).unwrap();
+    let Some(LedgerEntry::Counted(counted)) = entry else { panic!("it has counted") };
+    let entry = LedgerEntry::Counted(Counted { ended_at: ahead, ..counted });
+    recorder.changes.entries.insert((of, id), Some(entry));
     recorder.commit(true).unwrap();
     drop(recorder);
 
     let (mut recorder, _) = state.start(counting(), 500);
-    assert_eq!(recorder.generation().gauge(Metric::LastConversation, &[]), Some(at(400).seconds()));
+    assert_eq!(recorder.snapshot().gauge(Metric::LastConversation, &[]), Some(at(400).seconds()));
     recorder.set_poll_status(&poll_went_well(500 + 15 * 60));
     recorder.commit(true).unwrap();
-    assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
+    assert_eq!(recorder.snapshot().gauge(Metric::RecentConversations, PHONE), Some(0.0));
 }
 
 #[test]
@@ -398,7 +401,7 @@ fn lag_of_years_is_the_maximum() {
     let mut recorder = in_memory(counting());
     let years = 3 * 365 * 86_400;
     recorder.take(&walk(years, &[finished("CA01", 10, 45)]));
-    let lag = recorder.generation().series(Metric::IngestLag, &[]).unwrap().clone();
+    let lag = recorder.snapshot().series(Metric::IngestLag, &[]).unwrap().clone();
     let Value::Histogram(lag) = &lag.value else { panic!("a lag is a histogram") };
     assert_eq!((lag.counts().last(), lag.sum()), (Some(&1), Amount::MAX.units()));
 }
@@ -410,8 +413,8 @@ fn abandoned_conversation_counts_if_it_reappears() {
     recorder.take(&listing(30, &[running("CA01", 10)]));
     recorder.take(&Batch { abandoned: vec![ConversationId::new("CA01").unwrap()], ..walk(9000, &[]) });
     drop(recorder);
-    let (mut recorder, resume) = state.start(counting(), 9000);
-    assert_eq!(resume.open.len(), 0);
+    let (mut recorder, checkpoint) = state.start(counting(), 9000);
+    assert_eq!(checkpoint.open.len(), 0);
     assert_eq!(recorder.take(&walk(9030, &[finished("CA01", 10, 45)])).counted, 1);
     // To give up what has counted changes nothing.
     recorder.take(&Batch { abandoned: vec![ConversationId::new("CA01").unwrap()], ..walk(9060, &[]) });
@@ -433,10 +436,10 @@ fn watermarks_ahead_prune_nothing_new() {
     recorder.take(&walk(4000, &[finished("CA01", 3000, 45)]));
     let days = 3 * 24 * 3600;
     let mut ahead = Watermarks { fresh: at(days), ..Watermarks::initial(at(0), &AGES) };
-    for mark in &mut ahead.rechecks {
-        mark.read_to = at(days) - mark.age;
+    for recheck in &mut ahead.rechecks {
+        recheck.read_to = at(days) - recheck.age;
     }
-    recorder.take(&Batch { marks: Some(ahead.clone()), ..walk(days, &[]) });
+    recorder.take(&Batch { watermarks: Some(ahead.clone()), ..walk(days, &[]) });
     recorder.prune(THE_TARGET).unwrap();
     let again = [finished("CA01", 3000, 45), finished("CA02", 2000, 45), finished("CA03", 4100, 45)];
     assert_eq!(recorder.take(&walk(5000, &again)).counted, 2, "the one that never counted, and the new one");
@@ -448,12 +451,12 @@ fn stored_prune_limit_in_the_future_is_clamped() {
     let (mut recorder, _) = state.start(counting(), 0);
     recorder.take(&walk(4000, &[finished("CA01", 3000, 45)]));
     let target = recorder.targets.get_mut(&THE_TARGET).unwrap();
-    let marks = Watermarks { pruned_before: Some(at(24 * 3600)), ..target.watermarks.clone().unwrap() };
-    recorder.changes.watermarks.insert(target.id, marks);
+    let watermarks = Watermarks { pruned_before: Some(at(24 * 3600)), ..target.watermarks.clone().unwrap() };
+    recorder.changes.watermarks.insert(target.id, watermarks);
     recorder.commit(true).unwrap();
     drop(recorder);
-    let (mut recorder, resume) = state.start(counting(), 4000);
-    assert_eq!(resume.marks.unwrap().pruned_before, Some(at(3045) + Duration::from_millis(1)));
+    let (mut recorder, checkpoint) = state.start(counting(), 4000);
+    assert_eq!(checkpoint.watermarks.unwrap().pruned_before, Some(at(3045) + Duration::from_millis(1)));
     assert_eq!(recorder.take(&walk(5000, &[finished("CA02", 4100, 45)])).counted, 1);
     assert_eq!(recorder.take(&walk(5000, &[finished("CA03", 3000, 5)])).counted, 0, "it may have counted");
 }
@@ -475,23 +478,23 @@ fn pruned_conversation_does_not_count_again() {
     let open_for_long = running("CA03", 10);
     recorder.take(&walk(400, &[finished("CA01", 10, 45), finished("CA02", 8900, 45), open_for_long.clone()]));
     let moved = |now: i64| {
-        let mut marks = Watermarks { fresh: at(now), ..Watermarks::initial(at(0), &AGES) };
-        for mark in &mut marks.rechecks {
-            mark.read_to = at(now) - mark.age;
+        let mut watermarks = Watermarks { fresh: at(now), ..Watermarks::initial(at(0), &AGES) };
+        for recheck in &mut watermarks.rechecks {
+            recheck.read_to = at(now) - recheck.age;
         }
-        Some(marks)
+        Some(watermarks)
     };
-    recorder.take(&Batch { marks: moved(9000), ..walk(9100, &[finished("CA02", 8900, 45)]) });
-    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(2));
+    recorder.take(&Batch { watermarks: moved(9000), ..walk(9100, &[finished("CA02", 8900, 45)]) });
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(2));
     assert_eq!(recorder.prune(THE_TARGET).unwrap(), 1, "the old one that counted, and no other");
     assert_eq!(recorder.prune(THE_TARGET).unwrap(), 0);
 
     // Marks from a poller that knows nothing of it do not make it remembered again.
     let again = [finished("CA01", 10, 45), finished("CA02", 8900, 45)];
-    assert_eq!(recorder.take(&Batch { marks: moved(9030), ..walk(9130, &again) }).counted, 0);
+    assert_eq!(recorder.take(&Batch { watermarks: moved(9030), ..walk(9130, &again) }).counted, 0);
     let at_last = finished("CA03", 10, 9000);
-    assert_eq!(recorder.take(&Batch { marks: moved(9060), ..walk(9400, &[at_last]) }).counted, 1);
-    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(3));
+    assert_eq!(recorder.take(&Batch { watermarks: moved(9060), ..walk(9400, &[at_last]) }).counted, 1);
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(3));
 }
 
 #[test]
@@ -506,7 +509,7 @@ fn failing_disk_shows_last_commit_and_problem() {
     recorder.apply_batch(&walk(430, &[finished("CA02", 20, 45)])).unwrap();
     for _ in 0..3 {
         assert!(recorder.commit(true).is_err());
-        assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
+        assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(1));
         let shown = recorder.snapshot_with_storage_problem();
         assert_eq!(shown.count(Metric::Conversations, PHONE), Some(1));
         assert_eq!(shown.label_sets(Metric::TargetProblem), ["storage"]);
@@ -517,8 +520,8 @@ fn failing_disk_shows_last_commit_and_problem() {
     broken.store(false, SeqCst);
     recorder.reopen();
     assert!(recorder.commit(true).unwrap());
-    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(2));
-    assert!(recorder.generation().label_sets(Metric::TargetProblem).is_empty(), "the problem is over");
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(2));
+    assert!(recorder.snapshot().label_sets(Metric::TargetProblem).is_empty(), "the problem is over");
     assert_eq!(recorder.take(&walk(460, &[finished("CA02", 20, 45)])).counted, 0);
 }
 
@@ -538,11 +541,11 @@ fn failed_commit_is_written_once_by_the_next() {
     std::fs::rename(&away, &file).unwrap();
     recorder.reopen();
     assert!(recorder.commit(true).unwrap());
-    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
-    assert!(recorder.generation().label_sets(Metric::TargetProblem).is_empty(), "the problem is over");
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(1));
+    assert!(recorder.snapshot().label_sets(Metric::TargetProblem).is_empty(), "the problem is over");
     drop(recorder);
     let (mut recorder, _) = state.start(counting(), 500);
-    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(1));
     assert_eq!(recorder.take(&walk(530, &[finished("CA01", 10, 45)])).counted, 0);
 }
 
@@ -553,16 +556,16 @@ fn batch_touches_only_its_target() {
     let store = Store::in_memory().unwrap();
     let mut recorder = Recorder::load(store, &[setup(), sandbox], counting(), at(0)).unwrap().0;
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
-    let before = recorder.generation().targets[0].1.clone();
+    let before = recorder.snapshot().targets[0].1.clone();
     recorder.take(&Batch {
         target: TargetIndex(1),
         ..walk(400, &[finished("CA01", 10, 45), finished("CA02", 10, 45)])
     });
     assert!(
-        Arc::ptr_eq(&before, &recorder.generation().targets[0].1),
+        Arc::ptr_eq(&before, &recorder.snapshot().targets[0].1),
         "an unchanged target is the same allocation"
     );
-    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1));
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(1));
     // A batch for a target that does not exist is no disaster.
     assert_eq!(
         recorder.take(&Batch { target: TargetIndex(7), ..walk(430, &[finished("CA03", 10, 45)]) }),

@@ -1,19 +1,15 @@
 //! The working state of all targets, its commits, and the snapshot of what is committed.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use polyai_domain::target::TargetKey;
 
 use super::batch::{PollStatus, TargetIndex};
 use super::gauges;
-use super::target::TargetState;
+use super::target::{CountingPolicy, TargetState};
 use crate::aggregate::{SeriesSchema, TargetSeries};
-use crate::ledger::Watermarks;
 use crate::ledger::store::{Changes, Store, StoreError};
-use crate::ledger::transition::CountingRules;
 
 /// The committed series: what a scrape shows. Cheap to share; a target that did not change is the same allocation as in the
 /// snapshot before.
@@ -24,36 +20,9 @@ pub struct Snapshot {
     /// In the order of the configuration.
     pub targets: Vec<(Arc<TargetKey>, Arc<TargetSeries>)>,
     /// The labels and buckets of the series.
-    pub layout: Option<Arc<SeriesSchema>>,
+    pub schema: Option<Arc<SeriesSchema>>,
     /// The size of the state on disk, bytes.
     pub state_bytes: u64,
-}
-
-/// How conversations count, as configured.
-#[derive(Debug, Clone)]
-pub struct CountingPolicy {
-    /// The labels and buckets of the series.
-    pub layout: SeriesSchema,
-    /// `polling.settle`
-    pub settle: Duration,
-    /// The age beyond which a finished conversation has settled by itself: the first recheck age.
-    pub settled_age: Duration,
-    /// `metrics.recent_window`
-    pub recent_window: Duration,
-    /// `metrics.max_label_values`
-    pub max_label_values: NonZeroUsize,
-}
-
-impl CountingPolicy {
-    /// The rules for a target with these watermarks.
-    pub(super) fn rules(&self, watermarks: &Watermarks) -> CountingRules {
-        CountingRules {
-            anchor: watermarks.anchor,
-            settle: self.settle,
-            settled_age: self.settled_age,
-            pruned_before: watermarks.pruned_before,
-        }
-    }
 }
 
 /// The working state, ahead of what is committed by at most one group of batches.
@@ -75,7 +44,7 @@ impl Recorder {
     pub(super) fn new(store: Store, policy: CountingPolicy) -> Self {
         Self {
             store,
-            schema: Arc::new(policy.layout.clone()),
+            schema: Arc::new(policy.schema.clone()),
             policy,
             targets: BTreeMap::new(),
             display_order: Vec::new(),
@@ -101,7 +70,7 @@ impl Recorder {
     ///
     /// # Errors
     /// When the store cannot be written: nothing is lost, the next call writes the same changes, and
-    /// [`generation`](Self::generation) stays what it was.
+    /// [`snapshot`](Self::snapshot) stays what it was.
     pub fn commit(&mut self, flush_watermarks: bool) -> Result<bool, StoreError> {
         for state in self.targets.values_mut() {
             state.encode_dirty(&self.schema, &mut self.changes)?;
@@ -115,7 +84,7 @@ impl Recorder {
         self.committed = Snapshot {
             number: self.committed.number + 1,
             targets: shown.map(|state| (state.key.clone(), state.series.clone())).collect(),
-            layout: Some(self.schema.clone()),
+            schema: Some(self.schema.clone()),
             state_bytes: self.store.bytes(),
         };
         Ok(due)
@@ -132,7 +101,7 @@ impl Recorder {
     }
 
     /// What a scrape may show now.
-    pub fn generation(&self) -> &Snapshot {
+    pub fn snapshot(&self) -> &Snapshot {
         &self.committed
     }
 

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::client::{Answer, get, list, rows};
 use super::*;
-use crate::{EmptyText, EndBound, HandoffShape, LastCursor, LatencyShape, MetricShape, MetricValue};
-use crate::{NumberShape, Order, Paging, Quirks, TimestampFormat, Turn};
+use crate::{LastCursor, LatencyShape, MetricShape, MetricValue};
+use crate::{Order, Paging, Quirks, TimestampFormat, Turn};
 
 /// Follows cursors, else offsets, to the end.
 async fn walk(running: &SimulatorHandle, version: &str, query: &str) -> Vec<Value> {
@@ -88,7 +88,7 @@ async fn window_end_is_included_if_the_quirk_says_so() {
         ids
     };
     assert_eq!(ids(list(running.addr, window).await), ["CA0001", "CA0002"]);
-    running.control.quirks("reservations", |quirks| quirks.end_time = EndBound::Inclusive);
+    running.control.quirks("reservations", |quirks| quirks.end_time_inclusive = true);
     assert_eq!(ids(list(running.addr, window).await), ["CA0001", "CA0002", "CA0003"]);
 }
 
@@ -209,10 +209,10 @@ async fn each_record_quirk_changes_the_record() {
             "/started_at",
             "2026-08-20 08:55:00.00000".into(),
         ),
-        ("null text", |q| q.empty_text = EmptyText::Null, "/variant_id", Value::Null),
+        ("null text", |q| q.null_text = true, "/variant_id", Value::Null),
         ("null flags", |q| q.null_flags = true, "/turns/0/is_ood", Value::Null),
-        ("object", |q| q.handoff = HandoffShape::Object, "/handoff/reason", "billing_question".into()),
-        ("texts", |q| q.numbers = NumberShape::Text, "/total_duration", "60".into()),
+        ("object", |q| q.handoff_object = true, "/handoff/reason", "billing_question".into()),
+        ("texts", |q| q.numbers_as_text = true, "/total_duration", "60".into()),
         ("scalars", |q| q.metrics = MetricShape::Scalars, "/metrics/PAID", true.into()),
         ("lists", |q| q.metrics = MetricShape::List, "/metrics/PAID/0", "true".into()),
         ("objects", |q| q.metrics = MetricShape::Objects, "/metrics/PAID/0/value", "true".into()),

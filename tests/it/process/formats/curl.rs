@@ -6,19 +6,19 @@ use chrono::TimeDelta;
 use polyai_exporter::target::Region;
 
 use super::super::daemon::{command, run};
+use super::super::fixture::Fixture;
 use super::super::has;
-use super::super::scene::Scene;
 use super::{ENCODINGS, OPENMETRICS_2, PROTOBUF, project, still, take_calls};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn curl_reads_every_format_in_every_encoding() {
+async fn curl_reads_each_format_and_encoding() {
     let version = run_or_nothing(&["--version"]).await;
     if !has(version.is_some(), "curl is not installed; tests/run installs it") {
         return;
     }
-    let scene = Scene::of([project("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
-    take_calls(&scene);
-    let (_daemon, exporter) = still(&scene, "curl", "{}").await;
+    let fixture = Fixture::new([project("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
+    take_calls(&fixture);
+    let (_daemon, exporter) = still(&fixture, "curl", "{}").await;
     for accept in
         ["text/plain;version=0.0.4", "application/openmetrics-text;version=1.0.0", OPENMETRICS_2, PROTOBUF]
     {

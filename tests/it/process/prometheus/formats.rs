@@ -13,8 +13,8 @@ use polyai_exporter::target::Region;
 use polyai_simulator::{Call, Project};
 
 use super::super::daemon::Daemon;
+use super::super::fixture::Fixture;
 use super::super::leave_out;
-use super::super::scene::Scene;
 use super::super::web;
 use super::server::{Job, Prometheus, accepts, wait};
 
@@ -23,29 +23,29 @@ const RANGE: &str = "10m";
 
 /// A simulated API without calls, and a daemon that reads it.
 struct Stage {
-    scene: Scene,
+    fixture: Fixture,
     _daemon: Daemon,
     exporter: SocketAddr,
 }
 
 impl Stage {
     async fn set() -> Self {
-        let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::minutes(1)).await;
-        let config = scene.config("polyai.yaml", &scene.path("state"));
+        let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::minutes(1)).await;
+        let config = fixture.config("polyai.yaml", &fixture.path("state"));
         let text = std::fs::read_to_string(&config).unwrap();
         std::fs::write(&config, format!("{text}metrics: {{openmetrics_created: true}}\n")).unwrap();
         let mut daemon = Daemon::serve(&config);
         let exporter = daemon.address().await;
-        Self { scene, _daemon: daemon, exporter }
+        Self { fixture, _daemon: daemon, exporter }
     }
 
     fn put(&self, call: Call) {
-        assert!(self.scene.control().put(&self.scene.targets()[0], call));
+        assert!(self.fixture.control().put(&self.fixture.targets()[0], call));
     }
 
     /// Calls with replies of 0.31, 0.32, ... seconds, that have just ended.
     fn calls_end(&self) {
-        let now = self.scene.control().now();
+        let now = self.fixture.control().now();
         for number in 0..CALLS {
             let call = Call::new(format!("call-{number}"))
                 .starting(now - TimeDelta::seconds(20) + TimeDelta::milliseconds(100 * number as i64))
@@ -58,7 +58,7 @@ impl Stage {
 
     /// The first call ever that is handed off for this reason begins; it is short, but long enough to be seen running.
     fn something_new_happens(&self) {
-        let call = Call::new("something-new").starting(self.scene.control().now()).lasting(3).turns(1);
+        let call = Call::new("something-new").starting(self.fixture.control().now()).lasting(3).turns(1);
         self.put(call.handoff("something_new", "Desk"));
     }
 
@@ -90,7 +90,7 @@ async fn has_counted(prometheus: &Prometheus, job: &str, count: usize) {
 /// The ids that the API of Prometheus has for exemplars of `series`.
 async fn exemplars(prometheus: &Prometheus, stage: &Stage, series: &str) -> BTreeSet<String> {
     let time = |shift| {
-        (stage.scene.control().now() + TimeDelta::minutes(shift)).to_rfc3339_opts(SecondsFormat::Secs, true)
+        (stage.fixture.control().now() + TimeDelta::minutes(shift)).to_rfc3339_opts(SecondsFormat::Secs, true)
     };
     let parameters = [("query", series), ("start", &time(-10)), ("end", &time(10))];
     let data = prometheus.ask("query_exemplars", &parameters).await;
@@ -132,7 +132,7 @@ async fn stored_bounds(prometheus: &Prometheus, job: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_installed_prometheus_reads_exemplars_and_either_kind_of_buckets() {
+async fn prometheus_reads_exemplars_and_both_histograms() {
     if !super::installed().await {
         return;
     }
@@ -175,7 +175,7 @@ fn prometheus_3() -> Option<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prometheus_3_reads_every_protocol_and_sees_the_first_event_of_a_new_label_set() {
+async fn prometheus_3_reads_protocols_and_start_timestamps() {
     let Some(folder) = prometheus_3() else {
         leave_out("POLYAI_PROMETHEUS_3 does not name a folder with the prometheus and promtool of version 3");
         return;

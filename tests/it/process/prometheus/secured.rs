@@ -8,13 +8,19 @@ use polyai_simulator::Project;
 use tokio::time::sleep;
 
 use super::super::daemon::{BINARY, Daemon, command, serve_arguments};
-use super::super::port::secure;
-use super::super::scene::Scene;
+use super::super::fixture::Fixture;
+use super::super::http_server::secure;
 use super::server::{Job, Prometheus, wait};
 
 /// A job that shows the certificate `name` and sends this password.
-fn job(scene: &Scene, exporter: std::net::SocketAddr, name: &str, certificate: &str, password: &str) -> Job {
-    let file = |name: &str| scene.path(name).display().to_string();
+fn job(
+    fixture: &Fixture,
+    exporter: std::net::SocketAddr,
+    name: &str,
+    certificate: &str,
+    password: &str,
+) -> Job {
+    let file = |name: &str| fixture.path(name).display().to_string();
     let (ca, certificate, key) =
         (file("authority.pem"), file(&format!("{certificate}.pem")), file(&format!("{certificate}-key.pem")));
     Job::plain(name, exporter)
@@ -24,21 +30,21 @@ fn job(scene: &Scene, exporter: std::net::SocketAddr, name: &str, certificate: &
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prometheus_scrapes_over_tls_and_misses_nothing_while_the_certificate_changes() {
+async fn prometheus_scrapes_tls_across_certificate_change() {
     if !super::installed().await {
         return;
     }
-    let scene = Scene::of([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
-    let config = scene.config("polyai.yaml", &scene.path("state"));
-    let authority = secure(&scene, "web.yml");
+    let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
+    let authority = secure(&fixture, "web.yml");
     let mut serve = command(BINARY);
-    serve.args(serve_arguments(&config)).arg("--web.config.file").arg(scene.path("web.yml"));
+    serve.args(serve_arguments(&config)).arg("--web.config.file").arg(fixture.path("web.yml"));
     let mut daemon = Daemon::start(serve);
     let exporter = daemon.address().await;
     let jobs = [
-        job(&scene, exporter, "secured", "client", "correct horse"),
-        job(&scene, exporter, "guesser", "client", "wrong"),
-        job(&scene, exporter, "stranger", "stranger", "correct horse"),
+        job(&fixture, exporter, "secured", "client", "correct horse"),
+        job(&fixture, exporter, "guesser", "client", "wrong"),
+        job(&fixture, exporter, "stranger", "stranger", "correct horse"),
     ];
     let prometheus = Prometheus::with("prometheus", &[], &jobs).await;
     for (name, is_up) in [("secured", 1.0), ("guesser", 0.0), ("stranger", 0.0)] {
@@ -47,8 +53,8 @@ async fn prometheus_scrapes_over_tls_and_misses_nothing_while_the_certificate_ch
     }
     for _ in 0..2 {
         let issued = authority.issue(&[]);
-        scene.write("server.pem", &issued.certificate);
-        scene.write("server-key.pem", &issued.key);
+        fixture.write("server.pem", &issued.certificate);
+        fixture.write("server-key.pem", &issued.key);
         sleep(Duration::from_secs(4)).await;
     }
     let log = daemon.log();

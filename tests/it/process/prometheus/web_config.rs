@@ -31,7 +31,7 @@ fn is_of_a_newer_key(complaint: &str) -> bool {
 }
 
 #[tokio::test]
-async fn prometheus_and_we_agree_on_every_vector_but_for_those_that_are_listed() {
+async fn prometheus_agrees_on_web_config_fixtures() {
     if !super::installed().await {
         return;
     }

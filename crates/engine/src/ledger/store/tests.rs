@@ -56,9 +56,9 @@ fn closed_store(entries: u32) -> tempfile::TempDir {
 }
 
 fn all_entries(store: &Store, target: TargetId) -> Result<Vec<(String, LedgerEntry)>, StoreError> {
-    let mut rows = Vec::new();
-    store.for_each_entry(target, |id, row| rows.push((id.to_owned(), row)))?;
-    Ok(rows)
+    let mut entries = Vec::new();
+    store.for_each_entry(target, |id, entry| entries.push((id.to_owned(), entry)))?;
+    Ok(entries)
 }
 
 /// Opening `directory` is refused with a sentence that holds `expected`, and its state file stays as it is to the byte.
@@ -78,9 +78,9 @@ fn reopened_store_keeps_everything() {
     let directory = closed_store(50);
     let store = Store::open_dir(directory.path()).unwrap();
     let target = target_of(&store, "reservations/us-1/live");
-    let rows = all_entries(&store, target).unwrap();
-    assert_eq!(rows.len(), 50);
-    assert_eq!(rows[7], ("CA0007".to_owned(), counted(7)));
+    let entries = all_entries(&store, target).unwrap();
+    assert_eq!(entries.len(), 50);
+    assert_eq!(entries[7], ("CA0007".to_owned(), counted(7)));
     assert_eq!(store.entries().unwrap().get(target, &id(7)).unwrap(), Some(counted(7)));
     assert_eq!(store.entries().unwrap().get(target, &id(50)).unwrap(), None);
     assert_eq!(store.series(target).unwrap(), [(b"total".to_vec(), vec![7])]);
@@ -113,8 +113,8 @@ fn entry_can_be_replaced_and_removed() {
     let target = target_of(&store, "t");
     store.commit(&some_changes(target, 3)).unwrap();
     let open = LedgerEntry::Open { started_at: at(5), late: true };
-    let rows = BTreeMap::from([((target, id(0)), Some(open.clone())), ((target, id(1)), None)]);
-    store.commit(&Changes { entries: rows, ..Changes::default() }).unwrap();
+    let entries = BTreeMap::from([((target, id(0)), Some(open.clone())), ((target, id(1)), None)]);
+    store.commit(&Changes { entries, ..Changes::default() }).unwrap();
     assert_eq!(
         all_entries(&store, target).unwrap(),
         [("CA0000".to_owned(), open), ("CA0002".to_owned(), counted(2))]
@@ -192,13 +192,13 @@ fn commit_is_atomic_wherever_the_disk_fails() {
         let before = all_entries(&store, target).unwrap().len();
         disk.writes_left.store(writes, SeqCst);
         let number = 1000 + u32::try_from(writes).unwrap();
-        let rows = [number, number + 1000].map(|number| ((target, id(number)), Some(counted(number))));
-        let outcome = store.commit(&Changes { entries: BTreeMap::from(rows), ..Changes::default() });
+        let entries = [number, number + 1000].map(|number| ((target, id(number)), Some(counted(number))));
+        let outcome = store.commit(&Changes { entries: BTreeMap::from(entries), ..Changes::default() });
         drop(store);
         disk.writes_left.store(usize::MAX, SeqCst);
         let now = all_entries(&open(), target).unwrap().len();
         // A commit that is reported as failed may still have reached the disk: both or neither, in any case.
-        assert!(now == before || now == before + 2, "{before} rows became {now} after {writes} writes");
+        assert!(now == before || now == before + 2, "{before} entries became {now} after {writes} writes");
         match outcome {
             Ok(()) => {
                 assert_eq!(now, before + 2);
@@ -296,10 +296,10 @@ fn flipped_bytes_are_refused_unless_unused() {
             Ok(store) => {
                 harmless += 1;
                 let target = target_of(&store, "reservations/us-1/live");
-                let rows = all_entries(&store, target).unwrap();
-                assert_eq!(rows.len(), 2000, "at {start}");
-                for (number, row) in (0..).zip(rows) {
-                    assert_eq!(row, (id(number).to_string(), counted(number)), "at {start}");
+                let entries = all_entries(&store, target).unwrap();
+                assert_eq!(entries.len(), 2000, "at {start}");
+                for (number, entry) in (0..).zip(entries) {
+                    assert_eq!(entry, (id(number).to_string(), counted(number)), "at {start}");
                 }
             }
             Err(error) => {

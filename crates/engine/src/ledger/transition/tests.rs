@@ -359,7 +359,7 @@ enum Step {
     Seen { data: ConversationData, seen_by: SeenBy, step: i64 },
     /// Only time passes.
     TimePassed { step: i64 },
-    /// The passes have moved on to so many seconds after the anchor, and rows are pruned.
+    /// The passes have moved on to so many seconds after the anchor, and entries are pruned.
     Pruned { reached: i64 },
     /// It was open and is given up.
     Abandoned,

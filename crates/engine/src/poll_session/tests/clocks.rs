@@ -74,7 +74,7 @@ fn restored_watermarks_in_future_are_rewound() {
             .collect(),
         ..ahead
     };
-    let checkpoint = PollerCheckpoint { marks: Some(ahead), ..PollerCheckpoint::default() };
+    let checkpoint = PollerCheckpoint { watermarks: Some(ahead), ..PollerCheckpoint::default() };
     let mut harness = Harness::resumed(policy(), hidden_calls(-20 * HOUR, HOUR), checkpoint);
     harness.run(0, HOUR + 10 * MINUTE);
     assert_eq!(missed(&harness, HOUR), Vec::<i64>::new());

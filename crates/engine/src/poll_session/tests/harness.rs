@@ -156,7 +156,7 @@ impl Harness {
     /// What the ledger would say of a batch: which conversations it has first seen finished.
     fn first_finished(&mut self, batch: &Batch) -> Vec<FirstFinished> {
         let mut first = Vec::new();
-        for Observation { conversation: Conversation { id, data }, sight } in &batch.sightings {
+        for Observation { conversation: Conversation { id, data }, seen_by: sight } in &batch.observations {
             if data.state == ConversationState::InProgress {
                 self.seen_open.insert(id.clone());
             } else if !self.seen_finished.contains_key(id) {
@@ -165,7 +165,7 @@ impl Harness {
                     started_at: data.started_at,
                     ended_at: data.ended_at(),
                     was_open: self.seen_open.contains(id),
-                    sight: *sight,
+                    seen_by: *sight,
                 });
             }
         }

@@ -8,7 +8,7 @@ use super::*;
 fn session() -> PollSession {
     let watermarks = Watermarks { fresh: at(0), ..Watermarks::initial(at(-DAY), &[]) };
     let policy = PollPolicy { ages: Vec::new(), ..policy() };
-    let checkpoint = PollerCheckpoint { marks: Some(watermarks), ..PollerCheckpoint::default() };
+    let checkpoint = PollerCheckpoint { watermarks: Some(watermarks), ..PollerCheckpoint::default() };
     PollSession::resume(TargetIndex(7), policy, checkpoint)
 }
 
@@ -26,7 +26,7 @@ fn next(session: &mut PollSession, now: i64) -> String {
         None => "done".to_owned(),
         Some(Command::Fetch(plan, limit)) => format!("fetch {}, {limit:?}", line(&plan)),
         Some(Command::Submit(batch)) => {
-            format!("submit up to {}", seconds(batch.marks.expect("the time is known").fresh))
+            format!("submit up to {}", seconds(batch.watermarks.expect("the time is known").fresh))
         }
         Some(Command::AwaitCommit) => "await commit".to_owned(),
         Some(Command::Notify(Notice::Progress { from, reached, to, conversations })) => {

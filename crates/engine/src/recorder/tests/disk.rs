@@ -47,11 +47,11 @@ impl RecorderObserver for Reports {
 
 /// A batch after which a call from the beginning is remembered by no pass.
 fn long_after(now: i64, conversations: &[Conversation]) -> Batch {
-    let mut marks = Watermarks { fresh: at(now), ..Watermarks::initial(at(0), &AGES) };
-    for mark in &mut marks.rechecks {
-        mark.read_to = at(now) - mark.age;
+    let mut watermarks = Watermarks { fresh: at(now), ..Watermarks::initial(at(0), &AGES) };
+    for recheck in &mut watermarks.rechecks {
+        recheck.read_to = at(now) - recheck.age;
     }
-    Batch { marks: Some(marks), ..walk(now, conversations) }
+    Batch { watermarks: Some(watermarks), ..walk(now, conversations) }
 }
 
 /// A recorder task on a disk that can be broken.
@@ -89,7 +89,7 @@ async fn failed_prune_is_over_with_the_next_commit() {
     // There is nothing to commit: it is the pruning that fails.
     fixture.disk_fails.store(true, SeqCst);
     tokio::time::sleep(Duration::from_secs(61)).await;
-    fixture.handle.note(poll_went_well(19_061)).await.unwrap();
+    fixture.handle.set_poll_status(poll_went_well(19_061)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(fixture.reports.take(), [Failed]);
 

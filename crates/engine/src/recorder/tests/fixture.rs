@@ -22,12 +22,12 @@ fn schema(labels: &[Dimension], latency: &[f64]) -> SeriesSchema {
 }
 
 pub(super) fn with_latency_buckets(latency: &[f64]) -> CountingPolicy {
-    CountingPolicy { layout: schema(&[Dimension::Channel], latency), ..counting() }
+    CountingPolicy { schema: schema(&[Dimension::Channel], latency), ..counting() }
 }
 
 pub(super) fn counting() -> CountingPolicy {
     CountingPolicy {
-        layout: schema(&[Dimension::Channel], &LATENCY),
+        schema: schema(&[Dimension::Channel], &LATENCY),
         settle: Duration::from_secs(10),
         settled_age: AGES[0],
         recent_window: Duration::from_secs(15 * 60),
@@ -36,7 +36,7 @@ pub(super) fn counting() -> CountingPolicy {
 }
 
 pub(super) fn with_labels(labels: &[Dimension]) -> CountingPolicy {
-    CountingPolicy { layout: schema(labels, &LATENCY), ..counting() }
+    CountingPolicy { schema: schema(labels, &LATENCY), ..counting() }
 }
 
 pub(super) fn setup() -> TargetSetup {
@@ -99,21 +99,21 @@ pub(super) fn handed_off(conversation: Conversation, reason: &str) -> Conversati
 pub(super) fn walk(now: i64, conversations: &[Conversation]) -> Batch {
     let sighting = |conversation: &Conversation| Observation {
         conversation: conversation.clone(),
-        sight: SeenBy::Fresh,
+        seen_by: SeenBy::Fresh,
     };
-    let marks = Watermarks { fresh: at(now), ..Watermarks::initial(at(0), &AGES) };
+    let watermarks = Watermarks { fresh: at(now), ..Watermarks::initial(at(0), &AGES) };
     Batch {
         target: THE_TARGET,
         now: at(now),
-        sightings: conversations.iter().map(sighting).collect(),
-        is_listing: false,
+        observations: conversations.iter().map(sighting).collect(),
+        lists_all_open: false,
         abandoned: Vec::new(),
-        marks: Some(marks),
+        watermarks: Some(watermarks),
     }
 }
 
 pub(super) fn listing(now: i64, open: &[Conversation]) -> Batch {
-    Batch { is_listing: true, ..walk(now, open) }
+    Batch { lists_all_open: true, ..walk(now, open) }
 }
 
 pub(super) fn poll_went_well(now: i64) -> PollStatus {
@@ -171,8 +171,8 @@ impl State {
 
     pub(super) fn start(&self, counting: CountingPolicy, now: i64) -> (Recorder, PollerCheckpoint) {
         let store = Store::open_dir(self.0.path()).unwrap();
-        let (recorder, mut resumes) = Recorder::load(store, &[setup()], counting, at(now)).unwrap();
-        (recorder, resumes.remove(0))
+        let (recorder, mut checkpoints) = Recorder::load(store, &[setup()], counting, at(now)).unwrap();
+        (recorder, checkpoints.remove(0))
     }
 }
 

@@ -7,16 +7,16 @@ fn sandbox() -> TargetSetup {
     TargetSetup { key, ..setup() }
 }
 
-fn places(setups: &[TargetSetup]) -> Vec<TargetEntry> {
-    setups.iter().map(|setup| TargetEntry { setup: setup.clone(), resumes: false }).collect()
+fn targets(setups: &[TargetSetup]) -> Vec<TargetEntry> {
+    setups.iter().map(|setup| TargetEntry { setup: setup.clone(), needs_checkpoint: false }).collect()
 }
 
 fn roster(setups: &[TargetSetup]) -> TargetSet {
-    TargetSet { counting: counting(), places: places(setups) }
+    TargetSet { counting: counting(), targets: targets(setups) }
 }
 
 fn shown(recorder: &Recorder, place: usize) -> Arc<TargetSeries> {
-    recorder.generation().targets[place].1.clone()
+    recorder.snapshot().targets[place].1.clone()
 }
 
 #[test]
@@ -28,9 +28,9 @@ fn added_target_starts_at_zero() {
     let enlisted = recorder.reconfigure(&roster(&[sandbox(), setup()]), at(500)).unwrap();
     assert_eq!(enlisted.iter().map(|one| one.index).collect::<Vec<_>>(), [TargetIndex(1), THE_TARGET]);
     assert!(Arc::ptr_eq(&before, &shown(&recorder, 1)));
-    let new = recorder.generation().series(Metric::Conversations, PHONE).unwrap().clone();
+    let new = recorder.snapshot().series(Metric::Conversations, PHONE).unwrap().clone();
     assert_eq!(new.start, at(500));
-    assert_eq!(recorder.generation().gauge(Metric::TargetUp, &[]), Some(0.0));
+    assert_eq!(recorder.snapshot().gauge(Metric::TargetUp, &[]), Some(0.0));
 
     let batch = Batch { target: TargetIndex(1), ..walk(900, &[finished("CA01", 510, 45)]) };
     assert_eq!(recorder.take(&batch).counted, 1, "the same id in another target is another conversation");
@@ -41,19 +41,19 @@ fn returning_target_continues_from_its_state() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45), running("CA02", 390)]));
     recorder.reconfigure(&roster(&[sandbox()]), at(500)).unwrap();
-    assert_eq!(recorder.generation().targets.len(), 1);
+    assert_eq!(recorder.snapshot().targets.len(), 1);
     let late = Batch { target: THE_TARGET, ..walk(900, &[finished("CA09", 10, 45)]) };
     assert_eq!(recorder.take(&late), BatchOutcome::default(), "a batch for the old index is ignored");
 
-    let back = TargetEntry { setup: setup(), resumes: true };
+    let back = TargetEntry { setup: setup(), needs_checkpoint: true };
     let enlisted =
-        recorder.reconfigure(&TargetSet { counting: counting(), places: vec![back] }, at(1000)).unwrap();
+        recorder.reconfigure(&TargetSet { counting: counting(), targets: vec![back] }, at(1000)).unwrap();
     assert_eq!(enlisted[0].index, TargetIndex(2), "no number is given twice");
-    let resume = enlisted[0].resume.as_ref().unwrap();
-    assert_eq!(resume.marks.as_ref().unwrap().fresh, at(400));
-    assert_eq!(resume.open.keys().map(ConversationId::as_str).collect::<Vec<_>>(), ["CA02"]);
-    let series = recorder.generation().series(Metric::Conversations, PHONE).unwrap();
-    assert_eq!((series.start, recorder.generation().count(Metric::Conversations, PHONE)), (at(0), Some(1)));
+    let checkpoint = enlisted[0].checkpoint.as_ref().unwrap();
+    assert_eq!(checkpoint.watermarks.as_ref().unwrap().fresh, at(400));
+    assert_eq!(checkpoint.open.keys().map(ConversationId::as_str).collect::<Vec<_>>(), ["CA02"]);
+    let series = recorder.snapshot().series(Metric::Conversations, PHONE).unwrap();
+    assert_eq!((series.start, recorder.snapshot().count(Metric::Conversations, PHONE)), (at(0), Some(1)));
     let again = Batch { target: TargetIndex(2), ..walk(1030, &[finished("CA01", 10, 45)]) };
     assert_eq!(recorder.take(&again).counted, 0, "what it had counted is not counted twice");
 }
@@ -74,12 +74,12 @@ fn target_index_is_never_reused() {
 fn checkpoint_includes_uncommitted_batches() {
     let mut recorder = in_memory(counting());
     recorder.apply_batch(&walk(400, &[running("CA02", 390)])).unwrap();
-    let place = TargetEntry { setup: setup(), resumes: true };
+    let place = TargetEntry { setup: setup(), needs_checkpoint: true };
     let enlisted =
-        recorder.reconfigure(&TargetSet { counting: counting(), places: vec![place] }, at(500)).unwrap();
-    let resume = enlisted[0].resume.as_ref().unwrap();
-    assert_eq!(resume.marks.as_ref().unwrap().fresh, at(400));
-    assert!(resume.open.contains_key(&ConversationId::new("CA02").unwrap()));
+        recorder.reconfigure(&TargetSet { counting: counting(), targets: vec![place] }, at(500)).unwrap();
+    let checkpoint = enlisted[0].checkpoint.as_ref().unwrap();
+    assert_eq!(checkpoint.watermarks.as_ref().unwrap().fresh, at(400));
+    assert!(checkpoint.open.contains_key(&ConversationId::new("CA02").unwrap()));
 }
 
 #[test]
@@ -87,18 +87,14 @@ fn changed_labels_keep_the_target_gauges() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     recorder.set_poll_status(&poll_went_well(400));
-    let roster = TargetSet { counting: with_labels(&[]), places: places(&[setup()]) };
+    let roster = TargetSet { counting: with_labels(&[]), targets: targets(&[setup()]) };
     recorder.reconfigure(&roster, at(500)).unwrap();
-    let generation = recorder.generation();
-    assert_eq!(
-        generation.count(Metric::Conversations, &[]),
-        Some(0),
-        "a new series counts from its own start"
-    );
-    assert_eq!(generation.series(Metric::Conversations, &[]).unwrap().start, at(500));
-    assert_eq!(generation.count(Metric::Conversations, PHONE), None);
-    assert_eq!(generation.gauge(Metric::TargetUp, &[]), Some(1.0), "the last poll is still the last");
-    assert_eq!(generation.gauge(Metric::RecentConversations, &[]), Some(1.0));
+    let snapshot = recorder.snapshot();
+    assert_eq!(snapshot.count(Metric::Conversations, &[]), Some(0), "a new series counts from its own start");
+    assert_eq!(snapshot.series(Metric::Conversations, &[]).unwrap().start, at(500));
+    assert_eq!(snapshot.count(Metric::Conversations, PHONE), None);
+    assert_eq!(snapshot.gauge(Metric::TargetUp, &[]), Some(1.0), "the last poll is still the last");
+    assert_eq!(snapshot.gauge(Metric::RecentConversations, &[]), Some(1.0));
     let settled = &[finished("CA01", 10, 45), finished("CA03", 20, 45)];
     assert_eq!(recorder.take(&walk(900, settled)).counted, 1, "the ledger is the same");
 }
@@ -108,25 +104,25 @@ fn changed_buckets_reset_only_their_histograms() {
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     let counting = with_latency_buckets(&[1.0, 2.0]);
-    recorder.reconfigure(&TargetSet { counting, places: places(&[setup()]) }, at(500)).unwrap();
-    let generation = recorder.generation();
-    assert_eq!(generation.count(Metric::TurnLatency, PHONE), Some(0));
-    assert_eq!(generation.count(Metric::ConversationDuration, PHONE), Some(1));
+    recorder.reconfigure(&TargetSet { counting, targets: targets(&[setup()]) }, at(500)).unwrap();
+    let snapshot = recorder.snapshot();
+    assert_eq!(snapshot.count(Metric::TurnLatency, PHONE), Some(0));
+    assert_eq!(snapshot.count(Metric::ConversationDuration, PHONE), Some(1));
 }
 
 /// The start of the conversations on the phone, and how many there are.
 fn on_the_phone(recorder: &Recorder) -> (Timestamp, Option<u64>) {
-    let generation = recorder.generation();
+    let snapshot = recorder.snapshot();
     (
-        generation.series(Metric::Conversations, PHONE).unwrap().start,
-        generation.count(Metric::Conversations, PHONE),
+        snapshot.series(Metric::Conversations, PHONE).unwrap().start,
+        snapshot.count(Metric::Conversations, PHONE),
     )
 }
 
 #[test]
 fn restored_labels_start_over() {
     let turn = |recorder: &mut Recorder, counting: CountingPolicy, now: i64| {
-        recorder.reconfigure(&TargetSet { counting, places: places(&[setup()]) }, at(now)).unwrap();
+        recorder.reconfigure(&TargetSet { counting, targets: targets(&[setup()]) }, at(now)).unwrap();
     };
     let mut recorder = in_memory(counting());
     recorder.take(&walk(400, &[finished("CA01", 10, 45), on_channel(finished("CA02", 20, 45), "CHAT")]));
@@ -134,8 +130,8 @@ fn restored_labels_start_over() {
     recorder.take(&walk(900, &[finished("CA03", 510, 45)]));
     turn(&mut recorder, counting(), 1000);
     assert_eq!(on_the_phone(&recorder), (at(1000), Some(0)));
-    assert_eq!(recorder.generation().label_sets(Metric::Conversations), ["VOICE-SIP"], "chat has not begun");
-    assert_eq!(recorder.generation().count(Metric::IngestLag, &[]), Some(3), "without labels, it goes on");
+    assert_eq!(recorder.snapshot().label_sets(Metric::Conversations), ["VOICE-SIP"], "chat has not begun");
+    assert_eq!(recorder.snapshot().count(Metric::IngestLag, &[]), Some(3), "without labels, it goes on");
 
     // Whoever counted under the labels of then is remembered.
     recorder.take(&walk(1400, &[finished("CA01", 10, 45), finished("CA04", 1010, 45)]));
@@ -167,14 +163,10 @@ fn restored_buckets_start_over_on_every_channel() {
     drop(recorder);
     drop(state.start(others(), 500));
     let (recorder, _) = state.start(counting(), 1000);
-    let generation = recorder.generation();
-    assert_eq!(generation.series(Metric::TurnLatency, PHONE).unwrap().start, at(1000));
-    assert_eq!(generation.count(Metric::TurnLatency, &["CHAT"]), None);
-    assert_eq!(
-        generation.count(Metric::ConversationDuration, &["CHAT"]),
-        Some(1),
-        "its buckets are the same"
-    );
+    let snapshot = recorder.snapshot();
+    assert_eq!(snapshot.series(Metric::TurnLatency, PHONE).unwrap().start, at(1000));
+    assert_eq!(snapshot.count(Metric::TurnLatency, &["CHAT"]), None);
+    assert_eq!(snapshot.count(Metric::ConversationDuration, &["CHAT"]), Some(1), "its buckets are the same");
     assert_eq!(on_the_phone(&recorder), (at(0), Some(1)));
 }
 
@@ -185,7 +177,7 @@ fn target_absent_during_other_labels_continues() {
     let turns =
         [(with_labels(&[]), sandbox(), 500), (counting(), sandbox(), 600), (counting(), setup(), 700)];
     for (counting, setup, now) in turns {
-        recorder.reconfigure(&TargetSet { counting, places: places(&[setup]) }, at(now)).unwrap();
+        recorder.reconfigure(&TargetSet { counting, targets: targets(&[setup]) }, at(now)).unwrap();
     }
     assert_eq!(on_the_phone(&recorder), (at(0), Some(1)), "nothing of it counted under others");
 }
@@ -199,7 +191,7 @@ fn interrupted_label_change_deletes_nothing() {
     };
     let mut recorder = Recorder::load(store(), &[setup()], counting(), at(0)).unwrap().0;
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
-    let roster = TargetSet { counting: with_labels(&[]), places: places(&[setup()]) };
+    let roster = TargetSet { counting: with_labels(&[]), targets: targets(&[setup()]) };
     disk.1.store(true, SeqCst);
     recorder.reconfigure(&roster, at(500)).unwrap_err();
     assert!(recorder.schema.dimensions.is_empty(), "only its commit failed");
@@ -216,10 +208,10 @@ fn changed_setup_of_a_target_shows_at_once() {
     let info = ["ws-00000001", "PROJECT-0000001", "proxy", "v2"].map(str::to_owned);
     let changed = TargetSetup { channels: vec!["VOICE-SIP".into(), "CHAT".into()], info, ..setup() };
     recorder.reconfigure(&roster(&[changed]), at(500)).unwrap();
-    let generation = recorder.generation();
-    assert_eq!(generation.count(Metric::Conversations, &["CHAT"]), Some(0));
-    assert_eq!(generation.count(Metric::Conversations, PHONE), Some(1));
-    assert_eq!(generation.label_sets(Metric::TargetInfo), ["ws-00000001,PROJECT-0000001,proxy,v2"]);
+    let snapshot = recorder.snapshot();
+    assert_eq!(snapshot.count(Metric::Conversations, &["CHAT"]), Some(0));
+    assert_eq!(snapshot.count(Metric::Conversations, PHONE), Some(1));
+    assert_eq!(snapshot.label_sets(Metric::TargetInfo), ["ws-00000001,PROJECT-0000001,proxy,v2"]);
 }
 
 #[test]
@@ -227,9 +219,9 @@ fn changed_host_leaves_one_info_series() {
     let mut recorder = in_memory(counting());
     let info = ["ws-00000001", "PROJECT-0000001", "proxy", "v3"].map(str::to_owned);
     let counting = CountingPolicy { recent_window: Duration::from_secs(60), ..counting() };
-    let places = places(&[TargetSetup { info, ..setup() }]);
-    recorder.reconfigure(&TargetSet { counting, places }, at(500)).unwrap();
-    let shown = recorder.generation().label_sets(Metric::TargetInfo);
+    let targets = targets(&[TargetSetup { info, ..setup() }]);
+    recorder.reconfigure(&TargetSet { counting, targets }, at(500)).unwrap();
+    let shown = recorder.snapshot().label_sets(Metric::TargetInfo);
     assert_eq!(shown, ["ws-00000001,PROJECT-0000001,proxy,v3"]);
 }
 
@@ -238,9 +230,9 @@ fn wider_window_is_filled_from_the_ledger() {
     let narrow = CountingPolicy { recent_window: Duration::from_secs(60), ..counting() };
     let mut recorder = in_memory(narrow);
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
-    assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(0.0));
+    assert_eq!(recorder.snapshot().gauge(Metric::RecentConversations, PHONE), Some(0.0));
     recorder.reconfigure(&roster(&[setup()]), at(500)).unwrap();
-    assert_eq!(recorder.generation().gauge(Metric::RecentConversations, PHONE), Some(1.0));
+    assert_eq!(recorder.snapshot().gauge(Metric::RecentConversations, PHONE), Some(1.0));
 }
 
 #[test]
@@ -252,9 +244,9 @@ fn reconfigure_fails_whole_and_can_be_retried() {
     recorder.take(&walk(400, &[finished("CA01", 10, 45)]));
     disk.1.store(true, SeqCst);
     recorder.reconfigure(&roster(&[sandbox()]), at(500)).unwrap_err();
-    assert_eq!(recorder.generation().count(Metric::Conversations, PHONE), Some(1), "as before");
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(1), "as before");
     disk.1.store(false, SeqCst);
     recorder.reopen();
     recorder.reconfigure(&roster(&[sandbox()]), at(500)).unwrap();
-    assert_eq!(recorder.generation().targets[0].0.client_env, ClientEnv::Sandbox);
+    assert_eq!(recorder.snapshot().targets[0].0.client_env, ClientEnv::Sandbox);
 }

@@ -1,0 +1,101 @@
+//! Walks over lists in which there is more than a walk may hold, whether it can be read or not.
+
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+
+use polyai_exporter::api::{
+    ApiCredentials, ApiKey, Client, ConcurrencyLimit, ConversationList, Endpoint, FetchedPages, Filter,
+    Limit, RateLimiter, WalkError, Window,
+};
+use polyai_exporter::clock::Clock;
+use polyai_exporter::events::{Events, TargetEvents};
+use polyai_exporter::exporter_metrics::{BuildInfo, ExporterMetrics};
+use polyai_exporter::exposition::Value;
+use polyai_exporter::target::{ApiVersion, ClientEnv};
+use polyai_exporter::timestamp::Timestamp;
+use polyai_simulator::{Fault, FaultKind, Simulator, SimulatorHandle, World};
+
+use crate::support::calls::{call, project};
+use crate::support::{at, hours, seconds};
+
+/// A list at the API, and who reads it in pages of a hundred.
+struct Reading {
+    list: ConversationList,
+    stats: ExporterMetrics,
+    api: SimulatorHandle,
+}
+
+/// A thousand calls, shown in a dialect of tomorrow.
+async fn given_a_thousand_unreadable_records() -> Reading {
+    let records = (0..1000).map(|n| {
+        call(&format!("RAW{n}"), seconds(n)).lasting(5).raw(format!(r#"{{"id":"CA{n}","began":{n}}}"#))
+    });
+    let hotel = project("hotel").with_calls(records);
+    let (account, name, target) =
+        (hotel.account_id.clone(), hotel.project_id.clone(), hotel.target(ClientEnv::Live));
+    let clock = Clock::fixed(at(hours(2)));
+    let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(clock.now()));
+    let region = hotel.region;
+    let api = Simulator::on_loopback(World::new([hotel]), clock.clone()).await.unwrap();
+    let concurrency = ConcurrencyLimit::new(NonZeroUsize::MIN);
+    let credentials = ApiCredentials {
+        endpoint: Endpoint::new(&api.base_url(region), ApiVersion::V3, &account, &name, ClientEnv::Live),
+        api_key: ApiKey::new("key-of-hotel"),
+        rate_limiter: RateLimiter::new(NonZeroU32::new(60_000).unwrap()),
+    };
+    let client = Client::new("test/1", seconds(20), None, concurrency, clock).unwrap();
+    let observer = TargetEvents { target, events: Events::new(stats.clone()) };
+    let list = ConversationList::new(client, credentials, NonZeroU16::new(100).unwrap(), Arc::new(observer));
+    Reading { list, stats, api }
+}
+
+impl Reading {
+    async fn walk(&mut self, limit: Limit) -> Result<FetchedPages, WalkError> {
+        self.list.walk(Window { from: None, to: None }, Filter::Finished, limit).await
+    }
+
+    /// The records that were told as rejected so far; those that the walk names are told by the poller.
+    fn told(&self) -> Value {
+        let families = self.stats.gather();
+        let rejected =
+            families.iter().find(|family| family.meta.name == "polyai_exporter_records_rejected_total");
+        let series = rejected.and_then(|family| family.series.first());
+        series.map_or(Value::total(0), |series| series.value.clone())
+    }
+}
+
+#[tokio::test]
+async fn rejected_records_count_towards_fetch_limit() {
+    let mut hotel = given_a_thousand_unreadable_records().await;
+    let walked = hotel.walk(Limit::StopAt(250)).await.unwrap();
+    assert_eq!((walked.rejected.len(), walked.complete), (300, false));
+    assert_eq!(hotel.list.request_stats.requests, 3);
+    let refused = hotel.walk(Limit::RefuseAt(250)).await;
+    assert!(matches!(refused, Err(WalkError::TooLarge(250))), "{refused:?}");
+    assert_eq!(hotel.list.request_stats.requests, 6);
+    hotel.api.stop().await;
+}
+
+#[tokio::test]
+async fn first_rejected_records_are_logged_and_all_counted() {
+    let mut hotel = given_a_thousand_unreadable_records().await;
+    let walked = hotel.walk(Limit::None).await.unwrap();
+    assert_eq!((walked.rejected.len(), walked.complete), (1000, true));
+    assert_eq!(walked.rejected.into_iter().count(), 300);
+    assert_eq!(hotel.told(), Value::total(700));
+    hotel.api.stop().await;
+}
+
+#[tokio::test]
+async fn oversized_page_is_never_complete() {
+    let mut hotel = given_a_thousand_unreadable_records().await;
+    let endless = format!("[{}]", vec!["{}"; 25_000].join(","));
+    hotel.api.control.fault(Fault::new(FaultKind::Body(endless)));
+    let walked = hotel.walk(Limit::StopAt(10_000)).await.unwrap();
+    assert_eq!((walked.rejected.len(), walked.complete), (10_000, false));
+    let refused = hotel.walk(Limit::RefuseAt(3000)).await;
+    assert!(matches!(refused, Err(WalkError::TooLarge(3000))), "{refused:?}");
+    let failed = hotel.walk(Limit::None).await.unwrap_err();
+    assert!(failed.to_string().contains("one page holds 25000 records"), "{failed}");
+    hotel.api.stop().await;
+}

@@ -1,0 +1,76 @@
+//! What the log says, how often, and what it never says.
+
+use polyai_simulator::{Fault, FaultKind, RetryAfter, Truncation};
+
+use crate::support::calls::{call, mixed_calls, project};
+use crate::support::scenario::{scenario, wait};
+use crate::support::{at, minutes, seconds};
+
+/// At the very first start the hour before it is read, for calls that ran across.
+const THE_FIRST_START: [&str; 2] = ["INFO catching up", "INFO catching up"];
+
+#[tokio::test(start_paused = true)]
+async fn log_has_no_key_phone_number_or_transcript() {
+    let mut calls = mixed_calls(seconds(40), minutes(14), seconds(28));
+    let private = r#"{"id":"CA-ODD","started_at":"+15555550123","from_number":"+15555550124","turns":"I have a question."}"#;
+    calls.push(call("RAW", minutes(1)).raw(private));
+    let scenario = scenario([project("hotel").with_calls(calls)])
+        .with_polling(|polling| polling.page_size = 4.try_into().unwrap())
+        .start()
+        .await;
+    let noise = [
+        FaultKind::Status(500),
+        FaultKind::RateLimited(RetryAfter::Seconds(3)),
+        FaultKind::Truncated(Truncation::Length),
+        FaultKind::Truncated(Truncation::Json),
+        FaultKind::Html(200),
+        FaultKind::Reset,
+        FaultKind::KeyRefused,
+        FaultKind::Body(r#"{"conversations":"+15555550125"}"#.to_owned()),
+    ];
+    for kind in noise {
+        scenario.api().fault(Fault::new(kind).with_probability(0.06));
+    }
+    wait(minutes(60)).await;
+    let text = scenario.log.text();
+    assert!(text.contains("request failed") && text.contains("record rejected"), "a quiet run tells nothing");
+    for secret in ["5555501", "key-of-hotel", "I have a question", "go ahead", "how can I help", "+1555"] {
+        let told = text.lines().find(|line| line.contains(secret));
+        assert!(told.is_none(), "the log holds {secret:?}: {}", told.unwrap_or_default());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn outage_is_logged_once_at_start_and_end() {
+    let scenario = scenario([project("hotel"), project("other")]).start().await;
+    let outage = Fault::new(FaultKind::Status(503)).with_scope("hotel");
+    scenario.api().fault(outage.with_period(at(minutes(10)), at(minutes(130))));
+    wait(minutes(145)).await;
+    let gists: Vec<String> = scenario.log.about("hotel").iter().map(|line| line.gist()).collect();
+    assert_eq!(
+        gists,
+        [
+            "INFO catching up",
+            "INFO catching up",
+            "WARN request failed",
+            "WARN poll failed; the next one reads the same stretch again",
+            "WARN problem started",
+            "INFO catching up",
+            "INFO catching up",
+            "INFO polls succeed again",
+            "INFO problem ended",
+            "INFO this has not happened for a while",
+        ]
+    );
+    let others: Vec<String> = scenario.log.about("other").iter().map(|line| line.gist()).collect();
+    assert_eq!(others, THE_FIRST_START);
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_hour_logs_only_startup() {
+    let calls = mixed_calls(seconds(40), minutes(40), seconds(28));
+    let scenario = scenario([project("hotel").with_calls(calls)]).start().await;
+    wait(minutes(60)).await;
+    let gists: Vec<String> = scenario.log.about("hotel").iter().map(|line| line.gist()).collect();
+    assert_eq!(gists, THE_FIRST_START);
+}

@@ -1,0 +1,341 @@
+//! The scene of a scenario: a simulated API and the daemon that polls it, in one runtime and in virtual time.
+//!
+//! Owns: how the two are set up, started and stopped, and how time passes. Never: what is expected.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use polyai_exporter::app::{App, ReloadHandle, ReloadTrigger, ShutdownOutcome};
+use polyai_exporter::clock::Clock;
+use polyai_exporter::config::{
+    self, ConfigErrors, ConfigInput, LoadedConfig, Metrics, Polling, Secret, Server, Settings, Storage,
+    Target, TrackedFiles,
+};
+use polyai_exporter::target::{ApiVersion, ClientEnv, TargetKey};
+use polyai_simulator::{Control, Project, Simulator, SimulatorHandle, World};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::log::Log;
+use super::scrape::Scrape;
+use super::start_time;
+
+/// What a scenario starts from: projects, all of which are polled, and the settings of the daemon.
+pub(crate) struct ScenarioBuilder {
+    projects: Vec<Project>,
+    settings: Settings,
+}
+
+/// A scene that has been set: the API answers, the daemon polls.
+pub(crate) struct Scenario {
+    pub(crate) simulator: SimulatorHandle,
+    pub(crate) exporter: Exporter,
+    pub(crate) settings: Settings,
+    pub(crate) log: Log,
+    projects: Vec<Project>,
+}
+
+/// A running daemon.
+pub(crate) struct Exporter {
+    pub(crate) clock: Clock,
+    address: SocketAddr,
+    stop: CancellationToken,
+    running: JoinHandle<ShutdownOutcome>,
+    reloads: ReloadHandle,
+    /// What it reads when it reads its configuration again.
+    source: Arc<Mutex<Source>>,
+}
+
+/// Where a daemon reads its configuration again from.
+enum Source {
+    Settings(Box<Settings>),
+    /// YAML.
+    Text(&'static str),
+}
+
+impl Source {
+    fn load(&self) -> Result<LoadedConfig, ConfigErrors> {
+        match self {
+            Self::Settings(settings) => Ok(LoadedConfig {
+                settings: (**settings).clone(),
+                warnings: Vec::new(),
+                origin: "the scenario".to_owned(),
+                sources: TrackedFiles::default(),
+            }),
+            Self::Text(text) => {
+                let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+                std::fs::write(file.path(), text).unwrap();
+                config::load(&ConfigInput {
+                    file: Some(file.path()),
+                    env: &Default::default(),
+                    listen: &[],
+                    web_config_file: None,
+                    now: start_time(),
+                })
+            }
+        }
+    }
+}
+
+/// Scrapes that go on in the background.
+pub(crate) struct Scraping(CancellationToken, JoinHandle<usize>);
+
+impl Scraping {
+    /// Ends them, and answers how many there were. Each has to have succeeded.
+    pub(crate) async fn stop(self) -> usize {
+        self.0.cancel();
+        self.1.await.unwrap()
+    }
+}
+
+/// The world of these projects, polled every 30 s and counted from [`start_time`] on. Budgets are so wide that they do not matter.
+pub(crate) fn scenario(projects: impl IntoIterator<Item = Project>) -> ScenarioBuilder {
+    let polling = Polling {
+        anchor: Some(start_time()),
+        requests_per_minute: 6000.try_into().unwrap(),
+        max_concurrent_requests: 100.try_into().unwrap(),
+        ..Polling::default()
+    };
+    let settings = Settings {
+        server: Server { listen: vec!["127.0.0.1:0".parse().unwrap()], web_config_file: None },
+        storage: Storage::Ephemeral,
+        polling,
+        metrics: Metrics::default(),
+        targets: Vec::new(),
+    };
+    let projects: Vec<Project> = projects.into_iter().collect();
+    ScenarioBuilder { projects, settings }.with_targets()
+}
+
+impl ScenarioBuilder {
+    fn with_targets(mut self) -> Self {
+        let targets = self.projects.iter().map(|project| Target {
+            key: project.target(ClientEnv::Live),
+            account_id: project.account_id.clone(),
+            project_id: project.project_id.clone(),
+            api_version: ApiVersion::V3,
+            api_key: Secret::new(&project.keys[0]),
+            base_url: String::new(),
+            ca_file: None,
+            channels: vec!["VOICE-SIP".to_owned()],
+        });
+        self.settings.targets = targets.collect();
+        self.settings.targets.sort_by(|a, b| a.key.cmp(&b.key));
+        self
+    }
+
+    /// Polls as `change` says.
+    pub(crate) fn with_polling(mut self, change: impl FnOnce(&mut Polling)) -> Self {
+        change(&mut self.settings.polling);
+        self
+    }
+
+    /// Reads `project` with this version of the API.
+    pub(crate) fn with_api_version(mut self, project: &str, version: ApiVersion) -> Self {
+        let target = self.settings.targets.iter_mut().find(|target| target.key.project == project);
+        target.unwrap().api_version = version;
+        self
+    }
+
+    /// The settings of the daemon; its targets get their addresses later.
+    pub(crate) fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    /// Keeps its state in `directory`.
+    pub(crate) fn with_storage(mut self, directory: &Path) -> Self {
+        self.settings.storage = Storage::Directory(directory.to_owned());
+        self
+    }
+
+    /// Starts the API, `before` the daemon does, if at all, and then the daemon.
+    pub(crate) async fn start(self) -> Scenario {
+        self.start_with(|_| {}).await
+    }
+
+    /// The same; `prepare` is given the levers of the API before the daemon's first poll.
+    pub(crate) async fn start_with(self, prepare: impl FnOnce(&Control)) -> Scenario {
+        self.start_after(async |api| {
+            prepare(api);
+            start_time()
+        })
+        .await
+    }
+
+    /// Starts the API, and the daemon so much later, on a machine whose clock is ahead by `step`.
+    pub(crate) async fn start_at(self, later: Duration, step: TimeDelta) -> Scenario {
+        self.start_after(async |api| {
+            wait(later).await;
+            api.now() + step
+        })
+        .await
+    }
+
+    /// Starts the API, and the daemon after `prepare`, on a machine whose clock shows what that answers.
+    async fn start_after(self, prepare: impl AsyncFnOnce(&Control) -> DateTime<Utc>) -> Scenario {
+        let log = Log::capture();
+        let Self { projects, mut settings } = self;
+        let world = World::new(projects.iter().cloned());
+        let simulator = Simulator::on_loopback(world, Clock::virtual_from(start_time())).await.unwrap();
+        for target in &mut settings.targets {
+            target.base_url = simulator.base_url(target.key.region);
+        }
+        let shown = prepare(&simulator.control).await;
+        let exporter = Exporter::start(&settings, Clock::virtual_from(shown)).await;
+        Scenario { simulator, exporter, settings, log, projects }
+    }
+}
+
+impl Scenario {
+    /// The levers of the API.
+    pub(crate) fn api(&self) -> &Control {
+        &self.simulator.control
+    }
+
+    /// The target of `project`.
+    pub(crate) fn target(&self, project: &str) -> TargetKey {
+        let found = self.projects.iter().find(|known| known.name == project);
+        found.unwrap_or_else(|| panic!("no project is called {project}")).target(ClientEnv::Live)
+    }
+
+    /// The names of all projects.
+    pub(crate) fn projects(&self) -> Vec<String> {
+        self.projects.iter().map(|project| project.name.clone()).collect()
+    }
+
+    /// The time at the API.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.api().now()
+    }
+
+    /// What the daemon says now.
+    pub(crate) async fn scrape(&self) -> Scrape {
+        self.exporter.scrape().await
+    }
+
+    /// Stops the daemon in order, lets `pause` pass, and starts it again on the same settings.
+    pub(crate) async fn restart_after(mut self, pause: Duration) -> Self {
+        let clock = self.exporter.clock.clone();
+        assert_eq!(self.exporter.stop().await, ShutdownOutcome::Orderly, "the stop");
+        wait(pause).await;
+        self.exporter = Exporter::start(&self.settings, clock).await;
+        self
+    }
+
+    /// What `kill -9` does: nothing of the daemon is left but the files of its state as they are at this moment; it is
+    /// started again on those.
+    pub(crate) async fn kill_and_restart(mut self, survivors: &Path) -> Self {
+        let Storage::Directory(state) = &self.settings.storage else {
+            panic!("there is no state to survive")
+        };
+        for file in std::fs::read_dir(state).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), survivors.join(file.file_name())).unwrap();
+        }
+        self.settings.storage = Storage::Directory(survivors.to_owned());
+        let clock = self.exporter.clock.clone();
+        // The old one may finish in order: what it still writes is in files that nobody reads again.
+        self.exporter.stop().await;
+        self.exporter = Exporter::start(&self.settings, clock).await;
+        self
+    }
+}
+
+impl Exporter {
+    /// Starts a daemon.
+    pub(crate) async fn start(settings: &Settings, clock: Clock) -> Self {
+        Self::running(App::build(settings, clock.clone()).await.unwrap(), clock, settings)
+    }
+
+    /// Runs a daemon that was built with `clock`.
+    pub(crate) fn running(app: App, clock: Clock, settings: &Settings) -> Self {
+        let source = Arc::new(Mutex::new(Source::Settings(Box::new(settings.clone()))));
+        let loaded = source.lock().unwrap().load().unwrap();
+        let again = source.clone();
+        let app = app.with_reload(&loaded, Arc::new(move || again.lock().unwrap().load()), None);
+        let (address, reloads, stop) = (app.address().unwrap(), app.reloads(), CancellationToken::new());
+        let running = tokio::spawn(app.run(stop.clone()));
+        Self { clock, address, stop, running, reloads, source }
+    }
+
+    /// Lets it read these settings instead, once it is asked to.
+    pub(crate) fn configure(&self, settings: Settings) {
+        *self.source.lock().unwrap() = Source::Settings(Box::new(settings));
+    }
+
+    /// Has it read these settings instead; answers what changed, or why nothing did.
+    pub(crate) async fn reload(&self, settings: Settings) -> Result<String, String> {
+        self.configure(settings);
+        self.reloads.reload(ReloadTrigger::Signal).await
+    }
+
+    /// Asks for a reload as an operator does, and goes on; status and body come later.
+    pub(crate) fn post_reload(&self) -> JoinHandle<(u16, String)> {
+        let url = format!("http://{}/-/reload", self.address);
+        tokio::spawn(async move {
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let answer = client.post(url).send().await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        })
+    }
+
+    /// Has it read a file with this text, which it must refuse; answers its reason.
+    pub(crate) async fn failed_reload(&self, yaml: &'static str) -> String {
+        *self.source.lock().unwrap() = Source::Text(yaml);
+        self.reloads.reload(ReloadTrigger::Signal).await.expect_err(yaml)
+    }
+
+    /// Scrapes it all the time, with such pauses.
+    pub(crate) fn scrape_continuously(&self, pause: Duration) -> Scraping {
+        let (stop, url) = (CancellationToken::new(), format!("http://{}/metrics", self.address));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let stopped = stop.clone();
+        let scraping = tokio::spawn(async move {
+            let mut scrapes = 0;
+            while !stopped.is_cancelled() {
+                let answer = client.get(&url).send().await.unwrap();
+                assert_eq!(answer.status(), 200, "scrape {scrapes}");
+                assert!(answer.text().await.unwrap().contains("polyai_target_up{"), "scrape {scrapes}");
+                scrapes += 1;
+                tokio::time::sleep(pause).await;
+            }
+            scrapes
+        });
+        Scraping(stop, scraping)
+    }
+
+    /// Status and body of a page of its own port.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = client.get(format!("http://{}{path}", self.address)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// The body of a page in a format of the caller's choice.
+    pub(crate) async fn get_as(&self, path: &str, accept: &str) -> String {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.get(format!("http://{}{path}", self.address)).header("accept", accept);
+        request.send().await.unwrap().text().await.unwrap()
+    }
+
+    /// What it says now.
+    pub(crate) async fn scrape(&self) -> Scrape {
+        let (status, body) = self.get("/metrics").await;
+        assert_eq!(status, 200, "/metrics: {body}");
+        Scrape::read(&body)
+    }
+
+    /// Stops it in order.
+    pub(crate) async fn stop(self) -> ShutdownOutcome {
+        self.stop.cancel();
+        self.running.await.unwrap()
+    }
+}
+
+/// Lets virtual time pass.
+pub(crate) async fn wait(time: Duration) {
+    tokio::time::sleep(time).await;
+}
