@@ -129,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_twice_differs_in_nothing() {
+    fn identical_configurations_have_no_changes() {
         let difference = Difference::diff(&settings(&["a", "b"]), &settings(&["a", "b"])).unwrap();
         assert_eq!(difference, Difference::default());
         assert_eq!(difference.to_string(), "nothing changed");
     }
 
     #[test]
-    fn targets_come_go_and_change_by_themselves() {
+    fn added_removed_and_changed_targets_are_listed() {
         let mut new = settings(&["a", "c", "d"]);
         new.targets[0].api_key = Secret::new("another key");
         let difference = Difference::diff(&settings(&["a", "b", "d"]), &new).unwrap();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn polling_concerns_every_poller_and_metrics_none() {
+    fn polling_change_restarts_pollers_metrics_do_not() {
         let mut new = settings(&["a"]);
         new.metrics.recent_window = Duration::from_secs(60);
         let difference = Difference::diff(&settings(&["a"]), &new).unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn many_targets_are_counted() {
+    fn long_list_of_targets_is_a_count() {
         let difference =
             Difference::diff(&settings(&[]), &settings(&["a", "b", "c", "d", "e", "f", "g"])).unwrap();
         let sentence = difference.to_string();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_and_state_stay_until_a_restart() {
+    fn addresses_and_storage_require_a_restart() {
         let mut new = settings(&["a"]);
         new.server.listen = vec!["127.0.0.1:1".parse().unwrap()];
         new.storage = Storage::Directory("elsewhere".into());

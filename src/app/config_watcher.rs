@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_file_that_is_touched_but_not_changed_is_left_alone() {
+    async fn touched_file_is_no_change() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("polyai.yaml");
         std::fs::write(&file, "a").unwrap();
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_changed_before_the_watch_began_is_noticed_at_once() {
+    async fn change_before_the_watch_is_detected() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("polyai.yaml");
         std::fs::write(&file, "a").unwrap();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_file_that_is_still_being_written_is_let_finish() {
+    async fn file_is_loaded_once_it_is_stable() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("polyai.yaml");
         std::fs::write(&file, "a").unwrap();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_is_busy_with_other_things_all_the_time_notices_no_later() {
+    async fn busy_watcher_detects_changes_in_time() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("polyai.yaml");
         std::fs::write(&file, "a").unwrap();
@@ -142,12 +142,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_an_interval_nothing_is_looked_at() {
+    async fn disabled_watch_reads_no_file() {
         assert!(timeout(EVERY * 100, Watch::new(None).changed()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_file_that_was_missing_and_comes_later_is_a_change() {
+    async fn created_file_is_a_change() {
         let folder = tempfile::tempdir().unwrap();
         let late = folder.path().join("key");
         let mut watch = over(&late);

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::events::Events;
-use crate::http::{EventObserver, Routes, Server};
+use crate::http::{Routes, Server};
 use crate::web::{DrainOutcome, WebConfig};
 
 /// The web configuration with what it takes to watch it.
@@ -28,7 +28,7 @@ pub(super) struct HttpTasks {
 impl HttpTasks {
     pub(super) fn spawn(server: Server, routes: Routes, watch: WebConfigWatch) -> Self {
         let WebConfigWatch { web, events, clock } = watch;
-        let (observer, stop) = (Arc::new(EventObserver(events)), CancellationToken::new());
+        let (observer, stop) = (Arc::new(events), CancellationToken::new());
         let server = server.run(Arc::new(routes), web.clone(), observer.clone(), stop.clone());
         let watch = web.watch(observer, move || clock.now(), stop.clone());
         Self { server: tokio::spawn(server), watch: tokio::spawn(watch), stop }

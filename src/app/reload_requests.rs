@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_while_an_attempt_is_under_way_shares_the_next_with_all_others_who_do() {
+    async fn requests_during_reload_are_coalesced() {
         let (reloads, mut asks) = asks();
         let first = ask(&reloads, ReloadTrigger::Signal).await;
         let under_way = asks.next().await;
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_no_longer_waits_has_asked_all_the_same_but_once() {
+    async fn abandoned_requests_trigger_one_reload() {
         let (reloads, mut asks) = asks();
         for _ in 0..100 {
             ask(&reloads, ReloadTrigger::Request).await.abort();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_when_the_program_stops_is_told() {
+    async fn waiting_requests_are_answered_on_shutdown() {
         let (reloads, asks) = asks();
         let waiting = ask(&reloads, ReloadTrigger::Request).await;
         drop(asks);

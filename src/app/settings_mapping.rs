@@ -136,7 +136,7 @@ mod tests {
     use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
 
     #[test]
-    fn the_host_of_a_target_has_its_port_and_nobodys_password() {
+    fn target_host_has_port_but_no_password() {
         let key = TargetKey { project: "hotel".to_owned(), region: Region::Us1, client_env: ClientEnv::Live };
         let target = Target {
             key,

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_for_everybody_is_asked_on_the_loopback_interface() {
+    fn wildcard_address_is_probed_on_loopback() {
         for (told, asked) in [
             ("0.0.0.0:9890", "127.0.0.1:9890"),
             (":9890", "127.0.0.1:9890"),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_a_password_lives_but_may_not_be_ready() {
+    fn required_authentication_is_healthy_but_not_ready() {
         for locked in [Answer::Status(401, "Unauthorized".into()), Answer::ClientCertRequired] {
             assert!(interpret(Probe::Healthy, &locked).unwrap().starts_with("is healthy: "));
             assert!(interpret(Probe::Ready, &locked).unwrap_err().contains("without --ready"));
@@ -187,14 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn whoever_asks_too_often_does_not_make_it_ill() {
+    fn rate_limited_probe_is_healthy() {
         let limited = Answer::Status(429, "too many requests".into());
         assert!(interpret(Probe::Healthy, &limited).unwrap().contains("rate_limit"));
         assert!(interpret(Probe::Ready, &limited).unwrap_err().contains("rate_limit"));
     }
 
     #[test]
-    fn what_is_missing_is_passed_on_and_strangers_are_told_apart() {
+    fn readiness_reasons_and_foreign_servers_are_reported() {
         let waiting = Answer::Status(503, "not ready: 1 of 2 targets has not been tried yet".into());
         assert_eq!(
             interpret(Probe::Ready, &waiting).unwrap_err(),

@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_cannot_become_a_request() {
+    fn text_is_escaped_in_roff() {
         assert_eq!(roff("./data"), "\\&./data");
         assert_eq!(roff("--config a\\b"), "\\-\\-config a\\eb");
     }

@@ -38,6 +38,7 @@ impl CliError {
 }
 
 /// Logs that a text for people could not be printed: a closed standard output must not end a command that serves.
+#[cfg(feature = "demo")]
 fn warn_unprinted(printed: std::io::Result<()>) {
     if let Err(error) = printed {
         tracing::warn!(%error, "standard output cannot be written");

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_streak_counts_until_it_ends() {
+    async fn repeats_are_counted_until_recovery() {
         let repeats = LogThrottle::default();
         let failure = key("a", "timeout");
         assert_eq!(repeats.record_failure(failure.clone()), 1);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_allowance_renews_and_tells_what_went_unsaid() {
+    async fn allowance_renews_and_reports_suppressed_lines() {
         let repeats = LogThrottle::default();
         let allowance = LogRate { lines: 2, per: Duration::from_secs(600) };
         let ask = || repeats.try_log(key("a", "no_id"), allowance);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_forgotten_target_begins_anew() {
+    async fn removed_target_starts_over() {
         let repeats = LogThrottle::default();
         let failure = key("a", "timeout");
         assert_eq!(repeats.record_failure(failure.clone()), 1);

@@ -7,6 +7,7 @@
 //! lasts is said once; its repeats go to `debug` with their number, and its end to `info` with how many and how long.
 
 mod api;
+mod http;
 mod log_throttle;
 mod recorder;
 
@@ -351,79 +352,6 @@ impl Events {
                 error!(trigger, reason, unsaid, "configuration not reloaded; the one before stays in force");
             }
             None => debug!(trigger, reason, "configuration not reloaded; the one before stays in force"),
-        }
-    }
-
-    /// A connection could not be accepted for a reason on this side, such as too many open files.
-    pub fn accept_failed(&self, reason: &std::io::Error) {
-        self.stats.event(Event::AcceptFailed);
-        let key = Key { target: None, event: Event::AcceptFailed, detail: NO_DETAIL };
-        if let Some(unsaid) = self.repeats.try_log(key, LISTENER) {
-            error!(%reason, unsaid, "cannot accept connections; trying again");
-        }
-    }
-
-    /// A connection on which nothing passed was closed for a new one, because `limit` of them were open.
-    pub fn connection_evicted(&self, limit: usize) {
-        self.stats.event(Event::ConnectionEvicted);
-        let key = Key { target: None, event: Event::ConnectionEvicted, detail: NO_DETAIL };
-        if let Some(unsaid) = self.repeats.try_log(key, LISTENER) {
-            warn!(limit, unsaid, "idle connection closed for a new one: too many are open");
-        }
-    }
-
-    /// A connection was turned away, because `limit` of them are open, and something is being answered on each.
-    pub fn connection_refused(&self, limit: usize) {
-        self.stats.event(Event::ConnectionRefused);
-        let key = Key { target: None, event: Event::ConnectionRefused, detail: NO_DETAIL };
-        if let Some(unsaid) = self.repeats.try_log(key, LISTENER) {
-            warn!(limit, unsaid, "connection turned away: too many are open");
-        }
-    }
-
-    /// A TLS handshake with a peer came to nothing. `kind` is a word of a closed set.
-    pub fn tls_handshake_failed(&self, peer: &dyn Display, kind: &'static str, reason: &dyn Display) {
-        self.stats.event(Event::TlsHandshakeFailed);
-        let key = Key { target: None, event: Event::TlsHandshakeFailed, detail: [kind, ""] };
-        match self.repeats.try_log(key, LISTENER) {
-            Some(unsaid) => warn!(%peer, kind, %reason, unsaid, "TLS handshake failed"),
-            None => debug!(%peer, kind, %reason, "TLS handshake failed"),
-        }
-    }
-
-    /// A request came without a known user and the right password. Its user name is not told: people type passwords there.
-    pub fn authentication_failed(&self, peer: &dyn Display) {
-        self.stats.event(Event::AuthenticationFailed);
-        let key = Key { target: None, event: Event::AuthenticationFailed, detail: NO_DETAIL };
-        match self.repeats.try_log(key, LISTENER) {
-            Some(unsaid) => warn!(%peer, unsaid, "request refused: no known user with the right password"),
-            None => debug!(%peer, "request refused: no known user with the right password"),
-        }
-    }
-
-    /// A request came faster than `rate_limit` of the web configuration allows.
-    pub fn request_rate_limited(&self, peer: &dyn Display) {
-        self.stats.event(Event::RequestRateLimited);
-        let key = Key { target: None, event: Event::RequestRateLimited, detail: NO_DETAIL };
-        if let Some(unsaid) = self.repeats.try_log(key, LISTENER) {
-            warn!(%peer, unsaid, "request refused: more than rate_limit of the web configuration allows");
-        }
-    }
-
-    /// The web configuration, or a certificate that it names, has changed and cannot be used; the last good one is served
-    /// with. Call it once per change.
-    pub fn web_config_reload_failed(&self, problems: &dyn Display) {
-        self.stats.event(Event::WebConfigReloadFailed);
-        self.stats.web_config_reload_failed();
-        error!(%problems, "the web configuration has changed and cannot be used; the one before stays in force");
-    }
-
-    /// A changed web configuration is in force; the certificate in it ends to be valid at `expiry`.
-    pub fn web_config_reloaded(&self, expiry: Option<DateTime<Utc>>, warnings: &[impl Display]) {
-        self.stats.web_config_in_force(expiry);
-        info!("the web configuration has changed; the new one is in force");
-        for warning in warnings {
-            warn!(%warning, "web configuration");
         }
     }
 

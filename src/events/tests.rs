@@ -13,6 +13,7 @@ use crate::logging::{Captured, Format, LevelFilterSpec, subscriber};
 use crate::recorder::task::RecorderObserver;
 use crate::target::{ClientEnv, Region};
 use crate::timestamp::Timestamp;
+use crate::web::Observer;
 
 struct Story {
     events: Events,
@@ -59,7 +60,7 @@ fn target(project: &str) -> TargetKey {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_asks_for_reloads_all_the_time_fills_no_log_and_hides_no_change() {
+async fn frequent_reloads_are_throttled_but_changes_logged() {
     let story = Story::new();
     for _ in 0..1000 {
         story.events.config_reloaded("POST /-/reload", None);
@@ -81,7 +82,7 @@ async fn whoever_asks_for_reloads_all_the_time_fills_no_log_and_hides_no_change(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lasting_failure_is_said_once_and_its_end_with_how_long() {
+async fn failure_is_logged_once_and_recovery_with_duration() {
     let story = Story::new();
     let target = target("reservations");
     for _ in 0..3 {
@@ -103,7 +104,7 @@ async fn a_lasting_failure_is_said_once_and_its_end_with_how_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_of_another_kind_or_target_is_news() {
+async fn different_failure_or_target_is_logged() {
     let story = Story::new();
     story.events.poll_failed(&target("a"), "timeout", &"slow");
     story.events.poll_failed(&target("a"), "connect", &"refused");
@@ -112,7 +113,7 @@ async fn a_failure_of_another_kind_or_target_is_news() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn single_requests_that_fail_between_good_polls_do_not_fill_the_log() {
+async fn sporadic_request_failures_are_throttled() {
     let story = Story::new();
     let target = target("a");
     let failure = RequestFailure {
@@ -137,7 +138,7 @@ async fn single_requests_that_fail_between_good_polls_do_not_fill_the_log() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_problem_is_said_once_per_change_with_its_advice() {
+async fn problem_is_logged_once_per_change_with_advice() {
     let story = Story::new();
     let target = target("a");
     for _ in 0..3 {
@@ -156,7 +157,7 @@ async fn a_problem_is_said_once_per_change_with_its_advice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_of_bad_records_gives_ten_lines_and_all_are_counted() {
+async fn rejected_records_are_throttled_but_counted() {
     let story = Story::new();
     for _ in 0..200 {
         story.events.record_rejected(&target("a"), Some("conv-1"), "no_start", &"started_at is missing");
@@ -174,7 +175,7 @@ async fn a_page_of_bad_records_gives_ten_lines_and_all_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn storage_that_fails_needs_a_person() {
+async fn storage_failure_is_logged_as_error() {
     let story = Story::new();
     let path = "state.redb".into();
     let full = StoreError::Damaged { path, detail: "no space left on device".into() };
@@ -196,7 +197,7 @@ async fn storage_that_fails_needs_a_person() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_folded_label_is_said_once_per_label_and_target() {
+async fn limited_label_is_logged_once_per_target() {
     let story = Story::new();
     for _ in 0..5 {
         story.events.label_limit_reached(&target("a"), "variant");
@@ -207,7 +208,7 @@ async fn a_folded_label_is_said_once_per_label_and_target() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_catch_up_reports_now_and_then_and_at_its_end() {
+async fn catch_up_reports_progress_and_end() {
     let story = Story::new();
     let at = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
     for step in 0..=100 {
@@ -229,7 +230,7 @@ async fn refused_ticks_count_as_skipped_polls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_other_events_say_and_count_too() {
+async fn other_events_are_logged_and_counted() {
     let story = Story::new();
     let target = target("a");
     story.events.conversation_stuck(&target, "conv-8", &"2026-01-01 08:00 UTC");
@@ -238,9 +239,9 @@ async fn the_other_events_say_and_count_too() {
     story.events.open_conversations_truncated(&target);
     story.events.clock_skew(&target, -12.5);
     story.events.clock_skew_resolved(&target);
-    story.events.accept_failed(&std::io::Error::other("too many open files"));
-    story.events.connection_evicted(512);
-    story.events.connection_refused(512);
+    story.events.on_accept_failed(&std::io::Error::other("too many open files"));
+    story.events.on_connection_evicted(512);
+    story.events.on_connection_rejected(512);
 
     let levels: Vec<_> = story.lines().iter().map(|line| text(line, "level").to_owned()).collect();
     assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "WARN", "INFO", "ERROR", "WARN", "WARN"]);

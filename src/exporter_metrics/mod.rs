@@ -367,13 +367,13 @@ mod tests {
     }
 
     #[test]
-    fn the_build_says_only_what_it_knows() {
+    fn build_info_omits_unknown_labels() {
         let labels = [("revision", "abc"), ("version", "1.2.3")];
         assert_eq!(value_of(&busy(), "polyai_exporter_build_info", &labels), Some(Value::Gauge(1.0)));
     }
 
     #[test]
-    fn a_rejected_configuration_keeps_the_time_of_the_one_in_force() {
+    fn rejected_reload_keeps_success_timestamp() {
         let stats = busy();
         stats.config_loaded(DateTime::from_timestamp_millis(1_790_000_000_500).unwrap());
         stats.config_reload_failed();
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn the_certificate_is_known_as_long_as_there_is_one() {
+    fn certificate_expiry_exists_only_with_tls() {
         let stats = busy();
         stats.web_config_in_force(None);
         let name = "polyai_exporter_web_certificate_expiry_timestamp_seconds";
@@ -398,12 +398,12 @@ mod tests {
     }
 
     #[test]
-    fn names_and_help_texts_follow_the_rules() {
+    fn names_and_help_follow_conventions() {
         assert_eq!(lint::lint(&busy().gather()), Vec::<String>::new());
     }
 
     #[test]
-    fn the_catalogue_lists_exactly_what_is_gathered() {
+    fn catalogue_matches_gathered_families() {
         let gathered: Vec<_> = busy()
             .gather()
             .into_iter()

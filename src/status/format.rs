@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_have_two_units_at_most() {
+    fn durations_have_at_most_two_units() {
         for (millis, words) in [
             (0, "0 ms"),
             (340, "340 ms"),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn times_name_the_day_only_if_it_is_another() {
+    fn times_include_other_days_only() {
         let at = |text: &str| JsonTimestamp(Timestamp::parse(text).unwrap());
         let now = at("2026-11-24T14:10:30Z");
         assert_eq!(at("2026-11-24T14:03:27Z").hh_mm(now), "14:03");
@@ -199,12 +199,12 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_turn_a_sentence_around() {
+    fn control_characters_are_replaced() {
         assert_eq!(strip_control("a\u{202e}b\n<c> é 🤖"), "a\u{fffd}b\u{fffd}<c> é 🤖");
     }
 
     #[test]
-    fn amounts_are_short() {
+    fn numbers_are_short_with_units() {
         assert_eq!([999, 12_400, 3_100_000].map(bytes), ["999 B", "12.4 kB", "3.1 MB"]);
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(

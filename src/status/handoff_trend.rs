@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trend_starts_dense_and_ends_at_two_hours_of_minutes() {
+    fn trend_has_two_hours_of_minutes() {
         assert_eq!(covers(&after(20)), (20, 4));
         let (points, minutes) = covers(&after(4 * 60));
         assert!((61..=MAX_POINTS).contains(&points) && minutes >= 59, "{points} points, {minutes} minutes");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_put_back_leaves_no_gap_longer_than_what_it_takes_back() {
+    fn clock_step_back_leaves_a_gap_of_its_size() {
         let mut trend = after(8);
         let back = Timestamp::from_millis(1_787_217_300_000) + SAMPLE_INTERVAL * 3;
         trend.add(Point { at: back - Duration::from_secs(1), ratio: None, conversations: 100 });
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn while_polls_fail_there_is_a_gap_and_not_the_rate_of_before() {
+    fn failed_polls_leave_a_gap() {
         use crate::aggregate::{Metric, TargetSeries};
         let at = Timestamp::from_millis(1_787_217_300_000);
         let values: [Arc<str>; 1] = [Arc::from("VOICE-SIP")];
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_gone_is_forgotten() {
+    fn removed_target_has_no_trend() {
         let key = key();
         let trends = Trends::default();
         let with = Snapshot { targets: vec![(key.clone(), Arc::default())], ..Snapshot::default() };

@@ -50,7 +50,7 @@ mod tests {
     use crate::target::{ClientEnv, Region};
 
     #[test]
-    fn a_journal_outlives_its_poller_but_not_its_target() {
+    fn history_outlives_poller_but_not_target() {
         let key =
             TargetKey { project: "billing".to_owned(), region: Region::Uk1, client_env: ClientEnv::Live };
         let journals = Journals::default();

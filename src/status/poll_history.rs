@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_latest_polls_and_problems_are_remembered() {
+    fn history_is_bounded() {
         let journal = PollHistory::default();
         for second in 0..200 {
             let failure = (second % 2 == 0).then_some(Problem::ServerError);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_lasts_from_the_first_poll_that_shows_it_to_the_first_that_does_not() {
+    fn problem_interval_spans_polls_that_report_it() {
         let journal = PollHistory::default();
         tell(&journal, 0, None, &[], "");
         tell(&journal, 30, Some(Problem::Timeout), &[], "no answer within 60s");
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_cut_between_characters() {
+    fn reason_is_truncated_between_characters() {
         let journal = PollHistory::default();
         tell(&journal, 0, Some(Problem::BadPayload), &[], &"ключ".repeat(200));
         journal.read(|entries| assert_eq!(entries.episodes[0].reason.chars().count(), MAX_REASON_CHARS));

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn each_state_has_its_sentence() {
+    fn each_state_has_a_sentence() {
         let journal = PollHistory::default();
         assert_eq!(judged(&journal, "12:00"), (State::NotTried, "Not tried yet".to_owned()));
         journal.poll_started(at("12:00"));
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_that_does_not_end_makes_a_target_stale_too() {
+    fn endless_poll_makes_target_stale() {
         let journal = PollHistory::default();
         poll(&journal, "12:00", None, &[], "12:00");
         journal.poll_started(at("12:01"));
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_never_worked_is_failing_and_then_stale_since_the_start() {
+    fn rejected_key_is_failing_then_stale_since_start() {
         let journal = PollHistory::default();
         poll(&journal, "12:00", Some(Problem::Unauthorized), &[], "12:00");
         let failing = "1 poll failed since 12:00: the API refuses the key".to_owned();
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_added_long_after_the_start_has_time_for_its_first_poll() {
+    fn added_target_has_time_for_first_poll() {
         let journal = PollHistory::default();
         journal.set_first_due(at("14:00"));
         assert_eq!(judged(&journal, "14:00"), (State::NotTried, "Not tried yet".to_owned()));
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_restart_the_age_of_the_data_counts_and_not_that_of_the_process() {
+    fn staleness_after_restart_follows_data_age() {
         let journal = PollHistory::default();
         poll(&journal, "12:00", Some(Problem::ServerError), &[], "11:30");
         let stale = "No poll has succeeded yet: the API answers with server errors, data ends at 11:30";
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_put_back_makes_no_target_stale_later() {
+    fn clock_step_back_does_not_delay_staleness() {
         let journal = PollHistory::default();
         poll(&journal, "14:00", None, &[], "12:00");
         poll(&journal, "14:01", Some(Problem::Timeout), &[], "12:00");
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn storage_comes_before_all_else() {
+    fn storage_failure_outranks_other_states() {
         let entries = PollHistoryInner::default();
         let mut evidence = TargetInputs {
             entries: &entries,
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn with_an_hour_between_polls_ten_minutes_are_not_stale() {
+    fn staleness_respects_poll_interval() {
         let journal = PollHistory::default();
         poll(&journal, "12:00", None, &[], "12:00");
         journal.read(|entries| {

@@ -122,7 +122,7 @@ mod tests {
     const AT: Timestamp = Timestamp::from_millis(1_787_217_300_000);
 
     #[test]
-    fn ratios_are_weighed_by_conversations() {
+    fn ratios_are_weighted_by_conversations() {
         let mut series = TargetSeries::default();
         let two = |phone: f64, chat: f64| {
             let values = |name: &str| Arc::from([Arc::from(name)]);
@@ -139,13 +139,13 @@ mod tests {
     }
 
     #[test]
-    fn no_data_is_not_no_calls() {
+    fn absent_data_is_not_zero_calls() {
         let figures = TargetTotals::of(&TargetSeries::default());
         assert_eq!((figures.open, figures.recent), (None, None));
     }
 
     #[test]
-    fn a_state_that_cannot_be_written_shows() {
+    fn storage_problem_is_shown() {
         let mut series = TargetSeries::default();
         assert!(!TargetTotals::of(&series).storage_fails);
         series.set(Metric::TargetProblem, &[Arc::from("storage")], 1.0, AT);

@@ -153,7 +153,7 @@ fn query_of(project: &str) -> String {
 }
 
 #[test]
-fn health_is_one_line() {
+fn health_response_is_one_line() {
     assert_eq!(World::of(&["a"]).all_polled("14:09:50").health(), "The one target is up to date.");
     assert_eq!(World::of(&["a", "b"]).all_polled("14:09:50").health(), "All 2 targets are up to date.");
 
@@ -171,7 +171,7 @@ fn health_is_one_line() {
 }
 
 #[test]
-fn a_state_that_cannot_be_written_is_told_before_all_else() {
+fn storage_failure_is_diagnosed_first() {
     let mut world = World::of(&["a", "b"]).all_polled("14:09:50");
     world.series[1].set(Metric::TargetProblem, &[Arc::from("storage")], 1.0, at("14:00"));
     assert_eq!(world.health(), "The state cannot be written; the last committed numbers are served.");
@@ -184,7 +184,7 @@ fn a_state_that_cannot_be_written_is_told_before_all_else() {
 }
 
 #[test]
-fn each_problem_points_to_where_to_look() {
+fn each_problem_has_a_fault_domain() {
     use view::Severity::{Bad, Good, Warn};
 
     for (problem, exporter, access, api, calls) in [
@@ -208,14 +208,14 @@ fn each_problem_points_to_where_to_look() {
 }
 
 #[test]
-fn a_detail_that_is_hidden_does_not_put_the_blame_for_an_outage_on_the_key() {
+fn hidden_fields_do_not_blame_key_for_outage() {
     let world = World::of(&["a", "b"]).all_polled("14:09:00");
     world.polled("b", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[Problem::TranscriptOff]);
     assert_eq!(world.areas()[1].0, view::Severity::Warn);
 }
 
 #[test]
-fn a_poll_that_does_not_end_is_told_of_the_api() {
+fn endless_poll_is_diagnosed_as_api() {
     let world = World::of(&["a", "b"]).all_polled("14:09:00");
     world.polled("b", "13:00", None, &[]);
     world.journals.of(&target("b").key).poll_started(at("13:01"));
@@ -223,7 +223,7 @@ fn a_poll_that_does_not_end_is_told_of_the_api() {
 }
 
 #[test]
-fn when_no_host_answers_the_network_here_is_looked_at_first() {
+fn all_hosts_unreachable_suggests_network() {
     let mut world = World::of(&["a", "b"]);
     world.settings.targets[1].base_url = "https://other.example.com".to_owned();
     for project in ["a", "b"] {
@@ -251,7 +251,7 @@ fn when_no_host_answers_the_network_here_is_looked_at_first() {
 }
 
 #[test]
-fn a_reload_that_was_refused_shows_with_its_reason() {
+fn failed_reload_is_shown_with_reason() {
     let mut world = World::of(&["a"]).all_polled("14:09:50");
     let reason = "polyai.yaml:3:5: polling.interval: found \"<soon>\"".to_owned();
     world.configuration.last_reload = Some(Reload { at: at("14:01"), outcome: Err(reason) });
@@ -290,7 +290,7 @@ const HOSTILE: [&str; 9] = [
 ];
 
 #[test]
-fn no_name_becomes_markup() {
+fn names_are_escaped_in_markup() {
     let long = "x".repeat(200);
     for project in HOSTILE.into_iter().chain([long.as_str()]) {
         let world = World::of(&[project]);
@@ -314,7 +314,7 @@ fn no_name_becomes_markup() {
 }
 
 #[test]
-fn page_and_json_say_the_same() {
+fn page_and_json_agree() {
     let mut world = World::of(&["billing", "support"]).all_polled("14:03");
     world.polled("billing", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
     world.series[0].set(Metric::InProgress, &[Arc::from("VOICE-SIP")], 1234.0, at("14:00"));
@@ -341,7 +341,7 @@ fn page_and_json_say_the_same() {
 }
 
 #[test]
-fn a_target_shows_its_settings_without_secrets() {
+fn target_page_shows_settings_without_secrets() {
     let world = World::of(&["a"]).all_polled("14:09:50");
     let settings = &world.json(StatusRoute::TargetJson, &query_of("a"))["settings"];
     assert_eq!(settings["api_key"], "set, from the configuration");
@@ -350,7 +350,7 @@ fn a_target_shows_its_settings_without_secrets() {
 }
 
 #[test]
-fn what_was_never_read_is_unknown_and_not_zero() {
+fn unpolled_target_is_unknown_not_zero() {
     let mut world = World::of(&["a"]);
     assert_eq!(world.json(StatusRoute::TargetsJson, "")["targets"][0]["read_to"], Json::Null);
     world.series[0].set(Metric::TargetWatermark, &[], at("14:00").seconds(), at("12:00"));
@@ -371,7 +371,7 @@ fn what_was_never_read_is_unknown_and_not_zero() {
 }
 
 #[test]
-fn a_target_that_is_not_configured_is_a_404_in_words() {
+fn unknown_target_is_404_with_advice() {
     let world = World::of(&["a"]);
     for query in
         ["", "project=a", "project=b&region=us-1&client_env=live", "project=a&region=x&client_env=live"]
@@ -386,7 +386,7 @@ fn a_target_that_is_not_configured_is_a_404_in_words() {
 }
 
 #[test]
-fn the_worst_comes_first_on_the_page_and_the_order_of_the_json_is_stable() {
+fn page_sorts_by_severity_and_json_by_key() {
     let world = World::of(&["a", "b", "c"]).all_polled("14:09:00");
     world.polled("c", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
     let page = world.page(StatusRoute::Overview, "");
@@ -402,7 +402,7 @@ fn the_worst_comes_first_on_the_page_and_the_order_of_the_json_is_stable() {
 }
 
 #[test]
-fn a_thousand_targets_are_folded_and_bounded() {
+fn thousand_targets_fit_a_bounded_page() {
     let names: Vec<String> = (0..1000).map(|number| format!("project-{number:04}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let world = World::of(&names).all_polled("14:09:00");
@@ -423,7 +423,7 @@ fn a_thousand_targets_are_folded_and_bounded() {
 }
 
 #[test]
-fn a_page_refreshes_only_when_asked_to() {
+fn page_refreshes_only_on_request() {
     let world = World::of(&["a"]).all_polled("14:09:50");
     assert!(!world.page(StatusRoute::Overview, "").contains("http-equiv"));
     let page = world.page(StatusRoute::Overview, "refresh=30&q=a");
@@ -434,7 +434,7 @@ fn a_page_refreshes_only_when_asked_to() {
 }
 
 #[test]
-fn the_hash_follows_the_settings_and_not_the_secrets() {
+fn configuration_hash_ignores_secrets() {
     let settings = World::of(&["a"]).settings;
     let before = hash(&settings);
     assert_eq!(before.len(), 64);
@@ -450,7 +450,7 @@ fn the_hash_follows_the_settings_and_not_the_secrets() {
 }
 
 #[test]
-fn the_style_asks_for_nothing_from_elsewhere() {
+fn style_loads_no_external_resource() {
     let style = World::of(&[]).page(StatusRoute::Style, "");
     for word in ["url(", "@import", "http:", "https:"] {
         assert!(!style.contains(word), "{word}");
@@ -459,7 +459,7 @@ fn the_style_asks_for_nothing_from_elsewhere() {
 }
 
 #[test]
-fn the_documentation_has_every_field_and_no_other() {
+fn documentation_lists_exactly_the_json_fields() {
     let mut world = World::of(&["a"]).all_polled("14:00");
     world.polled("a", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
     world.configuration.last_reload =

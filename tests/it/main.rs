@@ -6,6 +6,7 @@ mod layers;
 mod config;
 mod doc_links;
 mod http_server;
+mod licenses;
 mod model;
 mod one_conversation;
 mod pagination;

@@ -1,36 +1,58 @@
-//! THE GUIDED TOUR: one conversation on its way through the program, from the bytes of the API to a line of the exposition.
+//! THE GUIDED TOUR: one conversation on its way through the program, from the plan of a poll to the bytes of the exposition.
 //!
 //! Each step takes what the step before it made, and shows it in a snapshot of its own. Read the function from top to bottom
-//! beside the modules that it calls; the real program does the same for many conversations at once.
+//! beside the modules that it calls; the daemon does the same for many conversations at once.
 //!
 //! The conversation is `tests/fixtures/api/transferred_after_three_turns.json`: a call of 74 seconds about a bill that was
 //! charged twice. The agent greets, does not understand the caller once, is interrupted once, and hands over to a human.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use polyai_domain::fetch::FetchedPages;
 use polyai_exporter::aggregate::{
     self, ExemplarId, ExemplarSource, LabelLimiter, Metric, SeriesKey, SeriesSchema, TargetSeries,
 };
-use polyai_exporter::api::wire;
+use polyai_exporter::api::{Page, wire};
 use polyai_exporter::config::{Dimension, Metrics};
 use polyai_exporter::conversation::Conversation;
 use polyai_exporter::exposition::{self, ContentEncoding, ExpositionCache, Format, FormatOptions};
 use polyai_exporter::ledger::store::Store;
-use polyai_exporter::ledger::transition::{Count, CountingRules, SeenBy, Transition, decide};
+use polyai_exporter::ledger::transition::{Count, CountingRules, Transition, decide};
 use polyai_exporter::ledger::{LedgerEntry, Watermarks};
 use polyai_exporter::metrics_source::SnapshotSource;
-use polyai_exporter::recorder::{Batch, CountingPolicy, Observation, Recorder, TargetIndex, TargetSetup};
+use polyai_exporter::planner::PollPolicy;
+use polyai_exporter::poll_session::{Command, PollSession, SessionTime};
+use polyai_exporter::recorder::{
+    CountingPolicy, Observation, PollerCheckpoint, Recorder, TargetIndex, TargetSetup,
+};
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 use polyai_exporter::timestamp::Timestamp;
 
 use crate::wire_fixtures::described;
 
 #[test]
-fn one_conversation_from_json_to_a_line_of_text() {
-    // api/wire.rs: bytes become a typed record that borrows from them. It takes every shape that the API is known to send,
-    // and of what was said it reads no more than whether something was.
+fn one_conversation_from_poll_plan_to_exposition() {
+    // poll_session.rs, planner.rs: a tick makes a poll due. The session says what to read first: everything that is in progress.
+    // Nothing is, because the call ended two seconds ago.
+    let first_seen = at("2026-08-20T09:16:18.370Z");
+    let mut session = a_session();
+    session.start(time(first_seen));
+    let Some(Command::Fetch(plan, limit)) = session.next_command(time(first_seen)) else { panic!() };
+    let line = format!("{} pass, {}, {:?}, {limit:?}", plan.pass.name(), plan.window, plan.filter);
+    insta::assert_snapshot!(line, @"open pass, all times, InProgress, StopAt(10000)");
+    session.on_fetched(Ok(fetched(Vec::new())), time(first_seen));
+    let Some(Command::Submit(open_list)) = session.next_command(time(first_seen)) else { panic!() };
+
+    // The next window is planned while that is committed: what has started since the fresh watermark, with a small overlap.
+    let Some(Command::Fetch(plan, limit)) = session.next_command(time(first_seen)) else { panic!() };
+    let line = format!("{} pass, {}, {:?}, {limit:?}", plan.pass.name(), plan.window, plan.filter);
+    insta::assert_snapshot!(line, @"fresh pass, 2026-08-20T09:14:48.000Z to 2026-08-20T09:16:18.370Z, Finished, RefuseAt(10000)");
+
+    // api/wire.rs: the bytes of the response become typed records that borrow from them. They take every shape that the API is
+    // known to send, and of what was said they keep no more than whether something was.
     let bytes = include_bytes!("../fixtures/api/transferred_after_three_turns.json");
     let record: wire::Conversation<'_> = serde_json::from_slice(bytes).unwrap();
     let last_turn = record.turns.list.last().unwrap();
@@ -43,8 +65,8 @@ fn one_conversation_from_json_to_a_line_of_text() {
     last turn: user_input IsPresent(true), Latency(Some(2.275)), barge_in LenientBool(Some(true))
     "#);
 
-    // conversation.rs: what the fields amount to. The first turn answers nobody, so it is the greeting; the end is the start
-    // and the duration; amounts are whole millionths, so that sums do not depend on their order.
+    // api/record.rs: what the fields amount to. The first turn answers nobody, so it is the greeting; the end is the start and
+    // the duration; amounts are whole millionths, so that sums do not depend on their order.
     let conversation = Conversation::try_from(&record).unwrap();
     insta::assert_snapshot!(described(&conversation), @r#"
     id: CA7f3d8a52c1e94b06a7d2f0c4b8e615f9
@@ -63,22 +85,38 @@ fn one_conversation_from_json_to_a_line_of_text() {
     replies: 1.41, 2.275 s
     "#);
 
+    // api/decode.rs does that for a whole page; the page is the last one, and so the window is complete.
+    let body = [b"[", &bytes[..], b"]"].concat();
+    let page = Page::decode(&body).unwrap();
+    assert_eq!(page.conversations, [conversation]);
+    session.on_fetched(Ok(fetched(page.conversations)), time(first_seen));
+
+    // The pages take effect as a whole: as a batch, with the watermark that moves with it. One batch is committed at a time.
+    let mut recorder = a_recorder(first_seen);
+    assert!(matches!(session.next_command(time(first_seen)), Some(Command::AwaitCommit)));
+    let outcome = recorder.apply_batch(&open_list).unwrap();
+    recorder.commit(false).unwrap();
+    session.on_committed(&outcome, time(first_seen));
+    let Some(Command::Submit(batch)) = session.next_command(time(first_seen)) else { panic!() };
+    let [Observation { conversation, seen_by }] = &batch.observations[..] else { panic!("{batch:?}") };
+    let read_to = batch.watermarks.as_ref().unwrap().fresh;
+    insta::assert_snapshot!(format!("{} seen by {seen_by:?}; read to {read_to}", conversation.id), @"CA7f3d8a52c1e94b06a7d2f0c4b8e615f9 seen by Fresh; read to 2026-08-20T09:16:18.370Z");
+
     // ledger/transition.rs: seen finished for the first time, two seconds after its end, it does not count yet: late turns may
     // still arrive. It is kept with the time of this observation.
-    let first_seen = Timestamp::parse("2026-08-20T09:16:18.370Z").unwrap();
     let rules = CountingRules {
-        anchor: Timestamp::parse("2026-08-20T09:00:00Z").unwrap(),
+        anchor: at(ANCHOR),
         settle: Duration::from_secs(10),
         settled_age: Duration::from_secs(300),
         pruned_before: None,
     };
-    let transition = decide(None, Some((&conversation.data, SeenBy::Fresh)), first_seen, &rules);
+    let transition = decide(None, Some((&conversation.data, *seen_by)), first_seen, &rules);
     let Transition::Settle(entry) = transition else { panic!("{transition:?}") };
     let LedgerEntry::Settling { since, late, .. } = &entry else { panic!("{entry:?}") };
     insta::assert_snapshot!(format!("settling since {since}, late: {late}"), @"settling since 2026-08-20T09:16:18.370Z, late: false");
 
     // One poll later the settle time has passed, and it counts, now and never again, whether or not it is seen once more.
-    let settled = first_seen + Duration::from_secs(30);
+    let settled = first_seen + INTERVAL;
     let transition = decide(Some(&entry), None, settled, &rules);
     let Transition::Count(Count { late, ended_at, .. }) = transition else { panic!("{transition:?}") };
     insta::assert_snapshot!(format!("counts; ended at {ended_at}, late: {late}"), @"counts; ended at 2026-08-20T09:16:16.370Z, late: false");
@@ -129,25 +167,33 @@ fn one_conversation_from_json_to_a_line_of_text() {
     2.275 at 2026-08-20T09:15:50.275Z, CA7f3d8a52c1e94b06a7d2f0c4b8e615f9
     ");
 
-    // recorder/: all of the above for whole batches, in one transaction with the ledger's entries. A scrape sees the snapshot
-    // that was committed last. The conversation counts with the second of two batches.
-    let mut recorder = a_recorder(rules.anchor);
-    for now in [first_seen, settled] {
-        let observation = Observation { conversation: conversation.clone(), seen_by: SeenBy::Fresh };
-        let batch = Batch {
-            target: TargetIndex(0),
-            now,
-            observations: vec![observation],
-            lists_all_open: false,
-            abandoned: Vec::new(),
-            watermarks: Some(Watermarks::initial(rules.anchor, &[Duration::from_secs(300)])),
-        };
-        recorder.apply_batch(&batch).unwrap();
-        recorder.commit(false).unwrap();
-    }
+    // recorder/: all of this for whole batches, in one transaction with the ledger's entries. The session learns that its batch is
+    // committed, and reports that the poll succeeded.
+    let outcome = recorder.apply_batch(&batch).unwrap();
+    recorder.commit(false).unwrap();
+    assert!(matches!(session.next_command(time(first_seen)), Some(Command::AwaitCommit)));
+    session.on_committed(&outcome, time(first_seen));
+    let Some(Command::Report(report)) = session.next_command(time(first_seen)) else { panic!() };
+    insta::assert_snapshot!(format!("up: {}, {:?}", report.status.up, report.stats), @"up: true, PollStats { fetches: 2, records: 1, rejected: 0, counted: 0 }");
+    assert!(session.next_command(time(first_seen)).is_none());
 
-    // crates/exposition: the same values under their full names, with the labels of the target in front. A `SnapshotSource` gives each
-    // series its family and labels, and the cache renders those that have changed.
+    // The next poll finds nothing new, but time has passed, and the conversation counts.
+    session.start(time(settled));
+    let mut outcome = None;
+    let report = loop {
+        match session.next_command(time(settled)).unwrap() {
+            Command::Fetch(..) => session.on_fetched(Ok(fetched(Vec::new())), time(settled)),
+            Command::Submit(batch) => outcome = Some(recorder.apply_batch(&batch).unwrap()),
+            Command::AwaitCommit => session.on_committed(&outcome.take().unwrap(), time(settled)),
+            Command::Notify(notice) => panic!("{notice:?}"),
+            Command::Report(report) => break report,
+        }
+    };
+    recorder.commit(false).unwrap();
+    assert_eq!(report.stats.counted, 1);
+
+    // exposition/: a scrape sees the snapshot that was committed last, under full names and with the labels of the target in
+    // front. The cache renders what has changed.
     let cache = ExpositionCache::new(FormatOptions { native_histograms: true, openmetrics_created: false });
     let page = |format| {
         let source = SnapshotSource::new(Arc::new(recorder.snapshot().clone()));
@@ -155,22 +201,19 @@ fn one_conversation_from_json_to_a_line_of_text() {
         let body = cache.render(format, ContentEncoding::Identity, &source, now, Vec::new);
         String::from_utf8(body.to_bytes().to_vec()).unwrap()
     };
-    // Formats that know exemplars say which call it was.
+    // OpenMetrics has exemplars, which name the call.
     let handed_off = page(Format::OpenMetrics);
     let handed_off = handed_off.lines().find(|line| line.starts_with("polyai_handoffs_by_reason_total{"));
     insta::assert_snapshot!(handed_off.unwrap(), @r#"polyai_handoffs_by_reason_total{project="reservations",region="us-1",client_env="live",channel="VOICE-SIP",reason="billing_dispute",destination="billing_team"} 1 # {conversation_id="CA7f3d8a52c1e94b06a7d2f0c4b8e615f9"} 1 1787217376.370"#);
 
-    // text.rs: this is what Prometheus reads by default. These are all the series that the call has brought in, their
-    // buckets left out.
+    // exposition/text.rs: the default format. These are all the series that the call has added to, without their buckets.
     let exposition = page(Format::Text);
     let own = r#"project="reservations",region="us-1",client_env="live""#;
-    let brought_in = exposition.lines().filter(|line| {
-        let beside_the_call = ["_bucket", "polyai_target_", "polyai_recent_"];
-        !line.starts_with('#')
-            && !line.ends_with(" 0")
-            && !beside_the_call.iter().any(|part| line.contains(part))
+    let added_to = exposition.lines().filter(|line| {
+        let others = ["_bucket", "polyai_target_", "polyai_recent_"];
+        !line.starts_with('#') && !line.ends_with(" 0") && !others.iter().any(|part| line.contains(part))
     });
-    insta::assert_snapshot!(brought_in.collect::<Vec<_>>().join("\n").replace(own, "TARGET"), @r#"
+    insta::assert_snapshot!(added_to.collect::<Vec<_>>().join("\n").replace(own, "TARGET"), @r#"
     polyai_conversations_total{TARGET,channel="VOICE-SIP"} 1
     polyai_handoffs_total{TARGET,channel="VOICE-SIP"} 1
     polyai_handoffs_by_reason_total{TARGET,channel="VOICE-SIP",reason="billing_dispute",destination="billing_team"} 1
@@ -194,7 +237,39 @@ fn one_conversation_from_json_to_a_line_of_text() {
     "#);
 }
 
-/// A recorder with the state in memory and one target, of which nothing is known yet.
+const ANCHOR: &str = "2026-08-20T09:00:00Z";
+const INTERVAL: Duration = Duration::from_secs(30);
+
+fn at(time: &str) -> Timestamp {
+    Timestamp::parse(time).unwrap()
+}
+
+/// What a driver knows of the time.
+fn time(now: Timestamp) -> SessionTime {
+    let steady = now.saturating_duration_since(at(ANCHOR));
+    SessionTime { api: now, steady, certain: true, skewed: false }
+}
+
+fn fetched(conversations: Vec<Conversation>) -> FetchedPages {
+    FetchedPages { conversations, complete: true, ..FetchedPages::default() }
+}
+
+/// The session of a target that was read up to 09:14:50 and has no rechecks.
+fn a_session() -> PollSession {
+    let policy = PollPolicy {
+        interval: INTERVAL,
+        ages: Vec::new(),
+        initial_lookback: Duration::ZERO,
+        anchor: None,
+        refetch_budget: 5,
+    };
+    let watermarks = Watermarks { fresh: at("2026-08-20T09:14:50Z"), ..Watermarks::initial(at(ANCHOR), &[]) };
+    let checkpoint =
+        PollerCheckpoint { watermarks: Some(watermarks), open: BTreeMap::new(), starts: Vec::new() };
+    PollSession::resume(TargetIndex(0), policy, checkpoint)
+}
+
+/// A recorder with its state in memory and one target, which starts at `now`.
 fn a_recorder(now: Timestamp) -> Recorder {
     let target = TargetSetup {
         key: TargetKey {

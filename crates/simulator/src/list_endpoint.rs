@@ -230,7 +230,7 @@ impl Listing<'_> {
         wanted.then_some(visible)
     }
 
-    /// The fields besides `conversations`.
+    /// The fields other than `conversations`.
     fn envelope(&self, page: &Page, fault: PagingFault) -> Map<String, Value> {
         let quirks = &self.project.quirks;
         let with_cursor = supports_cursors(self.version, quirks);

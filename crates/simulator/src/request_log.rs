@@ -14,7 +14,7 @@ const MAX_IDS: usize = 200_000;
 /// List requests of one target.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Traffic {
-    /// All list requests, refused ones included.
+    /// All list requests, rejected ones included.
     pub requests: u64,
     /// Those with `in_progress=true`.
     pub running_pass: u64,

@@ -50,7 +50,7 @@ fn running(settings: &Arc<Settings>) -> (PollerSet, SnapshotCell) {
 }
 
 #[tokio::test]
-async fn pollers_that_are_ended_send_nothing_more_once_that_is_said() {
+async fn stopped_poller_sends_no_batch() {
     let settings = settings(&["a", "b", "c"]);
     let (mut fleet, _) = running(&settings);
     tokio::task::yield_now().await;
@@ -62,7 +62,7 @@ async fn pollers_that_are_ended_send_nothing_more_once_that_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_whose_poller_falls_says_so_and_begins_anew_after_a_minute() {
+async fn panicked_poller_restarts_after_a_minute() {
     let sane = settings(&["a", "b"]);
     let mut absurd = Settings::clone(&sane);
     // A poller cannot say when its second tick is due, and panics. No file or variable brings such an interval here.

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_ended_the_line_is_broken() {
+    fn gap_breaks_the_line() {
         let points = points(&[Some(0.1), Some(0.2), None, Some(0.3)]);
         let drawn = small(&points, points[3].at).into_string();
         assert_eq!(drawn.matches("<polyline").count(), 2, "{drawn}");
@@ -136,13 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn the_scale_ends_at_the_next_ten_per_cent() {
+    fn scale_ends_at_next_ten_percent() {
         let tops: Vec<f64> = [0.0, 0.21, 0.3, 0.999, 1.0].map(|rate| top(&points(&[Some(rate)]))).to_vec();
         assert_eq!(tops, [0.2, 0.3, 0.3, 1.0, 1.0]);
     }
 
     #[test]
-    fn without_points_it_says_so() {
+    fn chart_without_points_has_a_note() {
         let now = JsonTimestamp(Timestamp::from_millis(0));
         assert!(small(&[], now).into_string().contains("nothing noted yet"));
         assert!(small(&points(&[None, None]), now).into_string().contains("no conversation ended"));

@@ -1,6 +1,4 @@
-//! A port of its own for each story: files in a folder, a server in this process, and clients that trust its authority.
-//!
-//! Owns: all of these, and their end. Never: what is asked.
+//! A server in this process with its files, and clients that trust its authority.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,8 +15,8 @@ use polyai_exporter::events::Events;
 use polyai_exporter::exporter_metrics::{BuildInfo, ExporterMetrics};
 use polyai_exporter::exposition::{ContentEncoding, EncodedBody, Format};
 use polyai_exporter::http::{
-    ConfigReloader, EventObserver, Limits, MetricsSource, Readiness, ReloadFuture, RenderedDocument, Routes,
-    Server, StatusRoute, StatusSource,
+    ConfigReloader, Limits, MetricsSource, Readiness, ReloadFuture, RenderedDocument, Routes, Server,
+    StatusRoute, StatusSource,
 };
 use polyai_exporter::timestamp::Timestamp;
 use polyai_exporter::web::{DrainOutcome, InstallOutcome, LoadedWebConfig, WebConfig};
@@ -38,55 +36,55 @@ use tokio_util::sync::CancellationToken;
 
 use super::test_ca::{Authority, Issued};
 
-/// Longer than anything here takes, so that a story that hangs fails.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than anything here takes, so that a hanging test fails.
+pub(super) const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// TLS as most want it.
+/// TLS with default settings.
 pub(super) const TLS: &str = "tls_server_config: {cert_file: server.pem, key_file: server-key.pem}\n";
 
-/// Files and an authority.
-pub(super) struct Scene {
-    folder: TempDir,
+/// A directory of files, and a certificate authority.
+pub(super) struct Fixture {
+    dir: TempDir,
     pub(super) authority: Authority,
 }
 
-impl Scene {
-    /// With `server.pem` and its key, `authority.pem`, and the web configuration `text`.
+impl Fixture {
+    /// Creates `server.pem` and its key, `authority.pem`, and the web configuration `text`.
     pub(super) fn new(text: &str) -> Self {
-        // Fails only if it is installed already.
+        // Fails only if one is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let scene = Self { folder: tempfile::tempdir().unwrap(), authority: Authority::new("authority") };
-        scene.write("authority.pem", &scene.authority.pem);
-        scene.serve_as(&scene.authority.issue(&[]));
-        scene.write("web.yml", text);
-        scene
+        let fixture = Self { dir: tempfile::tempdir().unwrap(), authority: Authority::new("authority") };
+        fixture.write("authority.pem", &fixture.authority.pem);
+        fixture.set_certificate(&fixture.authority.issue(&[]));
+        fixture.write("web.yml", text);
+        fixture
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     pub(super) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    /// Replaces the certificate of the server and its key.
-    pub(super) fn serve_as(&self, issued: &Issued) {
+    /// Replaces the server certificate and its key.
+    pub(super) fn set_certificate(&self, issued: &Issued) {
         self.write("server.pem", &issued.certificate);
         self.write("server-key.pem", &issued.key);
     }
 
-    /// A server with the web configuration of this scene.
-    pub(super) async fn open(&self) -> Port {
+    /// A server with this web configuration.
+    pub(super) async fn open(&self) -> TestServer {
         self.open_with(Limits::default(), Bytes::from_static(b"up 1\n")).await
     }
 
-    /// The same, which serves `exposition`.
-    pub(super) async fn open_with(&self, limits: Limits, exposition: Bytes) -> Port {
+    /// A server with this web configuration that serves `exposition`.
+    pub(super) async fn open_with(&self, limits: Limits, exposition: Bytes) -> TestServer {
         let prepared = LoadedWebConfig::read(Some(&self.path("web.yml")), Clock::system().now());
         let web = WebConfig::new(prepared.unwrap_or_else(|problems| panic!("{problems}")));
         let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from_millis(0));
-        let observer = Arc::new(EventObserver(Events::new(stats.clone())));
+        let observer = Arc::new(Events::new(stats.clone()));
         let server = Server::bind(&["127.0.0.1:0".parse().unwrap()], limits).await.unwrap();
         let address = server.address().unwrap();
         let reloads = Arc::new(Reloads::default());
@@ -96,16 +94,16 @@ impl Scene {
         let stop = CancellationToken::new();
         tokio::spawn(web.clone().watch(observer.clone(), || Clock::system().now(), stop.clone()));
         let server = tokio::spawn(server.run(Arc::new(routes), web.clone(), observer, stop.clone()));
-        Port { address, web, stats, reloads, stop, server }
+        TestServer { address, web, stats, reloads, stop, server }
     }
 
-    /// What a reload by hand does.
-    pub(super) fn reload(&self, port: &Port) -> Result<InstallOutcome, ConfigErrors> {
+    /// Reloads the web configuration, as `POST /-/reload` does.
+    pub(super) fn reload(&self, server: &TestServer) -> Result<InstallOutcome, ConfigErrors> {
         let prepared = LoadedWebConfig::read(Some(&self.path("web.yml")), Clock::system().now())?;
-        Ok(port.web.install(prepared))
+        Ok(server.web.install(prepared))
     }
 
-    /// A client that trusts the authority, and shows `identity`.
+    /// A client that trusts the authority and presents `identity`.
     pub(super) fn client(&self, identity: Option<&Issued>) -> Client {
         self.client_with(identity, |builder| builder)
     }
@@ -116,14 +114,14 @@ impl Scene {
         change: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
     ) -> Client {
         let root = Certificate::from_pem(self.authority.pem.as_bytes()).unwrap();
-        let mut builder = Client::builder().tls_certs_only([root]).timeout(PATIENCE).no_gzip();
+        let mut builder = Client::builder().tls_certs_only([root]).timeout(TEST_TIMEOUT).no_gzip();
         if let Some(Issued { certificate, key }) = identity {
             builder = builder.identity(Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap());
         }
         change(builder).build().unwrap()
     }
 
-    /// What a client of TLS alone is made with: it trusts the authority, and `change` makes it special.
+    /// A TLS client that trusts the authority, customized by `change`.
     pub(super) fn tls(
         &self,
         versions: &[&'static SupportedProtocolVersion],
@@ -135,7 +133,7 @@ impl Scene {
         TlsConnector::from(Arc::new(config))
     }
 
-    /// One that shows a certificate whose key it may not have.
+    /// A TLS client that presents a certificate whose key it may not have.
     pub(super) fn tls_with_any_key(
         &self,
         Issued { certificate, key }: &Issued,
@@ -157,8 +155,8 @@ impl Scene {
     }
 }
 
-/// A server that runs. Dropping it stops it.
-pub(super) struct Port {
+/// A running server.
+pub(super) struct TestServer {
     pub(super) address: SocketAddr,
     pub(super) web: WebConfig,
     pub(super) stats: ExporterMetrics,
@@ -167,7 +165,7 @@ pub(super) struct Port {
     server: JoinHandle<DrainOutcome>,
 }
 
-impl Port {
+impl TestServer {
     pub(super) fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.address)
     }
@@ -176,13 +174,13 @@ impl Port {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// A connection after its handshake.
-    pub(super) async fn shake_hands(&self, connector: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {
+    /// A connection after its TLS handshake.
+    pub(super) async fn tls_connect(&self, connector: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::from(self.address.ip());
-        timeout(PATIENCE, connector.connect(name, self.connect().await)).await.unwrap()
+        timeout(TEST_TIMEOUT, connector.connect(name, self.connect().await)).await.unwrap()
     }
 
-    /// How often an event has happened.
+    /// The value of `polyai_exporter_events_total` for `event`.
     pub(super) fn counted(&self, event: &str) -> u64 {
         let families = self.stats.gather();
         let events =
@@ -203,16 +201,16 @@ impl Port {
 
     pub(super) async fn stopped(self) -> DrainOutcome {
         self.stop.cancel();
-        timeout(PATIENCE, self.server).await.unwrap().unwrap()
+        timeout(TEST_TIMEOUT, self.server).await.unwrap().unwrap()
     }
 }
 
-/// Whether a request on `stream` gets an answer.
+/// Whether a request on `stream` gets a response.
 pub(super) async fn answers(stream: &mut TlsStream<TcpStream>) -> bool {
     let asked = stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let mut first = [0; 12];
     asked.is_ok()
-        && timeout(PATIENCE, stream.read_exact(&mut first))
+        && timeout(TEST_TIMEOUT, stream.read_exact(&mut first))
             .await
             .unwrap()
             .is_ok_and(|_| &first == b"HTTP/1.1 200")
@@ -230,11 +228,11 @@ impl MetricsSource for Fixed {
     }
 
     fn render(&self, _: Format, _: ContentEncoding) -> io::Result<EncodedBody> {
-        Err(io::Error::other("nobody should ask"))
+        Err(io::Error::other("not called"))
     }
 }
 
-/// Pages for people that say nothing.
+/// Empty status pages.
 struct Blank;
 
 impl StatusSource for Blank {
@@ -255,7 +253,7 @@ impl Readiness for Always {
     }
 }
 
-/// Counts how often somebody got through to a route that changes something.
+/// Counts the requests that reach a route with side effects.
 #[derive(Default)]
 pub(super) struct Reloads(AtomicUsize);
 

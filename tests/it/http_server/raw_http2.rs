@@ -1,4 +1,4 @@
-//! Peers that speak HTTP/2 frame by frame, and do what no library would.
+//! HTTP/2 peers that violate the protocol, frame by frame.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
-use super::fixture::{PATIENCE, Port, Scene, TLS};
+use super::fixture::{Fixture, TEST_TIMEOUT, TLS, TestServer};
 
-/// The head of a frame (RFC 9113, section 4.1), and what it carries.
+/// A frame (RFC 9113, section 4.1).
 #[derive(Debug, PartialEq, Eq)]
 struct Frame {
     kind: u8,
@@ -28,20 +28,20 @@ const WINDOW_UPDATE: u8 = 8;
 const END_STREAM_AND_HEADERS: u8 = 0x5;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
-struct Asker(WriteHalf<TlsStream<TcpStream>>);
-struct Listener(ReadHalf<TlsStream<TcpStream>>);
+struct RequestWriter(WriteHalf<TlsStream<TcpStream>>);
+struct FrameReader(ReadHalf<TlsStream<TcpStream>>);
 
-async fn peer(scene: &Scene, port: &Port) -> (Asker, Listener) {
-    let connector = scene.tls(&[&TLS13], |config| config.alpn_protocols = vec![b"h2".to_vec()]);
-    let (listener, mut asker) = split(port.shake_hands(&connector).await.unwrap());
-    asker.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
-    (Asker(asker), Listener(listener))
+async fn peer(fixture: &Fixture, server: &TestServer) -> (RequestWriter, FrameReader) {
+    let connector = fixture.tls(&[&TLS13], |config| config.alpn_protocols = vec![b"h2".to_vec()]);
+    let (reader, mut writer) = split(server.tls_connect(&connector).await.unwrap());
+    writer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    (RequestWriter(writer), FrameReader(reader))
 }
 
-impl Asker {
+impl RequestWriter {
     /// `GET https://a/`, on a stream of its own.
     async fn ask(&mut self, stream: u32) -> std::io::Result<()> {
-        // The first three from the table of RFC 7541, appendix A.
+        // The first three are from the static table of RFC 7541, appendix A.
         let names = [0x82, 0x84, 0x87, 0x01, 0x01, b'a'];
         let mut frame = vec![0, 0, 6, HEADERS, END_STREAM_AND_HEADERS];
         frame.extend(stream.to_be_bytes());
@@ -51,8 +51,8 @@ impl Asker {
     }
 }
 
-impl Listener {
-    /// None once the connection has ended.
+impl FrameReader {
+    /// The next frame; `None` at the end of the connection.
     async fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.0.read_exact(&mut head).await.ok()?;
@@ -64,48 +64,48 @@ impl Listener {
 }
 
 #[tokio::test]
-async fn a_peer_that_is_told_to_end_and_goes_on_is_cut_off() {
-    let scene = Scene::new(TLS);
+async fn peer_ignoring_goaway_is_disconnected() {
+    let fixture = Fixture::new(TLS);
     let limits = Limits {
         max_connection_age: Duration::ZERO,
         request_timeout: Duration::from_secs(1),
         ..Limits::default()
     };
-    let port = scene.open_with(limits, Bytes::from_static(b"up 1\n")).await;
-    let (mut asker, mut listener) = peer(&scene, &port).await;
+    let server = fixture.open_with(limits, Bytes::from_static(b"up 1\n")).await;
+    let (mut writer, mut reader) = peer(&fixture, &server).await;
     let began = Instant::now();
-    // It never answers the ping that goes with GOAWAY, without which the server takes streams for ever.
+    // The peer never answers the ping that accompanies GOAWAY, without which the server keeps accepting streams.
     let asking = async {
         for stream in (1..).step_by(2) {
-            if asker.ask(stream).await.is_err() {
+            if writer.ask(stream).await.is_err() {
                 return;
             }
             sleep(Duration::from_millis(20)).await;
         }
     };
     let listening = async {
-        let (mut is_told, mut late) = (false, 0);
-        while let Some(frame) = listener.next().await {
-            is_told |= frame.kind == GOAWAY;
-            late += u32::from(is_told && frame.kind == HEADERS);
+        let (mut got_goaway, mut late) = (false, 0);
+        while let Some(frame) = reader.next().await {
+            got_goaway |= frame.kind == GOAWAY;
+            late += u32::from(got_goaway && frame.kind == HEADERS);
         }
-        (is_told, late)
+        (got_goaway, late)
     };
     let both = async { tokio::join!(asking, listening).1 };
-    let (is_told, late) = timeout(PATIENCE, both).await.expect("it is cut off");
-    assert!(is_told && late > 0, "it was told, and was answered for a while: {late}");
-    assert!(began.elapsed() >= Duration::from_secs(1), "what was under way had its time");
+    let (got_goaway, late) = timeout(TEST_TIMEOUT, both).await.expect("the connection is closed");
+    assert!(got_goaway && late > 0, "streams were served for a while after GOAWAY: {late}");
+    assert!(began.elapsed() >= Duration::from_secs(1), "streams in flight had their time");
 }
 
 #[tokio::test]
-async fn little_of_a_body_is_taken_before_anybody_reads_it() {
-    let scene = Scene::new(TLS);
-    let port = scene.open().await;
-    let (mut asker, mut listener) = peer(&scene, &port).await;
-    asker.ask(1).await.unwrap();
+async fn request_body_window_is_minimal() {
+    let fixture = Fixture::new(TLS);
+    let server = fixture.open().await;
+    let (mut writer, mut reader) = peer(&fixture, &server).await;
+    writer.ask(1).await.unwrap();
     let mut before = Vec::new();
     loop {
-        let frame = timeout(PATIENCE, listener.next()).await.unwrap().expect("an answer");
+        let frame = timeout(TEST_TIMEOUT, reader.next()).await.unwrap().expect("a response");
         if frame.kind == HEADERS {
             break;
         }

@@ -1,4 +1,4 @@
-//! Web configuration files, good and bad, and what is said of each.
+//! Valid and invalid web configuration files with their diagnostics.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,15 +14,15 @@ use super::test_ca::Authority;
 
 const FIXTURES: &str = "tests/fixtures/web";
 
-/// Of the story of each file; certificates are made around it.
+/// The time at which the files are read.
 pub(crate) fn now() -> DateTime<Utc> {
     "2026-06-15T12:00:00Z".parse().unwrap()
 }
 
-/// A folder with all the files that the fixtures name.
-pub(crate) fn folder() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+/// A directory with all files that the fixtures name.
+pub(crate) fn dir() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
     let authority = Authority::new("clients");
     write("clients.pem", &authority.pem);
     let server = authority.issue_with(&[], |params| params.not_after = rcgen::date_time_ymd(2036, 5, 4));
@@ -37,20 +37,20 @@ pub(crate) fn folder() -> TempDir {
     write("soon.pem", &soon.pem);
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nbWFya2Vy\n-----END ENCRYPTED PRIVATE KEY-----\n";
     write("encrypted-key.pem", encrypted);
-    folder
+    dir
 }
 
-/// The fixture as a file in `folder`, with certificates written out where it asks for them.
-pub(crate) fn placed(fixture: &Path, folder: &Path) -> PathBuf {
+/// Copies the fixture to `dir`, with its placeholders for certificates filled in.
+pub(crate) fn instantiate(fixture: &Path, dir: &Path) -> PathBuf {
     let mut text = fs::read_to_string(fixture).unwrap();
     for name in ["server.pem", "server-key.pem", "clients.pem"] {
         let mark = format!("{{{{{name}}}}}");
         if text.contains(&mark) {
-            let pem = fs::read_to_string(folder.join(name)).unwrap();
+            let pem = fs::read_to_string(dir.join(name)).unwrap();
             text = text.replace(&mark, &format!("{pem:?}"));
         }
     }
-    let path = folder.join(fixture.file_name().unwrap());
+    let path = dir.join(fixture.file_name().unwrap());
     fs::write(&path, text).unwrap();
     path
 }
@@ -62,49 +62,49 @@ pub(crate) fn fixtures(ending: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Compares with the file `NAME.snap` beside the fixture.
-fn matches_its_snapshot(fixture: &Path, text: &str, folder: &Path) {
+/// Compares with the file `NAME.snap` next to the fixture.
+fn assert_matches_snapshot(fixture: &Path, text: &str, dir: &Path) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../../fixtures/web");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     let name = fixture.file_name().unwrap().to_string_lossy().into_owned();
-    settings.bind(|| assert_snapshot!(name, text.replace(&format!("{}/", folder.display()), "")));
+    settings.bind(|| assert_snapshot!(name, text.replace(&format!("{}/", dir.display()), "")));
 }
 
 #[test]
-fn every_good_file_is_told_in_a_line_with_its_warnings() {
-    let folder = folder();
+fn valid_files_are_summarized_with_warnings() {
+    let dir = dir();
     let files = fixtures(".good.yml");
     assert!(files.len() >= 14, "found the fixtures");
     for file in files {
-        let prepared = LoadedWebConfig::read(Some(&placed(&file, folder.path())), now());
+        let prepared = LoadedWebConfig::read(Some(&instantiate(&file, dir.path())), now());
         let prepared = prepared.unwrap_or_else(|problems| panic!("{}: {problems}", file.display()));
         let mut text = format!("{}\n", prepared.summary());
         for warning in prepared.warnings() {
             text.push_str(&format!("warning: {warning}\n"));
         }
-        matches_its_snapshot(&file, &text, folder.path());
+        assert_matches_snapshot(&file, &text, dir.path());
     }
 }
 
 #[test]
-fn every_bad_file_is_refused_in_plain_words() {
-    let folder = folder();
+fn invalid_files_are_refused_with_all_errors() {
+    let dir = dir();
     let files = fixtures(".bad.yml");
     assert!(files.len() >= 28, "found the fixtures");
     for file in files {
-        let outcome = LoadedWebConfig::read(Some(&placed(&file, folder.path())), now());
+        let outcome = LoadedWebConfig::read(Some(&instantiate(&file, dir.path())), now());
         let problems = outcome.expect_err(&file.display().to_string()).to_string();
         for secret in ["marker", "271828", "PRIVATE KEY-----"] {
             assert!(!problems.contains(secret), "{}: {problems}", file.display());
         }
-        matches_its_snapshot(&file, &problems, folder.path());
+        assert_matches_snapshot(&file, &problems, dir.path());
     }
 }
 
 #[test]
-fn every_key_of_the_original_is_read_and_every_choice_of_it_has_a_vector() {
+fn fixtures_cover_every_key_and_choice() {
     let texts: String = fixtures(".yml").iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     for word in [
         "cert:",
@@ -146,12 +146,12 @@ fn every_key_of_the_original_is_read_and_every_choice_of_it_has_a_vector() {
         "X-XSS-Protection",
         "Strict-Transport-Security",
     ] {
-        assert!(texts.contains(word), "no vector has {word}");
+        assert!(texts.contains(word), "no fixture has {word}");
     }
 }
 
 #[test]
-fn a_missing_file_is_told_as_such_and_no_file_is_plain_http() {
+fn missing_file_is_an_error_and_no_file_is_plain_http() {
     let problems = LoadedWebConfig::read(Some(Path::new("no-such.yml")), now()).unwrap_err().to_string();
     assert_eq!(problems, "no-such.yml: there is no such file; check the path");
     assert_eq!(LoadedWebConfig::read(None, now()).unwrap().summary(), "plain HTTP, no users");
@@ -160,9 +160,9 @@ fn a_missing_file_is_told_as_such_and_no_file_is_plain_http() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Bytes that are lost, doubled or exchanged on the way, as an editor, a template or a disk may do it.
+    /// Bytes are lost, duplicated or replaced, as by an editor, a template or a disk.
     #[test]
-    fn a_file_that_is_damaged_is_told_so_and_never_with_its_secrets(
+    fn damaged_file_errors_never_contain_secrets(
         which in any::<Index>(),
         damages in prop::collection::vec((any::<Index>(), 0..3_u8, any::<u8>()), 1..6),
     ) {
@@ -179,12 +179,12 @@ proptest! {
                 text.push(b'\n');
             }
         }
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("web.yml");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("web.yml");
         fs::write(&path, &text).unwrap();
         if let Err(problems) = LoadedWebConfig::read(Some(&path), now()) {
             let said = problems.to_string();
-            // The end of a hash of the fixtures.
+            // The end of the hashes in the fixtures.
             prop_assert!(!said.contains("xrIidl2") && !said.contains("JZhPh9u"), "{}", said);
         }
     }

@@ -1,4 +1,4 @@
-//! The other half of an instance: the recorder's task, what scrapes see of it, and what must hold whenever it commits.
+//! The recorder of an instance: its commits, what scrapes show of them, and what must hold after each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,31 +7,31 @@ use polyai_exporter::ledger::LedgerEntry;
 use polyai_exporter::ledger::store::{Store, StoreError};
 use polyai_exporter::recorder::{Batch, PollStatus, Snapshot};
 
+use super::calls::Call;
 use super::disk::Disk;
 use super::instance::{Instance, Interruption};
 use super::invariants;
-use super::plan::{SECOND, moment};
 use super::recount::{self, Counts};
+use super::scenario::{SECOND, moment};
 use super::settings::key;
-use super::world::Call;
 
 impl Instance<'_> {
-    /// Commits what is in the outbox, as the recorder's task does, however long the disk refuses.
+    /// Commits the outbox, as the recorder's task does, retrying while the disk fails.
     pub(super) fn record(&mut self) -> Result<(), Interruption> {
         let outbox = std::mem::take(&mut self.process().outbox);
         if outbox.is_empty() {
             return Ok(());
         }
-        if self.happens(self.plan.full_disks) {
+        if self.occurs(self.scenario.full_disks) {
             self.disk.set_full(true);
         }
         for (batch, target) in &outbox {
-            self.patience[*target].may_begin(self.plan, batch);
+            self.settle_bounds[*target].on_submitted(self.scenario, batch);
         }
-        let even_marks = self.chance.percent(10);
+        let even_marks = self.rng.percent(10);
         let mut recorded: Option<Vec<_>> = None;
         loop {
-            if self.happens(self.kills()) {
+            if self.occurs(self.kills()) {
                 return Err(Interruption::Killed);
             }
             self.arm();
@@ -45,7 +45,7 @@ impl Instance<'_> {
                         .collect::<Result<Vec<_>, _>>()
                 }
             };
-            if self.happens(self.kills()) {
+            if self.occurs(self.kills()) {
                 return Err(Interruption::Killed);
             }
             let outcome = taken.and_then(|taken| {
@@ -64,16 +64,16 @@ impl Instance<'_> {
         }
         for (batch, target) in &outbox {
             self.anchor_stays(*target, batch);
-            self.patience[*target].has_begun(self.plan, batch);
+            self.settle_bounds[*target].on_committed(self.scenario, batch);
         }
-        self.tell_what_counts();
+        self.trace_entries();
         self.publish();
         for (batch, target) in outbox.iter().filter(|(batch, ..)| batch.lists_all_open) {
             invariants::each_open_call_counts_once(batch, &self.shown[*target]);
         }
-        self.nothing_counts_too_early();
+        self.assert_none_counts_early();
         self.replay(&outbox);
-        if self.happens(self.kills()) {
+        if self.occurs(self.kills()) {
             return Err(Interruption::Killed);
         }
         for ((_, target), outcome) in outbox.into_iter().zip(recorded.unwrap_or_default()) {
@@ -85,17 +85,17 @@ impl Instance<'_> {
 
     pub(super) fn storage_fails(&mut self, error: &StoreError) -> Result<(), Interruption> {
         assert!(self.disk.is_full(), "the store fails on a sound disk: {error}");
-        self.story.happens(self.now, || format!("the disk refuses: {error}"));
+        self.trace.event(self.now, || format!("the disk refuses: {error}"));
         let without_storage = self.process().recorder.snapshot_with_storage_problem().clone();
-        // While a target is away, there is one less.
+        // While a target is removed, there is one less.
         let comparable = without_storage.targets.len() == self.shown.len();
         for ((_, now), before) in without_storage.targets.iter().zip(&self.shown).filter(|_| comparable) {
             invariants::counters_are_equal(before, now, "a failed commit shows");
         }
-        if self.happens(self.kills() * 5) {
+        if self.occurs(self.kills() * 5) {
             return Err(Interruption::Killed);
         }
-        if self.is_calm || self.chance.percent(40) {
+        if self.is_calm || self.rng.percent(40) {
             self.disk.set_full(false);
         }
         self.now += 10 * SECOND;
@@ -103,9 +103,9 @@ impl Instance<'_> {
         Ok(())
     }
 
-    /// Taking a committed batch again changes nothing.
+    /// Applying a committed batch again changes nothing.
     fn replay(&mut self, outbox: &[(Batch, usize)]) {
-        if self.disk.is_full() || !self.chance.percent(10) {
+        if self.disk.is_full() || !self.rng.percent(10) {
             return;
         }
         let recorder = &mut self.process().recorder;
@@ -115,7 +115,7 @@ impl Instance<'_> {
         recorder.commit(true).unwrap();
         let again = recorder.snapshot().clone();
         for ((_, now), before) in again.targets.iter().zip(&self.shown) {
-            invariants::counters_are_equal(before, now, "a batch that is taken again changes");
+            invariants::counters_are_equal(before, now, "a batch that is applied again changes");
         }
         self.publish();
     }
@@ -135,14 +135,14 @@ impl Instance<'_> {
         Ok(())
     }
 
-    /// A scrape sees the latest generation.
+    /// Lets a scrape see the latest snapshot.
     pub(super) fn publish(&mut self) {
         let generation: Snapshot = self.process().recorder.snapshot().clone();
         for (target, (_, series)) in generation.targets.iter().enumerate() {
             if self.shown.get(target).is_some_and(|before| Arc::ptr_eq(before, series)) {
                 continue;
             }
-            invariants::of_one_generation(self.plan, series);
+            invariants::of_one_generation(self.scenario, series);
             if let Some(before) = self.shown.get(target) {
                 invariants::nothing_falls(before, series);
             }
@@ -150,25 +150,25 @@ impl Instance<'_> {
         self.shown = generation.targets.iter().map(|(_, series)| series.clone()).collect();
     }
 
-    fn nothing_counts_too_early(&self) {
-        if self.plan.steps_back || self.plan.steps_ahead {
-            // With the clock where it belongs again, what began meanwhile seems to have waited long, or begins to wait anew.
+    fn assert_none_counts_early(&self) {
+        if self.scenario.steps_back || self.scenario.steps_ahead {
+            // Once the clock is right again, what began to settle meanwhile seems to have settled for long, or starts over.
             return;
         }
-        for (patience, shown) in self.patience.iter().zip(&self.shown) {
+        for (settle_bounds, shown) in self.settle_bounds.iter().zip(&self.shown) {
             let counted = invariants::conversations(shown);
-            let most = u64::try_from(patience.most()).unwrap();
+            let most = u64::try_from(settle_bounds.most()).unwrap();
             assert!(counted <= most, "{counted} conversations count, {most} have settled");
         }
     }
 
-    /// Where nothing goes wrong, every call that had settled when a tick began counts with it.
-    pub(super) fn nothing_counts_too_late(&self, target: usize, began: i64) {
-        let since = self.since(target);
-        let due = self.patience[target].due(self.plan, moment(began));
+    /// If nothing fails, every call that had settled when a poll began counts with it.
+    pub(super) fn assert_none_counts_late(&self, target: usize, began: i64) {
+        let since = self.counting_period(target);
+        let due = self.settle_bounds[target].due(self.scenario, moment(began));
         let is_due = |call: &&Call| due.iter().any(|id| id.as_str() == call.id);
         let calls = self.calls[target].iter().filter(is_due);
-        let certain = calls.filter(|call| recount::counts(self.plan, call, since) == Counts::Yes);
+        let certain = calls.filter(|call| recount::counts(self.scenario, call, since) == Counts::Yes);
         let (least, counted) = (certain.count(), invariants::conversations(&self.shown[target]));
         let least = u64::try_from(least).unwrap();
         assert!(counted >= least, "{counted} conversations count, {least} have settled long enough");
@@ -180,7 +180,8 @@ impl Instance<'_> {
         let Some(marks) = &batch.watermarks else { return };
         let anchor = self.anchors[target].get_or_insert(marks.anchor);
         if *anchor != marks.anchor {
-            let was_in_future = self.plan.anchor.is_none() && batch.now < *anchor && marks.anchor < *anchor;
+            let was_in_future =
+                self.scenario.anchor.is_none() && batch.now < *anchor && marks.anchor < *anchor;
             assert!(
                 was_in_future,
                 "the anchor of {:?} moves from {anchor} to {}",
@@ -190,9 +191,9 @@ impl Instance<'_> {
         }
     }
 
-    /// Looks into the ledger for what has become of each call, which no scrape tells.
-    fn tell_what_counts(&mut self) {
-        if !self.story.is_told() {
+    /// Traces the ledger entry of each call, which no scrape shows.
+    fn trace_entries(&mut self) {
+        if !self.trace.is_recording() {
             return;
         }
         for target in 0..self.calls.len() {
@@ -207,14 +208,14 @@ impl Instance<'_> {
                 let before = self.in_ledger[target].insert(number, now).unwrap_or("no row");
                 if now != before {
                     let only = std::iter::once(number);
-                    self.story.concerns(self.now, target, only, || format!("{before} -> {now}"));
+                    self.trace.event_of(self.now, target, only, || format!("{before} -> {now}"));
                     *self.counted[target].entry(number).or_default() += usize::from(now == "counted");
                 }
             }
         }
     }
 
-    /// The ledger of a target as an end in order leaves it.
+    /// The ledger of a target after an orderly stop.
     pub(super) fn rows(&mut self, target: usize) -> BTreeMap<String, LedgerEntry> {
         self.process = None;
         rows(self.disk.clone(), target)

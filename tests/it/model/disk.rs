@@ -1,4 +1,4 @@
-//! A disk that can lose power and run full.
+//! A disk that can lose power and fill up.
 //!
 //! What was synced is kept apart from what was only written. A kill keeps the synced state and either everything written
 //! since, as when only the process dies, or any part of it, torn at sectors, as when the power fails.
@@ -6,7 +6,7 @@
 use std::io::{Error, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::chance::Chance;
+use super::rng::Rng;
 
 const SECTOR: usize = 512;
 
@@ -18,7 +18,7 @@ struct State {
     synced: Vec<u8>,
     written: Vec<u8>,
     unsynced: Vec<Change>,
-    /// Raised by every crash; whoever holds the disk from before gets nothing more out of it.
+    /// Incremented by every crash; handles from before it no longer work.
     boots: u32,
     dies_after: Option<u32>,
     is_dead: bool,
@@ -31,7 +31,7 @@ enum Change {
     Bytes(usize, Vec<u8>),
 }
 
-/// The disk as one process has it.
+/// The disk as seen by one process.
 #[derive(Debug)]
 pub(super) struct Mounted {
     disk: Disk,
@@ -90,7 +90,7 @@ impl Disk {
     }
 
     /// The process is gone. What it had not synced survives if only it died, and in part if the power failed.
-    pub(super) fn crash(&self, power_fails: bool, chance: &mut Chance) {
+    pub(super) fn crash(&self, power_fails: bool, rng: &mut Rng) {
         let mut state = self.state();
         let unsynced = std::mem::take(&mut state.unsynced);
         if power_fails {
@@ -99,12 +99,12 @@ impl Disk {
                 match change {
                     Change::Bytes(offset, bytes) => {
                         for (piece, start) in bytes.chunks(SECTOR).zip((*offset..).step_by(SECTOR)) {
-                            if chance.percent(50) {
+                            if rng.percent(50) {
                                 Change::Bytes(start, piece.to_vec()).apply(&mut image);
                             }
                         }
                     }
-                    Change::Length(_) if chance.percent(50) => change.apply(&mut image),
+                    Change::Length(_) if rng.percent(50) => change.apply(&mut image),
                     Change::Length(_) => {}
                 }
             }
@@ -192,7 +192,7 @@ fn what_was_synced_survives_a_power_failure_and_what_was_not_may_not() {
         mounted.write(0, b"a").unwrap();
         mounted.sync_data().unwrap();
         mounted.write(1, b"b").unwrap();
-        disk.crash(true, &mut Chance::new(seed));
+        disk.crash(true, &mut Rng::new(seed));
         assert!(mounted.write(0, b"x").is_err(), "the killed process writes on");
         let mut bytes = [0; 2];
         disk.mount().read(0, &mut bytes).unwrap();

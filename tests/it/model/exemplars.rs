@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use polyai_exporter::aggregate::{Exemplar, Metric, TargetSeries, Value};
 
-use super::plan::{HOUR, Plan, SECOND, moment};
-use super::recount::{Counts, DURATION, LATENCY, Since, counts, is_capped, labels, or_none, own_end};
-use super::world::{Call, Content};
+use super::calls::{Call, Content};
+use super::recount::{
+    CountingPeriod, Counts, DURATION, LATENCY, counts, is_capped, labels, or_none, own_end,
+};
+use super::scenario::{HOUR, SECOND, Scenario, moment};
 
 /// Something that a call was counted for.
 struct Event {
@@ -20,33 +22,38 @@ struct Event {
 }
 
 /// What is wrong with the exemplars shown; empty if all is well.
-pub(super) fn differences(plan: &Plan, calls: &[Call], since: Since, shown: &TargetSeries) -> Vec<String> {
+pub(super) fn differences(
+    scenario: &Scenario,
+    calls: &[Call],
+    since: CountingPeriod,
+    shown: &TargetSeries,
+) -> Vec<String> {
     let shown = shown_by_place(shown);
     let mut wrong = Vec::new();
     for ((metric, labels, bucket), exemplar) in &shown {
         let call = calls.iter().find(|call| call.id == exemplar.id());
         let is_true = call.is_some_and(|call| {
-            let counted = counts(plan, call, since) != Counts::No;
-            counted && told_truly(plan, call, (*metric, labels, *bucket), exemplar)
+            let counted = counts(scenario, call, since) != Counts::No;
+            counted && told_truly(scenario, call, (*metric, labels, *bucket), exemplar)
         });
         if !is_true {
             wrong.push(format!("{} {labels:?} {bucket}: {exemplar:?} is made up", metric.definition().name));
         }
     }
-    if is_capped(plan) {
+    if is_capped(scenario) {
         // Which values fold depends on the schedule.
         return wrong;
     }
     // An amended call may have been counted as it was before.
     let certain =
-        calls.iter().filter(|call| counts(plan, call, since) == Counts::Yes && call.contents.len() == 1);
+        calls.iter().filter(|call| counts(scenario, call, since) == Counts::Yes && call.contents.len() == 1);
     for (call, event) in
-        certain.flat_map(|call| events(plan, call, &call.contents[0]).into_iter().map(move |e| (call, e)))
+        certain.flat_map(|call| events(scenario, call, &call.contents[0]).into_iter().map(move |e| (call, e)))
     {
         let Some(at) = event.at else { continue };
         let newest = shown.get(&(event.metric, event.labels.clone(), event.bucket));
         let holds = newest.is_some_and(|newest| {
-            let slack = slack(plan);
+            let slack = slack(scenario);
             let is = (newest.at().millis(), millionths(newest), newest.id());
             if slack == 0 { is >= (at, event.millionths, &*call.id) } else { is.0 >= at - slack }
         });
@@ -65,8 +72,8 @@ pub(super) fn differences(plan: &Plan, calls: &[Call], since: Since, shown: &Tar
 }
 
 /// How much earlier than it was an event may be told of: a clock that is behind does not know of it yet.
-pub(super) fn slack(plan: &Plan) -> i64 {
-    plan.clock_error + if plan.steps_back { HOUR } else { 0 }
+pub(super) fn slack(scenario: &Scenario) -> i64 {
+    scenario.clock_error + if scenario.steps_back { HOUR } else { 0 }
 }
 
 type Place = (Metric, Vec<String>, usize);
@@ -94,24 +101,24 @@ fn millionths(exemplar: &Exemplar) -> i64 {
 
 /// Whether some record of `call` says what the exemplar says.
 fn told_truly(
-    plan: &Plan,
+    scenario: &Scenario,
     call: &Call,
     (metric, labels, bucket): (Metric, &[String], usize),
     exemplar: &Exemplar,
 ) -> bool {
     let (at, value) = (exemplar.at().millis(), millionths(exemplar));
-    let slack = slack(plan);
+    let slack = slack(scenario);
     let fits = |true_at: Option<i64>| true_at.is_none_or(|true_at| (true_at - slack..=true_at).contains(&at));
     let mut ends = call.contents.iter().map(|content| own_end(call, content));
     if metric == Metric::IngestLag {
         // What lies between the end and now is the lag.
         return ends.any(|end| end.is_none_or(|end| (at - end).max(0) * 1000 == value));
     }
-    let mut told = call.contents.iter().flat_map(|content| events(plan, call, content));
+    let mut told = call.contents.iter().flat_map(|content| events(scenario, call, content));
     let is_counter = DEFINED_BY_THE_END.contains(&metric);
     told.any(|event| {
         event.metric == metric
-            && (is_capped(plan) || event.labels == labels)
+            && (is_capped(scenario) || event.labels == labels)
             && event.bucket == bucket
             && event.millionths == value
             // What an amendment brings stands for the end that the call was counted with.
@@ -127,9 +134,9 @@ const DEFINED_BY_THE_END: [Metric; 4] = [
 ];
 
 /// All that a record is counted for by metrics with exemplars, but for the lag.
-fn events(plan: &Plan, call: &Call, content: &Content) -> Vec<Event> {
+fn events(scenario: &Scenario, call: &Call, content: &Content) -> Vec<Event> {
     let end = own_end(call, content);
-    let channel = labels(plan, call);
+    let channel = labels(scenario, call);
     let mut all = Vec::new();
     let mut observe = |metric, millis: i64, bounds: &[f64], at: Option<i64>| {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]

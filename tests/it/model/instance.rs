@@ -17,48 +17,48 @@ use polyai_exporter::poll_session::{Command, PollReport, PollSession, SessionTim
 use polyai_exporter::recorder::{Batch, BatchOutcome, Recorder, TargetIndex};
 use polyai_exporter::timestamp::Timestamp;
 
-use super::chance::Chance;
+use super::calls::Call;
 use super::disk::Disk;
-use super::patience::Patience;
-use super::plan::{Kind, Plan, SECOND, length, moment};
-use super::recount::Since;
-use super::service;
+use super::fake_api;
+use super::recount::CountingPeriod;
+use super::rng::Rng;
+use super::scenario::{Kind, SECOND, Scenario, length, moment};
 use super::settings::{counting, policy, setups};
-use super::story::Story;
-use super::world::Call;
+use super::settle_bounds::SettleBounds;
+use super::trace::Trace;
 
 /// What interrupts a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interruption {
     Killed,
-    /// By a change of the configuration; another poller goes on.
+    /// A change of the configuration; another session continues.
     Reloaded,
 }
 
 pub(super) struct Instance<'a> {
-    pub(super) plan: &'a Plan,
+    pub(super) scenario: &'a Scenario,
     pub(super) calls: &'a [Vec<Call>],
-    pub(super) chance: Chance,
+    pub(super) rng: Rng,
     pub(super) disk: Disk,
     pub(super) process: Option<Process>,
     /// The true time.
     pub(super) now: i64,
-    /// How far its estimate of the API's time is off.
+    /// The error of its estimate of the API's time.
     clock_error: i64,
     is_ahead: bool,
-    /// Which targets have believed a clock that was ahead, and have had no good poll since.
+    /// Targets that have believed a clock which was ahead, and have had no successful poll since.
     misled: Vec<bool>,
-    /// Whether nothing goes wrong any more.
+    /// Whether nothing fails any more.
     pub(super) is_calm: bool,
     calm_from: i64,
-    /// What scrapes have seen last.
+    /// What the last scrape has shown.
     pub(super) shown: Vec<Arc<TargetSeries>>,
     pub(super) anchors: Vec<Option<Timestamp>>,
-    pub(super) patience: Vec<Patience>,
-    /// Per target and call: how often a walk brought it finished, without what overlaps on purpose.
+    pub(super) settle_bounds: Vec<SettleBounds>,
+    /// Per target and call: how often a fetch returned it finished, except in the overlap.
     pub(super) deliveries: Vec<Vec<usize>>,
-    pub(super) story: Story,
-    /// Per target: how often each call has become one of the counted. Known only while the story is told.
+    pub(super) trace: Trace,
+    /// Per target: how often each call has counted. Known only while the trace records.
     pub(super) counted: Vec<BTreeMap<usize, usize>>,
     pub(super) in_ledger: Vec<BTreeMap<usize, &'static str>>,
 }
@@ -67,23 +67,23 @@ pub(super) struct Instance<'a> {
 pub(super) struct Process {
     pub(super) recorder: Recorder,
     pub(super) sessions: Vec<PollSession>,
-    /// What batches call each target.
+    /// The index of each target.
     pub(super) indices: Vec<TargetIndex>,
-    /// Batches on their way to the recorder.
+    /// Batches that are sent to the recorder.
     pub(super) outbox: Vec<(Batch, usize)>,
-    /// Per target: of a batch that is committed, which its session does not know yet.
+    /// Per target: the outcome of a committed batch that its session does not know yet.
     pub(super) outcomes: Vec<Option<BatchOutcome>>,
 }
 
 impl<'a> Instance<'a> {
-    pub(super) fn new(plan: &'a Plan, calls: &'a [Vec<Call>], chance: Chance, story: Story) -> Self {
+    pub(super) fn new(scenario: &'a Scenario, calls: &'a [Vec<Call>], rng: Rng, trace: Trace) -> Self {
         Self {
-            plan,
+            scenario,
             calls,
-            chance,
+            rng,
             disk: Disk::default(),
             process: None,
-            now: plan.start,
+            now: scenario.start,
             clock_error: 0,
             is_ahead: false,
             misled: vec![false; calls.len()],
@@ -91,9 +91,9 @@ impl<'a> Instance<'a> {
             calm_from: i64::MAX,
             shown: Vec::new(),
             anchors: vec![None; calls.len()],
-            patience: calls.iter().map(|_| Patience::default()).collect(),
+            settle_bounds: calls.iter().map(|_| SettleBounds::default()).collect(),
             deliveries: calls.iter().map(|calls| vec![0; calls.len()]).collect(),
-            story,
+            trace,
             counted: vec![BTreeMap::new(); calls.len()],
             in_ledger: vec![BTreeMap::new(); calls.len()],
         }
@@ -107,41 +107,41 @@ impl<'a> Instance<'a> {
         self.disk.lives_on();
     }
 
-    /// What it counts since, for a target.
-    pub(super) fn since(&self, target: usize) -> Since {
+    /// The period over which a target is counted.
+    pub(super) fn counting_period(&self, target: usize) -> CountingPeriod {
         let anchor = self.anchors[target].expect("the first poll sets the anchor");
-        Since { anchor: anchor.millis(), calm_from: self.calm_from }
+        CountingPeriod { anchor: anchor.millis(), calm_from: self.calm_from }
     }
 
     pub(super) fn api_time(&self) -> Timestamp {
         moment(self.now + self.clock_error)
     }
 
-    /// Percent of kills. A process that believes a clock which is ahead, and dies, takes with it how far it had truly come; the
-    /// next one goes back by the last age, which is too little where it had fallen further behind.
+    /// Percent of kills. A process that believes a clock which is ahead, and is killed, loses its earlier watermarks; the next one
+    /// goes back by the last age, which is too little if it had fallen further behind.
     pub(super) fn kills(&self) -> u64 {
-        if self.misled.contains(&true) { 0 } else { self.plan.kills }
+        if self.misled.contains(&true) { 0 } else { self.scenario.kills }
     }
 
-    /// Percent of reloads, of which the same holds.
+    /// Percent of reloads, for which the same holds.
     pub(super) fn reloads(&self) -> u64 {
-        if self.misled.contains(&true) { 0 } else { self.plan.reloads }
+        if self.misled.contains(&true) { 0 } else { self.scenario.reloads }
     }
 
-    pub(super) fn happens(&mut self, percent: u64) -> bool {
-        !self.is_calm && self.chance.percent(percent)
+    pub(super) fn occurs(&mut self, percent: u64) -> bool {
+        !self.is_calm && self.rng.percent(percent)
     }
 
     /// Polls every target; starts the process first if there is none. Returns the number of fetches.
     pub(super) fn poll_all(&mut self, clock_step: i64) -> usize {
         let mut fetches = 0;
-        self.now = self.plan.on_grid(self.now);
+        self.now = self.scenario.on_grid(self.now);
         if self.process.is_none() && !self.start() {
             return fetches;
         }
-        let error = self.plan.clock_error;
+        let error = self.scenario.clock_error;
         self.is_ahead = clock_step > 0;
-        self.clock_error = if self.is_calm { 0 } else { self.chance.between(-error, error) + clock_step };
+        self.clock_error = if self.is_calm { 0 } else { self.rng.between(-error, error) + clock_step };
         for target in 0..self.calls.len() {
             self.misled[target] |= self.is_ahead;
             let outcome = self.poll(target, &mut fetches);
@@ -152,18 +152,18 @@ impl<'a> Instance<'a> {
                 Err(Interruption::Killed) => Err(Interruption::Killed),
                 Ok(report) => self.report(target, &report.status),
             };
-            if outcome.is_err() || self.happens(self.kills() / 4) {
+            if outcome.is_err() || self.occurs(self.kills() / 4) {
                 self.kill();
                 return fetches;
             }
         }
-        if self.chance.percent(10) && self.prune().is_err() {
+        if self.rng.percent(10) && self.prune().is_err() {
             self.kill();
         }
         fetches
     }
 
-    /// Forgets what can be forgotten, of every target.
+    /// Prunes every target.
     pub(super) fn prune(&mut self) -> Result<(), Interruption> {
         for target in 0..self.calls.len() {
             self.arm();
@@ -174,11 +174,11 @@ impl<'a> Instance<'a> {
             }
             match pruned {
                 Ok(rows) => {
-                    self.story.happens(self.now, || format!("{rows} rows of target {target} are forgotten"))
+                    self.trace.event(self.now, || format!("{rows} rows of target {target} are forgotten"))
                 }
                 Err(error) => {
                     assert!(self.disk.is_full(), "forgetting fails on a sound disk: {error}");
-                    self.story.happens(self.now, || format!("forgetting fails: {error}"));
+                    self.trace.event(self.now, || format!("forgetting fails: {error}"));
                     self.disk.set_full(false);
                     process.recorder.reopen();
                 }
@@ -192,7 +192,7 @@ impl<'a> Instance<'a> {
     fn start(&mut self) -> bool {
         let disk = self.disk.clone();
         if self.shown.is_empty() {
-            // A state file is made aside and moved to its place when it is whole.
+            // A state file is created under another name and renamed when it is complete.
             drop(Store::with_backend({
                 let disk = disk.clone();
                 move || disk.mount()
@@ -201,19 +201,19 @@ impl<'a> Instance<'a> {
         self.arm();
         let loaded = Store::with_backend(move || disk.mount()).and_then(|store| {
             let now = moment(self.now);
-            Recorder::load(store, &setups(self.calls.len()), counting(self.plan), now)
+            Recorder::load(store, &setups(self.calls.len()), counting(self.scenario), now)
         });
         self.disk.lives_on();
         match loaded {
             Ok((recorder, resumes)) => {
                 let indices: Vec<TargetIndex> = (0..self.calls.len()).map(TargetIndex).collect();
                 let sessions = indices.iter().zip(resumes);
-                let sessions =
-                    sessions.map(|(&index, resume)| PollSession::resume(index, policy(self.plan), resume));
+                let sessions = sessions
+                    .map(|(&index, resume)| PollSession::resume(index, policy(self.scenario), resume));
                 let sessions = sessions.collect();
                 let (outbox, outcomes) = (Vec::new(), vec![None; self.calls.len()]);
                 self.process = Some(Process { recorder, sessions, indices, outbox, outcomes });
-                self.story.happens(self.now, || "the process starts".into());
+                self.trace.event(self.now, || "the process starts".into());
                 self.publish();
                 true
             }
@@ -226,22 +226,21 @@ impl<'a> Instance<'a> {
         }
     }
 
-    /// The process dies, perhaps with the machine.
+    /// Kills the process, perhaps with a power failure.
     pub(super) fn kill(&mut self) {
-        let power_fails = self.chance.percent(50);
+        let power_fails = self.rng.percent(50);
         self.disk.dies_after(0);
         self.process = None;
-        self.disk.crash(power_fails, &mut self.chance);
+        self.disk.crash(power_fails, &mut self.rng);
         self.disk.set_full(false);
-        self.story.happens(self.now, || {
-            if power_fails { "the power fails" } else { "the process is killed" }.into()
-        });
+        self.trace
+            .event(self.now, || if power_fails { "the power fails" } else { "the process is killed" }.into());
     }
 
-    /// The next operations on the disk may be the last.
+    /// Lets the process perhaps be killed during the next operations on the disk.
     pub(super) fn arm(&mut self) {
-        if self.happens(self.kills()) {
-            self.disk.dies_after(u32::try_from(self.chance.below(24)).unwrap());
+        if self.occurs(self.kills()) {
+            self.disk.dies_after(u32::try_from(self.rng.below(24)).unwrap());
         }
     }
 
@@ -283,7 +282,7 @@ impl<'a> Instance<'a> {
     }
 
     fn session_time(&mut self, target: usize) -> SessionTime {
-        let (api, steady) = (self.api_time(), length(self.now - self.plan.start));
+        let (api, steady) = (self.api_time(), length(self.now - self.scenario.start));
         // A step ahead becomes certain only after minutes, and never to a target that has not answered before.
         let certain = !self.is_ahead || self.session(target).anchor().is_some();
         SessionTime { api, steady, certain, skewed: self.is_ahead }
@@ -293,51 +292,51 @@ impl<'a> Instance<'a> {
         let is_open_list = plan.pass == PassKind::Open;
         let is_bounded = plan.window.from.is_some();
         assert!(
-            !is_open_list || !is_bounded || self.plan.ignores_filter,
+            !is_open_list || !is_bounded || self.scenario.ignores_filter,
             "what has been open for long is not asked for"
         );
         let began = self.now;
-        // What moves while it is read should have time to.
-        let slow_fetches = if self.plan.offsets.is_some() { 40 } else { 5 };
-        let slow = if self.happens(slow_fetches) { self.plan.interval * 2 } else { 2 * SECOND };
-        self.now += match self.plan.kind {
-            _ if self.plan.grid > 1 => 0,
+        // A list that moves while it is read needs time to do so.
+        let slow_fetches = if self.scenario.offsets.is_some() { 40 } else { 5 };
+        let slow = if self.occurs(slow_fetches) { self.scenario.interval * 2 } else { 2 * SECOND };
+        self.now += match self.scenario.kind {
+            _ if self.scenario.grid > 1 => 0,
             // So that a poll without faults catches up within its interval.
             _ if self.is_calm => 1,
             Kind::Calm => 50,
-            Kind::Adverse | Kind::Replicas => self.chance.between(50, slow),
+            Kind::Adverse | Kind::Replicas => self.rng.between(50, slow),
         };
-        if plan.fresh_to().is_some() && self.happens(20) {
+        if plan.fresh_to().is_some() && self.occurs(20) {
             // As when catching up takes longer than an interval.
-            self.now += self.plan.interval;
+            self.now += self.scenario.interval;
         }
-        if self.happens(self.plan.failures) {
+        if self.occurs(self.scenario.failures) {
             let name = plan.pass.name();
-            self.story.happens(self.now, || format!("a {name} fetch of target {target} fails"));
-            let kind = if self.chance.percent(70) {
-                self.chance.pick(&[ServerError, Timeout, BadPayload, Refused])
+            self.trace.event(self.now, || format!("a {name} fetch of target {target} fails"));
+            let kind = if self.rng.percent(70) {
+                self.rng.pick(&[ServerError, Timeout, BadPayload, Refused])
             } else {
-                self.chance.pick(&[Unreachable, RateLimited, Unauthorized])
+                self.rng.pick(&[Unreachable, RateLimited, Unauthorized])
             };
-            return Err(WalkError::Fetch(FetchError { kind, ..FetchError::bad_payload("chance") }));
+            return Err(WalkError::Fetch(FetchError { kind, ..FetchError::bad_payload("rng") }));
         }
         let calls = &self.calls[target];
         let mut seen =
-            service::fetch(self.plan, calls, plan.window, plan.filter, (began, self.now), &mut self.chance);
+            fake_api::fetch(self.scenario, calls, plan.window, plan.filter, (began, self.now), &mut self.rng);
         let mut complete = true;
         match limit {
-            Limit::RefuseAt(_) if seen.len() > self.plan.largest_fetch => {
-                self.story.happens(self.now, || format!("{} of target {target} is too large", plan.window));
-                return Err(WalkError::TooLarge(self.plan.largest_fetch));
+            Limit::RefuseAt(_) if seen.len() > self.scenario.largest_fetch => {
+                self.trace.event(self.now, || format!("{} of target {target} is too large", plan.window));
+                return Err(WalkError::TooLarge(self.scenario.largest_fetch));
             }
-            Limit::StopAt(_) if seen.len() > self.plan.largest_fetch * 10 => {
-                seen.truncate(self.plan.largest_fetch * 10);
+            Limit::StopAt(_) if seen.len() > self.scenario.largest_fetch * 10 => {
+                seen.truncate(self.scenario.largest_fetch * 10);
                 complete = false;
             }
             Limit::RefuseAt(_) | Limit::StopAt(_) | Limit::None => {}
         }
         let concerned = seen.iter().map(|(number, _)| *number);
-        self.story.concerns(self.now, target, concerned, || {
+        self.trace.event_of(self.now, target, concerned, || {
             format!("is seen by the {} fetch of {} ({:?})", plan.pass.name(), plan.window, plan.pass)
         });
         self.count_deliveries(target, plan, &seen);

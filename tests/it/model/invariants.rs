@@ -1,4 +1,4 @@
-//! What must hold for every generation that a scrape sees, whatever has happened.
+//! What must hold for every snapshot that a scrape sees.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use polyai_exporter::aggregate::{
 };
 use polyai_exporter::recorder::Batch;
 
-use super::plan::Plan;
+use super::scenario::Scenario;
 
 fn kept(series: &TargetSeries) -> impl Iterator<Item = (&SeriesKey, &Arc<Series>)> {
     series
@@ -16,7 +16,7 @@ fn kept(series: &TargetSeries) -> impl Iterator<Item = (&SeriesKey, &Arc<Series>
         .filter(|(key, series)| key.metric.is_persisted() && !matches!(series.value, Value::Gauge(_)))
 }
 
-/// How many conversations are shown.
+/// The number of conversations that have counted.
 pub(super) fn conversations(series: &TargetSeries) -> u64 {
     let values = series.of(Metric::Conversations).map(|(_, series)| match &series.value {
         Value::Counter(counter) => counter.count(),
@@ -25,7 +25,7 @@ pub(super) fn conversations(series: &TargetSeries) -> u64 {
     values.sum()
 }
 
-/// The gauge of open conversations shows how many different ones the live list had.
+/// The gauge of open conversations equals the number of different ones in the open list.
 pub(super) fn each_open_call_counts_once(listing: &Batch, series: &TargetSeries) {
     let open: BTreeSet<_> = listing.observations.iter().map(|sighting| &sighting.conversation.id).collect();
     let gauges = series.of(Metric::InProgress).map(|(_, series)| match series.value {
@@ -36,11 +36,11 @@ pub(super) fn each_open_call_counts_once(listing: &Batch, series: &TargetSeries)
     assert!((shown - f64::from(listed)).abs() < 0.5, "{shown} conversations are shown as open, {listed} are");
 }
 
-/// No counter and no bucket falls, none begins anew, and no exemplar gives way to an older one.
+/// No counter and no bucket falls, none is reset, and no exemplar is replaced by an older one.
 pub(super) fn nothing_falls(before: &TargetSeries, now: &TargetSeries) {
     for (key, was) in kept(before) {
         let is = now.get(key).unwrap_or_else(|| panic!("{key:?} is gone"));
-        assert_eq!(was.start, is.start, "{key:?} begins anew");
+        assert_eq!(was.start, is.start, "{key:?} is reset");
         let holds = match (&was.value, &is.value) {
             (Value::Counter(was), Value::Counter(is)) => {
                 was.count() <= is.count() && was.exemplar() <= is.exemplar()
@@ -73,7 +73,7 @@ pub(super) fn counters_are_equal(before: &TargetSeries, now: &TargetSeries, what
 }
 
 /// Bounded labels, and parts that add up.
-pub(super) fn of_one_generation(plan: &Plan, series: &TargetSeries) {
+pub(super) fn of_one_generation(scenario: &Scenario, series: &TargetSeries) {
     let mut values: BTreeMap<(Metric, usize), BTreeSet<&str>> = BTreeMap::new();
     let mut by_metric: BTreeMap<Metric, u64> = BTreeMap::new();
     for (key, series) in series.iter() {
@@ -96,7 +96,7 @@ pub(super) fn of_one_generation(plan: &Plan, series: &TargetSeries) {
     let from_the_target =
         [Metric::TargetProblem, Metric::TargetInfo, Metric::Amendments, Metric::LabelValuesFolded];
     for ((metric, _), values) in values.iter().filter(|((metric, _), _)| !from_the_target.contains(metric)) {
-        assert!(values.len() <= plan.max_label_values + 1, "{metric:?} has the label values {values:?}");
+        assert!(values.len() <= scenario.max_label_values + 1, "{metric:?} has the label values {values:?}");
     }
     let total = |metric| by_metric.get(&metric).copied().unwrap_or(0);
     let conversations = total(Metric::Conversations);
@@ -119,7 +119,7 @@ pub(super) fn of_one_generation(plan: &Plan, series: &TargetSeries) {
     }
 }
 
-/// Sparse buckets hold what the others hold, and exemplars stand where they belong.
+/// Native and classic buckets agree, and exemplars are in their buckets.
 fn of_one_histogram(key: &SeriesKey, histogram: &Histogram) {
     for limit in [usize::MAX, 160, 3] {
         let sparse: u64 = histogram.native().downscale_to(limit).buckets.iter().map(|(_, count)| count).sum();
@@ -140,8 +140,8 @@ fn of_one_histogram(key: &SeriesKey, histogram: &Histogram) {
     }
 }
 
-/// Two instances with one anchor, where nothing was amended: all that does not tell of their schedules is the same. Exemplars are
-/// the same where the calls alone decide when each ended.
+/// Two instances with one anchor, where nothing was amended, agree on everything that does not depend on the times of their
+/// polls. Exemplars agree if the records alone say when each call ended.
 pub(super) fn replicas_agree(one: &TargetSeries, other: &TargetSeries, target: usize, even_exemplars: bool) {
     let of_the_schedule = [Metric::Late, Metric::IngestLag, Metric::LabelValuesFolded];
     let values = |series: &TargetSeries| -> BTreeMap<SeriesKey, Compared> {

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use polyai_exporter::aggregate::{Metric, TargetSeries, Value};
 
-use super::plan::{MINUTE, Plan, Running, SECOND};
-use super::world::{Call, Content, Face};
+use super::calls::{Call, CallState, Content};
+use super::scenario::{MINUTE, Running, SECOND, Scenario};
 
 /// A metric, its label values as far as they are compared, and which part of it.
 type Key = (Metric, Vec<String>, Part);
@@ -24,9 +24,14 @@ enum Part {
 type Amounts = BTreeMap<Key, u64>;
 
 /// What differs between the recount and what an instance shows; empty if all is well.
-pub(super) fn differences(plan: &Plan, calls: &[Call], since: Since, shown: &TargetSeries) -> Vec<String> {
-    let (least, most) = expected(plan, calls, since);
-    let actual = actual(plan, shown);
+pub(super) fn differences(
+    scenario: &Scenario,
+    calls: &[Call],
+    since: CountingPeriod,
+    shown: &TargetSeries,
+) -> Vec<String> {
+    let (least, most) = expected(scenario, calls, since);
+    let actual = actual(scenario, shown);
     let mut keys: Vec<&Key> = most.keys().chain(actual.keys()).collect();
     keys.sort();
     keys.dedup();
@@ -48,7 +53,7 @@ pub(super) fn differences(plan: &Plan, calls: &[Call], since: Since, shown: &Tar
 
 /// What an instance counts, besides the truth, depends on these.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Since {
+pub(super) struct CountingPeriod {
     /// What ended from here on counts.
     pub(super) anchor: i64,
     /// From here on no poll of it fails.
@@ -63,31 +68,31 @@ pub(super) enum Counts {
     No,
 }
 
-pub(super) fn counts(plan: &Plan, call: &Call, since: Since) -> Counts {
-    let Since { anchor, calm_from } = since;
+pub(super) fn counts(scenario: &Scenario, call: &Call, since: CountingPeriod) -> Counts {
+    let CountingPeriod { anchor, calm_from } = since;
     let after_anchor: Vec<Option<bool>> = call
         .contents
         .iter()
         .map(|content| own_end(call, content).map(|end| end + SECOND >= anchor))
         .collect();
-    let earliest_read = anchor - plan.last_age();
+    let earliest_read = anchor - scenario.last_age();
     if after_anchor.iter().all(|after| *after == Some(false)) {
         return Counts::No;
     }
     // A clock that is off by up to two seconds may put the first sight of a call without an end before the anchor.
-    let seen_after_anchor = call.rests_from() > anchor + plan.last_age() / 10;
+    let seen_after_anchor = call.final_from() > anchor + scenario.last_age() / 10;
     let all = |sign| after_anchor.iter().all(|after| *after == sign);
     let certain = match (all(Some(true)), all(None)) {
         (true, _) => true,
         (_, false) => false,
         (_, true) if call.start >= anchor => true,
-        (_, true) if plan.steps_back || plan.steps_ahead => false,
-        (_, true) => seen_after_anchor || plan.anchor.is_none_or(|anchor| anchor <= plan.start),
+        (_, true) if scenario.steps_back || scenario.steps_ahead => false,
+        (_, true) => seen_after_anchor || scenario.anchor.is_none_or(|anchor| anchor <= scenario.start),
     };
     // From before what the first start reads only what is seen running can be known.
     // The first poll of the last target may come a while after that of the first one.
-    let runs_at = |time| call.face_at(time) == Face::Running;
-    let runs_into_the_calm = plan.running == Running::Listed
+    let runs_at = |time| call.state_at(time) == CallState::Running;
+    let runs_into_the_calm = scenario.running == Running::Listed
         && runs_at(calm_from)
         && runs_at(calm_from.saturating_add(2 * MINUTE));
     if certain && (call.start >= earliest_read || runs_into_the_calm) { Counts::Yes } else { Counts::Perhaps }
@@ -101,16 +106,16 @@ pub(super) fn own_end(call: &Call, content: &Content) -> Option<i64> {
     }
 }
 
-fn expected(plan: &Plan, calls: &[Call], since: Since) -> (Amounts, Amounts) {
+fn expected(scenario: &Scenario, calls: &[Call], since: CountingPeriod) -> (Amounts, Amounts) {
     let (mut least, mut most) = (Amounts::new(), Amounts::new());
     for call in calls {
-        let certainty = counts(plan, call, since);
+        let certainty = counts(scenario, call, since);
         if certainty == Counts::No {
             continue;
         }
-        let labels = labels(plan, call);
+        let labels = labels(scenario, call);
         let shown: Vec<Amounts> =
-            call.contents.iter().map(|content| amounts(plan, content, &labels)).collect();
+            call.contents.iter().map(|content| amounts(scenario, content, &labels)).collect();
         let keys: BTreeSet<&Key> = shown.iter().flat_map(|amounts| amounts.keys()).collect();
         for key in keys {
             let of_each = || shown.iter().map(|amounts| amounts.get(key).copied().unwrap_or(0));
@@ -139,13 +144,13 @@ fn grows(metric: Metric) -> bool {
     )
 }
 
-pub(super) fn is_capped(plan: &Plan) -> bool {
-    plan.max_label_values < 50
+pub(super) fn is_capped(scenario: &Scenario) -> bool {
+    scenario.max_label_values < 50
 }
 
-pub(super) fn labels(plan: &Plan, call: &Call) -> Vec<String> {
+pub(super) fn labels(scenario: &Scenario, call: &Call) -> Vec<String> {
     let channel = if call.channel.is_empty() { "unknown" } else { call.channel };
-    if plan.by_channel && !is_capped(plan) { vec![channel.to_owned()] } else { Vec::new() }
+    if scenario.by_channel && !is_capped(scenario) { vec![channel.to_owned()] } else { Vec::new() }
 }
 
 pub(super) fn or_none(text: &str) -> String {
@@ -157,12 +162,12 @@ pub(super) const DURATION: [f64; 11] =
 pub(super) const LATENCY: [f64; 13] = [0.25, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 5.0, 8.0, 10.0, 15.0];
 
 /// All that one record amounts to.
-fn amounts(plan: &Plan, content: &Content, labels: &[String]) -> Amounts {
+fn amounts(scenario: &Scenario, content: &Content, labels: &[String]) -> Amounts {
     let mut all = Amounts::new();
     let mut add = |metric, amount: usize| {
         *all.entry((metric, labels.to_vec(), Part::Value)).or_default() += u64::try_from(amount).unwrap();
     };
-    let of = |flag: fn(&super::world::Turn) -> bool| content.turns.iter().filter(|turn| flag(turn)).count();
+    let of = |flag: fn(&super::calls::Turn) -> bool| content.turns.iter().filter(|turn| flag(turn)).count();
     let (ood, silence) = (of(|turn| turn.ood), of(|turn| turn.silence));
     add(Metric::Conversations, 1);
     add(Metric::Turns, content.turns.len());
@@ -178,7 +183,7 @@ fn amounts(plan: &Plan, content: &Content, labels: &[String]) -> Amounts {
     }
     if let Some((reason, destination)) = content.handoff {
         let mut by_reason = labels.to_vec();
-        if !is_capped(plan) {
+        if !is_capped(scenario) {
             by_reason.extend([or_none(reason), or_none(destination)]);
         }
         *all.entry((Metric::HandoffsByReason, by_reason, Part::Value)).or_default() += 1;
@@ -209,12 +214,12 @@ fn amounts(plan: &Plan, content: &Content, labels: &[String]) -> Amounts {
 }
 
 /// The same of what is shown, for the metrics that the truth decides.
-fn actual(plan: &Plan, shown: &TargetSeries) -> Amounts {
+fn actual(scenario: &Scenario, shown: &TargetSeries) -> Amounts {
     let mut all = Amounts::new();
     let depends_on_the_schedule =
         [Metric::Late, Metric::IngestLag, Metric::Amendments, Metric::LabelValuesFolded];
     for (key, series) in shown.iter().filter(|(key, _)| !depends_on_the_schedule.contains(&key.metric)) {
-        let labels: Vec<String> = match is_capped(plan) {
+        let labels: Vec<String> = match is_capped(scenario) {
             true => Vec::new(),
             false => key.values.iter().map(|value| value.to_string()).collect(),
         };

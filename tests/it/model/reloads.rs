@@ -1,18 +1,18 @@
-//! A change of the configuration while the process runs, as the fleet makes it: pollers are stopped in the middle of what they
-//! do, the recorder turns to another roster, and others go on from what is committed.
+//! A reload while the process runs: sessions are dropped in the middle of a poll, the recorder is reconfigured, and new sessions
+//! continue from the last commit.
 
 use polyai_exporter::poll_session::PollSession;
 use polyai_exporter::recorder::{TargetAssignment, TargetEntry, TargetSet};
 
-use super::chance::Chance;
 use super::instance::{Instance, Interruption};
-use super::plan::{length, moment};
+use super::rng::Rng;
+use super::scenario::{length, moment};
 use super::settings::{counting, policy, setups};
 
 impl Instance<'_> {
-    /// What stops a poll in the middle, if the configuration changes now.
+    /// Interrupts a poll if the configuration changes now.
     pub(super) fn may_be_reloaded(&mut self, polled: usize) -> Result<(), Interruption> {
-        if !self.happens(self.reloads()) {
+        if !self.occurs(self.reloads()) {
             return Ok(());
         }
         self.reload(polled)?;
@@ -20,24 +20,24 @@ impl Instance<'_> {
     }
 
     fn reload(&mut self, polled: usize) -> Result<(), Interruption> {
-        // What pollers have sent before they stop is taken first.
+        // What was sent before is applied first.
         self.record()?;
         let targets = self.calls.len();
-        let away = (targets > 1 && self.chance.percent(30)).then(|| self.chance.below(targets));
+        let away = (targets > 1 && self.rng.percent(30)).then(|| self.rng.below(targets));
         if let Some(away) = away {
-            self.story.happens(self.now, || format!("a reload takes target {away} away"));
+            self.trace.event(self.now, || format!("a reload takes target {away} away"));
             let others: Vec<usize> = (0..targets).filter(|target| *target != away).collect();
-            self.turn_to(&others, polled)?;
+            self.reconfigure(&others, polled)?;
         }
-        self.story.happens(self.now, || "a reload".into());
+        self.trace.event(self.now, || "a reload".into());
         let all: Vec<usize> = (0..targets).collect();
-        let enlisted = self.turn_to(&all, away.unwrap_or(polled))?;
-        let plan = self.plan;
+        let assignments = self.reconfigure(&all, away.unwrap_or(polled))?;
+        let scenario = self.scenario;
         let process = self.process();
-        for (target, TargetAssignment { index, checkpoint: resume }) in enlisted.into_iter().enumerate() {
+        for (target, TargetAssignment { index, checkpoint }) in assignments.into_iter().enumerate() {
             process.indices[target] = index;
-            if let Some(resume) = resume {
-                process.sessions[target] = PollSession::resume(index, policy(plan), resume);
+            if let Some(checkpoint) = checkpoint {
+                process.sessions[target] = PollSession::resume(index, policy(scenario), checkpoint);
                 process.outcomes[target] = None;
             }
         }
@@ -45,37 +45,37 @@ impl Instance<'_> {
         Ok(())
     }
 
-    /// Turns to the roster of these targets, some of whose pollers begin anew, however long the disk refuses.
-    fn turn_to(
+    /// Reconfigures the recorder for these targets, some of which resume from the last commit. Retries while the disk fails.
+    fn reconfigure(
         &mut self,
         targets: &[usize],
-        begins_anew: usize,
+        restarted: usize,
     ) -> Result<Vec<TargetAssignment>, Interruption> {
         let setups = setups(self.calls.len());
-        let place = |chance: &mut Chance, &target: &usize| TargetEntry {
+        let entry = |rng: &mut Rng, &target: &usize| TargetEntry {
             setup: setups[target].clone(),
-            needs_checkpoint: target == begins_anew || chance.percent(50),
+            needs_checkpoint: target == restarted || rng.percent(50),
         };
-        let places = targets.iter().map(|target| place(&mut self.chance, target)).collect();
-        let mut counting = counting(self.plan);
-        if self.chance.percent(30) {
-            // Everything that is held in memory is made again from the state.
-            counting.recent_window -= length(60_000) * u32::from(self.chance.percent(50));
+        let entries = targets.iter().map(|target| entry(&mut self.rng, target)).collect();
+        let mut counting = counting(self.scenario);
+        if self.rng.percent(30) {
+            // Everything in memory is restored from the store.
+            counting.recent_window -= length(60_000) * u32::from(self.rng.percent(50));
         }
-        let roster = TargetSet { counting, targets: places };
+        let target_set = TargetSet { counting, targets: entries };
         loop {
-            if self.happens(self.plan.full_disks) {
+            if self.occurs(self.scenario.full_disks) {
                 self.disk.set_full(true);
             }
             self.arm();
             let now = moment(self.now);
-            let outcome = self.process().recorder.reconfigure(&roster, now);
+            let outcome = self.process().recorder.reconfigure(&target_set, now);
             if self.disk.is_dead() {
                 return Err(Interruption::Killed);
             }
             self.disk.lives_on();
             match outcome {
-                Ok(enlisted) => return Ok(enlisted),
+                Ok(assignments) => return Ok(assignments),
                 Err(error) => self.storage_fails(&error)?,
             }
         }

@@ -1,4 +1,4 @@
-//! The settings of an instance, as a plan has them.
+//! The settings of an instance, as a scenario has them.
 
 use std::num::NonZeroUsize;
 
@@ -8,7 +8,7 @@ use polyai_exporter::planner::PollPolicy;
 use polyai_exporter::recorder::{CountingPolicy, TargetSetup};
 use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 
-use super::plan::{Plan, SECOND, length, moment};
+use super::scenario::{SECOND, Scenario, length, moment};
 
 pub(super) fn setups(targets: usize) -> Vec<TargetSetup> {
     (0..targets)
@@ -24,23 +24,23 @@ pub(super) fn key(target: usize) -> TargetKey {
     TargetKey { project: format!("project-{target}"), region: Region::Us1, client_env: ClientEnv::Live }
 }
 
-pub(super) fn counting(plan: &Plan) -> CountingPolicy {
-    let labels = if plan.by_channel { vec![Dimension::Channel] } else { Vec::new() };
+pub(super) fn counting(scenario: &Scenario) -> CountingPolicy {
+    let labels = if scenario.by_channel { vec![Dimension::Channel] } else { Vec::new() };
     CountingPolicy {
         schema: SeriesSchema::from(&Metrics { labels, ..Metrics::default() }),
-        settle: length(plan.settle),
-        settled_age: length(plan.ages[0]),
+        settle: length(scenario.settle),
+        settled_age: length(scenario.ages[0]),
         recent_window: length(15 * 60 * SECOND),
-        max_label_values: NonZeroUsize::new(plan.max_label_values).unwrap(),
+        max_label_values: NonZeroUsize::new(scenario.max_label_values).unwrap(),
     }
 }
 
-pub(super) fn policy(plan: &Plan) -> PollPolicy {
+pub(super) fn policy(scenario: &Scenario) -> PollPolicy {
     PollPolicy {
-        interval: length(plan.interval),
-        ages: plan.ages.iter().map(|&age| length(age)).collect(),
-        initial_lookback: length(plan.lookback),
-        anchor: plan.anchor.map(moment),
-        refetch_budget: plan.refetch_budget,
+        interval: length(scenario.interval),
+        ages: scenario.ages.iter().map(|&age| length(age)).collect(),
+        initial_lookback: length(scenario.lookback),
+        anchor: scenario.anchor.map(moment),
+        refetch_budget: scenario.refetch_budget,
     }
 }

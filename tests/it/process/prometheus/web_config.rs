@@ -3,7 +3,7 @@
 use polyai_exporter::web::LoadedWebConfig;
 
 use super::super::daemon::{command, run};
-use crate::http_server::web_config_fixtures::{fixtures, folder, now, placed};
+use crate::http_server::web_config_fixtures::{dir, fixtures, instantiate, now};
 
 /// Where we refuse what the original accepts, each for a reason that `src/web/mod.rs` tells. The last five have keys that only
 /// later versions of the original know.
@@ -35,10 +35,10 @@ async fn prometheus_agrees_on_web_config_fixtures() {
     if !super::installed().await {
         return;
     }
-    let folder = folder();
+    let dir = dir();
     let mut agreed = 0;
     for fixture in fixtures(".yml") {
-        let path = placed(&fixture, folder.path());
+        let path = instantiate(&fixture, dir.path());
         let mut promtool = command("promtool");
         promtool.args(["check", "web-config"]).arg(&path);
         let theirs = run(promtool).await;

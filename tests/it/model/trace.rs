@@ -1,41 +1,41 @@
-//! What happened, for the report of a failure. A history is first run without one, and told when it is run again.
+//! The events of a history, for the report of a failure. A history that fails is run again with a trace that records.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use super::plan::{Plan, moment};
-use super::world::Call;
+use super::calls::Call;
+use super::scenario::{Scenario, moment};
 
-/// Clones tell the same story, so that it outlives an instance that failed.
+/// Clones share their events, so that they outlive an instance that failed.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Story(Option<Rc<RefCell<Vec<Event>>>>);
+pub(super) struct Trace(Option<Rc<RefCell<Vec<Event>>>>);
 
 #[derive(Debug)]
 struct Event {
     at: i64,
     text: String,
-    /// The calls it is about; none if it concerns all.
+    /// The calls that it concerns; `None` if all.
     calls: Option<(usize, BTreeSet<usize>)>,
 }
 
-impl Story {
-    pub(super) fn told() -> Self {
+impl Trace {
+    pub(super) fn recording() -> Self {
         Self(Some(Rc::default()))
     }
 
-    pub(super) fn is_told(&self) -> bool {
+    pub(super) fn is_recording(&self) -> bool {
         self.0.is_some()
     }
 
-    pub(super) fn happens(&self, at: i64, text: impl FnOnce() -> String) {
+    pub(super) fn event(&self, at: i64, text: impl FnOnce() -> String) {
         if let Some(events) = &self.0 {
             events.borrow_mut().push(Event { at, text: text(), calls: None });
         }
     }
 
-    pub(super) fn concerns(
+    pub(super) fn event_of(
         &self,
         at: i64,
         target: usize,
@@ -50,17 +50,17 @@ impl Story {
         }
     }
 
-    /// The truth about one call, and everything that happened to it.
-    pub(super) fn of(&self, plan: &Plan, target: usize, number: usize, call: &Call) -> String {
+    /// Describes one call, and everything that happened to it.
+    pub(super) fn describe(&self, scenario: &Scenario, target: usize, number: usize, call: &Call) -> String {
         let mut told = format!(
             "{} of target {target}, started {} ({}), channel {:?}\n",
             call.id,
             moment(call.start),
-            after(plan, call.start),
+            after(scenario, call.start),
             call.channel
         );
-        for (from, face) in &call.faces {
-            writeln!(told, "  {:>12}  truth: {face:?}", after(plan, *from)).unwrap();
+        for (from, state) in &call.states {
+            writeln!(told, "  {:>12}  truth: {state:?}", after(scenario, *from)).unwrap();
         }
         for content in &call.contents {
             writeln!(told, "  {:>12}  {content:?}", "").unwrap();
@@ -69,7 +69,7 @@ impl Story {
         for event in events.iter().flat_map(|events| events.iter()) {
             let concerned = event.calls.as_ref();
             if concerned.is_none_or(|(of, calls)| *of == target && calls.contains(&number)) {
-                writeln!(told, "  {:>12}  {}", after(plan, event.at), event.text).unwrap();
+                writeln!(told, "  {:>12}  {}", after(scenario, event.at), event.text).unwrap();
             }
         }
         told
@@ -77,8 +77,8 @@ impl Story {
 }
 
 /// Seconds since the first start.
-pub(super) fn after(plan: &Plan, time: i64) -> String {
-    let millis = time - plan.start;
+pub(super) fn after(scenario: &Scenario, time: i64) -> String {
+    let millis = time - scenario.start;
     let sign = if millis < 0 { "-" } else { "+" };
     format!("{sign}{}.{:03}", millis.abs() / 1000, millis.abs() % 1000)
 }

@@ -1,15 +1,15 @@
-//! Chance from a seed. A seed must name the same history for ever, so this is no crate's generator, which may change.
+//! Random numbers from a seed. A seed must yield the same history for ever, which generators of crates do not promise.
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 #[derive(Debug, Clone)]
-pub(super) struct Chance(u64);
+pub(super) struct Rng(u64);
 
-impl Chance {
+impl Rng {
     pub(super) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Another source, so that what one part draws does not shift what another gets.
+    /// Returns another generator, so that the draws of one part do not shift those of another.
     pub(super) fn fork(&mut self) -> Self {
         Self(self.draw())
     }
@@ -26,7 +26,7 @@ impl Chance {
         usize::try_from(self.draw() % u64::try_from(end.max(1)).unwrap()).unwrap()
     }
 
-    /// Both ends included; `low` if they are the wrong way round.
+    /// Both bounds are inclusive; `low` if `high` is less.
     pub(super) fn between(&mut self, low: i64, high: i64) -> i64 {
         let span = u64::try_from((high - low).max(0)).unwrap() + 1;
         low + i64::try_from(self.draw() % span).unwrap()

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use polyai_exporter::api::Page;
 use polyai_exporter::conversation::Conversation;
 
-use super::chance::Chance;
-use super::plan::{HOUR, Kind, MINUTE, Plan, Running, SECOND, moment};
+use super::rng::Rng;
+use super::scenario::{HOUR, Kind, MINUTE, Running, SECOND, Scenario, moment};
 
 /// A call: its truth, and its appearances at the API.
 #[derive(Debug)]
@@ -16,14 +16,14 @@ pub(super) struct Call {
     pub(super) channel: &'static str,
     /// What its finished record says: at first and, as it is amended, later.
     pub(super) contents: Vec<Content>,
-    /// From when on it shows which face.
-    pub(super) faces: Vec<(i64, Face)>,
+    /// From when on it shows which state.
+    pub(super) states: Vec<(i64, CallState)>,
     running: Option<Conversation>,
     finished: Vec<Conversation>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Face {
+pub(super) enum CallState {
     Absent,
     Running,
     /// With the content of this index.
@@ -54,34 +54,34 @@ pub(super) struct Turn {
 }
 
 impl Call {
-    pub(super) fn face_at(&self, time: i64) -> Face {
-        let shown = self.faces.iter().rev().find(|(from, _)| *from <= time);
-        shown.map_or(Face::Absent, |&(_, face)| face)
+    pub(super) fn state_at(&self, time: i64) -> CallState {
+        let shown = self.states.iter().rev().find(|(from, _)| *from <= time);
+        shown.map_or(CallState::Absent, |&(_, state)| state)
     }
 
     /// From when on it changes no more.
-    pub(super) fn rests_from(&self) -> i64 {
-        self.faces.last().unwrap().0
+    pub(super) fn final_from(&self) -> i64 {
+        self.states.last().unwrap().0
     }
 
-    pub(super) fn record(&self, face: Face) -> Option<&Conversation> {
-        match face {
-            Face::Absent => None,
-            Face::Running => self.running.as_ref(),
-            Face::Finished(content) => self.finished.get(content),
+    pub(super) fn record(&self, state: CallState) -> Option<&Conversation> {
+        match state {
+            CallState::Absent => None,
+            CallState::Running => self.running.as_ref(),
+            CallState::Finished(content) => self.finished.get(content),
         }
     }
 }
 
 /// The calls of one target.
-pub(super) fn calls(plan: &Plan, chance: &mut Chance) -> Vec<Call> {
-    let most = chance.pick(&[5, 20, 60]);
-    let number = chance.between(1, most);
+pub(super) fn calls(scenario: &Scenario, rng: &mut Rng) -> Vec<Call> {
+    let most = rng.pick(&[5, 20, 60]);
+    let number = rng.between(1, most);
     let mut calls: Vec<Call> = Vec::new();
     for n in 0..number {
         let neighbour = calls.last().map(|call| call.start);
-        let start = plan.on_grid(start(plan, neighbour, chance));
-        calls.push(call(plan, format!("CA{n}"), start, chance));
+        let start = scenario.on_grid(start(scenario, neighbour, rng));
+        calls.push(call(scenario, format!("CA{n}"), start, rng));
     }
     let mut records = Vec::new();
     for call in &calls {
@@ -99,98 +99,99 @@ pub(super) fn calls(plan: &Plan, chance: &mut Chance) -> Vec<Call> {
 }
 
 /// Starts lie all over the time that is read, thickest around the anchor, and some almost together.
-fn start(plan: &Plan, neighbour: Option<i64>, chance: &mut Chance) -> i64 {
-    let last = plan.last_age();
-    let anchor = plan.anchor.unwrap_or(plan.start - plan.lookback);
-    match (chance.below(10), neighbour) {
-        (0..2, Some(neighbour)) => neighbour + chance.between(-1500, 1500),
+fn start(scenario: &Scenario, neighbour: Option<i64>, rng: &mut Rng) -> i64 {
+    let last = scenario.last_age();
+    let anchor = scenario.anchor.unwrap_or(scenario.start - scenario.lookback);
+    match (rng.below(10), neighbour) {
+        (0..2, Some(neighbour)) => neighbour + rng.between(-1500, 1500),
         // What a first start does not read cannot be the same everywhere.
-        (2..3, _) if plan.kind == Kind::Replicas => anchor - chance.between(0, last),
-        (2..3, _) => anchor - chance.between(0, last * 5 / 4),
-        (3..5, _) => anchor + chance.between(-10 * MINUTE, 10 * MINUTE),
-        _ => chance.between(plan.start.min(anchor), plan.end()),
+        (2..3, _) if scenario.kind == Kind::Replicas => anchor - rng.between(0, last),
+        (2..3, _) => anchor - rng.between(0, last * 5 / 4),
+        (3..5, _) => anchor + rng.between(-10 * MINUTE, 10 * MINUTE),
+        _ => rng.between(scenario.start.min(anchor), scenario.end()),
     }
 }
 
-fn call(plan: &Plan, id: String, start: i64, chance: &mut Chance) -> Call {
-    let last = plan.last_age();
+fn call(scenario: &Scenario, id: String, start: i64, rng: &mut Rng) -> Call {
+    let last = scenario.last_age();
     // What shows itself up to this age is seen by the last recheck, whatever happens to single walks.
     let latest = last * 8 / 10;
-    let interval = plan.interval;
-    let mut lasts = match chance.below(12) {
+    let interval = scenario.interval;
+    let mut lasts = match rng.below(12) {
         0 => 0,
-        1..4 => chance.between(0, interval),
-        4..9 => chance.between(interval, 10 * MINUTE),
-        9..11 => chance.between(0, latest),
-        _ => chance.between(last, last * 3 / 2),
+        1..4 => rng.between(0, interval),
+        4..9 => rng.between(interval, 10 * MINUTE),
+        9..11 => rng.between(0, latest),
+        _ => rng.between(last, last * 3 / 2),
     };
-    if plan.running == Running::Hidden || lasts < last {
+    if scenario.running == Running::Hidden || lasts < last {
         lasts = lasts.min(latest);
     }
-    let late = |chance: &mut Chance, most: i64| match chance.below(6) {
-        _ if most <= 0 || plan.kind == Kind::Calm => 0,
+    let late = |rng: &mut Rng, most: i64| match rng.below(6) {
+        _ if most <= 0 || scenario.kind == Kind::Calm => 0,
         0..3 => 0,
-        3 => chance.between(0, (5 * SECOND).min(most)),
-        4 => chance.between(0, (3 * MINUTE).min(most)),
-        _ => chance.between(0, most.min(12 * HOUR)),
+        3 => rng.between(0, (5 * SECOND).min(most)),
+        4 => rng.between(0, (3 * MINUTE).min(most)),
+        _ => rng.between(0, most.min(12 * HOUR)),
     };
     let end = start + lasts;
-    let shown_from = start + late(chance, latest * 4 / 10);
-    let finished_from = (end + late(chance, start + latest - end)).max(shown_from);
-    let runs_visibly = plan.running != Running::Hidden && shown_from < finished_from;
-    let mut faces = Vec::new();
+    let shown_from = start + late(rng, latest * 4 / 10);
+    let finished_from = (end + late(rng, start + latest - end)).max(shown_from);
+    let runs_visibly = scenario.running != Running::Hidden && shown_from < finished_from;
+    let mut states = Vec::new();
     if runs_visibly {
-        faces.push((shown_from, Face::Running));
-        if end > shown_from && finished_from > end && finished_from < start + latest && chance.percent(50) {
-            faces.push((end, Face::Absent));
+        states.push((shown_from, CallState::Running));
+        if end > shown_from && finished_from > end && finished_from < start + latest && rng.percent(50) {
+            states.push((end, CallState::Absent));
         }
     }
-    faces.push((finished_from, Face::Finished(0)));
-    let flips = plan.kind != Kind::Calm && chance.percent(10);
-    let (back, again) = (finished_from + chance.between(1, 2 * interval), chance.between(1, 5 * interval));
+    states.push((finished_from, CallState::Finished(0)));
+    let flips = scenario.kind != Kind::Calm && rng.percent(10);
+    let (back, again) = (finished_from + rng.between(1, 2 * interval), rng.between(1, 5 * interval));
     if flips && back + again < start + latest {
-        let meanwhile = if plan.running == Running::Hidden { Face::Absent } else { Face::Running };
-        faces.extend([(back, meanwhile), (back + again, Face::Finished(0))]);
+        let meanwhile =
+            if scenario.running == Running::Hidden { CallState::Absent } else { CallState::Running };
+        states.extend([(back, meanwhile), (back + again, CallState::Finished(0))]);
     }
-    let mut contents = vec![content(lasts, chance)];
-    let rests_from = faces.last().unwrap().0;
-    if plan.amends && chance.percent(30) && rests_from + 1 < start + latest {
-        contents.push(amended(&contents[0], chance));
-        if chance.percent(40) {
+    let mut contents = vec![content(lasts, rng)];
+    let final_from = states.last().unwrap().0;
+    if scenario.amends && rng.percent(30) && final_from + 1 < start + latest {
+        contents.push(amended(&contents[0], rng));
+        if rng.percent(40) {
             // And then it reads as it did at first.
             contents.push(contents[0].clone());
         }
-        let mut from = rests_from;
+        let mut from = final_from;
         for content in 1..contents.len() {
             let most = (start + latest - from).max(1);
-            let soon = chance.percent(50);
-            from += chance.between(1, if soon { most.min(10 * MINUTE) } else { most });
-            faces.push((from, Face::Finished(content)));
+            let soon = rng.percent(50);
+            from += rng.between(1, if soon { most.min(10 * MINUTE) } else { most });
+            states.push((from, CallState::Finished(content)));
         }
     }
-    let channel = chance.pick(&["VOICE-SIP", "VOICE-SIP", "CHAT", "SMS", ""]);
-    Call { id, start, channel, contents, faces, running: None, finished: Vec::new() }
+    let channel = rng.pick(&["VOICE-SIP", "VOICE-SIP", "CHAT", "SMS", ""]);
+    Call { id, start, channel, contents, states, running: None, finished: Vec::new() }
 }
 
-fn content(lasts: i64, chance: &mut Chance) -> Content {
-    let has_turns = chance.percent(85);
-    let number = if has_turns { chance.between(1, 12) } else { 0 };
+fn content(lasts: i64, rng: &mut Rng) -> Content {
+    let has_turns = rng.percent(85);
+    let number = if has_turns { rng.between(1, 12) } else { 0 };
     let turns = (0..number)
         .map(|n| Turn {
-            is_reply: n > 0 || chance.percent(30),
-            ood: chance.percent(15),
-            silence: chance.percent(10),
-            barge_in: chance.percent(10),
-            latency_ms: chance.percent(80).then(|| chance.between(0, 20_000)),
-            at: chance.percent(90).then(|| lasts * n / number),
+            is_reply: n > 0 || rng.percent(30),
+            ood: rng.percent(15),
+            silence: rng.percent(10),
+            barge_in: rng.percent(10),
+            latency_ms: rng.percent(80).then(|| rng.between(0, 20_000)),
+            at: rng.percent(90).then(|| lasts * n / number),
         })
         .collect();
     Content {
-        seconds: chance.percent(90).then_some(lasts / 1000),
-        agent_seconds: chance.percent(70).then_some(lasts / 2000),
+        seconds: rng.percent(90).then_some(lasts / 1000),
+        agent_seconds: rng.percent(70).then_some(lasts / 2000),
         turns,
-        is_hidden: chance.percent(15),
-        handoff: chance.percent(25).then(|| chance.pick(&REASONS)),
+        is_hidden: rng.percent(15),
+        handoff: rng.percent(25).then(|| rng.pick(&REASONS)),
     }
 }
 
@@ -198,18 +199,18 @@ pub(super) const REASONS: [(&str, &str); 4] =
     [("billing", "desk"), ("billing", ""), ("", ""), ("angry", "manager")];
 
 /// The same call as its record reads later: more of some things, or less, or both.
-fn amended(before: &Content, chance: &mut Chance) -> Content {
+fn amended(before: &Content, rng: &mut Rng) -> Content {
     let mut after = before.clone();
     let reply = Turn {
         is_reply: true,
         ood: true,
-        silence: chance.percent(50),
+        silence: rng.percent(50),
         barge_in: true,
         latency_ms: Some(900),
         at: None,
     };
-    match chance.below(6) {
-        0 | 1 => after.turns.extend([reply].repeat(1 + chance.below(3))),
+    match rng.below(6) {
+        0 | 1 => after.turns.extend([reply].repeat(1 + rng.below(3))),
         2 => {
             after.turns.pop();
         }
@@ -217,10 +218,10 @@ fn amended(before: &Content, chance: &mut Chance) -> Content {
         4 => after.is_hidden = !after.is_hidden,
         _ => after.seconds = after.seconds.map(|seconds| seconds + 1),
     }
-    if chance.percent(40) {
+    if rng.percent(40) {
         after.handoff = match before.handoff {
             Some(_) => None,
-            None => Some(chance.pick(&REASONS)),
+            None => Some(rng.pick(&REASONS)),
         };
     }
     after
