@@ -55,11 +55,11 @@ impl StatusRoute {
 /// A document ready to be sent.
 #[derive(Debug, Clone)]
 pub struct RenderedDocument {
-    /// 200, or 404 for a target that does not exist.
+    /// 200, or 404 for an unknown target.
     pub status: StatusCode,
     /// `Content-Type`
     pub content_type: &'static str,
-    /// The text.
+    /// The content.
     pub body: Bytes,
 }
 
