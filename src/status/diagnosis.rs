@@ -37,7 +37,7 @@ const fn fault_domain(problem: Problem) -> FaultDomain {
     }
 }
 
-/// Facts besides the targets.
+/// Facts other than the targets.
 #[derive(Debug)]
 pub(super) struct GlobalInputs<'a> {
     pub(super) now: Timestamp,

@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(status(&history, "14:09").0, State::NotTried);
         let endless = "No poll has succeeded yet: a poll is still running".to_owned();
         assert_eq!(status(&history, "14:11"), (State::Stale, endless));
-        // Its poller is started anew meanwhile: that is no new beginning.
+        // A restart of its poller changes nothing.
         history.set_first_due(at("14:12"));
         assert_eq!(status(&history, "14:12").0, State::Stale);
     }
