@@ -143,7 +143,7 @@ impl Reloader {
     }
 
     async fn reload(&mut self, trigger: ReloadTrigger) -> Outcome {
-        let attempt = self.attempt().await;
+        let attempt = self.attempt(trigger).await;
         let at = self.clock.now();
         let mut in_force = (**self.configuration.load()).clone();
         let outcome = match attempt {
@@ -167,14 +167,20 @@ impl Reloader {
     }
 
     /// Answers what changed; none if nothing did.
-    async fn attempt(&mut self) -> Result<Option<String>, ReloadError> {
+    async fn attempt(&mut self, trigger: ReloadTrigger) -> Result<Option<String>, ReloadError> {
         let load = self.load.clone().ok_or(ReloadError::NoSource)?;
         let now = self.clock.now();
         let (read, sources) = tokio::task::spawn_blocking(move || read(&load, now)).await?;
         // Whatever comes of it, and however long that takes: what is edited from here on has not been read.
         self.watch.reset(sources);
         let (loaded, web) = read.map_err(ReloadError::Problems)?;
-        for warning in loaded.warnings.iter().chain(web.warnings()) {
+        let removed = self.web.removed_protections(&web);
+        if trigger == ReloadTrigger::Files
+            && let Some(removed) = removed
+        {
+            return Err(ReloadError::Problems(removed.into()));
+        }
+        for warning in loaded.warnings.iter().chain(web.warnings()).chain(&removed) {
             warn!(%warning, "configuration");
         }
         let difference = Difference::diff(self.fleet.settings(), &loaded.settings)?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use polyai_domain::clock::Clock;
 use polyai_domain::fetch::{FetchError, FetchErrorKind};
+use polyai_domain::phone_number;
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
@@ -36,6 +37,29 @@ impl ApiKey {
     /// The key `value`.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
+    }
+}
+
+/// Shorter keys are no secret, and may be part of any word.
+const MIN_SECRET_LEN: usize = 8;
+
+impl ApiKey {
+    /// Overwrites the key in what a server sent: everything from outside passes here before anything reads it.
+    fn remove_from(&self, text: &mut [u8]) {
+        let key = self.0.as_bytes();
+        let Some((&first, rest)) = key.split_first().filter(|_| key.len() >= MIN_SECRET_LEN) else { return };
+        let mut remaining = text;
+        while let Some(index) = remaining.iter().position(|&byte| byte == first) {
+            let Some(found) = remaining.get_mut(index..) else { return };
+            let skip = match found.get_mut(..key.len()) {
+                Some(echo) if echo.ends_with(rest) => {
+                    echo.fill(b'*');
+                    key.len()
+                }
+                _ => 1,
+            };
+            remaining = found.get_mut(skip..).unwrap_or_default();
+        }
     }
 }
 
@@ -208,7 +232,20 @@ impl Client {
                 break;
             }
         }
-        if status == StatusCode::OK { Page::decode(&body) } else { Err(self.status_error(&response, &body)) }
+        credentials.api_key.remove_from(&mut body);
+        if status == StatusCode::OK {
+            return Page::decode(&body);
+        }
+        let mut correlation_id =
+            response.headers().get(CORRELATION_ID).map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+        credentials.api_key.remove_from(&mut correlation_id);
+        Err(FetchError {
+            correlation_id: String::from_utf8(correlation_id)
+                .ok()
+                .filter(|id| !id.is_empty() && id.chars().all(|letter| (' '..='~').contains(&letter)))
+                .map(|id| phone_number::redact(&id).chars().take(64).collect()),
+            ..self.status_error(&response, &body)
+        })
     }
 
     /// The error of a response other than 200.
@@ -230,12 +267,11 @@ impl Client {
             (_, Some(code)) => format!("HTTP {status} ({code})"),
             (_, None) => format!("HTTP {status}"),
         };
-        let correlation_id = response.headers().get(CORRELATION_ID).and_then(|id| id.to_str().ok());
         FetchError {
             kind,
             status: Some(status),
             retry_after: retry_after(response.headers(), self.clock.now()),
-            correlation_id: correlation_id.map(|id| id.chars().take(64).collect()),
+            correlation_id: None,
             message,
         }
     }
@@ -260,7 +296,7 @@ impl Envelope<'_> {
     fn error_code(&self) -> Option<&str> {
         let code = &*self.error_code.0;
         let is_code = code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        (is_code && (1..=64).contains(&code.len())).then_some(code)
+        (is_code && (1..=64).contains(&code.len())).then(|| phone_number::redact(code))
     }
 }
 
@@ -335,6 +371,25 @@ mod tests {
         assert_eq!(wait("Fri, 20 Nov 2026 08:00:30 GMT", Some("Fri, 20 Nov 2026 08:00:00 GMT")), Some(30));
         assert_eq!(wait(in_half_a_minute, Some("no date")), Some(2 * 3600 + 30));
         assert_eq!(wait("17", Some("Fri, 20 Nov 2026 12:00:00 GMT")), Some(17));
+    }
+
+    #[test]
+    fn echoed_key_is_removed_from_what_a_server_sent() {
+        let key = ApiKey::new("sk-sk-Qz7mark");
+        for (sent, cleaned) in [
+            ("sk-sk-Qz7mark", "*************"),
+            ("x sk-sk-sk-Qz7mark, sk-sk-Qz7mark", "x sk-*************, *************"),
+            ("sk-sk-Qz7marksk-sk-Qz7mark", "**************************"),
+            ("sk-sk-Qz7mar", "sk-sk-Qz7mar"),
+            ("", ""),
+        ] {
+            let mut text = sent.as_bytes().to_vec();
+            key.remove_from(&mut text);
+            assert_eq!(String::from_utf8(text).unwrap(), cleaned);
+        }
+        let mut word = *b"kind";
+        ApiKey::new("k").remove_from(&mut word);
+        assert_eq!(&word, b"kind");
     }
 
     #[test]

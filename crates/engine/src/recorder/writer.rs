@@ -72,6 +72,7 @@ impl Recorder {
     /// When the store cannot be written: nothing is lost, the next call writes the same changes, and
     /// [`snapshot`](Self::snapshot) stays what it was.
     pub fn commit(&mut self, flush_watermarks: bool) -> Result<bool, StoreError> {
+        self.store.check_file()?;
         for state in self.targets.values_mut() {
             state.encode_dirty(&self.schema, &mut self.changes)?;
         }
