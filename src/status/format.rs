@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
+pub(super) use crate::text::{count, pluralize};
 use crate::timestamp::Timestamp;
 
 /// A point in time as JSON has it: RFC 3339 with milliseconds, UTC.
@@ -129,25 +130,6 @@ pub(super) fn bytes(count: u64) -> String {
         1_000_000..1_000_000_000 => format!("{:.1} MB", count as f64 / 1e6),
         1_000_000_000.. => format!("{:.1} GB", count as f64 / 1e9),
     }
-}
-
-/// `1,234,567`
-pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 poll`, `2 polls`
-pub(super) fn pluralize(number: u64, thing: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {thing}{plural}", count(number))
 }
 
 /// A name as it may stand in a sentence: what is not visible, or would turn the sentence around, is replaced.

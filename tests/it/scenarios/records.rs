@@ -68,7 +68,7 @@ async fn unreadable_field_is_omitted_and_logged() {
     let lines = scenario.log.about("hotel");
     let told: std::collections::BTreeSet<(String, String)> = lines
         .iter()
-        .filter(|line| line.gist() == "WARN read in part; what could not be read counts as absent")
+        .filter(|line| line.gist() == "WARN record partially parsed; unreadable fields treated as absent")
         .map(|line| (line.field("conversation_id"), line.field("unread")))
         .collect();
     let expected = broken.iter().filter(|(_, unread, _)| !unread.is_empty());
