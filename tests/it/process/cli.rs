@@ -189,7 +189,7 @@ async fn live_check_reports_unknown_project_with_url() {
 async fn live_check_distinguishes_foreign_404() {
     let fixture = a_project(|project| project).await;
     let refused = look(&fixture, &[("/us-1\"", "/us-1/no/such/path\"")]).await;
-    unwell(&refused, Problem::WrongHost, &["/us-1/no/such/path, where https://api.us-1.platform.polyai.app"]);
+    unwell(&refused, Problem::WrongHost, &["/us-1/no/such/path; https://api.us-1.platform.polyai.app"]);
 }
 
 #[tokio::test]

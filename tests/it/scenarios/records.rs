@@ -88,7 +88,7 @@ async fn non_finite_numbers_reject_no_page() {
     scrape.assert_metric("polyai_target_up", &[], 1.0);
     assert_eq!(scrape.problems("hotel"), Vec::<String>::new());
     let gists: Vec<_> = scenario.log.about("hotel").iter().map(|line| line.gist()).collect();
-    assert!(gists.iter().any(|gist| gist.starts_with("WARN read in part")), "{gists:?}");
+    assert!(gists.iter().any(|gist| gist.starts_with("WARN record partially parsed")), "{gists:?}");
 }
 
 #[tokio::test(start_paused = true)]
