@@ -1,4 +1,4 @@
-//! What a transition of a conversation contributes to the series: the only place where a metric gets its value.
+//! The contributions of a transition to the series: the only place where a metric gets its value.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ use crate::ledger::transition::{Amendment, Count, Transition};
 /// Everything that one transition contributes.
 #[derive(Debug, Default)]
 pub struct Contributions {
-    /// To the series.
+    /// The updates of series.
     pub updates: Vec<SeriesUpdate>,
-    /// To the recent gauges.
-    pub recent: Option<RecentConversation>,
+    /// The conversation to add to the recent gauges.
+    pub(crate) recent: Option<RecentConversation>,
     /// The dimension values of a conversation that counts, as the ledger keeps them.
     pub dimensions: Vec<(Dimension, Box<str>)>,
     /// The labels of which a value was replaced by `other`.
     pub limited: Vec<&'static str>,
 }
 
-/// What `transition` contributes at `now`, with the configured `dimensions`.
+/// The contributions of `transition` at `now`, with the configured `dimensions`.
 pub fn contributions(
     transition: &Transition<'_>,
     now: Timestamp,
@@ -80,8 +80,8 @@ fn of_count(
     }
 
     let recent = RecentConversation { ended_at: *ended_at, labels: to.labels.clone(), amounts: *amounts };
-    let values = to.labels.iter().map(|value| Box::from(&**value));
-    let dimensions = dimensions.iter().copied().zip(values).collect();
+    let dimensions =
+        dimensions.iter().copied().zip(to.labels.iter().map(|value| Box::from(&**value))).collect();
     Contributions { recent: Some(recent), dimensions, ..to.finish() }
 }
 

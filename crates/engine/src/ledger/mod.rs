@@ -6,4 +6,5 @@ pub mod transition;
 mod watermarks;
 
 pub use entry::{Amounts, Counted, LedgerEntry};
-pub use watermarks::{RecheckWatermark, WatermarkPosition, Watermarks, max_overlap};
+pub(crate) use watermarks::max_overlap;
+pub use watermarks::{RecheckWatermark, Watermarks};

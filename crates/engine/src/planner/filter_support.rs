@@ -13,7 +13,6 @@ pub(super) struct FilterSupport {
 }
 
 impl FilterSupport {
-    /// Whether the API seems to ignore the filter.
     pub(super) fn is_ignored(self) -> bool {
         self.ignored
     }

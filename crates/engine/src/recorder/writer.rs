@@ -66,11 +66,8 @@ impl Recorder {
     }
 
     /// Writes the changes since the last commit in one transaction. Returns whether there were any. Watermarks alone wait
-    /// for `flush_watermarks`, or for something that must be durable.
-    ///
-    /// # Errors
-    /// When the store cannot be written: nothing is lost, the next call writes the same changes, and
-    /// [`snapshot`](Self::snapshot) stays what it was.
+    /// for `flush_watermarks`, or for something that must be durable. An error loses nothing: the next call writes the same
+    /// changes, and [`snapshot`](Self::snapshot) stays what it was.
     pub fn commit(&mut self, flush_watermarks: bool) -> Result<bool, StoreError> {
         for state in self.targets.values_mut() {
             state.encode_dirty(&self.schema, &mut self.changes)?;
