@@ -34,7 +34,7 @@ pub struct RecheckWatermark {
 impl Watermarks {
     /// The watermarks of a target that is read for the first time. The fresh pass starts the second recheck age before the
     /// anchor, and each recheck its own age before it, so that conversations which ran across the anchor are found.
-    pub(crate) fn initial(anchor: Timestamp, ages: &[Duration]) -> Self {
+    pub fn initial(anchor: Timestamp, ages: &[Duration]) -> Self {
         let recheck = |&age: &Duration| RecheckWatermark { age, read_to: anchor - age, already_read: None };
         Self {
             anchor,

@@ -52,7 +52,7 @@ impl FetchPlan {
     }
 
     /// The fresh watermark after this fetch, if it moves that.
-    pub(crate) fn fresh_to(&self) -> Option<Timestamp> {
+    pub fn fresh_to(&self) -> Option<Timestamp> {
         match &self.pass {
             PassKind::Range(range) => range.fresh.map(|(_, to)| to),
             PassKind::Open | PassKind::Refetch(_) => None,
