@@ -10,6 +10,7 @@ use super::labels::{LabelLimiter, LabelValues, counted_labels, raw_values};
 use super::recent_window::RecentConversation;
 use super::series::{SeriesKey, SeriesOp, SeriesUpdate};
 use crate::dimension::Dimension;
+use crate::ledger::Amounts;
 use crate::ledger::transition::{Amendment, Count, Transition};
 
 /// Everything that one transition contributes.
@@ -53,12 +54,7 @@ fn of_count(
         raw_values(dimensions, data).map(|(dimension, value)| to.limit(dimension.as_str(), value)).collect();
 
     to.add(Metric::Conversations, 1);
-    to.add(Metric::Turns, amounts.turns);
-    to.add(Metric::OodTurns, amounts.ood_turns);
-    to.add(Metric::SilenceTurns, amounts.silence_turns);
-    to.add(Metric::BargeInTurns, amounts.barge_in_turns);
-    to.add(Metric::ConversationsWithOod, u32::from(amounts.ood_turns > 0));
-    to.add(Metric::ConversationsWithSilence, u32::from(amounts.silence_turns > 0));
+    to.add_growth(&Amounts::default(), amounts);
     to.add(Metric::WithoutTranscript, u32::from(data.transcript == Transcript::Hidden));
     to.observe(Metric::ConversationDuration, data.duration);
     to.observe(Metric::AgentDuration, data.agent_duration);
@@ -93,7 +89,6 @@ fn of_amendment(
     limiter: &mut LabelLimiter,
 ) -> Contributions {
     let Amendment { data, before, entry, up, down } = amendment;
-    let after = &entry.counted;
     let mut to = Collector::new(entry.ended_at, now, limiter, 0);
     to.labels = if entry.dimensions.iter().map(|(dimension, _)| dimension).eq(dimensions) {
         counted_labels(dimensions, &entry.dimensions)
@@ -102,12 +97,7 @@ fn of_amendment(
         to.limiter.values(dimensions, data)
     };
 
-    to.add(Metric::Turns, after.turns.saturating_sub(before.turns));
-    to.add(Metric::OodTurns, after.ood_turns.saturating_sub(before.ood_turns));
-    to.add(Metric::SilenceTurns, after.silence_turns.saturating_sub(before.silence_turns));
-    to.add(Metric::BargeInTurns, after.barge_in_turns.saturating_sub(before.barge_in_turns));
-    to.add(Metric::ConversationsWithOod, u32::from(before.ood_turns == 0 && after.ood_turns > 0));
-    to.add(Metric::ConversationsWithSilence, u32::from(before.silence_turns == 0 && after.silence_turns > 0));
+    to.add_growth(before, &entry.counted);
     if let (false, Some(handoff)) = (before.handoff, &data.handoff) {
         to.add_handoff(handoff);
     }
@@ -160,6 +150,19 @@ impl<'a> Collector<'a> {
         if amount > 0 {
             self.push(metric, self.labels.clone(), SeriesOp::Add(u64::from(amount)), self.ended_at);
         }
+    }
+
+    /// Adds the amounts by which `after` is above `before`.
+    fn add_growth(&mut self, before: &Amounts, after: &Amounts) {
+        self.add(Metric::Turns, after.turns.saturating_sub(before.turns));
+        self.add(Metric::OodTurns, after.ood_turns.saturating_sub(before.ood_turns));
+        self.add(Metric::SilenceTurns, after.silence_turns.saturating_sub(before.silence_turns));
+        self.add(Metric::BargeInTurns, after.barge_in_turns.saturating_sub(before.barge_in_turns));
+        self.add(Metric::ConversationsWithOod, u32::from(before.ood_turns == 0 && after.ood_turns > 0));
+        self.add(
+            Metric::ConversationsWithSilence,
+            u32::from(before.silence_turns == 0 && after.silence_turns > 0),
+        );
     }
 
     fn observe(&mut self, metric: Metric, amount: Option<Amount>) {

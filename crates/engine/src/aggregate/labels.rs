@@ -92,9 +92,8 @@ impl LabelLimiter {
 
     /// The dimension values that a conversation counts under.
     pub(crate) fn values(&mut self, dimensions: &[Dimension], data: &ConversationData) -> LabelValues {
-        raw_values(dimensions, data)
-            .map(|(dimension, value)| self.limit(dimension.as_str(), value).value)
-            .collect()
+        let limit = |(dimension, value): (Dimension, _)| self.limit(dimension.as_str(), value).value;
+        raw_values(dimensions, data).map(limit).collect()
     }
 }
 

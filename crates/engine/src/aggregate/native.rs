@@ -83,8 +83,8 @@ impl NativeHistogram {
     /// The buckets at the highest resolution at which no more than `limit` are populated, or at the lowest.
     pub fn downscale_to(&self, limit: usize) -> NativeBuckets {
         let mut schema = SCHEMA;
-        let mut buckets: Vec<(i32, u64)> =
-            self.buckets.iter().map(|&(index, count)| (i32::from(index), count)).collect();
+        let stored = self.buckets.iter().map(|&(index, count)| (i32::from(index), count));
+        let mut buckets: Vec<(i32, u64)> = stored.collect();
         while buckets.len() > limit && schema > LOWEST_SCHEMA {
             schema -= 1;
             for (index, _) in &mut buckets {

@@ -5,6 +5,7 @@ pub mod store;
 pub mod transition;
 mod watermarks;
 
-pub use entry::{Amounts, Counted, LedgerEntry};
+pub(crate) use entry::Amounts;
+pub use entry::{Counted, LedgerEntry};
 pub(crate) use watermarks::max_overlap;
 pub use watermarks::{RecheckWatermark, Watermarks};

@@ -22,7 +22,7 @@ pub struct Batch {
     pub now: Timestamp,
     /// Every conversation seen, each once.
     pub observations: Vec<Observation>,
-    /// Set by the live pass: the observations are all that is open.
+    /// Whether the observations are all that is open, as in the open pass.
     pub lists_all_open: bool,
     /// Conversations that are followed no longer.
     pub abandoned: Vec<ConversationId>,

@@ -40,7 +40,6 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder without targets.
     pub(super) fn new(store: Store, policy: CountingPolicy) -> Self {
         Self {
             store,
