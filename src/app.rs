@@ -35,7 +35,7 @@ use crate::metrics_source::MetricsProvider;
 use crate::recorder::task::{RecorderTask, SnapshotCell};
 use crate::recorder::{PollerCheckpoint, Recorder};
 use crate::http::{BindError, Limits, Routes, Server};
-use crate::status::Journals;
+use crate::status::PollHistories;
 use crate::timestamp::Timestamp;
 use crate::web::{LoadedWebConfig, WebConfig};
 use config_watcher::Watch;
@@ -114,13 +114,13 @@ impl App {
         stats.web_config_in_force(web.certificate_expiry());
         let server = Server::bind(&settings.server.listen, Limits::default()).await?;
         let (task, handle, published) = RecorderTask::new(recorder, events.clone());
-        let journals = Journals::default();
+        let histories = PollHistories::default();
         let around = PollerContext {
             clock: clock.clone(),
             stats: stats.clone(),
             events: events.clone(),
             recorder: handle,
-            journals: journals.clone(),
+            histories: histories.clone(),
         };
         let fleet = PollerSet::new(Arc::new(settings.clone()), around)?;
         stats.config_loaded(clock.now());
@@ -132,7 +132,7 @@ impl App {
         let addresses = server.addresses().map(ToString::to_string).collect();
         let configuration = reloader.configuration();
         let desk =
-            Arc::new(StatusProvider::new(published.clone(), journals, configuration, clock, addresses));
+            Arc::new(StatusProvider::new(published.clone(), histories, configuration, clock, addresses));
         let routes = Routes::new(scrape, ready).with_status(desk.clone());
         Ok(Self { server, routes, watching, recorder: task, reloader, reloads, resumes, published, desk })
     }

@@ -28,7 +28,7 @@ use crate::poll_session::PollSession;
 use crate::poller::{FirstPollLatch, Poller, RefetchBudget};
 use crate::recorder::task::{RecorderHandle, RecorderStopped};
 use crate::recorder::{PollerCheckpoint, TargetAssignment, TargetEntry, TargetIndex, TargetSet};
-use crate::status::Journals;
+use crate::status::PollHistories;
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 use crate::web::{DrainOutcome, drain};
@@ -42,7 +42,7 @@ pub(super) struct PollerContext {
     pub(super) stats: ExporterMetrics,
     pub(super) events: Events,
     pub(super) recorder: RecorderHandle,
-    pub(super) journals: Journals,
+    pub(super) histories: PollHistories,
 }
 
 /// The pollers of the settings in force.
@@ -152,7 +152,7 @@ impl PollerSet {
         self.spawn_pollers(beginners.collect());
         for key in &difference.removed {
             self.ctx.events.forget(key);
-            self.ctx.journals.forget(key);
+            self.ctx.histories.forget(key);
         }
         Ok(())
     }
@@ -233,7 +233,7 @@ impl PollerSet {
     }
 
     fn attendant(&self, target: &Target, index: TargetIndex, tried: FirstPollLatch) -> PollerSupervisor {
-        let PollerContext { clock, events, recorder, journals, .. } = &self.ctx;
+        let PollerContext { clock, events, recorder, histories, .. } = &self.ctx;
         PollerSupervisor {
             target: target.key.clone(),
             index,
@@ -241,7 +241,7 @@ impl PollerSet {
             clock: clock.clone(),
             events: events.clone(),
             recorder: recorder.clone(),
-            journal: journals.of(&target.key),
+            history: histories.get_or_create(&target.key),
             fallen: self.fallen.0.clone(),
         }
     }
@@ -258,7 +258,7 @@ impl PollerSet {
         let polling = &self.settings.polling;
         let ApiKeyState { pace, refetch_budget: spare } = self.keys.get(&target.api_key)?;
         warn_anchor_mismatch(target, polling, &resume);
-        let PollerContext { clock, stats, events, recorder, journals } = &self.ctx;
+        let PollerContext { clock, stats, events, recorder, histories } = &self.ctx;
         let credentials = settings_mapping::credentials(target, pace.clone());
         let observer = TargetEvents { target: target.key.clone(), events: events.clone() };
         let client = self.clients.get(target)?.clone();
@@ -275,7 +275,7 @@ impl PollerSet {
             stats: stats.clone(),
             refetch_budget: spare.clone(),
             first_poll: tried,
-            history: journals.of(&target.key),
+            history: histories.get_or_create(&target.key),
         })
     }
 }

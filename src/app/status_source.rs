@@ -15,14 +15,14 @@ use crate::exporter_metrics::BuildInfo;
 use crate::recorder::task::SnapshotCell;
 use crate::http::{RenderedDocument, StatusRoute, StatusSource};
 use crate::status::{
-    ConfigurationStatus, Journals, ProcessInfo, Reload, SAMPLE_INTERVAL, StatusInputs, Trends, answer,
+    ConfigurationStatus, PollHistories, ProcessInfo, Reload, SAMPLE_INTERVAL, StatusInputs, Trends, render,
 };
 use crate::timestamp::Timestamp;
 
 /// Everything that a page is made from.
 pub(super) struct StatusProvider {
     published: SnapshotCell,
-    journals: Journals,
+    histories: PollHistories,
     trends: Trends,
     configuration: Configuration,
     clock: Clock,
@@ -32,7 +32,7 @@ pub(super) struct StatusProvider {
 impl StatusProvider {
     pub(super) fn new(
         published: SnapshotCell,
-        journals: Journals,
+        histories: PollHistories,
         configuration: Configuration,
         clock: Clock,
         addresses: Vec<String>,
@@ -40,7 +40,7 @@ impl StatusProvider {
         let process =
             ProcessInfo { started: Timestamp::from(clock.now()), build: BuildInfo::CURRENT, addresses };
         let process = ArcSwap::from_pointee(process);
-        Self { published, journals, trends: Trends::default(), configuration, clock, process }
+        Self { published, histories, trends: Trends::default(), configuration, clock, process }
     }
 
     /// Looks at what is committed from time to time, and whether this machine's clock was put back, for as long as it is
@@ -59,7 +59,7 @@ impl StatusProvider {
     }
 
     fn on_clock_step_back(&self, step: Duration, now: Timestamp) {
-        self.journals.put_back(step, now);
+        self.histories.on_clock_step_back(step, now);
         let process = self.process.load();
         if process.started > now {
             self.process.store(Arc::new(ProcessInfo {
@@ -83,15 +83,15 @@ impl StatusSource for StatusProvider {
                 .as_ref()
                 .map(|attempt| Reload { at: attempt.at, outcome: attempt.outcome.clone() }),
         };
-        let sight = StatusInputs {
+        let inputs = StatusInputs {
             now: Timestamp::from(self.clock.now()),
             settings: &in_force.settings,
             generation: &generation,
-            journals: &self.journals,
+            histories: &self.histories,
             trends: &self.trends,
             configuration: &configuration,
             process: &process,
         };
-        answer(&sight, document, query)
+        render(&inputs, document, query)
     }
 }

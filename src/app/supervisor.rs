@@ -42,7 +42,7 @@ pub(super) struct PollerSupervisor {
     pub(super) clock: Clock,
     pub(super) events: Events,
     pub(super) recorder: RecorderHandle,
-    pub(super) journal: Arc<PollHistory>,
+    pub(super) history: Arc<PollHistory>,
     pub(super) fallen: mpsc::UnboundedSender<PollerPanicked>,
 }
 
@@ -55,9 +55,9 @@ impl PollerSupervisor {
         self.events.poller_panicked(&self.target);
         self.events.problem_started(&self.target, Problem::InternalError);
         let here = Timestamp::from(self.clock.now());
-        self.journal.poller_panicked(here, here + RESTART_DELAY);
+        self.history.poller_panicked(here, here + RESTART_DELAY);
         self.tried.set();
-        let ahead = self.journal.read(|entries| entries.api_ahead_millis);
+        let ahead = self.history.read(|entries| entries.progress.api_ahead_millis);
         let now = Timestamp::from_millis(here.millis().saturating_add(ahead));
         let problems = BTreeSet::from([Problem::InternalError]);
         let status = PollStatus { target: self.index, now, up: false, problems };

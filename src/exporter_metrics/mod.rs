@@ -19,9 +19,8 @@ use catalogue::MetricDef;
 pub use catalogue::MetricDoc;
 pub use event::Event;
 
-use crate::exposition::{Family, from_prometheus};
+use crate::exposition::{self, Family, from_prometheus};
 use crate::logging;
-use crate::metrics_source::exposition_timestamp;
 use crate::timestamp::Timestamp;
 
 /// The exporter's own metrics. Clones share the numbers.
@@ -213,7 +212,8 @@ impl ExporterMetrics {
     pub fn gather(&self) -> Vec<Family> {
         let lost = logging::lost_lines();
         self.0.log_lines_lost.inc_by(lost.saturating_sub(self.0.log_lines_lost.get()));
-        from_prometheus(&self.0.registry.gather(), Some(exposition_timestamp(self.0.started)))
+        let started = exposition::Timestamp::from_millis(self.0.started.millis());
+        from_prometheus(&self.0.registry.gather(), Some(started))
     }
 
     /// Every metric that [`Self::gather`] may give, sorted by name, for the documentation.

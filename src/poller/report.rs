@@ -10,7 +10,7 @@ use crate::events::Events;
 use crate::poll_session::{Notice, PollFailure, PollReport};
 use crate::problem::Problem;
 use crate::recorder::task::RecorderStopped;
-use crate::status::{Poll, Report};
+use crate::status::{Poll, Progress, Report};
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 
@@ -49,10 +49,12 @@ impl PollLoop {
             },
             problems: &status.problems,
             reason: failure.as_ref().map(|failure| reason(&failure.error)).as_deref(),
-            api_ahead_millis: status.now.millis().saturating_sub(now.millis()),
-            counts_since: anchor,
-            read_to,
-            tracked,
+            progress: Progress {
+                api_ahead_millis: status.now.millis().saturating_sub(now.millis()),
+                counts_since: anchor,
+                read_to,
+                tracked,
+            },
             next: self.next_poll(),
         });
         self.poller.recorder.set_poll_status(status).await

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story whose scene cannot be set has failed")]
 
-mod layers;
+mod architecture;
 mod config;
 mod doc_links;
 mod http_server;

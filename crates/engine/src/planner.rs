@@ -136,14 +136,15 @@ impl PollPlanner {
     }
 
     /// The API's time is certainly `now`, and was `first_answer` when the API answered for the first time. At the very first
-    /// start counting begins at `first_answer`, and begins again if that turns out to be in the future. Watermarks in the future
-    /// come from a clock that was ahead; they go back to where they were before it, since nothing is known of what has started
-    /// meanwhile.
+    /// start counting begins at `first_answer`, and begins again if that turns out to be in the future. It does not if there are
+    /// conversations from after `now`: then it is `now` that is wrong. Watermarks in the future come from a clock that was ahead;
+    /// they go back to where they were before it, since nothing is known of what has started meanwhile.
     pub(crate) fn on_server_time(&mut self, now: Timestamp, first_answer: Timestamp) {
         let latest = now + MIN_OVERLAP;
         let has_anchor = self.policy.anchor.is_some();
+        let keeps_anchor = has_anchor || self.start_index.has_start_after(latest);
         let Some(watermarks) =
-            self.watermarks.as_mut().filter(|watermarks| has_anchor || watermarks.anchor <= latest)
+            self.watermarks.as_mut().filter(|watermarks| keeps_anchor || watermarks.anchor <= latest)
         else {
             if !has_anchor {
                 self.begin(first_answer - self.policy.initial_lookback);

@@ -43,7 +43,7 @@ fn running(settings: &Arc<Settings>) -> (PollerSet, SnapshotCell) {
     let events = Events::new(stats.clone());
     let (task, recorder, published) = RecorderTask::new(recorder, events.clone());
     tokio::spawn(task.run(CancellationToken::new()));
-    let around = PollerContext { clock, stats, events, recorder, journals: Journals::default() };
+    let around = PollerContext { clock, stats, events, recorder, histories: PollHistories::default() };
     let mut fleet = PollerSet::new(settings.clone(), around).unwrap();
     fleet.start(resumes);
     (fleet, published)
@@ -69,8 +69,8 @@ async fn panicked_poller_restarts_after_a_minute() {
     absurd.polling.interval = Duration::MAX;
     let (mut fleet, published) = running(&Arc::new(absurd));
     let fell = |fleet: &PollerSet, key: &TargetKey| {
-        let journal = fleet.ctx.journals.of(key);
-        journal.read(|entries| {
+        let history = fleet.ctx.histories.get_or_create(key);
+        history.read(|entries| {
             entries.problems().any(|episode| episode.problem == Problem::InternalError)
                 && entries.polls.back().and_then(|poll| poll.failure) == Some(Problem::InternalError)
         })

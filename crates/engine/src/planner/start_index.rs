@@ -40,6 +40,11 @@ impl StartIndex {
         }
     }
 
+    /// Whether a known conversation certainly started after `time`.
+    pub(super) fn has_start_after(&self, time: Timestamp) -> bool {
+        self.occupied.last().is_some_and(|&newest| newest > bucket(time))
+    }
+
     /// Whether certainly no known conversation started from `from` to `to`.
     pub(super) fn is_empty_between(&self, from: Timestamp, to: Timestamp) -> bool {
         let (from, to) = (bucket(from), bucket(to));
