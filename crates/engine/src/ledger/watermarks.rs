@@ -170,7 +170,7 @@ mod tests {
     const LATER: i64 = 10_000;
 
     #[test]
-    fn prune_limit_is_the_last_age_behind_the_slowest_pass() {
+    fn prune_limit_is_last_age_behind_slowest_pass() {
         for (fresh, rechecks, expected) in [
             (100, &[(1, 99), (24, 76)][..], 52),
             // The fresh pass was away for days, and nothing else could move.
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn prune_limit_respects_an_overlap_wider_than_every_age() {
+    fn prune_limit_respects_overlap_wider_than_all_ages() {
         let watermarks = Watermarks { overlap: HOUR * 5, ..read_to(100, &[]) };
         assert_eq!(watermarks.prune_before(hour(LATER)), hour(95));
     }

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_beyond_capacity_is_called_empty() {
+    fn range_beyond_capacity_is_not_empty() {
         let mut starts = StartIndex::with_capacity(Duration::from_secs(3600));
         starts.add(at(0), LATEST);
         starts.add(at(65), LATEST);

@@ -133,7 +133,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn overlay_behaves_like_a_file_and_leaves_it_unchanged(
+        fn overlay_behaves_like_file_and_keeps_it_unchanged(
             content in prop::collection::vec(any::<u8>(), 0..15_000),
             steps in prop::collection::vec(any_step(), 1..12),
         ) {
