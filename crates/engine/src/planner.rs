@@ -339,9 +339,7 @@ impl PollPlanner {
     pub(crate) fn on_failed(&mut self, state: &mut PollState, plan: &FetchPlan, now: Timestamp) {
         match &plan.pass {
             PassKind::Open => {}
-            PassKind::Refetch(ids) => {
-                self.given_up.extend(self.missing.on_failed(ids, now, &self.policy));
-            }
+            PassKind::Refetch(ids) => self.given_up.extend(self.missing.on_failed(ids, now, &self.policy)),
             PassKind::Range(range) => {
                 let Some((pass, step)) = self.step(range) else { return };
                 self.window_sizer.on_failed(pass, step);

@@ -33,7 +33,7 @@ pub struct SessionTime {
     pub api: Timestamp,
     /// A steady clock, from any fixed origin.
     pub steady: Duration,
-    /// Whether the estimate of the API's time is certain.
+    /// Whether `api` is certain.
     pub certain: bool,
     /// Whether this machine's clock and the API's differ so much that it is a problem.
     pub skewed: bool,

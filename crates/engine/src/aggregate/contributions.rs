@@ -21,9 +21,9 @@ pub struct Contributions {
     /// The conversation to add to the recent gauges.
     pub(crate) recent: Option<RecentConversation>,
     /// The dimension values of a conversation that counts, as the ledger keeps them.
-    pub dimensions: Vec<(Dimension, Box<str>)>,
+    pub(crate) dimensions: Vec<(Dimension, Box<str>)>,
     /// The labels of which a value was replaced by `other`.
-    pub limited: Vec<&'static str>,
+    pub(crate) limited: Vec<&'static str>,
 }
 
 /// The contributions of `transition` at `now`, with the configured `dimensions`.
@@ -76,9 +76,10 @@ fn of_count(
     }
 
     let recent = RecentConversation { ended_at: *ended_at, labels: to.labels.clone(), amounts: *amounts };
-    let dimensions =
-        dimensions.iter().copied().zip(to.labels.iter().map(|value| Box::from(&**value))).collect();
-    Contributions { recent: Some(recent), dimensions, ..to.finish() }
+    to.out.recent = Some(recent);
+    let values = to.labels.iter().map(|value| Box::from(&**value));
+    to.out.dimensions = dimensions.iter().copied().zip(values).collect();
+    to.out
 }
 
 /// For each amount the difference to the maximum seen before. Histograms keep their first observation.
@@ -106,35 +107,29 @@ fn of_amendment(
             to.update_target(Metric::Amendments, Some(direction), SeriesOp::Add(1));
         }
     }
-    to.finish()
+    to.out
 }
 
 /// Collects the contributions of one conversation.
 struct Collector<'a> {
     limiter: &'a mut LabelLimiter,
     labels: LabelValues,
-    /// When it ended.
     ended_at: Timestamp,
     now: Timestamp,
-    updates: Vec<SeriesUpdate>,
-    limited: Vec<&'static str>,
+    out: Contributions,
 }
 
 impl<'a> Collector<'a> {
     fn new(ended_at: Timestamp, now: Timestamp, limiter: &'a mut LabelLimiter, capacity: usize) -> Self {
-        let updates = Vec::with_capacity(capacity);
-        Self { limiter, labels: Arc::from([]), ended_at, now, updates, limited: Vec::new() }
-    }
-
-    fn finish(self) -> Contributions {
-        Contributions { updates: self.updates, limited: self.limited, ..Contributions::default() }
+        let out = Contributions { updates: Vec::with_capacity(capacity), ..Contributions::default() };
+        Self { limiter, labels: Arc::from([]), ended_at, now, out }
     }
 
     /// The value to count `value` of `label` under.
     fn limit(&mut self, label: &'static str, value: &str) -> Arc<str> {
         let admitted = self.limiter.limit(label, value);
         if admitted.limited {
-            self.limited.push(label);
+            self.out.limited.push(label);
             let values = Arc::from([Arc::from(label)]);
             self.push(Metric::LabelValuesFolded, values, SeriesOp::Add(1), self.ended_at);
         }
@@ -143,7 +138,7 @@ impl<'a> Collector<'a> {
 
     /// Prometheus refuses samples from the future, so nothing happened after `now`.
     fn push(&mut self, metric: Metric, values: LabelValues, op: SeriesOp, at: Timestamp) {
-        self.updates.push(SeriesUpdate { key: SeriesKey { metric, values }, op, at: at.min(self.now) });
+        self.out.updates.push(SeriesUpdate { key: SeriesKey { metric, values }, op, at: at.min(self.now) });
     }
 
     fn add(&mut self, metric: Metric, amount: u32) {

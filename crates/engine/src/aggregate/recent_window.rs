@@ -52,7 +52,6 @@ impl RecentWindow {
         self.conversations.retain(|conversation| conversation.ended_at > from);
     }
 
-    /// The totals by label set.
     pub(crate) fn totals(&self) -> BTreeMap<&LabelValues, WindowTotals> {
         let mut all: BTreeMap<&LabelValues, WindowTotals> = BTreeMap::new();
         for RecentConversation { labels, amounts, .. } in &self.conversations {

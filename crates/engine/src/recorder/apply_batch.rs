@@ -133,7 +133,6 @@ impl Application<'_> {
         self.outcome.counted += u64::from(matches!(transition, Transition::Count(_)));
     }
 
-    /// The entry of a conversation in the working state.
     fn entry(&self, id: &ConversationId) -> Result<Option<LedgerEntry>, StoreError> {
         match self.changes.entries.get(&(self.state.id, id.clone())) {
             Some(entry) => Ok(entry.clone()),

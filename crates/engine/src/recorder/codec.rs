@@ -16,7 +16,6 @@ struct StoredKey<'a> {
 
 const INVALID: fn(postcard::Error) -> StoreError = |_| StoreError::Unreadable("series");
 
-/// The stored key and value of a series.
 pub(super) fn encode(
     key: &SeriesKey,
     series: &Series,

@@ -178,7 +178,8 @@ impl RecorderTask {
                 Ok((batches, written))
             })
             .await;
-            let error = match outcome {
+            let error;
+            (applied, error) = match outcome {
                 Ok((batches, Ok((written, assignments)))) => {
                     if written {
                         self.observer.on_commit(started.elapsed());
@@ -190,14 +191,8 @@ impl RecorderTask {
                     self.respond(group, batches, assignments);
                     return Ok(self);
                 }
-                Ok((batches, Err(error))) => {
-                    applied = Some(batches);
-                    error
-                }
-                Err(error) => {
-                    applied = None;
-                    error
-                }
+                Ok((batches, Err(error))) => (Some(batches), error),
+                Err(error) => (None, error),
             };
             failed = true;
             self.observer.on_commit_failed(started.elapsed(), &error, retry_in);
