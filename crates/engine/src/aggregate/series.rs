@@ -236,7 +236,7 @@ impl TargetSeries {
     }
 
     /// Sets a gauge. One that has this value already stays the same allocation.
-    pub(crate) fn set(&mut self, metric: Metric, values: &[Arc<str>], value: f64, start: Timestamp) {
+    pub fn set(&mut self, metric: Metric, values: &[Arc<str>], value: f64, start: Timestamp) {
         self.put(SeriesKey { metric, values: values.into() }, value, start);
     }
 

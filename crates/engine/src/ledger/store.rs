@@ -42,6 +42,9 @@ const WATERMARKS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("marks"
 const ENTRIES: TableDefinition<'_, (u32, &str), &[u8]> = TableDefinition::new("rows");
 const SERIES: TableDefinition<'_, (u32, &[u8]), &[u8]> = TableDefinition::new("series");
 
+/// The key and the value of a stored series.
+type EncodedSeries = (Vec<u8>, Vec<u8>);
+
 /// Everything that one transaction writes, in key order, which is the cheapest order to write in. `None` deletes.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Changes {
@@ -158,7 +161,7 @@ impl Store {
     }
 
     /// The stored series of a target, as they were encoded.
-    pub(crate) fn series(&self, target: TargetId) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub(crate) fn series(&self, target: TargetId) -> Result<Vec<EncodedSeries>, StoreError> {
         let table = self.database()?.begin_read()?.open_table(SERIES)?;
         let mut all = Vec::new();
         for entry in table.range((target.0, &[][..])..(target.0.saturating_add(1), &[][..]))? {
