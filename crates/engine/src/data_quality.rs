@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// What a record shows.
+    /// The content of a record.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Record {
         /// Some fields are missing.

@@ -1,4 +1,4 @@
-//! What to read next from a target's list, and what it means to have read it.
+//! The plan of the next fetch of a target's list, and the progress that each fetch makes.
 //!
 //! The list has no end time, no "updated since" and no documented order, so a target is read in passes over start times, each
 //! with a watermark of its own. A poll begins with the open pass; then come the fresh pass up to now (in several windows if it

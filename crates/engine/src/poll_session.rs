@@ -74,11 +74,11 @@ pub enum Notice {
     ConversationAbandoned(ConversationId),
     /// A target that had fallen behind has read on.
     Progress {
-        /// Where it began to catch up.
+        /// The fresh watermark when it began to catch up.
         from: Timestamp,
         /// How far it has read.
         reached: Timestamp,
-        /// Where it is no longer behind.
+        /// The time at which it is no longer behind.
         to: Timestamp,
         /// Conversations that counted meanwhile.
         conversations: u64,

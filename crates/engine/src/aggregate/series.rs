@@ -27,13 +27,13 @@ pub struct SeriesKey {
 pub struct SeriesUpdate {
     /// The series.
     pub key: SeriesKey,
-    /// What happens to it.
+    /// The change.
     pub op: SeriesOp,
     /// When what it counts happened.
     pub at: Timestamp,
 }
 
-/// What happens to a series.
+/// A change of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeriesOp {
     /// A counter grows.

@@ -9,7 +9,7 @@ use polyai_domain::timestamp::Timestamp;
 
 /// Read on either side of a start, for the rounding of timestamps.
 const MARGIN: Duration = Duration::from_secs(1);
-/// What started between the requested conversations is downloaded with them, so windows stay short.
+/// Conversations that started between the requested ones are downloaded with them, so windows stay short.
 const MAX_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// Conversations that share a window; at first one alone.

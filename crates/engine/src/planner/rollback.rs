@@ -1,4 +1,4 @@
-//! Where the watermarks were at the latest polls, in case the clock turns out to have been ahead.
+//! The watermarks at the latest polls, in case the clock turns out to have been ahead.
 //!
 //! A poll that believed a time in the future has read ranges that were still empty, and would never read them again.
 

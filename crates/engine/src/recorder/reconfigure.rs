@@ -35,12 +35,12 @@ pub struct TargetEntry {
     pub needs_checkpoint: bool,
 }
 
-/// What became of a [`TargetEntry`].
+/// The result for a [`TargetEntry`].
 #[derive(Debug, Clone)]
 pub struct TargetAssignment {
     /// The number of the target in batches.
     pub index: TargetIndex,
-    /// Where its poller continues, if it starts now.
+    /// The position from which its poller continues, if it starts now.
     pub checkpoint: Option<PollerCheckpoint>,
 }
 

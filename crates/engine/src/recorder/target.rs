@@ -199,7 +199,7 @@ impl TargetState {
         Ok(checkpoint)
     }
 
-    /// Where a new poller would continue, as far as it is committed.
+    /// The committed position from which a new poller continues.
     pub(super) fn checkpoint(&self, store: &Store) -> Result<PollerCheckpoint, StoreError> {
         let mut checkpoint = PollerCheckpoint { watermarks: self.watermarks.clone(), ..Default::default() };
         store.for_each_entry(self.id, |id, entry| checkpoint.add(id, &entry))?;
@@ -208,7 +208,7 @@ impl TargetState {
 
     /// Moves the watermarks to where a poller has read.
     pub(super) fn set_watermarks(&mut self, to: &Watermarks, now: Timestamp, changes: &mut Changes) {
-        // What may be pruned is decided here, not by the poller.
+        // The recorder decides which entries may be pruned, not the poller.
         let pruned_before = self.watermarks.as_ref().and_then(|watermarks| watermarks.pruned_before);
         let watermarks = Watermarks { pruned_before, ..to.clone() };
         gauges::set_watermarks(Arc::make_mut(&mut self.series), &watermarks, now);

@@ -34,7 +34,7 @@ pub struct Recorder {
     /// In the order of the configuration.
     pub(super) display_order: Vec<TargetIndex>,
     pub(super) next_index: usize,
-    /// What the next commit writes, apart from series.
+    /// The content of the next commit, apart from series.
     pub(super) changes: Changes,
     committed: Snapshot,
 }
@@ -96,7 +96,7 @@ impl Recorder {
         self.store.reopen();
     }
 
-    /// What a scrape may show now.
+    /// The committed snapshot, for scrapes.
     pub fn snapshot(&self) -> &Snapshot {
         &self.committed
     }

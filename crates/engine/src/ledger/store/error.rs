@@ -32,7 +32,7 @@ pub enum StoreError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// The damage.
         detail: String,
     },
     /// The directory or file cannot be created or opened.

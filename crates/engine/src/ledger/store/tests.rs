@@ -1,4 +1,4 @@
-//! What the store keeps, what it refuses, and that it does not modify what it refuses.
+//! The store keeps its content, and refuses other files without modifying them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -318,7 +318,7 @@ fn state_of_a_killed_process_is_recovered() {
     let store = Store::open_dir(directory.path()).unwrap();
     let target = target_of(&store, "t");
     store.commit(&some_changes(target, 500)).unwrap();
-    // What a killed process leaves: the file as it is while it is open.
+    // A killed process leaves the file as it is while it is open.
     let killed = tempfile::tempdir().unwrap();
     fs::copy(directory.path().join(FILE), killed.path().join(FILE)).unwrap();
     drop(store);
