@@ -33,7 +33,7 @@ use crate::events::Events;
 use crate::exporter_metrics::{BuildInfo, ExporterMetrics};
 use crate::http::{BindError, Limits, Routes, Server};
 use crate::metrics_source::MetricsProvider;
-use crate::status::Journals;
+use crate::status::PollHistories;
 use config_watcher::Watch;
 use exporter_web::{LoadedWebConfig, WebConfig};
 use pollers::{PollerContext, PollerSet};
@@ -120,13 +120,13 @@ impl App {
         stats.web_config_loaded(web.certificate_expiry());
         let server = Server::bind(&settings.server.listen, Limits::default()).await?;
         let (task, handle, published) = RecorderTask::new(recorder, events.clone());
-        let journals = Journals::default();
+        let histories = PollHistories::default();
         let ctx = PollerContext {
             clock: clock.clone(),
             stats: stats.clone(),
             events: events.clone(),
             recorder: handle,
-            journals: journals.clone(),
+            histories: histories.clone(),
         };
         let pollers = PollerSet::new(Arc::new(settings.clone()), ctx)?;
         stats.config_loaded(clock.now());
@@ -139,7 +139,7 @@ impl App {
         let addresses = server.addresses().map(ToString::to_string).collect();
         let configuration = reloader.configuration();
         let status =
-            Arc::new(StatusProvider::new(published.clone(), journals, configuration, clock, addresses));
+            Arc::new(StatusProvider::new(published.clone(), histories, configuration, clock, addresses));
         let routes = Routes::new(metrics, readiness).with_status(status.clone());
         Ok(Self {
             server,

@@ -2,19 +2,13 @@
 
 /// `1,234,567`
 pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
+    match number {
+        0..1000 => number.to_string(),
+        1000.. => format!("{},{:03}", count(number / 1000), number % 1000),
     }
-    text
 }
 
 /// `1 poll`, `2 polls`
 pub(crate) fn pluralize(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", count(number))
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }

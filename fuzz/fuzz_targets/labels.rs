@@ -14,8 +14,8 @@ mod openmetrics2;
 #[path = "../../tests/it/process/formats/protobuf.rs"]
 mod protobuf;
 #[allow(dead_code)]
-#[path = "../../tests/it/process/formats/shown.rs"]
-mod shown;
+#[path = "../../tests/it/process/formats/parsed.rs"]
+mod parsed;
 
 #[derive(Debug, Arbitrary)]
 struct Input {
@@ -64,7 +64,7 @@ fn lines(text: &str) -> BTreeMap<String, f64> {
     let mut all = BTreeMap::new();
     for line in samples {
         let (name, mut rest) = line.split_once('{').expect("every series has labels");
-        let mut labels = shown::Labels::new();
+        let mut labels = parsed::Labels::new();
         let number = loop {
             let (label, after) = rest.split_once("=\"").unwrap();
             let mut value = String::new();
@@ -89,7 +89,7 @@ fn lines(text: &str) -> BTreeMap<String, f64> {
                 None => rest = rest.strip_prefix(',').unwrap(),
             }
         };
-        let series = shown::key(name, &labels);
+        let series = parsed::key(name, &labels);
         assert_eq!(all.insert(series.clone(), number.parse().unwrap()), None, "{series}: twice");
     }
     all
@@ -114,7 +114,7 @@ fuzz_target!(|input: Input| {
 
     for (values, _) in &input.series {
         let labels = NAMES.into_iter().zip(values).map(|(name, value)| (name.to_owned(), value.clone())).collect();
-        assert!(protobuf.samples.contains_key(&shown::key("polyai_some_total", &labels)));
+        assert!(protobuf.samples.contains_key(&parsed::key("polyai_some_total", &labels)));
     }
     assert!(protobuf.families.values().all(|(_, help)| *help == input.help));
 });

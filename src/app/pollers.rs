@@ -30,7 +30,7 @@ use crate::events::{Events, TargetEvents};
 use crate::exporter_metrics::ExporterMetrics;
 use crate::http::Readiness;
 use crate::poller::{FirstPollLatch, Poller, RefetchBudget};
-use crate::status::Journals;
+use crate::status::PollHistories;
 
 /// The first polls of targets are spread over this much per target, up to an interval.
 const START_JITTER_STEP: Duration = Duration::from_millis(30);
@@ -41,7 +41,7 @@ pub(super) struct PollerContext {
     pub(super) stats: ExporterMetrics,
     pub(super) events: Events,
     pub(super) recorder: RecorderHandle,
-    pub(super) journals: Journals,
+    pub(super) histories: PollHistories,
 }
 
 /// The pollers of the active settings.
@@ -157,7 +157,7 @@ impl PollerSet {
         self.spawn_pollers(to_start.collect());
         for key in &diff.removed {
             self.ctx.events.forget(key);
-            self.ctx.journals.forget(key);
+            self.ctx.histories.forget(key);
         }
         Ok(())
     }
@@ -224,7 +224,7 @@ impl PollerSet {
             let Some(poller) = self.poller(target, index, checkpoint, phase, first_poll.clone()) else {
                 continue;
             };
-            let PollerContext { clock, events, recorder, journals, .. } = &self.ctx;
+            let PollerContext { clock, events, recorder, histories, .. } = &self.ctx;
             let supervisor = PollerSupervisor {
                 target: target.key.clone(),
                 index,
@@ -232,7 +232,7 @@ impl PollerSet {
                 clock: clock.clone(),
                 events: events.clone(),
                 recorder: recorder.clone(),
-                history: journals.of(&target.key),
+                history: histories.get_or_create(&target.key),
                 panicked: self.panicked.0.clone(),
             };
             let stop = CancellationToken::new();
@@ -258,7 +258,7 @@ impl PollerSet {
         let polling = &self.settings.polling;
         let ApiKeyState { rate_limiter, refetch_budget } = self.keys.get(&target.api_key)?;
         warn_anchor_mismatch(target, polling, &checkpoint);
-        let PollerContext { clock, stats, events, recorder, journals } = &self.ctx;
+        let PollerContext { clock, stats, events, recorder, histories } = &self.ctx;
         let credentials = settings_mapping::credentials(target, rate_limiter.clone());
         let observer = TargetEvents { target: target.key.clone(), events: events.clone() };
         let client = self.clients.get(target)?.clone();
@@ -275,7 +275,7 @@ impl PollerSet {
             stats: stats.clone(),
             refetch_budget: refetch_budget.clone(),
             first_poll,
-            history: journals.of(&target.key),
+            history: histories.get_or_create(&target.key),
         })
     }
 }

@@ -12,13 +12,13 @@ use super::reload::Configuration;
 use crate::exporter_metrics::BuildInfo;
 use crate::http::{RenderedDocument, StatusRoute, StatusSource};
 use crate::status::{
-    ConfigurationStatus, Journals, ProcessInfo, Reload, SAMPLE_INTERVAL, StatusInputs, Trends, answer,
+    ConfigurationStatus, PollHistories, ProcessInfo, Reload, SAMPLE_INTERVAL, StatusInputs, Trends, render,
 };
 
 /// The inputs of a page.
 pub(super) struct StatusProvider {
     published: SnapshotCell,
-    journals: Journals,
+    histories: PollHistories,
     trends: Trends,
     configuration: Configuration,
     clock: Clock,
@@ -28,14 +28,14 @@ pub(super) struct StatusProvider {
 impl StatusProvider {
     pub(super) fn new(
         published: SnapshotCell,
-        journals: Journals,
+        histories: PollHistories,
         configuration: Configuration,
         clock: Clock,
         addresses: Vec<String>,
     ) -> Self {
         let started = Timestamp::from(clock.now());
         let process = ArcSwap::from_pointee(ProcessInfo { started, build: BuildInfo::CURRENT, addresses });
-        Self { published, journals, trends: Trends::default(), configuration, clock, process }
+        Self { published, histories, trends: Trends::default(), configuration, clock, process }
     }
 
     /// Samples the published snapshot for the charts, and detects when this machine's clock was stepped back. A step ahead needs
@@ -54,7 +54,7 @@ impl StatusProvider {
     }
 
     fn on_clock_step_back(&self, step: Duration, now: Timestamp) {
-        self.journals.put_back(step, now);
+        self.histories.on_clock_step_back(step, now);
         let process = self.process.load();
         if process.started > now {
             let started = process.started - step;
@@ -77,11 +77,11 @@ impl StatusSource for StatusProvider {
             now: Timestamp::from(self.clock.now()),
             settings: &active.settings,
             generation: &self.published.load_full(),
-            journals: &self.journals,
+            histories: &self.histories,
             trends: &self.trends,
             configuration: &configuration,
             process: &self.process.load_full(),
         };
-        answer(&inputs, document, query)
+        render(&inputs, document, query)
     }
 }

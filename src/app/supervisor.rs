@@ -52,7 +52,7 @@ impl PollerSupervisor {
         let now = Timestamp::from(self.clock.now());
         self.history.poller_panicked(now, now + RESTART_DELAY);
         self.first_poll.set();
-        let ahead = self.history.read(|entries| entries.api_ahead_millis);
+        let ahead = self.history.read(|entries| entries.progress.api_ahead_millis);
         let now = Timestamp::from_millis(now.millis().saturating_add(ahead));
         let problems = BTreeSet::from([Problem::InternalError]);
         let status = PollStatus { target: self.index, now, up: false, problems };

@@ -23,7 +23,6 @@ use prometheus::{
 pub use event::Event;
 
 use crate::logging;
-use crate::metrics_source::exposition_timestamp;
 
 /// The documentation of a metric.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -338,7 +337,8 @@ impl ExporterMetrics {
     pub fn gather(&self) -> Vec<Family> {
         let lost = logging::lost_lines();
         self.0.log_lines_lost.inc_by(lost.saturating_sub(self.0.log_lines_lost.get()));
-        from_prometheus(&self.0.registry.gather(), Some(exposition_timestamp(self.0.started)))
+        let started = exporter_exposition::Timestamp::from_millis(self.0.started.millis());
+        from_prometheus(&self.0.registry.gather(), Some(started))
     }
 
     /// Every metric that [`Self::gather`] may return, sorted by name, for the documentation.

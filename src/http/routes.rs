@@ -1,14 +1,19 @@
-//! The route table.
+//! The routes.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use exporter_web::{Handler, ResponseBody, ResponseFuture, text_response};
 use hyper::header::{ALLOW, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
+use tokio::time::timeout;
 
 use super::metrics::{MetricsHandler, MetricsSource};
-use super::reload::{self, ConfigReloader};
 use super::status_routes::{StatusHandler, StatusRoute, StatusSource};
+
+/// How long a response waits for a reload: less than [`exporter_web::Limits::request_timeout`].
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whether the exporter is ready.
 pub trait Readiness: Send + Sync {
@@ -18,6 +23,16 @@ pub trait Readiness: Send + Sync {
     fn ready(&self) -> Result<(), String>;
 }
 
+/// A reload in progress: what changed, or why nothing did.
+pub type ReloadFuture<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>>;
+
+/// Reloads the configuration.
+pub trait ConfigReloader: Send + Sync {
+    /// Requests a reload. One attempt runs at a time; requests during an attempt share the next. Dropping the future does not
+    /// withdraw the request.
+    fn reload(&self) -> ReloadFuture<'_>;
+}
+
 /// All routes. Clones share their handlers.
 #[derive(Clone)]
 pub struct Routes {
@@ -25,39 +40,6 @@ pub struct Routes {
     readiness: Arc<dyn Readiness>,
     reload: Option<Arc<dyn ConfigReloader>>,
     status: Option<Arc<StatusHandler>>,
-}
-
-enum Route {
-    Status(StatusRoute),
-    Metrics,
-    Healthy,
-    Ready,
-    Reload,
-}
-
-impl Route {
-    fn find(path: &str) -> Option<Self> {
-        match path {
-            "/metrics" => Some(Self::Metrics),
-            "/-/healthy" => Some(Self::Healthy),
-            "/-/ready" => Some(Self::Ready),
-            "/-/reload" => Some(Self::Reload),
-            _ => StatusRoute::find(path).map(Self::Status),
-        }
-    }
-
-    /// The permitted methods, as in the `Allow` header.
-    const fn allow(&self) -> &'static str {
-        match self {
-            Self::Status(_) | Self::Metrics | Self::Healthy | Self::Ready => "GET, HEAD",
-            // As in Prometheus.
-            Self::Reload => "POST, PUT",
-        }
-    }
-
-    fn allows(&self, method: &Method) -> bool {
-        self.allow().split(", ").any(|allowed| allowed == method.as_str())
-    }
 }
 
 impl Routes {
@@ -78,32 +60,38 @@ impl Routes {
 
     async fn respond(&self, request: Request<()>) -> Response<ResponseBody> {
         let not_found = |text: &'static str| text_response(StatusCode::NOT_FOUND, text);
-        let Some(route) = Route::find(request.uri().path()) else {
-            return not_found("not found; / lists what there is\n");
+        let path = request.uri().path();
+        let status_route = StatusRoute::find(path);
+        let allow = match path {
+            // As in Prometheus.
+            "/-/reload" => "POST, PUT",
+            "/metrics" | "/-/healthy" | "/-/ready" => "GET, HEAD",
+            _ if status_route.is_some() => "GET, HEAD",
+            _ => return not_found("not found; / lists what there is\n"),
         };
-        if !route.allows(request.method()) {
-            let (allow, text) = (route.allow(), format!("use {}\n", route.allow().replace(", ", " or ")));
+        if allow.split(", ").all(|allowed| allowed != request.method().as_str()) {
+            let text = format!("use {}\n", allow.replace(", ", " or "));
             let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, text);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
             return response;
         }
-        match route {
-            Route::Status(route) => match &self.status {
-                Some(status) => status.respond(route, request.uri().query().unwrap_or_default()).await,
-                None => not_found("status page disabled\n"),
-            },
-            Route::Metrics => self.metrics.respond(request.headers()).await,
-            Route::Healthy => text_response(StatusCode::OK, "healthy\n"),
-            Route::Ready => match self.readiness.ready() {
+        match (path, status_route, &self.status) {
+            ("/metrics", ..) => self.metrics.respond(request.headers()).await,
+            ("/-/healthy", ..) => text_response(StatusCode::OK, "healthy\n"),
+            ("/-/ready", ..) => match self.readiness.ready() {
                 Ok(()) => text_response(StatusCode::OK, "ready\n"),
                 Err(missing) => {
                     text_response(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {missing}\n"))
                 }
             },
-            Route::Reload => match &self.reload {
-                Some(reloader) => reload::respond(&**reloader).await,
+            ("/-/reload", ..) => match &self.reload {
+                Some(reloader) => reload(&**reloader).await,
                 None => not_found("there is no configuration to reload\n"),
             },
+            (_, Some(route), Some(status)) => {
+                status.respond(route, request.uri().query().unwrap_or_default()).await
+            }
+            (_, _, _) => not_found("status page disabled\n"),
         }
     }
 }
@@ -111,5 +99,43 @@ impl Routes {
 impl Handler for Routes {
     fn handle(&self, request: Request<()>) -> ResponseFuture<'_> {
         Box::pin(self.respond(request))
+    }
+}
+
+/// 200 with what changed, or 500 with the reason, as Prometheus responds; 503 while the reload is in progress.
+async fn reload(reloader: &dyn ConfigReloader) -> Response<ResponseBody> {
+    let Ok(outcome) = timeout(RELOAD_TIMEOUT, reloader.reload()).await else {
+        let text = "reload still in progress (probably waiting for a state commit); see the status page (/), the log or \
+                    polyai_exporter_config_last_reload_successful for the result\n";
+        return text_response(StatusCode::SERVICE_UNAVAILABLE, text);
+    };
+    match outcome {
+        Ok(changes) => text_response(StatusCode::OK, format!("reloaded: {changes}\n")),
+        Err(reason) => {
+            let text = format!("not reloaded, the previous configuration stays active:\n{reason}\n");
+            text_response(StatusCode::INTERNAL_SERVER_ERROR, text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Stalled;
+
+    impl ConfigReloader for Stalled {
+        fn reload(&self) -> ReloadFuture<'_> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stalled_reload_responds_before_the_request_timeout() {
+        let started = tokio::time::Instant::now();
+        let response = reload(&Stalled).await;
+        assert_eq!(response.status(), 503);
+        let limit = exporter_web::Limits::default().request_timeout;
+        assert!(started.elapsed() < limit - Duration::from_secs(30), "{:?} of {limit:?}", started.elapsed());
     }
 }

@@ -12,7 +12,7 @@ use polyai_engine::recorder::task::RecorderStopped;
 
 use super::PollLoop;
 use crate::events::Events;
-use crate::status::{Poll, Report};
+use crate::status::{Poll, Progress, Report};
 
 impl PollLoop {
     /// Reports a poll, and backs off if the target could not be reached.
@@ -49,10 +49,12 @@ impl PollLoop {
             },
             problems: &status.problems,
             reason: failure.as_ref().map(|failure| reason(&failure.error)).as_deref(),
-            api_ahead_millis: status.now.millis().saturating_sub(now.millis()),
-            counts_since: anchor,
-            read_to,
-            tracked,
+            progress: Progress {
+                api_ahead_millis: status.now.millis().saturating_sub(now.millis()),
+                counts_since: anchor,
+                read_to,
+                tracked,
+            },
             next: self.next_poll(),
         });
         self.poller.recorder.set_poll_status(status).await

@@ -1,23 +1,19 @@
-//! How a view is made: from what is committed, what the pollers have noted and what is configured, at one moment.
-//!
-//! Owns: the gathering and the order. Pure: `now` and all that is looked at are arguments. Never: a judgement (`condition.rs`,
-//! `area.rs`, `health.rs`).
+//! Builds the views from the committed series, the history of the pollers and the configuration.
 
 use std::collections::BTreeMap;
 
-use super::configuration::{ConfigurationStatus, Reload, hash, shared_lines, target_lines};
-use super::diagnosis::{GlobalInputs, areas};
-use super::format::{JsonTimestamp, Ratio, Seconds};
-use super::handoff_trend::{Point, Trends};
-use super::health::health;
-use super::journals::Journals;
-use super::poll_history::{Poll, PollHistoryInner, ProblemInterval};
+use super::configuration::{ConfigurationStatus, Reload, global_settings, hash, target_settings};
+use super::diagnosis::{GlobalInputs, areas, health};
+use super::format::{JsonTimestamp, Seconds};
+use super::handoff_trend::Trends;
+use super::poll_history::{PollHistories, PollRecords, ProblemInterval};
 use super::query::Query;
-use super::target_state::{Severity, TargetInputs, read_to, stops_polling, to_local};
+use super::target_state::{Severity, TargetInputs};
 use super::target_totals::TargetTotals;
+use super::thresholds::{RecentRatios, breaches};
 use super::view::{
-    About, ConfigurationView, ExporterView, Health, PointView, PollView, ProblemView, RecentView, ReloadView,
-    StatusView, TargetRow, TargetView, TargetsView,
+    ConfigurationView, ExporterView, Health, ProblemView, ReloadView, StatusView, TargetRow, TargetView,
+    TargetsView,
 };
 use crate::aggregate::TargetSeries;
 use crate::config::{Settings, Target};
@@ -27,23 +23,22 @@ use crate::recorder::Snapshot;
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 
-/// Where problems are explained.
 const TROUBLESHOOTING: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/troubleshooting.md");
 
-/// What is looked at, and when.
+/// The sources of the views, at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct StatusInputs<'a> {
-    /// The time on this machine.
+    /// The time of this host.
     pub now: Timestamp,
-    /// The settings in force.
+    /// The active settings.
     pub settings: &'a Settings,
-    /// What is committed.
+    /// The committed series.
     pub generation: &'a Snapshot,
-    /// What the pollers have noted.
-    pub journals: &'a Journals,
-    /// What the handoff rates were.
+    /// The polls and problems of each target.
+    pub histories: &'a PollHistories,
+    /// The samples of each target.
     pub trends: &'a Trends,
-    /// Where the settings came from.
+    /// The origin of the settings.
     pub configuration: &'a ConfigurationStatus,
     /// The process.
     pub process: &'a ProcessInfo,
@@ -52,42 +47,38 @@ pub struct StatusInputs<'a> {
 /// What does not change while the process runs.
 #[derive(Debug, Clone)]
 pub struct ProcessInfo {
-    /// When it started.
+    /// Start time.
     pub started: Timestamp,
-    /// What it is.
+    /// Version and revision.
     pub build: BuildInfo,
-    /// Where it listens.
+    /// Listen addresses.
     pub addresses: Vec<String>,
 }
 
 impl StatusInputs<'_> {
-    pub(super) fn about(&self) -> About {
-        About { version: self.process.build.version, revision: self.process.build.revision }
-    }
-
-    /// The global part, judged by `rows`, which are all targets.
-    pub fn status(&self, rows: &[TargetRow]) -> StatusView {
+    /// The global part; `rows` are all targets.
+    pub(super) fn status(&self, rows: &[TargetRow]) -> StatusView {
         let series = self.generation.targets.iter().map(|(_, series)| series.len()).sum();
-        let whole = GlobalInputs {
+        let inputs = GlobalInputs {
             now: self.now,
             configuration: self.configuration,
             series,
             state_bytes: self.generation.state_bytes,
             recent_window: self.settings.metrics.recent_window,
         };
-        let (health, areas) = (health(rows, self.now), areas(rows, &whole));
-        let worst = areas.iter().map(|view| view.tone).max();
+        let (health, areas) = (health(rows, self.now), areas(rows, &inputs));
+        let severity = areas.iter().map(|view| view.severity).fold(health.severity, Severity::max);
         let ProcessInfo { started, build, addresses } = self.process;
         let ConfigurationStatus { origin, loaded_at, last_reload } = self.configuration;
         StatusView {
             generated_at: JsonTimestamp(self.now),
-            health: Health { tone: health.tone.max(worst.unwrap_or(Severity::Good)), ..health },
+            health: Health { severity, ..health },
             areas,
             exporter: ExporterView {
                 version: build.version,
                 revision: build.revision,
                 started_at: JsonTimestamp(*started),
-                uptime_seconds: Seconds(self.now.saturating_duration_since(*started)),
+                uptime_seconds: self.age(*started),
                 listen_addresses: addresses.clone(),
                 series,
                 state_bytes: self.generation.state_bytes,
@@ -101,149 +92,136 @@ impl StatusInputs<'_> {
                     succeeded: outcome.is_ok(),
                     detail: outcome.clone().unwrap_or_else(|reason| reason),
                 }),
-                settings: shared_lines(self.settings).into_iter().collect(),
+                settings: global_settings(self.settings).into_iter().collect(),
             },
         }
     }
 
-    /// All targets, in the order of their keys.
-    pub fn rows(&self) -> Vec<TargetRow> {
-        let series = self.series();
-        self.settings.targets.iter().map(|target| self.row(target, &series)).collect()
+    /// All targets, sorted by key.
+    pub(super) fn rows(&self) -> Vec<TargetRow> {
+        let series: BTreeMap<&TargetKey, &TargetSeries> =
+            self.generation.targets.iter().map(|(key, series)| (&**key, &**series)).collect();
+        let row = |target: &Target| {
+            self.with_records(&target.key, |records| {
+                self.row(target, records, series.get(&target.key).copied())
+            })
+        };
+        self.settings.targets.iter().map(row).collect()
     }
 
-    /// Those that `query` asks for, of `rows`.
-    pub(super) fn targets(&self, rows: Vec<TargetRow>, query: &Query) -> TargetsView {
-        let targets_configured = rows.len();
-        let targets = rows.into_iter().filter(|row| query.matches(&row.key)).collect();
+    /// The targets that match `query`.
+    pub(super) fn targets(&self, query: &Query) -> TargetsView {
+        let mut targets = self.rows();
+        let targets_configured = targets.len();
+        targets.retain(|row| query.matches(&row.key));
         TargetsView { generated_at: JsonTimestamp(self.now), targets_configured, targets }
     }
 
-    /// One target; none if it is not configured.
-    pub fn target(&self, key: &TargetKey) -> Option<TargetView> {
-        let target = self.settings.targets.iter().find(|target| target.key == *key)?;
-        let row = self.row(target, &self.series());
-        let (polls, problem_history) = self.entries(key, |entries| {
-            let polls: Vec<PollView> = entries.polls.iter().rev().map(poll).collect();
-            let problems: Vec<ProblemView> =
-                entries.episodes.iter().rev().map(|episode| problem(entries, episode)).collect();
-            (polls, problems)
-        });
-        Some(TargetView {
-            generated_at: JsonTimestamp(self.now),
-            handoff_history: row.trend.clone(),
-            target: row,
-            polls,
-            problem_history,
-            settings: target_lines(target).into_iter().collect(),
-        })
+    /// The target that `query` names, if it is configured.
+    pub(super) fn target(&self, query: &Query) -> Option<TargetView> {
+        let key = query.target()?;
+        let target = self.settings.targets.iter().find(|target| target.key == key)?;
+        let series = self.generation.targets.iter().find(|(found, _)| **found == key);
+        Some(self.with_records(&key, |records| {
+            let row = self.row(target, records, series.map(|(_, series)| &**series));
+            let problems = records.problem_history.iter().rev();
+            TargetView {
+                generated_at: JsonTimestamp(self.now),
+                handoff_history: row.trend.clone(),
+                target: row,
+                polls: records.polls.iter().rev().copied().collect(),
+                problem_history: problems.map(|interval| problem_view(records, interval)).collect(),
+                settings: target_settings(target).into_iter().collect(),
+            }
+        }))
     }
 
-    fn series(&self) -> BTreeMap<&TargetKey, &TargetSeries> {
-        self.generation.targets.iter().map(|(key, series)| (&**key, &**series)).collect()
-    }
-
-    fn entries<T>(&self, key: &TargetKey, look: impl FnOnce(&PollHistoryInner) -> T) -> T {
-        match self.journals.find(key) {
-            Some(journal) => journal.read(look),
-            None => look(&PollHistoryInner::default()),
+    fn with_records<T>(&self, key: &TargetKey, look: impl FnOnce(&PollRecords) -> T) -> T {
+        match self.histories.get(key) {
+            Some(history) => history.read(look),
+            None => look(&PollRecords::default()),
         }
     }
 
-    fn row(&self, target: &Target, series: &BTreeMap<&TargetKey, &TargetSeries>) -> TargetRow {
-        let figures = series.get(&target.key).map(|series| TargetTotals::of(series)).unwrap_or_default();
-        let trend = self.trends.points(&target.key).iter().map(point).collect();
-        self.entries(&target.key, |entries| self.target_row(target, entries, &figures, trend))
+    fn age(&self, at: Timestamp) -> Seconds {
+        Seconds(self.now.saturating_duration_since(at))
     }
 
-    fn target_row(
-        &self,
-        target: &Target,
-        entries: &PollHistoryInner,
-        figures: &TargetTotals,
-        trend: Vec<PointView>,
-    ) -> TargetRow {
+    fn row(&self, target: &Target, records: &PollRecords, series: Option<&TargetSeries>) -> TargetRow {
+        let recent_window = self.settings.metrics.recent_window;
+        let totals = TargetTotals::new(series.unwrap_or(&TargetSeries::default()), recent_window);
         let now = self.now;
-        let evidence = TargetInputs {
-            entries,
+        let trend = self.trends.points(&target.key);
+        let earlier = |window| {
+            let is_before = |at: JsonTimestamp| at.0 <= now - window;
+            let start = trend.iter().rev().find(|point| is_before(point.at)).or(trend.first());
+            start.map_or((totals.counters, false), |start| (start.counters, is_before(start.at)))
+        };
+        let inputs = TargetInputs {
+            records,
             started: self.process.started,
             interval: self.settings.polling.interval,
-            storage_fails: figures.storage_fails.then(|| self.trends.storage_fails_since()),
+            storage_failing: totals.storage_failing.then(|| self.trends.storage_failing_since()),
+            breaches: &[],
         };
-        let condition = evidence.evaluate(now);
+        let stale = inputs.is_stale(now);
+        // As in the rules, old data breaches nothing.
+        let breaches = if stale { Vec::new() } else { breaches(&totals.counters, earlier, &totals.recent) };
+        let status = TargetInputs { breaches: &breaches, ..inputs }.evaluate(now);
         // Without a label set that is known beforehand there is no series before the first conversation.
-        let none_if_read = entries.last_success.map(|_| 0);
-        // Before the first poll after a start the state tells.
-        let read_to = read_to(entries).or(figures.watermark);
+        let zero_if_read = records.last_success.map(|_| 0);
+        // Before the first poll after a restart, the stored watermark counts.
+        let read_to = records.read_to().or(totals.watermark);
         let mut problems: Vec<ProblemView> =
-            entries.problems().map(|episode| problem(entries, episode)).collect();
-        if figures.storage_fails {
-            let since = condition.since.unwrap_or(now);
-            let episode =
+            records.problems().map(|interval| problem_view(records, interval)).collect();
+        if totals.storage_failing {
+            let since = status.since.unwrap_or(now);
+            let interval =
                 ProblemInterval { problem: Problem::Storage, since, until: None, reason: String::new() };
-            problems.push(ProblemView { stops_polling: true, ..problem(entries, &episode) });
+            problems.push(ProblemView { stops_polling: true, ..problem_view(records, &interval) });
         }
         problems.sort_by_key(|problem| (!problem.stops_polling, problem.since));
+        let to_local = |at: Timestamp| JsonTimestamp(records.to_local(at));
         TargetRow {
             project: target.key.project.clone(),
             region: target.key.region.as_str(),
             client_env: target.key.client_env.as_str(),
             host: target.host(),
-            state: condition.state,
-            sentence: condition.sentence,
-            since: condition.since.map(JsonTimestamp),
+            state: status.state,
+            sentence: status.sentence,
+            since: status.since.map(JsonTimestamp),
             problems,
-            last_success_at: entries.last_success.map(JsonTimestamp),
-            last_success_age_seconds: entries
-                .last_success
-                .map(|last| Seconds(now.saturating_duration_since(last))),
-            counts_since: entries.counts_since.map(JsonTimestamp),
+            last_success_at: records.last_success.map(JsonTimestamp),
+            last_success_age_seconds: records.last_success.map(|last| self.age(last)),
+            stale,
+            data_age_seconds: records.last_success.or(read_to).map(|last| self.age(last)),
+            counts_since: records.progress.counts_since.map(JsonTimestamp),
             read_to: read_to.map(JsonTimestamp),
-            lag_seconds: read_to.map(|read_to| Seconds(now.saturating_duration_since(read_to))),
-            open_conversations: figures.open.or(none_if_read),
-            followed_conversations: (!entries.polls.is_empty()).then_some(entries.followed),
-            oldest_open_started_at: figures.oldest_open.map(|at| JsonTimestamp(to_local(entries, at))),
-            last_conversation_ended_at: figures
-                .last_conversation
-                .map(|at| JsonTimestamp(to_local(entries, at))),
-            conversations_counted: figures.conversations,
-            handoffs_counted: figures.handoffs,
-            recent: RecentView {
-                window_seconds: Seconds(self.settings.metrics.recent_window),
-                // The gauge is 0 from the start; before a poll has succeeded that means nothing.
-                conversations: figures.recent.filter(|&ended| ended > 0).or(none_if_read),
-                handoff_ratio: figures.recent_handoff.map(Ratio),
-                ood_turn_ratio: figures.recent_ood.map(Ratio),
-                silence_turn_ratio: figures.recent_silence.map(Ratio),
+            lag_seconds: read_to.map(|read_to| self.age(read_to)),
+            open_conversations: totals.open.or(zero_if_read),
+            followed_conversations: (!records.polls.is_empty()).then_some(records.progress.tracked as u64),
+            oldest_open_started_at: totals.oldest_open.map(to_local),
+            last_conversation_ended_at: totals.last_conversation.map(to_local),
+            conversations_counted: totals.counters.conversations,
+            handoffs_counted: totals.counters.handoffs,
+            recent: RecentRatios {
+                // The gauge is 0 even before the first successful poll.
+                conversations: totals.recent.conversations.filter(|&ended| ended > 0).or(zero_if_read),
+                ..totals.recent
             },
-            last_poll: entries.polls.back().map(poll),
-            poll_running_since: entries.underway.map(JsonTimestamp),
-            next_poll_at: entries.next.map(JsonTimestamp),
-            failed_polls: entries.failures,
+            last_poll: records.polls.back().copied(),
+            poll_running_since: records.running_since.map(JsonTimestamp),
+            next_poll_at: records.next_poll.map(JsonTimestamp),
+            failed_polls: records.failed_polls,
             key: target.key.clone(),
             trend,
+            breaches,
         }
     }
 }
 
-fn poll(poll: &Poll) -> PollView {
-    let Poll { began, took, failure, walks, traffic, records, rejected, counted } = *poll;
-    PollView {
-        began_at: JsonTimestamp(began),
-        duration_seconds: Seconds(took),
-        problem: failure.map(Problem::code),
-        walks,
-        requests: traffic.requests,
-        pages: traffic.pages,
-        bytes: traffic.bytes,
-        records,
-        rejected,
-        counted,
-    }
-}
-
-fn problem(entries: &PollHistoryInner, episode: &ProblemInterval) -> ProblemView {
-    let ProblemInterval { problem, since, until, reason } = episode;
+fn problem_view(records: &PollRecords, interval: &ProblemInterval) -> ProblemView {
+    let ProblemInterval { problem, since, until, reason } = interval;
     ProblemView {
         code: problem.code(),
         title: problem.title(),
@@ -251,16 +229,8 @@ fn problem(entries: &PollHistoryInner, episode: &ProblemInterval) -> ProblemView
         reason: (!reason.is_empty()).then(|| reason.clone()),
         since: JsonTimestamp(*since),
         until: until.map(JsonTimestamp),
-        stops_polling: stops_polling(entries, episode),
+        stops_polling: until.is_none() && records.failure() == Some(*problem),
         documentation: format!("{TROUBLESHOOTING}#{}", problem.code()),
         problem: *problem,
-    }
-}
-
-fn point(point: &Point) -> PointView {
-    PointView {
-        at: JsonTimestamp(point.at),
-        handoff_ratio: point.ratio.map(Ratio),
-        conversations: point.conversations,
     }
 }

@@ -1,241 +1,187 @@
-//! Where the trouble is: the exporter itself, keys and projects, the API, or the calls. Pure.
-//!
-//! Owns: which problem points where, and one sentence per area. It is what somebody who was woken up wants to know first.
+//! Overall health in one line, and which part of the system is at fault.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use serde::Serialize;
-
+use super::configuration::{ConfigurationStatus, Reload};
 use super::format::{JsonTimestamp, Ratio, bytes, count, span, strip_control};
-use super::target_state::Severity;
-use super::view::TargetRow;
-use super::{ConfigurationStatus, Reload, State};
+use super::target_state::{Severity, State};
+use super::view::{AreaView, FaultDomain, Health, TargetRow};
 use crate::problem::Problem;
-use crate::target::TargetKey;
+use crate::target::ClientEnv;
 use crate::timestamp::Timestamp;
 
-/// A target's handoff rate stands out from the others' by this much.
+/// By how much the ratio of a target exceeds the overall one before it is named.
 const OUTLIER_MARGIN: f64 = 0.15;
-/// Up to this many targets are named, more are counted.
-const NAMED: usize = 2;
-/// Of fewer conversations nothing is said.
+/// Targets named in a sentence; more are only counted.
+const MAX_NAMED: usize = 2;
+/// Conversations that make a ratio worth naming.
 const MIN_CONVERSATIONS: u64 = 10;
 
-/// What may be at fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultDomain {
-    /// This process, its disk, its clock, its configuration.
-    Exporter,
-    /// Keys, permissions, ids, and what the vendor's side is configured to show.
-    Access,
-    /// The API, or the network in between.
-    Api,
-    /// The agent and the telephony, as far as conversations tell.
-    Calls,
-}
-
-impl FaultDomain {
-    /// For people.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Exporter => "This exporter",
-            Self::Access => "Keys and projects",
-            Self::Api => "PolyAI's API",
-            Self::Calls => "Calls",
+const fn fault_domain(problem: Problem) -> FaultDomain {
+    match problem {
+        Problem::Storage | Problem::ClockSkew | Problem::RateLimited | Problem::InternalError => {
+            FaultDomain::Exporter
         }
-    }
-
-    const fn of(problem: Problem) -> Self {
-        match problem {
-            Problem::Storage | Problem::ClockSkew | Problem::RateLimited | Problem::InternalError => {
-                Self::Exporter
-            }
-            Problem::Unauthorized
-            | Problem::Forbidden
-            | Problem::NotFound
-            | Problem::WrongHost
-            | Problem::TranscriptOff
-            | Problem::LatencyMissing
-            | Problem::PartialFields => Self::Access,
-            Problem::ServerError | Problem::Unreachable | Problem::Timeout | Problem::BadPayload => Self::Api,
-            Problem::StuckConversations => Self::Calls,
+        Problem::Unauthorized
+        | Problem::Forbidden
+        | Problem::NotFound
+        | Problem::WrongHost
+        | Problem::TranscriptOff
+        | Problem::LatencyMissing
+        | Problem::PartialFields => FaultDomain::Access,
+        Problem::ServerError | Problem::Unreachable | Problem::Timeout | Problem::BadPayload => {
+            FaultDomain::Api
         }
+        Problem::StuckConversations => FaultDomain::Calls,
     }
 }
 
-/// How an area is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct AreaView {
-    /// Which.
-    pub area: FaultDomain,
-    /// How grave.
-    pub tone: Severity,
-    /// In words.
-    pub sentence: String,
-}
-
-/// What the areas are judged by, besides the targets.
+/// Facts other than the targets.
 #[derive(Debug)]
 pub(super) struct GlobalInputs<'a> {
     pub(super) now: Timestamp,
     pub(super) configuration: &'a ConfigurationStatus,
     pub(super) series: usize,
     pub(super) state_bytes: u64,
-    pub(super) recent_window: std::time::Duration,
+    pub(super) recent_window: Duration,
 }
 
-/// All areas, in the order in which to look.
-pub(super) fn areas(rows: &[TargetRow], whole: &GlobalInputs<'_>) -> Vec<AreaView> {
-    vec![exporter(rows, whole), access(rows), api(rows), call_area(rows, whole)]
+pub(super) fn areas(rows: &[TargetRow], inputs: &GlobalInputs<'_>) -> Vec<AreaView> {
+    let areas = [
+        (FaultDomain::Exporter, exporter_area(rows, inputs)),
+        (FaultDomain::Access, access_area(rows)),
+        (FaultDomain::Api, api_area(rows)),
+        (FaultDomain::Calls, call_area(rows, inputs)),
+    ];
+    areas.map(|(area, (severity, sentence))| AreaView { area, severity, sentence }).into()
 }
 
-/// The targets that have a problem of this area, by problem; in the order of the documentation.
+/// The targets with problems of `area`, by problem.
 fn problems(rows: &[TargetRow], area: FaultDomain) -> BTreeMap<Problem, Vec<&TargetRow>> {
     let mut found: BTreeMap<Problem, Vec<&TargetRow>> = BTreeMap::new();
-    for row in rows {
-        for problem in
-            row.problems.iter().map(|view| view.problem).filter(|&problem| FaultDomain::of(problem) == area)
-        {
-            found.entry(problem).or_default().push(row);
+    for (row, view) in rows.iter().flat_map(|row| row.problems.iter().map(move |view| (row, view))) {
+        if fault_domain(view.problem) == area {
+            found.entry(view.problem).or_default().push(row);
         }
     }
     found
 }
 
-/// `billing/uk-1/live: the API refuses the key`; of many targets, how many.
+/// `billing/uk-1/live: the API refuses the key`
 fn describe_problems(found: &BTreeMap<Problem, Vec<&TargetRow>>, total: usize) -> String {
-    let one = |(problem, rows): (&Problem, &Vec<&TargetRow>)| {
+    let describe = |(problem, rows): (&Problem, &Vec<&TargetRow>)| {
         format!("{}: {}", target_names(rows, total), problem.title())
     };
-    found.iter().map(one).collect::<Vec<_>>().join(". ")
+    found.iter().map(describe).collect::<Vec<_>>().join(". ")
 }
 
 fn target_names(rows: &[&TargetRow], total: usize) -> String {
-    if rows.len() > NAMED && rows.len() == total {
-        return format!("All {total} targets");
+    match rows.len() {
+        number if number > MAX_NAMED && number == total => format!("All {total} targets"),
+        number if number > MAX_NAMED => format!("{number} of {total} targets"),
+        _ => rows.iter().map(|row| name(row)).collect::<Vec<_>>().join(" and "),
     }
-    if rows.len() > NAMED {
-        return format!("{} of {total} targets", rows.len());
-    }
-    let names: Vec<String> = rows.iter().map(|row| strip_control(&row.key.to_string())).collect();
-    names.join(" and ")
 }
 
-fn exporter(rows: &[TargetRow], whole: &GlobalInputs<'_>) -> AreaView {
-    let area = FaultDomain::Exporter;
-    let failing = rows.iter().find(|row| row.state == State::StorageFailing);
-    if let Some(row) = failing {
-        return AreaView { area, tone: Severity::Bad, sentence: row.sentence.clone() };
+fn name(row: &TargetRow) -> String {
+    strip_control(&row.key.to_string())
+}
+
+fn exporter_area(rows: &[TargetRow], inputs: &GlobalInputs<'_>) -> (Severity, String) {
+    if let Some(row) = rows.iter().find(|row| row.state == State::StorageFailing) {
+        return (Severity::Bad, row.sentence.clone());
     }
-    let mut said = Vec::new();
-    if let Some(Reload { at, outcome: Err(reason) }) = &whole.configuration.last_reload {
-        let clock = JsonTimestamp(*at).hh_mm(JsonTimestamp(whole.now));
+    let mut faults = Vec::new();
+    if let Some(Reload { at, outcome: Err(reason) }) = &inputs.configuration.last_reload {
+        let at = JsonTimestamp(*at).hh_mm(JsonTimestamp(inputs.now));
         let mut lines = reason.lines();
         let first = lines.next().unwrap_or_default();
         let more = match lines.count() {
             0 => String::new(),
             more => format!(", and {more} more"),
         };
-        said.push(format!(
-            "The configuration was refused at {clock}, the one before is in force: {first}{more}"
-        ));
+        faults.push(format!("Reload failed at {at}, the previous configuration stays active: {first}{more}"));
     }
-    let found = problems(rows, area);
+    let found = problems(rows, FaultDomain::Exporter);
     if !found.is_empty() {
-        said.push(describe_problems(&found, rows.len()));
+        faults.push(describe_problems(&found, rows.len()));
     }
-    if said.is_empty() {
-        let size = match whole.state_bytes {
-            0 => "all in memory".to_owned(),
-            size => format!("{} of state", bytes(size)),
-        };
-        let sentence = format!("Works: {} series, {size}", count(whole.series as u64));
-        return AreaView { area, tone: Severity::Good, sentence };
+    if !faults.is_empty() {
+        return (Severity::Warn, faults.join(". "));
     }
-    AreaView { area, tone: Severity::Warn, sentence: said.join(". ") }
-}
-
-fn access(rows: &[TargetRow]) -> AreaView {
-    let area = FaultDomain::Access;
-    let found = problems(rows, area);
-    if found.is_empty() {
-        let tried = rows.iter().any(|row| row.last_success_at.is_some());
-        let sentence = if tried { "No key or project is refused" } else { "Nothing is known yet" };
-        return AreaView {
-            area,
-            tone: if tried { Severity::Good } else { Severity::Wait },
-            sentence: sentence.to_owned(),
-        };
-    }
-    let stops = rows
-        .iter()
-        .flat_map(|row| &row.problems)
-        .any(|view| view.stops_polling && FaultDomain::of(view.problem) == area);
-    let tone = if stops { Severity::Bad } else { Severity::Warn };
-    AreaView { area, tone, sentence: describe_problems(&found, rows.len()) }
-}
-
-fn api(rows: &[TargetRow]) -> AreaView {
-    let area = FaultDomain::Api;
-    let found = problems(rows, area);
-    if found.is_empty() {
-        let endless: Vec<&TargetRow> =
-            rows.iter().filter(|row| row.state == State::Stale && row.problems.is_empty()).collect();
-        let (tone, sentence) = if rows.iter().any(|row| row.state == State::StorageFailing) {
-            (Severity::Wait, "Not asked while the state cannot be written".to_owned())
-        } else if !endless.is_empty() {
-            (Severity::Bad, format!("{}: a poll does not end", target_names(&endless, rows.len())))
-        } else if rows.iter().any(|row| row.last_poll.is_some()) {
-            // One that refuses a key answers too.
-            (Severity::Good, "Answers as it should".to_owned())
-        } else {
-            (Severity::Wait, "No answer yet".to_owned())
-        };
-        return AreaView { area, tone, sentence };
-    }
-    let mut sentence = describe_problems(&found, rows.len());
-    let concerned: BTreeSet<&TargetKey> = found.values().flatten().map(|row| &row.key).collect();
-    let hosts = |is_concerned: bool| -> BTreeSet<&str> {
-        let asked = rows.iter().filter(|row| row.last_poll.is_some());
-        asked.filter(|row| concerned.contains(&row.key) == is_concerned).map(|row| &*row.host).collect()
+    let size = match inputs.state_bytes {
+        0 => "in memory only".to_owned(),
+        size => format!("{} of state", bytes(size)),
     };
-    let (failing, answering) = (hosts(true), hosts(false));
-    let silent = found.keys().all(|&problem| matches!(problem, Problem::Unreachable | Problem::Timeout));
-    if answering.is_empty() && silent && failing.len() > 1 {
-        sentence.push_str(". No host answers: look at the network here first");
-    } else if failing.len() == 1 && !answering.is_empty() && failing.is_disjoint(&answering) {
-        let host: Vec<&str> = failing.into_iter().collect();
-        sentence.push_str(&format!(". All of {} fails, other hosts answer", host.join("")));
-    } else if !failing.is_disjoint(&answering) {
-        sentence.push_str(". Other targets on the same host are answered");
+    (Severity::Good, format!("Running: {} series, {size}", count(inputs.series as u64)))
+}
+
+fn access_area(rows: &[TargetRow]) -> (Severity, String) {
+    let found = problems(rows, FaultDomain::Access);
+    if !found.is_empty() {
+        let mut views = rows.iter().flat_map(|row| &row.problems);
+        let stops = views.any(|view| view.stops_polling && found.contains_key(&view.problem));
+        return (if stops { Severity::Bad } else { Severity::Warn }, describe_problems(&found, rows.len()));
     }
-    let tone = if found.values().flatten().any(|row| row.state == State::Stale) {
-        Severity::Bad
+    if rows.iter().any(|row| row.last_success_at.is_some()) {
+        (Severity::Good, "All keys and projects are accepted".to_owned())
     } else {
-        Severity::Warn
+        (Severity::Wait, "No successful poll yet".to_owned())
+    }
+}
+
+fn api_area(rows: &[TargetRow]) -> (Severity, String) {
+    let found = problems(rows, FaultDomain::Api);
+    if found.is_empty() {
+        let is_stuck = |row: &&TargetRow| row.state == State::Stale && row.problems.is_empty();
+        let stuck: Vec<&TargetRow> = rows.iter().filter(is_stuck).collect();
+        return if rows.iter().any(|row| row.state == State::StorageFailing) {
+            (Severity::Wait, "Not polled while the state cannot be written".to_owned())
+        } else if !stuck.is_empty() {
+            (Severity::Bad, format!("{}: a poll does not finish", target_names(&stuck, rows.len())))
+        } else if rows.iter().any(|row| row.last_poll.is_some()) {
+            // An API that rejects a key responds, too.
+            (Severity::Good, "Responding normally".to_owned())
+        } else {
+            (Severity::Wait, "No response yet".to_owned())
+        };
+    }
+    let is_affected = |row: &TargetRow| row.problems.iter().any(|view| found.contains_key(&view.problem));
+    let hosts = |affected: bool| -> BTreeSet<&str> {
+        let polled = rows.iter().filter(|row| row.last_poll.is_some());
+        polled.filter(|row| is_affected(row) == affected).map(|row| &*row.host).collect()
     };
-    AreaView { area, tone, sentence }
+    let (failing, working) = (hosts(true), hosts(false));
+    let is_silent = found.keys().all(|&problem| matches!(problem, Problem::Unreachable | Problem::Timeout));
+    let mut sentence = describe_problems(&found, rows.len());
+    if working.is_empty() && is_silent && failing.len() > 1 {
+        sentence.push_str(". No host responds: check the network of this host first");
+    } else if !failing.is_disjoint(&working) {
+        sentence.push_str(". Other targets on the same host work");
+    } else if let (1, false, Some(host)) = (failing.len(), working.is_empty(), failing.first()) {
+        sentence.push_str(&format!(". All targets on {host} fail, other hosts respond"));
+    }
+    let is_stale = rows.iter().any(|row| is_affected(row) && row.state == State::Stale);
+    (if is_stale { Severity::Bad } else { Severity::Warn }, sentence)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a window")]
-fn call_area(rows: &[TargetRow], whole: &GlobalInputs<'_>) -> AreaView {
-    let area = FaultDomain::Calls;
-    let fresh: Vec<&TargetRow> = rows.iter().filter(|row| row.state >= State::CatchingUp).collect();
+fn call_area(rows: &[TargetRow], inputs: &GlobalInputs<'_>) -> (Severity, String) {
+    let fresh: Vec<&TargetRow> = rows.iter().filter(|row| !row.stale).collect();
     if fresh.is_empty() {
-        let sentence = "Nothing is known of the present: no target is fresh".to_owned();
-        return AreaView { area, tone: Severity::Wait, sentence };
+        return (Severity::Wait, "Unknown: no target has fresh data".to_owned());
     }
     let open: u64 = fresh.iter().filter_map(|row| row.open_conversations).sum();
     let recent: u64 = fresh.iter().filter_map(|row| row.recent.conversations).sum();
     let mut sentence =
-        format!("{} open, {} ended in the last {}", count(open), count(recent), span(whole.recent_window));
-    type Share = fn(&TargetRow) -> Option<Ratio>;
-    let shares: [(&str, Share); 2] = [
+        format!("{} open, {} ended in the last {}", count(open), count(recent), span(inputs.recent_window));
+    type GetRatio = fn(&TargetRow) -> Option<Ratio>;
+    let ratios: [(&str, GetRatio); 2] = [
         ("handed off", |row| row.recent.handoff_ratio),
         ("silent turns", |row| row.recent.silence_turn_ratio),
     ];
-    for (words, ratio) in shares {
+    for (label, ratio) in ratios {
         let known =
             || fresh.iter().filter_map(|row| Some((row, ratio(row)?.0, row.recent.conversations? as f64)));
         let weight: f64 = known().map(|(_, _, weight)| weight).sum();
@@ -243,19 +189,80 @@ fn call_area(rows: &[TargetRow], whole: &GlobalInputs<'_>) -> AreaView {
             continue;
         }
         let overall = known().map(|(_, ratio, weight)| ratio * weight).sum::<f64>() / weight;
-        sentence.push_str(&format!(", {} {words}", Ratio(overall)));
-        let most = known()
+        sentence.push_str(&format!(", {} {label}", Ratio(overall)));
+        let outlier = known()
             .filter(|(row, ..)| row.recent.conversations >= Some(MIN_CONVERSATIONS))
             .max_by(|a, b| a.1.total_cmp(&b.1))
             .filter(|&(_, ratio, _)| ratio > overall + OUTLIER_MARGIN);
-        if let Some((row, ratio, _)) = most {
+        if let Some((row, ratio, _)) = outlier {
             sentence.push_str(&format!(" ({}: {})", strip_control(&row.project), Ratio(ratio)));
         }
     }
-    let found = problems(rows, area);
-    if found.is_empty() {
-        return AreaView { area, tone: Severity::Good, sentence };
+    if fresh.len() < rows.len() {
+        let left_out = rows.len() - fresh.len();
+        sentence.push_str(&format!(", without {left_out} of {} targets that have no fresh data", rows.len()));
     }
-    let sentence = format!("{sentence}. {}", describe_problems(&found, rows.len()));
-    AreaView { area, tone: Severity::Warn, sentence }
+    let mut severity = Severity::Good;
+    let breaching: Vec<&&TargetRow> = fresh.iter().filter(|row| !row.breaches.is_empty()).collect();
+    for (row, breach) in breaching.iter().flat_map(|row| row.breaches.iter().map(move |breach| (row, breach)))
+    {
+        // As in the rules, only live targets page.
+        let pages = breach.critical && row.key.client_env == ClientEnv::Live;
+        severity = severity.max(if pages { Severity::Bad } else { Severity::Warn });
+    }
+    for row in breaching.iter().take(MAX_NAMED) {
+        let breaches: Vec<&str> = row.breaches.iter().map(|breach| breach.sentence.as_str()).collect();
+        sentence.push_str(&format!(". {}: {}", name(row), breaches.join("; ")));
+    }
+    if breaching.len() > MAX_NAMED {
+        sentence.push_str(&format!(". {} more targets exceed a limit", breaching.len() - MAX_NAMED));
+    }
+    let found = problems(rows, FaultDomain::Calls);
+    if !found.is_empty() {
+        severity = severity.max(Severity::Warn);
+        sentence.push_str(&format!(". {}", describe_problems(&found, rows.len())));
+    }
+    (severity, sentence)
+}
+
+/// The worst target in one line.
+pub(super) fn health(rows: &[TargetRow], now: Timestamp) -> Health {
+    let mut targets: BTreeMap<State, usize> = BTreeMap::new();
+    for row in rows {
+        *targets.entry(row.state).or_default() += 1;
+    }
+    let total = rows.len();
+    let all = if total == 1 { "The one target".to_owned() } else { format!("All {total} targets") };
+    // The subject of a sentence, and the verb in its number.
+    let subject = |number: usize, one: &'static str, many: &'static str| {
+        let subject = if number == total { all.clone() } else { format!("{number} of {total} targets") };
+        format!("{subject} {}", if number == 1 { one } else { many })
+    };
+    let worst = rows.iter().min_by_key(|row| row.state);
+    let sentence = worst.map_or("No target is configured".to_owned(), |row| {
+        let number = targets.get(&row.state).copied().unwrap_or_default();
+        match row.state {
+            State::StorageFailing => row.sentence.clone(),
+            State::Stale | State::Failing => {
+                let since = row.since.map(|since| format!(" since {}", since.hh_mm(JsonTimestamp(now))));
+                let worst = format!("{} is {}{}", name(row), row.state.label(), since.unwrap_or_default());
+                let ill = rows.iter().filter(|row| row.state <= State::Failing).count();
+                if total == 1 { worst } else { format!("{} a problem; {worst}", subject(ill, "has", "have")) }
+            }
+            State::NotTried => format!("{} not been polled yet", subject(number, "has", "have")),
+            State::CatchingUp => format!("{} catching up", subject(number, "is", "are")),
+            State::Limited if total == 1 => "The one target is up to date, but needs attention".to_owned(),
+            State::Limited => {
+                let need = match number {
+                    1 => "1 needs".to_owned(),
+                    number if number == total => "all need".to_owned(),
+                    number => format!("{number} need"),
+                };
+                format!("{} up to date, {need} attention", subject(total, "is", "are"))
+            }
+            State::UpToDate => format!("{} up to date", subject(total, "is", "are")),
+        }
+    });
+    let severity = worst.map_or(Severity::Warn, |row| row.state.severity());
+    Health { severity, sentence: format!("{sentence}."), targets }
 }

@@ -1,6 +1,4 @@
-//! Times, spans and amounts in words. Pure.
-//!
-//! Owns: how they are written, for the page and for sentences. Times are UTC, to the minute unless they are of today's polls.
+//! Formats of times, durations, ratios and amounts, in JSON and in text.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,59 +9,54 @@ use serde::{Serialize, Serializer};
 pub(super) use crate::text::{count, pluralize};
 use crate::timestamp::Timestamp;
 
-/// A point in time as JSON has it: RFC 3339 with milliseconds, UTC.
+/// In JSON RFC 3339 with milliseconds, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct JsonTimestamp(pub Timestamp);
+pub(super) struct JsonTimestamp(pub(super) Timestamp);
 
-/// A span as JSON has it: seconds, to the millisecond.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Seconds(pub Duration);
+/// In JSON seconds, to the millisecond.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Seconds(pub(super) Duration);
 
-/// A share from 0 to 1, as JSON has it: to a millionth.
+/// From 0 to 1; in JSON to a millionth, in text as a percentage.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub struct Ratio(pub f64);
+pub(super) struct Ratio(pub(super) f64);
 
 impl JsonTimestamp {
     fn utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(self.0.millis()).unwrap_or_default()
     }
 
-    /// RFC 3339.
     pub(super) fn rfc3339(self) -> String {
         self.utc().to_rfc3339_opts(SecondsFormat::Millis, true)
     }
 
-    /// `14:03`, with the day if it is not that of `now`.
+    /// `14:03`, with the date unless it is that of `now`.
     pub(super) fn hh_mm(self, now: Self) -> String {
-        self.written(now, "%H:%M")
+        self.format(now, "%H:%M")
     }
 
-    /// `14:03:27`, with the day if it is not that of `now`.
-    pub(super) fn clock_to_the_second(self, now: Self) -> String {
-        self.written(now, "%H:%M:%S")
+    /// `14:03:27`, with the date unless it is that of `now`.
+    pub(super) fn hh_mm_ss(self, now: Self) -> String {
+        self.format(now, "%H:%M:%S")
     }
 
-    fn written(self, now: Self, clock: &str) -> String {
-        let (then, now) = (self.utc(), now.utc());
-        let form =
-            if then.date_naive() == now.date_naive() { clock.to_owned() } else { format!("%-d %b {clock}") };
-        then.format(&form).to_string()
+    fn format(self, now: Self, time: &str) -> String {
+        let (at, now) = (self.utc(), now.utc());
+        let date = if at.date_naive() == now.date_naive() { "" } else { "%-d %b " };
+        at.format(&format!("{date}{time}")).to_string()
+    }
+
+    pub(super) fn age(self, now: Self) -> Duration {
+        now.0.saturating_duration_since(self.0)
     }
 
     /// `3 min ago`, `in 20 s`, `now`.
-    pub(super) fn from(self, now: Self) -> String {
-        let (past, ahead) =
-            (now.0.saturating_duration_since(self.0), self.0.saturating_duration_since(now.0));
-        // Tenths, and seconds beside minutes, would be noise here.
-        let coarse = |length: Duration| match length.as_secs() {
-            seconds @ 0..60 => format!("{seconds} s"),
-            seconds @ 60..3600 => format!("{} min", seconds / 60),
-            3600.. => span(length),
-        };
-        if past.as_millis() >= 1000 {
-            format!("{} ago", coarse(past))
-        } else if ahead.as_millis() >= 1000 {
-            format!("in {}", coarse(ahead))
+    pub(super) fn relative(self, now: Self) -> String {
+        let (past, ahead) = (self.age(now), now.age(self));
+        if past.as_secs() > 0 {
+            format!("{} ago", coarse_span(past))
+        } else if ahead.as_secs() > 0 {
+            format!("in {}", coarse_span(ahead))
         } else {
             "now".to_owned()
         }
@@ -78,7 +71,7 @@ impl Serialize for JsonTimestamp {
 
 impl Serialize for Seconds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64((self.0.as_secs_f64() * 1000.0).round() / 1000.0)
+        serializer.serialize_f64((self.0.as_secs_f64() * 1e3).round() / 1e3)
     }
 }
 
@@ -89,58 +82,61 @@ impl Serialize for Ratio {
 }
 
 impl fmt::Display for Ratio {
-    /// Per cent: whole ones from 10 on, else one digit more.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = self.0 * 100.0;
-        if percent >= 9.95 || percent.abs() < 0.05 {
-            write!(f, "{percent:.0} %")
-        } else {
-            write!(f, "{percent:.1} %")
-        }
+        let digits = usize::from((0.05..9.95).contains(&percent));
+        write!(f, "{percent:.digits$} %")
     }
 }
 
-/// `340 ms`, `12 s`, `3 min 5 s`, `2 h 14 min`, `3 d 4 h`: at most two units.
+/// `340 ms`, `1.2 s`, `3 min 5 s`, `2 h 14 min`, `3 d 4 h`: at most two units.
 pub(super) fn span(length: Duration) -> String {
-    let millis = length.as_millis();
-    if millis < 1000 {
-        return format!("{millis} ms");
-    }
     let seconds = length.as_secs();
-    let two = |big: u64, big_unit: &str, small: u64, small_unit: &str| match small {
-        0 => format!("{big} {big_unit}"),
-        small => format!("{big} {big_unit} {small} {small_unit}"),
+    let two = |unit: u64, name: &str, small: u64, small_name: &str| match seconds % unit / small {
+        0 => format!("{} {name}", seconds / unit),
+        rest => format!("{} {name} {rest} {small_name}", seconds / unit),
     };
     match seconds {
-        0..10 if !millis.is_multiple_of(1000) => format!("{:.1} s", length.as_secs_f64()),
-        0..60 => format!("{seconds} s"),
-        60..600 => two(seconds / 60, "min", seconds % 60, "s"),
-        600..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => two(seconds / 3600, "h", seconds % 3600 / 60, "min"),
-        86_400.. => two(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
+        0 => format!("{} ms", length.as_millis()),
+        1..10 if length.subsec_millis() > 0 => format!("{:.1} s", length.as_secs_f64()),
+        1..600 if seconds >= 60 => two(60, "min", 1, "s"),
+        1..3600 => coarse_span(length),
+        3600..86_400 => two(3600, "h", 60, "min"),
+        86_400.. => two(86_400, "d", 3600, "h"),
+    }
+}
+
+fn coarse_span(length: Duration) -> String {
+    match length.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..3600 => format!("{} min", seconds / 60),
+        3600.. => span(length),
     }
 }
 
 /// `812 B`, `12.4 kB`, `3.1 MB`.
-#[expect(clippy::cast_precision_loss, reason = "for people")]
+#[expect(clippy::cast_precision_loss, reason = "rounded anyway")]
 pub(super) fn bytes(count: u64) -> String {
+    let size = count as f64;
     match count {
         0..1000 => format!("{count} B"),
-        1000..1_000_000 => format!("{:.1} kB", count as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", count as f64 / 1e6),
-        1_000_000_000.. => format!("{:.1} GB", count as f64 / 1e9),
+        1000..1_000_000 => format!("{:.1} kB", size / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", size / 1e6),
+        1_000_000_000.. => format!("{:.1} GB", size / 1e9),
     }
 }
 
-/// A name as it may stand in a sentence: what is not visible, or would turn the sentence around, is replaced.
+/// Replaces control characters, and those that change the direction of the text around a name.
 pub(super) fn strip_control(name: &str) -> String {
-    let turns = |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    name.chars()
-        .map(|letter| if letter.is_control() || turns(letter) { '\u{fffd}' } else { letter })
-        .collect()
+    name.replace(
+        |letter: char| {
+            letter.is_control()
+                || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        },
+        "\u{fffd}",
+    )
 }
 
-/// The sentence with a capital letter.
 pub(super) fn capitalize(sentence: &str) -> String {
     let mut letters = sentence.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
@@ -151,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_at_most_two_units() {
+    fn span_has_two_units_at_most() {
         for (millis, words) in [
             (0, "0 ms"),
             (340, "340 ms"),
@@ -169,24 +165,24 @@ mod tests {
     }
 
     #[test]
-    fn times_include_other_days_only() {
+    fn time_has_a_date_only_on_another_day() {
         let at = |text: &str| JsonTimestamp(Timestamp::parse(text).unwrap());
         let now = at("2026-11-24T14:10:30Z");
         assert_eq!(at("2026-11-24T14:03:27Z").hh_mm(now), "14:03");
-        assert_eq!(at("2026-11-24T14:03:27Z").clock_to_the_second(now), "14:03:27");
+        assert_eq!(at("2026-11-24T14:03:27Z").hh_mm_ss(now), "14:03:27");
         assert_eq!(at("2026-11-03T14:03:27Z").hh_mm(now), "3 Nov 14:03");
-        assert_eq!(at("2026-11-24T14:07:30Z").from(now), "3 min ago");
-        assert_eq!(at("2026-11-24T14:10:50Z").from(now), "in 20 s");
-        assert_eq!(now.from(now), "now");
+        assert_eq!(at("2026-11-24T14:07:30Z").relative(now), "3 min ago");
+        assert_eq!(at("2026-11-24T14:10:50Z").relative(now), "in 20 s");
+        assert_eq!(now.relative(now), "now");
     }
 
     #[test]
-    fn control_characters_are_replaced() {
+    fn control_characters_in_names_are_replaced() {
         assert_eq!(strip_control("a\u{202e}b\n<c> é 🤖"), "a\u{fffd}b\u{fffd}<c> é 🤖");
     }
 
     #[test]
-    fn numbers_are_short_with_units() {
+    fn amounts_are_rounded() {
         assert_eq!([999, 12_400, 3_100_000].map(bytes), ["999 B", "12.4 kB", "3.1 MB"]);
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(

@@ -1,50 +1,51 @@
-//! The recent handoff rate of each target over the last hours, for its chart.
+//! Samples of each target over the last two hours: its recent handoff rate, and the counters that alerts use.
 //!
-//! Owns: the points, taken from what is committed. They are few and evenly spread: at first close together, and when there
-//! is no room left every second one goes, until a point stands for a minute; then the oldest goes. Gone with the process.
+//! Samples are 15 s apart at first; when there is no room left, every second one is dropped, down to one a minute.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
+
+use super::format::{JsonTimestamp, Ratio};
 use super::target_totals::TargetTotals;
+use super::thresholds::AgentCounters;
 use crate::recorder::Snapshot;
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 
-/// How often the committed generation is looked at.
+/// How often to call [`Trends::sample`].
 pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(15);
-/// Two hours of minutes.
-pub(super) const MAX_POINTS: usize = 120;
+const MAX_POINTS: usize = 120;
 const MAX_SPACING: Duration = Duration::from_secs(60);
 
-/// The rate at one time.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// One sample; in JSON as in `docs/api.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Point {
-    /// When.
-    pub(super) at: Timestamp,
-    /// Handed off among the recent conversations, 0 to 1; none when there were none, or when polls failed.
-    pub(super) ratio: Option<f64>,
-    /// The recent conversations.
+    pub(super) at: JsonTimestamp,
+    /// Absent without recent conversations, and while polls fail.
+    pub(super) handoff_ratio: Option<Ratio>,
     pub(super) conversations: u64,
+    #[serde(skip)]
+    pub(super) counters: AgentCounters,
 }
 
-/// One target's points, latest last.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Trend {
+struct Trend {
+    /// Newest last.
     points: VecDeque<Point>,
     spacing: Duration,
 }
 
 impl Trend {
     fn add(&mut self, point: Point) {
-        // This machine's clock was put back: nobody knows where on it the points since then belong.
+        // After the clock was set back, the place of later points is unknown.
         while self.points.back().is_some_and(|last| last.at > point.at) {
             self.points.pop_back();
         }
-        // Looks are not punctual.
-        let due =
-            |last: &Point| point.at.saturating_duration_since(last.at) + SAMPLE_INTERVAL / 3 >= self.spacing;
+        // Samples may be early by a third.
+        let due = |last: &Point| last.at.age(point.at) + SAMPLE_INTERVAL / 3 >= self.spacing;
         if !self.points.back().is_none_or(due) {
             return;
         }
@@ -64,49 +65,52 @@ impl Trend {
     }
 }
 
-/// All trends. Clones share them; one task writes.
+/// The trends of all targets. Clones share them; one task writes.
 #[derive(Debug, Clone, Default)]
 pub struct Trends(Arc<Mutex<TrendState>>);
 
 #[derive(Debug, Default)]
 struct TrendState {
     trends: BTreeMap<TargetKey, Trend>,
-    storage_fails_since: Option<Timestamp>,
+    storage_failing_since: Option<Timestamp>,
 }
 
 impl Trends {
-    /// Takes a point of each target from what is committed; targets that are no longer there are forgotten.
-    pub fn sample(&self, generation: &Snapshot, now: Timestamp) {
-        let mut seen = self.lock();
-        let seen = &mut *seen;
-        let mut storage_fails = false;
-        for (key, series) in &generation.targets {
-            let figures = TargetTotals::of(series);
-            storage_fails |= figures.storage_fails;
-            // While polls fail, the rate is that of before: a gap is the truth.
-            let ratio = figures.recent_handoff.filter(|_| figures.up);
-            let point = Point { at: now, ratio, conversations: figures.recent.unwrap_or(0) };
-            match seen.trends.get_mut(&**key) {
+    /// Samples each target of `snapshot`, and forgets the others.
+    pub fn sample(&self, snapshot: &Snapshot, now: Timestamp) {
+        let mut state = self.lock();
+        let mut storage_failing = false;
+        for (key, series) in &snapshot.targets {
+            let TargetTotals { recent, counters, up, storage_failing: failing, .. } =
+                TargetTotals::new(series, Duration::ZERO);
+            storage_failing |= failing;
+            let point = Point {
+                at: JsonTimestamp(now),
+                // While polls fail, the ratio is that of the last success.
+                handoff_ratio: recent.handoff_ratio.filter(|_| up),
+                conversations: recent.conversations.unwrap_or(0),
+                counters,
+            };
+            match state.trends.get_mut(&**key) {
                 Some(trend) => trend.add(point),
-                None => seen.trends.entry(TargetKey::clone(key)).or_default().add(point),
+                None => state.trends.entry(TargetKey::clone(key)).or_default().add(point),
             }
         }
-        if seen.trends.len() > generation.targets.len() {
-            seen.trends.retain(|known, _| generation.targets.iter().any(|(key, _)| **key == *known));
+        if state.trends.len() > snapshot.targets.len() {
+            state.trends.retain(|known, _| snapshot.targets.iter().any(|(key, _)| **key == *known));
         }
-        let since = seen.storage_fails_since.map_or(now, |since| since.min(now));
-        seen.storage_fails_since = storage_fails.then_some(since);
+        let since = state.storage_failing_since.map_or(now, |since| since.min(now));
+        state.storage_failing_since = storage_failing.then_some(since);
     }
 
-    /// The points of `target`, latest last.
+    /// The points of `target`, newest last.
     pub(super) fn points(&self, target: &TargetKey) -> Vec<Point> {
-        let seen = self.lock();
-        seen.trends.get(target).map(|trend| trend.points.iter().copied().collect()).unwrap_or_default()
+        self.lock().trends.get(target).map(|trend| trend.points.iter().copied().collect()).unwrap_or_default()
     }
 
-    /// Since when the state has been seen not to be written.
-    pub(super) fn storage_fails_since(&self) -> Option<Timestamp> {
-        self.lock().storage_fails_since
+    /// When the state was first seen not to be written.
+    pub(super) fn storage_failing_since(&self) -> Option<Timestamp> {
+        self.lock().storage_failing_since
     }
 
     fn lock(&self) -> MutexGuard<'_, TrendState> {
@@ -118,26 +122,27 @@ impl Trends {
 mod tests {
     use super::*;
 
-    fn after(looks: u32) -> Trend {
+    fn point(at: Timestamp, conversations: u64) -> Point {
+        let counters = AgentCounters::default();
+        Point { at: JsonTimestamp(at), handoff_ratio: None, conversations, counters }
+    }
+
+    fn after(samples: u32) -> Trend {
         let mut trend = Trend::default();
         let start = Timestamp::from_millis(1_787_217_300_000);
-        for number in 0..looks {
-            trend.add(Point {
-                at: start + SAMPLE_INTERVAL * number,
-                ratio: None,
-                conversations: number.into(),
-            });
+        for number in 0..samples {
+            trend.add(point(start + SAMPLE_INTERVAL * number, number.into()));
         }
         trend
     }
 
     fn covers(trend: &Trend) -> (usize, u64) {
         let (first, last) = (trend.points.front().unwrap(), trend.points.back().unwrap());
-        (trend.points.len(), last.at.saturating_duration_since(first.at).as_secs() / 60)
+        (trend.points.len(), first.at.age(last.at).as_secs() / 60)
     }
 
     #[test]
-    fn trend_has_two_hours_of_minutes() {
+    fn trend_starts_dense_and_ends_at_two_hours() {
         assert_eq!(covers(&after(20)), (20, 4));
         let (points, minutes) = covers(&after(4 * 60));
         assert!((61..=MAX_POINTS).contains(&points) && minutes >= 59, "{points} points, {minutes} minutes");
@@ -145,11 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn clock_step_back_leaves_a_gap_of_its_size() {
+    fn clock_step_back_drops_later_points() {
         let mut trend = after(8);
         let back = Timestamp::from_millis(1_787_217_300_000) + SAMPLE_INTERVAL * 3;
-        trend.add(Point { at: back - Duration::from_secs(1), ratio: None, conversations: 100 });
-        trend.add(Point { at: back + SAMPLE_INTERVAL, ratio: None, conversations: 101 });
+        trend.add(point(back - Duration::from_secs(1), 100));
+        trend.add(point(back + SAMPLE_INTERVAL, 101));
         let conversations: Vec<u64> = trend.points.iter().map(|point| point.conversations).collect();
         assert_eq!(conversations, [0, 1, 2, 100, 101]);
     }
@@ -160,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_polls_leave_a_gap() {
+    fn failing_polls_leave_a_gap() {
         use crate::aggregate::{Metric, TargetSeries};
         let at = Timestamp::from_millis(1_787_217_300_000);
         let values: [Arc<str>; 1] = [Arc::from("VOICE-SIP")];
@@ -174,12 +179,13 @@ mod tests {
             let generation = Snapshot { targets, ..Snapshot::default() };
             trends.sample(&generation, at + SAMPLE_INTERVAL * u32::try_from(number).unwrap());
         }
-        let ratios: Vec<_> = trends.points(&key()).iter().map(|point| point.ratio).collect();
+        let ratios: Vec<_> =
+            trends.points(&key()).iter().map(|point| point.handoff_ratio.map(|ratio| ratio.0)).collect();
         assert_eq!(ratios, [Some(0.5), None]);
     }
 
     #[test]
-    fn removed_target_has_no_trend() {
+    fn removed_target_is_forgotten() {
         let key = key();
         let trends = Trends::default();
         let with = Snapshot { targets: vec![(key.clone(), Arc::default())], ..Snapshot::default() };

@@ -1,135 +1,179 @@
-//! What the latest polls of one target were, and what was wrong with it.
-//!
-//! Owns: both, bounded: the poller writes, the page reads. Never: a secret; reasons come from errors that hold none.
+//! The latest polls and problems of each target: pollers write them, the status page reads them.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
+use super::format::{JsonTimestamp, Seconds};
 use crate::api::RequestStats;
 use crate::problem::Problem;
+use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 
-/// Polls that are remembered: with the default interval, 25 minutes.
-pub(super) const MAX_POLLS: usize = 50;
-/// Problems that are remembered, those that last included; more than there are kinds of them.
-pub(super) const MAX_EPISODES: usize = 20;
-/// Longest reason, in characters.
+/// With the default interval, 25 minutes.
+const MAX_POLLS: usize = 50;
+/// More than there are kinds of problems, so that active ones always fit.
+const MAX_PROBLEMS: usize = 20;
 const MAX_REASON_CHARS: usize = 300;
 
-/// One poll of one target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One poll of one target; in JSON as in `docs/api.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Poll {
-    /// When it began, on this machine's clock.
+    /// Start, on the clock of this host.
+    #[serde(rename = "began_at", serialize_with = "as_timestamp")]
     pub began: Timestamp,
-    /// How long it took, with every wait for its turn.
+    /// Duration, including waits for the request budget.
+    #[serde(rename = "duration_seconds", serialize_with = "as_seconds")]
     pub took: Duration,
-    /// Why it failed, if it did.
+    /// Why it failed; `None` if it succeeded.
+    #[serde(rename = "problem", serialize_with = "as_code")]
     pub failure: Option<Problem>,
-    /// Stretches of time that were read, begun ones included.
+    /// Time ranges read, including incomplete ones.
     pub walks: u32,
     /// Requests, pages and bytes.
+    #[serde(flatten)]
     pub traffic: RequestStats,
-    /// Records that could be read; one may come in several walks.
+    /// Records read; the same record may be read more than once.
     pub records: u64,
-    /// Records that could not.
+    /// Records that could not be parsed.
     pub rejected: u64,
-    /// Conversations that counted.
+    /// Conversations counted.
     pub counted: u64,
 }
 
-/// A problem from its start to its end.
+fn as_timestamp<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    JsonTimestamp(*at).serialize(serializer)
+}
+
+fn as_seconds<S: Serializer>(length: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    Seconds(*length).serialize(serializer)
+}
+
+fn as_code<S: Serializer>(problem: &Option<Problem>, serializer: S) -> Result<S::Ok, S::Error> {
+    problem.map(Problem::code).serialize(serializer)
+}
+
+/// The time during which a problem is active.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProblemInterval {
-    /// Which.
+    /// The problem.
     pub problem: Problem,
-    /// When it was first seen, on this machine's clock.
+    /// Start, on the clock of this host.
     pub since: Timestamp,
-    /// When it was gone; none while it lasts.
+    /// End; `None` while it is active.
     pub until: Option<Timestamp>,
-    /// What was seen last, in words; empty when the problem says it all.
+    /// The most recent error; empty if there is none.
     pub reason: String,
 }
 
-/// How a poll went, as its poller tells it.
+/// The result of a poll.
 #[derive(Debug)]
 pub struct Report<'a> {
     /// The poll.
     pub poll: Poll,
-    /// What is wrong now.
+    /// The active problems.
     pub problems: &'a BTreeSet<Problem>,
-    /// Why the poll failed, in words.
+    /// Why the poll failed.
     pub reason: Option<&'a str>,
-    /// The API's time less this machine's, milliseconds.
-    pub api_ahead_millis: i64,
-    /// From when on conversations that end count, in the API's time.
-    pub counts_since: Option<Timestamp>,
-    /// How far the target has been read, in the API's time.
-    pub read_to: Option<Timestamp>,
-    /// Conversations that are open or searched for.
-    pub tracked: usize,
+    /// The progress of the target.
+    pub progress: Progress,
     /// When the next poll is due.
     pub next: Timestamp,
 }
 
-/// The journal of one target.
-#[derive(Debug, Default)]
-pub struct PollHistory(Mutex<PollHistoryInner>);
-
-/// What a journal holds.
-#[derive(Debug, Clone, Default)]
-pub struct PollHistoryInner {
-    /// When the first poll of all was due, on this machine's clock.
-    pub first_due: Option<Timestamp>,
-    /// Latest last.
-    pub polls: VecDeque<Poll>,
-    /// Latest start last.
-    pub episodes: VecDeque<ProblemInterval>,
-    /// When the poll that is running began.
-    pub underway: Option<Timestamp>,
-    /// When the next poll is due.
-    pub next: Option<Timestamp>,
-    /// When the last poll that succeeded ended, on this machine's clock.
-    pub last_success: Option<Timestamp>,
-    /// When the first of the failed polls since then ended.
-    pub failing_since: Option<Timestamp>,
-    /// How many have failed since then.
-    pub failures: u32,
-    /// From when on conversations that end count, in the API's time.
-    pub counts_since: Option<Timestamp>,
-    /// How far the target has been read, in the API's time.
-    pub read_to: Option<Timestamp>,
-    /// The API's time less this machine's, milliseconds.
+/// The progress of a target after a poll.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Progress {
+    /// API time minus the time of this host.
     pub api_ahead_millis: i64,
-    /// Conversations that are open or searched for.
-    pub followed: usize,
+    /// The anchor, in API time.
+    pub counts_since: Option<Timestamp>,
+    /// How far the target has been read, in API time.
+    pub read_to: Option<Timestamp>,
+    /// Conversations that are open or missing.
+    pub tracked: usize,
+}
+
+/// The histories of all targets. Clones share them; a new poller of the same target continues its history.
+#[derive(Debug, Clone, Default)]
+pub struct PollHistories(Arc<Mutex<BTreeMap<TargetKey, Arc<PollHistory>>>>);
+
+impl PollHistories {
+    /// The history of `target`, created if absent.
+    pub fn get_or_create(&self, target: &TargetKey) -> Arc<PollHistory> {
+        Arc::clone(self.lock().entry(target.clone()).or_default())
+    }
+
+    /// The history of `target`.
+    pub fn get(&self, target: &TargetKey) -> Option<Arc<PollHistory>> {
+        self.lock().get(target).cloned()
+    }
+
+    /// Adjusts all histories after the clock of this host was set back by `step` to `now`.
+    pub fn on_clock_step_back(&self, step: Duration, now: Timestamp) {
+        self.lock().values().for_each(|history| history.on_clock_step_back(step, now));
+    }
+
+    /// Removes the history of `target`.
+    pub fn forget(&self, target: &TargetKey) {
+        self.lock().remove(target);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<TargetKey, Arc<PollHistory>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The history of one target.
+#[derive(Debug, Default)]
+pub struct PollHistory(Mutex<PollRecords>);
+
+/// The contents of a history. Times are those of this host unless stated otherwise.
+#[derive(Debug, Clone, Default)]
+pub struct PollRecords {
+    /// When the first poll of the first poller was due.
+    pub(super) first_due: Option<Timestamp>,
+    /// Newest last.
+    pub polls: VecDeque<Poll>,
+    /// Newest start last.
+    pub(super) problem_history: VecDeque<ProblemInterval>,
+    pub(super) running_since: Option<Timestamp>,
+    pub(super) next_poll: Option<Timestamp>,
+    /// End of the last successful poll.
+    pub(super) last_success: Option<Timestamp>,
+    /// End of the first failed poll since then.
+    pub(super) failing_since: Option<Timestamp>,
+    pub(super) failed_polls: u32,
+    /// As of the last poll.
+    pub progress: Progress,
 }
 
 impl PollHistory {
-    /// The first poll of a new poller is due then. One that its predecessor had begun will not end.
+    /// Records when the first poll of a new poller is due. A poll of its predecessor will not finish.
     pub fn set_first_due(&self, next: Timestamp) {
-        let mut entries = self.lock();
-        entries.first_due.get_or_insert(next);
-        (entries.underway, entries.next) = (None, Some(next));
+        let mut records = self.lock();
+        records.first_due.get_or_insert(next);
+        (records.running_since, records.next_poll) = (None, Some(next));
     }
 
-    /// A poll has begun.
+    /// Records the start of a poll.
     pub fn poll_started(&self, now: Timestamp) {
-        self.lock().underway = Some(now);
+        self.lock().running_since = Some(now);
     }
 
-    /// A poll has ended.
+    /// Records the result of a poll.
     pub fn poll_finished(&self, report: &Report<'_>) {
-        self.lock().take(report);
+        self.lock().add(report);
     }
 
-    /// The poller is gone, through a fault of this program; another begins at `next`.
+    /// Records a panic of the poller; its successor starts polling at `next`.
     pub fn poller_panicked(&self, now: Timestamp, next: Timestamp) {
-        let mut entries = self.lock();
-        let began = entries.underway.unwrap_or(now);
+        let mut records = self.lock();
+        let began = records.running_since.unwrap_or(now);
         let failure = Problem::InternalError;
         let report = Report {
-            // What it had done is gone with it.
             poll: Poll {
                 began,
                 took: now.saturating_duration_since(began),
@@ -142,114 +186,111 @@ impl PollHistory {
             },
             problems: &BTreeSet::from([failure]),
             reason: None,
-            api_ahead_millis: entries.api_ahead_millis,
-            counts_since: entries.counts_since,
-            read_to: entries.read_to,
-            tracked: entries.followed,
+            progress: records.progress,
             next,
         };
-        entries.take(&report);
+        records.add(&report);
     }
 
-    /// This machine's clock was put back by `step` and shows `now`: what had been noted by the clock of before moves along, as
-    /// far as that can be told. Otherwise a poll that succeeded two hours ahead would hide for two hours that none does.
+    /// Adjusts the history after the clock of this host was set back by `step` to `now`. Otherwise a success recorded two
+    /// hours ahead would hide failing polls for two hours.
     pub fn on_clock_step_back(&self, step: Duration, now: Timestamp) {
-        self.lock().put_back(step, now);
+        self.lock().on_clock_step_back(step, now);
     }
 
-    /// What it holds now.
-    pub fn read<T>(&self, look: impl FnOnce(&PollHistoryInner) -> T) -> T {
+    /// Calls `look` with the contents.
+    pub fn read<T>(&self, look: impl FnOnce(&PollRecords) -> T) -> T {
         look(&self.lock())
     }
 
-    fn lock(&self) -> MutexGuard<'_, PollHistoryInner> {
+    fn lock(&self) -> MutexGuard<'_, PollRecords> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl PollHistoryInner {
-    fn put_back(&mut self, step: Duration, now: Timestamp) {
-        // A past that lies ahead was noted by the clock of before; so was a plan that lies much further ahead than plans do.
-        let past = |noted: &mut Timestamp| *noted = if *noted > now { *noted - step } else { *noted };
-        let plan =
-            |noted: &mut Timestamp| *noted = if *noted >= now + step / 2 { *noted - step } else { *noted };
-        self.polls.iter_mut().for_each(|poll| past(&mut poll.began));
-        for episode in &mut self.episodes {
-            past(&mut episode.since);
-            episode.until.iter_mut().for_each(past);
+impl PollRecords {
+    fn on_clock_step_back(&mut self, step: Duration, now: Timestamp) {
+        // Past events after `now` are from before the step, and so are plans much further ahead than usual.
+        let shift = |at: &mut Timestamp, from: Timestamp| *at = if *at > from { *at - step } else { *at };
+        self.polls.iter_mut().for_each(|poll| shift(&mut poll.began, now));
+        for ProblemInterval { since, until, .. } in &mut self.problem_history {
+            shift(since, now);
+            until.iter_mut().for_each(|until| shift(until, now));
         }
-        [&mut self.underway, &mut self.last_success, &mut self.failing_since]
-            .into_iter()
-            .flatten()
-            .for_each(past);
-        [&mut self.first_due, &mut self.next].into_iter().flatten().for_each(plan);
+        for past in [&mut self.running_since, &mut self.last_success, &mut self.failing_since] {
+            past.iter_mut().for_each(|past| shift(past, now));
+        }
+        for plan in [&mut self.first_due, &mut self.next_poll] {
+            plan.iter_mut().for_each(|plan| shift(plan, now + step / 2));
+        }
     }
 
-    fn take(&mut self, report: &Report<'_>) {
+    fn add(&mut self, report: &Report<'_>) {
         let ended = report.poll.began + report.poll.took;
-        self.underway = None;
-        self.next = Some(report.next);
-        self.counts_since = report.counts_since;
-        self.read_to = report.read_to;
-        self.api_ahead_millis = report.api_ahead_millis;
-        self.followed = report.tracked;
+        self.running_since = None;
+        self.next_poll = Some(report.next);
+        self.progress = report.progress;
         if report.poll.failure.is_none() {
-            (self.last_success, self.failing_since, self.failures) = (Some(ended), None, 0);
+            (self.last_success, self.failing_since, self.failed_polls) = (Some(ended), None, 0);
         } else {
             self.failing_since.get_or_insert(ended);
-            self.failures = self.failures.saturating_add(1);
+            self.failed_polls = self.failed_polls.saturating_add(1);
         }
         if self.polls.len() >= MAX_POLLS {
             self.polls.pop_front();
         }
         self.polls.push_back(report.poll);
-        self.judge(report, ended);
+        self.update_problems(report, ended);
     }
 
-    fn judge(&mut self, report: &Report<'_>, now: Timestamp) {
-        for episode in self.episodes.iter_mut().filter(|episode| episode.until.is_none()) {
-            if !report.problems.contains(&episode.problem) {
-                episode.until = Some(now);
+    fn update_problems(&mut self, report: &Report<'_>, now: Timestamp) {
+        for interval in self.problem_history.iter_mut().filter(|interval| interval.until.is_none()) {
+            if !report.problems.contains(&interval.problem) {
+                interval.until = Some(now);
             }
         }
         for &problem in report.problems {
-            let reason = report.reason.filter(|_| report.poll.failure == Some(problem)).unwrap_or_default();
-            let lasting =
-                self.episodes.iter_mut().find(|known| known.until.is_none() && known.problem == problem);
-            match lasting {
-                Some(_) if reason.is_empty() => {}
-                Some(episode) => write_reason(&mut episode.reason, reason),
+            let reason = report.reason.filter(|_| report.poll.failure == Some(problem));
+            let reason = reason.map(|reason| reason.chars().take(MAX_REASON_CHARS).collect::<String>());
+            let mut known = self.problem_history.iter_mut();
+            match known.find(|known| known.until.is_none() && known.problem == problem) {
+                Some(active) => active.reason = reason.unwrap_or_else(|| std::mem::take(&mut active.reason)),
                 None => {
-                    self.evict_oldest();
-                    let mut episode =
-                        ProblemInterval { problem, since: now, until: None, reason: String::new() };
-                    write_reason(&mut episode.reason, reason);
-                    self.episodes.push_back(episode);
+                    self.evict_problem();
+                    let reason = reason.unwrap_or_default();
+                    let interval = ProblemInterval { problem, since: now, until: None, reason };
+                    self.problem_history.push_back(interval);
                 }
             }
         }
     }
 
-    /// What is over goes before what lasts.
-    fn evict_oldest(&mut self) {
-        if self.episodes.len() >= MAX_EPISODES {
-            let over = self.episodes.iter().position(|episode| episode.until.is_some());
-            self.episodes.remove(over.unwrap_or(0));
+    /// Makes room for a problem; ended ones go first.
+    fn evict_problem(&mut self) {
+        if self.problem_history.len() >= MAX_PROBLEMS {
+            let ended = self.problem_history.iter().position(|interval| interval.until.is_some());
+            self.problem_history.remove(ended.unwrap_or(0));
         }
     }
 
-    /// The problems that last.
+    /// The active problems.
     pub fn problems(&self) -> impl Iterator<Item = &ProblemInterval> {
-        self.episodes.iter().filter(|episode| episode.until.is_none())
+        self.problem_history.iter().filter(|interval| interval.until.is_none())
     }
-}
 
-fn write_reason(place: &mut String, reason: &str) {
-    let end = reason.char_indices().nth(MAX_REASON_CHARS).map_or(reason.len(), |(at, _)| at);
-    let reason = reason.get(..end).unwrap_or_default();
-    if place != reason {
-        place.clear();
-        place.push_str(reason);
+    /// Why the last poll failed.
+    pub(super) fn failure(&self) -> Option<Problem> {
+        self.polls.back().and_then(|poll| poll.failure)
+    }
+
+    /// How far the target has been read, on the clock of this host.
+    pub(super) fn read_to(&self) -> Option<Timestamp> {
+        self.progress.read_to.map(|at| self.to_local(at))
+    }
+
+    /// Converts API time to the time of this host.
+    pub(super) fn to_local(&self, at: Timestamp) -> Timestamp {
+        Timestamp::from_millis(at.millis().saturating_sub(self.progress.api_ahead_millis))
     }
 }
 
@@ -261,7 +302,13 @@ mod tests {
         Timestamp::from_millis(1_787_217_300_000) + Duration::from_secs(seconds)
     }
 
-    fn tell(journal: &PollHistory, second: u64, failure: Option<Problem>, others: &[Problem], reason: &str) {
+    fn finish(
+        history: &PollHistory,
+        second: u64,
+        failure: Option<Problem>,
+        others: &[Problem],
+        reason: &str,
+    ) {
         let poll = Poll {
             began: at(second),
             took: Duration::from_secs(1),
@@ -272,62 +319,79 @@ mod tests {
             rejected: 0,
             counted: 1,
         };
-        journal.poll_started(poll.began);
-        journal.poll_finished(&Report {
+        history.poll_started(poll.began);
+        history.poll_finished(&Report {
             poll,
             problems: &failure.into_iter().chain(others.iter().copied()).collect(),
             reason: failure.map(|_| reason),
-            api_ahead_millis: 0,
-            counts_since: Some(at(0)),
-            read_to: Some(at(second)),
-            tracked: 0,
+            progress: Progress {
+                api_ahead_millis: 0,
+                counts_since: Some(at(0)),
+                read_to: Some(at(second)),
+                tracked: 0,
+            },
             next: at(second + 30),
         });
     }
 
     #[test]
-    fn history_is_bounded() {
-        let journal = PollHistory::default();
+    fn oldest_polls_and_problems_are_evicted() {
+        let history = PollHistory::default();
         for second in 0..200 {
             let failure = (second % 2 == 0).then_some(Problem::ServerError);
-            tell(&journal, second * 30, failure, &[Problem::ClockSkew], "HTTP 503");
+            finish(&history, second * 30, failure, &[Problem::ClockSkew], "HTTP 503");
         }
-        journal.read(|entries| {
-            assert_eq!(entries.polls.len(), MAX_POLLS);
-            assert_eq!(entries.polls.back().map(|poll| poll.began), Some(at(199 * 30)));
-            assert_eq!(entries.episodes.len(), MAX_EPISODES);
-            let lasting: Vec<_> = entries.problems().map(|one| (one.problem, one.since)).collect();
-            assert_eq!(lasting, [(Problem::ClockSkew, at(1))], "what lasts is never pushed out");
+        history.read(|records| {
+            assert_eq!(records.polls.len(), MAX_POLLS);
+            assert_eq!(records.polls.back().map(|poll| poll.began), Some(at(199 * 30)));
+            assert_eq!(records.problem_history.len(), MAX_PROBLEMS);
+            let active: Vec<_> = records.problems().map(|one| (one.problem, one.since)).collect();
+            assert_eq!(active, [(Problem::ClockSkew, at(1))], "active problems are kept");
         });
     }
 
     #[test]
-    fn problem_interval_spans_polls_that_report_it() {
-        let journal = PollHistory::default();
-        tell(&journal, 0, None, &[], "");
-        tell(&journal, 30, Some(Problem::Timeout), &[], "no answer within 60s");
-        tell(&journal, 60, Some(Problem::Timeout), &[], "no answer within 60 s, again");
-        journal.read(|entries| {
-            assert_eq!((entries.failing_since, entries.failures), (Some(at(31)), 2));
-            assert_eq!(entries.last_success, Some(at(1)));
+    fn problem_is_active_between_its_first_and_last_poll() {
+        let history = PollHistory::default();
+        finish(&history, 0, None, &[], "");
+        finish(&history, 30, Some(Problem::Timeout), &[], "no answer within 60s");
+        finish(&history, 60, Some(Problem::Timeout), &[], "no answer within 60 s, again");
+        history.read(|records| {
+            assert_eq!((records.failing_since, records.failed_polls), (Some(at(31)), 2));
+            assert_eq!(records.last_success, Some(at(1)));
         });
-        tell(&journal, 90, None, &[], "");
-        journal.read(|entries| {
+        finish(&history, 90, None, &[], "");
+        history.read(|records| {
             let expected = ProblemInterval {
                 problem: Problem::Timeout,
                 since: at(31),
                 until: Some(at(91)),
                 reason: "no answer within 60 s, again".to_owned(),
             };
-            assert_eq!(entries.episodes, [expected]);
-            assert_eq!((entries.failing_since, entries.failures), (None, 0));
+            assert_eq!(records.problem_history, [expected]);
+            assert_eq!((records.failing_since, records.failed_polls), (None, 0));
         });
     }
 
     #[test]
-    fn reason_is_truncated_between_characters() {
-        let journal = PollHistory::default();
-        tell(&journal, 0, Some(Problem::BadPayload), &[], &"ключ".repeat(200));
-        journal.read(|entries| assert_eq!(entries.episodes[0].reason.chars().count(), MAX_REASON_CHARS));
+    fn reason_is_truncated_at_a_character() {
+        let history = PollHistory::default();
+        finish(&history, 0, Some(Problem::BadPayload), &[], &"ключ".repeat(200));
+        history
+            .read(|records| assert_eq!(records.problem_history[0].reason.chars().count(), MAX_REASON_CHARS));
+    }
+
+    #[test]
+    fn history_survives_a_new_poller_but_not_its_target() {
+        use crate::target::{ClientEnv, Region};
+        let key =
+            TargetKey { project: "billing".to_owned(), region: Region::Uk1, client_env: ClientEnv::Live };
+        let histories = PollHistories::default();
+        let now = Timestamp::from_millis(1);
+        histories.get_or_create(&key).poll_started(now);
+        assert_eq!(histories.get_or_create(&key).read(|records| records.running_since), Some(now));
+        histories.forget(&key);
+        assert!(histories.get(&key).is_none());
+        assert_eq!(histories.get_or_create(&key).read(|records| records.running_since), None);
     }
 }

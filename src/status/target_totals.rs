@@ -1,114 +1,116 @@
-//! What the committed series of one target say, summed over its channels and variants.
-//!
-//! Owns: the sums. They are those of `/metrics`, because they are made from the same generation.
+//! Sums over the committed series of one target, as on `/metrics`.
 
-use crate::aggregate::{Metric, Series, SeriesKey, TargetSeries, Value};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::format::{Ratio, Seconds};
+use super::thresholds::{AgentCounters, MAX_LATENCY, RecentRatios};
+use crate::aggregate::{Histogram, Metric, Series, SeriesKey, TargetSeries, Value};
 use crate::problem::Problem;
 use crate::timestamp::Timestamp;
 
-/// The figures of one target.
+/// The sums of one target. Options are absent before the first successful poll.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct TargetTotals {
-    /// Conversations counted.
-    pub(super) conversations: u64,
-    /// Of these, handed off.
-    pub(super) handoffs: u64,
-    /// Open at the last poll that listed them; none before the first.
+    pub(super) counters: AgentCounters,
+    pub(super) recent: RecentRatios,
     pub(super) open: Option<u64>,
-    /// When the longest open one started.
+    /// Start of the longest open conversation.
     pub(super) oldest_open: Option<Timestamp>,
-    /// When the newest counted one ended.
+    /// End of the newest counted conversation.
     pub(super) last_conversation: Option<Timestamp>,
-    /// How far the target has been read, in the API's time.
     pub(super) watermark: Option<Timestamp>,
-    /// Ended within the recent window; none before the first poll that succeeded.
-    pub(super) recent: Option<u64>,
-    /// Of these, handed off; 0 to 1.
-    pub(super) recent_handoff: Option<f64>,
-    /// Share of their turns that was out of domain.
-    pub(super) recent_ood: Option<f64>,
-    /// Share of their turns that was silence.
-    pub(super) recent_silence: Option<f64>,
-    /// Whether the last poll succeeded.
     pub(super) up: bool,
-    /// Whether the state could not be written.
-    pub(super) storage_fails: bool,
+    pub(super) storage_failing: bool,
 }
 
 impl TargetTotals {
-    /// From committed series.
-    pub(super) fn of(series: &TargetSeries) -> Self {
-        // What has never been read is unknown, and not 0.
-        let sum = |metric| {
-            let is_known = gauges(series, metric).next().is_some();
-            is_known.then(|| whole(gauges(series, metric).map(|(_, value)| value).sum()))
+    pub(super) fn new(series: &TargetSeries, recent_window: Duration) -> Self {
+        let sum = |metric| gauges(series, metric).map(|(_, value)| value).reduce(|a, b| a + b).map(to_count);
+        let time = |metric| {
+            let time = gauges(series, metric).map(|(_, value)| Timestamp::from_seconds(value)).next();
+            // 0 before the first poll.
+            time.filter(|time| time.millis() > 0)
         };
-        let time = |metric| gauges(series, metric).map(|(_, value)| moment(value)).next().filter(is_set);
+        let total = |metric| series.of(metric).map(|(_, series)| counter(series)).sum();
+        let latency = |metric| {
+            let histograms = series.of(metric).filter_map(|(_, series)| histogram(series));
+            histograms.fold((0, 0), |(all, slow), histogram| {
+                (all + histogram.count(), slow + slow_count(histogram))
+            })
+        };
+        let ((replies, slow_replies), (greetings, slow_greetings)) =
+            (latency(Metric::TurnLatency), latency(Metric::GreetingLatency));
         let storage = Problem::Storage.code();
         Self {
-            conversations: total(series, Metric::Conversations),
-            handoffs: total(series, Metric::Handoffs),
+            counters: AgentCounters {
+                conversations: total(Metric::Conversations),
+                handoffs: total(Metric::Handoffs),
+                turns: total(Metric::Turns),
+                ood_turns: total(Metric::OodTurns),
+                silence_turns: total(Metric::SilenceTurns),
+                replies,
+                slow_replies,
+                greetings,
+                slow_greetings,
+            },
+            recent: RecentRatios {
+                window_seconds: Seconds(recent_window),
+                conversations: sum(Metric::RecentConversations),
+                handoff_ratio: weighted_ratio(series, Metric::RecentHandoffRatio),
+                ood_turn_ratio: weighted_ratio(series, Metric::RecentOodTurnRatio),
+                silence_turn_ratio: weighted_ratio(series, Metric::RecentSilenceTurnRatio),
+            },
             open: sum(Metric::InProgress),
             oldest_open: time(Metric::OldestInProgressStart),
             last_conversation: time(Metric::LastConversation),
             watermark: time(Metric::TargetWatermark),
-            recent: sum(Metric::RecentConversations),
-            recent_handoff: weighted_ratio(series, Metric::RecentHandoffRatio),
-            recent_ood: weighted_ratio(series, Metric::RecentOodTurnRatio),
-            recent_silence: weighted_ratio(series, Metric::RecentSilenceTurnRatio),
             up: gauges(series, Metric::TargetUp).any(|(_, value)| value > 0.0),
-            storage_fails: gauges(series, Metric::TargetProblem)
-                .any(|(values, value)| value > 0.0 && values.iter().any(|value| **value == *storage)),
+            storage_failing: gauges(series, Metric::TargetProblem)
+                .any(|(labels, value)| value > 0.0 && labels.iter().any(|label| **label == *storage)),
         }
     }
 }
 
-type Values<'a> = &'a [std::sync::Arc<str>];
-
-fn gauges(series: &TargetSeries, metric: Metric) -> impl Iterator<Item = (Values<'_>, f64)> {
-    series.of(metric).filter_map(|(key, series)| Some((&*key.values, gauge(series)?)))
+fn gauges(series: &TargetSeries, metric: Metric) -> impl Iterator<Item = (&[Arc<str>], f64)> {
+    series.of(metric).filter_map(|(key, series)| Some((&*key.values, series.value.gauge()?)))
 }
 
-fn gauge(series: &Series) -> Option<f64> {
-    match series.value {
-        Value::Gauge(value) => Some(value),
-        Value::Counter(_) | Value::Histogram(_) => None,
-    }
-}
-
-fn total(series: &TargetSeries, metric: Metric) -> u64 {
-    let counts = series.of(metric).map(|(_, series)| match &series.value {
+fn counter(series: &Series) -> u64 {
+    match &series.value {
         Value::Counter(counter) => counter.count(),
         Value::Gauge(_) | Value::Histogram(_) => 0,
-    });
-    counts.sum()
-}
-
-/// A ratio over all label sets: each weighs as much as it has recent conversations. Of turns that is close, of handoffs exact.
-fn weighted_ratio(series: &TargetSeries, metric: Metric) -> Option<f64> {
-    let (mut weight, mut weighed) = (0.0, 0.0);
-    for (key, ratio) in series.of(metric) {
-        let of = SeriesKey { metric: Metric::RecentConversations, values: key.values.clone() };
-        let conversations = series.get(&of).and_then(|series| gauge(series)).unwrap_or(0.0);
-        let Some(ratio) = gauge(ratio) else { continue };
-        weight += conversations;
-        weighed += ratio * conversations;
     }
-    (weight > 0.0).then(|| weighed / weight)
 }
 
-/// Times before the first poll are 0.
-fn is_set(moment: &Timestamp) -> bool {
-    moment.millis() > 0
+fn histogram(series: &Series) -> Option<&Histogram> {
+    match &series.value {
+        Value::Histogram(histogram) => Some(histogram),
+        Value::Counter(_) | Value::Gauge(_) => None,
+    }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "times of this century")]
-fn moment(seconds: f64) -> Timestamp {
-    Timestamp::from_millis((seconds * 1000.0).round() as i64)
+/// Observations in the buckets above [`MAX_LATENCY`].
+fn slow_count(histogram: &Histogram) -> u64 {
+    let fast = histogram.bounds().units().take_while(|&bound| bound < MAX_LATENCY).count() + 1;
+    histogram.counts().iter().skip(fast).sum()
+}
+
+/// A ratio over all label sets, weighted by recent conversations: exact for handoffs, approximate for turns.
+fn weighted_ratio(series: &TargetSeries, metric: Metric) -> Option<Ratio> {
+    let (mut weight, mut sum) = (0.0, 0.0);
+    for (key, ratio) in series.of(metric) {
+        let key = SeriesKey { metric: Metric::RecentConversations, values: key.values.clone() };
+        let conversations = series.get(&key).and_then(|series| series.value.gauge()).unwrap_or(0.0);
+        let Some(ratio) = ratio.value.gauge() else { continue };
+        weight += conversations;
+        sum += ratio * conversations;
+    }
+    (weight > 0.0).then(|| Ratio(sum / weight))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
-fn whole(number: f64) -> u64 {
+fn to_count(number: f64) -> u64 {
     number.clamp(0.0, 1e15).round() as u64
 }
 
@@ -131,24 +133,24 @@ mod tests {
         series.set_all(Metric::RecentConversations, two(30.0, 10.0), AT);
         series.set_all(Metric::RecentHandoffRatio, two(0.1, 0.5), AT);
         series.set_all(Metric::InProgress, two(3.0, 1.0), AT);
-        let figures = TargetTotals::of(&series);
-        assert_eq!((figures.recent, figures.open), (Some(40), Some(4)));
-        assert_eq!(figures.recent_handoff, Some(0.2));
-        assert_eq!(figures.recent_silence, None, "nothing is not zero");
-        assert_eq!(figures.watermark, None);
+        let totals = TargetTotals::new(&series, Duration::ZERO);
+        assert_eq!((totals.recent.conversations, totals.open), (Some(40), Some(4)));
+        assert_eq!(totals.recent.handoff_ratio, Some(Ratio(0.2)));
+        assert_eq!(totals.recent.silence_turn_ratio, None, "nothing is not zero");
+        assert_eq!(totals.watermark, None);
     }
 
     #[test]
-    fn absent_data_is_not_zero_calls() {
-        let figures = TargetTotals::of(&TargetSeries::default());
-        assert_eq!((figures.open, figures.recent), (None, None));
+    fn missing_data_is_not_zero() {
+        let totals = TargetTotals::new(&TargetSeries::default(), Duration::ZERO);
+        assert_eq!((totals.open, totals.recent.conversations), (None, None));
     }
 
     #[test]
-    fn storage_problem_is_shown() {
+    fn storage_problem_is_detected() {
         let mut series = TargetSeries::default();
-        assert!(!TargetTotals::of(&series).storage_fails);
+        assert!(!TargetTotals::new(&series, Duration::ZERO).storage_failing);
         series.set(Metric::TargetProblem, &[Arc::from("storage")], 1.0, AT);
-        assert!(TargetTotals::of(&series).storage_fails);
+        assert!(TargetTotals::new(&series, Duration::ZERO).storage_failing);
     }
 }

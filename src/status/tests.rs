@@ -1,4 +1,4 @@
-//! What people read, from worlds that are set up by hand: the view as a table of stories, the page and the JSON from it.
+//! The pages and the JSON of statuses that are set up by hand.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,14 +7,17 @@ use std::time::Duration;
 use hyper::StatusCode;
 use serde_json::Value as Json;
 
+use super::configuration::hash;
+use super::target_state::Severity;
 use super::*;
-use crate::aggregate::{Metric, TargetSeries};
+use crate::aggregate::{Metric, SeriesKey, SeriesOp, TargetSeries};
 use crate::api::RequestStats;
 use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
+use crate::conversation::Amount;
 use crate::exporter_metrics::BuildInfo;
+use crate::http::{RenderedDocument, StatusRoute};
 use crate::problem::Problem;
 use crate::recorder::Snapshot;
-use crate::http::{RenderedDocument, StatusRoute};
 use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
 use crate::timestamp::Timestamp;
 
@@ -25,10 +28,10 @@ fn at(clock: &str) -> Timestamp {
     Timestamp::parse(&format!("2026-11-24T{clock}{seconds}Z")).unwrap()
 }
 
-/// Everything that is looked at; it is 14:10.
+/// The inputs of the status; it is 14:10.
 struct World {
     settings: Settings,
-    journals: Journals,
+    histories: PollHistories,
     trends: Trends,
     series: Vec<TargetSeries>,
     configuration: ConfigurationStatus,
@@ -46,7 +49,7 @@ impl World {
                 metrics: Metrics::default(),
                 targets,
             },
-            journals: Journals::default(),
+            histories: PollHistories::default(),
             trends: Trends::default(),
             series,
             configuration: ConfigurationStatus {
@@ -57,8 +60,12 @@ impl World {
         }
     }
 
-    /// A poll of a target ended at this time.
+    /// Records a poll that finished at this time.
     fn polled(&self, project: &str, clock: &str, failure: Option<(Problem, &str)>, others: &[Problem]) {
+        self.polled_key(&target(project).key, clock, failure, others);
+    }
+
+    fn polled_key(&self, key: &TargetKey, clock: &str, failure: Option<(Problem, &str)>, others: &[Problem]) {
         let poll = Poll {
             began: at(clock),
             took: Duration::ZERO,
@@ -71,14 +78,16 @@ impl World {
         };
         let problems: BTreeSet<Problem> =
             failure.iter().map(|(problem, _)| *problem).chain(others.iter().copied()).collect();
-        self.journals.of(&target(project).key).poll_finished(&Report {
+        self.histories.get_or_create(key).poll_finished(&Report {
             poll,
             problems: &problems,
             reason: failure.map(|(_, reason)| reason),
-            api_ahead_millis: 0,
-            counts_since: Some(at("09:00")),
-            read_to: Some(at(clock)),
-            tracked: 3,
+            progress: Progress {
+                api_ahead_millis: 0,
+                counts_since: Some(at("09:00")),
+                read_to: Some(at(clock)),
+                tracked: 3,
+            },
             next: at(clock) + Duration::from_secs(30),
         });
     }
@@ -90,7 +99,7 @@ impl World {
         self
     }
 
-    fn look<T>(&self, look: impl FnOnce(&StatusInputs<'_>) -> T) -> T {
+    fn inputs<T>(&self, look: impl FnOnce(&StatusInputs<'_>) -> T) -> T {
         let keys = self.settings.targets.iter().map(|target| Arc::new(target.key.clone()));
         let targets = keys.zip(self.series.iter().cloned().map(Arc::new)).collect();
         let generation = Snapshot { number: 1, targets, schema: None, state_bytes: 557_056 };
@@ -103,7 +112,7 @@ impl World {
             now: at("14:10"),
             settings: &self.settings,
             generation: &generation,
-            journals: &self.journals,
+            histories: &self.histories,
             trends: &self.trends,
             configuration: &self.configuration,
             process: &process,
@@ -111,23 +120,23 @@ impl World {
     }
 
     fn health(&self) -> String {
-        self.look(|sight| sight.status(&sight.rows()).health.sentence)
+        self.inputs(|inputs| inputs.status(&inputs.rows()).health.sentence)
     }
 
-    fn areas(&self) -> Vec<(view::Severity, String)> {
-        let areas = self.look(|sight| sight.status(&sight.rows()).areas);
-        areas.into_iter().map(|area| (area.tone, area.sentence)).collect()
+    fn areas(&self) -> Vec<(Severity, String)> {
+        let areas = self.inputs(|inputs| inputs.status(&inputs.rows()).areas);
+        areas.into_iter().map(|area| (area.severity, area.sentence)).collect()
     }
 
-    fn written(&self, document: StatusRoute, query: &str) -> (StatusCode, String) {
-        let RenderedDocument { status, body, .. } = self.look(|sight| answer(sight, document, query));
+    fn respond(&self, document: StatusRoute, query: &str) -> (StatusCode, String) {
+        let RenderedDocument { status, body, .. } = self.inputs(|inputs| render(inputs, document, query));
         let text = String::from_utf8(body.to_vec()).unwrap();
         assert!(!text.contains(SECRET), "a key in {document:?}");
         (status, text)
     }
 
     fn page(&self, document: StatusRoute, query: &str) -> String {
-        self.written(document, query).1
+        self.respond(document, query).1
     }
 
     fn json(&self, document: StatusRoute, query: &str) -> Json {
@@ -166,26 +175,26 @@ fn health_response_is_one_line() {
 
     let limited = World::of(&["a", "b"]).all_polled("14:09:00");
     limited.polled("b", "14:09:50", None, &[Problem::LatencyMissing]);
-    let sentence = "All 2 targets are up to date, 1 with a problem that does not stop polling.";
+    let sentence = "All 2 targets are up to date, 1 needs attention.";
     assert_eq!(limited.health(), sentence);
 }
 
 #[test]
-fn storage_failure_is_diagnosed_first() {
+fn storage_failure_comes_first() {
     let mut world = World::of(&["a", "b"]).all_polled("14:09:50");
     world.series[1].set(Metric::TargetProblem, &[Arc::from("storage")], 1.0, at("14:00"));
     assert_eq!(world.health(), "The state cannot be written; the last committed numbers are served.");
     let areas = world.areas();
-    assert_eq!(areas[0].0, view::Severity::Bad);
-    let not_asked = "Not asked while the state cannot be written".to_owned();
-    assert_eq!(areas[2], (view::Severity::Wait, not_asked), "what it answered before says nothing now");
+    assert_eq!(areas[0].0, Severity::Bad);
+    let not_asked = "Not polled while the state cannot be written".to_owned();
+    assert_eq!(areas[2], (Severity::Wait, not_asked), "earlier responses say nothing about now");
     let row = &world.json(StatusRoute::TargetsJson, "")["targets"][1];
     assert_eq!((&row["state"], &row["problems"][0]["code"]), (&"storage_failing".into(), &"storage".into()));
 }
 
 #[test]
-fn each_problem_has_a_fault_domain() {
-    use view::Severity::{Bad, Good, Warn};
+fn each_problem_has_its_fault_domain() {
+    use Severity::{Bad, Good, Warn};
 
     for (problem, exporter, access, api, calls) in [
         (Problem::RateLimited, Warn, Good, Good, Good),
@@ -196,41 +205,42 @@ fn each_problem_has_a_fault_domain() {
     ] {
         let world = World::of(&["a", "b"]).all_polled("14:09:00");
         let fails = matches!(problem, Problem::RateLimited | Problem::Unauthorized | Problem::ServerError);
-        let (failure, others) = if fails { (Some((problem, "said")), vec![]) } else { (None, vec![problem]) };
+        let (failure, others) =
+            if fails { (Some((problem, "message")), vec![]) } else { (None, vec![problem]) };
         world.polled("b", "14:09:50", failure, &others);
         let areas = world.areas();
         let tones: Vec<_> = areas.iter().map(|(tone, _)| *tone).collect();
         assert_eq!(tones, [exporter, access, api, calls], "{problem:?}: {areas:?}");
-        let told =
+        let described =
             areas.iter().any(|(_, sentence)| sentence.contains(&format!("b/us-1/live: {}", problem.title())));
-        assert!(told, "{areas:?}");
+        assert!(described, "{areas:?}");
     }
 }
 
 #[test]
-fn hidden_fields_do_not_blame_key_for_outage() {
+fn hidden_details_do_not_blame_the_key_for_an_outage() {
     let world = World::of(&["a", "b"]).all_polled("14:09:00");
     world.polled("b", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[Problem::TranscriptOff]);
-    assert_eq!(world.areas()[1].0, view::Severity::Warn);
+    assert_eq!(world.areas()[1].0, Severity::Warn);
 }
 
 #[test]
-fn endless_poll_is_diagnosed_as_api() {
+fn unfinished_poll_is_a_fault_of_the_api() {
     let world = World::of(&["a", "b"]).all_polled("14:09:00");
     world.polled("b", "13:00", None, &[]);
-    world.journals.of(&target("b").key).poll_started(at("13:01"));
-    assert_eq!(world.areas()[2], (view::Severity::Bad, "b/us-1/live: a poll does not end".to_owned()));
+    world.histories.get_or_create(&target("b").key).poll_started(at("13:01"));
+    assert_eq!(world.areas()[2], (Severity::Bad, "b/us-1/live: a poll does not finish".to_owned()));
 }
 
 #[test]
-fn all_hosts_unreachable_suggests_network() {
+fn network_is_suspected_when_no_host_responds() {
     let mut world = World::of(&["a", "b"]);
     world.settings.targets[1].base_url = "https://other.example.com".to_owned();
     for project in ["a", "b"] {
         world.polled(project, "14:09:50", Some((Problem::Unreachable, "no route")), &[]);
     }
     assert!(
-        world.areas()[2].1.ends_with("No host answers: look at the network here first"),
+        world.areas()[2].1.ends_with("No host responds: check the network of this host first"),
         "{:?}",
         world.areas()
     );
@@ -240,27 +250,26 @@ fn all_hosts_unreachable_suggests_network() {
     assert_eq!(
         other.areas()[2].1,
         "a/us-1/live: the API answers with server errors",
-        "a host that was not asked yet does not answer"
+        "a host that was not polled yet does not respond"
     );
     world.polled("b", "14:09:55", None, &[]);
     assert!(
-        world.areas()[2].1.ends_with("All of api.example.com fails, other hosts answer"),
+        world.areas()[2].1.ends_with("All targets on api.example.com fail, other hosts respond"),
         "{:?}",
         world.areas()
     );
 }
 
 #[test]
-fn failed_reload_is_shown_with_reason() {
+fn failed_reload_is_shown_with_its_reason() {
     let mut world = World::of(&["a"]).all_polled("14:09:50");
     let reason = "polyai.yaml:3:5: polling.interval: found \"<soon>\"".to_owned();
     world.configuration.last_reload = Some(Reload { at: at("14:01"), outcome: Err(reason) });
     let (tone, sentence) = world.areas().remove(0);
-    assert_eq!(tone, view::Severity::Warn);
+    assert_eq!(tone, Severity::Warn);
     assert!(
-        sentence.starts_with(
-            "The configuration was refused at 14:01, the one before is in force: polyai.yaml:3:5"
-        )
+        sentence
+            .starts_with("Reload failed at 14:01, the previous configuration stays active: polyai.yaml:3:5")
     );
     assert!(world.page(StatusRoute::Overview, "").contains("found &quot;&lt;soon&gt;&quot;"));
     let json = world.json(StatusRoute::StatusJson, "");
@@ -269,14 +278,140 @@ fn failed_reload_is_shown_with_reason() {
     let reason = "a.yaml:1:1: one\na.yaml:2:1: two\na.yaml:3:1: three".to_owned();
     world.configuration.last_reload = Some(Reload { at: at("14:01"), outcome: Err(reason) });
     let (_, sentence) = world.areas().remove(0);
+    assert!(sentence.ends_with("active: a.yaml:1:1: one, and 2 more"), "a sentence has one line: {sentence}");
     assert!(
-        sentence.ends_with("in force: a.yaml:1:1: one, and 2 more"),
-        "a sentence has one line: {sentence}"
+        world.page(StatusRoute::Overview, "").contains("one\na.yaml:2:1: two"),
+        "the whole reason is below"
     );
-    assert!(world.page(StatusRoute::Overview, "").contains("one\na.yaml:2:1: two"), "all of it stands below");
 }
 
-/// Names that would do something if they were not escaped.
+/// Counters of one channel, at one time.
+fn set_counters(series: &mut TargetSeries, counters: &[(Metric, u64)]) {
+    let schema = crate::aggregate::SeriesSchema::new(Vec::new(), &[1.0, 5.0, 8.0], &[60.0]);
+    for &(metric, number) in counters {
+        let key = SeriesKey { metric, values: Arc::from([]) };
+        series.apply(&key, SeriesOp::Add(number), None, &schema, at("12:00"));
+    }
+}
+
+fn set_latencies(series: &mut TargetSeries, fast: usize, slow: usize) {
+    let schema = crate::aggregate::SeriesSchema::new(Vec::new(), &[1.0, 5.0, 8.0], &[60.0]);
+    let key = SeriesKey { metric: Metric::TurnLatency, values: Arc::from([]) };
+    for seconds in std::iter::repeat_n(5.0, fast).chain(std::iter::repeat_n(5.1, slow)) {
+        let op = SeriesOp::Observe(Amount::from_units(seconds).unwrap());
+        series.apply(&key, op, None, &schema, at("12:00"));
+    }
+}
+
+#[test]
+fn target_beyond_alert_limits_is_not_green() {
+    use Severity::{Bad, Good, Warn};
+
+    type Change = fn(&mut TargetSeries);
+    let cases: [(Change, ClientEnv, Severity, &str); 6] = [
+        (
+            |series| set_counters(series, &[(Metric::Conversations, 40), (Metric::Handoffs, 32)]),
+            ClientEnv::Live,
+            Bad,
+            "80 % of conversations handed off in the last 30 min, limit 50 %",
+        ),
+        (
+            |series| set_counters(series, &[(Metric::Conversations, 40), (Metric::Handoffs, 32)]),
+            ClientEnv::Sandbox,
+            Warn,
+            "80 % of conversations handed off in the last 30 min, limit 50 %",
+        ),
+        (
+            |series| set_counters(series, &[(Metric::Turns, 400), (Metric::SilenceTurns, 120)]),
+            ClientEnv::Live,
+            Bad,
+            "30 % of turns silent in the last 30 min, limit 20 %",
+        ),
+        (
+            |series| set_counters(series, &[(Metric::Turns, 400), (Metric::OodTurns, 80)]),
+            ClientEnv::Live,
+            Warn,
+            "20 % of turns out of domain in the last 1 h, limit 15 %",
+        ),
+        (
+            |series| set_latencies(series, 90, 10),
+            ClientEnv::Live,
+            Warn,
+            "10 % of replies slower than 5 s in the last 15 min, limit 5.0 %",
+        ),
+        (
+            |series| {
+                set_latencies(series, 96, 4);
+                set_counters(series, &[(Metric::Conversations, 40), (Metric::Handoffs, 20)]);
+            },
+            ClientEnv::Live,
+            Good,
+            "",
+        ),
+    ];
+    for (change, client_env, severity, expected) in cases {
+        let mut world = World::of(&["a", "b"]).all_polled("14:09:50");
+        world.settings.targets[1].key.client_env = client_env;
+        world.polled_key(&world.settings.targets[1].key, "14:09:50", None, &[]);
+        set_counters(&mut world.series[1], &[(Metric::Conversations, 900), (Metric::Turns, 9000)]);
+        world.inputs(|inputs| world.trends.sample(inputs.generation, at("13:00")));
+        change(&mut world.series[1]);
+        let calls = world.areas().remove(3);
+        assert_eq!(calls.0, severity, "{}", calls.1);
+        assert!(calls.1.contains(expected), "{}", calls.1);
+        let row = &world.json(StatusRoute::TargetsJson, "")["targets"][1];
+        assert_eq!(row["state"], if severity == Good { "up_to_date" } else { "limited" }, "{row}");
+        assert!(row["sentence"].as_str().unwrap().contains(expected), "{row}");
+        let health = world.json(StatusRoute::StatusJson, "")["health"].take();
+        let tone = serde_json::to_value(severity).unwrap();
+        assert_eq!(health["tone"], tone, "{health}");
+    }
+}
+
+#[test]
+fn handoff_wave_is_not_green_after_a_restart() {
+    let mut world = World::of(&["a"]).all_polled("14:09:50");
+    world.series[0].set(Metric::RecentConversations, &[Arc::from("VOICE-SIP")], 40.0, at("14:09"));
+    world.series[0].set(Metric::RecentHandoffRatio, &[Arc::from("VOICE-SIP")], 0.8, at("14:09"));
+    assert_eq!(world.areas()[3].0, Severity::Bad, "{:?}", world.areas());
+}
+
+#[test]
+fn stale_numbers_are_marked_and_left_out_of_sums() {
+    let mut world = World::of(&["a", "b", "c"]);
+    world.polled("a", "14:09:50", None, &[]);
+    world.polled("b", "13:00", None, &[]);
+    world.polled("b", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
+    world.polled("c", "14:05", None, &[]);
+    world.polled("c", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
+    for (series, open) in world.series.iter_mut().zip([3.0, 70.0, 500.0]) {
+        let values = [Arc::from("VOICE-SIP")];
+        series.set(Metric::InProgress, &values, open, at("13:00"));
+        series.set(Metric::RecentConversations, &values, 40.0, at("13:00"));
+        series.set(Metric::RecentHandoffRatio, &values, 0.9 - open / 1000.0, at("13:00"));
+    }
+    let targets = world.json(StatusRoute::TargetsJson, "");
+    let stale: Vec<_> = (0..3)
+        .map(|index| (&targets["targets"][index]["stale"], &targets["targets"][index]["data_age_seconds"]))
+        .collect();
+    let fresh = (&Json::from(false), &Json::from(10.0));
+    let failing = (&Json::from(false), &Json::from(300.0));
+    assert_eq!(stale, [fresh, (&Json::from(true), &Json::from(4200.0)), failing], "fresh as in the rules");
+    let calls = world.areas().remove(3).1;
+    assert!(calls.starts_with("503 open, 80 ended in the last 15 min"), "{calls}");
+    assert!(calls.contains(", without 1 of 3 targets that have no fresh data"), "{calls}");
+    assert!(!calls.contains("b/us-1/live"), "old data breaches no limit: {calls}");
+    let page = world.page(StatusRoute::Overview, "");
+    let old = "<span class=\"old\">70</span><span class=\"of\">1 h 10 min old</span>";
+    assert_eq!((page.matches(old).count(), page.matches("class=\"old\"").count()), (1, 2), "{page}");
+    let page = world.page(StatusRoute::Target, &query_of("b"));
+    assert!(page.contains(old) && page.contains("Calls of the 15 min before 13:00"), "{page}");
+    assert!(page.contains("not current: they are 1 h 10 min old"), "{page}");
+    let page = world.page(StatusRoute::Target, &query_of("c"));
+    assert!(!page.contains("class=\"old\"") && page.contains("Calls of the last 15 min"), "{page}");
+}
+
+/// Names that must be escaped.
 const HOSTILE: [&str; 9] = [
     "<script>alert(1)</script>",
     "\"><img src=x onerror=alert(1)>",
@@ -290,7 +425,7 @@ const HOSTILE: [&str; 9] = [
 ];
 
 #[test]
-fn names_are_escaped_in_markup() {
+fn hostile_names_are_escaped() {
     let long = "x".repeat(200);
     for project in HOSTILE.into_iter().chain([long.as_str()]) {
         let world = World::of(&[project]);
@@ -304,11 +439,11 @@ fn names_are_escaped_in_markup() {
             for markup in ["<script", "<img", "<svg onload", "<b>"] {
                 assert!(!page.contains(markup), "{project:?}: {markup} in {page}");
             }
-            // What was typed into the filter is given back as it was, in its own field.
-            let typed = format!("value=\"{project}\"");
-            assert!(!page.replace(&typed, "").contains('\u{202e}'), "{page}");
+            // The filter keeps its text.
+            let filter = format!("value=\"{project}\"");
+            assert!(!page.replace(&filter, "").contains('\u{202e}'), "{page}");
         }
-        let (status, page) = world.written(StatusRoute::Target, &query_of(project));
+        let (status, page) = world.respond(StatusRoute::Target, &query_of(project));
         assert_eq!(status, StatusCode::OK, "{project:?} has a page: {page}");
     }
 }
@@ -321,10 +456,10 @@ fn page_and_json_agree() {
     let (status, targets) =
         (world.json(StatusRoute::StatusJson, ""), world.json(StatusRoute::TargetsJson, ""));
     let page = world.page(StatusRoute::Overview, "");
-    let mut told = vec![status["health"]["sentence"].clone()];
-    told.extend(status["areas"].as_array().unwrap().iter().map(|area| area["sentence"].clone()));
-    told.push(targets["targets"][0]["sentence"].clone());
-    for sentence in told {
+    let mut sentences = vec![status["health"]["sentence"].clone()];
+    sentences.extend(status["areas"].as_array().unwrap().iter().map(|area| area["sentence"].clone()));
+    sentences.push(targets["targets"][0]["sentence"].clone());
+    for sentence in sentences {
         let sentence = sentence.as_str().unwrap().to_owned();
         assert!(page.contains(&sentence), "{sentence:?} is not in {page}");
     }
@@ -341,7 +476,7 @@ fn page_and_json_agree() {
 }
 
 #[test]
-fn target_page_shows_settings_without_secrets() {
+fn settings_have_no_secrets() {
     let world = World::of(&["a"]).all_polled("14:09:50");
     let settings = &world.json(StatusRoute::TargetJson, &query_of("a"))["settings"];
     assert_eq!(settings["api_key"], "set, from the configuration");
@@ -350,7 +485,7 @@ fn target_page_shows_settings_without_secrets() {
 }
 
 #[test]
-fn unpolled_target_is_unknown_not_zero() {
+fn unread_numbers_are_unknown_and_not_zero() {
     let mut world = World::of(&["a"]);
     assert_eq!(world.json(StatusRoute::TargetsJson, "")["targets"][0]["read_to"], Json::Null);
     world.series[0].set(Metric::TargetWatermark, &[], at("14:00").seconds(), at("12:00"));
@@ -365,28 +500,28 @@ fn unpolled_target_is_unknown_not_zero() {
     assert_eq!((&row["open_conversations"], &row["recent"]["conversations"]), (&0.into(), &0.into()));
     world.series[0] = TargetSeries::default();
     let row = world.json(StatusRoute::TargetsJson, "")["targets"][0].take();
-    let said = "without channels in the configuration there is no series of a quiet target";
-    assert_eq!(row["open_conversations"], 0, "{said}");
-    assert_eq!(row["recent"]["conversations"], 0, "{said}");
+    let message = "without channels in the configuration there is no series of a quiet target";
+    assert_eq!(row["open_conversations"], 0, "{message}");
+    assert_eq!(row["recent"]["conversations"], 0, "{message}");
 }
 
 #[test]
-fn unknown_target_is_404_with_advice() {
+fn unknown_target_is_not_found() {
     let world = World::of(&["a"]);
     for query in
         ["", "project=a", "project=b&region=us-1&client_env=live", "project=a&region=x&client_env=live"]
     {
-        let (status, page) = world.written(StatusRoute::Target, query);
+        let (status, page) = world.respond(StatusRoute::Target, query);
         assert_eq!(status, StatusCode::NOT_FOUND, "{query}");
         assert!(page.contains("There is no such target."), "{page}");
-        let (status, json) = world.written(StatusRoute::TargetJson, query);
+        let (status, json) = world.respond(StatusRoute::TargetJson, query);
         assert_eq!(status, StatusCode::NOT_FOUND, "{query}");
         assert!(json.starts_with("{\"error\":\"no such target"), "{json}");
     }
 }
 
 #[test]
-fn page_sorts_by_severity_and_json_by_key() {
+fn page_is_sorted_by_severity_and_json_by_name() {
     let world = World::of(&["a", "b", "c"]).all_polled("14:09:00");
     world.polled("c", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
     let page = world.page(StatusRoute::Overview, "");
@@ -402,7 +537,7 @@ fn page_sorts_by_severity_and_json_by_key() {
 }
 
 #[test]
-fn thousand_targets_fit_a_bounded_page() {
+fn thousand_targets_are_collapsed_and_bounded() {
     let names: Vec<String> = (0..1000).map(|number| format!("project-{number:04}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let world = World::of(&names).all_polled("14:09:00");
@@ -414,7 +549,7 @@ fn thousand_targets_fit_a_bounded_page() {
     assert!(page.contains("797 more are not shown"));
     assert!(page.len() < 400_000, "{} bytes", page.len());
     let before = page.split("<summary>997").next().unwrap();
-    assert_eq!(before.matches("href=\"target?").count(), 3, "what has a problem is not folded");
+    assert_eq!(before.matches("href=\"target?").count(), 3, "problems are not collapsed");
 
     let found = world.page(StatusRoute::Overview, "q=0999");
     assert_eq!(found.matches("href=\"target?").count(), 1);
@@ -430,11 +565,11 @@ fn page_refreshes_only_on_request() {
     assert!(page.contains("<meta http-equiv=\"refresh\" content=\"30\">"), "{page}");
     assert!(page.contains("<a href=\"./?q=a\">stop</a>"), "{page}");
     let page = world.page(StatusRoute::Target, &format!("{}&refresh=30", query_of("gone")));
-    assert!(page.contains("content=\"30\""), "a target that a reload took away may come back: {page}");
+    assert!(page.contains("content=\"30\""), "a reload may add the target again: {page}");
 }
 
 #[test]
-fn configuration_hash_ignores_secrets() {
+fn hash_depends_on_settings_but_not_on_secrets() {
     let settings = World::of(&["a"]).settings;
     let before = hash(&settings);
     assert_eq!(before.len(), 64);
@@ -450,7 +585,7 @@ fn configuration_hash_ignores_secrets() {
 }
 
 #[test]
-fn style_loads_no_external_resource() {
+fn style_sheet_loads_nothing() {
     let style = World::of(&[]).page(StatusRoute::Style, "");
     for word in ["url(", "@import", "http:", "https:"] {
         assert!(!style.contains(word), "{word}");
@@ -459,12 +594,12 @@ fn style_loads_no_external_resource() {
 }
 
 #[test]
-fn documentation_lists_exactly_the_json_fields() {
+fn documentation_lists_exactly_the_fields() {
     let mut world = World::of(&["a"]).all_polled("14:00");
     world.polled("a", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
     world.configuration.last_reload =
         Some(Reload { at: at("14:01"), outcome: Ok("nothing changed".to_owned()) });
-    world.look(|sight| world.trends.sample(sight.generation, sight.now));
+    world.inputs(|inputs| world.trends.sample(inputs.generation, inputs.now));
     let mut fields = BTreeSet::new();
     for (document, query) in [
         (StatusRoute::StatusJson, String::new()),
@@ -484,13 +619,13 @@ fn documentation_lists_exactly_the_json_fields() {
         .collect();
     let missing: Vec<&String> = fields.iter().filter(|field| !documented.contains(field.as_str())).collect();
     assert_eq!(missing, Vec::<&String>::new(), "not in docs/api.md");
-    // What the tables name as a field must be one.
+    // Fields in the tables must exist.
     let named = text.lines().filter(|line| line.starts_with("| `") && !line.starts_with("| `/"));
     let named = named.filter_map(|line| line.split(" | ").next());
-    let states = State::ALL.map(|state| serde_json::to_value(state).unwrap().as_str().unwrap().to_owned());
+    let states = ["storage_failing", "stale", "failing", "not_tried", "catching_up", "limited", "up_to_date"];
     for field in named.flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
         for word in field.split(['.', '[', ']']).filter(|word| !word.is_empty()) {
-            let known = fields.contains(word) || states.iter().any(|state| state == word);
+            let known = fields.contains(word) || states.contains(&word);
             assert!(known, "docs/api.md names {word}, which is not there");
         }
     }

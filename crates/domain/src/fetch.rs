@@ -150,7 +150,7 @@ impl FetchErrorKind {
 }
 
 /// The number and size of requests.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct RequestStats {
     /// Requests, including retries.
     pub requests: u32,

@@ -9,9 +9,9 @@ use tokio::time::timeout;
 
 /// Bounds how much of one kind of work runs at once and how much waits.
 ///
-/// Clients, told apart by a key `K`, take turns: each waits behind its own earlier requests and one request of every other client.
-/// When the queue is full, a newcomer displaces the last request of the client that has most of them waiting, so a client cannot
-/// keep others out by filling the queue. The queue is bounded so that waiting requests never occupy all connections.
+/// Clients, identified by a key `K`, take turns: in each round, one request of every waiting client is admitted. When the queue is
+/// full, a newcomer displaces the last request of the last round, so a client cannot keep others out by filling the queue. The
+/// queue is bounded so that waiting requests never occupy all connections.
 #[derive(Debug)]
 pub struct AdmissionControl<K = ()>(Arc<Mutex<State<K>>>);
 
@@ -19,8 +19,15 @@ pub struct AdmissionControl<K = ()>(Arc<Mutex<State<K>>>);
 struct State<K> {
     available: usize,
     max_waiting: usize,
-    /// The requests of each client that has any, in the order of the clients' turns.
-    queues: VecDeque<(K, VecDeque<oneshot::Sender<Permit<K>>>)>,
+    /// In the order of their rounds.
+    queue: VecDeque<Waiting<K>>,
+}
+
+#[derive(Debug)]
+struct Waiting<K> {
+    client: K,
+    round: u64,
+    sender: oneshot::Sender<Permit<K>>,
 }
 
 /// Admission to the work; dropping it admits the next request.
@@ -30,7 +37,7 @@ pub struct Permit<K = ()>(Option<Arc<Mutex<State<K>>>>);
 impl<K: PartialEq> AdmissionControl<K> {
     /// Admits `concurrency` requests at once and lets `max_waiting` others wait.
     pub fn new(concurrency: usize, max_waiting: usize) -> Self {
-        let state = State { available: concurrency, max_waiting, queues: VecDeque::new() };
+        let state = State { available: concurrency, max_waiting, queue: VecDeque::new() };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -55,65 +62,36 @@ impl<K: PartialEq> AdmissionControl<K> {
 
 impl<K: PartialEq> State<K> {
     fn enqueue(&mut self, client: K) -> Option<oneshot::Receiver<Permit<K>>> {
-        self.discard_abandoned();
-        let waiting = |queue: &VecDeque<_>| queue.len();
-        let own = self.queues.iter().position(|(key, _)| *key == client);
-        if self.queues.iter().map(|(_, queue)| waiting(queue)).sum::<usize>() >= self.max_waiting {
-            let own_waiting = own.map_or(0, |own| waiting(&self.queues[own].1));
-            let (_, longest) = self.queues.iter_mut().max_by_key(|(_, queue)| waiting(queue))?;
-            if waiting(longest) <= own_waiting + 1 {
-                return None;
-            }
-            longest.pop_back();
+        self.queue.retain(|waiting| !waiting.sender.is_closed());
+        let own = self.queue.iter().filter(|waiting| waiting.client == client);
+        let current = self.queue.front().map_or(0, |next| next.round);
+        let round = own.map(|waiting| waiting.round + 1).max().unwrap_or(current);
+        if self.queue.len() >= self.max_waiting {
+            self.queue.back().filter(|last| last.round > round)?;
+            self.queue.pop_back();
         }
         let (sender, receiver) = oneshot::channel();
-        match own {
-            Some(own) => self.queues[own].1.push_back(sender),
-            None => self.queues.push_back((client, VecDeque::from([sender]))),
-        }
+        let position = self.queue.partition_point(|waiting| waiting.round <= round);
+        self.queue.insert(position, Waiting { client, round, sender });
         Some(receiver)
-    }
-}
-
-impl<K> State<K> {
-    fn next(&mut self) -> Option<oneshot::Sender<Permit<K>>> {
-        self.discard_abandoned();
-        let (client, mut queue) = self.queues.pop_front()?;
-        let next = queue.pop_front();
-        if !queue.is_empty() {
-            self.queues.push_back((client, queue));
-        }
-        next
-    }
-
-    /// Removes requests that no longer wait.
-    fn discard_abandoned(&mut self) {
-        self.queues.retain_mut(|(_, queue)| {
-            queue.retain(|sender| !sender.is_closed());
-            !queue.is_empty()
-        });
     }
 }
 
 impl<K> Drop for Permit<K> {
     fn drop(&mut self) {
         let Some(shared) = self.0.take() else { return };
-        let mut permit = Self(Some(Arc::clone(&shared)));
         loop {
             let next = {
                 let mut state = lock(&shared);
-                let next = state.next();
-                if next.is_none() {
-                    state.available += 1;
-                    permit.0 = None;
-                }
+                let next = state.queue.pop_front();
+                state.available += usize::from(next.is_none());
                 next
             };
             let Some(next) = next else { return };
-            // A request that no longer waits hands the permit back.
-            match next.send(permit) {
+            // A request that no longer waits returns the permit, which must not be dropped as such.
+            match next.sender.send(Self(Some(Arc::clone(&shared)))) {
                 Ok(()) => return,
-                Err(returned) => permit = returned,
+                Err(mut returned) => returned.0 = None,
             }
         }
     }
@@ -192,7 +170,11 @@ mod tests {
         for request in requests {
             assert!(request.await.unwrap());
         }
-        assert_eq!(*order.lock().unwrap(), ["a", "b", "c", "a", "b"]);
+        assert_eq!(
+            *order.lock().unwrap(),
+            ["a", "b", "c", "b", "a"],
+            "the second request of a was cancelled"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -43,7 +43,7 @@ fn running(settings: &Arc<Settings>) -> (PollerSet, SnapshotCell) {
     let events = Events::new(stats.clone());
     let (task, recorder, published) = RecorderTask::new(recorder, events.clone());
     tokio::spawn(task.run(CancellationToken::new()));
-    let ctx = PollerContext { clock, stats, events, recorder, journals: Journals::default() };
+    let ctx = PollerContext { clock, stats, events, recorder, histories: PollHistories::default() };
     let mut pollers = PollerSet::new(settings.clone(), ctx).unwrap();
     pollers.start(checkpoints);
     (pollers, published)
@@ -69,7 +69,7 @@ async fn panicked_poller_restarts_after_a_minute() {
     absurd.polling.interval = Duration::MAX;
     let (mut pollers, published) = running(&Arc::new(absurd));
     let has_panicked = |pollers: &PollerSet, key: &TargetKey| {
-        let history = pollers.ctx.journals.of(key);
+        let history = pollers.ctx.histories.get_or_create(key);
         history.read(|entries| {
             entries.problems().any(|episode| episode.problem == Problem::InternalError)
                 && entries.polls.back().and_then(|poll| poll.failure) == Some(Problem::InternalError)

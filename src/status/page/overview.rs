@@ -1,50 +1,49 @@
-//! The page at `/`: health, where the trouble is, and a row per target, the worst first.
-//!
-//! Owns: what is shown at once and what is folded, so that the page stays usable with a thousand targets.
+//! The page at `/`: overall health, the fault domains, and a row per target, worst first.
 
 use maud::{Markup, html};
 
-use super::{
-    DOT, PageLayout, age, as_of, badge, chart, class, dash, name, or_dash, problem, timestamp_with_age,
+use super::chart;
+use super::layout::{
+    DOT, Figure, PageLayout, age, as_of, badge, class, dash, facts, figure, name, problem, section, settings,
+    table_head, timestamp_with_age,
 };
-use crate::status::State;
+use crate::exporter_metrics::BuildInfo;
 use crate::status::format::{JsonTimestamp, bytes, count, pluralize, span, strip_control};
 use crate::status::query::{Query, link};
-use crate::status::view::{About, StatusView, TargetRow};
+use crate::status::target_state::State;
+use crate::status::view::{StatusView, TargetRow};
 
-/// Up to this many targets nothing is folded.
+/// Above this number of targets, healthy ones are collapsed.
 const COLLAPSE_ABOVE: usize = 25;
-/// Rows in one table; whoever looks for others filters.
+/// Rows of a table, so that a page with a thousand targets remains usable.
 const MAX_ROWS: usize = 200;
+/// Problems in a row.
+const MAX_PROBLEMS: usize = 3;
 
-/// The page with these targets, which are all there are.
+/// The page; `rows` are all targets.
 pub(in crate::status) fn overview(status: &StatusView, mut rows: Vec<TargetRow>, query: &Query) -> Markup {
-    let now = status.generated_at;
+    let (now, health) = (status.generated_at, &status.health);
     let total = rows.len();
     let window = span(rows.first().map(|row| row.recent.window_seconds.0).unwrap_or_default());
     rows.retain(|row| query.matches(&row.key));
     rows.sort_by(|a, b| (a.state, &a.key).cmp(&(b.state, &b.key)));
     let found = rows.len();
-    let fold = rows.len() > COLLAPSE_ABOVE && query.text.is_none();
-    let healthy = if fold {
-        rows.split_off(rows.partition_point(|row| row.state < State::UpToDate))
-    } else {
-        Vec::new()
-    };
-    let health = &status.health;
-    let content = html! {
-        div class=(format!("health {}", class(health.tone))) role="status" {
-            h1 { (health.sentence) }
-            (as_of(now, query.refresh, &here(query)))
-        }
-        section aria-labelledby="where" {
-            h2 id="where" { "Where to look" }
-            dl.areas {
-                @for area in &status.areas {
-                    div class=(class(area.tone)) { dt { (area.area.title()) } dd { (strip_control(&area.sentence)) } }
-                }
+    let is_collapsed = found > COLLAPSE_ABOVE && query.text.is_none();
+    let first_healthy = rows.partition_point(|row| row.state < State::UpToDate);
+    let healthy = rows.split_off(if is_collapsed { first_healthy } else { found });
+    let areas = html! {
+        dl.areas {
+            @for area in &status.areas {
+                div class=(class(area.severity)) { dt { (area.area.title()) } dd { (strip_control(&area.sentence)) } }
             }
         }
+    };
+    let content = html! {
+        div class=(format!("health {}", class(health.severity))) role="status" {
+            h1 { (health.sentence) }
+            (as_of(now, query.refresh, &query.overview_link()))
+        }
+        (section("where", "Where to look", &areas))
         section aria-labelledby="targets" {
             div.heading {
                 h2 id="targets" { "Targets" }
@@ -59,35 +58,12 @@ pub(in crate::status) fn overview(status: &StatusView, mut rows: Vec<TargetRow>,
                 }
             }
         }
-        (exporter(status))
+        (section("exporter", "This exporter", &exporter(status)))
     };
-    let about = About::of(status);
-    let frame = PageLayout {
-        about: &about,
-        title: &health.sentence,
-        tone: health.tone,
-        refresh: query.refresh,
-        json: "api/v1/targets",
-    };
-    frame.render(&content)
-}
-
-/// The page as it was asked for, without its refresh.
-fn here(query: &Query) -> String {
-    let mut pairs = form_urlencoded::Serializer::new(String::new());
-    let named = [
-        ("q", &query.text),
-        ("project", &query.project),
-        ("region", &query.region),
-        ("client_env", &query.client_env),
-    ];
-    for (name, value) in named {
-        if let Some(value) = value {
-            pairs.append_pair(name, value);
-        }
-    }
-    let pairs = pairs.finish();
-    if pairs.is_empty() { "./".to_owned() } else { format!("./?{pairs}") }
+    let build =
+        BuildInfo { version: status.exporter.version, revision: status.exporter.revision, rustversion: None };
+    let (title, severity, refresh) = (&health.sentence, health.severity, query.refresh);
+    PageLayout { build: &build, title, severity, refresh, json: "api/v1/targets" }.render(&content)
 }
 
 fn search(query: &Query, total: usize, found: usize) -> Markup {
@@ -98,28 +74,21 @@ fn search(query: &Query, total: usize, found: usize) -> Markup {
             @if let Some(seconds) = query.refresh { input type="hidden" name="refresh" value=(seconds); }
             button { "Filter" }
             span.found {
-                @if found == total { (pluralize(total as u64, "target")) } @else { (count(found as u64)) " of " (pluralize(total as u64, "target")) }
+                @if found != total { (count(found as u64)) " of " }
+                (pluralize(total as u64, "target"))
             }
         }
     }
 }
 
 fn table(rows: &[TargetRow], window: &str, now: JsonTimestamp) -> Markup {
+    let handed_off = format!("Handed off, {window}");
+    let columns = ["Target", "State", "Last poll", "Lag", "Open", &handed_off, "Next poll"];
     html! {
         div.scroll {
             table.targets {
-                thead {
-                    tr {
-                        th scope="col" { "Target" }
-                        th scope="col" { "State" }
-                        th scope="col" { "Last poll" }
-                        th.number scope="col" { "Lag" }
-                        th.number scope="col" { "Open" }
-                        th.number scope="col" { "Handed off, " (window) }
-                        th.number scope="col" { "Next poll" }
-                    }
-                }
-                tbody { @for row in rows.iter().take(MAX_ROWS) { (line(row, now)) } }
+                (table_head(&columns, 3))
+                tbody { @for row in rows.iter().take(MAX_ROWS) { (table_row(row, now)) } }
             }
         }
         @if rows.len() > MAX_ROWS {
@@ -128,11 +97,11 @@ fn table(rows: &[TargetRow], window: &str, now: JsonTimestamp) -> Markup {
     }
 }
 
-fn line(row: &TargetRow, now: JsonTimestamp) -> Markup {
-    let rows = if row.problems.is_empty() { None } else { Some(2) };
+fn table_row(row: &TargetRow, now: JsonTimestamp) -> Markup {
+    let row_span = if row.problems.is_empty() { None } else { Some(2) };
     html! {
-        tr class=(class(row.state.tone())) {
-            th scope="row" rowspan=[rows] {
+        tr class=(class(row.state.severity())) {
+            th scope="row" rowspan=[row_span] {
                 a href=(link("target", &row.key)) { (name(&row.project)) }
                 span.where { (row.region) " / " (row.client_env) }
             }
@@ -144,19 +113,19 @@ fn line(row: &TargetRow, now: JsonTimestamp) -> Markup {
             td.number data-label="Lag" {
                 @match row.lag_seconds { Some(lag) => { (span(lag.0)) } None => { (dash()) } }
             }
-            td.number data-label="Open" { (or_dash(row.open_conversations)) }
+            td.number data-label="Open" { (figure(row, row.open_conversations)) }
             td.number.rate data-label="Handed off" {
                 div {
                     (chart::small(&row.trend, now))
                     span {
-                        @match row.recent.handoff_ratio { Some(ratio) => { (ratio) } None => { (dash()) } }
+                        (figure(row, row.recent.handoff_ratio.map(|ratio| Figure(ratio.to_string()))))
                         @if let Some(number) = row.recent.conversations { span.of { "of " (count(number)) } }
                     }
                 }
             }
             td.number data-label="Next poll" {
                 @match (row.poll_running_since, row.next_poll_at) {
-                    (Some(began), _) => { "runs for " (span(now.0.saturating_duration_since(began.0))) }
+                    (Some(began), _) => { "running for " (span(began.age(now))) }
                     (None, Some(next)) if next <= now => { "now" }
                     (None, Some(next)) => { (age(next, now)) }
                     (None, None) => { (dash()) }
@@ -164,7 +133,12 @@ fn line(row: &TargetRow, now: JsonTimestamp) -> Markup {
             }
         }
         @if !row.problems.is_empty() {
-            tr.problems { td colspan="6" { @for one in row.problems.iter().take(3) { (problem(one, now)) } } }
+            tr.problems {
+                td colspan="6" {
+                    @for one in row.problems.iter().take(MAX_PROBLEMS) { (problem(one, now)) }
+                    @if row.problems.len() > MAX_PROBLEMS { p.more { (row.problems.len() - MAX_PROBLEMS) " more" } }
+                }
+            }
         }
     }
 }
@@ -172,42 +146,42 @@ fn line(row: &TargetRow, now: JsonTimestamp) -> Markup {
 fn last_poll(row: &TargetRow, now: JsonTimestamp) -> Markup {
     let Some(poll) = row.last_poll else { return dash() };
     html! {
-        div { (timestamp_with_age(poll.began_at, now)) }
+        div { (timestamp_with_age(JsonTimestamp(poll.began), now)) }
         div.detail {
-            (span(poll.duration_seconds.0)) (DOT) (pluralize(poll.pages.into(), "page")) (DOT) (pluralize(poll.records, "record"))
-            (DOT) (bytes(poll.bytes))
+            (span(poll.took)) (DOT) (pluralize(poll.traffic.pages.into(), "page")) (DOT)
+            (pluralize(poll.records, "record")) (DOT) (bytes(poll.traffic.bytes))
         }
     }
 }
 
 fn exporter(status: &StatusView) -> Markup {
     let (now, exporter, configuration) = (status.generated_at, &status.exporter, &status.configuration);
+    let short_hash: String = configuration.hash.chars().take(12).collect();
+    let last_reload = html! {
+        @match &configuration.last_reload {
+            Some(reload) if reload.succeeded => { (timestamp_with_age(reload.at, now)) ": " (strip_control(&reload.detail)) }
+            Some(reload) => { "failed " (timestamp_with_age(reload.at, now)) pre.reason { (reload.detail) } }
+            None => { "none since the start" }
+        }
+    };
+    let list = [
+        (
+            "Version",
+            html! { (exporter.version) @if let Some(revision) = exporter.revision { " (" (revision) ")" } },
+        ),
+        ("Started", timestamp_with_age(exporter.started_at, now)),
+        ("Listens on", html! { (exporter.listen_addresses.join(", ")) }),
+        ("State", html! { (count(exporter.series as u64)) " series" (DOT) (bytes(exporter.state_bytes)) }),
+        ("Configuration", name(&configuration.origin)),
+        ("Hash", html! { code title=(configuration.hash) { (short_hash) } }),
+        ("Loaded", timestamp_with_age(configuration.loaded_at, now)),
+        ("Last reload", last_reload),
+    ];
     html! {
-        section aria-labelledby="exporter" {
-            h2 id="exporter" { "This exporter" }
-            dl.facts {
-                div { dt { "Version" } dd { (exporter.version) @if let Some(revision) = exporter.revision { " (" (revision) ")" } } }
-                div { dt { "Started" } dd { (timestamp_with_age(exporter.started_at, now)) } }
-                div { dt { "Listens on" } dd { (exporter.listen_addresses.join(", ")) } }
-                div { dt { "State" } dd { (count(exporter.series as u64)) " series" (DOT) (bytes(exporter.state_bytes)) } }
-                div { dt { "Configuration" } dd { (name(&configuration.origin)) } }
-                div { dt { "Hash" } dd { code title=(configuration.hash) { (configuration.hash.chars().take(12).collect::<String>()) } } }
-                div { dt { "Read" } dd { (timestamp_with_age(configuration.loaded_at, now)) } }
-                div {
-                    dt { "Last reload" }
-                    dd {
-                        @match &configuration.last_reload {
-                            Some(reload) if reload.succeeded => { (timestamp_with_age(reload.at, now)) ": " (strip_control(&reload.detail)) }
-                            Some(reload) => { "refused " (timestamp_with_age(reload.at, now)) pre.reason { (reload.detail) } }
-                            None => { "none since the start" }
-                        }
-                    }
-                }
-            }
-            details {
-                summary { "Settings of all targets" }
-                (super::target::settings(&configuration.settings))
-            }
+        (facts("facts", list))
+        details {
+            summary { "Settings of all targets" }
+            (settings(&configuration.settings))
         }
     }
 }

@@ -1,14 +1,14 @@
-//! The formats of `/metrics` carry the same numbers, as parsers read them that are not ours: the text formats and OpenMetrics 1.0
-//! through the reference client library for Python, protobuf through prost; and what compresses is read back by Python, curl and,
-//! in the stories with Prometheus, Go.
+//! All formats of `/metrics` carry the same numbers, as independent parsers read them.
 //!
-//! The Python packages come with `tests/run`. Without them these stories are left out, except in CI, where they fail.
+//! The reference client library for Python reads the text formats and OpenMetrics 1.0, prost reads protobuf. Python, curl and, in the
+//! tests with Prometheus, Go decompress the bodies. `tests/run` installs the Python packages. Without them these tests are skipped,
+//! except in CI, where they fail.
 
 mod curl;
 pub(super) mod openmetrics2;
+pub(super) mod parsed;
 pub(super) mod protobuf;
 mod python;
-pub(super) mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -21,8 +21,8 @@ use polyai_exporter::target::Region;
 use polyai_simulator::{Call, Fault, FaultKind, Project};
 use tokio::time::sleep;
 
+use self::parsed::{Exemplar, Labels, ParsedExposition, assert_same, is_committed};
 use self::python::Reading;
-use self::shown::{Exemplar, Labels, Shown, is_committed, same};
 use super::daemon::Daemon;
 use super::fixture::Fixture;
 use super::scrape::Scrape;
@@ -35,12 +35,12 @@ pub(super) const PROTOBUF: &str =
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
 pub(super) const OPENMETRICS_2: &str = "application/openmetrics-text; version=2.0.0; charset=utf-8";
 
-/// A project whose calls are over, with texts that formats have to escape.
+/// A project without calls yet.
 fn project(name: &str, region: Region) -> Project {
     Project::new(name, region)
 }
 
-fn take_calls(fixture: &Fixture) {
+fn put_calls(fixture: &Fixture) {
     let now = fixture.control().now();
     for target in fixture.targets() {
         for number in 0..CALLS {
@@ -63,7 +63,7 @@ fn take_calls(fixture: &Fixture) {
     }
 }
 
-/// Some ids that nobody should be shown.
+/// Conversation ids, some of which must not be exposed.
 fn id(project: &str, number: usize) -> String {
     match number % 10 {
         3 => format!("+44 20 7946 0{number:03}"),
@@ -72,8 +72,8 @@ fn id(project: &str, number: usize) -> String {
     }
 }
 
-/// A daemon that has counted everything and whose API fails from now on, so that its numbers stand still.
-async fn still(fixture: &Fixture, name: &str, metrics: &str) -> (Daemon, SocketAddr) {
+/// A daemon that has counted everything and whose API fails from now on, so that its numbers no longer change.
+async fn start_frozen(fixture: &Fixture, name: &str, metrics: &str) -> (Daemon, SocketAddr) {
     let config = fixture.config(name, &fixture.path(&format!("{name}.state")));
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("{text}metrics: {metrics}\n")).unwrap();
@@ -89,16 +89,16 @@ async fn still(fixture: &Fixture, name: &str, metrics: &str) -> (Daemon, SocketA
     (daemon, address)
 }
 
-/// All that one moment shows in every format.
-struct Page {
+/// One snapshot in every format.
+struct Scrapes {
     texts: Vec<Reading>,
-    protobuf: Shown,
-    openmetrics2: Shown,
+    protobuf: ParsedExposition,
+    openmetrics2: ParsedExposition,
 }
 
-impl Page {
-    /// Of a daemon whose API fails: once a first and a last scrape agree, what lies between shows the same generation.
-    async fn of(exporter: SocketAddr) -> Self {
+impl Scrapes {
+    /// Scrapes a daemon whose API fails, until the first and the last scrape agree: then all show the same snapshot.
+    async fn collect(exporter: SocketAddr) -> Self {
         for _ in 0..20 {
             let before = committed(&protobuf::read(&body(exporter, PROTOBUF, "identity").await));
             let texts = python::scrape(exporter).await;
@@ -111,18 +111,18 @@ impl Page {
             }
             let after = committed(&protobuf::read(&body(exporter, PROTOBUF, "identity").await));
             if before == after {
-                for shown in [&protobuf, &openmetrics2] {
-                    assert!(shown.iter().all(|one| *one == shown[0]), "encodings differ");
+                for parsed in [&protobuf, &openmetrics2] {
+                    assert!(parsed.iter().all(|one| *one == parsed[0]), "encodings differ");
                 }
                 return Self { texts, protobuf: protobuf.remove(0), openmetrics2: openmetrics2.remove(0) };
             }
             sleep(Duration::from_millis(500)).await;
         }
-        panic!("the numbers do not stand still");
+        panic!("the numbers keep changing");
     }
 }
 
-/// The body of an answer that comes as it was asked for, uncompressed.
+/// The decompressed body of a response in the requested format and encoding.
 pub(super) async fn body(exporter: SocketAddr, media: &str, encoding: &str) -> Vec<u8> {
     let headers = [("accept", media), ("accept-encoding", encoding)];
     let answer = web::fetch(exporter, "GET", "/metrics", &headers).await.unwrap();
@@ -138,12 +138,12 @@ pub(super) async fn body(exporter: SocketAddr, media: &str, encoding: &str) -> V
     out
 }
 
-/// Without the exporter's own metrics, which move from scrape to scrape.
-fn committed(shown: &Shown) -> Shown {
-    let mut shown = shown.clone();
-    shown.families.retain(|name, _| is_committed(name));
-    shown.samples.retain(|series, _| is_committed(series));
-    shown
+/// Removes the exporter's own metrics, which change from scrape to scrape.
+fn committed(parsed: &ParsedExposition) -> ParsedExposition {
+    let mut parsed = parsed.clone();
+    parsed.families.retain(|name, _| is_committed(name));
+    parsed.samples.retain(|series, _| is_committed(series));
+    parsed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,26 +156,26 @@ async fn formats_and_encodings_have_same_values() {
         TimeDelta::minutes(10),
     )
     .await;
-    take_calls(&fixture);
+    put_calls(&fixture);
     let (_daemon, exporter) =
-        still(&fixture, "created", "{openmetrics_created: true, labels: [channel]}").await;
-    let page = Page::of(exporter).await;
+        start_frozen(&fixture, "created", "{openmetrics_created: true, labels: [channel]}").await;
+    let scrapes = Scrapes::collect(exporter).await;
 
-    let protobuf = &page.protobuf;
+    let protobuf = &scrapes.protobuf;
     let mut kinds = BTreeSet::new();
-    for reading in &page.texts {
+    for reading in &scrapes.texts {
         let what = format!("{} in {}", reading.accept, reading.encoding);
         assert!(
             reading.content_type.starts_with(&reading.accept.replace(";", "; ")),
             "{what}: {}",
             reading.content_type
         );
-        let text = committed(&reading.shown());
-        same(&format!("families of protobuf and {what}"), &protobuf.families, &text.families);
-        same(&format!("samples of protobuf and {what}"), &protobuf.samples, &text.samples);
+        let text = committed(&reading.parse());
+        assert_same(&format!("families of protobuf and {what}"), &protobuf.families, &text.families);
+        assert_same(&format!("samples of protobuf and {what}"), &protobuf.samples, &text.samples);
         if reading.is_openmetrics() {
-            same(&format!("exemplars of protobuf and {what}"), &protobuf.exemplars, &text.exemplars);
-            same(&format!("starts of protobuf and {what}"), &protobuf.starts, &text.starts);
+            assert_same(&format!("exemplars of protobuf and {what}"), &protobuf.exemplars, &text.exemplars);
+            assert_same(&format!("starts of protobuf and {what}"), &protobuf.starts, &text.starts);
             assert!(reading.units().any(|unit| unit == ("polyai_turn_latency_seconds", "seconds")));
         } else {
             assert!(text.exemplars.is_empty() && text.starts.is_empty(), "{what}");
@@ -184,41 +184,41 @@ async fn formats_and_encodings_have_same_values() {
     }
     assert_eq!(kinds.len(), 4 * ENCODINGS.len());
 
-    let openmetrics2 = &page.openmetrics2;
-    same("samples of protobuf and OpenMetrics 2.0", &protobuf.samples, &openmetrics2.samples);
-    same("families of protobuf and OpenMetrics 2.0", &protobuf.families, &openmetrics2.families);
-    same("starts of protobuf and OpenMetrics 2.0", &protobuf.starts, &openmetrics2.starts);
-    same("native buckets of protobuf and OpenMetrics 2.0", &protobuf.natives, &openmetrics2.natives);
-    same("exemplars of protobuf and OpenMetrics 2.0", &protobuf.newest, &openmetrics2.newest);
-    let on_counters = |shown: &Shown| -> BTreeMap<String, Exemplar> {
-        let all = shown.exemplars.clone().into_iter();
+    let openmetrics2 = &scrapes.openmetrics2;
+    assert_same("samples of protobuf and OpenMetrics 2.0", &protobuf.samples, &openmetrics2.samples);
+    assert_same("families of protobuf and OpenMetrics 2.0", &protobuf.families, &openmetrics2.families);
+    assert_same("starts of protobuf and OpenMetrics 2.0", &protobuf.starts, &openmetrics2.starts);
+    assert_same("native buckets of protobuf and OpenMetrics 2.0", &protobuf.natives, &openmetrics2.natives);
+    assert_same("exemplars of protobuf and OpenMetrics 2.0", &protobuf.newest, &openmetrics2.newest);
+    let on_counters = |parsed: &ParsedExposition| -> BTreeMap<String, Exemplar> {
+        let all = parsed.exemplars.clone().into_iter();
         all.filter(|(series, _)| series.contains("_total{")).collect()
     };
-    same("exemplars of counters", &on_counters(protobuf), &on_counters(openmetrics2));
+    assert_same("exemplars of counters", &on_counters(protobuf), &on_counters(openmetrics2));
 
-    histograms_agree_with_themselves(protobuf);
-    exemplars_are_calls(protobuf);
+    assert_histograms_consistent(protobuf);
+    assert_exemplars_exposable(protobuf);
 }
 
-/// Each histogram has as many observations in its native buckets as in its classic ones, and among its exemplars the newest.
-fn histograms_agree_with_themselves(shown: &Shown) {
-    let histograms = shown.families.iter().filter(|(_, (kind, _))| kind == "histogram");
+/// Each histogram has as many observations in native as in classic buckets, and the newest exemplars of its buckets.
+fn assert_histograms_consistent(parsed: &ParsedExposition) {
+    let histograms = parsed.families.iter().filter(|(_, (kind, _))| kind == "histogram");
     let names: Vec<&String> = histograms.map(|(name, _)| name).collect();
     assert!(names.len() >= 6, "{names:?}");
     for name in names {
         for (series, &count) in
-            shown.samples.iter().filter(|(series, _)| series.starts_with(&format!("{name}_count{{")))
+            parsed.samples.iter().filter(|(series, _)| series.starts_with(&format!("{name}_count{{")))
         {
             let labels = series.strip_prefix(&format!("{name}_count")).unwrap();
-            let native = &shown.natives[&format!("{name}{labels}")];
+            let native = &parsed.natives[&format!("{name}{labels}")];
             assert_eq!(native.total() as f64, count, "{name}{labels}");
             assert!(native.buckets.iter().all(|&(_, count)| count > 0), "{name}{labels}: an empty bucket");
-            let buckets = buckets_of(shown, name, labels);
-            assert_eq!(shown.samples[buckets.last().unwrap()], count, "{name}{labels}: +Inf");
+            let buckets = buckets_of(parsed, name, labels);
+            assert_eq!(parsed.samples[buckets.last().unwrap()], count, "{name}{labels}: +Inf");
             let mut exemplars: Vec<&Exemplar> =
-                buckets.iter().filter_map(|bucket| shown.exemplars.get(bucket)).collect();
+                buckets.iter().filter_map(|bucket| parsed.exemplars.get(bucket)).collect();
             exemplars.sort_by_key(|exemplar| exemplar.at);
-            let newest = shown.newest.get(&format!("{name}{labels}")).map_or(&[][..], Vec::as_slice);
+            let newest = parsed.newest.get(&format!("{name}{labels}")).map_or(&[][..], Vec::as_slice);
             assert_eq!(newest.len(), exemplars.len().min(10), "{name}{labels}");
             assert!(newest.is_sorted_by_key(|exemplar| exemplar.at), "{newest:?}");
             assert!(newest.iter().all(|one| exemplars.contains(&one)), "{newest:?} of {exemplars:?}");
@@ -226,19 +226,19 @@ fn histograms_agree_with_themselves(shown: &Shown) {
             assert!(older.clone().all(|one| one.at <= newest[0].at), "{newest:?} of {exemplars:?}");
         }
     }
-    let natives: Vec<_> = shown.natives.values().filter(|native| native.total() > 0).collect();
+    let natives: Vec<_> = parsed.natives.values().filter(|native| native.total() > 0).collect();
     assert!(natives.iter().any(|native| native.zero_count > 0), "the zero bucket");
     assert!(natives.iter().all(|native| native.schema == 3), "{natives:?}");
 }
 
-/// The buckets of a histogram series from the lowest on; `labels` as they stand in its key.
-fn buckets_of(shown: &Shown, name: &str, labels: &str) -> Vec<String> {
-    let own: Labels = shown::labels_of(labels);
-    let mut bounds: Vec<(f64, String)> = shown
+/// The buckets of a histogram series, ascending; `labels` as in its key.
+fn buckets_of(parsed: &ParsedExposition, name: &str, labels: &str) -> Vec<String> {
+    let own: Labels = parsed::labels_of(labels);
+    let mut bounds: Vec<(f64, String)> = parsed
         .samples
         .keys()
         .filter_map(|series| {
-            let mut labels = shown::labels_of(series.strip_prefix(&format!("{name}_bucket"))?);
+            let mut labels = parsed::labels_of(series.strip_prefix(&format!("{name}_bucket"))?);
             let bound = labels.remove("le")?.parse().unwrap();
             (labels == own).then(|| (bound, series.clone()))
         })
@@ -247,18 +247,18 @@ fn buckets_of(shown: &Shown, name: &str, labels: &str) -> Vec<String> {
     bounds.into_iter().map(|(_, series)| series).collect()
 }
 
-/// Exemplars name calls by ids that may be shown, and tell when they happened.
-fn exemplars_are_calls(shown: &Shown) {
+/// Exemplars have ids that may be exposed, and timestamps.
+fn assert_exemplars_exposable(parsed: &ParsedExposition) {
     let ids: BTreeSet<String> = ["reservations", "billing"]
         .iter()
         .flat_map(|project| {
             (0..CALLS).filter(|number| ![3, 7].contains(&(number % 10))).map(|number| id(project, number))
         })
         .collect();
-    for (series, exemplar) in &shown.exemplars {
+    for (series, exemplar) in &parsed.exemplars {
         let [(name, id)] = exemplar.labels.iter().collect::<Vec<_>>()[..] else { panic!("{exemplar:?}") };
         assert_eq!(name, "conversation_id");
-        assert!(ids.contains(id), "{series}: {id:?} is no call that may be shown");
+        assert!(ids.contains(id), "{series}: {id:?} must not be exposed");
         assert!(exemplar.at.is_some(), "{series}: {exemplar:?}");
     }
     for family in [
@@ -268,7 +268,7 @@ fn exemplars_are_calls(shown: &Shown) {
         "polyai_greeting_latency_seconds_bucket",
         "polyai_ingest_lag_seconds_bucket",
     ] {
-        let found = shown.exemplars.keys().any(|series| series.starts_with(&format!("{family}{{")));
+        let found = parsed.exemplars.keys().any(|series| series.starts_with(&format!("{family}{{")));
         assert!(found, "{family} has no exemplar");
     }
 }
@@ -279,19 +279,19 @@ async fn created_lines_and_native_buckets_follow_config() {
         return;
     }
     let fixture = Fixture::new([project("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
-    take_calls(&fixture);
+    put_calls(&fixture);
     let (_daemon, exporter) =
-        still(&fixture, "plain", "{openmetrics_created: false, native_histograms: false}").await;
-    let page = Page::of(exporter).await;
-    for reading in page.texts.iter().filter(|reading| reading.is_openmetrics()) {
-        let text = committed(&reading.shown());
+        start_frozen(&fixture, "plain", "{openmetrics_created: false, native_histograms: false}").await;
+    let scrapes = Scrapes::collect(exporter).await;
+    for reading in scrapes.texts.iter().filter(|reading| reading.is_openmetrics()) {
+        let text = committed(&reading.parse());
         assert!(text.starts.is_empty(), "{}", reading.accept);
-        same("samples", &page.protobuf.samples, &text.samples);
-        same("exemplars", &page.protobuf.exemplars, &text.exemplars);
+        assert_same("samples", &scrapes.protobuf.samples, &text.samples);
+        assert_same("exemplars", &scrapes.protobuf.exemplars, &text.exemplars);
     }
-    for shown in [&page.protobuf, &page.openmetrics2] {
-        assert!(shown.natives.is_empty(), "{:?}", shown.natives);
-        assert!(!shown.starts.is_empty(), "these formats always tell it");
+    for parsed in [&scrapes.protobuf, &scrapes.openmetrics2] {
+        assert!(parsed.natives.is_empty(), "{:?}", parsed.natives);
+        assert!(!parsed.starts.is_empty(), "these formats always have starts");
     }
-    same("starts", &page.protobuf.starts, &page.openmetrics2.starts);
+    assert_same("starts", &scrapes.protobuf.starts, &scrapes.openmetrics2.starts);
 }

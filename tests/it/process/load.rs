@@ -1,4 +1,4 @@
-//! `/metrics` of a real daemon under strain: scrapers that do not read, and many that read while commits go on.
+//! `/metrics` of a real daemon under load: stalled scrapers, and many scrapes during commits.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::daemon::Daemon;
 use super::fixture::Fixture;
-use super::formats::{OPENMETRICS_2, PROTOBUF, body, openmetrics2, protobuf, shown::Shown};
+use super::formats::{OPENMETRICS_2, PROTOBUF, body, openmetrics2, parsed::ParsedExposition, protobuf};
 use super::scrape::Scrape;
 use super::web;
 
@@ -187,23 +187,23 @@ async fn concurrent_scrapes_show_consistent_snapshots() {
 /// How many conversations were counted, by a counter and by two histograms, each of which agrees with itself.
 fn counts(media: &str, bytes: Vec<u8>) -> [f64; 3] {
     if media == PROTOBUF || media == OPENMETRICS_2 {
-        let shown = match media {
+        let parsed = match media {
             PROTOBUF => protobuf::read(&bytes),
             _ => openmetrics2::read(&String::from_utf8(bytes).unwrap()),
         };
-        let sum = |name: &str, shown: &Shown| -> f64 {
-            let all = shown.samples.iter().filter(|(series, _)| series.starts_with(&format!("{name}{{")));
+        let sum = |name: &str, parsed: &ParsedExposition| -> f64 {
+            let all = parsed.samples.iter().filter(|(series, _)| series.starts_with(&format!("{name}{{")));
             all.map(|(_, value)| value).sum()
         };
-        for (series, native) in &shown.natives {
+        for (series, native) in &parsed.natives {
             let (name, labels) = series.split_once('{').unwrap();
-            assert_eq!(native.total() as f64, shown.samples[&format!("{name}_count{{{labels}")], "{series}");
+            assert_eq!(native.total() as f64, parsed.samples[&format!("{name}_count{{{labels}")], "{series}");
         }
-        let lags = sum("polyai_ingest_lag_seconds_count", &shown);
+        let lags = sum("polyai_ingest_lag_seconds_count", &parsed);
         return [
-            sum("polyai_conversations_total", &shown),
+            sum("polyai_conversations_total", &parsed),
             lags,
-            sum("polyai_conversation_turns_count", &shown),
+            sum("polyai_conversation_turns_count", &parsed),
         ];
     }
     let text = String::from_utf8(bytes).unwrap();

@@ -1,6 +1,6 @@
 //! Roughly when the known conversations of a target started.
 //!
-//! Where no known conversation started between two ranges, one request reads both without downloading anything twice.
+//! If no known conversation started between two ranges, one request reads both without downloading anything twice.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -40,6 +40,11 @@ impl StartIndex {
         }
     }
 
+    /// Whether a known conversation certainly started after `time`.
+    pub(super) fn has_start_after(&self, time: Timestamp) -> bool {
+        self.occupied.last().is_some_and(|&newest| newest > bucket(time))
+    }
+
     /// Whether certainly no known conversation started from `from` to `to`.
     pub(super) fn is_empty_between(&self, from: Timestamp, to: Timestamp) -> bool {
         let (from, to) = (bucket(from), bucket(to));
@@ -75,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_beyond_capacity_is_called_empty() {
+    fn range_beyond_capacity_is_not_empty() {
         let mut starts = StartIndex::with_capacity(Duration::from_secs(3600));
         starts.add(at(0), LATEST);
         starts.add(at(65), LATEST);

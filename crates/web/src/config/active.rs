@@ -70,41 +70,36 @@ type Outcome = Result<(WebState, Vec<Diagnostic>), ConfigErrors>;
 fn load(file: Option<&Path>, now: DateTime<Utc>) -> (Outcome, TrackedFiles) {
     let mut files = TrackedFiles::default();
     let Some(path) = file else { return (Ok((WebState::default(), Vec::new())), files) };
-    let name = path.display().to_string();
-    let whole = Location::File(name.as_str().into());
     let mut report = Report::default();
-    let state = match files.read_text(path, MAX_FILE_BYTES) {
-        Ok(text) => load_text(path, &name, &text, now, &mut files, &mut report),
-        Err(text) => Err(text),
-    };
-    let state = state.map_err(|text| report.errors.push(Diagnostic::new(&whole, "", text)));
+    let state = load_file(path, now, &mut files, &mut report);
     let outcome = match (ConfigErrors::from_diagnostics(report.errors), state) {
-        (None, Ok(Some(state))) => Ok((state, report.warnings)),
-        (Some(errors), _) => Err(errors),
-        (None, Ok(None) | Err(())) => Err(Diagnostic::new(&whole, "", "cannot be used").into()),
+        (None, Some(state)) => Ok((state, report.warnings)),
+        (errors, _) => Err(errors.unwrap_or_else(|| file_diagnostic(path, "cannot be used").into())),
     };
     (outcome, files)
 }
 
 /// `None` if there are errors in `report`.
-fn load_text(
+fn load_file(
     path: &Path,
-    name: &str,
-    text: &str,
     now: DateTime<Utc>,
     files: &mut TrackedFiles,
     report: &mut Report,
-) -> Result<Option<WebState>, String> {
+) -> Option<WebState> {
+    let text = files.read_text(path, MAX_FILE_BYTES);
+    let text = text.map_err(|text| report.errors.push(file_diagnostic(path, text))).ok()?;
     let dir = path.parent().unwrap_or(Path::new(""));
-    let Some(file) = file::parse(name, text, dir, report) else { return Ok(None) };
+    let file = file::parse(&path.display().to_string(), &text, dir, report)?;
     let tls = match &file.tls {
-        Some(tls) => match tls::load(tls, file.http2, now, files, report) {
-            None => return Ok(None),
-            loaded => loaded,
-        },
+        Some(tls) => Some(tls::load(tls, file.http2, now, files, report)?),
         None => None,
     };
-    WebState::new(file, tls).map(Some)
+    WebState::new(file, tls).map_err(|text| report.errors.push(file_diagnostic(path, text))).ok()
+}
+
+/// A diagnostic about the file as a whole.
+fn file_diagnostic(path: &Path, text: impl Into<String>) -> Diagnostic {
+    Diagnostic::new(&Location::File(path.display().to_string().into()), "", text)
 }
 
 /// The active web configuration. Clones share it.
@@ -275,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn truncated_file_is_not_installed_while_it_is_written() {
+    fn truncated_file_is_not_installed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.yml");
         std::fs::write(&path, users(&["alice"])).unwrap();
@@ -359,7 +354,7 @@ mod tests {
                     PollOutcome::Unchanged
                 ]
             ),
-            "told once: {outcomes:?}"
+            "reported once: {outcomes:?}"
         );
         std::fs::write(&path, users(&["alice"])).unwrap();
         assert!(matches!(config.poll_files(NOW), PollOutcome::Unchanged));

@@ -1,4 +1,4 @@
-//! curl, as people look at `/metrics`.
+//! curl reads every format of `/metrics`.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use polyai_exporter::target::Region;
 use super::super::daemon::{command, run};
 use super::super::fixture::Fixture;
 use super::super::has;
-use super::{ENCODINGS, OPENMETRICS_2, PROTOBUF, project, still, take_calls};
+use super::{ENCODINGS, OPENMETRICS_2, PROTOBUF, project, put_calls, start_frozen};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn curl_reads_each_format_and_encoding() {
-    let version = run_or_nothing(&["--version"]).await;
+    let version = run_if_installed(&["--version"]).await;
     if !has(version.is_some(), "curl is not installed; tests/run installs it") {
         return;
     }
     let fixture = Fixture::new([project("reservations", Region::Us1)], TimeDelta::minutes(10)).await;
-    take_calls(&fixture);
-    let (_daemon, exporter) = still(&fixture, "curl", "{}").await;
+    put_calls(&fixture);
+    let (_daemon, exporter) = start_frozen(&fixture, "curl", "{}").await;
     for accept in
         ["text/plain;version=0.0.4", "application/openmetrics-text;version=1.0.0", OPENMETRICS_2, PROTOBUF]
     {
@@ -40,7 +40,7 @@ async fn curl_reads_each_format_and_encoding() {
                 String::from_utf8_lossy(&output.stderr)
             );
             let whole = |needle: &[u8]| output.stdout.windows(needle.len()).any(|part| part == needle);
-            assert!(whole(b"polyai_turn_latency_seconds"), "{accept} in {encoding}: the front");
+            assert!(whole(b"polyai_turn_latency_seconds"), "{accept} in {encoding}: the beginning");
             assert!(whole(b"process_start_time_seconds"), "{accept} in {encoding}: the end");
             last_sizes.insert(encoding, output.stdout.len());
         }
@@ -50,10 +50,10 @@ async fn curl_reads_each_format_and_encoding() {
     }
 }
 
-/// What `curl` prints; nothing where there is none.
-async fn run_or_nothing(arguments: &[&str]) -> Option<String> {
+/// The output of `curl`; absent if it is not installed.
+async fn run_if_installed(arguments: &[&str]) -> Option<String> {
     let mut curl = command("curl");
     curl.args(arguments);
-    let is_there = command("curl").arg("--version").status().await.is_ok_and(|status| status.success());
-    if is_there { Some(run(curl).await.stdout) } else { None }
+    let is_installed = command("curl").arg("--version").status().await.is_ok_and(|status| status.success());
+    if is_installed { Some(run(curl).await.stdout) } else { None }
 }

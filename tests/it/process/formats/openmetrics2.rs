@@ -1,13 +1,13 @@
-//! OpenMetrics 2.0, read by the published grammar (2.0.0-rc0, March 2026) and nothing beyond it.
+//! A strict parser of OpenMetrics 2.0 by the published grammar (2.0.0-rc0, March 2026).
 //!
-//! Owns: the grammar, as far as an exposition without UTF-8 names, summaries and times of samples can use it. It is our own, since
-//! no parser of this version can be had from a package registry yet; so these stories prove less here than for the other formats.
+//! It omits UTF-8 names, summaries and timestamps of samples. It is our own because no package has a parser of this version yet, so
+//! it proves less than the parsers of the other formats.
 
-use super::shown::{self, Exemplar, Labels, Native, Shown, is_committed, key, millis};
+use super::parsed::{self, Exemplar, Labels, Native, ParsedExposition, is_committed, key, millis};
 
-/// Reads a whole exposition; anything that the grammar does not know ends the test.
-pub(crate) fn read(text: &str) -> Shown {
-    let mut shown = Shown::default();
+/// Parses an exposition; panics at anything outside of the grammar.
+pub(crate) fn read(text: &str) -> ParsedExposition {
+    let mut parsed = ParsedExposition::default();
     let lines = text.strip_suffix("# EOF\n").expect("an end");
     let mut family = String::new();
     let mut kind = String::new();
@@ -18,7 +18,7 @@ pub(crate) fn read(text: &str) -> Shown {
             rest.needs(" ");
             kind = rest.until('\n').to_owned();
             assert!(["counter", "gauge", "histogram"].contains(&kind.as_str()), "{line}");
-            let before = shown.families.insert(family.clone(), (kind.clone(), String::new()));
+            let before = parsed.families.insert(family.clone(), (kind.clone(), String::new()));
             assert_eq!(before, None, "{family}: twice");
         } else if rest.takes("# UNIT ") {
             assert_eq!(rest.name(), family, "{line}");
@@ -29,33 +29,33 @@ pub(crate) fn read(text: &str) -> Shown {
         } else if rest.takes("# HELP ") {
             assert_eq!(rest.name(), family, "{line}");
             rest.needs(" ");
-            shown.families.get_mut(&family).unwrap().1 = rest.escaped('\n');
+            parsed.families.get_mut(&family).unwrap().1 = rest.escaped('\n');
         } else {
             assert_eq!(rest.name(), family, "a sample outside of its family: {line}");
-            sample(&family, &kind, &mut rest, &mut shown);
+            sample(&family, &kind, &mut rest, &mut parsed);
         }
         rest.needs("\n");
         assert_eq!(rest.0, "", "{line}");
     }
-    shown
+    parsed
 }
 
-fn sample(family: &str, kind: &str, rest: &mut Rest<'_>, shown: &mut Shown) {
+fn sample(family: &str, kind: &str, rest: &mut Rest<'_>, parsed: &mut ParsedExposition) {
     let labels = if rest.0.starts_with('{') { rest.labels() } else { Labels::new() };
     let series = key(family, &labels);
     rest.needs(" ");
     if rest.takes("{") {
         assert_eq!(kind, "histogram", "{series}");
-        histogram(family, &labels, rest, shown);
+        histogram(family, &labels, rest, parsed);
         rest.needs("}");
     } else {
         assert_ne!(kind, "histogram", "{series}");
-        add(shown, series.clone(), rest.number());
+        add(parsed, series.clone(), rest.number());
     }
     if rest.takes(" st@") {
         let start = millis(rest.number());
         if is_committed(family) {
-            shown.starts.insert(series.clone(), start);
+            parsed.starts.insert(series.clone(), start);
         }
     }
     let mut exemplars = Vec::new();
@@ -67,18 +67,18 @@ fn sample(family: &str, kind: &str, rest: &mut Rest<'_>, shown: &mut Shown) {
         exemplars.push(Exemplar { labels, value, at: Some(millis(rest.number())) });
     }
     if kind == "histogram" && !exemplars.is_empty() {
-        shown.newest.insert(series, exemplars);
+        parsed.newest.insert(series, exemplars);
     } else if let Some(one) = exemplars.pop() {
         assert!(exemplars.is_empty() && kind == "counter", "{series}");
-        shown.exemplars.insert(series, one);
+        parsed.exemplars.insert(series, one);
     }
 }
 
-fn histogram(family: &str, labels: &Labels, rest: &mut Rest<'_>, shown: &mut Shown) {
+fn histogram(family: &str, labels: &Labels, rest: &mut Rest<'_>, parsed: &mut ParsedExposition) {
     rest.needs("count:");
-    add(shown, key(&format!("{family}_count"), labels), rest.number());
+    add(parsed, key(&format!("{family}_count"), labels), rest.number());
     rest.needs(",sum:");
-    add(shown, key(&format!("{family}_sum"), labels), rest.number());
+    add(parsed, key(&format!("{family}_sum"), labels), rest.number());
     if rest.takes(",schema:") {
         let schema = rest.integer();
         rest.needs(",zero_threshold:");
@@ -97,23 +97,23 @@ fn histogram(family: &str, labels: &Labels, rest: &mut Rest<'_>, shown: &mut Sho
             rest.list(|rest| counts.push(rest.count()));
         }
         let native = Native { schema, zero_threshold, zero_count, buckets: Native::lay_out(spans, &counts) };
-        shown.natives.insert(key(family, labels), native);
+        parsed.natives.insert(key(family, labels), native);
     }
     rest.needs(",bucket:[");
     let mut last = f64::NEG_INFINITY;
     rest.list(|rest| {
         last = rest.number();
         rest.needs(":");
-        add(shown, shown::bucket(family, labels, last), rest.number());
+        add(parsed, parsed::bucket(family, labels, last), rest.number());
     });
     assert_eq!(last, f64::INFINITY, "{family}: the last bucket");
 }
 
-fn add(shown: &mut Shown, series: String, value: f64) {
-    assert_eq!(shown.samples.insert(series.clone(), value), None, "{series}: twice");
+fn add(parsed: &mut ParsedExposition, series: String, value: f64) {
+    assert_eq!(parsed.samples.insert(series.clone(), value), None, "{series}: twice");
 }
 
-/// What is left to read.
+/// The rest of the input.
 struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {
@@ -146,7 +146,7 @@ impl<'a> Rest<'a> {
         taken
     }
 
-    /// Of a metric or a label.
+    /// The name of a metric or a label.
     fn name(&mut self) -> String {
         let name = self.while_in(|one| one.is_ascii_alphanumeric() || one == '_');
         assert!(name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_'), "{:?}", self.0);
@@ -173,7 +173,7 @@ impl<'a> Rest<'a> {
         }
     }
 
-    /// Text up to an unescaped `end`, which no text has unescaped. Of the escapes only those that are to be written.
+    /// Text up to an unescaped `end`; accepts only the escapes that an exposition may contain.
     fn escaped(&mut self, end: char) -> String {
         let mut text = String::new();
         let mut characters = self.0.char_indices();
@@ -195,7 +195,7 @@ impl<'a> Rest<'a> {
         panic!("no end of {:?}", self.0);
     }
 
-    /// `number`, where not-a-number would stand for "missing".
+    /// `number`, but not NaN, which would mean "missing".
     fn number(&mut self) -> f64 {
         for (spelled, value) in [("+Inf", f64::INFINITY), ("-Inf", f64::NEG_INFINITY)] {
             if self.takes(spelled) {
@@ -214,7 +214,7 @@ impl<'a> Rest<'a> {
         self.while_in(|one| one.is_ascii_digit() || "+-".contains(one)).parse().unwrap()
     }
 
-    /// Items between commas, and the bracket after them.
+    /// Items separated by commas, and the closing bracket.
     fn list(&mut self, mut item: impl FnMut(&mut Self)) {
         loop {
             item(self);

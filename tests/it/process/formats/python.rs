@@ -1,6 +1,4 @@
-//! The reference client library for Python, whose parsers read the text formats.
-//!
-//! Owns: the interpreter that `tests/run` prepares, and the way from what it prints to what is shown. Never: a grammar.
+//! The parsers of the text formats in the reference client library for Python.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,9 +7,9 @@ use serde::Deserialize;
 
 use super::super::daemon::{command, run};
 use super::super::has;
-use super::shown::{Exemplar, Labels, Shown, is_committed, key, millis};
+use super::parsed::{Exemplar, Labels, ParsedExposition, is_committed, key, millis};
 
-/// One scrape, as the parser reads it.
+/// One scrape as the parser reads it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Reading {
     pub(crate) accept: String,
@@ -49,7 +47,7 @@ fn interpreter() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python3")
 }
 
-/// Whether the interpreter with the parsers is there.
+/// Whether the interpreter and the parsers are installed.
 pub(crate) async fn installed() -> bool {
     let mut python = command(interpreter());
     python.args(["-c", "import prometheus_client.openmetrics.parser"]);
@@ -63,7 +61,7 @@ pub(crate) async fn scrape(exporter: SocketAddr) -> Vec<Reading> {
     python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/process/read_openmetrics.py"));
     python.arg(format!("http://{exporter}/metrics"));
     let ended = run(python).await;
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "the parser refuses the exposition");
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "the parser rejects the exposition");
     serde_json::from_str(&ended.stdout).unwrap()
 }
 
@@ -72,35 +70,35 @@ impl Reading {
         self.accept.starts_with("application/openmetrics-text")
     }
 
-    /// The names that the parser read as units.
+    /// The families that have a unit, with their units.
     pub(crate) fn units(&self) -> impl Iterator<Item = (&str, &str)> {
         let units =
             self.families.iter().filter_map(|family| Some((family.name.as_str(), family.unit.as_deref()?)));
         units.filter(|(_, unit)| !unit.is_empty())
     }
 
-    pub(crate) fn shown(&self) -> Shown {
-        let mut shown = Shown::default();
+    pub(crate) fn parse(&self) -> ParsedExposition {
+        let mut parsed = ParsedExposition::default();
         for family in &self.families {
-            // The parsers call a counter by its stem, in either format.
+            // The parsers remove `_total` from the name of a counter in both formats.
             let total = if family.r#type == "counter" { "_total" } else { "" };
             let name = format!("{}{total}", family.name);
             for sample in &family.samples {
-                self.take(family, &name, sample, &mut shown);
+                self.take(family, &name, sample, &mut parsed);
             }
             let head = (family.r#type.clone(), family.help.clone());
-            assert_eq!(shown.families.insert(name.clone(), head), None, "{name}: twice");
+            assert_eq!(parsed.families.insert(name.clone(), head), None, "{name}: twice");
         }
-        shown
+        parsed
     }
 
-    fn take(&self, family: &Family, name: &str, sample: &Sample, shown: &mut Shown) {
+    fn take(&self, family: &Family, name: &str, sample: &Sample, parsed: &mut ParsedExposition) {
         assert!(!sample.stamped, "{sample:?}");
         let value = sample.value.parse().unwrap();
         if sample.name == format!("{}_created", family.name) {
             assert!(self.is_openmetrics(), "{sample:?}");
             if is_committed(name) {
-                shown.starts.insert(key(name, &sample.labels), millis(value));
+                parsed.starts.insert(key(name, &sample.labels), millis(value));
             }
             return;
         }
@@ -111,8 +109,8 @@ impl Reading {
                 value: one.value.parse().unwrap(),
                 at: one.at.as_ref().map(|at| millis(at.parse().unwrap())),
             };
-            shown.exemplars.insert(series.clone(), exemplar);
+            parsed.exemplars.insert(series.clone(), exemplar);
         }
-        assert_eq!(shown.samples.insert(series.clone(), value), None, "{series}: twice");
+        assert_eq!(parsed.samples.insert(series.clone(), value), None, "{series}: twice");
     }
 }

@@ -114,6 +114,16 @@ fn anchor_in_future_is_replaced() {
 }
 
 #[test]
+fn clock_an_hour_behind_keeps_the_anchor() {
+    let mut harness = Harness::new(steady_calls(0, HOUR, MINUTE));
+    harness.run(0, 20 * MINUTE);
+    harness.poll_with_clock(-40 * MINUTE, 20 * MINUTE + 30);
+    assert_eq!(harness.session.anchor(), Some(at(0)), "conversations have started since");
+    harness.run(21 * MINUTE, HOUR + 10 * MINUTE);
+    assert_eq!(missed(&harness, HOUR), Vec::<i64>::new());
+}
+
+#[test]
 fn configured_anchor_in_future_is_not_stored() {
     let policy = PollPolicy { anchor: Some(at(HOUR)), ..policy() };
     let mut harness = Harness::resumed(policy, Vec::new(), PollerCheckpoint::default());

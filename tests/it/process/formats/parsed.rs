@@ -1,6 +1,4 @@
-//! What an exposition shows, in a form that all formats can be brought to.
-//!
-//! Owns: the form, and where two of them differ. Never: a format.
+//! A parsed exposition in a form that all formats have in common.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -8,20 +6,20 @@ use std::fmt::Debug;
 /// Name and value of each label.
 pub(crate) type Labels = BTreeMap<String, String>;
 
-/// What an exposition shows.
+/// A parsed exposition.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Shown {
-    /// Kind and help by the name in full; the kind is the word of the text formats.
+pub(crate) struct ParsedExposition {
+    /// Type and help text by full name; the type as in the text formats.
     pub(crate) families: BTreeMap<String, (String, String)>,
     /// Each line of the text format, by [`key`].
     pub(crate) samples: BTreeMap<String, f64>,
-    /// By the sample that it stands on.
+    /// By sample.
     pub(crate) exemplars: BTreeMap<String, Exemplar>,
-    /// Exemplars that stand on a histogram as a whole, in their order.
+    /// Exemplars of histograms as a whole, in order.
     pub(crate) newest: BTreeMap<String, Vec<Exemplar>>,
-    /// Since when a counter or histogram counts, in milliseconds.
+    /// Start timestamps of counters and histograms, in milliseconds.
     pub(crate) starts: BTreeMap<String, i64>,
-    /// Sparse buckets.
+    /// Native histograms.
     pub(crate) natives: BTreeMap<String, Native>,
 }
 
@@ -47,7 +45,7 @@ impl Native {
         self.zero_count + self.buckets.iter().map(|&(_, count)| count).sum::<u64>()
     }
 
-    /// From runs of neighbours: the distance from the end of the one before, and the length.
+    /// From spans: the distance from the end of the one before, and the length.
     pub(crate) fn lay_out(spans: impl IntoIterator<Item = (i32, u32)>, counts: &[u64]) -> Vec<(i32, u64)> {
         let mut next = 0;
         let mut indices = Vec::new();
@@ -63,7 +61,7 @@ impl Native {
     }
 }
 
-/// A series in one spelling. `le` is a number, and formats spell it as they like.
+/// A series in a canonical form; formats differ in the spelling of `le`.
 pub(crate) fn key(name: &str, labels: &Labels) -> String {
     let mut labels = labels.clone();
     if let Some(le) = labels.get_mut("le") {
@@ -92,14 +90,14 @@ pub(crate) fn millis(seconds: f64) -> i64 {
     millis as i64
 }
 
-/// The conversation series: those that stand still when nothing is committed.
+/// Whether this is a conversation metric, which changes only with a commit.
 pub(crate) fn is_committed(name: &str) -> bool {
     name.starts_with("polyai_") && !name.starts_with("polyai_exporter_")
 }
 
-/// Requires that two maps are equal, and tells the first differences.
+/// Asserts that two maps are equal, and reports the first differences.
 #[track_caller]
-pub(crate) fn same<V: PartialEq + Debug>(
+pub(crate) fn assert_same<V: PartialEq + Debug>(
     what: &str,
     left: &BTreeMap<String, V>,
     right: &BTreeMap<String, V>,
