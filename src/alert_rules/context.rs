@@ -1,4 +1,4 @@
-//! What the placeholders of the templates stand for.
+//! The values of the placeholders in the templates.
 //!
 //! Placeholders are `${name}` and `${name|filter}`, so that `{{ }}` is left to Prometheus.
 
@@ -79,7 +79,7 @@ fn common(values: &Values, exclusion: &str, selector: &str) -> Context {
         [&[own.to_owned()], further.as_slice()].concat().join(", ")
     };
     let own = joined(&[values.text("common.selector"), selector]);
-    // Recorded series have lost the labels that tell exporters apart.
+    // Recorded series have lost the labels that distinguish exporters.
     let recorded = joined(&[values.text("common.target_selector"), exclusion, selector]);
     let raw = joined(&[values.text("common.selector"), &recorded]);
     let dashboard = format!("{}/d", values.text("common.dashboard_url").trim_end_matches('/'));
@@ -92,8 +92,6 @@ fn common(values: &Values, exclusion: &str, selector: &str) -> Context {
             ("pick", braces(&recorded)),
             ("raw", braces(&raw)),
             ("raw_and", appended(&raw)),
-            ("own", braces(&own)),
-            ("own_and", appended(&own)),
             ("dashboard", dashboard),
         ]
         .map(|(name, text)| (name.to_owned(), text.into())),

@@ -105,26 +105,24 @@ impl fmt::Display for ValueType {
 impl ValueType {
     /// Checks `node`, the value of the key at `path`.
     pub(crate) fn check(&self, node: &Node, path: &str, is_required: bool, errors: &mut Vec<Diagnostic>) {
-        let mut error =
-            |node: &Node, path: &str, text: String| errors.push(Diagnostic::new(&node.location, path, text));
-        let found =
-            |node: &Node, path: &str, advice: &str| format!("found {}; {advice}", node.describe(path));
-        let removable = if is_required { "" } else { ", or remove the key" };
+        let mut error = |node: &Node, path: &str, advice: &str| {
+            let text = format!("found {}; {advice}", node.describe(path));
+            errors.push(Diagnostic::new(&node.location, path, text));
+        };
         if let Self::Any = self {
             return;
         }
         if node.value == Value::Null {
-            return error(node, path, found(node, path, &format!("write {self}{removable}")));
+            let removable = if is_required { "" } else { ", or remove the key" };
+            return error(node, path, &format!("write {self}{removable}"));
         }
         let Self::List(list) = self else {
             if let Err(advice) = self.check_one(node) {
-                error(node, path, found(node, path, &advice));
+                error(node, path, &advice);
             }
             return;
         };
-        let Some(items) = node.list_items() else {
-            return error(node, path, found(node, path, &format!("write {self}")));
-        };
+        let Some(items) = node.list_items() else { return error(node, path, &format!("write {self}")) };
         // Items of a variable, or a single value instead of a list, have no index to be found by.
         let item_path = |index| match node.items() {
             Some(_) => format!("{path}[{index}]"),
@@ -133,7 +131,7 @@ impl ValueType {
         let mut valid = true;
         for (index, item) in items.iter().enumerate() {
             if let Err(advice) = list.item.check_one(item) {
-                error(item, &item_path(index), found(item, &item_path(index), &advice));
+                error(item, &item_path(index), &advice);
                 valid = false;
             }
         }
@@ -145,24 +143,24 @@ impl ValueType {
                 0 => "an empty list".to_owned(),
                 count => format!("{count} items"),
             };
-            return error(node, path, format!("found {found}; write {self}"));
+            return errors.push(Diagnostic::new(
+                &node.location,
+                path,
+                format!("found {found}; write {self}"),
+            ));
         }
         for (index, item) in items.iter().enumerate() {
-            let advice = match list.order {
-                Order::Distinct if items.iter().take(index).any(|other| other.value == item.value) => {
-                    "it is in the list already; remove it".to_owned()
+            let earlier = items.get(..index).unwrap_or_default();
+            let advice = match (list.order, earlier.last()) {
+                (Order::Distinct, _) if earlier.iter().any(|other| other.value == item.value) => {
+                    "it is in the list already; remove it"
                 }
-                Order::Ascending(step)
-                    if index
-                        .checked_sub(1)
-                        .and_then(|before| items.get(before))
-                        .is_some_and(|before| steps(item, step) <= steps(before, step)) =>
-                {
-                    "each item must be greater than the one before".to_owned()
+                (Order::Ascending(step), Some(before)) if steps(item, step) <= steps(before, step) => {
+                    "each item must be greater than the one before"
                 }
-                Order::Any | Order::Distinct | Order::Ascending(_) => continue,
+                _ => continue,
             };
-            error(item, &item_path(index), found(item, &item_path(index), &advice));
+            error(item, &item_path(index), advice);
         }
     }
 
@@ -177,34 +175,30 @@ impl ValueType {
             Self::Duration { min, max } => {
                 Duration::from_node(node).is_some_and(|duration| (*min..=*max).contains(&duration))
             }
-            Self::Text { .. } | Self::Parsed { .. } | Self::OneOf(_) => {
-                if let Some(text) = node.as_text() {
-                    return self.check_text(text);
-                }
-                false
-            }
+            Self::Text { .. } | Self::Parsed { .. } | Self::OneOf(_) => match node.as_text() {
+                Some(text) => return self.check_text(text),
+                None => false,
+            },
             Self::Any | Self::List(_) => true,
         };
         if fits { Ok(()) } else { Err(self.advice(node)) }
     }
 
     fn check_text(&self, text: &str) -> Result<(), String> {
-        match self {
-            Self::Text { accepts, .. } if accepts(text) => Ok(()),
-            Self::Parsed { check, .. } => check(text),
-            Self::OneOf(names) if names.contains(&text) => Ok(()),
-            Self::OneOf(names) => match closest(text, names.iter().copied()) {
-                Some(near) if near.len() >= MIN_SUGGESTED => Err(format!("did you mean `{near}`?")),
-                _ => Err(format!("write {self}")),
-            },
-            Self::Bool
-            | Self::Integer { .. }
-            | Self::Number { .. }
-            | Self::Duration { .. }
-            | Self::Text { .. }
-            | Self::List(_)
-            | Self::Any => Err(format!("write {self}")),
+        if let Self::Parsed { check, .. } = self {
+            return check(text);
         }
+        if let Self::Text { accepts, .. } = self
+            && accepts(text)
+        {
+            return Ok(());
+        }
+        let Self::OneOf(names) = self else { return Err(format!("write {self}")) };
+        if names.contains(&text) {
+            return Ok(());
+        }
+        let near = closest(text, names.iter().copied()).filter(|near| near.len() >= MIN_SUGGESTED);
+        Err(near.map_or_else(|| format!("write {self}"), |near| format!("did you mean `{near}`?")))
     }
 
     /// What to write instead of `node`, with the remedy of common mistakes.
