@@ -132,8 +132,7 @@ fn percent(share: f64) -> String {
     format!("{} %", (share * 1e6).round() / 1e4)
 }
 
-/// The matcher for the bucket below `bound`. The exporter prints bounds as floats; Prometheus 2 keeps what it scrapes, Prometheus
-/// 3 writes floats, and other stores have their own habits: both spellings of a whole number are one bucket.
+/// The matcher for the bucket below `bound`; stores write a whole number with or without a fraction.
 fn le(bound: f64) -> String {
     if bound.fract() == 0.0 { format!("le=~\"{bound}(\\\\.0)?\"") } else { format!("le=\"{bound}\"") }
 }

@@ -27,8 +27,7 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// The name of an unknown key. A value that slipped into it (`{api_key:abc}` lacks a space after the colon) is not repeated:
-/// only text with the form of a name is shown.
+/// The name of an unknown key, unless it may contain a value, as in `{api_key:abc}` without a space.
 pub fn display_key(name: &str) -> String {
     let is_name = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(letter));
     if is_name && (1..=32).contains(&name.len()) {

@@ -14,8 +14,7 @@ pub struct Node {
     pub value: Value,
 }
 
-/// The value of a key, without any conversion: a number stays a number and text stays text. The tree does not know which keys
-/// are secret, so debug output has the type of a value and never the value.
+/// The value of a key, without conversion. Any value may be secret, so debug output has only its type.
 #[derive(Clone, PartialEq)]
 pub enum Value {
     /// No value, `~` or `null`.
