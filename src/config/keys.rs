@@ -11,7 +11,7 @@ use super::settings::Dimension;
 use crate::conversation::Amount;
 use crate::target::{ApiVersion, ClientEnv, Region};
 
-/// What the configuration may have.
+/// The schema of the configuration.
 pub(super) static SCHEMA: Schema<'static> =
     Schema { keys: &KEYS, unsupported: UNSUPPORTED, variable: Some(variable_of) };
 

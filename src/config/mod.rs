@@ -63,9 +63,9 @@ impl fmt::Debug for ConfigInput<'_> {
 pub struct LoadedConfig {
     /// The settings.
     pub settings: Settings,
-    /// What works and deserves attention all the same.
+    /// Problems that do not prevent the use.
     pub warnings: Vec<Diagnostic>,
-    /// Where it came from: `polyai.yaml and 2 environment variables`.
+    /// Its sources: `polyai.yaml and 2 environment variables`.
     pub origin: String,
     /// Every file that was read: the configuration itself, and those that its keys name.
     pub sources: TrackedFiles,

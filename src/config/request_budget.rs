@@ -14,7 +14,7 @@ const REQUEST_SECONDS: f64 = 1.0;
 /// The names that a message lists before it only counts.
 const MAX_LISTED: usize = 5;
 
-/// What the targets that share one API key need.
+/// The requests of the targets that share one API key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Budget<'a> {
     /// The targets that share the key, in order.

@@ -18,13 +18,13 @@ use crate::target::{ApiVersion, TargetKey};
 /// The configuration of the daemon.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Where it listens.
+    /// The listeners.
     pub server: Server,
-    /// Where it keeps its state.
+    /// The place of its state.
     pub storage: Storage,
-    /// How it polls.
+    /// The polls.
     pub polling: Polling,
-    /// What it exposes.
+    /// The exposed series.
     pub metrics: Metrics,
     /// The targets: at least one, one per project, region and client environment, keys unique, sorted by key.
     pub targets: Vec<Target>,

@@ -17,11 +17,11 @@ use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
 /// A bundle of all public roots has some 250 KiB.
 const MAX_CA_BYTES: u64 = 4 << 20;
 
-/// What the configuration is read with. Without debug output: API keys are among the variables.
+/// The inputs of the configuration. Without debug output: API keys are among the variables.
 pub(super) struct Context<'a> {
     /// The environment variables.
     pub(super) env: &'a BTreeMap<String, String>,
-    /// Where relative paths in the configuration start.
+    /// The base of relative paths in the configuration.
     pub(super) directory: &'a Path,
     /// Whether there is a configuration file.
     pub(super) has_file: bool,

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: where, which key, what was found and what would be right.
+//! Errors and warnings about a configuration, each with its location and key.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::TrackedFiles;
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Location {
     /// A file, without a line.
@@ -50,7 +50,7 @@ impl Diagnostic {
         Self { location: location.clone(), key: key.to_owned(), text: text.into() }
     }
 
-    /// Where the offending value is.
+    /// The location of the value.
     pub fn location(&self) -> &Location {
         &self.location
     }
@@ -71,9 +71,9 @@ impl fmt::Display for Diagnostic {
 /// Errors and warnings, as they are found.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What makes the document unusable.
+    /// Problems that make the document unusable.
     pub errors: Vec<Diagnostic>,
-    /// What works and deserves attention all the same.
+    /// Problems that do not.
     pub warnings: Vec<Diagnostic>,
 }
 

@@ -8,7 +8,7 @@ use crate::{Location, display_key, is_sensitive, quoted};
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// Where it was written: for an entry of a mapping, where its key is.
+    /// The location; for an entry of a mapping, that of its key.
     pub location: Location,
     /// The value.
     pub value: Value,
@@ -143,7 +143,7 @@ impl Node {
         }
     }
 
-    /// What was found, for a message about `key`; only its type where the value may be secret.
+    /// Describes the value, for a message about `key`; only its type where the value may be secret.
     pub fn describe(&self, key: &str) -> String {
         match (self.as_text(), self.scalar()) {
             (_, None) => self.type_name().to_owned(),

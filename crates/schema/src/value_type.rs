@@ -21,7 +21,7 @@ pub enum ValueType {
     Number {
         /// Whether it is in range.
         accepts: fn(f64) -> bool,
-        /// What is, for messages.
+        /// The range, for messages.
         expected: &'static str,
     },
     /// A duration with its unit.
@@ -35,14 +35,14 @@ pub enum ValueType {
     Text {
         /// Whether the text has the right form.
         accepts: fn(&str) -> bool,
-        /// What has, for messages.
+        /// The form, for messages.
         expected: &'static str,
     },
     /// Text with a form whose errors deserve messages of their own.
     Parsed {
-        /// What to write instead of a text of the wrong form.
+        /// Returns the advice about a text of the wrong form.
         check: fn(&str) -> Result<(), String>,
-        /// What has the right form, for messages about values that are not text.
+        /// The form, for messages about values that are not text.
         expected: &'static str,
     },
     /// One of a closed set.
@@ -64,7 +64,7 @@ pub struct ListType {
     pub max_items: usize,
     /// How the items follow each other.
     pub order: Order,
-    /// What may be written, for messages.
+    /// The list, for messages.
     pub expected: &'static str,
 }
 
@@ -83,7 +83,7 @@ pub enum Order {
 const MIN_SUGGESTED: usize = 6;
 
 impl fmt::Display for ValueType {
-    /// What may be written, to end a message: "write ...".
+    /// The accepted values, to end a message: "write ...".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bool => f.write_str("true or false"),
@@ -201,7 +201,7 @@ impl ValueType {
         Err(near.map_or_else(|| format!("write {self}"), |near| format!("did you mean `{near}`?")))
     }
 
-    /// What to write instead of `node`, with the remedy of common mistakes.
+    /// The advice for `node`, with the remedy of common mistakes.
     fn advice(&self, node: &Node) -> String {
         let scalar = node.scalar();
         let bare = scalar.as_deref().map(str::trim).filter(|text| text.parse::<f64>().is_ok());
