@@ -13,8 +13,25 @@ mod template;
 mod thresholds;
 mod validate;
 
+use exporter_schema::ConfigErrors;
+
 pub use render::{Format, TemplateError, render};
 pub use thresholds::{Source, Values};
+
+impl Values {
+    /// The defaults, with `sources` over them in their order.
+    ///
+    /// # Errors
+    /// Every unknown key and every value that cannot work, with its location and what would be right.
+    pub fn load(sources: &[Source]) -> Result<Self, ConfigErrors> {
+        let (values, mut errors) = Self::merge(sources);
+        // Whether values fit together matters only if each is valid alone.
+        if errors.is_empty() {
+            errors = validate::errors(&values);
+        }
+        ConfigErrors::from_diagnostics(errors).map_or(Ok(values), Err)
+    }
+}
 
 /// The windows over which ratios and percentiles are recorded. Long windows are read in steps, so that a month of a thousand
 /// targets stays within the samples that a query may load; none is evaluated less often than Prometheus forgets a sample (5m).

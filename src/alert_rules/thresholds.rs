@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use exporter_schema::{
-    ConfigErrors, Diagnostic, FromNode, Location, Node, Schema, Value, parse_yaml, quoted,
-};
+use exporter_schema::{Diagnostic, FromNode, Location, Node, Schema, Value, parse_yaml, quoted};
 
-use super::{schema, validate};
+use super::schema;
 
 /// Every key, its default, and the reason for it.
 const DEFAULTS: &str = include_str!("../../alerts/thresholds.yml");
@@ -27,11 +25,8 @@ pub struct Values {
 }
 
 impl Values {
-    /// The defaults, with `sources` over them in their order.
-    ///
-    /// # Errors
-    /// Every unknown key and every value that cannot work, with its location and what would be right.
-    pub fn load(sources: &[Source]) -> Result<Self, ConfigErrors> {
+    /// The defaults with `sources` over them in their order, and every unknown key or value of a wrong type.
+    pub(super) fn merge(sources: &[Source]) -> (Self, Vec<Diagnostic>) {
         let mut errors = Vec::new();
         let defaults = parse_yaml("alerts/thresholds.yml", DEFAULTS);
         let mut root =
@@ -47,12 +42,7 @@ impl Values {
                 Err(wrong) => errors.extend(wrong),
             }
         }
-        let values = Self { root };
-        // Whether values fit together matters only if each is valid alone.
-        if errors.is_empty() {
-            errors = validate::errors(&values);
-        }
-        ConfigErrors::from_diagnostics(errors).map_or(Ok(values), Err)
+        (Self { root }, errors)
     }
 
     /// The value at `path`, such as `slo.handled.goal`.

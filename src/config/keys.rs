@@ -6,7 +6,6 @@ use std::time::Duration;
 use exporter_schema::{DefaultValue, Key, ListType, Order, Schema, ValueType};
 use exporter_web::ListenAddress;
 
-use super::layers::variable_of;
 use super::settings::Dimension;
 use crate::conversation::Amount;
 use crate::target::{ApiVersion, ClientEnv, Region};
@@ -14,6 +13,10 @@ use crate::target::{ApiVersion, ClientEnv, Region};
 /// The schema of the configuration.
 pub(super) static SCHEMA: Schema<'static> =
     Schema { keys: &KEYS, unsupported: UNSUPPORTED, variable: Some(variable_of) };
+
+/// The prefix of every variable of this program. Two underscores, because for a service named polyai-exporter Kubernetes
+/// injects variables of its own that begin with `POLYAI_EXPORTER_`.
+pub(super) const PREFIX: &str = "POLYAI_EXPORTER__";
 
 const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -218,4 +221,10 @@ pub fn reference_markdown() -> String {
 /// The environment variable that sets `key`; for a key of a list's entries, of the first entry.
 pub fn variable(key: &Key) -> String {
     variable_of(&key.path)
+}
+
+/// The variable that sets the key at `path`; of a list of sections, that of the first entry.
+pub(super) fn variable_of(path: &str) -> String {
+    let path = path.replace("[]", ".0").replace('[', ".").replace(']', "");
+    format!("{PREFIX}{}", path.replace('.', "__").to_ascii_uppercase())
 }

@@ -8,11 +8,8 @@ use exporter_schema::{
 };
 
 use super::base_url::base_url;
-use super::keys::{KEYS, SCHEMA};
+use super::keys::{KEYS, PREFIX, SCHEMA, variable_of};
 use crate::target::Region;
-
-/// Two underscores: Kubernetes injects `POLYAI_EXPORTER_...` for a service named polyai-exporter.
-const PREFIX: &str = "POLYAI_EXPORTER__";
 
 /// The variables of the vendor's quickstart, and the keys of the one target that they configure.
 const QUICKSTART: [(&str, &str); 4] = [
@@ -24,12 +21,6 @@ const QUICKSTART: [(&str, &str); 4] = [
 
 /// The keys that give a target its API key.
 pub(super) const API_KEY_SOURCES: [&str; 3] = ["api_key_env", "api_key_file", "api_key"];
-
-/// The variable that sets the key at `path`; of a list of sections, that of the first entry.
-pub(super) fn variable_of(path: &str) -> String {
-    let path = path.replace("[]", ".0").replace('[', ".").replace(']', "");
-    format!("{PREFIX}{}", path.replace('.', "__").to_ascii_uppercase())
-}
 
 /// A variable and the key that it sets.
 struct Assignment<'e> {

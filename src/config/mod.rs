@@ -31,7 +31,6 @@ pub use settings::{CaFile, Dimension, Metrics, Polling, Server, Settings, Storag
 
 use exporter_schema::{Node, Report, Section, parse_yaml};
 use keys::SCHEMA;
-use targets::Context;
 
 /// The inputs of a configuration. Debug output omits the environment: API keys are in it.
 #[derive(Clone, Copy)]
@@ -85,6 +84,16 @@ pub fn load(input: &ConfigInput<'_>) -> Result<LoadedConfig, ConfigErrors> {
 /// As [`load`].
 pub fn load_again(input: &ConfigInput<'_>) -> Result<LoadedConfig, ConfigErrors> {
     read(input, TrackedFiles::default())
+}
+
+/// What the configuration is read with. Without debug output: API keys are among the variables.
+struct Context<'a> {
+    /// The environment variables.
+    env: &'a BTreeMap<String, String>,
+    /// Where relative paths in the configuration start.
+    directory: &'a Path,
+    /// Whether there is a configuration file.
+    has_file: bool,
 }
 
 fn read(input: &ConfigInput<'_>, mut files: TrackedFiles) -> Result<LoadedConfig, ConfigErrors> {

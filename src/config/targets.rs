@@ -8,6 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::Context;
 use super::api_key::api_key;
 use super::base_url::base_url;
 use super::layers::has_quickstart;
@@ -16,16 +17,6 @@ use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
 
 /// A bundle of all public roots has some 250 KiB.
 const MAX_CA_BYTES: u64 = 4 << 20;
-
-/// The inputs of the configuration. Without debug output: API keys are among the variables.
-pub(super) struct Context<'a> {
-    /// The environment variables.
-    pub(super) env: &'a BTreeMap<String, String>,
-    /// The base of relative paths in the configuration.
-    pub(super) directory: &'a Path,
-    /// Whether there is a configuration file.
-    pub(super) has_file: bool,
-}
 
 /// All targets, sorted by key. Those with an error are left out.
 pub(super) fn targets(

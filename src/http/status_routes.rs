@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn disconnected_reader_keeps_its_permit_until_rendered() {
+    async fn disconnected_reader_keeps_its_render_permit() {
         let (permission, wait) = channel();
         let status = Arc::new(StatusHandler::new(Arc::new(Waiting(Mutex::new(wait)))));
         let reader = {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn panicking_render_is_an_error_response_and_frees_its_permit() {
+    async fn panicking_render_frees_its_permit() {
         let status = StatusHandler::new(Arc::new(Broken));
         for _ in 0..2 * MAX_RENDERS {
             let response = status.respond(StatusRoute::Overview, "").await;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 /// Bounds how much of one kind of work runs at once and how much waits.
 ///
-/// Clients, told apart by a key `K`, take turns: in each round, one request of every waiting client is admitted. When the queue is
+/// Clients, identified by a key `K`, take turns: in each round, one request of every waiting client is admitted. When the queue is
 /// full, a newcomer displaces the last request of the last round, so a client cannot keep others out by filling the queue. The
 /// queue is bounded so that waiting requests never occupy all connections.
 #[derive(Debug)]

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_connections_without_pending_handler_are_evicted() {
+    async fn connection_with_pending_handler_is_not_evicted() {
         let limiter = ConnectionLimiter::new(2);
         let (working, stalled) = (available(&limiter), available(&limiter));
         let (_answer, unread) = (working.activity.start_request(), stalled.activity.start_request());

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn unix_socket_is_group_accessible_and_removed_on_drop() {
+    async fn unix_socket_is_for_the_group_and_removed_on_drop() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("exporter.sock");
         let bound = bind(&at(&path)).unwrap();

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accept_errors_of_the_peer_are_told_from_local_ones() {
+    fn accept_errors_of_the_peer_are_not_local() {
         for kind in
             [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::HostUnreachable]
         {

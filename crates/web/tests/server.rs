@@ -196,7 +196,7 @@ async fn connection_over_limit_gets_503_when_all_busy() {
 }
 
 #[tokio::test]
-async fn stop_finishes_requests_in_flight_and_closes_idle_connections() {
+async fn stop_finishes_requests_in_flight() {
     let running = Running::start(Limits::default()).await;
     let mut idle = running.connect().await;
     idle.write_all(b"GET /fast HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
@@ -216,7 +216,7 @@ async fn stop_finishes_requests_in_flight_and_closes_idle_connections() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stop_closes_the_remaining_connections_at_its_deadline() {
+async fn stop_closes_connections_at_its_deadline() {
     let running = Running::start(Limits::default()).await;
     let mut busy = running.start_slow().await;
     running.stop.cancel();

@@ -102,7 +102,7 @@ async fn certificate_reload_under_load_fails_no_request() {
 }
 
 #[tokio::test]
-async fn invalid_reload_keeps_certificate_and_is_logged_once() {
+async fn invalid_reload_keeps_certificate_and_counts_once() {
     let fixture = Fixture::new(TLS);
     let first = fixture.authority.issue(&[]);
     fixture.set_certificate(&first);

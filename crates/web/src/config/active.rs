@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn truncated_file_is_not_installed_while_it_is_written() {
+    fn truncated_file_is_not_installed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.yml");
         std::fs::write(&path, users(&["alice"])).unwrap();
@@ -354,7 +354,7 @@ mod tests {
                     PollOutcome::Unchanged
                 ]
             ),
-            "told once: {outcomes:?}"
+            "reported once: {outcomes:?}"
         );
         std::fs::write(&path, users(&["alice"])).unwrap();
         assert!(matches!(config.poll_files(NOW), PollOutcome::Unchanged));

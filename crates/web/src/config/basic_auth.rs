@@ -122,7 +122,7 @@ impl Users {
 
     /// Whether `user` has this `password`. An unknown user takes as long as a known one. Cached credentials do not wait.
     pub(crate) async fn check(&self, peer: Peer, user: &str, password: &[u8]) -> AuthResult {
-        // Selected even for known users, so that timing does not tell them from unknown ones.
+        // Selected even for known users, so that timing does not distinguish them from unknown ones.
         let dummy = self.dummy_hash(user);
         let known = self.hashes.get(user);
         let hash = known.unwrap_or(dummy);
