@@ -7,9 +7,9 @@ use std::path::Path;
 
 use exporter_schema::{Diagnostic, Location, Report, Section, TrackedFiles};
 
+use super::Context;
 use super::layers::API_KEY_SOURCES;
 use super::secret::{Origin, Secret};
-use super::Context;
 
 /// Far more than any key; a file beyond it is the wrong file.
 const MAX_BYTES: u64 = 64 * 1024;

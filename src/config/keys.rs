@@ -14,8 +14,7 @@ use crate::target::{ApiVersion, ClientEnv, Region};
 pub(super) static SCHEMA: Schema<'static> =
     Schema { keys: &KEYS, unsupported: UNSUPPORTED, variable: Some(variable_of) };
 
-/// The prefix of every variable of this program. Two underscores, because for a service named polyai-exporter Kubernetes
-/// injects variables of its own that begin with `POLYAI_EXPORTER_`.
+/// Two underscores: Kubernetes injects `POLYAI_EXPORTER_...` for a service named polyai-exporter.
 pub(super) const PREFIX: &str = "POLYAI_EXPORTER__";
 
 const fn seconds(count: u64) -> Duration {

@@ -86,11 +86,11 @@ pub fn load_again(input: &ConfigInput<'_>) -> Result<LoadedConfig, ConfigErrors>
     read(input, TrackedFiles::default())
 }
 
-/// What the configuration is read with. Without debug output: API keys are among the variables.
+/// The inputs of the configuration. Without debug output: API keys are among the variables.
 struct Context<'a> {
     /// The environment variables.
     env: &'a BTreeMap<String, String>,
-    /// Where relative paths in the configuration start.
+    /// The base of relative paths in the configuration.
     directory: &'a Path,
     /// Whether there is a configuration file.
     has_file: bool,
