@@ -12,8 +12,8 @@ use arc_swap::ArcSwap;
 use super::reload::Configuration;
 use crate::clock::Clock;
 use crate::exporter_metrics::BuildInfo;
-use crate::recorder::task::SnapshotCell;
 use crate::http::{RenderedDocument, StatusRoute, StatusSource};
+use crate::recorder::task::SnapshotCell;
 use crate::status::{
     ConfigurationStatus, PollHistories, ProcessInfo, Reload, SAMPLE_INTERVAL, StatusInputs, Trends, render,
 };
@@ -78,10 +78,11 @@ impl StatusSource for StatusProvider {
         let configuration = ConfigurationStatus {
             origin: in_force.origin.clone(),
             loaded_at: in_force.since,
-            last_reload: in_force
-                .last_attempt
-                .as_ref()
-                .map(|attempt| Reload { at: attempt.at, outcome: attempt.outcome.clone() }),
+            last_reload: in_force.last_attempt.as_ref().map(|attempt| Reload {
+                at: attempt.at,
+                succeeded: attempt.outcome.is_ok(),
+                detail: attempt.outcome.clone().unwrap_or_else(|reason| reason),
+            }),
         };
         let inputs = StatusInputs {
             now: Timestamp::from(self.clock.now()),

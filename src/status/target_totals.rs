@@ -33,27 +33,22 @@ impl TargetTotals {
             time.filter(|time| time.millis() > 0)
         };
         let total = |metric| series.of(metric).map(|(_, series)| counter(series)).sum();
-        let latency = |metric| {
+        let slow_and_all = |metric| {
             let histograms = series.of(metric).filter_map(|(_, series)| histogram(series));
-            histograms.fold((0, 0), |(all, slow), histogram| {
-                (all + histogram.count(), slow + slow_count(histogram))
+            histograms.fold((0, 0), |(slow, all), histogram| {
+                (slow + slow_count(histogram), all + histogram.count())
             })
         };
-        let ((replies, slow_replies), (greetings, slow_greetings)) =
-            (latency(Metric::TurnLatency), latency(Metric::GreetingLatency));
+        let turns = total(Metric::Turns);
         let storage = Problem::Storage.code();
         Self {
-            counters: AgentCounters {
-                conversations: total(Metric::Conversations),
-                handoffs: total(Metric::Handoffs),
-                turns: total(Metric::Turns),
-                ood_turns: total(Metric::OodTurns),
-                silence_turns: total(Metric::SilenceTurns),
-                replies,
-                slow_replies,
-                greetings,
-                slow_greetings,
-            },
+            counters: [
+                (total(Metric::Handoffs), total(Metric::Conversations)),
+                (total(Metric::SilenceTurns), turns),
+                (total(Metric::OodTurns), turns),
+                slow_and_all(Metric::TurnLatency),
+                slow_and_all(Metric::GreetingLatency),
+            ],
             recent: RecentRatios {
                 window_seconds: Seconds(recent_window),
                 conversations: sum(Metric::RecentConversations),
