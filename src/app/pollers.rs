@@ -61,7 +61,7 @@ pub(super) struct PollerSet {
 /// What all targets of one API key share. As long as there is one, it outlives their pollers, so that no change of the
 /// configuration brings a fresh budget or ends a pause that the API has asked for.
 struct ApiKeyState {
-    pace: RateLimiter,
+    rate_limiter: RateLimiter,
     refetch_budget: RefetchBudget,
 }
 
@@ -204,11 +204,11 @@ impl PollerSet {
             let sharing = sharing.get(target.api_key.expose_secret()).copied().unwrap_or(1);
             let requests = settings_mapping::refetch_budget(polling, sharing);
             let fresh = || ApiKeyState {
-                pace: RateLimiter::new(polling.requests_per_minute),
+                rate_limiter: RateLimiter::new(polling.requests_per_minute),
                 refetch_budget: RefetchBudget::new(requests),
             };
             let share = self.keys.entry(target.api_key.clone()).or_insert_with(fresh);
-            share.pace.set_budget(polling.requests_per_minute);
+            share.rate_limiter.set_budget(polling.requests_per_minute);
             share.refetch_budget.set(requests);
         }
     }
@@ -256,16 +256,16 @@ impl PollerSet {
         tried: FirstPollLatch,
     ) -> Option<Poller> {
         let polling = &self.settings.polling;
-        let ApiKeyState { pace, refetch_budget: spare } = self.keys.get(&target.api_key)?;
+        let ApiKeyState { rate_limiter, refetch_budget } = self.keys.get(&target.api_key)?;
         warn_anchor_mismatch(target, polling, &resume);
         let PollerContext { clock, stats, events, recorder, histories } = &self.ctx;
-        let credentials = settings_mapping::credentials(target, pace.clone());
+        let credentials = settings_mapping::credentials(target, rate_limiter.clone());
         let observer = TargetEvents { target: target.key.clone(), events: events.clone() };
         let client = self.clients.get(target)?.clone();
         let list = ConversationList::new(client, credentials, polling.page_size, Arc::new(observer));
         Some(Poller {
             target: target.key.clone(),
-            session: PollSession::resume(index, settings_mapping::policy(polling, spare.requests()), resume),
+            session: PollSession::resume(index, settings_mapping::policy(polling, refetch_budget.requests()), resume),
             list,
             clock: clock.clone(),
             events: events.clone(),
@@ -273,7 +273,7 @@ impl PollerSet {
             phase,
             recorder: recorder.clone(),
             stats: stats.clone(),
-            refetch_budget: spare.clone(),
+            refetch_budget: refetch_budget.clone(),
             first_poll: tried,
             history: histories.get_or_create(&target.key),
         })

@@ -65,7 +65,7 @@ fn print(target: &Target, diagnosis: &Diagnosis, out: &mut impl Write) -> std::i
 
 struct LiveCheck {
     client: Client,
-    pace: RateLimiter,
+    rate_limiter: RateLimiter,
     clock: Clock,
 }
 
@@ -75,7 +75,7 @@ impl LiveCheck {
         let concurrency = ConcurrencyLimit::new(NonZeroUsize::MIN);
         let client = settings_mapping::client(&settings.polling, target, concurrency, clock.clone())
             .map_err(|error| CliError::run_time(&error))?;
-        Ok(Self { client, pace: RateLimiter::new(settings.polling.requests_per_minute), clock })
+        Ok(Self { client, rate_limiter: RateLimiter::new(settings.polling.requests_per_minute), clock })
     }
 
     /// One finished conversation of the last `stretch`, in `client_env`.
@@ -88,7 +88,7 @@ impl LiveCheck {
             client_env,
         );
         let credentials =
-            ApiCredentials { endpoint, ..settings_mapping::credentials(target, self.pace.clone()) };
+            ApiCredentials { endpoint, ..settings_mapping::credentials(target, self.rate_limiter.clone()) };
         let from = Timestamp::from(self.clock.now()) - stretch;
         let request = PageRequest {
             window: Window::since(from),

@@ -12,7 +12,7 @@ use crate::problem::Problem;
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 
-/// With the default interval, 25 minutes.
+/// 25 minutes with the default interval.
 const MAX_POLLS: usize = 50;
 /// More than there are kinds of problems, so that active ones always fit.
 const MAX_PROBLEMS: usize = 20;

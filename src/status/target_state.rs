@@ -34,25 +34,24 @@ pub(super) enum Severity {
 }
 
 impl State {
-    pub(super) const fn label(self) -> &'static str {
+    const fn label_and_severity(self) -> (&'static str, Severity) {
         match self {
-            Self::StorageFailing => "storage failing",
-            Self::Stale => "stale",
-            Self::Failing => "failing",
-            Self::NotTried => "not polled yet",
-            Self::CatchingUp => "catching up",
-            Self::Limited => "limited",
-            Self::UpToDate => "up to date",
+            Self::StorageFailing => ("storage failing", Severity::Bad),
+            Self::Stale => ("stale", Severity::Bad),
+            Self::Failing => ("failing", Severity::Warn),
+            Self::NotTried => ("not polled yet", Severity::Wait),
+            Self::CatchingUp => ("catching up", Severity::Wait),
+            Self::Limited => ("limited", Severity::Warn),
+            Self::UpToDate => ("up to date", Severity::Good),
         }
     }
 
+    pub(super) const fn label(self) -> &'static str {
+        self.label_and_severity().0
+    }
+
     pub(super) const fn severity(self) -> Severity {
-        match self {
-            Self::StorageFailing | Self::Stale => Severity::Bad,
-            Self::Failing | Self::Limited => Severity::Warn,
-            Self::NotTried | Self::CatchingUp => Severity::Wait,
-            Self::UpToDate => Severity::Good,
-        }
+        self.label_and_severity().1
     }
 }
 

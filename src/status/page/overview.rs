@@ -112,7 +112,15 @@ fn table_row(row: &TargetRow, now: JsonTimestamp) -> Markup {
                 (badge(row.state))
                 @if row.state != State::UpToDate { p.sentence { (strip_control(&row.sentence)) } }
             }
-            td.poll { (last_poll(row, now)) }
+            td.poll {
+                @if let Some(poll) = row.last_poll {
+                    div { (timestamp_with_age(JsonTimestamp(poll.began), now)) }
+                    div.detail {
+                        (span(poll.took)) (DOT) (pluralize(poll.traffic.pages.into(), "page")) (DOT)
+                        (pluralize(poll.records, "record")) (DOT) (bytes(poll.traffic.bytes))
+                    }
+                } @else { (dash()) }
+            }
             td.number data-label="Lag" {
                 @match row.lag_seconds { Some(lag) => { (span(lag.0)) } None => { (dash()) } }
             }
@@ -142,17 +150,6 @@ fn table_row(row: &TargetRow, now: JsonTimestamp) -> Markup {
                     @if row.problems.len() > MAX_PROBLEMS { p.more { (row.problems.len() - MAX_PROBLEMS) " more" } }
                 }
             }
-        }
-    }
-}
-
-fn last_poll(row: &TargetRow, now: JsonTimestamp) -> Markup {
-    let Some(poll) = row.last_poll else { return dash() };
-    html! {
-        div { (timestamp_with_age(JsonTimestamp(poll.began), now)) }
-        div.detail {
-            (span(poll.took)) (DOT) (pluralize(poll.traffic.pages.into(), "page")) (DOT)
-            (pluralize(poll.records, "record")) (DOT) (bytes(poll.traffic.bytes))
         }
     }
 }
