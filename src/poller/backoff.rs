@@ -37,7 +37,7 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(30);
 
     #[test]
-    fn transient_failures_double_the_wait_up_to_five_minutes() {
+    fn transient_failures_double_wait_up_to_five_minutes() {
         let mut backoff = Backoff::default();
         let waits: Vec<u64> =
             (0..6).map(|_| backoff.failed(FetchErrorKind::ServerError, INTERVAL, 1.0).as_secs()).collect();

@@ -304,7 +304,7 @@ fn set_latencies(series: &mut TargetSeries, fast: usize, slow: usize) {
 }
 
 #[test]
-fn target_beyond_the_limits_of_the_alerts_is_not_green() {
+fn target_beyond_alert_limits_is_not_green() {
     use Severity::{Bad, Good, Warn};
 
     type Change = fn(&mut TargetSeries);

@@ -1,4 +1,4 @@
-//! Walks over lists in which there is more than a walk may hold, whether it can be read or not.
+//! Lists with more records than one fetch may hold, readable or not.
 
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The command line as people meet it: exit codes, and the words for what is wrong.
+//! The command line: exit codes and messages.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `healthcheck` asks a running daemon, and strangers in its place, and says what the answer means.
+//! `healthcheck` against a running daemon and against other servers.
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! A real Prometheus takes in the history of the real `demo` and goes on where it ends.
+//! A real Prometheus imports the backfill of `demo` and continues it.
 
 use std::process::Stdio;
 

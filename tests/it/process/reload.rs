@@ -1,4 +1,4 @@
-//! The configuration of a running process: read again by signal, by request, and by itself.
+//! Reloads of a running process by signal, by request, and after a file change.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! How a daemon ends, whatever it is at.
+//! Stopping a daemon that is busy.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the log says, how often, and what it never says.
+//! What is logged, how often, and what must never be logged.
 
 use polyai_simulator::{Fault, FaultKind, RetryAfter, Truncation};
 

@@ -1,4 +1,4 @@
-//! Every problem has a stable code, which is there while its cause is, and a poll that fails is not up.
+//! Each problem code is active as long as its cause, and a failed poll sets `polyai_target_up` to 0.
 
 use polyai_simulator::{Control, Fault, FaultKind, LatencyShape, ReportedCounts, RetryAfter};
 

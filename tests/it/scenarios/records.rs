@@ -1,4 +1,4 @@
-//! Records that cannot be read spoil only themselves.
+//! Records that cannot be parsed affect only themselves.
 
 use crate::support::calls::{call, project};
 use crate::support::scenario::{scenario, wait};
