@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::settings::{Polling, Settings, Target};
+use crate::text::pluralize;
 use exporter_schema::{Diagnostic, Location, escape, format_duration, join_list};
 
 /// Requests that an idle target needs at each poll.
@@ -81,9 +82,9 @@ pub(super) fn warnings(settings: &Settings) -> Vec<Diagnostic> {
     let allowed = settings.polling.max_concurrent_requests.get();
     if in_flight >= count(allowed) {
         let text = format!(
-            "{all} target{} polled every {} keep{} about {} requests in flight if each takes 1s, but max_concurrent_requests is \
+            "{} polled every {} keep{} about {} requests in flight if each takes 1s, but max_concurrent_requests is \
              {allowed}; raise it above that, or polling.interval above {}s",
-            plural(all),
+            pluralize(all as u64, "target"),
             format_duration(settings.polling.interval),
             if all == 1 { "s" } else { "" },
             in_flight.ceil(),
@@ -104,11 +105,10 @@ fn over_budget(budget: &Budget<'_>, polling: &Polling) -> String {
     let interval = polling.interval.as_secs_f64() * budget.busy_per_minute / f64::from(allowed.get());
     let alone = budget.targets.len() == 1;
     format!(
-        "{} target{} with one API key ({}) need{} about {:.0} requests per minute when idle and {:.0} when busy, but \
+        "{} with one API key ({}) need{} about {:.0} requests per minute when idle and {:.0} when busy, but \
          {allowed} are allowed, which is enough for {}. Raise polling.interval to {}s{}, or raise this to {:.0}: PolyAI \
          publishes no limit, and responses with status 429 were observed at about 60 to 100 per minute",
-        budget.targets.len(),
-        plural(budget.targets.len()),
+        pluralize(budget.targets.len() as u64, "target"),
         join_list(names.iter().map(String::as_str), "and"),
         if alone { "s" } else { "" },
         budget.idle_per_minute,
@@ -118,10 +118,6 @@ fn over_budget(budget: &Budget<'_>, polling: &Polling) -> String {
         if alone { "" } else { ", or give targets keys of their own" },
         budget.busy_per_minute.ceil(),
     )
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }
 
 /// Exact: a list has fewer than 2^32 entries.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use serde::{Serialize, Serializer};
 
+pub(super) use crate::text::{count, pluralize};
 use crate::timestamp::Timestamp;
 
 /// In JSON RFC 3339 with milliseconds, UTC.
@@ -115,19 +116,6 @@ pub(super) fn bytes(count: u64) -> String {
         1_000_000..1_000_000_000 => format!("{:.1} MB", size / 1e6),
         1_000_000_000.. => format!("{:.1} GB", size / 1e9),
     }
-}
-
-/// `1,234,567`
-pub(super) fn count(number: u64) -> String {
-    match number {
-        0..1000 => number.to_string(),
-        1000.. => format!("{},{:03}", count(number / 1000), number % 1000),
-    }
-}
-
-/// `1 poll`, `2 polls`
-pub(super) fn pluralize(number: u64, thing: &str) -> String {
-    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 /// Replaces control characters, and those that change the direction of the text around a name.

@@ -138,7 +138,7 @@ async fn readiness_requires_first_poll_of_each_target() {
     wait(seconds(10)).await;
     let (status, body) = scenario.exporter.get("/-/ready").await;
     assert_eq!(status, 503, "{body}");
-    assert!(body.contains("1 target has not been tried yet"), "{body}");
+    assert!(body.contains("1 target has not been polled yet"), "{body}");
     let early = scenario.scrape().await;
     early.assert_metric("polyai_target_up", &[("project", "slow")], 0.0);
     early.assert_metric("polyai_target_last_success_timestamp_seconds", &[("project", "slow")], 0.0);
