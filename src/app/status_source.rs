@@ -70,8 +70,11 @@ impl StatusSource for StatusProvider {
         let configuration = ConfigurationStatus {
             origin: active.origin.clone(),
             loaded_at: active.since,
-            last_reload: last_reload
-                .map(|attempt| Reload { at: attempt.at, outcome: attempt.outcome.clone() }),
+            last_reload: last_reload.map(|attempt| Reload {
+                at: attempt.at,
+                succeeded: attempt.outcome.is_ok(),
+                detail: attempt.outcome.clone().unwrap_or_else(|reason| reason),
+            }),
         };
         let inputs = StatusInputs {
             now: Timestamp::from(self.clock.now()),

@@ -199,7 +199,7 @@ async fn rejected_key_is_retried_every_five_minutes() {
 async fn retry_after_is_honored_and_rate_lowered() {
     let scenario = scenario([project("hotel")])
         .with_polling(|polling| {
-            // A budget so tight that the pace decides: 12 requests a minute are wanted, 6 allowed.
+            // A budget so tight that the rate limiter decides: 12 requests a minute are wanted, 6 allowed.
             polling.interval = seconds(10);
             polling.requests_per_minute = 6.try_into().unwrap();
         })
