@@ -1,8 +1,8 @@
-//! How long a target is left alone after it could not be reached.
+//! The delay of polls after a target could not be reached.
 
 use std::time::Duration;
 
-use crate::api::FetchErrorKind;
+use polyai_api::FetchErrorKind;
 
 /// The delay after failures that only a person can resolve, and the longest after others.
 const MAX_DELAY: Duration = Duration::from_secs(300);
@@ -37,7 +37,7 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(30);
 
     #[test]
-    fn transient_failures_double_the_wait_up_to_five_minutes() {
+    fn transient_failures_double_wait_up_to_five_minutes() {
         let mut backoff = Backoff::default();
         let waits: Vec<u64> =
             (0..6).map(|_| backoff.failed(FetchErrorKind::ServerError, INTERVAL, 1.0).as_secs()).collect();

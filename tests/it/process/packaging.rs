@@ -1,5 +1,6 @@
-//! What packages are made of: the unit, the image's recipe, manual pages, completions, and the list of files of the package for
-//! Debian. `scripts/image` and `scripts/package` make both for real.
+//! Packaging: systemd units, Dockerfile, manual pages, completions, and the assets of the Debian package.
+//!
+//! `scripts/image` and `scripts/package` build the image and the package.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

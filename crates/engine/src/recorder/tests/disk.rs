@@ -136,7 +136,7 @@ async fn deleted_state_is_reported_at_once_and_at_the_stop() {
     assert_eq!(reports.take()[0], Report::Failed);
     drop(handle);
     abort.cancel();
-    assert!(matches!(running.await.unwrap(), Err(StoreError::Removed { .. })));
+    assert!(matches!(running.await.unwrap(), Err(StoreError::Removed(_))));
 }
 
 #[tokio::test]
@@ -145,5 +145,5 @@ async fn state_deleted_just_before_the_stop_is_not_claimed() {
     let (task, handle, _) = RecorderTask::new(state.start(counting(), 0).0, Reports::default());
     std::fs::remove_dir_all(state.0.path()).unwrap();
     drop(handle);
-    assert!(matches!(task.run(CancellationToken::new()).await, Err(StoreError::Removed { .. })));
+    assert!(matches!(task.run(CancellationToken::new()).await, Err(StoreError::Removed(_))));
 }
