@@ -1,8 +1,8 @@
-//! How long a target is left alone after it could not be reached.
+//! The delay of polls after a target could not be reached.
 
 use std::time::Duration;
 
-use crate::api::FetchErrorKind;
+use polyai_api::FetchErrorKind;
 
 /// The delay after failures that only a person can resolve, and the longest after others.
 const MAX_DELAY: Duration = Duration::from_secs(300);

@@ -59,8 +59,12 @@ impl Reading {
         let families = self.stats.gather();
         let rejected =
             families.iter().find(|family| family.meta.name == "polyai_exporter_records_rejected_total");
-        let series = rejected.and_then(|family| family.series.first());
-        series.map_or(Value::total(0), |series| series.value.clone())
+        let series = rejected.into_iter().flat_map(|family| &family.series);
+        let counts = series.map(|series| match series.value {
+            Value::Counter(count) => count,
+            Value::Gauge(_) | Value::Histogram(_) => panic!("not a counter"),
+        });
+        Value::Counter(counts.sum())
     }
 }
 

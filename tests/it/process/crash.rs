@@ -142,7 +142,7 @@ async fn orderly_stop_is_quick_and_loses_nothing() {
         let (status, log) = daemon.terminate().await;
         assert_eq!(status.code(), Some(0), "{log}");
         assert!(told.elapsed() < Duration::from_secs(20), "it took {:?}", told.elapsed());
-        assert!(log.contains("stopped; all that was counted is in the state"), "{log}");
+        assert!(log.contains("shutdown complete; all counts persisted"), "{log}");
     }
     let mut daemon = Daemon::serve(&config);
     nothing_fell(&shown, &daemon.scrape().await);

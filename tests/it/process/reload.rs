@@ -112,7 +112,7 @@ async fn sighup_and_post_reload_configuration() {
 }
 
 fn refusals(daemon: &Daemon) -> usize {
-    daemon.log().matches("configuration not reloaded").count()
+    daemon.log().matches("configuration reload failed").count()
 }
 
 /// As the kubelet mounts a ConfigMap, and changes it.

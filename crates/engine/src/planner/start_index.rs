@@ -1,6 +1,6 @@
 //! Roughly when the known conversations of a target started.
 //!
-//! Where no known conversation started between two ranges, one request reads both without downloading anything twice.
+//! If no known conversation started between two ranges, one request reads both without downloading anything twice.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -14,9 +14,6 @@ use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
 
 /// The file at `path` behind an overlay. It is locked as long as a database uses it.
-///
-/// # Errors
-/// When the file cannot be opened.
 pub(super) fn open(path: &Path) -> Result<OverlayBackend, DatabaseError> {
     let file = FileBackend::new(OpenOptions::new().read(true).write(true).open(path)?)?;
     let len = file.len()?;
