@@ -208,6 +208,7 @@ fn refusal(target: &Target, error: &FetchError) -> String {
         | FetchErrorKind::ServerError
         | FetchErrorKind::Unreachable
         | FetchErrorKind::Timeout
+        | FetchErrorKind::CutOff
         | FetchErrorKind::BadPayload => {}
     }
     if let Some(id) = &error.correlation_id {
