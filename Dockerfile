@@ -10,6 +10,7 @@ ARG RUST_VERSION=1.95
 ARG DEBIAN_RELEASE=bookworm
 
 FROM docker.io/library/rust:${RUST_VERSION}-slim-${DEBIAN_RELEASE} AS manifests
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /source
 COPY Cargo.toml Cargo.lock ./
 COPY crates crates

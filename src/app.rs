@@ -1,14 +1,13 @@
-//! The daemon put together: the only place that knows all its parts.
+//! Builds and runs the daemon: the only module that knows all its parts.
 //!
-//! Owns: the order of building (state first, then the port, then the pollers) and of stopping (pollers, recorder, port).
-//! Building tells every address and refuses every problem before anything runs.
+//! It starts the state, the port and the pollers, in this order, and stops pollers, recorder and port. Every address is bound
+//! and every problem reported before anything runs.
 
 mod clients;
 mod config_diff;
 mod config_watcher;
 mod http;
 mod pollers;
-mod readiness;
 mod reload;
 mod reload_requests;
 pub(crate) mod settings_mapping;
@@ -19,49 +18,47 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use polyai_api::ClientError;
+use polyai_domain::clock::Clock;
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::ledger::store::{Store, StoreError};
+use polyai_engine::recorder::task::{RecorderTask, SnapshotCell};
+use polyai_engine::recorder::{PollerCheckpoint, Recorder};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub use reload::{ActiveConfig, ConfigLoader, Configuration, ReloadAttempt};
-pub use reload_requests::{ReloadHandle, ReloadTrigger};
-
-use crate::api::ClientError;
-use crate::clock::Clock;
+use self::http::{HttpTasks, WebConfigWatch};
 use crate::config::{ConfigErrors, LoadedConfig, Settings};
 use crate::events::Events;
 use crate::exporter_metrics::{BuildInfo, ExporterMetrics};
-use crate::ledger::store::{Store, StoreError};
-use crate::metrics_source::MetricsProvider;
-use crate::recorder::task::{RecorderTask, SnapshotCell};
-use crate::recorder::{PollerCheckpoint, Recorder};
 use crate::http::{BindError, Limits, Routes, Server};
+use crate::metrics_source::MetricsProvider;
 use crate::status::PollHistories;
-use crate::timestamp::Timestamp;
-use crate::web::{LoadedWebConfig, WebConfig};
 use config_watcher::Watch;
+use exporter_web::{LoadedWebConfig, WebConfig};
 use pollers::{PollerContext, PollerSet};
-use self::http::{HttpTasks, WebConfigWatch};
-use readiness::Ready;
 use reload::Reloader;
+pub use reload::{ActiveConfig, ConfigLoader, Configuration, ReloadAttempt};
+pub use reload_requests::{ReloadHandle, ReloadTrigger};
 use status_source::StatusProvider;
 
-/// How long pollers and the last commit may take to stop.
+/// Limit for the pollers, and for the last commit, to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The daemon, built and bound, not yet running.
 pub struct App {
     server: Server,
     routes: Routes,
-    watching: WebConfigWatch,
+    web_watch: WebConfigWatch,
     recorder: RecorderTask,
     reloader: Reloader,
     reloads: ReloadHandle,
-    resumes: Vec<PollerCheckpoint>,
+    checkpoints: Vec<PollerCheckpoint>,
     published: SnapshotCell,
-    desk: Arc<StatusProvider>,
+    status: Arc<StatusProvider>,
 }
 
-/// Why the daemon cannot start.
+/// The reason the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The state.
@@ -78,27 +75,27 @@ pub enum BuildError {
     Web(ConfigErrors),
 }
 
-/// How it ended.
+/// The way a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShutdownOutcome {
-    /// Everything stopped in order, and the state holds all that was counted.
+    /// Everything stopped in order, and all counts are persisted.
     Orderly,
-    /// Something did not stop in time, the last commit failed, or the port fell; what was not committed is read again at the
+    /// A task did not stop in time, the last commit failed, or the HTTP server exited. Uncommitted data is read again at the
     /// next start.
     Cut,
 }
 
 impl App {
-    /// Opens the state, binds the port, prepares a poller per target.
+    /// Opens the state, binds the port and prepares a poller per target.
     ///
     /// # Errors
-    /// With a sentence for people: state in use, newer or damaged, port taken, a `ca_file` that is no bundle.
+    /// If the state is in use, newer or damaged, the port is taken, or a `ca_file` is invalid.
     pub async fn build(settings: &Settings, clock: Clock) -> Result<Self, BuildError> {
         let storage = settings.storage.clone();
         Self::build_on(settings, clock, move || settings_mapping::open_store(&storage)).await
     }
 
-    /// The same on the state that `open` answers with, whatever the settings name.
+    /// The same with the state that `open` returns.
     ///
     /// # Errors
     /// As [`build`](Self::build).
@@ -109,89 +106,111 @@ impl App {
     ) -> Result<Self, BuildError> {
         let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(clock.now()));
         let events = Events::new(stats.clone());
-        let (recorder, resumes) = load(settings, &clock, open).await?;
-        let web = open_web(settings, &clock).await?;
-        stats.web_config_in_force(web.certificate_expiry());
+        let (counting, setups) = (settings_mapping::counting(settings), settings_mapping::setups(settings));
+        let now = Timestamp::from(clock.now());
+        let (recorder, checkpoints) =
+            run_blocking(move || Recorder::load(open()?, &setups, counting, now)).await?;
+        let (file, now) = (settings.server.web_config_file.clone(), clock.now());
+        let web = run_blocking(move || LoadedWebConfig::read(file.as_deref(), now)).await;
+        let web = web.map_err(BuildError::Web)?;
+        for warning in web.warnings() {
+            warn!(%warning, "web configuration");
+        }
+        let web = WebConfig::new(web);
+        stats.web_config_loaded(web.certificate_expiry());
         let server = Server::bind(&settings.server.listen, Limits::default()).await?;
         let (task, handle, published) = RecorderTask::new(recorder, events.clone());
         let histories = PollHistories::default();
-        let around = PollerContext {
+        let ctx = PollerContext {
             clock: clock.clone(),
             stats: stats.clone(),
             events: events.clone(),
             recorder: handle,
             histories: histories.clone(),
         };
-        let fleet = PollerSet::new(Arc::new(settings.clone()), around)?;
+        let pollers = PollerSet::new(Arc::new(settings.clone()), ctx)?;
         stats.config_loaded(clock.now());
-        let shown = settings_mapping::shown(settings);
-        let scrape = Arc::new(MetricsProvider::new(published.clone(), stats.clone(), shown, clock.clone()));
-        let ready = Arc::new(Ready(fleet.readiness()));
-        let watching = WebConfigWatch { web: web.clone(), events: events.clone(), clock: clock.clone() };
-        let (reloader, reloads) = Reloader::new(fleet, scrape.clone(), web, clock.clone(), stats, events);
+        let options = settings_mapping::format_options(settings);
+        let metrics =
+            Arc::new(MetricsProvider::new(published.clone(), stats.clone(), options, clock.clone()));
+        let readiness = Arc::new(pollers.readiness());
+        let web_watch = WebConfigWatch { web: web.clone(), events: events.clone(), clock: clock.clone() };
+        let (reloader, reloads) = Reloader::new(pollers, metrics.clone(), web, clock.clone(), stats, events);
         let addresses = server.addresses().map(ToString::to_string).collect();
         let configuration = reloader.configuration();
-        let desk =
+        let status =
             Arc::new(StatusProvider::new(published.clone(), histories, configuration, clock, addresses));
-        let routes = Routes::new(scrape, ready).with_status(desk.clone());
-        Ok(Self { server, routes, watching, recorder: task, reloader, reloads, resumes, published, desk })
+        let routes = Routes::new(metrics, readiness).with_status(status.clone());
+        Ok(Self {
+            server,
+            routes,
+            web_watch,
+            recorder: task,
+            reloader,
+            reloads,
+            checkpoints,
+            published,
+            status,
+        })
     }
 
-    /// Lets the configuration, which was `loaded` before, be read again with `load`: when somebody asks for it, and, with
-    /// `watch`, when a look at its files, as often as that says, finds another content.
+    /// Enables reloads of the configuration that was `loaded`, with `load`: on request and, at the interval `watch`, when its
+    /// files have changed.
     pub fn with_reload(mut self, loaded: &LoadedConfig, load: ConfigLoader, watch: Option<Duration>) -> Self {
         self.reloader.set_source(loaded, load, Watch::new(watch));
         self.routes = self.routes.with_reload(Arc::new(self.reloads.clone()));
         self
     }
 
-    /// The way to have the configuration read again.
+    /// Requests reloads.
     pub fn reloads(&self) -> ReloadHandle {
         self.reloads.clone()
     }
 
-    /// The configuration in force.
+    /// The active configuration.
     pub fn configuration(&self) -> Configuration {
         self.reloader.configuration()
     }
 
-    /// Where it serves, if it does so over TCP; the first such address.
+    /// The first TCP address of the server.
     pub fn address(&self) -> Option<SocketAddr> {
         self.server.address()
     }
 
-    /// What it serves, for those in the same process.
+    /// The published snapshot.
     pub fn published(&self) -> SnapshotCell {
         self.published.clone()
     }
 
-    /// Runs until `stop`; then pollers stop, what they handed over is committed, and open scrapes are answered. Should the port or
-    /// the recorder fall, it stops as well: a daemon that nobody can ask, or that counts nothing, is better started anew.
+    /// Runs until `stop`, or until the server or the recorder exits. Then pollers stop, their batches are committed, and open
+    /// scrapes are answered.
     pub async fn run(self, stop: CancellationToken) -> ShutdownOutcome {
-        let Self { server, routes, watching, recorder, mut reloader, resumes, desk, .. } = self;
-        info!(targets = resumes.len(), "polling");
+        let Self { server, routes, web_watch, recorder, mut reloader, checkpoints, status, .. } = self;
+        info!(targets = checkpoints.len(), "polling");
         let give_up = CancellationToken::new();
-        reloader.fleet.start(resumes);
+        reloader.pollers.start(checkpoints);
         let mut recorder = tokio::spawn(recorder.run(give_up.clone()));
-        let mut port = HttpTasks::spawn(server, routes, watching);
+        let mut http = HttpTasks::spawn(server, routes, web_watch);
 
-        let (mut recorder_exit, mut port_fell) = (None, false);
+        let (mut recorder_exit, mut http_exited) = (None, false);
         tokio::select! {
             () = stop.cancelled() => {}
-            // It ends by itself only when it cannot go on.
             outcome = &mut recorder => recorder_exit = Some(outcome),
-            part = port.task_exited() => {
-                error!(part, "the port is no longer served as it should be; ending, so that it is started anew");
-                port_fell = true;
+            task = http.task_exited() => {
+                error!(
+                    task,
+                    "HTTP server task exited unexpectedly; shutting down so the service manager can restart the process"
+                );
+                http_exited = true;
             }
             () = reloader.run() => {}
-            () = desk.run() => {}
+            () = status.run() => {}
         }
-        let left = reloader.into_fleet().stop(SHUTDOWN_TIMEOUT).await.remaining;
+        let tasks_left = reloader.into_pollers().stop(SHUTDOWN_TIMEOUT).await.remaining;
         let committed = match recorder_exit {
             Some(outcome) => Some(outcome),
             None => tokio::time::timeout(SHUTDOWN_TIMEOUT, async {
-                // Without pollers the recorder commits what it has and ends; on a broken disk it must be told.
+                // Without pollers the recorder commits what it has and ends; with a broken disk it retries until cancelled.
                 tokio::select! {
                     outcome = &mut recorder => outcome,
                     () = tokio::time::sleep(SHUTDOWN_TIMEOUT / 2) => {
@@ -203,52 +222,31 @@ impl App {
             .await
             .ok(),
         };
-        let connections_left = port.close().await;
+        let connections_left = http.close().await;
         match committed {
-            Some(Ok(Ok(()))) if left == 0 && port_fell => {
-                warn!(connections_left, "stopped without a port; all that was counted is in the state");
-                ShutdownOutcome::Cut
+            Some(Ok(Ok(()))) if tasks_left == 0 && http_exited => {
+                warn!(connections_left, "shutdown after HTTP server failure; all counts persisted");
             }
-            Some(Ok(Ok(()))) if left == 0 => {
-                info!(connections_left, "stopped; all that was counted is in the state");
-                ShutdownOutcome::Orderly
+            Some(Ok(Ok(()))) if tasks_left == 0 => {
+                info!(connections_left, "shutdown complete; all counts persisted");
+                return ShutdownOutcome::Orderly;
             }
             Some(Ok(Err(error))) => {
-                warn!(%error, "stopped without the last commit; its stretch is read again at the next start");
-                ShutdownOutcome::Cut
+                warn!(%error, "shutdown: last commit failed; that window will be re-read at next start");
             }
-            Some(Ok(Ok(())) | Err(_)) | None => {
-                warn!(tasks_left = left, "stopped with work left; it is read again at the next start");
-                ShutdownOutcome::Cut
-            }
+            Some(Ok(Ok(())) | Err(_)) | None => warn!(
+                tasks_left,
+                "shutdown deadline exceeded with tasks still running; unfinished work will be re-read at next start"
+            ),
         }
+        ShutdownOutcome::Cut
     }
 }
 
-async fn open_web(settings: &Settings, clock: &Clock) -> Result<WebConfig, BuildError> {
-    let (file, now) = (settings.server.web_config_file.clone(), clock.now());
-    match tokio::task::spawn_blocking(move || LoadedWebConfig::read(file.as_deref(), now)).await {
-        Ok(prepared) => {
-            let prepared = prepared.map_err(BuildError::Web)?;
-            for warning in prepared.warnings() {
-                warn!(%warning, "web configuration");
-            }
-            Ok(WebConfig::new(prepared))
-        }
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
-}
-
-async fn load(
-    settings: &Settings,
-    clock: &Clock,
-    open: impl FnOnce() -> Result<Store, StoreError> + Send + 'static,
-) -> Result<(Recorder, Vec<PollerCheckpoint>), StoreError> {
-    let (counting, setups) = (settings_mapping::counting(settings), settings_mapping::setups(settings));
-    let now = Timestamp::from(clock.now());
-    let loading = tokio::task::spawn_blocking(move || Recorder::load(open()?, &setups, counting, now));
-    match loading.await {
-        Ok(outcome) => outcome,
+/// Runs `work` on a thread that may block.
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }

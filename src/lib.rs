@@ -1,7 +1,5 @@
-//! The library behind `polyai-exporter`: a daemon that polls the conversations of voice agents on PolyAI, counts each
-//! exactly once, and serves the counts to Prometheus.
+//! Polls the conversations of voice agents on PolyAI, counts each exactly once, and serves the counts to Prometheus.
 //!
-//! The flow, in one line:
 //! **Ticker → PollPlanner → FetchPlan → pages → Conversation → Transition → SeriesUpdate → Snapshot → encoder → bytes**.
 
 pub mod alert_rules;
@@ -18,6 +16,7 @@ pub mod metrics_source;
 pub mod poller;
 pub mod shutdown;
 pub mod status;
+mod text;
 
 pub use exporter_exposition as exposition;
 pub use exporter_web as web;

@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Least severe log lines to write: error, warn, info, debug, trace.
+    /// Log level (error, warn, info, debug, trace).
     #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true, value_parser = logging::LevelFilterSpec::parse)]
     log_level: logging::LevelFilterSpec,
-    /// Form of log lines: auto, text, json.
+    /// Log format (auto, text, json).
     #[arg(long = "log.format", value_name = "FORMAT", default_value = "auto", global = true)]
     log_format: logging::Format,
 }
@@ -27,7 +27,7 @@ struct Cli {
 enum Command {
     /// Run the daemon.
     Serve(cli::serve::ServeArgs),
-    /// Read the configuration and print every problem; with --live, also ask each target and diagnose the answer.
+    /// Print the configuration and its problems; with --live, also query each target.
     Check(cli::check::CheckArgs),
     /// Run the exporter against a built-in simulator (no account needed, no files left behind).
     #[cfg(feature = "demo")]
@@ -35,26 +35,22 @@ enum Command {
     /// Run the simulated Conversations API alone.
     #[cfg(feature = "demo")]
     Simulate(cli::simulate::Simulate),
-    /// Print the recording and alert rules for Prometheus, with thresholds of your own.
+    /// Print Prometheus recording and alerting rules with custom thresholds.
     Rules(cli::rules::Rules),
-    /// Ask the daemon on this machine how it is: exit code 0 if it is well, 1 if not.
+    /// Query the local daemon's health endpoint; exits 0 if healthy, 1 otherwise.
     Healthcheck(cli::healthcheck::Healthcheck),
-    /// Print what a shell needs to complete commands and flags.
+    /// Generate shell completions.
     Completions(cli::completions::Completions),
-    /// Print the manual page of a command, or write them all to a folder.
+    /// Print the manual page of a command, or write all pages to a directory.
     Man(cli::man::ManArgs),
 }
 
 fn main() -> ExitCode {
-    let flags = Cli::parse();
-    match run(&flags) {
-        Ok(code) => code,
-        Err(failure) => {
-            // Nothing can be done if standard error is closed.
-            let _ = writeln!(std::io::stderr(), "polyai-exporter: {failure}");
-            ExitCode::from(failure.code)
-        }
-    }
+    run(&Cli::parse()).unwrap_or_else(|error| {
+        // Nothing can be done if standard error is closed.
+        let _ = writeln!(std::io::stderr(), "polyai-exporter: {error}");
+        ExitCode::from(error.code)
+    })
 }
 
 fn run(flags: &Cli) -> Result<ExitCode, CliError> {
@@ -67,49 +63,35 @@ fn run(flags: &Cli) -> Result<ExitCode, CliError> {
         .map_err(|error| CliError::run_time(&format!("cannot start the runtime: {error}")))?;
     let outcome = runtime.block_on(async {
         let stop = stop_on_signals()?;
+        let out = &mut std::io::stdout();
         match &flags.command {
-            Command::Serve(flags) => cli::serve::run(flags, &env, stop).await.map(|()| ExitCode::SUCCESS),
+            Command::Serve(flags) => cli::serve::run(flags, &env, stop).await?,
+            Command::Check(flags) => return Ok(cli::check::run(flags, &env, out).await?.into()),
             #[cfg(feature = "demo")]
-            Command::Demo(flags) => {
-                cli::demo::run(flags, stop, &mut std::io::stdout()).await.map(|()| ExitCode::SUCCESS)
-            }
+            Command::Demo(flags) => cli::demo::run(flags, stop, out).await?,
             #[cfg(feature = "demo")]
-            Command::Simulate(flags) => cli::simulate::run(flags.clone(), stop, std::io::stdout())
-                .await
-                .map(|()| ExitCode::SUCCESS)
-                .map_err(|error| CliError::run_time(&error)),
-            Command::Rules(flags) => cli::rules::run(flags, &mut std::io::stdout(), &mut std::io::stderr())
-                .map(|()| ExitCode::SUCCESS),
-            Command::Check(flags) => {
-                cli::check::run(flags, &env, &mut std::io::stdout()).await.map(ExitCode::from)
-            }
-            Command::Healthcheck(flags) => {
-                cli::healthcheck::run(flags, &env, &mut std::io::stdout()).await.map(|()| ExitCode::SUCCESS)
-            }
-            Command::Completions(flags) => {
-                cli::completions::run(flags, Cli::command(), &mut std::io::stdout())
-                    .map(|()| ExitCode::SUCCESS)
-            }
-            Command::Man(flags) => {
-                cli::man::run(flags, Cli::command(), &mut std::io::stdout()).map(|()| ExitCode::SUCCESS)
-            }
+            Command::Simulate(flags) => cli::simulate::run(flags.clone(), stop, out).await?,
+            Command::Rules(flags) => cli::rules::run(flags, out, &mut std::io::stderr())?,
+            Command::Healthcheck(flags) => cli::healthcheck::run(flags, &env, out).await?,
+            Command::Completions(flags) => cli::completions::run(flags, Cli::command(), out)?,
+            Command::Man(flags) => cli::man::run(flags, Cli::command(), out)?,
         }
+        Ok(ExitCode::SUCCESS)
     });
-    // Dropping the runtime would wait for work that nothing can call off: the look-up of a name, a disk that hangs, a password
-    // under check. What had to be waited for was, by then nobody listens for a second signal, and a state that is cut off in the
-    // middle of a write is whole.
+    // Dropping the runtime would wait for blocking work that cannot be cancelled: DNS, a hung disk, a password hash. Everything
+    // that matters has finished, and an interrupted write leaves the state intact.
     runtime.shutdown_background();
     outcome
 }
 
-/// The environment, read once. A variable that is no text cannot be one of ours.
+/// The environment. Variables that are not UTF-8 are none of ours.
 fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
 }
 
-/// A token that the first signal cancels; the second ends the process.
+/// A token that the first signal cancels; the second signal exits.
 fn stop_on_signals() -> Result<CancellationToken, CliError> {
     let signals = shutdown::Signals::install()
         .map_err(|error| CliError::run_time(&format!("cannot listen for signals: {error}")))?;

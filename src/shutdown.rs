@@ -14,11 +14,11 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Installs handlers, after which the signals no longer end the process by themselves.
+    /// Installs the handlers.
     ///
     /// # Errors
     ///
-    /// When the system refuses the handlers.
+    /// If the system refuses.
     pub fn install() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }

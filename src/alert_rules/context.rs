@@ -1,4 +1,4 @@
-//! What the placeholders of the templates stand for.
+//! The values of the placeholders in the templates.
 //!
 //! Placeholders are `${name}` and `${name|filter}`, so that `{{ }}` is left to Prometheus.
 
@@ -79,7 +79,7 @@ fn common(values: &Values, exclusion: &str, selector: &str) -> Context {
         [&[own.to_owned()], further.as_slice()].concat().join(", ")
     };
     let own = joined(&[values.text("common.selector"), selector]);
-    // Recorded series have lost the labels that tell exporters apart.
+    // Recorded series have lost the labels that distinguish exporters.
     let recorded = joined(&[values.text("common.target_selector"), exclusion, selector]);
     let raw = joined(&[values.text("common.selector"), &recorded]);
     let dashboard = format!("{}/d", values.text("common.dashboard_url").trim_end_matches('/'));
@@ -92,8 +92,6 @@ fn common(values: &Values, exclusion: &str, selector: &str) -> Context {
             ("pick", braces(&recorded)),
             ("raw", braces(&raw)),
             ("raw_and", appended(&raw)),
-            ("own", braces(&own)),
-            ("own_and", appended(&own)),
             ("dashboard", dashboard),
         ]
         .map(|(name, text)| (name.to_owned(), text.into())),
@@ -134,8 +132,7 @@ fn percent(share: f64) -> String {
     format!("{} %", (share * 1e6).round() / 1e4)
 }
 
-/// The matcher for the bucket below `bound`. The exporter prints bounds as floats; Prometheus 2 keeps what it scrapes, Prometheus
-/// 3 writes floats, and other stores have their own habits: both spellings of a whole number are one bucket.
+/// The matcher for the bucket below `bound`; stores write a whole number with or without a fraction.
 fn le(bound: f64) -> String {
     if bound.fract() == 0.0 { format!("le=~\"{bound}(\\\\.0)?\"") } else { format!("le=\"{bound}\"") }
 }

@@ -82,10 +82,8 @@ const NOTE: &str = "\
 /// Whether an alert that compares with former weeks does so over `window`.
 fn is_compared(values: &Values, window: &RecordedWindow) -> bool {
     WEEK_OVER_WEEK_ALERTS.iter().any(|alert| {
-        let mut projects = [None].into_iter().chain(values.projects(alert).into_iter().map(Some));
-        projects.any(|project| {
-            values.of_alert(alert, project, "window").and_then(Node::as_text) == Some(window.name)
-        })
+        let is_over = |node: &Node| node.as_text() == Some(window.name);
+        values.scopes(alert).any(|project| values.of_alert(alert, project, "window").is_some_and(is_over))
     })
 }
 

@@ -23,7 +23,7 @@ const RECORD: &str = "      - record: ";
 
 impl<'t> Template<'t> {
     pub(super) fn split(text: &'t str) -> Self {
-        // Where a rule begins: at its first line, or at the comment that leads up to it.
+        // A rule begins at its first line, or at the comment before it.
         let mut starts = Vec::new();
         let mut comment = None;
         let mut at = 0;

@@ -70,6 +70,11 @@ impl Values {
         projects.map(|(project, _)| project).collect()
     }
 
+    /// No project (the alert for all), and each project with values of its own for `alert`.
+    pub(super) fn scopes(&self, alert: &str) -> impl Iterator<Item = Option<&str>> + use<'_> {
+        [None].into_iter().chain(self.projects(alert).into_iter().map(Some))
+    }
+
     /// The entries of the section at `path`, or of the top level.
     pub(super) fn entries(&self, path: &str) -> impl Iterator<Item = (&str, &Node)> {
         let entries = self.node(path).and_then(Node::entries).into_iter().flatten();

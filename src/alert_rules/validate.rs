@@ -38,7 +38,8 @@ pub(super) fn errors(values: &Values) -> Vec<Diagnostic> {
         }
     }
     let highest = values.get::<Vec<f64>>("common.latency_buckets").and_then(|bounds| bounds.last().copied());
-    for (alert, project) in with_projects(values) {
+    let scopes = values.alerts().flat_map(|alert| values.scopes(alert).map(move |project| (alert, project)));
+    for (alert, project) in scopes {
         if let (Some(node), Some(highest)) = (values.of_alert(alert, project, "seconds"), highest)
             && node.as_number().is_some_and(|seconds| seconds >= highest)
         {
@@ -58,9 +59,9 @@ pub(super) fn errors(values: &Values) -> Vec<Diagnostic> {
     for (alert, objective, factors) in BURN_ALERTS {
         let goal = format!("slo.{objective}.goal");
         let Some(budget) = values.get::<f64>(&goal).map(|goal| 1.0 - goal) else { continue };
-        let projects = [None].into_iter().chain(values.projects(alert).into_iter().map(Some));
+        let scopes = values.scopes(alert);
         for (project, factor) in
-            projects.flat_map(|project| factors.iter().map(move |factor| (project, *factor)))
+            scopes.flat_map(|project| factors.iter().map(move |factor| (project, *factor)))
         {
             if let Some(node) = values.of_alert(alert, project, factor)
                 && node.as_number().is_some_and(|factor| factor * budget >= 1.0)
@@ -91,14 +92,6 @@ pub(super) fn errors(values: &Values) -> Vec<Diagnostic> {
         }
     }
     errors
-}
-
-/// Each alert, and once more for each project with values of its own.
-fn with_projects(values: &Values) -> impl Iterator<Item = (&str, Option<&str>)> {
-    values.alerts().flat_map(|alert| {
-        let projects = [None].into_iter().chain(values.projects(alert).into_iter().map(Some));
-        projects.map(move |project| (alert, project))
-    })
 }
 
 fn path(alert: &str, project: Option<&str>, name: &str) -> String {

@@ -1,18 +1,14 @@
-//! The HTTP clients of the pollers.
-//!
-//! Owns: which there are, so that targets with the same roots of trust share their connections, and which survive a change of the
-//! configuration. Never: a request.
+//! The HTTP clients of the pollers: targets with the same root certificates share their connections.
 
 use std::collections::HashMap;
 
+use polyai_api::{Client, ClientError, ConcurrencyLimit};
+use polyai_domain::clock::Clock;
+
 use super::settings_mapping;
-use crate::api::Client;
-use crate::api::ClientError;
-use crate::api::ConcurrencyLimit;
-use crate::clock::Clock;
 use crate::config::{CaFile, Settings, Target};
 
-/// One client for each set of roots, all with one bound on requests at once.
+/// One client per set of roots, with a common limit on concurrent requests.
 pub(super) struct ClientPool {
     clock: Clock,
     concurrency: ConcurrencyLimit,
@@ -23,21 +19,21 @@ impl ClientPool {
     /// The clients for `settings`.
     ///
     /// # Errors
-    /// When one cannot be made: a `ca_file` that is no bundle.
+    /// If a `ca_file` is invalid.
     pub(super) fn new(settings: &Settings, clock: &Clock) -> Result<Self, ClientError> {
         let concurrency = ConcurrencyLimit::new(settings.polling.max_concurrent_requests);
         Self { clock: clock.clone(), concurrency, by_roots: HashMap::new() }.rebuild(settings, settings)
     }
 
-    /// The clients for `new`; those that were made for the same in `old` keep their connections.
+    /// The clients for `new`. Clients with the same options as in `old` keep their connections.
     ///
     /// # Errors
     /// As [`new`](Self::new).
     pub(super) fn rebuild(&self, old: &Settings, new: &Settings) -> Result<Self, ClientError> {
         let (before, polling) = (&old.polling, &new.polling);
-        let same_bound = before.max_concurrent_requests == polling.max_concurrent_requests;
-        let same_http_options = same_bound && before.timeout == polling.timeout;
-        let concurrency = match same_bound {
+        let same_limit = before.max_concurrent_requests == polling.max_concurrent_requests;
+        let same_http_options = same_limit && before.timeout == polling.timeout;
+        let concurrency = match same_limit {
             true => self.concurrency.clone(),
             false => ConcurrencyLimit::new(polling.max_concurrent_requests),
         };
@@ -56,7 +52,7 @@ impl ClientPool {
         Ok(Self { clock: self.clock.clone(), concurrency, by_roots })
     }
 
-    /// That of `target`; none only if it is not of the settings that these were made for.
+    /// The client of `target`; absent for targets of other settings.
     pub(super) fn get(&self, target: &Target) -> Option<&Client> {
         self.by_roots.get(&target.ca_file)
     }

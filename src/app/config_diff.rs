@@ -1,42 +1,39 @@
-//! What changes from one configuration to the next. Pure.
-//!
-//! Owns: who has to begin anew because of it, what a running daemon cannot change, and the sentence that tells all that. Never:
-//! the doing of it.
+//! The diffs between two configurations, and those that require a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use polyai_domain::target::TargetKey;
+
 use crate::config::{Settings, Target};
-use crate::target::TargetKey;
+use crate::text::pluralize;
 
-/// How many targets a sentence names before it only counts.
-const NAMED: usize = 5;
+/// Targets listed by name; further ones are a number.
+const MAX_NAMED: usize = 5;
 
-/// The difference between the settings in force and others.
+/// The differences between two configurations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Difference {
-    /// Sections that apply to all targets.
+pub(super) struct ConfigDiff {
+    /// Changed sections that apply to all targets.
     pub(super) sections: BTreeSet<&'static str>,
-    /// Targets that are new.
     pub(super) added: BTreeSet<TargetKey>,
-    /// Targets that are no longer there.
     pub(super) removed: BTreeSet<TargetKey>,
-    /// Targets of which something changes.
     pub(super) changed: BTreeSet<TargetKey>,
 }
 
-/// Keys that differ and that only a start can change.
+/// Changed keys that a running daemon cannot apply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{} changed, which needs a restart: a running daemon keeps its ports and its state. Nothing was changed; undo it, or restart", .0.join(" and ")
+    "{} changed, which needs a restart: a running daemon keeps its ports and its state. Nothing was changed; undo it, or restart",
+    .0.join(" and ")
 )]
 pub(super) struct NeedsRestart(Vec<&'static str>);
 
-impl Difference {
-    /// What changes from `old` to `new`.
+impl ConfigDiff {
+    /// The differences from `old` to `new`.
     ///
     /// # Errors
-    /// When something does that a running daemon cannot change.
+    /// If one requires a restart.
     pub(super) fn diff(old: &Settings, new: &Settings) -> Result<Self, NeedsRestart> {
         let fixed = [
             ("server.listen", old.server.listen != new.server.listen),
@@ -52,22 +49,22 @@ impl Difference {
             ("server.web_config_file", old.server.web_config_file != new.server.web_config_file),
         ];
         let (before, after) = (by_key(old), by_key(new));
-        let mut difference = Self {
+        let mut diff = Self {
             sections: sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect(),
             removed: before.keys().filter(|key| !after.contains_key(*key)).map(|&key| key.clone()).collect(),
             ..Self::default()
         };
         for (key, target) in after {
             match before.get(key) {
-                None => difference.added.insert(key.clone()),
-                Some(before) if *before != target => difference.changed.insert(key.clone()),
+                None => diff.added.insert(key.clone()),
+                Some(before) if *before != target => diff.changed.insert(key.clone()),
                 Some(_) => continue,
             };
         }
-        Ok(difference)
+        Ok(diff)
     }
 
-    /// Whether the poller of a target that was there and stays has to begin anew.
+    /// Whether the poller of a target of both configurations must be restarted.
     pub(super) fn restarts(&self, key: &TargetKey) -> bool {
         self.sections.contains("polling") || self.changed.contains(key)
     }
@@ -77,20 +74,20 @@ fn by_key(settings: &Settings) -> BTreeMap<&TargetKey, &Target> {
     settings.targets.iter().map(|target| (&target.key, target)).collect()
 }
 
-impl fmt::Display for Difference {
-    /// As it ends a sentence: `1 target added (billing/us-1/live); polling changed`.
+impl fmt::Display for ConfigDiff {
+    /// For example `1 target added (billing/us-1/live); polling changed`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
         for (keys, verb) in [(&self.added, "added"), (&self.removed, "removed"), (&self.changed, "changed")] {
             if keys.is_empty() {
                 continue;
             }
-            let mut names: Vec<String> = keys.iter().take(NAMED).map(TargetKey::to_string).collect();
-            if keys.len() > NAMED {
-                names.push(format!("{} more", keys.len() - NAMED));
+            let mut names: Vec<String> = keys.iter().take(MAX_NAMED).map(TargetKey::to_string).collect();
+            if keys.len() > MAX_NAMED {
+                names.push(format!("{} more", keys.len() - MAX_NAMED));
             }
-            let plural = if keys.len() == 1 { "" } else { "s" };
-            parts.push(format!("{} target{plural} {verb} ({})", keys.len(), names.join(", ")));
+            let count = pluralize(keys.len() as u64, "target");
+            parts.push(format!("{count} {verb} ({})", names.join(", ")));
         }
         parts.extend(self.sections.iter().map(|name| format!("{name} changed")));
         if parts.is_empty() { f.write_str("nothing changed") } else { f.write_str(&parts.join("; ")) }
@@ -103,7 +100,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Metrics, Polling, Secret, Server, Storage};
-    use crate::target::{ApiVersion, ClientEnv, Region};
+    use polyai_domain::target::{ApiVersion, ClientEnv, Region};
 
     fn target(project: &str) -> Target {
         Target {
@@ -130,43 +127,42 @@ mod tests {
 
     #[test]
     fn identical_configurations_have_no_changes() {
-        let difference = Difference::diff(&settings(&["a", "b"]), &settings(&["a", "b"])).unwrap();
-        assert_eq!(difference, Difference::default());
-        assert_eq!(difference.to_string(), "nothing changed");
+        let diff = ConfigDiff::diff(&settings(&["a", "b"]), &settings(&["a", "b"])).unwrap();
+        assert_eq!(diff, ConfigDiff::default());
+        assert_eq!(diff.to_string(), "nothing changed");
     }
 
     #[test]
     fn added_removed_and_changed_targets_are_listed() {
         let mut new = settings(&["a", "c", "d"]);
         new.targets[0].api_key = Secret::new("another key");
-        let difference = Difference::diff(&settings(&["a", "b", "d"]), &new).unwrap();
+        let diff = ConfigDiff::diff(&settings(&["a", "b", "d"]), &new).unwrap();
         assert_eq!(
-            difference.to_string(),
+            diff.to_string(),
             "1 target added (c/us-1/live); 1 target removed (b/us-1/live); 1 target changed (a/us-1/live)"
         );
-        assert!(difference.restarts(&target("a").key), "a new key acts at once");
-        assert!(!difference.restarts(&target("d").key), "what stays as it was is left alone");
+        assert!(diff.restarts(&target("a").key), "a new key takes effect immediately");
+        assert!(!diff.restarts(&target("d").key), "an unchanged target is not restarted");
     }
 
     #[test]
     fn polling_change_restarts_pollers_metrics_do_not() {
         let mut new = settings(&["a"]);
         new.metrics.recent_window = Duration::from_secs(60);
-        let difference = Difference::diff(&settings(&["a"]), &new).unwrap();
-        assert!(!difference.restarts(&target("a").key));
+        let diff = ConfigDiff::diff(&settings(&["a"]), &new).unwrap();
+        assert!(!diff.restarts(&target("a").key));
         new.polling.interval = Duration::from_secs(5);
-        let difference = Difference::diff(&settings(&["a"]), &new).unwrap();
-        assert!(difference.restarts(&target("a").key));
-        assert_eq!(difference.to_string(), "metrics changed; polling changed");
+        let diff = ConfigDiff::diff(&settings(&["a"]), &new).unwrap();
+        assert!(diff.restarts(&target("a").key));
+        assert_eq!(diff.to_string(), "metrics changed; polling changed");
     }
 
     #[test]
     fn long_list_of_targets_is_a_count() {
-        let difference =
-            Difference::diff(&settings(&[]), &settings(&["a", "b", "c", "d", "e", "f", "g"])).unwrap();
-        let sentence = difference.to_string();
-        assert!(sentence.starts_with("7 targets added (a/us-1/live, "), "{sentence}");
-        assert!(sentence.ends_with(", 2 more)"), "{sentence}");
+        let diff = ConfigDiff::diff(&settings(&[]), &settings(&["a", "b", "c", "d", "e", "f", "g"])).unwrap();
+        let text = diff.to_string();
+        assert!(text.starts_with("7 targets added (a/us-1/live, "), "{text}");
+        assert!(text.ends_with(", 2 more)"), "{text}");
     }
 
     #[test]
@@ -174,7 +170,7 @@ mod tests {
         let mut new = settings(&["a"]);
         new.server.listen = vec!["127.0.0.1:1".parse().unwrap()];
         new.storage = Storage::Directory("elsewhere".into());
-        let refusal = Difference::diff(&settings(&["a"]), &new).unwrap_err().to_string();
-        assert!(refusal.starts_with("server.listen and storage changed, which needs a restart"), "{refusal}");
+        let error = ConfigDiff::diff(&settings(&["a"]), &new).unwrap_err().to_string();
+        assert!(error.starts_with("server.listen and storage changed, which needs a restart"), "{error}");
     }
 }

@@ -1,8 +1,6 @@
-//! Whether the files of the configuration have changed since they were last read.
+//! Detects changes of the configuration files, by content.
 //!
-//! Owns: when they are looked at, and that a change has settled. By content and not by notification, because that survives the symlink
-//! swaps of mounted ConfigMaps, network file systems, and editors that write another file and rename it. Never: what is in the
-//! files.
+//! File system notifications would miss the symlink swaps of mounted ConfigMaps and changes on network file systems.
 
 use std::time::Duration;
 
@@ -10,49 +8,48 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::config::TrackedFiles;
 
-/// A file that has just changed may still be being written.
+/// A change must be stable for this long, since the file may still be being written.
 const STABLE_FOR: Duration = Duration::from_millis(500);
 
-/// The watch over what the last attempt has read, whatever came of it: as long as that stays, so does the outcome.
+/// Watches the files that the last attempt has read, whether it succeeded or not.
 #[derive(Debug)]
 pub(super) struct Watch {
-    every: Option<Duration>,
+    interval: Option<Duration>,
     read: TrackedFiles,
-    /// Another content, seen by the last look alone.
+    /// A change that may not be stable yet.
     pending: Option<TrackedFiles>,
-    next_look: Instant,
+    next_check: Instant,
 }
 
 impl Watch {
-    /// Looks so often, at first at once; never if that is none.
-    pub(super) fn new(every: Option<Duration>) -> Self {
-        Self { every, read: TrackedFiles::default(), pending: None, next_look: Instant::now() }
+    /// Checks immediately and then at `interval`; never without one.
+    pub(super) fn new(interval: Option<Duration>) -> Self {
+        Self { interval, read: TrackedFiles::default(), pending: None, next_check: Instant::now() }
     }
 
-    /// From now on over these.
+    /// Watches these files from now on.
     pub(super) fn reset(&mut self, read: TrackedFiles) {
         self.read = read;
         self.pending = None;
     }
 
-    /// Returns when the files hold something else than was read, and have stopped changing; and again, until they are read. May
-    /// be dropped at any time, and comes no later for it.
+    /// Waits for a stable change. Cancel safe; returns again until [`reset`](Self::reset).
     pub(super) async fn changed(&mut self) {
-        let Some(every) = self.every else { return std::future::pending().await };
+        let Some(interval) = self.interval else { return std::future::pending().await };
         loop {
-            sleep_until(self.next_look).await;
+            sleep_until(self.next_check).await;
             let read = self.read.clone();
-            let looking = tokio::task::spawn_blocking(move || read.now()).await;
-            self.next_look = Instant::now() + every;
-            // It fails only when the program stops.
-            let Ok(now) = looking else { continue };
-            if now == self.read {
+            let current = tokio::task::spawn_blocking(move || read.now()).await;
+            self.next_check = Instant::now() + interval;
+            // Fails only at shutdown.
+            let Ok(current) = current else { continue };
+            if current == self.read {
                 self.pending = None;
-            } else if self.pending.as_ref() == Some(&now) {
+            } else if self.pending.as_ref() == Some(&current) {
                 return;
             } else {
-                self.pending = Some(now);
-                self.next_look = Instant::now() + STABLE_FOR.min(every);
+                self.pending = Some(current);
+                self.next_check = Instant::now() + STABLE_FOR.min(interval);
             }
         }
     }
@@ -66,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    const EVERY: Duration = Duration::from_secs(30);
+    const INTERVAL: Duration = Duration::from_secs(30);
 
     fn read(file: &Path) -> TrackedFiles {
         let mut sources = TrackedFiles::default();
@@ -74,85 +71,85 @@ mod tests {
         sources
     }
 
-    fn over(file: &Path) -> Watch {
-        let mut watch = Watch::new(Some(EVERY));
+    fn watch_file(file: &Path) -> Watch {
+        let mut watch = Watch::new(Some(INTERVAL));
         watch.reset(read(file));
         watch
     }
 
     #[tokio::test(start_paused = true)]
     async fn touched_file_is_no_change() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("polyai.yaml");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("polyai.yaml");
         std::fs::write(&file, "a").unwrap();
-        let mut watch = over(&file);
+        let mut watch = watch_file(&file);
         std::fs::write(&file, "a").unwrap();
-        assert!(timeout(EVERY * 5, watch.changed()).await.is_err());
+        assert!(timeout(INTERVAL * 5, watch.changed()).await.is_err());
         std::fs::write(&file, "b").unwrap();
-        timeout(EVERY * 2, watch.changed()).await.expect("another content is noticed at the next look");
+        timeout(INTERVAL * 2, watch.changed()).await.expect("the change is detected at the next check");
         watch.reset(read(&file));
-        assert!(timeout(EVERY * 5, watch.changed()).await.is_err(), "and only once");
+        assert!(timeout(INTERVAL * 5, watch.changed()).await.is_err(), "and only once");
     }
 
     #[tokio::test(start_paused = true)]
     async fn change_before_the_watch_is_detected() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("polyai.yaml");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("polyai.yaml");
         std::fs::write(&file, "a").unwrap();
-        let mut watch = over(&file);
+        let mut watch = watch_file(&file);
         std::fs::write(&file, "b").unwrap();
-        timeout(STABLE_FOR * 2, watch.changed()).await.expect("noticed");
+        timeout(STABLE_FOR * 2, watch.changed()).await.expect("detected");
     }
 
     #[tokio::test(start_paused = true)]
     async fn file_is_loaded_once_it_is_stable() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("polyai.yaml");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("polyai.yaml");
         std::fs::write(&file, "a").unwrap();
-        let mut watch = over(&file);
-        let begun = Instant::now();
+        let mut watch = watch_file(&file);
+        let started = Instant::now();
         let slow = async {
-            // At no time at which a look is taken, so that no write is in the middle of one.
+            // At no time at which a check runs, so that no write coincides with one.
             for length in 1..27 {
                 std::fs::write(&file, "b".repeat(length)).unwrap();
                 sleep(Duration::from_millis(170)).await;
             }
-            sleep(EVERY * 2).await;
+            sleep(INTERVAL * 2).await;
         };
         tokio::select! {
             () = watch.changed() => {}
-            () = slow => panic!("not noticed"),
+            () = slow => panic!("not detected"),
         }
-        assert!(begun.elapsed() > STABLE_FOR * 8, "{:?}", begun.elapsed());
+        assert!(started.elapsed() > STABLE_FOR * 8, "{:?}", started.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn busy_watcher_detects_changes_in_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("polyai.yaml");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("polyai.yaml");
         std::fs::write(&file, "a").unwrap();
-        let mut watch = over(&file);
-        assert!(timeout(EVERY / 2, watch.changed()).await.is_err());
+        let mut watch = watch_file(&file);
+        assert!(timeout(INTERVAL / 2, watch.changed()).await.is_err());
         std::fs::write(&file, "b").unwrap();
-        let begun = Instant::now();
-        // As the loop does that attends to other things besides, each of them sooner than the next look.
+        let started = Instant::now();
+        // As in the reload loop, which drops the future whenever another branch completes first.
         while timeout(STABLE_FOR / 2, watch.changed()).await.is_err() {
-            assert!(begun.elapsed() < EVERY, "starved");
+            assert!(started.elapsed() < INTERVAL, "starved");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn disabled_watch_reads_no_file() {
-        assert!(timeout(EVERY * 100, Watch::new(None).changed()).await.is_err());
+        assert!(timeout(INTERVAL * 100, Watch::new(None).changed()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn created_file_is_a_change() {
-        let folder = tempfile::tempdir().unwrap();
-        let late = folder.path().join("key");
-        let mut watch = over(&late);
-        assert!(timeout(EVERY * 5, watch.changed()).await.is_err());
+        let directory = tempfile::tempdir().unwrap();
+        let late = directory.path().join("key");
+        let mut watch = watch_file(&late);
+        assert!(timeout(INTERVAL * 5, watch.changed()).await.is_err());
         std::fs::write(&late, "k").unwrap();
-        timeout(EVERY * 2, watch.changed()).await.expect("noticed");
+        timeout(INTERVAL * 2, watch.changed()).await.expect("detected");
     }
 }

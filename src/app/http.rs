@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use exporter_web::{DrainOutcome, WebConfig};
+use polyai_domain::clock::Clock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
 use crate::events::Events;
 use crate::http::{Routes, Server};
-use crate::web::{DrainOutcome, WebConfig};
 
-/// The web configuration with what it takes to watch it.
+/// The web configuration, and what its watch needs.
 pub(super) struct WebConfigWatch {
     pub(super) web: WebConfig,
     pub(super) events: Events,

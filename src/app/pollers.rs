@@ -1,14 +1,20 @@
-//! The pollers that run: one task per target.
+//! The poller tasks, one per target: start, reconfiguration, restart and stop.
 //!
-//! Owns: what each is made from, and their beginning and end, at the start, at a change of the configuration and at the stop.
-//! Targets that a change does not concern go on in the middle of what they do. Never: what a poll does, or whether a
-//! configuration is right.
+//! Targets that a change of the configuration does not concern keep their task.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use exporter_web::{DrainOutcome, drain};
+use polyai_api::{ClientError, ConversationList, RateLimiter};
+use polyai_domain::clock::Clock;
+use polyai_domain::target::TargetKey;
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::poll_session::PollSession;
+use polyai_engine::recorder::task::{RecorderHandle, RecorderStopped};
+use polyai_engine::recorder::{PollerCheckpoint, TargetAssignment, TargetEntry, TargetIndex, TargetSet};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,27 +22,20 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::clients::ClientPool;
-use super::config_diff::Difference;
+use super::config_diff::ConfigDiff;
 use super::settings_mapping;
 use super::supervisor::{PollerPanicked, PollerSupervisor};
-use crate::api::{ClientError, ConversationList, RateLimiter};
-use crate::clock::Clock;
 use crate::config::{Polling, Secret, Settings, Target};
 use crate::events::{Events, TargetEvents};
 use crate::exporter_metrics::ExporterMetrics;
-use crate::poll_session::PollSession;
+use crate::http::Readiness;
 use crate::poller::{FirstPollLatch, Poller, RefetchBudget};
-use crate::recorder::task::{RecorderHandle, RecorderStopped};
-use crate::recorder::{PollerCheckpoint, TargetAssignment, TargetEntry, TargetIndex, TargetSet};
 use crate::status::PollHistories;
-use crate::target::TargetKey;
-use crate::timestamp::Timestamp;
-use crate::web::{DrainOutcome, drain};
 
-/// First ticks of targets are spread by this much each, up to an interval.
+/// The first polls of targets are spread over this much per target, up to an interval.
 const START_JITTER_STEP: Duration = Duration::from_millis(30);
 
-/// Where every poller reports to.
+/// What all pollers share.
 pub(super) struct PollerContext {
     pub(super) clock: Clock,
     pub(super) stats: ExporterMetrics,
@@ -45,7 +44,7 @@ pub(super) struct PollerContext {
     pub(super) histories: PollHistories,
 }
 
-/// The pollers of the settings in force.
+/// The pollers of the active settings.
 pub(super) struct PollerSet {
     ctx: PollerContext,
     settings: Arc<Settings>,
@@ -53,15 +52,15 @@ pub(super) struct PollerSet {
     keys: HashMap<Secret, ApiKeyState>,
     running: BTreeMap<TargetKey, PollerTask>,
     tracker: TaskTracker,
-    roll: ReadinessLatches,
-    /// Pollers that fell; no more at a time than there are targets.
-    fallen: (mpsc::UnboundedSender<PollerPanicked>, mpsc::UnboundedReceiver<PollerPanicked>),
+    readiness: ReadinessLatches,
+    /// At most one message per target.
+    panicked: (mpsc::UnboundedSender<PollerPanicked>, mpsc::UnboundedReceiver<PollerPanicked>),
 }
 
-/// What all targets of one API key share. As long as there is one, it outlives their pollers, so that no change of the
-/// configuration brings a fresh budget or ends a pause that the API has asked for.
+/// Shared by the targets of an API key. It outlives their pollers, so that a reload neither renews the request budget nor ends
+/// a pause that the API has requested.
 struct ApiKeyState {
-    pace: RateLimiter,
+    rate_limiter: RateLimiter,
     refetch_budget: RefetchBudget,
 }
 
@@ -71,131 +70,135 @@ struct PollerTask {
     first_poll: FirstPollLatch,
 }
 
-/// Who has to be tried before the daemon can be relied on.
-pub(super) type ReadinessLatches = Arc<ArcSwap<Vec<FirstPollLatch>>>;
+/// The targets that must have been polled once before the daemon is ready.
+#[derive(Clone)]
+pub(super) struct ReadinessLatches(Arc<ArcSwap<Vec<FirstPollLatch>>>);
+
+impl Readiness for ReadinessLatches {
+    fn ready(&self) -> Result<(), String> {
+        match self.0.load().iter().filter(|latch| !latch.is_set()).count() {
+            0 => Ok(()),
+            1 => Err("1 target has not been polled yet".to_owned()),
+            left => Err(format!("{left} targets have not been polled yet")),
+        }
+    }
+}
 
 impl PollerSet {
-    /// A fleet without pollers, equipped for `settings`.
+    /// Prepares for `settings`, without starting a poller.
     ///
     /// # Errors
-    /// When a client cannot be made: a `ca_file` that is no bundle.
-    pub(super) fn new(settings: Arc<Settings>, around: PollerContext) -> Result<Self, ClientError> {
-        let clients = ClientPool::new(&settings, &around.clock)?;
-        // None has been tried before any is there.
-        let roll = vec![FirstPollLatch::default(); settings.targets.len()];
+    /// If a `ca_file` is invalid.
+    pub(super) fn new(settings: Arc<Settings>, ctx: PollerContext) -> Result<Self, ClientError> {
+        let clients = ClientPool::new(&settings, &ctx.clock)?;
+        let latches = vec![FirstPollLatch::default(); settings.targets.len()];
         Ok(Self {
-            ctx: around,
+            ctx,
             settings,
             clients,
             keys: HashMap::new(),
             running: BTreeMap::new(),
             tracker: TaskTracker::new(),
-            roll: Arc::new(ArcSwap::from_pointee(roll)),
-            fallen: mpsc::unbounded_channel(),
+            readiness: ReadinessLatches(Arc::new(ArcSwap::from_pointee(latches))),
+            panicked: mpsc::unbounded_channel(),
         })
     }
 
-    /// The settings in force.
+    /// The active settings.
     pub(super) fn settings(&self) -> &Arc<Settings> {
         &self.settings
     }
 
-    /// Takes `settings` for those in force, from which they do not differ: at most a key is found elsewhere.
+    /// Replaces the settings by equal ones; at most the source of a key differs.
     pub(super) fn replace_settings(&mut self, settings: Arc<Settings>) {
         self.settings = settings;
     }
 
-    /// Who has to be tried.
     pub(super) fn readiness(&self) -> ReadinessLatches {
-        self.roll.clone()
+        self.readiness.clone()
     }
 
-    /// Starts a poller for every target; each goes on where the resume in its place says.
-    pub(super) fn start(&mut self, resumes: Vec<PollerCheckpoint>) {
+    /// Starts a poller per target from its checkpoint.
+    pub(super) fn start(&mut self, checkpoints: Vec<PollerCheckpoint>) {
         self.sync_api_keys();
         let settings = self.settings.clone();
-        let to_start = settings.targets.iter().zip(resumes).enumerate();
-        let beginners = to_start.map(|(place, (target, resume))| (target, TargetIndex(place), resume));
-        self.spawn_pollers(beginners.collect());
+        let to_start = settings.targets.iter().zip(checkpoints).enumerate();
+        let to_start = to_start.map(|(index, (target, checkpoint))| (target, TargetIndex(index), checkpoint));
+        self.spawn_pollers(to_start.collect());
     }
 
-    /// Turns to other settings, which differ as `difference` says. Until it can no longer fail, nothing is stopped.
+    /// Applies other settings, which differ by `diff`. Nothing is stopped before everything that can fail has succeeded.
     ///
     /// # Errors
-    /// When a client cannot be made; or when the program stops meanwhile.
+    /// If a client cannot be built, or at shutdown.
     pub(super) async fn reconfigure(
         &mut self,
         settings: Arc<Settings>,
-        difference: &Difference,
+        diff: &ConfigDiff,
     ) -> Result<(), ReconfigureError> {
         self.clients = self.clients.rebuild(&self.settings, &settings)?;
-        let ending: Vec<TargetKey> = self
-            .running
-            .keys()
-            .filter(|key| difference.removed.contains(key) || difference.restarts(key))
-            .cloned()
-            .collect();
-        self.stop_and_wait(&ending).await;
-        let places = settings.targets.iter().map(|target| TargetEntry {
+        let to_stop = self.running.keys().filter(|key| diff.removed.contains(key) || diff.restarts(key));
+        let to_stop: Vec<TargetKey> = to_stop.cloned().collect();
+        self.stop_and_wait(&to_stop).await;
+        let entries = settings.targets.iter().map(|target| TargetEntry {
             setup: settings_mapping::setup(target),
             needs_checkpoint: !self.running.contains_key(&target.key),
         });
-        let roster = TargetSet { counting: settings_mapping::counting(&settings), targets: places.collect() };
+        let targets =
+            TargetSet { counting: settings_mapping::counting(&settings), targets: entries.collect() };
         let now = Timestamp::from(self.ctx.clock.now());
-        let enlisted = self.ctx.recorder.reconfigure(roster, now).await?;
+        let assignments = self.ctx.recorder.reconfigure(targets, now).await?;
         self.settings = settings.clone();
         self.sync_api_keys();
-        let beginners = settings.targets.iter().zip(enlisted);
-        let beginners = beginners.filter_map(|(target, TargetAssignment { index, checkpoint })| {
+        let to_start = settings.targets.iter().zip(assignments);
+        let to_start = to_start.filter_map(|(target, TargetAssignment { index, checkpoint })| {
             Some((target, index, checkpoint?))
         });
-        self.spawn_pollers(beginners.collect());
-        for key in &difference.removed {
+        self.spawn_pollers(to_start.collect());
+        for key in &diff.removed {
             self.ctx.events.forget(key);
             self.ctx.histories.forget(key);
         }
         Ok(())
     }
 
-    /// Waits until a poller has fallen and its target has been left alone for a while.
+    /// Waits until a poller has panicked and its restart is due.
     pub(super) async fn next_panicked(&mut self) -> PollerPanicked {
-        match self.fallen.1.recv().await {
-            Some(fallen) => fallen,
-            // The fleet itself can always send.
+        match self.panicked.1.recv().await {
+            Some(panicked) => panicked,
+            // Does not happen: `self` has a sender.
             None => std::future::pending().await,
         }
     }
 
-    /// Lets the target of a poller that fell begin anew from what was committed.
+    /// Restarts the poller of a target from its last committed state.
     ///
     /// # Errors
-    /// When the program stops meanwhile.
-    pub(super) async fn restart(&mut self, fallen: &PollerPanicked) -> Result<(), ReconfigureError> {
-        // A reload may have been faster.
-        if self.running.get(&fallen.target).is_none_or(|running| running.task.id() != fallen.task) {
+    /// At shutdown.
+    pub(super) async fn restart(&mut self, panicked: &PollerPanicked) -> Result<(), ReconfigureError> {
+        // A reload may have restarted it already.
+        if self.running.get(&panicked.target).is_none_or(|running| running.task.id() != panicked.task) {
             return Ok(());
         }
-        self.stop_and_wait(std::slice::from_ref(&fallen.target)).await;
-        self.reconfigure(self.settings.clone(), &Difference::default()).await
+        self.stop_and_wait(std::slice::from_ref(&panicked.target)).await;
+        self.reconfigure(self.settings.clone(), &ConfigDiff::default()).await
     }
 
-    /// Stops every poller, waiting no longer than `deadline`.
+    /// Stops every poller within `deadline`. This drops the last handle of the recorder, which then ends.
     pub(super) async fn stop(self, deadline: Duration) -> DrainOutcome {
-        self.running.values().for_each(|one| one.stop.cancel());
+        self.running.values().for_each(|running| running.stop.cancel());
         drain(&self.tracker, deadline).await
-        // With it goes the last way to the recorder, which then ends too.
     }
 
-    /// Stops these pollers and waits until they have sent their last.
     async fn stop_and_wait(&mut self, keys: &[TargetKey]) {
-        let ending: Vec<PollerTask> = keys.iter().filter_map(|key| self.running.remove(key)).collect();
-        ending.iter().for_each(|one| one.stop.cancel());
-        for PollerTask { task, .. } in ending {
+        let stopping: Vec<PollerTask> = keys.iter().filter_map(|key| self.running.remove(key)).collect();
+        stopping.iter().for_each(|running| running.stop.cancel());
+        for PollerTask { task, .. } in stopping {
             let _ = task.await;
         }
     }
 
-    /// Brings the shares of all keys up to the settings in force.
+    /// Adjusts the state of all API keys to the active settings.
     fn sync_api_keys(&mut self) {
         let polling = &self.settings.polling;
         let sharing = self.settings.targets_per_key();
@@ -203,84 +206,81 @@ impl PollerSet {
         for target in &self.settings.targets {
             let sharing = sharing.get(target.api_key.expose_secret()).copied().unwrap_or(1);
             let requests = settings_mapping::refetch_budget(polling, sharing);
-            let fresh = || ApiKeyState {
-                pace: RateLimiter::new(polling.requests_per_minute),
+            let state = self.keys.entry(target.api_key.clone()).or_insert_with(|| ApiKeyState {
+                rate_limiter: RateLimiter::new(polling.requests_per_minute),
                 refetch_budget: RefetchBudget::new(requests),
-            };
-            let share = self.keys.entry(target.api_key.clone()).or_insert_with(fresh);
-            share.pace.set_budget(polling.requests_per_minute);
-            share.refetch_budget.set(requests);
+            });
+            state.rate_limiter.set_budget(polling.requests_per_minute);
+            state.refetch_budget.set(requests);
         }
     }
 
-    fn spawn_pollers(&mut self, beginners: Vec<(&Target, TargetIndex, PollerCheckpoint)>) {
+    fn spawn_pollers(&mut self, to_start: Vec<(&Target, TargetIndex, PollerCheckpoint)>) {
         let interval = self.settings.polling.interval;
-        let spread = interval.min(START_JITTER_STEP.saturating_mul(settings_mapping::count(beginners.len())));
-        for (target, index, resume) in beginners {
-            let tried = FirstPollLatch::default();
+        let spread = interval.min(START_JITTER_STEP.saturating_mul(settings_mapping::count(to_start.len())));
+        for (target, index, checkpoint) in to_start {
+            let first_poll = FirstPollLatch::default();
             let phase = spread.mul_f64(rand::random());
-            let Some(poller) = self.poller(target, index, resume, phase, tried.clone()) else { continue };
+            let Some(poller) = self.poller(target, index, checkpoint, phase, first_poll.clone()) else {
+                continue;
+            };
+            let PollerContext { clock, events, recorder, histories, .. } = &self.ctx;
+            let supervisor = PollerSupervisor {
+                target: target.key.clone(),
+                index,
+                first_poll: first_poll.clone(),
+                clock: clock.clone(),
+                events: events.clone(),
+                recorder: recorder.clone(),
+                history: histories.get_or_create(&target.key),
+                panicked: self.panicked.0.clone(),
+            };
             let stop = CancellationToken::new();
-            let attendant = self.attendant(target, index, tried.clone());
-            let task = self.tracker.spawn(attendant.supervise(poller, stop.clone()));
-            self.running.insert(target.key.clone(), PollerTask { stop, task, first_poll: tried });
+            let task = self.tracker.spawn(supervisor.supervise(poller, stop.clone()));
+            self.running.insert(target.key.clone(), PollerTask { stop, task, first_poll });
         }
-        // Once all have been tried, a target that a reload adds does not take that back: whatever finds its scrape targets by
-        // readiness would then miss the others too.
-        let is_ready = self.roll.load().iter().all(FirstPollLatch::is_set);
-        let untried = self.running.values().map(|one| one.first_poll.clone()).filter(|_| !is_ready);
-        self.roll.store(Arc::new(untried.collect()));
+        // Once ready, a target that a reload adds does not revoke readiness: service discovery that requires it would drop the
+        // other targets too.
+        let is_ready = self.readiness.0.load().iter().all(FirstPollLatch::is_set);
+        let latches = self.running.values().map(|running| running.first_poll.clone());
+        self.readiness.0.store(Arc::new(latches.filter(|_| !is_ready).collect()));
     }
 
-    fn attendant(&self, target: &Target, index: TargetIndex, tried: FirstPollLatch) -> PollerSupervisor {
-        let PollerContext { clock, events, recorder, histories, .. } = &self.ctx;
-        PollerSupervisor {
-            target: target.key.clone(),
-            index,
-            tried,
-            clock: clock.clone(),
-            events: events.clone(),
-            recorder: recorder.clone(),
-            history: histories.get_or_create(&target.key),
-            fallen: self.fallen.0.clone(),
-        }
-    }
-
-    /// None does not happen: clients and shares of the settings in force are made before its pollers.
+    /// Always present: the client and the key of a target of the active settings exist before its poller.
     fn poller(
         &self,
         target: &Target,
         index: TargetIndex,
-        resume: PollerCheckpoint,
+        checkpoint: PollerCheckpoint,
         phase: Duration,
-        tried: FirstPollLatch,
+        first_poll: FirstPollLatch,
     ) -> Option<Poller> {
         let polling = &self.settings.polling;
-        let ApiKeyState { pace, refetch_budget: spare } = self.keys.get(&target.api_key)?;
-        warn_anchor_mismatch(target, polling, &resume);
+        let ApiKeyState { rate_limiter, refetch_budget } = self.keys.get(&target.api_key)?;
+        warn_anchor_mismatch(target, polling, &checkpoint);
         let PollerContext { clock, stats, events, recorder, histories } = &self.ctx;
-        let credentials = settings_mapping::credentials(target, pace.clone());
+        let credentials = settings_mapping::credentials(target, rate_limiter.clone());
         let observer = TargetEvents { target: target.key.clone(), events: events.clone() };
         let client = self.clients.get(target)?.clone();
-        let list = ConversationList::new(client, credentials, polling.page_size, Arc::new(observer));
+        let policy = settings_mapping::policy(polling, refetch_budget.requests());
         Some(Poller {
             target: target.key.clone(),
-            session: PollSession::resume(index, settings_mapping::policy(polling, spare.requests()), resume),
-            list,
+            session: PollSession::resume(index, policy, checkpoint),
+            list: ConversationList::new(client, credentials, polling.page_size, Arc::new(observer)),
             clock: clock.clone(),
             events: events.clone(),
             interval: polling.interval,
             phase,
             recorder: recorder.clone(),
             stats: stats.clone(),
-            refetch_budget: spare.clone(),
-            first_poll: tried,
+            refetch_budget: refetch_budget.clone(),
+            first_poll,
             history: histories.get_or_create(&target.key),
         })
     }
 }
 
-/// Why a fleet did not turn.
+/// The reason a reconfiguration failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReconfigureError {
     #[error(transparent)]
@@ -289,12 +289,16 @@ pub(super) enum ReconfigureError {
     Stopped(#[from] RecorderStopped),
 }
 
-fn warn_anchor_mismatch(target: &Target, polling: &Polling, resume: &PollerCheckpoint) {
-    if let (Some(anchor), Some(marks)) = (polling.anchor, &resume.watermarks)
+fn warn_anchor_mismatch(target: &Target, polling: &Polling, checkpoint: &PollerCheckpoint) {
+    if let (Some(anchor), Some(marks)) = (polling.anchor, &checkpoint.watermarks)
         && Timestamp::from(anchor) != marks.anchor
     {
-        warn!(target = %target.key, configured = %Timestamp::from(anchor), state = %marks.anchor,
-            "polling.anchor differs from the state's, which was kept: what has counted cannot be taken back. For another anchor use another storage.path");
+        warn!(
+            target = %target.key,
+            configured = %Timestamp::from(anchor),
+            state = %marks.anchor,
+            "polling.anchor differs from the anchor in the state, which stays: counted conversations cannot be uncounted. For another anchor use another storage.path"
+        );
     }
 }
 

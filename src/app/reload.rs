@@ -1,79 +1,75 @@
-//! Reading the configuration again while the daemon runs.
-//!
-//! Owns: the order of it (read whole, compare, turn), one attempt at a time, and the record of what is in force and how the last
-//! attempt went. A configuration that cannot be used changes nothing. Never: what a configuration must look like, or how a
-//! poller is made.
+//! Reloads the configuration while the daemon runs; an invalid one changes nothing.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use exporter_web::{InstallOutcome, LoadedWebConfig, WebConfig};
+use polyai_domain::clock::Clock;
+use polyai_domain::timestamp::Timestamp;
 use tracing::warn;
 
-use super::config_diff::{Difference, NeedsRestart};
+use super::config_diff::{ConfigDiff, NeedsRestart};
 use super::config_watcher::Watch;
 use super::pollers::{PollerSet, ReconfigureError};
-use super::reload_requests::{Outcome, ReloadHandle, ReloadReceiver, ReloadTrigger, asks};
+use super::reload_requests::{self, Outcome, ReloadHandle, ReloadReceiver, ReloadTrigger};
 use super::settings_mapping;
-use crate::clock::Clock;
 use crate::config::{ConfigErrors, LoadedConfig, Settings, TrackedFiles};
 use crate::events::Events;
 use crate::exporter_metrics::ExporterMetrics;
 use crate::metrics_source::MetricsProvider;
-use crate::timestamp::Timestamp;
-use crate::web::{InstallOutcome, LoadedWebConfig, WebConfig};
 
-/// Reads the configuration from where it came from. May wait for files.
+/// Loads the configuration. Blocks while reading files.
 pub type ConfigLoader = Arc<dyn Fn() -> Result<LoadedConfig, ConfigErrors> + Send + Sync>;
 
-/// The configuration in force, for whoever shows it.
+/// The active configuration, shared with the status page.
 pub type Configuration = Arc<ArcSwap<ActiveConfig>>;
 
-/// What is in force, and since when.
+/// The active configuration.
 #[derive(Debug, Clone)]
 pub struct ActiveConfig {
     /// The settings.
     pub settings: Arc<Settings>,
-    /// Where they came from, for people: `polyai.yaml and 2 environment variables`.
+    /// The sources, such as `polyai.yaml and 2 environment variables`.
     pub origin: String,
-    /// When they were read.
+    /// The time it was loaded.
     pub since: Timestamp,
-    /// The last attempt to read them again.
+    /// The last reload.
     pub last_attempt: Option<ReloadAttempt>,
 }
 
-/// An attempt to read the configuration again.
+/// An attempt to reload the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReloadAttempt {
-    /// When.
+    /// Its time.
     pub at: Timestamp,
-    /// What changed, or why nothing was changed; for people.
-    pub outcome: Result<String, String>,
+    /// The changes, or the reason it failed.
+    pub outcome: Outcome,
 }
 
-/// Attends to reloads.
+/// Performs reloads, one at a time, and restarts panicked pollers.
 pub(super) struct Reloader {
-    pub(super) fleet: PollerSet,
-    scrape: Arc<MetricsProvider>,
+    pub(super) pollers: PollerSet,
+    metrics: Arc<MetricsProvider>,
     web: WebConfig,
     load: Option<ConfigLoader>,
     watch: Watch,
-    asks: ReloadReceiver,
+    requests: ReloadReceiver,
     configuration: Configuration,
     clock: Clock,
     stats: ExporterMetrics,
     events: Events,
 }
 
-/// Why nothing was changed.
+/// The reason a reload failed.
 #[derive(Debug, thiserror::Error)]
 enum ReloadError {
     #[error("{0}")]
-    Problems(ConfigErrors),
+    Invalid(ConfigErrors),
     #[error(transparent)]
     NeedsRestart(#[from] NeedsRestart),
     #[error(transparent)]
-    Turn(#[from] ReconfigureError),
+    Reconfigure(#[from] ReconfigureError),
     #[error("the configuration did not come from a file or the environment; there is nothing to read again")]
     NoSource,
     #[error("reading the configuration failed: {0}")]
@@ -81,126 +77,123 @@ enum ReloadError {
 }
 
 impl Reloader {
-    /// For the fleet that runs; without a source there is nothing to read again.
+    /// A reloader that fails until [`set_source`](Self::set_source).
     pub(super) fn new(
-        fleet: PollerSet,
-        scrape: Arc<MetricsProvider>,
+        pollers: PollerSet,
+        metrics: Arc<MetricsProvider>,
         web: WebConfig,
         clock: Clock,
         stats: ExporterMetrics,
         events: Events,
     ) -> (Self, ReloadHandle) {
-        let (reloads, asks) = asks();
+        let (handle, requests) = reload_requests::channel();
         let active = ActiveConfig {
-            settings: fleet.settings().clone(),
+            settings: pollers.settings().clone(),
             origin: "the program".to_owned(),
             since: Timestamp::from(clock.now()),
             last_attempt: None,
         };
         let configuration = Arc::new(ArcSwap::from_pointee(active));
         let (load, watch) = (None, Watch::new(None));
-        (Self { fleet, scrape, web, load, watch, asks, configuration, clock, stats, events }, reloads)
+        (Self { pollers, metrics, web, load, watch, requests, configuration, clock, stats, events }, handle)
     }
 
-    /// From now on the configuration, which was `loaded` before, is read again with `load`.
+    /// Sets the source of reloads, of which `loaded` is the first result.
     pub(super) fn set_source(&mut self, loaded: &LoadedConfig, load: ConfigLoader, watch: Watch) {
         self.load = Some(load);
         self.watch = watch;
         self.watch.reset(loaded.sources.clone());
-        let in_force =
-            ActiveConfig { origin: loaded.origin.clone(), ..(**self.configuration.load()).clone() };
-        self.configuration.store(Arc::new(in_force));
+        let active = (**self.configuration.load()).clone();
+        self.configuration.store(Arc::new(ActiveConfig { origin: loaded.origin.clone(), ..active }));
     }
 
     pub(super) fn configuration(&self) -> Configuration {
         self.configuration.clone()
     }
 
-    /// The fleet alone, for the stop: whoever waits for a reload, or asks for one from now on, is told that the program stops,
-    /// and no connection waits for an answer.
-    pub(super) fn into_fleet(self) -> PollerSet {
-        self.fleet
+    /// Drops everything but the pollers, which rejects current and future requests.
+    pub(super) fn into_pollers(self) -> PollerSet {
+        self.pollers
     }
 
-    /// Attends to those who ask, to changes of files and to pollers that fell for as long as it is polled. Dropping it in between
-    /// leaves the fleet in order.
+    /// Handles requests, file changes and panicked pollers. Cancel safe.
     pub(super) async fn run(&mut self) {
         loop {
             tokio::select! {
-                asked = self.asks.next() => {
-                    let outcome = self.reload(asked.trigger).await;
-                    self.asks.answer(asked, outcome);
+                request = self.requests.next() => {
+                    let outcome = self.reload(request.trigger).await;
+                    self.requests.answer(request, outcome);
                 }
                 () = self.watch.changed() => {
                     let _ = self.reload(ReloadTrigger::Files).await;
                 }
-                fallen = self.fleet.next_panicked() => {
-                    // It fails only when the program stops.
-                    let _ = self.fleet.restart(&fallen).await;
+                panicked = self.pollers.next_panicked() => {
+                    // Fails only at shutdown.
+                    let _ = self.pollers.restart(&panicked).await;
                 }
             }
         }
     }
 
     async fn reload(&mut self, trigger: ReloadTrigger) -> Outcome {
-        let attempt = self.attempt().await;
-        let at = self.clock.now();
-        let mut in_force = (**self.configuration.load()).clone();
-        let outcome = match attempt {
+        let changes = self.attempt().await;
+        let now = self.clock.now();
+        let at = Timestamp::from(now);
+        let mut active = (**self.configuration.load()).clone();
+        let outcome = match changes {
             Ok(changes) => {
-                self.stats.config_loaded(at);
+                self.stats.config_loaded(now);
                 self.events.config_reloaded(trigger.as_str(), changes.as_deref());
-                in_force.since = Timestamp::from(at);
-                Ok(changes.unwrap_or_else(|| Difference::default().to_string()))
+                active.since = at;
+                Ok(changes.unwrap_or_else(|| ConfigDiff::default().to_string()))
             }
-            Err(refusal) => {
-                let reason = refusal.to_string();
+            Err(error) => {
+                let reason = error.to_string();
                 self.stats.config_reload_failed();
                 self.events.config_reload_failed(trigger.as_str(), &reason);
                 Err(reason)
             }
         };
-        in_force.settings = self.fleet.settings().clone();
-        in_force.last_attempt = Some(ReloadAttempt { at: Timestamp::from(at), outcome: outcome.clone() });
-        self.configuration.store(Arc::new(in_force));
+        active.settings = self.pollers.settings().clone();
+        active.last_attempt = Some(ReloadAttempt { at, outcome: outcome.clone() });
+        self.configuration.store(Arc::new(active));
         outcome
     }
 
-    /// Answers what changed; none if nothing did.
+    /// Returns the changes, if any.
     async fn attempt(&mut self) -> Result<Option<String>, ReloadError> {
         let load = self.load.clone().ok_or(ReloadError::NoSource)?;
         let now = self.clock.now();
         let (read, sources) = tokio::task::spawn_blocking(move || read(&load, now)).await?;
-        // Whatever comes of it, and however long that takes: what is edited from here on has not been read.
+        // Even if the attempt fails or takes long: later edits have not been read.
         self.watch.reset(sources);
-        let (loaded, web) = read.map_err(ReloadError::Problems)?;
+        let (loaded, web) = read.map_err(ReloadError::Invalid)?;
         for warning in loaded.warnings.iter().chain(web.warnings()) {
             warn!(%warning, "configuration");
         }
-        let difference = Difference::diff(self.fleet.settings(), &loaded.settings)?;
+        let diff = ConfigDiff::diff(self.pollers.settings(), &loaded.settings)?;
         let settings = Arc::new(loaded.settings);
-        let is_same = difference == Difference::default();
-        if is_same {
-            self.fleet.replace_settings(settings);
+        let mut changes = Vec::new();
+        if diff == ConfigDiff::default() {
+            self.pollers.replace_settings(settings);
         } else {
-            self.fleet.reconfigure(settings.clone(), &difference).await?;
-            self.scrape.set_options(settings_mapping::shown(&settings));
+            self.pollers.reconfigure(settings.clone(), &diff).await?;
+            self.metrics.set_options(settings_mapping::format_options(&settings));
+            changes.push(diff.to_string());
         }
         let installed = self.web.install(web);
-        // Of one that came later, the watch over it has told.
-        if installed != InstallOutcome::Stale {
-            self.stats.web_config_in_force(self.web.certificate_expiry());
+        if installed == InstallOutcome::Changed {
+            changes.push("web configuration changed".to_owned());
         }
-        Ok(match (installed, is_same) {
-            (InstallOutcome::Same | InstallOutcome::Stale, true) => None,
-            (InstallOutcome::Same | InstallOutcome::Stale, false) => Some(difference.to_string()),
-            (InstallOutcome::Changed, true) => Some("web configuration changed".to_owned()),
-            (InstallOutcome::Changed, false) => Some(format!("{difference}; web configuration changed")),
-        })
+        // A newer one was already reported by the watch of the web configuration.
+        if installed != InstallOutcome::Stale {
+            self.stats.web_config_loaded(self.web.certificate_expiry());
+        }
+        Ok(Some(changes.join("; ")).filter(|changes| !changes.is_empty()))
     }
 }
 
-/// Reads all there is to read, and answers beside it what that was.
+/// Reads the configuration and the web configuration, and returns the files to watch.
 fn read(
     load: &ConfigLoader,
     now: DateTime<Utc>,
@@ -209,11 +202,11 @@ fn read(
         let file = loaded.settings.server.web_config_file.as_deref();
         match LoadedWebConfig::read(file, now) {
             Ok(web) => Ok((loaded, web)),
-            // What is missing may come later, as a Secret may be mounted after the ConfigMap that names it.
+            // A missing file may appear later, as when a Secret is mounted after the ConfigMap that names it.
             Err(problems) => Err(problems.with_files(loaded.sources)),
         }
     });
-    // The files of a web configuration that can be used are looked at by its own watch.
+    // The files of a valid web configuration have their own watch.
     let sources = match &read {
         Ok((loaded, _)) => loaded.sources.clone(),
         Err(problems) => problems.files().clone(),

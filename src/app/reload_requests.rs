@@ -1,25 +1,24 @@
-//! Those who ask for the configuration to be read again, and the answer that they share.
+//! Requests for reloads, coalesced: all requests during a reload share the next one.
 //!
-//! Owns: that whoever asks gets the outcome of an attempt that began to read after the asking, and that all who ask while one is
-//! under way share the next. Nobody who asks often, or does not wait for the answer, makes more of it. Never: the attempt.
+//! Every request gets the outcome of a reload that began after it, and a caller that stops waiting changes nothing.
 
 use tokio::sync::watch;
 
 use crate::http::{ConfigReloader, ReloadFuture};
 
-/// What made the configuration be read again.
+/// The cause of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReloadTrigger {
     /// SIGHUP.
     Signal,
     /// `POST /-/reload`.
     Request,
-    /// A file has another content than before.
+    /// A changed file.
     Files,
 }
 
 impl ReloadTrigger {
-    /// For the log.
+    /// The name in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Signal => "SIGHUP",
@@ -29,58 +28,61 @@ impl ReloadTrigger {
     }
 }
 
-/// What changed, or why nothing was changed; for people, may have several lines.
+/// The changes, or the reason there are none; may have several lines.
 pub(super) type Outcome = Result<String, String>;
 
-/// The way to have the configuration read again.
+/// Requests reloads.
 #[derive(Debug, Clone)]
 pub struct ReloadHandle {
-    asked: watch::Sender<ReloadRequest>,
-    answered: watch::Receiver<ReloadResponse>,
+    requests: watch::Sender<ReloadRequest>,
+    responses: watch::Receiver<ReloadResponse>,
 }
 
-/// How often somebody has asked until now, and what the last one was.
+/// The latest request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReloadRequest {
+    /// The number of requests so far.
     count: u64,
     pub(super) trigger: ReloadTrigger,
 }
 
-/// The last attempt that somebody had asked for.
+/// The latest response.
 #[derive(Debug)]
 struct ReloadResponse {
-    /// How often somebody had asked when it began.
+    /// The number of requests that it answers.
     count: u64,
     outcome: Outcome,
 }
 
-/// The other side: whoever makes the attempts.
+/// Receives requests and answers them.
 #[derive(Debug)]
 pub(super) struct ReloadReceiver {
-    asked: watch::Receiver<ReloadRequest>,
-    answered: watch::Sender<ReloadResponse>,
+    requests: watch::Receiver<ReloadRequest>,
+    responses: watch::Sender<ReloadResponse>,
 }
 
-/// Both sides.
-pub(super) fn asks() -> (ReloadHandle, ReloadReceiver) {
-    let (outbox, asked) = watch::channel(ReloadRequest { count: 0, trigger: ReloadTrigger::Signal });
-    let (answered, inbox) = watch::channel(ReloadResponse { count: 0, outcome: Ok(String::new()) });
-    (ReloadHandle { asked: outbox, answered: inbox }, ReloadReceiver { asked, answered })
+pub(super) fn channel() -> (ReloadHandle, ReloadReceiver) {
+    let (request_sender, requests) =
+        watch::channel(ReloadRequest { count: 0, trigger: ReloadTrigger::Signal });
+    let (responses, response_receiver) =
+        watch::channel(ReloadResponse { count: 0, outcome: Ok(String::new()) });
+    let handle = ReloadHandle { requests: request_sender, responses: response_receiver };
+    (handle, ReloadReceiver { requests, responses })
 }
 
 impl ReloadHandle {
-    /// Has it read, and answers what changed. Whoever stops waiting for the answer has asked all the same.
+    /// Requests a reload and returns the changes.
     ///
     /// # Errors
-    /// Why nothing was changed, for people; may have several lines.
+    /// The reason the reload failed; may have several lines.
     pub async fn reload(&self, trigger: ReloadTrigger) -> Result<String, String> {
         let mut own = 0;
-        self.asked.send_modify(|asked| {
-            own = asked.count + 1;
-            *asked = ReloadRequest { count: own, trigger };
+        self.requests.send_modify(|request| {
+            own = request.count + 1;
+            *request = ReloadRequest { count: own, trigger };
         });
-        match self.answered.clone().wait_for(|answered| answered.count >= own).await {
-            Ok(answered) => answered.outcome.clone(),
+        match self.responses.clone().wait_for(|response| response.count >= own).await {
+            Ok(response) => response.outcome.clone(),
             Err(_) => Err("the program is stopping".to_owned()),
         }
     }
@@ -93,18 +95,18 @@ impl ConfigReloader for ReloadHandle {
 }
 
 impl ReloadReceiver {
-    /// Waits until somebody has asked since the last time. May be dropped at any time.
+    /// Waits for a request. Cancel safe.
     pub(super) async fn next(&mut self) -> ReloadRequest {
-        match self.asked.changed().await {
-            Ok(()) => *self.asked.borrow_and_update(),
-            // Nobody is left who could ask.
+        match self.requests.changed().await {
+            Ok(()) => *self.requests.borrow_and_update(),
+            // All handles are dropped.
             Err(_) => std::future::pending().await,
         }
     }
 
-    /// Tells the outcome of an attempt to all who had asked before it.
-    pub(super) fn answer(&self, asked: ReloadRequest, outcome: Outcome) {
-        self.answered.send_replace(ReloadResponse { count: asked.count, outcome });
+    /// Answers all requests up to `request`.
+    pub(super) fn answer(&self, request: ReloadRequest, outcome: Outcome) {
+        self.responses.send_replace(ReloadResponse { count: request.count, outcome });
     }
 }
 
@@ -114,59 +116,62 @@ mod tests {
 
     use super::*;
 
-    async fn ask(reloads: &ReloadHandle, trigger: ReloadTrigger) -> JoinHandle<Outcome> {
+    async fn request(reloads: &ReloadHandle, trigger: ReloadTrigger) -> JoinHandle<Outcome> {
         let reloads = reloads.clone();
-        let asking = tokio::spawn(async move { reloads.reload(trigger).await });
+        let requesting = tokio::spawn(async move { reloads.reload(trigger).await });
         yield_now().await;
-        asking
+        requesting
     }
 
     #[tokio::test]
     async fn requests_during_reload_are_coalesced() {
-        let (reloads, mut asks) = asks();
-        let first = ask(&reloads, ReloadTrigger::Signal).await;
-        let under_way = asks.next().await;
-        assert_eq!(under_way.trigger, ReloadTrigger::Signal);
+        let (reloads, mut receiver) = channel();
+        let first = request(&reloads, ReloadTrigger::Signal).await;
+        let running = receiver.next().await;
+        assert_eq!(running.trigger, ReloadTrigger::Signal);
         let mut later = Vec::new();
         for _ in 0..1000 {
-            later.push(ask(&reloads, ReloadTrigger::Request).await);
+            later.push(request(&reloads, ReloadTrigger::Request).await);
         }
-        asks.answer(under_way, Ok("first".to_owned()));
+        receiver.answer(running, Ok("first".to_owned()));
         assert_eq!(first.await.unwrap(), Ok("first".to_owned()));
         yield_now().await;
-        assert!(later.iter().all(|asking| !asking.is_finished()), "it began to read before they asked");
-        let next = asks.next().await;
-        asks.answer(next, Err("second".to_owned()));
-        for asking in later {
-            assert_eq!(asking.await.unwrap(), Err("second".to_owned()));
+        assert!(
+            later.iter().all(|waiting| !waiting.is_finished()),
+            "the running reload began before these requests"
+        );
+        let next = receiver.next().await;
+        receiver.answer(next, Err("second".to_owned()));
+        for waiting in later {
+            assert_eq!(waiting.await.unwrap(), Err("second".to_owned()));
         }
         tokio::select! {
             biased;
-            _ = asks.next() => panic!("there is nothing left to answer"),
+            _ = receiver.next() => panic!("nothing is left to answer"),
             () = yield_now() => {}
         }
     }
 
     #[tokio::test]
     async fn abandoned_requests_trigger_one_reload() {
-        let (reloads, mut asks) = asks();
+        let (reloads, mut receiver) = channel();
         for _ in 0..100 {
-            ask(&reloads, ReloadTrigger::Request).await.abort();
+            request(&reloads, ReloadTrigger::Request).await.abort();
         }
-        let asked = asks.next().await;
-        asks.answer(asked, Ok("all".to_owned()));
+        let request = receiver.next().await;
+        receiver.answer(request, Ok("all".to_owned()));
         tokio::select! {
             biased;
-            _ = asks.next() => panic!("one attempt was for all"),
+            _ = receiver.next() => panic!("one reload answers all"),
             () = yield_now() => {}
         }
     }
 
     #[tokio::test]
     async fn waiting_requests_are_answered_on_shutdown() {
-        let (reloads, asks) = asks();
-        let waiting = ask(&reloads, ReloadTrigger::Request).await;
-        drop(asks);
+        let (reloads, receiver) = channel();
+        let waiting = request(&reloads, ReloadTrigger::Request).await;
+        drop(receiver);
         assert_eq!(waiting.await.unwrap().unwrap_err(), "the program is stopping");
         assert_eq!(reloads.reload(ReloadTrigger::Signal).await.unwrap_err(), "the program is stopping");
     }

@@ -1,18 +1,19 @@
-//! What the settings mean for each part. Pure.
+//! Maps the settings to the inputs of each component.
 
 use std::time::Duration;
 
-use crate::aggregate::SeriesSchema;
-use crate::api::{
+use exporter_exposition::FormatOptions;
+use polyai_api::{
     ApiCredentials, ApiKey, CaBundle, Client, ClientError, ConcurrencyLimit, Endpoint, RateLimiter,
 };
-use crate::clock::Clock;
+use polyai_domain::clock::Clock;
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::aggregate::SeriesSchema;
+use polyai_engine::ledger::store::{Store, StoreError};
+use polyai_engine::planner::PollPolicy;
+use polyai_engine::recorder::{CountingPolicy, TargetSetup};
+
 use crate::config::{Metrics, Polling, Settings, Storage, Target};
-use crate::exposition::FormatOptions;
-use crate::ledger::store::{Store, StoreError};
-use crate::recorder::{CountingPolicy, TargetSetup};
-use crate::planner::PollPolicy;
-use crate::timestamp::Timestamp;
 
 impl From<&Metrics> for SeriesSchema {
     fn from(metrics: &Metrics) -> Self {
@@ -28,7 +29,7 @@ pub(crate) fn open_store(storage: &Storage) -> Result<Store, StoreError> {
     }
 }
 
-/// How conversations count.
+/// The counting policy.
 pub(crate) fn counting(settings: &Settings) -> CountingPolicy {
     let polling = &settings.polling;
     CountingPolicy {
@@ -40,20 +41,20 @@ pub(crate) fn counting(settings: &Settings) -> CountingPolicy {
     }
 }
 
-/// What the formats show.
-pub(crate) fn shown(settings: &Settings) -> FormatOptions {
+/// The options of the exposition formats.
+pub(crate) fn format_options(settings: &Settings) -> FormatOptions {
     FormatOptions {
         native_histograms: settings.metrics.native_histograms,
         openmetrics_created: settings.metrics.openmetrics_created,
     }
 }
 
-/// What the recorder needs to know of each target, in their order.
+/// The targets as the recorder knows them, in order.
 pub(crate) fn setups(settings: &Settings) -> Vec<TargetSetup> {
     settings.targets.iter().map(setup).collect()
 }
 
-/// What the recorder needs to know of a target.
+/// A target as the recorder knows it.
 pub(crate) fn setup(target: &Target) -> TargetSetup {
     TargetSetup {
         key: target.key.clone(),
@@ -67,7 +68,7 @@ pub(crate) fn setup(target: &Target) -> TargetSetup {
     }
 }
 
-/// Where a target's conversations are listed.
+/// The address of a target's conversation list.
 pub(crate) fn endpoint(target: &Target) -> Endpoint {
     Endpoint::new(
         &target.base_url,
@@ -78,16 +79,16 @@ pub(crate) fn endpoint(target: &Target) -> Endpoint {
     )
 }
 
-/// How many requests per tick the budget leaves a target for the narrow pass that shares its key with so many, itself included.
+/// The refetch requests per poll that the rate limit leaves a target, of `targets_sharing_key` with the same key.
 pub(crate) fn refetch_budget(polling: &Polling, targets_sharing_key: usize) -> usize {
-    // Of a target's share of the budget per tick, two requests go to the live and the fresh pass, one to rechecks.
-    let per_tick = f64::from(polling.requests_per_minute.get()) * polling.interval.as_secs_f64()
+    // Two requests per poll go to the live and the fresh pass, one to rechecks.
+    let per_poll = f64::from(polling.requests_per_minute.get()) * polling.interval.as_secs_f64()
         / 60.0
         / f64::from(count(targets_sharing_key));
-    whole(per_tick - 3.0).max(1)
+    whole(per_poll - 3.0).max(1)
 }
 
-/// The passes of a target that has so many requests per tick for the narrow one.
+/// The polling policy of a target.
 pub(crate) fn policy(polling: &Polling, refetch_budget: usize) -> PollPolicy {
     PollPolicy {
         interval: polling.interval,
@@ -98,12 +99,12 @@ pub(crate) fn policy(polling: &Polling, refetch_budget: usize) -> PollPolicy {
     }
 }
 
-/// At least 1.
+/// `length`, at least 1.
 pub(crate) fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX).max(1)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
 fn whole(number: f64) -> usize {
     number.clamp(0.0, 1000.0) as usize
 }
@@ -133,7 +134,7 @@ pub(crate) fn credentials(target: &Target, rate_limiter: RateLimiter) -> ApiCred
 mod tests {
     use super::*;
     use crate::config::Secret;
-    use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
+    use polyai_domain::target::{ApiVersion, ClientEnv, Region, TargetKey};
 
     #[test]
     fn target_host_has_port_but_no_password() {

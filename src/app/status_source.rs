@@ -1,25 +1,21 @@
-//! Who asks for a page of the status gets it: from what there is at the moment of the question.
-//!
-//! Owns: gathering that, the looks at what is committed, from which the charts are drawn, and the notice that this machine's
-//! clock was put back. One that is put ahead needs none: it makes things look older than they are for one poll, as after a
-//! machine has slept. Never: what a page says.
+//! Provides the status page with its inputs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use polyai_domain::clock::Clock;
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::recorder::task::SnapshotCell;
 
 use super::reload::Configuration;
-use crate::clock::Clock;
 use crate::exporter_metrics::BuildInfo;
-use crate::recorder::task::SnapshotCell;
 use crate::http::{RenderedDocument, StatusRoute, StatusSource};
 use crate::status::{
     ConfigurationStatus, PollHistories, ProcessInfo, Reload, SAMPLE_INTERVAL, StatusInputs, Trends, render,
 };
-use crate::timestamp::Timestamp;
 
-/// Everything that a page is made from.
+/// The inputs of a page.
 pub(super) struct StatusProvider {
     published: SnapshotCell,
     histories: PollHistories,
@@ -37,14 +33,13 @@ impl StatusProvider {
         clock: Clock,
         addresses: Vec<String>,
     ) -> Self {
-        let process =
-            ProcessInfo { started: Timestamp::from(clock.now()), build: BuildInfo::CURRENT, addresses };
-        let process = ArcSwap::from_pointee(process);
+        let started = Timestamp::from(clock.now());
+        let process = ArcSwap::from_pointee(ProcessInfo { started, build: BuildInfo::CURRENT, addresses });
         Self { published, histories, trends: Trends::default(), configuration, clock, process }
     }
 
-    /// Looks at what is committed from time to time, and whether this machine's clock was put back, for as long as it is
-    /// polled.
+    /// Samples the published snapshot for the charts, and detects when this machine's clock was stepped back. A step ahead needs
+    /// no correction: ages are too large for one poll, as after suspend.
     pub(super) async fn run(&self) {
         let mut last = Timestamp::from(self.clock.now());
         loop {
@@ -62,35 +57,33 @@ impl StatusProvider {
         self.histories.on_clock_step_back(step, now);
         let process = self.process.load();
         if process.started > now {
-            self.process.store(Arc::new(ProcessInfo {
-                started: process.started - step,
-                ..ProcessInfo::clone(&process)
-            }));
+            let started = process.started - step;
+            self.process.store(Arc::new(ProcessInfo { started, ..ProcessInfo::clone(&process) }));
         }
     }
 }
 
 impl StatusSource for StatusProvider {
     fn write(&self, document: StatusRoute, query: &str) -> RenderedDocument {
-        let in_force = self.configuration.load_full();
-        let generation = self.published.load_full();
-        let process = self.process.load_full();
+        let active = self.configuration.load_full();
+        let last_reload = active.last_attempt.as_ref();
         let configuration = ConfigurationStatus {
-            origin: in_force.origin.clone(),
-            loaded_at: in_force.since,
-            last_reload: in_force
-                .last_attempt
-                .as_ref()
-                .map(|attempt| Reload { at: attempt.at, outcome: attempt.outcome.clone() }),
+            origin: active.origin.clone(),
+            loaded_at: active.since,
+            last_reload: last_reload.map(|attempt| Reload {
+                at: attempt.at,
+                succeeded: attempt.outcome.is_ok(),
+                detail: attempt.outcome.clone().unwrap_or_else(|reason| reason),
+            }),
         };
         let inputs = StatusInputs {
             now: Timestamp::from(self.clock.now()),
-            settings: &in_force.settings,
-            generation: &generation,
+            settings: &active.settings,
+            generation: &self.published.load_full(),
             histories: &self.histories,
             trends: &self.trends,
             configuration: &configuration,
-            process: &process,
+            process: &self.process.load_full(),
         };
         render(&inputs, document, query)
     }

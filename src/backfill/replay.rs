@@ -17,7 +17,7 @@ use crate::api::{Endpoint, Page, PageRequest, Pagination, Position};
 use crate::app::settings_mapping;
 use crate::clock::Clock;
 use crate::config::{Secret, Settings};
-use crate::events::{Events, LIST_ENDPOINT};
+use crate::events::Events;
 use crate::exporter_metrics::{BuildInfo, ExporterMetrics, RequestOutcome};
 use crate::ledger::store::{Store, StoreError};
 use crate::planner::FetchPlan;
@@ -106,7 +106,7 @@ impl Replay {
             next_scrape: spec.from,
             next_housekeeping: spec.from + HOUSEKEEPING,
             to_prune: (0..pollers.len()).map(TargetIndex).collect(),
-            scraper: Scraper::new(Timestamp::from(spec.from), settings_mapping::shown(settings)),
+            scraper: Scraper::new(Timestamp::from(spec.from), settings_mapping::format_options(settings)),
             clock,
             recorder,
             pollers,
@@ -178,7 +178,7 @@ struct Poller {
 }
 
 impl Poller {
-    /// One poll, while the clock stands still.
+    /// Polls once, at a fixed time.
     fn poll(&mut self, time: SessionTime, recorder: &mut Recorder) -> Result<(), ReplayError> {
         self.session.start(time);
         while let Some(command) = self.session.next_command(time) {
@@ -229,7 +229,7 @@ impl Poller {
         let reply = self.api.get(path.unwrap_or("/"), self.key.expose_secret());
         let bytes = reply.body.len() as u64;
         let status = reply.status.unwrap_or(0);
-        self.stats.request(LIST_ENDPOINT, RequestOutcome::Status(status), started.elapsed(), bytes);
+        self.stats.request(RequestOutcome::Status(status), started.elapsed(), bytes);
         if status != 200 {
             return Err(FetchError::bad_payload(format!("{address}: HTTP {status}")).into());
         }

@@ -1,20 +1,19 @@
-//! `check`: what the configuration says, in words, and whether it can be used.
-//!
-//! Owns: the printed form of settings, warnings and problems. Never: a connection, and never a secret.
+//! `check`: prints the configuration and its problems, without secrets.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use exporter_web::LoadedWebConfig;
+use polyai_domain::clock::Clock;
 
 use super::{CliError, check_live};
-use crate::clock::Clock;
 use crate::config::{
     self, Budget, ConfigErrors, ConfigInput, LoadedConfig, Settings, Storage, Target, budgets,
     format_duration,
 };
-use crate::web::LoadedWebConfig;
+use crate::text::pluralize;
 
 /// The flags of `check`.
 #[derive(Debug, Clone, clap::Args)]
@@ -25,15 +24,15 @@ pub struct CheckArgs {
     /// The web configuration of the Prometheus exporters, with the certificates that it names. Wins over server.web_config_file.
     #[arg(long = "web.config.file", value_name = "FILE")]
     pub web_config_file: Option<PathBuf>,
-    /// Also ask each target for one conversation, and say in words what the answer means.
+    /// Also request one conversation of each target and diagnose the response.
     #[arg(long)]
     pub live: bool,
 }
 
-/// Checks the configuration and, if asked to, the targets; answers the exit code: 0 only if all is well.
+/// Checks the configuration and, with `--live`, the targets. Returns the exit code.
 ///
 /// # Errors
-/// When `out` cannot be written.
+/// If `out` cannot be written.
 pub async fn run(
     flags: &CheckArgs,
     env: &BTreeMap<String, String>,
@@ -45,20 +44,16 @@ pub async fn run(
     let outcome = config::load(&ConfigInput { file, env, listen: &[], web_config_file, now });
     let (outcome, web) = with_web(outcome, now);
     if let Some(web) = web {
-        writeln!(out, "web         {web}").map_err(|error| CliError::run_time(&error))?;
+        writeln!(out, "web         {web}")?;
     }
-    let verdict = print_report(&outcome, out).map_err(|error| CliError::run_time(&error))?;
-    match (outcome, flags.live) {
-        (Ok(loaded), true) => {
-            let all_well = check_live::check(&loaded.settings, out).await?;
-            Ok(u8::from(!all_well))
-        }
-        (Ok(_) | Err(_), _) => Ok(verdict.exit_code()),
+    let verdict = print_report(&outcome, out)?;
+    match outcome {
+        Ok(loaded) if flags.live => Ok(u8::from(!check_live::check(&loaded.settings, out).await?)),
+        Ok(_) | Err(_) => Ok(verdict.exit_code()),
     }
 }
 
-/// Checks the web configuration as well, if there is one, whatever is wrong with the rest: its problems and warnings join those of
-/// the configuration. What it amounts to comes beside them, in words.
+/// Checks the web configuration too, even if the rest is invalid: adds its problems and warnings, and returns its summary.
 fn with_web(
     outcome: Result<LoadedConfig, ConfigErrors>,
     now: DateTime<Utc>,
@@ -69,21 +64,21 @@ fn with_web(
     };
     let Some(file) = file.map(Path::to_path_buf) else { return (outcome, None) };
     match (outcome, LoadedWebConfig::read(Some(&file), now)) {
-        (Ok(mut loaded), Ok(prepared)) => {
-            loaded.warnings.extend_from_slice(prepared.warnings());
-            (Ok(loaded), Some(format!("{}: {}", file.display(), prepared.summary())))
+        (Ok(mut loaded), Ok(web)) => {
+            loaded.warnings.extend_from_slice(web.warnings());
+            (Ok(loaded), Some(format!("{}: {}", file.display(), web.summary())))
         }
         (Err(problems), Err(more)) => (Err(problems.merge(more)), None),
         (Ok(_), Err(problems)) | (Err(problems), Ok(_)) => (Err(problems), None),
     }
 }
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It can be used; there may be warnings.
+    /// The configuration is valid; there may be warnings.
     Usable,
-    /// It cannot be used.
+    /// The configuration is invalid.
     Refused,
 }
 
@@ -97,7 +92,7 @@ impl Verdict {
     }
 }
 
-/// Prints what was loaded, or all that is wrong, and ends with the verdict in one line.
+/// Prints the configuration or its problems, and the verdict on the last line.
 ///
 /// # Errors
 /// If `out` cannot be written.
@@ -111,19 +106,19 @@ pub fn print_report(
             for warning in &loaded.warnings {
                 writeln!(out, "warning: {warning}\n")?;
             }
-            let targets = pluralize(loaded.settings.targets.len(), "target");
+            let targets = pluralize(loaded.settings.targets.len() as u64, "target");
             let warnings = match loaded.warnings.len() {
                 0 => String::new(),
-                count => format!(", with {}", pluralize(count, "warning")),
+                count => format!(", with {}", pluralize(count as u64, "warning")),
             };
             writeln!(out, "OK: {} from {}{warnings}.", targets, loaded.origin)?;
             Ok(Verdict::Usable)
         }
         Err(problems) => {
-            for complaint in problems.diagnostics() {
-                writeln!(out, "problem: {complaint}\n")?;
+            for diagnostic in problems.diagnostics() {
+                writeln!(out, "problem: {diagnostic}\n")?;
             }
-            let count = pluralize(problems.diagnostics().len(), "problem");
+            let count = pluralize(problems.diagnostics().len() as u64, "problem");
             writeln!(out, "NOT OK: {count}; nothing was started.")?;
             Ok(Verdict::Refused)
         }
@@ -186,14 +181,10 @@ fn allowance(budget: &Budget<'_>, settings: &Settings, out: &mut impl Write) -> 
         out,
         "  budget    {} on this API key: about {:.0} requests per minute when idle, {:.0} when busy, of {}; that \
          carries {:.0}\n",
-        pluralize(budget.targets.len(), "target"),
+        pluralize(budget.targets.len() as u64, "target"),
         budget.idle_per_minute,
         budget.busy_per_minute,
         settings.polling.requests_per_minute,
         budget.supported_targets,
     )
-}
-
-fn pluralize(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

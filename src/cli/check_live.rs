@@ -1,97 +1,82 @@
-//! `check --live`: one question to each target, and in words what the answer means, after the vendor's troubleshooting tables.
-//!
-//! Owns: the questions and the words. Never: state; nothing is counted or kept.
+//! `check --live`: requests one conversation of each target and diagnoses the response. Nothing is stored.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
-use super::CliError;
-use crate::api::{
+use polyai_api::{
     ApiCredentials, ApiResponse, Client, ConcurrencyLimit, DateObservation, Endpoint, FetchError,
     FetchErrorKind, Filter, Page, PageRequest, Position, RateLimiter, ServerClock, Window,
 };
+use polyai_domain::clock::Clock;
+use polyai_domain::problem::Problem;
+use polyai_domain::target::{ApiVersion, ClientEnv, Region};
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::data_quality::DataQuality;
+
+use super::CliError;
 use crate::app::settings_mapping;
-use crate::clock::Clock;
 use crate::config::{Settings, Target};
-use crate::problem::Problem;
-use crate::data_quality::DataQuality;
-use crate::target::{ApiVersion, ClientEnv, Region};
-use crate::timestamp::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What was found out about one target.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Diagnosis {
-    /// What is as it should be, or good to know.
-    pub notes: Vec<String>,
-    /// What is wrong, with what to do.
-    pub problems: Vec<String>,
+#[derive(Default)]
+struct Diagnosis {
+    notes: Vec<String>,
+    problems: Vec<String>,
 }
 
-/// Asks every target and prints what the answers mean; answers whether all is well.
-///
-/// # Errors
-/// When a client cannot be set up, or `out` cannot be written.
-pub async fn check(settings: &Settings, out: &mut impl Write) -> Result<bool, CliError> {
+/// Checks every target and prints the diagnoses. Returns whether there is no problem.
+pub(super) async fn check(settings: &Settings, out: &mut impl Write) -> Result<bool, CliError> {
     let mut failing = 0;
     for target in &settings.targets {
-        let asker = LiveCheck::new(settings, target)?;
-        let diagnosis = asker.diagnose(target).await;
-        print(target, &diagnosis, out).map_err(|error| CliError::run_time(&error))?;
-        failing += usize::from(!diagnosis.problems.is_empty());
+        let Diagnosis { notes, problems } = LiveCheck::new(settings, target)?.diagnose().await;
+        writeln!(out, "asking {} ...", target.key)?;
+        for note in notes {
+            writeln!(out, "  ok       {note}")?;
+        }
+        for problem in &problems {
+            writeln!(out, "  problem  {problem}")?;
+        }
+        writeln!(out)?;
+        failing += usize::from(!problems.is_empty());
     }
-    let verdict = match (failing, settings.targets.len()) {
-        (0, 1) => "LIVE OK: the target answers as it should.".to_owned(),
-        (0, all) => format!("LIVE OK: all {all} targets answer as they should."),
-        (some, all) => format!("LIVE NOT OK: {some} of {all} targets need attention."),
-    };
-    writeln!(out, "{verdict}").map_err(|error| CliError::run_time(&error))?;
+    match (failing, settings.targets.len()) {
+        (0, 1) => writeln!(out, "LIVE OK: the target responds correctly.")?,
+        (0, all) => writeln!(out, "LIVE OK: all {all} targets respond correctly.")?,
+        (some, all) => writeln!(out, "LIVE NOT OK: {some} of {all} targets need attention.")?,
+    }
     Ok(failing == 0)
 }
 
-fn print(target: &Target, diagnosis: &Diagnosis, out: &mut impl Write) -> std::io::Result<()> {
-    writeln!(out, "asking {} ...", target.key)?;
-    for note in &diagnosis.notes {
-        writeln!(out, "  ok       {note}")?;
-    }
-    for problem in &diagnosis.problems {
-        writeln!(out, "  problem  {problem}")?;
-    }
-    writeln!(out)
-}
-
-struct LiveCheck {
+struct LiveCheck<'a> {
+    target: &'a Target,
     client: Client,
-    pace: RateLimiter,
+    rate_limiter: RateLimiter,
     clock: Clock,
 }
 
-impl LiveCheck {
-    fn new(settings: &Settings, target: &Target) -> Result<Self, CliError> {
+impl<'a> LiveCheck<'a> {
+    fn new(settings: &Settings, target: &'a Target) -> Result<Self, CliError> {
         let clock = Clock::system();
         let concurrency = ConcurrencyLimit::new(NonZeroUsize::MIN);
         let client = settings_mapping::client(&settings.polling, target, concurrency, clock.clone())
             .map_err(|error| CliError::run_time(&error))?;
-        Ok(Self { client, pace: RateLimiter::new(settings.polling.requests_per_minute), clock })
+        let rate_limiter = RateLimiter::new(settings.polling.requests_per_minute);
+        Ok(Self { target, client, rate_limiter, clock })
     }
 
-    /// One finished conversation of the last `stretch`, in `client_env`.
-    async fn ask(&self, target: &Target, client_env: ClientEnv, stretch: Duration) -> ApiResponse {
-        let endpoint = Endpoint::new(
-            &target.base_url,
-            target.api_version,
-            &target.account_id,
-            &target.project_id,
-            client_env,
-        );
-        let credentials =
-            ApiCredentials { endpoint, ..settings_mapping::credentials(target, self.pace.clone()) };
-        let from = Timestamp::from(self.clock.now()) - stretch;
+    /// Requests one finished conversation of the last `period` in `client_env`.
+    async fn request(&self, client_env: ClientEnv, period: Duration) -> ApiResponse {
+        let Target { base_url, api_version, account_id, project_id, .. } = self.target;
+        let credentials = ApiCredentials {
+            endpoint: Endpoint::new(base_url, *api_version, account_id, project_id, client_env),
+            ..settings_mapping::credentials(self.target, self.rate_limiter.clone())
+        };
         let request = PageRequest {
-            window: Window::since(from),
+            window: Window::since(Timestamp::from(self.clock.now()) - period),
             filter: Filter::Finished,
             limit: NonZeroU16::MIN,
             position: &Position::First,
@@ -99,35 +84,37 @@ impl LiveCheck {
         self.client.page(&credentials, &request).await
     }
 
-    async fn diagnose(&self, target: &Target) -> Diagnosis {
+    async fn diagnose(&self) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
-        let ApiResponse { info, result } = self.ask(target, target.key.client_env, DAY).await;
+        let ApiResponse { info, result } = self.request(self.target.key.client_env, DAY).await;
         if let Some(observation) = info.date.filter(|observation| observation.date.is_some()) {
             diagnosis.compare_clocks(observation);
         }
-        diagnosis.check_version(target.api_version);
+        if self.target.api_version == ApiVersion::V1 {
+            diagnosis.notes.push(
+                "v1 works, but PolyAI has not supported it since 31 August 2026, and it may lack latency; ask PolyAI for a v3 key"
+                    .into(),
+            );
+        }
         match result {
-            Err(error) => diagnosis.problems.push(refusal(target, &error)),
-            Ok(page) if page.is_empty() => self.look_elsewhere(target, &mut diagnosis).await,
-            Ok(page) => diagnosis.judge(&page, Timestamp::from(self.clock.now())),
+            Err(error) => diagnosis.problems.push(explain(self.target, &error)),
+            Ok(page) if page.is_empty() => self.search_elsewhere(&mut diagnosis).await,
+            Ok(page) => diagnosis.check_quality(&page, Timestamp::from(self.clock.now())),
         }
         diagnosis
     }
 
-    /// No conversation in a day: is there an older one, or one in another environment?
-    async fn look_elsewhere(&self, target: &Target, diagnosis: &mut Diagnosis) {
-        let own = target.key.client_env;
-        match self.ask(target, own, MONTH).await.result {
-            Ok(page) if !page.is_empty() => {
-                diagnosis
-                    .notes
-                    .push("no conversation in the last day, but there are some of the last 30".into());
-                return diagnosis.judge(&page, Timestamp::from(self.clock.now()));
-            }
-            Ok(_) | Err(_) => {}
+    /// Looks for an older conversation, and for one in another environment.
+    async fn search_elsewhere(&self, diagnosis: &mut Diagnosis) {
+        let own = self.target.key.client_env;
+        if let Ok(page) = self.request(own, MONTH).await.result
+            && !page.is_empty()
+        {
+            diagnosis.notes.push("no conversation in the last day, but there are some of the last 30".into());
+            return diagnosis.check_quality(&page, Timestamp::from(self.clock.now()));
         }
         for other in ClientEnv::ALL.into_iter().filter(|&other| other != own) {
-            if let Ok(page) = self.ask(target, other, MONTH).await.result
+            if let Ok(page) = self.request(other, MONTH).await.result
                 && !page.is_empty()
             {
                 diagnosis.problems.push(format!(
@@ -137,7 +124,7 @@ impl LiveCheck {
             }
         }
         diagnosis.notes.push(
-            "the key works, but no conversation of the last 30 days was found in any client_env: nothing can be said about transcripts and latency yet".into(),
+            "the key works, but no conversation of the last 30 days was found in any client_env: transcripts and latency cannot be checked yet".into(),
         );
     }
 }
@@ -145,74 +132,49 @@ impl LiveCheck {
 impl Diagnosis {
     fn compare_clocks(&mut self, observation: DateObservation) {
         let mut server = ServerClock::default();
-        // One answer has to do: it stands for the second that would confirm it.
+        // A skew needs confirmation by a second response; this one counts as both.
         server.observe(observation);
         server.observe(observation);
-        match server.skew_seconds(observation.received) {
-            Some(ahead) if ahead > 0.0 => self.problems.push(format!(
-                "clock_skew: this machine's clock is {ahead:.0} s ahead of the API's. {}",
-                Problem::ClockSkew.advice()
-            )),
-            Some(behind) => self.problems.push(format!(
-                "clock_skew: this machine's clock is {:.0} s behind the API's. {}",
-                -behind,
-                Problem::ClockSkew.advice()
-            )),
-            None => self.notes.push("clocks agree".into()),
-        }
+        let Some(seconds) = server.skew_seconds(observation.received) else {
+            return self.notes.push("clocks agree".into());
+        };
+        let direction = if seconds > 0.0 { "ahead of" } else { "behind" };
+        self.problems.push(format!(
+            "clock_skew: this machine's clock is {:.0} s {direction} the API's. {}",
+            seconds.abs(),
+            Problem::ClockSkew.advice()
+        ));
     }
 
-    fn check_version(&mut self, version: ApiVersion) {
-        match version {
-            ApiVersion::V1 => self.notes.push(
-                "v1 works, but PolyAI has not supported it since 31 August 2026, and it may lack latency; ask PolyAI for a v3 key"
-                    .into(),
-            ),
-            ApiVersion::V2 | ApiVersion::V3 => {}
-        }
-    }
-
-    fn judge(&mut self, page: &Page, now: Timestamp) {
-        let mut health = DataQuality::default();
-        health.observe(&page.conversations, page.rejected.len(), |_| true);
-        let problems = health.finish_poll(now);
-        for problem in &problems {
-            self.problems.push(format!("{}: {}", problem.code(), problem.advice()));
-        }
+    fn check_quality(&mut self, page: &Page, now: Timestamp) {
+        let mut quality = DataQuality::default();
+        quality.observe(&page.conversations, page.rejected.len(), |_| true);
+        let problems = quality.finish_poll(now);
         if problems.is_empty() {
-            self.notes.push("the key works, and a conversation was read with all that is counted".into());
+            self.notes
+                .push("the key works, and a conversation was read with all fields that are counted".into());
         }
+        let problems = problems.iter().map(|problem| format!("{}: {}", problem.code(), problem.advice()));
+        self.problems.extend(problems);
     }
 }
 
-/// A refused request in words.
-fn refusal(target: &Target, error: &FetchError) -> String {
+/// A failed request, with advice.
+fn explain(target: &Target, error: &FetchError) -> String {
     let problem = error.kind.problem();
-    let mut words = format!("{}: {error}. {}", problem.code(), problem.advice());
-    match error.kind {
-        FetchErrorKind::Unauthorized => {
-            words.push_str(&format!(" This target asks region {}.", target.key.region));
-        }
-        FetchErrorKind::NotFound | FetchErrorKind::WrongHost => {
-            let usual = Region::conversations_base_url(target.key.region);
-            if let Some(usual) = usual.filter(|usual| *usual != target.base_url) {
-                words.push_str(&format!(
-                    " base_url is {}, where {} is usual for the region.",
-                    target.base_url, usual
-                ));
-            }
-        }
-        FetchErrorKind::RateLimited
-        | FetchErrorKind::Forbidden
-        | FetchErrorKind::Refused
-        | FetchErrorKind::ServerError
-        | FetchErrorKind::Unreachable
-        | FetchErrorKind::Timeout
-        | FetchErrorKind::CutOff
-        | FetchErrorKind::BadPayload => {}
+    let mut text = format!("{}: {error}. {}", problem.code(), problem.advice());
+    // Writing to a String cannot fail.
+    if error.kind == FetchErrorKind::Unauthorized {
+        let _ = write!(text, " This target is in region {}.", target.key.region);
+    }
+    if matches!(error.kind, FetchErrorKind::NotFound | FetchErrorKind::WrongHost)
+        && let Some(usual) = Region::conversations_base_url(target.key.region)
+        && usual != target.base_url
+    {
+        let _ = write!(text, " base_url is {}; {usual} is usual for the region.", target.base_url);
     }
     if let Some(id) = &error.correlation_id {
-        words.push_str(&format!(" Correlation id for PolyAI's support: {id}."));
+        let _ = write!(text, " Correlation id for PolyAI's support: {id}.");
     }
-    words
+    text
 }

@@ -1,13 +1,11 @@
-//! `completions`: what a shell needs to complete commands, flags and their values.
-//!
-//! Owns: nothing but the printing; the shells' languages are `clap_complete`'s.
+//! `completions`: generates shell completions.
 
 use std::io::Write;
 
 use clap::Command;
 use clap_complete::{Shell, generate};
 
-use super::CliError;
+use super::{CliError, write_all};
 
 /// The flags of `completions`.
 #[derive(Debug, Clone, clap::Args)]
@@ -19,22 +17,20 @@ pub struct Completions {
 /// Writes the completions of `program` to `out`.
 ///
 /// # Errors
-/// When `out` cannot be written.
+/// If `out` cannot be written.
 pub fn run(flags: &Completions, mut program: Command, out: &mut impl Write) -> Result<(), CliError> {
     let name = program.get_name().to_owned();
-    // Into memory first: `generate` takes a failed write for a bug.
+    // Into memory first: `generate` panics if a write fails.
     let mut script = Vec::new();
     generate(flags.shell, &mut program, &name, &mut script);
     if flags.shell == Shell::Bash {
         script = fix_bash_names(&name, &String::from_utf8_lossy(&script)).into_bytes();
     }
-    out.write_all(&script)
-        .and_then(|()| out.flush())
-        .map_err(|error| CliError::run_time(&format!("cannot write the completions: {error}")))
+    write_all(out, &script, "the completions")
 }
 
-/// `clap_complete` 4.6.11 writes a name with a dash in two ways into its script for bash, which then finds no flags: with
-/// `__` where it notes the command, with `__subcmd__` where it looks it up.
+/// Works around `clap_complete` 4.6.11, whose bash script finds no flags for a name with a dash: it writes the dash as `__` in
+/// one place and as `__subcmd__` in another.
 fn fix_bash_names(name: &str, script: &str) -> String {
     script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"))
 }

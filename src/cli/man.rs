@@ -1,82 +1,63 @@
-//! `man`: the manual pages, one per command.
+//! `man`: generates the manual pages, one per command.
 //!
-//! Owns: the sections that flags do not tell: exit codes, the environment, files and signals. Flags are `clap`'s to
-//! describe, keys the configuration's.
+//! `clap_mangen` renders the flags; exit status, environment, files and signals are added.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Command;
 
-use super::CliError;
+use super::{CliError, write_all};
 use crate::config::{reference, variable};
 
 /// The flags of `man`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ManArgs {
-    /// The command whose page is wanted; without it, the page of the program.
+    /// The command of the page; without it, the page of the program.
     #[arg(value_name = "COMMAND", conflicts_with = "output_dir")]
     pub command: Option<String>,
-    /// Write every page into this folder, as polyai-exporter.1 and polyai-exporter-COMMAND.1.
+    /// Write every page into this directory, as polyai-exporter.1 and polyai-exporter-COMMAND.1.
     #[arg(long, value_name = "DIR")]
     pub output_dir: Option<PathBuf>,
 }
 
-/// Prints the page that is wanted to `out`, or writes all of them.
+/// Prints a page to `out`, or writes all of them to files.
 ///
 /// # Errors
-/// When there is no such command, or a page cannot be written.
+/// If the command is unknown, or a page cannot be written.
 pub fn run(flags: &ManArgs, program: Command, out: &mut impl Write) -> Result<(), CliError> {
-    let mut pages = pages(program).map_err(|error| CliError::run_time(&error))?.into_iter();
-    if let Some(folder) = &flags.output_dir {
-        return pages
-            .try_for_each(|page| page.write(folder))
-            .map_err(|error| CliError::run_time(&format!("--output-dir {}: {error}", folder.display())));
-    }
-    let wanted = flags.command.as_deref().unwrap_or_default();
-    let page = pages.find(|page| page.command == wanted).ok_or_else(|| {
-        CliError::configuration(&format!("there is no command {wanted:?}; --help lists them"))
-    })?;
-    out.write_all(&page.text)
-        .and_then(|()| out.flush())
-        .map_err(|error| CliError::run_time(&format!("cannot write the page: {error}")))
-}
-
-/// One page.
-struct Page {
-    /// Empty for the program's own.
-    command: String,
-    /// Without the section's number.
-    name: String,
-    text: Vec<u8>,
-}
-
-impl Page {
-    fn write(&self, folder: &Path) -> io::Result<()> {
-        std::fs::write(folder.join(format!("{}.1", self.name)), &self.text)
-    }
-}
-
-fn pages(program: Command) -> io::Result<Vec<Page>> {
     let mut program = program.disable_help_subcommand(true);
     program.build();
-    let name = program.get_name().to_owned();
-    let mut pages = vec![page(program.clone(), String::new(), name.clone())?];
-    for command in program.get_subcommands() {
-        let (command_name, page_name) =
-            (command.get_name().to_owned(), format!("{name}-{}", command.get_name()));
-        pages.push(page(command.clone(), command_name, page_name)?);
+    if let Some(directory) = &flags.output_dir {
+        let name = program.get_name();
+        let write = |command: &Command, file: String| {
+            std::fs::write(directory.join(file), page(command, command.has_subcommands())?)
+        };
+        let commands = program.get_subcommands();
+        return write(&program, format!("{name}.1"))
+            .and_then(|()| {
+                commands
+                    .into_iter()
+                    .try_for_each(|command| write(command, format!("{name}-{}.1", command.get_name())))
+            })
+            .map_err(|error| CliError::run_time(&format!("--output-dir {}: {error}", directory.display())));
     }
-    Ok(pages)
+    let command = match &flags.command {
+        None => &program,
+        Some(name) => program.find_subcommand(name).ok_or_else(|| {
+            CliError::configuration(&format!("there is no command {name:?}; --help lists them"))
+        })?,
+    };
+    write_all(out, &page(command, flags.command.is_none())?, "the page")
 }
 
-fn page(shown: Command, command: String, name: String) -> io::Result<Page> {
-    let has_commands = shown.has_subcommands();
-    let man = clap_mangen::Man::new(shown);
+fn page(command: &Command, is_program: bool) -> io::Result<Vec<u8>> {
+    let man = clap_mangen::Man::new(command.clone());
+    let title = command.get_display_name().unwrap_or(command.get_name()).to_uppercase();
     // No date: the same source gives the same page.
     let mut text = format!(
         ".TH \"{}\" 1 \"\" \"polyai\\-exporter {}\" \"polyai\\-exporter\"\n",
-        roff(&name.to_uppercase()),
+        roff(&title),
         env!("CARGO_PKG_VERSION"),
     )
     .into_bytes();
@@ -84,105 +65,90 @@ fn page(shown: Command, command: String, name: String) -> io::Result<Page> {
     man.render_synopsis_section(&mut text)?;
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
-    if has_commands {
+    if is_program {
         man.render_subcommands_section(&mut text)?;
     }
-    if has_commands || command == "serve" {
-        text.extend_from_slice(environment_and_files().as_bytes());
+    if is_program || command.get_name() == "serve" {
+        section(&mut text, "ENVIRONMENT", &[]);
+        text.extend_from_slice(ENVIRONMENT.as_bytes());
+        for key in reference() {
+            entry(&mut text, &variable(key), key.description);
+        }
+        for (name, meaning) in OTHER_VARIABLES {
+            entry(&mut text, name, meaning);
+        }
+        section(&mut text, "FILES", &FILES);
+        section(&mut text, "SIGNALS", &SIGNALS);
     }
-    text.extend_from_slice(exit_status(&command).as_bytes());
-    if !has_commands {
+    let exit_status = match command.get_name() {
+        "healthcheck" => HEALTHCHECK_STATUS,
+        "check" => CHECK_STATUS,
+        _ => EXIT_STATUS,
+    };
+    section(&mut text, "\"EXIT STATUS\"", &exit_status);
+    if !is_program {
         text.extend_from_slice(b".SH \"SEE ALSO\"\n.BR polyai\\-exporter (1)\n");
     }
-    Ok(Page { command, name, text })
+    Ok(text)
 }
 
-fn exit_status(command: &str) -> String {
-    let meanings: &[(&str, &str)] = match command {
-        "healthcheck" => &[
-            ("0", "The daemon answers, and is well."),
-            ("1", "It does not, it is not, or it cannot be found."),
-            ("2", "The command line is wrong."),
-        ],
-        "check" => &[
-            ("0", "All is well."),
-            ("1", "With --live: a target needs attention."),
-            ("2", "The command line or the configuration is wrong."),
-        ],
-        _ => &[
-            ("0", "All went well; of a daemon, it stopped in order when it was told to."),
-            (
-                "1",
-                "Something failed at run time: a port that is taken, state that cannot be used, a stop that took too long.",
-            ),
-            ("2", "The command line or the configuration is wrong."),
-        ],
-    };
-    let mut text = ".SH \"EXIT STATUS\"\n".to_owned();
-    for (code, meaning) in meanings {
-        entry(&mut text, code, meaning);
-    }
-    text
-}
+type Entry = (&'static str, &'static str);
 
-/// What the daemon reads besides its flags.
-fn environment_and_files() -> String {
-    let mut text = ".SH ENVIRONMENT\n".to_owned();
-    text.push_str(&roff(
-        "Every key of the configuration can be set by a variable, which wins over the file; lists of values are comma \
-         separated. Entries of targets are numbered from 0.",
-    ));
-    text.push('\n');
-    for key in reference() {
-        entry(&mut text, &variable(key), key.description);
-    }
-    entry(
-        &mut text,
+const BAD_USAGE: Entry = ("2", "The command line or the configuration is invalid.");
+const EXIT_STATUS: [Entry; 3] = [
+    ("0", "Success; for a daemon, an orderly shutdown."),
+    ("1", "A failure at run time: a port that is taken, unusable state, a shutdown that took too long."),
+    BAD_USAGE,
+];
+const CHECK_STATUS: [Entry; 3] =
+    [("0", "No problem was found."), ("1", "With --live: a target needs attention."), BAD_USAGE];
+const HEALTHCHECK_STATUS: [Entry; 3] = [
+    ("0", "The daemon is healthy."),
+    ("1", "The daemon is unhealthy, does not answer, or its address is unknown."),
+    ("2", "The command line is invalid."),
+];
+const ENVIRONMENT: &str = "Every key of the configuration can be set by a variable, which takes precedence over the file; \
+    lists of values are comma separated. Entries of targets are numbered from 0.\n";
+const OTHER_VARIABLES: [Entry; 2] = [
+    (
         "POLYAI_API_KEY, POLYAI_BASE_URL, POLYAI_ACCOUNT_ID, POLYAI_PROJECT_ID",
-        "Without a configuration file: the one target, as in PolyAI's quickstart.",
-    );
-    entry(
-        &mut text,
-        "SSL_CERT_FILE, SSL_CERT_DIR",
-        "Where the certificates are that the API's is verified with.",
-    );
-    text.push_str(".SH FILES\n");
-    for (file, meaning) in [
-        (
-            "--config FILE",
-            "The configuration: YAML, or TOML or JSON by extension. polyai-exporter check tells what is wrong with it.",
-        ),
-        (
-            "./data",
-            "The state, unless storage.path names another folder: what has been counted. Keep it; two daemons must not share it.",
-        ),
-        (
-            "/etc/polyai-exporter/polyai.yaml",
-            "The configuration of the service that the package for Debian brings.",
-        ),
-        ("/var/lib/polyai-exporter/data", "The state of that service."),
-    ] {
-        entry(&mut text, file, meaning);
-    }
-    text.push_str(".SH SIGNALS\n");
-    entry(
-        &mut text,
-        "SIGHUP",
-        "Of serve: read the configuration again. What is wrong is in the log, and the old one stays.",
-    );
-    entry(
-        &mut text,
+        "Without a configuration file: the only target, as in PolyAI's quickstart.",
+    ),
+    ("SSL_CERT_FILE, SSL_CERT_DIR", "The root certificates to verify the API's certificate with."),
+];
+const FILES: [Entry; 4] = [
+    (
+        "--config FILE",
+        "The configuration: YAML, or TOML or JSON by extension. polyai-exporter check prints its problems.",
+    ),
+    (
+        "./data",
+        "The state, unless storage.path names another directory: the counted conversations. Keep it; two daemons must not share it.",
+    ),
+    ("/etc/polyai-exporter/polyai.yaml", "The configuration of the service of the Debian package."),
+    ("/var/lib/polyai-exporter/data", "The state of that service."),
+];
+const SIGNALS: [Entry; 2] = [
+    ("SIGHUP", "serve: reload the configuration. Problems are logged, and the previous one stays active."),
+    (
         "SIGTERM, SIGINT",
-        "Stop in order: finish what was read, write it, answer the last scrapes. A second one ends the process at once.",
-    );
-    text
+        "Shut down in order: commit what was read and answer open scrapes. A second signal exits immediately.",
+    ),
+];
+
+fn section(text: &mut Vec<u8>, title: &str, entries: &[Entry]) {
+    text.extend_from_slice(format!(".SH {title}\n").as_bytes());
+    for (term, meaning) in entries {
+        entry(text, term, meaning);
+    }
 }
 
-fn entry(text: &mut String, term: &str, meaning: &str) {
-    text.push_str(&format!(".TP\n\\fB{}\\fR\n{}\n", roff(term), roff(&meaning.replace('`', ""))));
+fn entry(text: &mut Vec<u8>, term: &str, meaning: &str) {
+    let entry = format!(".TP\n\\fB{}\\fR\n{}\n", roff(term), roff(&meaning.replace('`', "")));
+    text.extend_from_slice(entry.as_bytes());
 }
 
-/// Text as a page takes it: dashes that can be copied, and no line that could be taken for a request.
+/// Escapes dashes, so that they can be copied, and lines that roff would take for a request.
 fn roff(text: &str) -> String {
     let escaped = text.replace('\\', "\\e").replace('-', "\\-");
     if escaped.starts_with(['.', '\'']) { format!("\\&{escaped}") } else { escaped }

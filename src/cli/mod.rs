@@ -1,4 +1,4 @@
-//! The commands: flags, assembly and printing. No logic of their own.
+//! The commands: their flags and output.
 
 pub mod check;
 pub mod check_live;
@@ -14,14 +14,15 @@ pub mod simulate;
 mod systemd;
 
 use std::fmt::Display;
+use std::io::{self, Write};
 
-/// Why a command failed, and the exit code that says so.
+/// The reason a command failed, with its exit code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CliError {
     /// 1 for a run-time failure, 2 for bad usage or configuration.
     pub code: u8,
-    /// For people; may have several lines.
+    /// May have several lines.
     pub message: String,
 }
 
@@ -37,9 +38,21 @@ impl CliError {
     }
 }
 
-/// Logs that a text for people could not be printed: a closed standard output must not end a command that serves.
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        Self::run_time(&error)
+    }
+}
+
+/// Writes `text`; a failure names `what` could not be written.
+fn write_all(out: &mut impl Write, text: &[u8], what: &str) -> Result<(), CliError> {
+    let written = out.write_all(text).and_then(|()| out.flush());
+    written.map_err(|error| CliError::run_time(&format!("cannot write {what}: {error}")))
+}
+
+/// Logs a failed write: a closed standard output must not end a command that serves.
 #[cfg(feature = "demo")]
-fn warn_unprinted(printed: std::io::Result<()>) {
+fn warn_unprinted(printed: io::Result<()>) {
     if let Err(error) = printed {
         tracing::warn!(%error, "standard output cannot be written");
     }

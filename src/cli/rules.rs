@@ -1,19 +1,19 @@
-//! `polyai-exporter rules`: the recording and alert rules, with the thresholds of the user.
+//! `rules`: prints the Prometheus rules with custom thresholds.
 
 use std::io;
 use std::path::PathBuf;
 
 use exporter_schema::TrackedFiles;
 
-use super::CliError;
+use super::{CliError, write_all};
 use crate::alert_rules::{Format, Source, Values, render};
 
-/// A file with every threshold has some 20 KiB.
+/// A file with every threshold has about 20 KiB.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Print the recording and alert rules for Prometheus.
+/// Print Prometheus recording and alerting rules with custom thresholds.
 ///
-/// alerts/thresholds.yml has every value with its default and the reason for it. A file of your own needs only the values that
+/// alerts/thresholds.yml has every value with its default and the reason for it. A values file needs only the values that
 /// differ. Later files take precedence over earlier ones, and --set over files.
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 pub struct Rules {
@@ -46,11 +46,9 @@ pub fn run(flags: &Rules, out: &mut impl io::Write, notes: &mut impl io::Write) 
     let rules = render(&values, flags.format).map_err(|error| CliError::run_time(&error))?;
     for key in values.placeholders() {
         // Nothing can be done if standard error is closed.
-        let _ = writeln!(notes, "note: {key} is an example; set it to the address of yours");
+        let _ = writeln!(notes, "note: {key} is an example; set it to your address");
     }
-    out.write_all(rules.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| CliError::run_time(&format!("cannot write the rules: {error}")))
+    write_all(out, rules.as_bytes(), "the rules")
 }
 
 #[cfg(test)]

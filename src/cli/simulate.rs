@@ -3,10 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 
+use polyai_domain::clock::Clock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
 use crate::simulator::{Demo, Project, Simulator, SimulatorHandle, World};
 
 /// The flags of `simulate`.

@@ -1,30 +1,30 @@
-//! What the service manager is told: ready, reloading, stopping (sd_notify(3), for units of `Type=notify` and `Type=notify-reload`).
+//! Notifies systemd of the daemon's state (`Type=notify` and `Type=notify-reload`, see sd_notify(3)).
 //!
-//! Owns: the messages. Without a manager that wants to know (`NOTIFY_SOCKET`), they go nowhere. Never: what follows from them.
+//! Without `NOTIFY_SOCKET`, nothing is sent.
 
 use sd_notify::NotifyState;
 use tracing::debug;
 
-/// The ports are open and the state is read.
+/// The ports are open and the state is loaded; also ends [`reloading`].
 pub(super) fn ready() {
     notify(&[NotifyState::Ready]);
 }
 
-/// The configuration is being read again; [`ready`] says that it is over.
+/// The configuration is being reloaded.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
-        Err(reason) => debug!(%reason, "the service manager was not told"),
+        Err(reason) => debug!(%reason, "cannot notify systemd"),
     }
 }
 
-/// The daemon finishes what is running.
+/// The daemon is stopping.
 pub(super) fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(reason) = sd_notify::notify(state) {
-        debug!(%reason, "the service manager was not told");
+        debug!(%reason, "cannot notify systemd");
     }
 }

@@ -1,15 +1,15 @@
 //! The API key of a target, from the environment, a file or the configuration itself.
 //!
-//! Nothing is printed of its value, nor of the values of the keys that lead to it, where an API key is easily pasted by mistake.
+//! Messages repeat neither its value nor the values of these keys, where an API key is easily pasted by mistake.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use exporter_schema::{Diagnostic, Location, Report, Section, TrackedFiles};
 
+use super::Context;
 use super::layers::API_KEY_SOURCES;
 use super::secret::{Origin, Secret};
-use super::Context;
 
 /// Far more than any key; a file beyond it is the wrong file.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -28,33 +28,24 @@ pub(super) fn api_key(
     if names.iter().any(is_from_environment) {
         names.retain(is_from_environment);
     }
-    let path = format!("{}.api_key", section.path());
     let [name] = names[..] else {
-        let (location, text) = match names.last() {
-            None => (
-                section.location(),
-                "is missing; give one of api_key_env, api_key_file or api_key".to_owned(),
-            ),
-            Some(last) => (
-                section.entry(last).map_or_else(|| section.location(), |entry| entry.location),
-                format!("found {} together; keep one of them", names.join(" and ")),
-            ),
+        let last = names.last().and_then(|last| section.entry(last));
+        let location = last.map_or_else(|| section.location(), |entry| entry.location);
+        let text = match names[..] {
+            [] => "is missing; give one of api_key_env, api_key_file or api_key".to_owned(),
+            _ => format!("found {} together; keep one of them", names.join(" and ")),
         };
-        report.errors.push(Diagnostic::new(&location, &path, text));
+        report.errors.push(Diagnostic::new(&location, &format!("{}.api_key", section.path()), text));
         return None;
     };
     let text = section.located::<String>(name).filter(|text| !report.has_errors_in(&text.key))?;
     let key = match name {
         "api_key_env" => from_environment(&text.value, context.env),
         "api_key_file" => from_file(&text.value, context.directory, files),
-        _ => validate_header_value(&text.value).map(|key| match &text.location {
-            Location::Variable(name) => key.with_origin(Origin::Variable(name.clone())),
-            Location::File(_)
-            | Location::Line(..)
-            | Location::Flag(_)
-            | Location::Environment
-            | Location::Program => key,
-        }),
+        _ => match (validate_header_value(&text.value), &text.location) {
+            (Ok(key), Location::Variable(name)) => Ok(key.with_origin(Origin::Variable(name.clone()))),
+            (key, _) => key,
+        },
     };
     key.map_err(|error| report.errors.push(text.diagnostic(error))).ok()
 }
@@ -123,15 +114,15 @@ mod tests {
 
     #[test]
     fn pasted_api_key_is_no_path() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("keys")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("keys")).unwrap();
         for path in ["/run/key", "./key", "../key", "keys/prod"] {
             assert!(
-                looks_like_path(path, folder.path()) || path == "/run/key" && !Path::new("/run").is_dir()
+                looks_like_path(path, directory.path()) || path == "/run/key" && !Path::new("/run").is_dir()
             );
         }
         for pasted in ["sk-1234", "c2VjcmV0/a2V5+", "/9j/4AAQSkZJRg"] {
-            assert!(!looks_like_path(pasted, folder.path()), "{pasted}");
+            assert!(!looks_like_path(pasted, directory.path()), "{pasted}");
         }
     }
 }

@@ -56,13 +56,10 @@ pub(super) fn base_url(text: &str) -> Result<BaseUrl, String> {
 /// Displayed instead of text that is no URL, any part of which may be secret.
 const NOT_SHOWN: &str = "(an address that is not shown)";
 
-/// `address` without user name, password, query and fragment. [`base_url`] accepts none of them; an address from elsewhere may
-/// have them.
+/// `address` without user name, password, query and fragment, none of which [`base_url`] accepts.
 pub(super) fn display(address: &str) -> String {
-    match strip_userinfo(address) {
-        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-        None => NOT_SHOWN.to_owned(),
-    }
+    let Some(url) = strip_userinfo(address) else { return NOT_SHOWN.to_owned() };
+    url.as_str().trim_end_matches('/').to_owned()
 }
 
 /// The host of `address`, with the port unless it is the default of the scheme.

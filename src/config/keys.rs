@@ -10,12 +10,11 @@ use super::settings::Dimension;
 use crate::conversation::Amount;
 use crate::target::{ApiVersion, ClientEnv, Region};
 
-/// What the configuration may have.
+/// The schema of the configuration.
 pub(super) static SCHEMA: Schema<'static> =
     Schema { keys: &KEYS, unsupported: UNSUPPORTED, variable: Some(variable_of) };
 
-/// The prefix of every variable of this program. Two underscores, because for a service named polyai-exporter Kubernetes
-/// injects variables of its own that begin with `POLYAI_EXPORTER_`.
+/// Two underscores: Kubernetes injects `POLYAI_EXPORTER_...` for a service named polyai-exporter.
 pub(super) const PREFIX: &str = "POLYAI_EXPORTER__";
 
 const fn seconds(count: u64) -> Duration {
@@ -30,13 +29,16 @@ const fn days(count: u64) -> Duration {
     Duration::from_secs(count * 24 * 3600)
 }
 
-const fn key(
-    path: &'static str,
-    value_type: ValueType,
-    default: DefaultValue,
-    description: &'static str,
-) -> Key {
-    Key { path: Cow::Borrowed(path), value_type, default, description }
+/// Each key with its type, default and description.
+macro_rules! key_table {
+    ($($path:literal: $value_type:expr, $default:expr, $description:literal;)*) => {
+        [$(Key {
+            path: Cow::Borrowed($path),
+            value_type: $value_type,
+            default: $default,
+            description: $description,
+        }),*]
+    };
 }
 
 use DefaultValue::{Derived, Required, Value};
@@ -110,184 +112,76 @@ fn is_text(text: &str) -> bool {
 }
 
 /// Every key that this version reads, in the order of the documentation.
-pub(super) static KEYS: [Key; 33] = [
-    key(
-        "server.listen",
-        ADDRESSES,
-        Value("\"0.0.0.0:9890\""),
-        "Where to serve `/metrics`: one address or a list; port 0 takes a free port.",
-    ),
-    key(
-        "server.web_config_file",
-        PATH,
-        Value("null"),
-        "The web configuration of the Prometheus exporters (TLS, client certificates, users, headers), relative to the directory of the configuration file; without it plain HTTP without authentication.",
-    ),
-    key(
-        "storage.path",
-        PATH,
-        Value("./data"),
-        "The directory of the state, relative to the working directory.",
-    ),
-    key(
-        "storage.ephemeral",
-        ValueType::Bool,
-        Value("false"),
-        "Keep the state in memory only; `storage.path` is then not used.",
-    ),
-    key(
-        "polling.interval",
-        ValueType::Duration { min: seconds(1), max: minutes(60) },
-        Value("30s"),
-        "How often running and newly started conversations are requested.",
-    ),
-    key(
-        "polling.settle",
-        ValueType::Duration { min: seconds(0), max: minutes(60) },
-        Value("10s"),
-        "A conversation counts once it has been seen finished for this long.",
-    ),
-    key(
-        "polling.recheck",
-        RECHECK_AGES,
-        Value("[5m, 1h, 24h]"),
-        "Ages, each longer than `polling.settle`, at which each period is read again for late and amended records; may be empty.",
-    ),
-    key(
-        "polling.initial_lookback",
-        ValueType::Duration { min: seconds(0), max: days(90) },
-        Value("0s"),
-        "At the first start, conversations that ended up to this long before it are counted.",
-    ),
-    key(
-        "polling.anchor",
-        TIME,
-        Value("null"),
-        "A fixed start instead: conversations that ended since then are counted, so that replicas agree.",
-    ),
-    key(
-        "polling.page_size",
-        ValueType::Integer { min: 1, max: 1000 },
-        Value("200"),
-        "Conversations per request.",
-    ),
-    key(
-        "polling.timeout",
-        ValueType::Duration { min: seconds(1), max: minutes(10) },
-        Value("60s"),
-        "The timeout of a request with its response.",
-    ),
-    key(
-        "polling.requests_per_minute",
-        ValueType::Integer { min: 1, max: 60_000 },
-        Value("30"),
-        "The request budget of each API key. PolyAI publishes no limit; responses with status 429 were observed at about 60 to 100 per minute.",
-    ),
-    key(
-        "polling.max_concurrent_requests",
-        ValueType::Integer { min: 1, max: 1000 },
-        Value("8"),
-        "Concurrent requests, over all targets.",
-    ),
-    key(
-        "metrics.labels",
-        LABELS,
-        Value("[channel]"),
-        "The optional labels of conversation series; may be empty.",
-    ),
-    key(
-        "metrics.max_label_values",
-        ValueType::Integer { min: 1, max: 10_000 },
-        Value("50"),
-        "Distinct values per label and target; further values are folded into `other`, and counted.",
-    ),
-    key(
-        "metrics.native_histograms",
-        ValueType::Bool,
-        Value("true"),
-        "Expose each histogram as a native histogram, too, where Prometheus requests a format that supports it.",
-    ),
-    key(
-        "metrics.openmetrics_created",
-        ValueType::Bool,
-        Value("false"),
-        "Expose the start time of each series in `_created` lines of OpenMetrics.",
-    ),
-    key(
-        "metrics.recent_window",
-        ValueType::Duration { min: minutes(1), max: days(1) },
-        Value("15m"),
-        "The window of the `polyai_recent_*` gauges.",
-    ),
-    key(
-        "metrics.latency_buckets",
-        BOUNDS,
-        Value("[0.25, 0.5, 0.8, 1, 1.5, 2, 2.5, 3, 3.5, 5, 8, 10, 15]"),
-        "Upper bounds of the latency histograms, in seconds.",
-    ),
-    key(
-        "metrics.duration_buckets",
-        BOUNDS,
-        Value("[5, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600]"),
-        "Upper bounds of the duration histograms, in seconds.",
-    ),
-    key("targets[].name", TEXT, Derived("the project id"), "The `project` label."),
-    key(
-        "targets[].region",
-        ValueType::OneOf(REGIONS),
-        Required,
-        "The region of the project. Without a file it is derived from the base URL.",
-    ),
-    key("targets[].account_id", ID, Required, "The workspace id, such as `ws-00000001`."),
-    key("targets[].project_id", ID, Required, "The project id of the agent, such as `PROJECT-0000001`."),
-    key(
-        "targets[].client_env",
-        CLIENT_ENV_LIST,
-        Value("[live]"),
-        "The client environments to read, each with series of its own.",
-    ),
-    key(
-        "targets[].api_version",
-        ValueType::OneOf(VERSIONS),
-        Value("v3"),
-        "The version of the Conversations API.",
-    ),
-    key(
-        "targets[].api_key_env",
-        CREDENTIAL,
-        Derived("one of the three is required"),
-        "The name of the environment variable that holds the API key.",
-    ),
-    key(
-        "targets[].api_key_file",
-        CREDENTIAL,
-        Derived("one of the three is required"),
-        "The file that holds the API key, relative to the directory of the configuration file.",
-    ),
-    key("targets[].api_key", CREDENTIAL, Derived("one of the three is required"), "The API key itself."),
-    key(
-        "targets[].base_url",
-        URL,
-        Derived("the host of the region"),
-        "Another address of the API, such as a proxy or the simulator.",
-    ),
-    key(
-        "targets[].ca_file",
-        PATH,
-        Derived("the roots of the system alone"),
-        "A PEM bundle of further certificates to trust, relative to the directory of the configuration file.",
-    ),
-    key(
-        "targets[].channels",
-        TEXTS,
-        Value("[VOICE-SIP]"),
-        "Channels whose series exist with value 0 from the first scrape; may be empty.",
-    ),
-    key("targets[].collectors", COLLECTORS, Value("[conversations]"), "What to collect."),
-];
+pub(super) static KEYS: [Key; 33] = key_table! {
+    "server.listen": ADDRESSES, Value("\"0.0.0.0:9890\""),
+        "Where to serve `/metrics`: one address or a list; port 0 takes a free port.";
+    "server.web_config_file": PATH, Value("null"),
+        "The web configuration of the Prometheus exporters (TLS, client certificates, users, headers), relative to the directory of the configuration file; without it plain HTTP without authentication.";
+    "storage.path": PATH, Value("./data"),
+        "The directory of the state, relative to the working directory.";
+    "storage.ephemeral": ValueType::Bool, Value("false"),
+        "Keep the state in memory only; `storage.path` is then not used.";
+    "polling.interval": ValueType::Duration { min: seconds(1), max: minutes(60) }, Value("30s"),
+        "How often running and newly started conversations are requested.";
+    "polling.settle": ValueType::Duration { min: seconds(0), max: minutes(60) }, Value("10s"),
+        "A conversation counts once it has been seen finished for this long.";
+    "polling.recheck": RECHECK_AGES, Value("[5m, 1h, 24h]"),
+        "Ages, each longer than `polling.settle`, at which each period is read again for late and amended records; may be empty.";
+    "polling.initial_lookback": ValueType::Duration { min: seconds(0), max: days(90) }, Value("0s"),
+        "At the first start, conversations that ended up to this long before it are counted.";
+    "polling.anchor": TIME, Value("null"),
+        "A fixed start instead: conversations that ended since then are counted, so that replicas agree.";
+    "polling.page_size": ValueType::Integer { min: 1, max: 1000 }, Value("200"),
+        "Conversations per request.";
+    "polling.timeout": ValueType::Duration { min: seconds(1), max: minutes(10) }, Value("60s"),
+        "The timeout of a request with its response.";
+    "polling.requests_per_minute": ValueType::Integer { min: 1, max: 60_000 }, Value("30"),
+        "The request budget of each API key. PolyAI publishes no limit; responses with status 429 were observed at about 60 to 100 per minute.";
+    "polling.max_concurrent_requests": ValueType::Integer { min: 1, max: 1000 }, Value("8"),
+        "Concurrent requests, over all targets.";
+    "metrics.labels": LABELS, Value("[channel]"),
+        "The optional labels of conversation series; may be empty.";
+    "metrics.max_label_values": ValueType::Integer { min: 1, max: 10_000 }, Value("50"),
+        "Distinct values per label and target; further values are folded into `other`, and counted.";
+    "metrics.native_histograms": ValueType::Bool, Value("true"),
+        "Expose each histogram as a native histogram, too, where Prometheus requests a format that supports it.";
+    "metrics.openmetrics_created": ValueType::Bool, Value("false"),
+        "Expose the start time of each series in `_created` lines of OpenMetrics.";
+    "metrics.recent_window": ValueType::Duration { min: minutes(1), max: days(1) }, Value("15m"),
+        "The window of the `polyai_recent_*` gauges.";
+    "metrics.latency_buckets": BOUNDS, Value("[0.25, 0.5, 0.8, 1, 1.5, 2, 2.5, 3, 3.5, 5, 8, 10, 15]"),
+        "Upper bounds of the latency histograms, in seconds.";
+    "metrics.duration_buckets": BOUNDS, Value("[5, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600]"),
+        "Upper bounds of the duration histograms, in seconds.";
+    "targets[].name": TEXT, Derived("the project id"),
+        "The `project` label.";
+    "targets[].region": ValueType::OneOf(REGIONS), Required,
+        "The region of the project. Without a file it is derived from the base URL.";
+    "targets[].account_id": ID, Required,
+        "The workspace id, such as `ws-00000001`.";
+    "targets[].project_id": ID, Required,
+        "The project id of the agent, such as `PROJECT-0000001`.";
+    "targets[].client_env": CLIENT_ENV_LIST, Value("[live]"),
+        "The client environments to read, each with series of its own.";
+    "targets[].api_version": ValueType::OneOf(VERSIONS), Value("v3"),
+        "The version of the Conversations API.";
+    "targets[].api_key_env": CREDENTIAL, Derived("one of the three is required"),
+        "The name of the environment variable that holds the API key.";
+    "targets[].api_key_file": CREDENTIAL, Derived("one of the three is required"),
+        "The file that holds the API key, relative to the directory of the configuration file.";
+    "targets[].api_key": CREDENTIAL, Derived("one of the three is required"),
+        "The API key itself.";
+    "targets[].base_url": URL, Derived("the host of the region"),
+        "Another address of the API, such as a proxy or the simulator.";
+    "targets[].ca_file": PATH, Derived("the roots of the system alone"),
+        "A PEM bundle of further certificates to trust, relative to the directory of the configuration file.";
+    "targets[].channels": TEXTS, Value("[VOICE-SIP]"),
+        "Channels whose series exist with value 0 from the first scrape; may be empty.";
+    "targets[].collectors": COLLECTORS, Value("[conversations]"),
+        "What to collect.";
+};
 
-/// Planned and not supported by this version: refused, so that nobody relies on it. A value after `=` is refused alone; a section
-/// is refused as a whole.
+/// Planned keys, sections and (after `=`) values, refused so that nobody relies on them.
 pub(super) const UNSUPPORTED: &[&str] = &[
     "polling.sources_interval",
     "targets[].platform_api_key",
@@ -308,7 +202,7 @@ pub fn reference() -> &'static [Key] {
     SCHEMA.keys
 }
 
-/// [`reference()`] as a Markdown table: key, what may be written, default, meaning.
+/// [`reference()`] as a Markdown table.
 pub fn reference_markdown() -> String {
     let mut text = "| key | value | default | meaning |\n| --- | --- | --- | --- |\n".to_owned();
     for key in reference() {
@@ -317,10 +211,8 @@ pub fn reference_markdown() -> String {
             DefaultValue::Derived(words) => words.to_owned(),
             DefaultValue::Required => "required".to_owned(),
         };
-        text.push_str(&format!(
-            "| `{}` | {} | {default} | {} |\n",
-            key.path, key.value_type, key.description
-        ));
+        let Key { path, value_type, description, .. } = key;
+        text.push_str(&format!("| `{path}` | {value_type} | {default} | {description} |\n"));
     }
     text
 }

@@ -22,7 +22,7 @@ const QUICKSTART: [(&str, &str); 4] = [
 /// The keys that give a target its API key.
 pub(super) const API_KEY_SOURCES: [&str; 3] = ["api_key_env", "api_key_file", "api_key"];
 
-/// A value of the environment: the variable, and the key that it sets.
+/// A variable and the key that it sets.
 struct Assignment<'e> {
     variable: &'e str,
     value: &'e str,
@@ -173,8 +173,7 @@ fn from_layer(value: config::Value, file: &Location) -> Node {
     Node { location, value }
 }
 
-/// The key that the variable `name` sets, whose part after the prefix is `rest`; or the key that an error is about, and the
-/// error.
+/// The key that `PREFIX` + `rest`, the variable `name`, sets; or the key of an error and its text.
 fn key_path(name: &str, rest: &str) -> Result<KeyPath, (String, String)> {
     let unknown =
         || (String::new(), format!("no key has this variable; the nearest is {}", nearest_variable(name)));
@@ -195,9 +194,8 @@ fn key_path(name: &str, rest: &str) -> Result<KeyPath, (String, String)> {
         pattern = join_path(&pattern, &path.name);
         match SCHEMA.classify(&pattern) {
             KeyKind::Key(_) if pieces.next().is_some() => {
-                let text =
-                    format!("set the whole list as comma separated text, in {}", variable_of(&pattern));
-                return Err((pattern, text));
+                let variable = variable_of(&pattern);
+                return Err((pattern, format!("set the whole list as comma separated text, in {variable}")));
             }
             KeyKind::Key(_) => return Ok(path),
             KeyKind::Unsupported => {
@@ -220,8 +218,7 @@ fn nearest_variable(name: &str) -> String {
     exact.or(near).map(|key| variable_of(&key.path)).unwrap_or_default()
 }
 
-/// Completes the first target from the quickstart's variables, and each target's region from its base URL. Only for a start
-/// without a file: beside a file, the quickstart's variables would be a second, silent source.
+/// Completes the first target from the quickstart's variables, and regions from base URLs; only for a start without a file.
 pub(super) fn add_quickstart(root: &mut Node, env: &BTreeMap<String, String>) -> Result<(), Diagnostic> {
     let Value::Table(top) = &mut root.value else { return Ok(()) };
     let empty_list = || Node { location: Location::Environment, value: Value::List(Vec::new()) };
@@ -271,17 +268,16 @@ pub(super) fn add_quickstart(root: &mut Node, env: &BTreeMap<String, String>) ->
     Err(Diagnostic::new(&Location::Environment, "targets", text))
 }
 
-/// Finds values of the file such as `${NAME}`, which other programs replace by a variable. The value is not repeated: it may
-/// be secret.
+/// Refuses values of the file such as `${NAME}`, which other programs expand. Messages omit the value: it may be secret.
 pub(super) fn check_placeholders(node: &Node, path: &str, errors: &mut Vec<Diagnostic>) {
     match &node.value {
         Value::Text(text) if !node.is_from_environment() && has_placeholder(text) => {
             let variable = variable_of(path);
-            let advice = match path.strip_suffix(".api_key") {
-                Some(_) => format!("name the variable with api_key_env, or set {variable}"),
-                None => format!("write the value, or set {variable}"),
-            };
-            let text = format!("found a placeholder such as ${{NAME}}, which is not replaced here; {advice}");
+            let is_key = path.ends_with(".api_key");
+            let advice = if is_key { "name the variable with api_key_env" } else { "write the value" };
+            let text = format!(
+                "found a placeholder such as ${{NAME}}, which is not replaced here; {advice}, or set {variable}"
+            );
             errors.retain(|error| error.key() != path);
             errors.push(Diagnostic::new(&node.location, path, text));
         }
@@ -303,11 +299,9 @@ pub(super) fn check_placeholders(node: &Node, path: &str, errors: &mut Vec<Diagn
 }
 
 fn has_placeholder(text: &str) -> bool {
+    let is_letter = |letter: char| letter.is_ascii_uppercase() || letter == '_';
     let is_name = |name: &str| {
-        name.starts_with(|letter: char| letter.is_ascii_uppercase() || letter == '_')
-            && name
-                .chars()
-                .all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
+        name.starts_with(is_letter) && name.chars().all(|letter| is_letter(letter) || letter.is_ascii_digit())
     };
     let braced = text.split_once("${").is_some_and(|(_, rest)| rest.contains('}'));
     braced || text.trim().strip_prefix('$').is_some_and(is_name)

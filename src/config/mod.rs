@@ -62,9 +62,9 @@ impl fmt::Debug for ConfigInput<'_> {
 pub struct LoadedConfig {
     /// The settings.
     pub settings: Settings,
-    /// What works and deserves attention all the same.
+    /// Problems that do not prevent the use.
     pub warnings: Vec<Diagnostic>,
-    /// Where it came from: `polyai.yaml and 2 environment variables`.
+    /// Its sources: `polyai.yaml and 2 environment variables`.
     pub origin: String,
     /// Every file that was read: the configuration itself, and those that its keys name.
     pub sources: TrackedFiles,
@@ -86,11 +86,11 @@ pub fn load_again(input: &ConfigInput<'_>) -> Result<LoadedConfig, ConfigErrors>
     read(input, TrackedFiles::default())
 }
 
-/// What the configuration is read with. Without debug output: API keys are among the variables.
+/// The inputs of the configuration. Without debug output: API keys are among the variables.
 struct Context<'a> {
     /// The environment variables.
     env: &'a BTreeMap<String, String>,
-    /// Where relative paths in the configuration start.
+    /// The base of relative paths in the configuration.
     directory: &'a Path,
     /// Whether there is a configuration file.
     has_file: bool,

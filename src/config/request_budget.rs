@@ -2,9 +2,8 @@
 //!
 //! A poll of an idle target takes two requests (running and new conversations), of a busy one about three.
 
-use std::collections::BTreeMap;
-
 use super::settings::{Polling, Settings, Target};
+use crate::text::pluralize;
 use exporter_schema::{Diagnostic, Location, escape, format_duration, join_list};
 
 /// Requests that an idle target needs at each poll.
@@ -16,7 +15,7 @@ const REQUEST_SECONDS: f64 = 1.0;
 /// The names that a message lists before it only counts.
 const MAX_LISTED: usize = 5;
 
-/// What the targets that share one API key need.
+/// The requests of the targets that share one API key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Budget<'a> {
     /// The targets that share the key, in order.
@@ -38,42 +37,33 @@ impl Budget<'_> {
 
 /// The budget of each API key, in the order of their first targets.
 pub fn budgets(settings: &Settings) -> Vec<Budget<'_>> {
-    let mut order = Vec::new();
-    let mut shared: BTreeMap<&str, Vec<&Target>> = BTreeMap::new();
+    let mut shared: Vec<Vec<&Target>> = Vec::new();
     for target in &settings.targets {
-        let key = target.api_key.expose_secret();
-        if !shared.contains_key(key) {
-            order.push(key);
+        let is_same =
+            |others: &&mut Vec<&Target>| others.first().is_some_and(|other| other.api_key == target.api_key);
+        match shared.iter_mut().find(is_same) {
+            Some(targets) => targets.push(target),
+            None => shared.push(vec![target]),
         }
-        shared.entry(key).or_default().push(target);
     }
     let interval = settings.polling.interval.as_secs_f64();
     let polls = 60.0 / interval;
     let allowed = f64::from(settings.polling.requests_per_minute.get());
-    order
-        .into_iter()
-        .filter_map(|key| shared.remove(key))
-        .map(|targets| {
-            let all = count(targets.len());
-            Budget {
-                idle_per_minute: all * IDLE_REQUESTS * polls,
-                busy_per_minute: all * BUSY_REQUESTS * polls,
-                supported_targets: (allowed * interval / (60.0 * BUSY_REQUESTS)).floor(),
-                targets,
-            }
-        })
-        .collect()
+    let budget = |targets: Vec<_>| Budget {
+        idle_per_minute: count(targets.len()) * IDLE_REQUESTS * polls,
+        busy_per_minute: count(targets.len()) * BUSY_REQUESTS * polls,
+        supported_targets: (allowed * interval / (60.0 * BUSY_REQUESTS)).floor(),
+        targets,
+    };
+    shared.into_iter().map(budget).collect()
 }
 
 /// Warnings about request budgets that do not suffice, with the remedies.
 pub(super) fn warnings(settings: &Settings) -> Vec<Diagnostic> {
     let mut warnings = Vec::new();
     for budget in budgets(settings).into_iter().filter(|budget| !budget.fits()) {
-        warnings.push(Diagnostic::new(
-            &Location::Program,
-            "polling.requests_per_minute",
-            over_budget(&budget, &settings.polling),
-        ));
+        let text = over_budget(&budget, &settings.polling);
+        warnings.push(Diagnostic::new(&Location::Program, "polling.requests_per_minute", text));
     }
     let interval = settings.polling.interval.as_secs_f64();
     let all = settings.targets.len();
@@ -81,9 +71,9 @@ pub(super) fn warnings(settings: &Settings) -> Vec<Diagnostic> {
     let allowed = settings.polling.max_concurrent_requests.get();
     if in_flight >= count(allowed) {
         let text = format!(
-            "{all} target{} polled every {} keep{} about {} requests in flight if each takes 1s, but max_concurrent_requests is \
+            "{} polled every {} keep{} about {} requests in flight if each takes 1s, but max_concurrent_requests is \
              {allowed}; raise it above that, or polling.interval above {}s",
-            plural(all),
+            pluralize(all as u64, "target"),
             format_duration(settings.polling.interval),
             if all == 1 { "s" } else { "" },
             in_flight.ceil(),
@@ -104,11 +94,10 @@ fn over_budget(budget: &Budget<'_>, polling: &Polling) -> String {
     let interval = polling.interval.as_secs_f64() * budget.busy_per_minute / f64::from(allowed.get());
     let alone = budget.targets.len() == 1;
     format!(
-        "{} target{} with one API key ({}) need{} about {:.0} requests per minute when idle and {:.0} when busy, but \
+        "{} with one API key ({}) need{} about {:.0} requests per minute when idle and {:.0} when busy, but \
          {allowed} are allowed, which is enough for {}. Raise polling.interval to {}s{}, or raise this to {:.0}: PolyAI \
          publishes no limit, and responses with status 429 were observed at about 60 to 100 per minute",
-        budget.targets.len(),
-        plural(budget.targets.len()),
+        pluralize(budget.targets.len() as u64, "target"),
         join_list(names.iter().map(String::as_str), "and"),
         if alone { "s" } else { "" },
         budget.idle_per_minute,
@@ -118,10 +107,6 @@ fn over_budget(budget: &Budget<'_>, polling: &Polling) -> String {
         if alone { "" } else { ", or give targets keys of their own" },
         budget.busy_per_minute.ceil(),
     )
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }
 
 /// Exact: a list has fewer than 2^32 entries.

@@ -11,7 +11,7 @@ pub struct Secret {
     origin: Origin,
 }
 
-/// Where an API key was found.
+/// The source of an API key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// The configuration itself.
@@ -52,7 +52,7 @@ impl Secret {
         &self.value
     }
 
-    /// Where it was found.
+    /// Its source.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }

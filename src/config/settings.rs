@@ -18,13 +18,13 @@ use crate::target::{ApiVersion, TargetKey};
 /// The configuration of the daemon.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Where it listens.
+    /// The listeners.
     pub server: Server,
-    /// Where it keeps its state.
+    /// The place of its state.
     pub storage: Storage,
-    /// How it polls.
+    /// The polls.
     pub polling: Polling,
-    /// What it exposes.
+    /// The exposed series.
     pub metrics: Metrics,
     /// The targets: at least one, one per project, region and client environment, keys unique, sorted by key.
     pub targets: Vec<Target>,
@@ -55,8 +55,7 @@ pub struct Polling {
     pub interval: Duration,
     /// How long a conversation must have been seen finished before it counts; 0 s to 1 h, default 10 s.
     pub settle: Duration,
-    /// Ages at which each period is read again, ascending, 1 min to 30 days each and longer than `settle`;
-    /// default 5 min, 1 h, 24 h. May be empty.
+    /// Ages at which each period is read again, ascending, each longer than `settle`; may be empty.
     pub recheck: Vec<Duration>,
     /// How far before the very first start conversations count; default 0 s, at most 90 days.
     pub initial_lookback: Duration,

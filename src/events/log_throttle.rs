@@ -1,35 +1,32 @@
-//! What was said already: streaks of the same failure, and allowances of lines.
-//!
-//! Owns: the memory that keeps one lasting failure from filling the log. Never: the words, or what is counted.
+//! The memory that keeps a lasting failure from filling the log: streaks of failures, and quotas of lines.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use polyai_domain::target::TargetKey;
 use tokio::time::Instant;
 
 use super::Event;
-use crate::target::TargetKey;
 
-/// Which failures are "the same": of one target (or of none), of one event, and of one detail from a closed set.
+/// Identifies repeats of the same event. `detail` is from a closed set, which bounds the memory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) target: Option<TargetKey>,
     pub(super) event: Event,
-    pub(super) detail: [&'static str; 2],
+    pub(super) detail: &'static str,
 }
 
-/// How many lines an event may have in a stretch of time.
+/// The number of lines that an event may log in a period.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LogRate {
     pub(super) lines: u32,
     pub(super) per: Duration,
 }
 
-/// What became of a streak.
+/// A streak that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StreakEnded {
-    /// Failures in it, at least 1.
     pub(super) failures: u64,
     /// From the first failure to the end.
     pub(super) duration: Duration,
@@ -49,18 +46,18 @@ struct Quota {
     suppressed: u64,
 }
 
-/// The memory of all targets. Its size is bounded by targets times events times details.
+/// The memory of all targets.
 #[derive(Debug, Default)]
 pub(super) struct LogThrottle(Mutex<Memory>);
 
 #[derive(Debug, Default)]
 struct Memory {
     streaks: HashMap<Key, Streak>,
-    spent: HashMap<Key, Quota>,
+    quotas: HashMap<Key, Quota>,
 }
 
 impl LogThrottle {
-    /// Adds a failure to its streak; the number of failures in it, 1 for the first.
+    /// Adds a failure to its streak. Returns the number of failures in it.
     pub(super) fn record_failure(&self, key: Key) -> u64 {
         let now = Instant::now();
         let mut memory = self.lock();
@@ -70,21 +67,14 @@ impl LogThrottle {
         streak.failures
     }
 
-    /// Ends the streaks of `event` and `target`, whatever their detail, if the last failure is at least `quiet` ago;
-    /// none if there were none.
-    pub(super) fn ended(
-        &self,
-        target: Option<&TargetKey>,
-        event: Event,
-        quiet: Duration,
-    ) -> Option<StreakEnded> {
+    /// Ends the streaks of `event` and `target`, whatever their detail, if the last failure is at least `quiet` ago.
+    pub(super) fn ended(&self, target: &TargetKey, event: Event, quiet: Duration) -> Option<StreakEnded> {
         let now = Instant::now();
         let mut memory = self.lock();
-        if memory.streaks.is_empty() {
-            return None;
-        }
         let over = |key: &Key, streak: &mut Streak| {
-            key.event == event && key.target.as_ref() == target && now.duration_since(streak.last) >= quiet
+            key.event == event
+                && key.target.as_ref() == Some(target)
+                && now.duration_since(streak.last) >= quiet
         };
         let ended: Vec<_> = memory.streaks.extract_if(over).map(|(_, streak)| streak).collect();
         let first = ended.iter().map(|streak| streak.first).min()?;
@@ -92,39 +82,39 @@ impl LogThrottle {
         Some(StreakEnded { failures, duration: now.duration_since(first) })
     }
 
-    /// Ends the one streak of `key`.
+    /// Ends the streak of `key`.
     pub(super) fn end_streak(&self, key: &Key) -> Option<StreakEnded> {
         let streak = self.lock().streaks.remove(key)?;
         Some(StreakEnded { failures: streak.failures, duration: Instant::now().duration_since(streak.first) })
     }
 
-    /// Whether a line may be said: then how many went unsaid since the last one that was.
-    pub(super) fn try_log(&self, key: Key, allowance: LogRate) -> Option<u64> {
+    /// If `rate` permits a line, returns the number of lines suppressed since the last one.
+    pub(super) fn try_log(&self, key: Key, rate: LogRate) -> Option<u64> {
         let now = Instant::now();
         let mut memory = self.lock();
-        let spent = memory.spent.entry(key).or_insert(Quota { since: now, lines: 0, suppressed: 0 });
-        if now.duration_since(spent.since) >= allowance.per {
-            spent.since = now;
-            spent.lines = 0;
+        let quota = memory.quotas.entry(key).or_insert(Quota { since: now, lines: 0, suppressed: 0 });
+        if now.duration_since(quota.since) >= rate.per {
+            quota.since = now;
+            quota.lines = 0;
         }
-        if spent.lines < allowance.lines {
-            spent.lines += 1;
-            Some(std::mem::take(&mut spent.suppressed))
+        if quota.lines < rate.lines {
+            quota.lines += 1;
+            Some(std::mem::take(&mut quota.suppressed))
         } else {
-            spent.suppressed += 1;
+            quota.suppressed += 1;
             None
         }
     }
 
-    /// Forgets all about `target`.
+    /// Drops everything about `target`.
     pub(super) fn forget(&self, target: &TargetKey) {
         let mut memory = self.lock();
         memory.streaks.retain(|key, _| key.target.as_ref() != Some(target));
-        memory.spent.retain(|key, _| key.target.as_ref() != Some(target));
+        memory.quotas.retain(|key, _| key.target.as_ref() != Some(target));
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
-        // Nothing under this lock leaves it half-done.
+        // The memory is consistent even after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -132,40 +122,40 @@ impl LogThrottle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::{ClientEnv, Region};
+    use polyai_domain::target::{ClientEnv, Region};
 
     fn key(project: &str, detail: &'static str) -> Key {
         let target =
             TargetKey { project: project.to_owned(), region: Region::Us1, client_env: ClientEnv::Live };
-        Key { target: Some(target), event: Event::PollFailed, detail: [detail, ""] }
+        Key { target: Some(target), event: Event::PollFailed, detail }
     }
 
     #[tokio::test(start_paused = true)]
     async fn repeats_are_counted_until_recovery() {
-        let repeats = LogThrottle::default();
+        let throttle = LogThrottle::default();
         let failure = key("a", "timeout");
-        assert_eq!(repeats.record_failure(failure.clone()), 1);
+        assert_eq!(throttle.record_failure(failure.clone()), 1);
         tokio::time::advance(Duration::from_secs(30)).await;
-        assert_eq!(repeats.record_failure(failure.clone()), 2);
-        assert_eq!(repeats.record_failure(key("a", "connect")), 1, "another detail is another streak");
-        assert_eq!(repeats.record_failure(key("b", "timeout")), 1, "so is another target");
+        assert_eq!(throttle.record_failure(failure.clone()), 2);
+        assert_eq!(throttle.record_failure(key("a", "connect")), 1, "another detail is another streak");
+        assert_eq!(throttle.record_failure(key("b", "timeout")), 1, "so is another target");
         tokio::time::advance(Duration::from_secs(10)).await;
 
-        let target = failure.target.as_ref();
+        let target = failure.target.as_ref().unwrap();
         let event = Event::PollFailed;
-        assert_eq!(repeats.ended(target, event, Duration::from_secs(11)), None, "not quiet for long enough");
+        assert_eq!(throttle.ended(target, event, Duration::from_secs(11)), None, "not quiet for long enough");
         let ended = StreakEnded { failures: 3, duration: Duration::from_secs(40) };
-        assert_eq!(repeats.ended(target, event, Duration::from_secs(10)), Some(ended));
-        assert_eq!(repeats.ended(target, event, Duration::ZERO), None, "it ends once");
-        assert_eq!(repeats.record_failure(failure), 1, "and begins anew");
-        assert_eq!(repeats.record_failure(key("b", "timeout")), 2, "the other target's goes on");
+        assert_eq!(throttle.ended(target, event, Duration::from_secs(10)), Some(ended));
+        assert_eq!(throttle.ended(target, event, Duration::ZERO), None, "it ends once");
+        assert_eq!(throttle.record_failure(failure), 1, "and starts over");
+        assert_eq!(throttle.record_failure(key("b", "timeout")), 2, "the other target's goes on");
     }
 
     #[tokio::test(start_paused = true)]
     async fn allowance_renews_and_reports_suppressed_lines() {
-        let repeats = LogThrottle::default();
-        let allowance = LogRate { lines: 2, per: Duration::from_secs(600) };
-        let ask = || repeats.try_log(key("a", "no_id"), allowance);
+        let throttle = LogThrottle::default();
+        let rate = LogRate { lines: 2, per: Duration::from_secs(600) };
+        let ask = || throttle.try_log(key("a", "no_id"), rate);
         assert_eq!([ask(), ask(), ask(), ask()], [Some(0), Some(0), None, None]);
         tokio::time::advance(Duration::from_secs(600)).await;
         assert_eq!([ask(), ask(), ask()], [Some(2), Some(0), None]);
@@ -173,11 +163,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn removed_target_starts_over() {
-        let repeats = LogThrottle::default();
+        let throttle = LogThrottle::default();
         let failure = key("a", "timeout");
-        assert_eq!(repeats.record_failure(failure.clone()), 1);
-        assert_eq!(repeats.record_failure(failure.clone()), 2);
-        repeats.forget(failure.target.as_ref().unwrap());
-        assert_eq!(repeats.record_failure(failure), 1);
+        assert_eq!(throttle.record_failure(failure.clone()), 1);
+        assert_eq!(throttle.record_failure(failure.clone()), 2);
+        throttle.forget(failure.target.as_ref().unwrap());
+        assert_eq!(throttle.record_failure(failure), 1);
     }
 }

@@ -1,7 +1,9 @@
-//! What the log and the counters say, in stories.
+//! Tests of the log and the counters.
 
 use std::time::Duration;
 
+use polyai_api::FetchErrorKind;
+use polyai_domain::conversation::RejectedKind;
 use serde_json::Value as Json;
 use tokio::time::advance;
 
@@ -15,14 +17,14 @@ use crate::target::{ClientEnv, Region};
 use crate::timestamp::Timestamp;
 use crate::web::Observer;
 
-struct Story {
+struct Fixture {
     events: Events,
     stats: ExporterMetrics,
     log: Captured,
     _guard: tracing::subscriber::DefaultGuard,
 }
 
-impl Story {
+impl Fixture {
     fn new() -> Self {
         let log = Captured::default();
         let filter = LevelFilterSpec::parse("debug").unwrap();
@@ -32,7 +34,7 @@ impl Story {
     }
 
     /// Level and message of each line since the last call.
-    fn said(&self) -> Vec<String> {
+    fn messages(&self) -> Vec<String> {
         self.lines().iter().map(|line| format!("{} {}", text(line, "level"), text(line, "message"))).collect()
     }
 
@@ -61,38 +63,38 @@ fn target(project: &str) -> TargetKey {
 
 #[tokio::test(start_paused = true)]
 async fn frequent_reloads_are_throttled_but_changes_logged() {
-    let story = Story::new();
+    let fixture = Fixture::new();
     for _ in 0..1000 {
-        story.events.config_reloaded("POST /-/reload", None);
-        story.events.config_reload_failed("POST /-/reload", "polyai.yaml:1:1: no");
+        fixture.events.config_reloaded("POST /-/reload", None);
+        fixture.events.config_reload_failed("POST /-/reload", "polyai.yaml:1:1: no");
     }
-    story.events.config_reloaded("POST /-/reload", Some("1 target added (a/us-1/live)"));
-    story.events.config_reload_failed("SIGHUP", "polyai.yaml:1:1: no");
-    assert_eq!(story.counted(Event::ConfigReloaded), Value::total(1001));
-    assert_eq!(story.counted(Event::ConfigReloadFailed), Value::total(1001));
-    let said: Vec<_> = story.said().into_iter().filter(|line| !line.starts_with("DEBUG")).collect();
-    assert_eq!(said.len(), 22, "{said:?}");
+    fixture.events.config_reloaded("POST /-/reload", Some("1 target added (a/us-1/live)"));
+    fixture.events.config_reload_failed("SIGHUP", "polyai.yaml:1:1: no");
+    assert_eq!(fixture.counted(Event::ConfigReloaded), Value::total(1001));
+    assert_eq!(fixture.counted(Event::ConfigReloadFailed), Value::total(1001));
+    let messages: Vec<_> = fixture.messages().into_iter().filter(|line| !line.starts_with("DEBUG")).collect();
+    assert_eq!(messages.len(), 22, "{messages:?}");
     let last =
-        ["INFO configuration reloaded", "ERROR configuration not reloaded; the one before stays in force"];
-    assert_eq!(said[20..], last, "a change is said however many asked, and so is another trigger");
+        ["INFO configuration reloaded", "ERROR configuration reload failed; the previous one stays active"];
+    assert_eq!(messages[20..], last, "a change is always logged, and another trigger has its own quota");
 
     advance(Duration::from_secs(600)).await;
-    story.events.config_reloaded("POST /-/reload", None);
-    assert_eq!(story.lines()[0]["unsaid"], 990);
+    fixture.events.config_reloaded("POST /-/reload", None);
+    assert_eq!(fixture.lines()[0]["suppressed"], 990);
 }
 
 #[tokio::test(start_paused = true)]
 async fn failure_is_logged_once_and_recovery_with_duration() {
-    let story = Story::new();
+    let fixture = Fixture::new();
     let target = target("reservations");
     for _ in 0..3 {
-        story.events.poll_failed(&target, "timeout", &"no answer within 60s");
+        fixture.events.poll_failed(&target, "timeout", &"no answer within 60s");
         advance(Duration::from_secs(30)).await;
     }
-    story.events.poll_recovered(&target);
-    story.events.poll_recovered(&target);
+    fixture.events.poll_recovered(&target);
+    fixture.events.poll_recovered(&target);
 
-    let lines = story.lines();
+    let lines = fixture.lines();
     let levels: Vec<_> = lines.iter().map(|line| text(line, "level")).collect();
     assert_eq!(levels, ["WARN", "DEBUG", "DEBUG", "INFO"]);
     assert_eq!(text(&lines[0], "reason"), "no answer within 60s");
@@ -100,150 +102,152 @@ async fn failure_is_logged_once_and_recovery_with_duration() {
     assert_eq!(lines[2]["failures"], 3);
     assert_eq!(lines[3]["failures"], 3);
     assert_eq!(lines[3]["lasted_seconds"], 90.0);
-    assert_eq!(story.counted(Event::PollFailed), Value::total(3));
+    assert_eq!(fixture.counted(Event::PollFailed), Value::total(3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn different_failure_or_target_is_logged() {
-    let story = Story::new();
-    story.events.poll_failed(&target("a"), "timeout", &"slow");
-    story.events.poll_failed(&target("a"), "connect", &"refused");
-    story.events.poll_failed(&target("b"), "timeout", &"slow");
-    assert!(story.lines().iter().all(|line| text(line, "level") == "WARN"));
+    let fixture = Fixture::new();
+    fixture.events.poll_failed(&target("a"), "timeout", &"slow");
+    fixture.events.poll_failed(&target("a"), "connect", &"refused");
+    fixture.events.poll_failed(&target("b"), "timeout", &"slow");
+    assert!(fixture.lines().iter().all(|line| text(line, "level") == "WARN"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn sporadic_request_failures_are_throttled() {
-    let story = Story::new();
+    let fixture = Fixture::new();
     let target = target("a");
-    let failure = RequestFailure {
-        endpoint: "conversations",
-        kind: "server_error",
+    let failure = FetchError {
+        kind: FetchErrorKind::ServerError,
         status: Some(502),
-        correlation_id: Some("c-1"),
-        message: "bad gateway",
+        retry_after: None,
+        correlation_id: Some("c-1".to_owned()),
+        message: "bad gateway".to_owned(),
     };
     for _ in 0..20 {
-        story.events.request_failed(&target, failure);
-        story.events.poll_recovered(&target);
+        fixture.events.request_failed(&target, &failure);
+        fixture.events.poll_recovered(&target);
         advance(Duration::from_secs(30)).await;
     }
-    let lines = story.lines();
+    let lines = fixture.lines();
     assert_eq!(lines.iter().filter(|line| text(line, "level") != "DEBUG").count(), 1);
     assert_eq!((&lines[0]["status"], text(&lines[0], "correlation_id")), (&Json::from(502), "c-1"));
 
     advance(CLEAR_AFTER).await;
-    story.events.poll_recovered(&target);
-    assert_eq!(story.said(), ["INFO this has not happened for a while"]);
+    fixture.events.poll_recovered(&target);
+    assert_eq!(fixture.messages(), ["INFO event cleared"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn problem_is_logged_once_per_change_with_advice() {
-    let story = Story::new();
+    let fixture = Fixture::new();
     let target = target("a");
     for _ in 0..3 {
-        story.events.problem_started(&target, Problem::Unauthorized);
+        fixture.events.problem_started(&target, Problem::Unauthorized);
     }
-    story.events.problem_started(&target, Problem::TranscriptOff);
-    story.events.problem_ended(&target, Problem::Unauthorized);
-    story.events.problem_ended(&target, Problem::Unauthorized);
-    story.events.problem_ended(&target, Problem::Timeout);
+    fixture.events.problem_started(&target, Problem::TranscriptOff);
+    fixture.events.problem_ended(&target, Problem::Unauthorized);
+    fixture.events.problem_ended(&target, Problem::Unauthorized);
+    fixture.events.problem_ended(&target, Problem::Timeout);
 
-    let lines = story.lines();
-    let said: Vec<_> = lines.iter().map(|line| (text(line, "level"), text(line, "problem"))).collect();
-    assert_eq!(said, [("ERROR", "unauthorized"), ("WARN", "transcript_off"), ("INFO", "unauthorized")]);
+    let lines = fixture.lines();
+    let messages: Vec<_> = lines.iter().map(|line| (text(line, "level"), text(line, "problem"))).collect();
+    assert_eq!(messages, [("ERROR", "unauthorized"), ("WARN", "transcript_off"), ("INFO", "unauthorized")]);
     assert_eq!(text(&lines[0], "advice"), Problem::Unauthorized.advice());
-    assert_eq!(story.counted(Event::ProblemStarted), Value::total(2));
+    assert_eq!(fixture.counted(Event::ProblemStarted), Value::total(2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn rejected_records_are_throttled_but_counted() {
-    let story = Story::new();
+    let fixture = Fixture::new();
+    let record = RejectedRecord { id: Some("conv-1".to_owned()), kind: RejectedKind::BadStart };
     for _ in 0..200 {
-        story.events.record_rejected(&target("a"), Some("conv-1"), "no_start", &"started_at is missing");
+        fixture.events.record_rejected(&target("a"), &record, "started_at is missing");
     }
-    let lines = story.lines();
+    let lines = fixture.lines();
     assert_eq!(lines.iter().filter(|line| text(line, "level") == "ERROR").count(), 10);
     assert_eq!(text(&lines[0], "conversation_id"), "conv-1");
-    assert_eq!(story.counted(Event::RecordRejected), Value::total(200));
-    let by_kind = story.value("polyai_exporter_records_rejected_total", &Labels::new([("kind", "no_start")]));
+    assert_eq!(fixture.counted(Event::RecordRejected), Value::total(200));
+    let by_kind =
+        fixture.value("polyai_exporter_records_rejected_total", &Labels::new([("kind", "bad_start")]));
     assert_eq!(by_kind, Value::total(200));
 
     advance(Duration::from_secs(600)).await;
-    story.events.record_rejected(&target("a"), None, "no_start", &"started_at is missing");
-    assert_eq!(story.lines()[0]["unsaid"], 190);
+    fixture.events.record_rejected(&target("a"), &record, "started_at is missing");
+    assert_eq!(fixture.lines()[0]["suppressed"], 190);
 }
 
 #[tokio::test(start_paused = true)]
 async fn storage_failure_is_logged_as_error() {
-    let story = Story::new();
+    let fixture = Fixture::new();
     let path = "state.redb".into();
     let full = StoreError::Damaged { path, detail: "no space left on device".into() };
     let (took, retry_in) = (Duration::from_millis(20), Duration::from_secs(5));
-    story.events.on_commit(took);
+    fixture.events.on_commit(took);
     for _ in 0..2 {
-        story.events.on_commit_failed(took, &full, retry_in);
+        fixture.events.on_commit_failed(took, &full, retry_in);
     }
-    story.events.on_commit(took);
+    fixture.events.on_commit(took);
     let expected = [
-        "ERROR state not written; the last committed numbers are served",
-        "DEBUG state not written",
-        "INFO state written again",
+        "ERROR commit failed; serving last committed snapshot",
+        "DEBUG commit failed",
+        "INFO commits succeeding again",
     ];
-    assert_eq!(story.said(), expected);
+    assert_eq!(fixture.messages(), expected);
     let commits =
-        |outcome| story.value("polyai_exporter_commits_total", &Labels::new([("outcome", outcome)]));
+        |outcome| fixture.value("polyai_exporter_commits_total", &Labels::new([("outcome", outcome)]));
     assert_eq!((commits("committed"), commits("failed")), (Value::total(2), Value::total(2)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn limited_label_is_logged_once_per_target() {
-    let story = Story::new();
+    let fixture = Fixture::new();
     for _ in 0..5 {
-        story.events.label_limit_reached(&target("a"), "variant");
+        fixture.events.label_limit_reached(&target("a"), "variant");
     }
-    story.events.label_limit_reached(&target("a"), "reason");
-    assert_eq!(story.lines().len(), 2);
-    assert_eq!(story.counted(Event::LabelLimitReached), Value::total(6));
+    fixture.events.label_limit_reached(&target("a"), "reason");
+    assert_eq!(fixture.lines().len(), 2);
+    assert_eq!(fixture.counted(Event::LabelLimitReached), Value::total(6));
 }
 
 #[tokio::test(start_paused = true)]
 async fn catch_up_reports_progress_and_end() {
-    let story = Story::new();
+    let fixture = Fixture::new();
     let at = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
     for step in 0..=100 {
-        story.events.catching_up(&target("a"), at, at, f64::from(step) / 100.0, 7);
+        fixture.events.catching_up(&target("a"), at, at, f64::from(step) / 100.0, 7);
         advance(Duration::from_secs(1)).await;
     }
-    let ratios: Vec<_> = story.lines().iter().map(|line| line["done_ratio"].as_f64().unwrap()).collect();
+    let ratios: Vec<_> = fixture.lines().iter().map(|line| line["done_ratio"].as_f64().unwrap()).collect();
     assert_eq!(ratios, [0.0, 0.3, 0.6, 0.9, 1.0]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn refused_ticks_count_as_skipped_polls() {
-    let story = Story::new();
+    let fixture = Fixture::new();
     for _ in 0..2 {
-        story.events.poll_skipped(&target("a"));
+        fixture.events.poll_skipped(&target("a"));
     }
-    assert_eq!(story.value("polyai_exporter_polls_skipped_total", &Labels::none()), Value::total(2));
-    assert_eq!(story.lines().len(), 2);
+    assert_eq!(fixture.value("polyai_exporter_polls_skipped_total", &Labels::none()), Value::total(2));
+    assert_eq!(fixture.lines().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn other_events_are_logged_and_counted() {
-    let story = Story::new();
+    let fixture = Fixture::new();
     let target = target("a");
-    story.events.conversation_stuck(&target, "conv-8", &"2026-01-01 08:00 UTC");
-    story.events.conversation_missing(&target, "conv-9");
-    story.events.fetch_abandoned(&target, &"the cursor repeats");
-    story.events.open_conversations_truncated(&target);
-    story.events.clock_skew(&target, -12.5);
-    story.events.clock_skew_resolved(&target);
-    story.events.on_accept_failed(&std::io::Error::other("too many open files"));
-    story.events.on_connection_evicted(512);
-    story.events.on_connection_rejected(512);
+    fixture.events.conversation_stuck(&target, "conv-8", &"2026-01-01 08:00 UTC");
+    fixture.events.conversation_missing(&target, "conv-9");
+    fixture.events.fetch_abandoned(&target, &"the cursor repeats");
+    fixture.events.open_conversations_truncated(&target);
+    fixture.events.clock_skew(&target, -12.5);
+    fixture.events.clock_skew_resolved(&target);
+    fixture.events.on_accept_failed(&std::io::Error::other("too many open files"));
+    fixture.events.on_connection_evicted(512);
+    fixture.events.on_connection_rejected(512);
 
-    let levels: Vec<_> = story.lines().iter().map(|line| text(line, "level").to_owned()).collect();
+    let levels: Vec<_> = fixture.lines().iter().map(|line| text(line, "level").to_owned()).collect();
     assert_eq!(levels, ["WARN", "WARN", "WARN", "WARN", "WARN", "INFO", "ERROR", "WARN", "WARN"]);
     for event in [
         Event::ConversationStuck,
@@ -255,7 +259,7 @@ async fn other_events_are_logged_and_counted() {
         Event::ConnectionEvicted,
         Event::ConnectionRefused,
     ] {
-        assert_eq!(story.counted(event), Value::total(1), "{}", event.as_str());
+        assert_eq!(fixture.counted(event), Value::total(1), "{}", event.as_str());
     }
 }
 

@@ -1,77 +1,209 @@
 //! The exporter's own metrics: requests, polls, commits, events, build and process.
 //!
-//! Owns: their registry (never the global one) and typed ways to count. Never: conversation metrics, which the vectors
-//! of the `prometheus` crate could merge by mistake.
+//! Their registry is not the global one. Conversation metrics have other storage: the vectors of the `prometheus` crate
+//! could merge them by mistake.
 
-mod catalogue;
 mod event;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use exporter_exposition::{Family, Kind, from_prometheus};
+use polyai_api::FetchErrorKind;
+use polyai_domain::conversation::RejectedKind;
+use polyai_domain::timestamp::Timestamp;
+use prometheus::core::Collector;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
     Registry,
 };
 
-use catalogue::MetricDef;
-pub use catalogue::MetricDoc;
 pub use event::Event;
 
-use crate::exposition::{self, Family, from_prometheus};
 use crate::logging;
-use crate::timestamp::Timestamp;
 
-/// The exporter's own metrics. Clones share the numbers.
+/// The documentation of a metric.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricDoc {
+    /// The full name.
+    pub name: Cow<'static, str>,
+    /// The type.
+    pub kind: Kind,
+    /// The label names.
+    pub labels: &'static [&'static str],
+    /// The help text.
+    pub help: Cow<'static, str>,
+}
+
+struct MetricDef {
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    /// Upper bounds of a histogram; empty for other types.
+    bounds: &'static [f64],
+}
+
+/// A type of the `prometheus` crate that can be made from its definition.
+trait Define: Collector + Clone + Sized + 'static {
+    const KIND: Kind;
+
+    fn define(def: &MetricDef) -> prometheus::Result<Self>;
+
+    fn register(registry: &Registry, def: &MetricDef) -> Self {
+        let metric = Self::define(def).expect(VALID);
+        registry.register(Box::new(metric.clone())).expect(VALID);
+        metric
+    }
+}
+
+const VALID: &str = "definitions are valid and unique";
+
+macro_rules! define {
+    ($($type:ident is $kind:ident: |$def:ident| $make:expr;)+) => {
+        $(impl Define for $type {
+            const KIND: Kind = Kind::$kind;
+
+            fn define($def: &MetricDef) -> prometheus::Result<Self> {
+                $make
+            }
+        })+
+    };
+}
+
+define! {
+    IntCounter is Counter: |def| IntCounter::new(def.name, def.help);
+    IntCounterVec is Counter: |def| IntCounterVec::new(Opts::new(def.name, def.help), def.labels);
+    IntGauge is Gauge: |def| IntGauge::new(def.name, def.help);
+    Gauge is Gauge: |def| Gauge::new(def.name, def.help);
+    GaugeVec is Gauge: |def| GaugeVec::new(Opts::new(def.name, def.help), def.labels);
+    Histogram is Histogram: |def| Histogram::with_opts(histogram_opts(def));
+    HistogramVec is Histogram: |def| HistogramVec::new(histogram_opts(def), def.labels);
+}
+
+fn histogram_opts(def: &MetricDef) -> HistogramOpts {
+    HistogramOpts::new(def.name, def.help).buckets(def.bounds.to_vec())
+}
+
+macro_rules! bounds {
+    () => {
+        &[]
+    };
+    ($bounds:expr) => {
+        &$bounds
+    };
+}
+
+/// Declares each metric once: field, type, name, labels, bounds of a histogram, help.
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $field:ident: $type:ident = $name:literal $labels:tt $($bounds:expr)? => $help:literal,)+) => {
+        #[derive(Debug)]
+        struct Metrics {
+            started: Timestamp,
+            registry: Registry,
+            $($(#[$doc])* $field: $type,)+
+        }
+
+        impl Metrics {
+            fn new(registry: Registry, started: Timestamp) -> Self {
+                Self {
+                    $($field: Define::register(&registry, &MetricDef {
+                        name: $name,
+                        labels: &$labels,
+                        help: $help,
+                        bounds: bounds!($($bounds)?),
+                    }),)+
+                    started,
+                    registry,
+                }
+            }
+        }
+
+        const DOCS: &[MetricDoc] = &[
+            BUILD_INFO,
+            $(MetricDoc {
+                name: Cow::Borrowed($name),
+                kind: <$type as Define>::KIND,
+                labels: &$labels,
+                help: Cow::Borrowed($help),
+            },)+
+        ];
+    };
+}
+
+const BUILD_INFO: MetricDoc = MetricDoc {
+    name: Cow::Borrowed("polyai_exporter_build_info"),
+    kind: Kind::Gauge,
+    labels: &["version", "revision", "rustversion"],
+    help: Cow::Borrowed("Version, revision and compiler of this build, as far as known; constant 1."),
+};
+
+metrics! {
+    api_requests: IntCounterVec = "polyai_exporter_api_requests_total" ["endpoint", "code"] =>
+        "Requests sent to the PolyAI API by endpoint and HTTP status, or by kind of failure without a response.",
+    api_request_duration: HistogramVec = "polyai_exporter_api_request_duration_seconds" ["endpoint"]
+        [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0] =>
+        "Time from sending a request to the PolyAI API to the end of the response body or the failure.",
+    api_response_bytes: IntCounter = "polyai_exporter_api_response_bytes_total" [] =>
+        "Bytes of response bodies received from the PolyAI API, after decompression.",
+    poll_duration: Histogram = "polyai_exporter_poll_duration_seconds" []
+        [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0] =>
+        "Duration of a poll of one target with all its requests.",
+    polls_skipped: IntCounter = "polyai_exporter_polls_skipped_total" [] =>
+        "Polls skipped because the previous poll of the same target was still running.",
+    series: IntGauge = "polyai_exporter_series" [] =>
+        "Conversation series in memory (a histogram counts as one).",
+    state_bytes: IntGauge = "polyai_exporter_state_bytes" [] => "Size of the state file.",
+    config_last_reload_successful: IntGauge = "polyai_exporter_config_last_reload_successful" [] =>
+        "1 if the last configuration reload succeeded, 0 if it failed and the previous configuration stays active.",
+    config_last_reload_success_timestamp: Gauge =
+        "polyai_exporter_config_last_reload_success_timestamp_seconds" [] =>
+        "Time at which the active configuration was loaded.",
+    commits: IntCounterVec = "polyai_exporter_commits_total" ["outcome"] =>
+        "State transactions by outcome; failed ones are retried.",
+    commit_duration: Histogram = "polyai_exporter_commit_duration_seconds" []
+        [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5] =>
+        "Duration of state transactions, successful or not.",
+    records_rejected: IntCounterVec = "polyai_exporter_records_rejected_total" ["kind"] =>
+        "Conversation records that could not be parsed and were not counted, by reason.",
+    log_lines_lost: IntCounter = "polyai_exporter_log_lines_lost_total" [] =>
+        "Log lines that could not be written to standard error.",
+    events: IntCounterVec = "polyai_exporter_events_total" ["event"] =>
+        "Notable events by name. Each is also logged; repeats are logged at debug level.",
+    web_config_last_reload_successful: IntGauge = "polyai_exporter_web_config_last_reload_successful" [] =>
+        "1 if the web configuration (TLS, users) on disk is active, 0 if it has changed and is invalid.",
+    /// A vector, so that it has no series without a certificate.
+    web_certificate_expiry: GaugeVec = "polyai_exporter_web_certificate_expiry_timestamp_seconds" [] =>
+        "Expiry (notAfter) of the certificate served on this port; absent without TLS.",
+}
+
+/// The exporter's own metrics. Clones share the values.
 #[derive(Debug, Clone)]
 pub struct ExporterMetrics(Arc<Metrics>);
 
-#[derive(Debug)]
-struct Metrics {
-    started: Timestamp,
-    registry: Registry,
-    api_requests: IntCounterVec,
-    api_request_duration: HistogramVec,
-    api_response_bytes: IntCounter,
-    poll_duration: Histogram,
-    polls_skipped: IntCounter,
-    series: IntGauge,
-    state_bytes: IntGauge,
-    config_last_reload_successful: IntGauge,
-    config_last_reload_success_timestamp: Gauge,
-    commits: IntCounterVec,
-    commit_duration: Histogram,
-    records_rejected: IntCounterVec,
-    events: IntCounterVec,
-    log_lines_lost: IntCounter,
-    /// Without labels, and without a series while there is no certificate.
-    web_certificate_expiry: GaugeVec,
-    web_config_last_reload_successful: IntGauge,
-}
-
-/// How a request to the API ended: the `code` label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The result of a request to the API: the `code` label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestOutcome {
-    /// With an answer of this HTTP status.
+    /// A response with this HTTP status.
     Status(u16),
-    /// Without one; a word of a closed set, such as `timeout` or `connect`.
-    Failure(&'static str),
+    /// No response.
+    Failure(FetchErrorKind),
 }
 
-/// What this build is.
+/// The version of this build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BuildInfo {
     /// The version of the package.
     pub version: &'static str,
-    /// The revision of the source, if the build was told (`POLYAI_EXPORTER_REVISION`).
+    /// The revision of the source, from `POLYAI_EXPORTER_REVISION` at build time.
     pub revision: Option<&'static str>,
-    /// The version of the compiler, if the build was told (`POLYAI_EXPORTER_RUSTVERSION`).
+    /// The version of the compiler, from `POLYAI_EXPORTER_RUSTVERSION` at build time.
     pub rustversion: Option<&'static str>,
 }
 
 impl BuildInfo {
-    /// The build that is running.
+    /// The running build.
     pub const CURRENT: Self = Self {
         version: env!("CARGO_PKG_VERSION"),
         revision: option_env!("POLYAI_EXPORTER_REVISION"),
@@ -79,76 +211,70 @@ impl BuildInfo {
     };
 }
 
+/// Values of the `outcome` label.
+const COMMITTED: &str = "committed";
+const FAILED: &str = "failed";
+
+/// The codes that alerts and dashboards count. Others appear with their first response.
+const CODES: [&str; 11] =
+    ["200", "401", "403", "404", "429", "500", "502", "503", "504", "timeout", "unreachable"];
+
 impl ExporterMetrics {
-    /// All metrics at zero, and the events among them by name; they count since `started`.
+    /// The `endpoint` label of the conversation list.
+    pub const LIST_ENDPOINT: &str = "conversations";
+
+    /// All metrics at zero, with every known label value; they count since `started`.
     pub fn new(build: BuildInfo, started: Timestamp) -> Self {
-        let registry = Registry::new();
-        let metrics = Metrics {
-            api_requests: counters(&registry, &catalogue::API_REQUESTS),
-            api_request_duration: histograms(&registry, &catalogue::API_REQUEST_DURATION),
-            api_response_bytes: counter(&registry, &catalogue::API_RESPONSE_BYTES),
-            poll_duration: histogram(&registry, &catalogue::POLL_DURATION),
-            polls_skipped: counter(&registry, &catalogue::POLLS_SKIPPED),
-            series: gauge(&registry, &catalogue::SERIES),
-            state_bytes: gauge(&registry, &catalogue::STATE_BYTES),
-            config_last_reload_successful: gauge(&registry, &catalogue::CONFIG_LAST_RELOAD_SUCCESSFUL),
-            config_last_reload_success_timestamp: time(
-                &registry,
-                &catalogue::CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP,
-            ),
-            commits: counters(&registry, &catalogue::COMMITS),
-            commit_duration: histogram(&registry, &catalogue::COMMIT_DURATION),
-            records_rejected: counters(&registry, &catalogue::RECORDS_REJECTED),
-            events: counters(&registry, &catalogue::EVENTS),
-            log_lines_lost: counter(&registry, &catalogue::LOG_LINES_LOST),
-            web_certificate_expiry: optional_gauge(&registry, &catalogue::WEB_CERTIFICATE_EXPIRY),
-            web_config_last_reload_successful: gauge(
-                &registry,
-                &catalogue::WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
-            ),
-            started,
-            registry,
-        };
+        let metrics = Metrics::new(Registry::new(), started);
+        for code in CODES {
+            metrics.api_requests.with_label_values(&[Self::LIST_ENDPOINT, code]);
+        }
+        metrics.api_request_duration.with_label_values(&[Self::LIST_ENDPOINT]);
         for event in Event::ALL {
             metrics.events.with_label_values(&[event.as_str()]);
         }
         for outcome in [COMMITTED, FAILED] {
             metrics.commits.with_label_values(&[outcome]);
         }
-        build_info(&metrics.registry, build).set(1);
+        for kind in RejectedKind::ALL {
+            metrics.records_rejected.with_label_values(&[kind.as_str()]);
+        }
         metrics.web_config_last_reload_successful.set(1);
+        let build_info = build_info(build);
+        build_info.set(1);
+        metrics.registry.register(Box::new(build_info)).expect(VALID);
         #[cfg(target_os = "linux")]
-        register(&metrics.registry, prometheus::process_collector::ProcessCollector::for_self());
+        metrics
+            .registry
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+            .expect(VALID);
         Self(Arc::new(metrics))
     }
 
-    /// A request to `endpoint` of the API ended; `bytes` of its body came, decompressed.
-    pub fn request(&self, endpoint: &'static str, code: RequestOutcome, duration: Duration, bytes: u64) {
-        let status;
-        let code = match code {
-            RequestOutcome::Status(number) => {
-                status = number.to_string();
-                &status
-            }
-            RequestOutcome::Failure(kind) => kind,
+    /// A request to the conversation list ended, with `bytes` of decompressed body.
+    pub fn request(&self, outcome: RequestOutcome, duration: Duration, bytes: u64) {
+        let code = match outcome {
+            RequestOutcome::Status(status) => Cow::Owned(status.to_string()),
+            RequestOutcome::Failure(kind) => Cow::Borrowed(kind.as_str()),
         };
-        self.0.api_requests.with_label_values(&[endpoint, code]).inc();
-        self.0.api_request_duration.with_label_values(&[endpoint]).observe(duration.as_secs_f64());
+        self.0.api_requests.with_label_values(&[Self::LIST_ENDPOINT, &*code]).inc();
+        let histogram = self.0.api_request_duration.with_label_values(&[Self::LIST_ENDPOINT]);
+        histogram.observe(duration.as_secs_f64());
         self.0.api_response_bytes.inc_by(bytes);
     }
 
-    /// A poll of a target ended, well or not.
+    /// A poll of a target ended, successfully or not.
     pub fn poll(&self, duration: Duration) {
         self.0.poll_duration.observe(duration.as_secs_f64());
     }
 
-    /// A transaction on the state was committed.
+    /// A state transaction was committed.
     pub fn committed(&self, duration: Duration) {
         self.commit(COMMITTED, duration);
     }
 
-    /// A transaction on the state failed; say so with [`Events::commit_failed`](crate::events::Events::commit_failed).
-    pub fn commit_failed(&self, duration: Duration) {
+    /// A state transaction failed.
+    pub(crate) fn commit_failed(&self, duration: Duration) {
         self.commit(FAILED, duration);
     }
 
@@ -157,29 +283,29 @@ impl ExporterMetrics {
         self.0.commit_duration.observe(duration.as_secs_f64());
     }
 
-    /// So many conversation series are held.
+    /// Sets the number of conversation series.
     pub fn set_series(&self, series: usize) {
         self.0.series.set(i64::try_from(series).unwrap_or(i64::MAX));
     }
 
-    /// The state file has so many bytes.
+    /// Sets the size of the state file.
     pub fn set_state_bytes(&self, bytes: u64) {
         self.0.state_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// The configuration was read and is in force since `at`.
+    /// A configuration was loaded at `at` and is active.
     pub fn config_loaded(&self, at: DateTime<Utc>) {
         self.0.config_last_reload_successful.set(1);
         self.0.config_last_reload_success_timestamp.set(seconds(at));
     }
 
-    /// The configuration could not be read; the one before stays.
+    /// A reload failed; the previous configuration stays active.
     pub fn config_reload_failed(&self) {
         self.0.config_last_reload_successful.set(0);
     }
 
-    /// The web configuration is in force as it stands on disk; the certificate in it ends to be valid at `expiry`.
-    pub fn web_config_in_force(&self, expiry: Option<DateTime<Utc>>) {
+    /// The web configuration on disk is active, with a certificate that expires at `expiry`.
+    pub fn web_config_loaded(&self, expiry: Option<DateTime<Utc>>) {
         self.0.web_config_last_reload_successful.set(1);
         match expiry {
             Some(at) => self.0.web_certificate_expiry.with_label_values::<&str>(&[]).set(seconds(at)),
@@ -187,146 +313,75 @@ impl ExporterMetrics {
         }
     }
 
-    /// The web configuration on disk cannot be used; the one before stays.
+    /// The web configuration on disk is invalid; the previous one stays active.
     pub fn web_config_reload_failed(&self) {
         self.0.web_config_last_reload_successful.set(0);
     }
 
-    /// One of [`Events`](crate::events::Events) happened, which alone calls this.
+    /// Counts an event. Only [`Events`](crate::events::Events) calls this and the next two.
     pub(crate) fn event(&self, event: Event) {
         self.0.events.with_label_values(&[event.as_str()]).inc();
     }
 
-    /// A tick was refused; called by [`Events`](crate::events::Events) alone.
+    /// Counts a skipped poll.
     pub(crate) fn poll_skipped(&self) {
         self.0.polls_skipped.inc();
     }
 
-    /// A record was rejected; called by [`Events`](crate::events::Events) alone.
-    pub(crate) fn record_rejected(&self, kind: &'static str) {
-        self.0.records_rejected.with_label_values(&[kind]).inc();
+    /// Counts a rejected record.
+    pub(crate) fn record_rejected(&self, kind: RejectedKind) {
+        self.0.records_rejected.with_label_values(&[kind.as_str()]).inc();
     }
 
-    /// All families as they stand now, sorted by name; those that have counted nothing yet and whose labels are not
-    /// known before are absent.
+    /// All families with their current values, sorted by name.
     pub fn gather(&self) -> Vec<Family> {
         let lost = logging::lost_lines();
         self.0.log_lines_lost.inc_by(lost.saturating_sub(self.0.log_lines_lost.get()));
-        let started = exposition::Timestamp::from_millis(self.0.started.millis());
+        let started = exporter_exposition::Timestamp::from_millis(self.0.started.millis());
         from_prometheus(&self.0.registry.gather(), Some(started))
     }
 
-    /// Every metric that [`Self::gather`] may give, sorted by name, for the documentation.
+    /// Every metric that [`Self::gather`] may return, sorted by name, for the documentation.
     pub fn catalogue() -> Vec<MetricDoc> {
-        let declared = catalogue::ALL.into_iter().map(|metric| MetricDoc {
-            name: metric.name.into(),
-            kind: metric.kind,
-            labels: metric.labels,
-            help: metric.help.into(),
-        });
-        let mut entries: Vec<_> = declared.chain(process_entries()).collect();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        entries
+        let mut docs = DOCS.to_vec();
+        #[cfg(target_os = "linux")]
+        {
+            let families = prometheus::process_collector::ProcessCollector::for_self().collect();
+            let process = from_prometheus(&families, None).into_iter();
+            docs.extend(process.map(|Family { meta, .. }| MetricDoc {
+                name: meta.name,
+                kind: meta.kind,
+                labels: &[],
+                help: meta.help,
+            }));
+        }
+        docs.sort_by(|a, b| a.name.cmp(&b.name));
+        docs
     }
 }
 
-/// Values of the `outcome` label.
-const COMMITTED: &str = "committed";
-const FAILED: &str = "failed";
-
-#[cfg(target_os = "linux")]
-fn process_entries() -> impl Iterator<Item = MetricDoc> {
-    use prometheus::core::Collector;
-
-    let families = prometheus::process_collector::ProcessCollector::for_self().collect();
-    from_prometheus(&families, None).into_iter().map(|Family { meta, .. }| MetricDoc {
-        name: meta.name,
-        kind: meta.kind,
-        labels: &[],
-        help: meta.help,
-    })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn process_entries() -> impl Iterator<Item = MetricDoc> {
-    std::iter::empty()
-}
-
-const VALID: &str = "the catalogue declares valid names, each once";
-
-fn register(registry: &Registry, metric: impl prometheus::core::Collector + 'static) {
-    registry.register(Box::new(metric)).expect(VALID);
-}
-
-fn counter(registry: &Registry, declared: &MetricDef) -> IntCounter {
-    let metric = IntCounter::new(declared.name, declared.help).expect(VALID);
-    register(registry, metric.clone());
-    metric
-}
-
-fn counters(registry: &Registry, declared: &MetricDef) -> IntCounterVec {
-    let options = Opts::new(declared.name, declared.help);
-    let metric = IntCounterVec::new(options, declared.labels).expect(VALID);
-    register(registry, metric.clone());
-    metric
-}
-
-fn gauge(registry: &Registry, declared: &MetricDef) -> IntGauge {
-    let metric = IntGauge::new(declared.name, declared.help).expect(VALID);
-    register(registry, metric.clone());
-    metric
-}
-
-fn time(registry: &Registry, declared: &MetricDef) -> Gauge {
-    let metric = Gauge::new(declared.name, declared.help).expect(VALID);
-    register(registry, metric.clone());
-    metric
-}
-
-fn optional_gauge(registry: &Registry, declared: &MetricDef) -> GaugeVec {
-    let options = Opts::new(declared.name, declared.help);
-    let metric = GaugeVec::new(options, declared.labels).expect(VALID);
-    register(registry, metric.clone());
-    metric
-}
-
-#[expect(clippy::cast_precision_loss, reason = "milliseconds of this age of the world are exact in a double")]
+#[expect(clippy::cast_precision_loss, reason = "current times in milliseconds are exact in a double")]
 fn seconds(at: DateTime<Utc>) -> f64 {
     at.timestamp_millis() as f64 / 1000.0
 }
 
-fn histogram(registry: &Registry, declared: &MetricDef) -> Histogram {
-    let options = HistogramOpts::new(declared.name, declared.help).buckets(declared.bounds.to_vec());
-    let metric = Histogram::with_opts(options).expect(VALID);
-    register(registry, metric.clone());
-    metric
-}
-
-fn histograms(registry: &Registry, declared: &MetricDef) -> HistogramVec {
-    let options = HistogramOpts::new(declared.name, declared.help).buckets(declared.bounds.to_vec());
-    let metric = HistogramVec::new(options, declared.labels).expect(VALID);
-    register(registry, metric.clone());
-    metric
-}
-
-/// What the build does not know is left out: an empty label is the same as none.
-fn build_info(registry: &Registry, build: BuildInfo) -> IntGauge {
-    let mut options = Opts::new(catalogue::BUILD_INFO.name, catalogue::BUILD_INFO.help);
+/// Unknown labels are omitted: an empty label is the same as none.
+fn build_info(build: BuildInfo) -> IntGauge {
     let values = [Some(build.version), build.revision, build.rustversion];
-    for (name, value) in catalogue::BUILD_INFO.labels.iter().zip(values) {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            options = options.const_label(*name, value);
+    let labels = BUILD_INFO.labels.iter().zip(values);
+    let options = labels.fold(Opts::new(BUILD_INFO.name, BUILD_INFO.help), |options, (name, value)| {
+        match value.filter(|value| !value.is_empty()) {
+            Some(value) => options.const_label(*name, value),
+            None => options,
         }
-    }
-    let metric = IntGauge::with_opts(options).expect(VALID);
-    register(registry, metric.clone());
-    metric
+    });
+    IntGauge::with_opts(options).expect(VALID)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::{Labels, Value};
+    use exporter_exposition::{Labels, Value};
 
     mod lint;
 
@@ -343,12 +398,12 @@ mod tests {
             BuildInfo { version: "1.2.3", revision: Some("abc"), rustversion: None },
             Timestamp::from_millis(0),
         );
-        stats.request("conversations", RequestOutcome::Status(200), Duration::from_millis(300), 1000);
-        stats.request("conversations", RequestOutcome::Failure("timeout"), Duration::from_secs(60), 24);
+        stats.request(RequestOutcome::Status(200), Duration::from_millis(300), 1000);
+        stats.request(RequestOutcome::Failure(FetchErrorKind::Timeout), Duration::from_secs(60), 24);
         stats.poll(Duration::from_secs(1));
         stats.committed(Duration::from_millis(20));
-        stats.record_rejected("no_id");
-        stats.web_config_in_force(Some(DateTime::UNIX_EPOCH));
+        stats.record_rejected(RejectedKind::BadId);
+        stats.web_config_loaded(Some(DateTime::UNIX_EPOCH));
         stats
     }
 
@@ -364,6 +419,31 @@ mod tests {
         }
         let bytes = value_of(&stats, "polyai_exporter_api_response_bytes_total", &[]);
         assert_eq!(bytes, Some(Value::total(1024)));
+    }
+
+    #[test]
+    fn known_label_values_exist_at_zero_from_the_start() {
+        let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from_millis(0));
+        let kinds = RejectedKind::ALL.map(|kind| ("records_rejected", "kind", kind.as_str()));
+        let events = Event::ALL.iter().map(|event| ("events", "event", event.as_str()));
+        let commits = [COMMITTED, FAILED].map(|outcome| ("commits", "outcome", outcome));
+        for (metric, label, value) in kinds.into_iter().chain(events).chain(commits) {
+            let name = format!("polyai_exporter_{metric}_total");
+            assert_eq!(value_of(&stats, &name, &[(label, value)]), Some(Value::total(0)), "{name} {value}");
+        }
+        for code in CODES {
+            let labels = [("code", code), ("endpoint", ExporterMetrics::LIST_ENDPOINT)];
+            assert_eq!(
+                value_of(&stats, "polyai_exporter_api_requests_total", &labels),
+                Some(Value::total(0)),
+                "{code}"
+            );
+        }
+        let empty: Vec<_> = stats.gather().into_iter().filter(|family| family.series.is_empty()).collect();
+        assert!(empty.is_empty(), "{empty:?}");
+        let gathered: Vec<_> = stats.gather().into_iter().map(|family| family.meta.name).collect();
+        let missing = DOCS.iter().filter(|doc| !gathered.contains(&doc.name)).map(|doc| &*doc.name);
+        assert_eq!(missing.collect::<Vec<_>>(), ["polyai_exporter_web_certificate_expiry_timestamp_seconds"]);
     }
 
     #[test]
@@ -386,14 +466,14 @@ mod tests {
     #[test]
     fn certificate_expiry_exists_only_with_tls() {
         let stats = busy();
-        stats.web_config_in_force(None);
+        stats.web_config_loaded(None);
         let name = "polyai_exporter_web_certificate_expiry_timestamp_seconds";
         assert_eq!(value_of(&stats, name, &[]), None);
-        stats.web_config_in_force(DateTime::from_timestamp(1_790_000_000, 0));
+        stats.web_config_loaded(DateTime::from_timestamp(1_790_000_000, 0));
         assert_eq!(value_of(&stats, name, &[]), Some(Value::Gauge(1_790_000_000.0)));
         stats.web_config_reload_failed();
         assert_eq!(value_of(&stats, name, &[]), Some(Value::Gauge(1_790_000_000.0)), "it is still served");
-        stats.web_config_in_force(None);
+        stats.web_config_loaded(None);
         assert_eq!(value_of(&stats, name, &[]), None);
     }
 

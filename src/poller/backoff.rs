@@ -1,8 +1,8 @@
-//! How long a target is left alone after it could not be reached.
+//! The delay of polls after a target could not be reached.
 
 use std::time::Duration;
 
-use crate::api::FetchError;
+use polyai_api::FetchError;
 
 /// The longest `Retry-After` that is obeyed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -35,9 +35,9 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use polyai_api::FetchErrorKind;
 
-    use crate::api::FetchErrorKind;
+    use super::*;
 
     const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn transient_failures_double_the_wait_up_to_five_minutes() {
+    fn transient_failures_double_wait_up_to_five_minutes() {
         let mut backoff = Backoff::default();
         let waits: Vec<u64> = (0..6)
             .map(|_| backoff.failed(&error(FetchErrorKind::ServerError), INTERVAL, 1.0).as_secs())

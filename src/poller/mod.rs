@@ -1,6 +1,4 @@
 //! The task that polls one target: it performs the commands of its [`PollSession`].
-//!
-//! Every decision is the session's; here are the requests, the waits, the log and the history for the status page.
 
 mod backoff;
 pub(crate) mod report;
@@ -10,21 +8,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use polyai_api::ConversationList;
+use polyai_domain::clock::Clock;
+use polyai_domain::target::TargetKey;
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::poll_session::{Command, PollSession, SessionTime};
+use polyai_engine::recorder::BatchOutcome;
+use polyai_engine::recorder::task::{PendingCommit, RecorderHandle, RecorderStopped};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::backoff::Backoff;
 use self::ticker::Ticker;
-use crate::api::ConversationList;
-use crate::clock::Clock;
 use crate::events::Events;
 use crate::exporter_metrics::ExporterMetrics;
-use crate::poll_session::{Command, PollSession, SessionTime};
-use crate::recorder::BatchOutcome;
-use crate::recorder::task::{PendingCommit, RecorderHandle, RecorderStopped};
 use crate::status::PollHistory;
-use crate::target::TargetKey;
-use crate::timestamp::Timestamp;
 
 /// One target's poller.
 #[derive(Debug)]

@@ -1,26 +1,26 @@
-//! How polls are reported: to the log, the status page and the recorder.
+//! Reports polls to the log, the status page and the recorder.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use polyai_api::{FetchError, FetchErrorKind};
+use polyai_domain::problem::Problem;
+use polyai_domain::target::TargetKey;
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::poll_session::{Notice, PollFailure, PollReport};
+use polyai_engine::recorder::task::RecorderStopped;
 
 use super::PollLoop;
-use crate::api::{FetchError, FetchErrorKind};
 use crate::events::Events;
-use crate::poll_session::{Notice, PollFailure, PollReport};
-use crate::problem::Problem;
-use crate::recorder::task::RecorderStopped;
 use crate::status::{Poll, Progress, Report};
-use crate::target::TargetKey;
-use crate::timestamp::Timestamp;
 
 impl PollLoop {
-    /// Reports a poll that took `took`, and backs off if the target could not be reached.
+    /// Reports a poll, and backs off if the target could not be reached.
     pub(super) async fn report(&mut self, report: PollReport, took: Duration) -> Result<(), RecorderStopped> {
         self.poller.stats.poll(took);
         match &report.failure {
             Some(PollFailure { error, partial: false }) => self.back_off(error),
-            // What is open now is known: only a target that cannot be reached is left alone.
+            // A partial failure has reached the target.
             Some(_) | None => self.backoff.succeeded(),
         }
         let (events, target) = (&self.poller.events, &self.poller.target);
@@ -37,7 +37,7 @@ impl PollLoop {
         let now = self.wall_time();
         self.poller.history.poll_finished(&Report {
             poll: Poll {
-                // By the clock of now, which may have been stepped during the poll.
+                // The clock may have been stepped during the poll.
                 began: now - took,
                 took,
                 failure: failure.as_ref().map(|failure| failure.error.kind.problem()),
@@ -69,7 +69,7 @@ impl PollLoop {
     }
 }
 
-/// Logs which problems of `target` have begun and ended with a poll.
+/// Logs the problems that started and ended with a poll.
 pub(crate) fn log_problems(events: &Events, target: &TargetKey, report: &PollReport) {
     for problem in Problem::ALL {
         if report.status.problems.contains(&problem) {
@@ -86,7 +86,7 @@ pub(crate) fn log_problems(events: &Events, target: &TargetKey, report: &PollRep
     }
 }
 
-/// Logs what has happened during a poll.
+/// Logs a notice of the session.
 pub(crate) fn log_notice(events: &Events, target: &TargetKey, notice: &Notice) {
     match notice {
         Notice::OpenListTruncated => events.open_conversations_truncated(target),
@@ -97,8 +97,11 @@ pub(crate) fn log_notice(events: &Events, target: &TargetKey, notice: &Notice) {
         }
         Notice::RecordsRejected(rejected) => {
             for record in rejected {
-                let detail = "the record could not be read; its page was otherwise counted";
-                events.record_rejected(target, record.id.as_deref(), record.kind.as_str(), &detail);
+                events.record_rejected(
+                    target,
+                    record,
+                    "the record could not be parsed; the rest of its page is counted",
+                );
             }
         }
         Notice::ConversationAbandoned(id) => events.conversation_missing(target, id.as_str()),
@@ -117,7 +120,7 @@ fn date_time(time: Timestamp) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(time.millis())
 }
 
-/// The error in words, with the id that PolyAI's support asks for.
+/// The error with its correlation id.
 fn reason(error: &FetchError) -> String {
     match &error.correlation_id {
         Some(id) => format!("{error}; correlation id {id}"),

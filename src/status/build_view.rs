@@ -1,75 +1,34 @@
 //! Builds the views from the committed series, the history of the pollers and the configuration.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::configuration::{ConfigurationStatus, Reload, global_settings, hash, target_settings};
-use super::diagnosis::{GlobalInputs, areas, health};
+use super::configuration::{global_settings, hash, target_settings};
+use super::diagnosis::{areas, health};
 use super::format::{JsonTimestamp, Seconds};
-use super::handoff_trend::Trends;
-use super::poll_history::{PollHistories, PollRecords, ProblemInterval};
+use super::poll_history::{PollHistory, PollRecords, ProblemInterval};
 use super::query::Query;
 use super::target_state::{Severity, TargetInputs};
 use super::target_totals::TargetTotals;
 use super::thresholds::{RecentRatios, breaches};
 use super::view::{
-    ConfigurationView, ExporterView, Health, ProblemView, ReloadView, StatusView, TargetRow, TargetView,
-    TargetsView,
+    ConfigurationView, ExporterView, Health, ProblemView, ProcessInfo, StatusInputs, StatusView, TargetRow,
+    TargetView, TargetsView,
 };
 use crate::aggregate::TargetSeries;
-use crate::config::{Settings, Target};
-use crate::exporter_metrics::BuildInfo;
+use crate::config::Target;
 use crate::problem::Problem;
-use crate::recorder::Snapshot;
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 
 const TROUBLESHOOTING: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/troubleshooting.md");
 
-/// The sources of the views, at one moment.
-#[derive(Debug, Clone, Copy)]
-pub struct StatusInputs<'a> {
-    /// The time of this host.
-    pub now: Timestamp,
-    /// The active settings.
-    pub settings: &'a Settings,
-    /// The committed series.
-    pub generation: &'a Snapshot,
-    /// The polls and problems of each target.
-    pub histories: &'a PollHistories,
-    /// The samples of each target.
-    pub trends: &'a Trends,
-    /// The origin of the settings.
-    pub configuration: &'a ConfigurationStatus,
-    /// The process.
-    pub process: &'a ProcessInfo,
-}
-
-/// What does not change while the process runs.
-#[derive(Debug, Clone)]
-pub struct ProcessInfo {
-    /// Start time.
-    pub started: Timestamp,
-    /// Version and revision.
-    pub build: BuildInfo,
-    /// Listen addresses.
-    pub addresses: Vec<String>,
-}
-
 impl StatusInputs<'_> {
     /// The global part; `rows` are all targets.
-    pub(super) fn status(&self, rows: &[TargetRow]) -> StatusView {
-        let series = self.generation.targets.iter().map(|(_, series)| series.len()).sum();
-        let inputs = GlobalInputs {
-            now: self.now,
-            configuration: self.configuration,
-            series,
-            state_bytes: self.generation.state_bytes,
-            recent_window: self.settings.metrics.recent_window,
-        };
-        let (health, areas) = (health(rows, self.now), areas(rows, &inputs));
+    pub(super) fn status(&self, rows: &[TargetRow]) -> StatusView<'_> {
+        let (health, areas) = (health(rows, self.now), areas(rows, self));
         let severity = areas.iter().map(|view| view.severity).fold(health.severity, Severity::max);
         let ProcessInfo { started, build, addresses } = self.process;
-        let ConfigurationStatus { origin, loaded_at, last_reload } = self.configuration;
         StatusView {
             generated_at: JsonTimestamp(self.now),
             health: Health { severity, ..health },
@@ -79,19 +38,13 @@ impl StatusInputs<'_> {
                 revision: build.revision,
                 started_at: JsonTimestamp(*started),
                 uptime_seconds: self.age(*started),
-                listen_addresses: addresses.clone(),
-                series,
+                listen_addresses: addresses,
+                series: self.series_count(),
                 state_bytes: self.generation.state_bytes,
             },
             configuration: ConfigurationView {
-                origin: origin.clone(),
+                status: self.configuration,
                 hash: hash(self.settings),
-                loaded_at: JsonTimestamp(*loaded_at),
-                last_reload: last_reload.as_ref().map(|Reload { at, outcome }| ReloadView {
-                    at: JsonTimestamp(*at),
-                    succeeded: outcome.is_ok(),
-                    detail: outcome.clone().unwrap_or_else(|reason| reason),
-                }),
                 settings: global_settings(self.settings).into_iter().collect(),
             },
         }
@@ -102,9 +55,8 @@ impl StatusInputs<'_> {
         let series: BTreeMap<&TargetKey, &TargetSeries> =
             self.generation.targets.iter().map(|(key, series)| (&**key, &**series)).collect();
         let row = |target: &Target| {
-            self.with_records(&target.key, |records| {
-                self.row(target, records, series.get(&target.key).copied())
-            })
+            self.history(&target.key)
+                .read(|records| self.row(target, records, series.get(&target.key).copied()))
         };
         self.settings.targets.iter().map(row).collect()
     }
@@ -122,7 +74,7 @@ impl StatusInputs<'_> {
         let key = query.target()?;
         let target = self.settings.targets.iter().find(|target| target.key == key)?;
         let series = self.generation.targets.iter().find(|(found, _)| **found == key);
-        Some(self.with_records(&key, |records| {
+        Some(self.history(&key).read(|records| {
             let row = self.row(target, records, series.map(|(_, series)| &**series));
             let problems = records.problem_history.iter().rev();
             TargetView {
@@ -136,11 +88,8 @@ impl StatusInputs<'_> {
         }))
     }
 
-    fn with_records<T>(&self, key: &TargetKey, look: impl FnOnce(&PollRecords) -> T) -> T {
-        match self.histories.get(key) {
-            Some(history) => history.read(look),
-            None => look(&PollRecords::default()),
-        }
+    fn history(&self, key: &TargetKey) -> Arc<PollHistory> {
+        self.histories.get(key).unwrap_or_default()
     }
 
     fn age(&self, at: Timestamp) -> Seconds {
@@ -157,17 +106,20 @@ impl StatusInputs<'_> {
             let start = trend.iter().rev().find(|point| is_before(point.at)).or(trend.first());
             start.map_or((totals.counters, false), |start| (start.counters, is_before(start.at)))
         };
-        let inputs = TargetInputs {
+        let mut inputs = TargetInputs {
             records,
             started: self.process.started,
             interval: self.settings.polling.interval,
             storage_failing: totals.storage_failing.then(|| self.trends.storage_failing_since()),
-            breaches: &[],
+            breaches: Vec::new(),
         };
         let stale = inputs.is_stale(now);
         // As in the rules, old data breaches nothing.
-        let breaches = if stale { Vec::new() } else { breaches(&totals.counters, earlier, &totals.recent) };
-        let status = TargetInputs { breaches: &breaches, ..inputs }.evaluate(now);
+        if !stale {
+            inputs.breaches = breaches(&totals.counters, earlier, &totals.recent);
+        }
+        let (state, since) = inputs.state(now);
+        let [(handoffs_counted, conversations_counted), ..] = totals.counters;
         // Without a label set that is known beforehand there is no series before the first conversation.
         let zero_if_read = records.last_success.map(|_| 0);
         // Before the first poll after a restart, the stored watermark counts.
@@ -175,7 +127,7 @@ impl StatusInputs<'_> {
         let mut problems: Vec<ProblemView> =
             records.problems().map(|interval| problem_view(records, interval)).collect();
         if totals.storage_failing {
-            let since = status.since.unwrap_or(now);
+            let since = since.unwrap_or(now);
             let interval =
                 ProblemInterval { problem: Problem::Storage, since, until: None, reason: String::new() };
             problems.push(ProblemView { stops_polling: true, ..problem_view(records, &interval) });
@@ -183,13 +135,11 @@ impl StatusInputs<'_> {
         problems.sort_by_key(|problem| (!problem.stops_polling, problem.since));
         let to_local = |at: Timestamp| JsonTimestamp(records.to_local(at));
         TargetRow {
-            project: target.key.project.clone(),
-            region: target.key.region.as_str(),
-            client_env: target.key.client_env.as_str(),
+            key: target.key.clone(),
             host: target.host(),
-            state: status.state,
-            sentence: status.sentence,
-            since: status.since.map(JsonTimestamp),
+            state,
+            sentence: inputs.sentence(state, since, now),
+            since: since.map(JsonTimestamp),
             problems,
             last_success_at: records.last_success.map(JsonTimestamp),
             last_success_age_seconds: records.last_success.map(|last| self.age(last)),
@@ -202,8 +152,8 @@ impl StatusInputs<'_> {
             followed_conversations: (!records.polls.is_empty()).then_some(records.progress.tracked as u64),
             oldest_open_started_at: totals.oldest_open.map(to_local),
             last_conversation_ended_at: totals.last_conversation.map(to_local),
-            conversations_counted: totals.counters.conversations,
-            handoffs_counted: totals.counters.handoffs,
+            conversations_counted,
+            handoffs_counted,
             recent: RecentRatios {
                 // The gauge is 0 even before the first successful poll.
                 conversations: totals.recent.conversations.filter(|&ended| ended > 0).or(zero_if_read),
@@ -213,9 +163,8 @@ impl StatusInputs<'_> {
             poll_running_since: records.running_since.map(JsonTimestamp),
             next_poll_at: records.next_poll.map(JsonTimestamp),
             failed_polls: records.failed_polls,
-            key: target.key.clone(),
             trend,
-            breaches,
+            breaches: inputs.breaches,
         }
     }
 }
@@ -223,7 +172,7 @@ impl StatusInputs<'_> {
 fn problem_view(records: &PollRecords, interval: &ProblemInterval) -> ProblemView {
     let ProblemInterval { problem, since, until, reason } = interval;
     ProblemView {
-        code: problem.code(),
+        problem: *problem,
         title: problem.title(),
         advice: problem.advice(),
         reason: (!reason.is_empty()).then(|| reason.clone()),
@@ -231,6 +180,5 @@ fn problem_view(records: &PollRecords, interval: &ProblemInterval) -> ProblemVie
         until: until.map(JsonTimestamp),
         stops_polling: until.is_none() && records.failure() == Some(*problem),
         documentation: format!("{TROUBLESHOOTING}#{}", problem.code()),
-        problem: *problem,
     }
 }

@@ -4,32 +4,39 @@
 
 use std::fmt::Write;
 
+use serde::Serialize;
+
+use super::format::as_text;
 use crate::config::{Metrics, Polling, Server, Settings, Storage, Target, format_duration};
 use crate::timestamp::Timestamp;
 
 /// The origin of the active configuration, and the last attempt to reload it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConfigurationStatus {
     /// Such as `polyai.yaml and 2 environment variables`.
     pub origin: String,
     /// When the active configuration was loaded.
+    #[serde(serialize_with = "as_text")]
     pub loaded_at: Timestamp,
     /// The last reload attempt.
     pub last_reload: Option<Reload>,
 }
 
 /// A reload attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reload {
     /// Time of the attempt.
+    #[serde(serialize_with = "as_text")]
     pub at: Timestamp,
+    /// Whether the new configuration is active.
+    pub succeeded: bool,
     /// What changed, or why the reload failed.
-    pub outcome: Result<String, String>,
+    pub detail: String,
 }
 
 type Line = (&'static str, String);
 
-/// SHA-256 of all settings without secrets, in hexadecimal. Equal settings have equal hashes, wherever they were loaded from.
+/// SHA-256 of all settings without secrets, in hexadecimal. Their origin does not change it.
 pub(super) fn hash(settings: &Settings) -> String {
     // The source of a key is not a setting.
     let target_lines = settings.targets.iter().flat_map(target_settings).filter(|(key, _)| *key != "api_key");

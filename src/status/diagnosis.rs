@@ -1,12 +1,11 @@
 //! Overall health in one line, and which part of the system is at fault.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use super::configuration::{ConfigurationStatus, Reload};
+use super::configuration::Reload;
 use super::format::{JsonTimestamp, Ratio, bytes, count, span, strip_control};
 use super::target_state::{Severity, State};
-use super::view::{AreaView, FaultDomain, Health, TargetRow};
+use super::view::{AreaView, FaultDomain, Health, StatusInputs, TargetRow};
 use crate::problem::Problem;
 use crate::target::ClientEnv;
 use crate::timestamp::Timestamp;
@@ -39,17 +38,7 @@ const fn fault_domain(problem: Problem) -> FaultDomain {
     }
 }
 
-/// Facts other than the targets.
-#[derive(Debug)]
-pub(super) struct GlobalInputs<'a> {
-    pub(super) now: Timestamp,
-    pub(super) configuration: &'a ConfigurationStatus,
-    pub(super) series: usize,
-    pub(super) state_bytes: u64,
-    pub(super) recent_window: Duration,
-}
-
-pub(super) fn areas(rows: &[TargetRow], inputs: &GlobalInputs<'_>) -> Vec<AreaView> {
+pub(super) fn areas(rows: &[TargetRow], inputs: &StatusInputs<'_>) -> Vec<AreaView> {
     let areas = [
         (FaultDomain::Exporter, exporter_area(rows, inputs)),
         (FaultDomain::Access, access_area(rows)),
@@ -90,14 +79,14 @@ fn name(row: &TargetRow) -> String {
     strip_control(&row.key.to_string())
 }
 
-fn exporter_area(rows: &[TargetRow], inputs: &GlobalInputs<'_>) -> (Severity, String) {
+fn exporter_area(rows: &[TargetRow], inputs: &StatusInputs<'_>) -> (Severity, String) {
     if let Some(row) = rows.iter().find(|row| row.state == State::StorageFailing) {
         return (Severity::Bad, row.sentence.clone());
     }
     let mut faults = Vec::new();
-    if let Some(Reload { at, outcome: Err(reason) }) = &inputs.configuration.last_reload {
+    if let Some(Reload { at, succeeded: false, detail }) = &inputs.configuration.last_reload {
         let at = JsonTimestamp(*at).hh_mm(JsonTimestamp(inputs.now));
-        let mut lines = reason.lines();
+        let mut lines = detail.lines();
         let first = lines.next().unwrap_or_default();
         let more = match lines.count() {
             0 => String::new(),
@@ -112,11 +101,11 @@ fn exporter_area(rows: &[TargetRow], inputs: &GlobalInputs<'_>) -> (Severity, St
     if !faults.is_empty() {
         return (Severity::Warn, faults.join(". "));
     }
-    let size = match inputs.state_bytes {
+    let size = match inputs.generation.state_bytes {
         0 => "in memory only".to_owned(),
         size => format!("{} of state", bytes(size)),
     };
-    (Severity::Good, format!("Running: {} series, {size}", count(inputs.series as u64)))
+    (Severity::Good, format!("Running: {} series, {size}", count(inputs.series_count() as u64)))
 }
 
 fn access_area(rows: &[TargetRow]) -> (Severity, String) {
@@ -169,15 +158,19 @@ fn api_area(rows: &[TargetRow]) -> (Severity, String) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a window")]
-fn call_area(rows: &[TargetRow], inputs: &GlobalInputs<'_>) -> (Severity, String) {
+fn call_area(rows: &[TargetRow], inputs: &StatusInputs<'_>) -> (Severity, String) {
     let fresh: Vec<&TargetRow> = rows.iter().filter(|row| !row.stale).collect();
     if fresh.is_empty() {
         return (Severity::Wait, "Unknown: no target has fresh data".to_owned());
     }
     let open: u64 = fresh.iter().filter_map(|row| row.open_conversations).sum();
     let recent: u64 = fresh.iter().filter_map(|row| row.recent.conversations).sum();
-    let mut sentence =
-        format!("{} open, {} ended in the last {}", count(open), count(recent), span(inputs.recent_window));
+    let mut sentence = format!(
+        "{} open, {} ended in the last {}",
+        count(open),
+        count(recent),
+        span(inputs.settings.metrics.recent_window)
+    );
     type GetRatio = fn(&TargetRow) -> Option<Ratio>;
     let ratios: [(&str, GetRatio); 2] = [
         ("handed off", |row| row.recent.handoff_ratio),
@@ -197,7 +190,7 @@ fn call_area(rows: &[TargetRow], inputs: &GlobalInputs<'_>) -> (Severity, String
             .max_by(|a, b| a.1.total_cmp(&b.1))
             .filter(|&(_, ratio, _)| ratio > overall + OUTLIER_MARGIN);
         if let Some((row, ratio, _)) = outlier {
-            sentence.push_str(&format!(" ({}: {})", strip_control(&row.project), Ratio(ratio)));
+            sentence.push_str(&format!(" ({}: {})", strip_control(&row.key.project), Ratio(ratio)));
         }
     }
     if fresh.len() < rows.len() {

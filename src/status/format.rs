@@ -3,14 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::DateTime;
 use serde::{Serialize, Serializer};
 
+pub(super) use crate::text::{count, pluralize};
 use crate::timestamp::Timestamp;
 
 /// In JSON RFC 3339 with milliseconds, UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct JsonTimestamp(pub(super) Timestamp);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) struct JsonTimestamp(#[serde(serialize_with = "as_text")] pub(super) Timestamp);
 
 /// In JSON seconds, to the millisecond.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,14 +22,6 @@ pub(super) struct Seconds(pub(super) Duration);
 pub(super) struct Ratio(pub(super) f64);
 
 impl JsonTimestamp {
-    fn utc(self) -> DateTime<Utc> {
-        DateTime::from_timestamp_millis(self.0.millis()).unwrap_or_default()
-    }
-
-    pub(super) fn rfc3339(self) -> String {
-        self.utc().to_rfc3339_opts(SecondsFormat::Millis, true)
-    }
-
     /// `14:03`, with the date unless it is that of `now`.
     pub(super) fn hh_mm(self, now: Self) -> String {
         self.format(now, "%H:%M")
@@ -40,7 +33,8 @@ impl JsonTimestamp {
     }
 
     fn format(self, now: Self, time: &str) -> String {
-        let (at, now) = (self.utc(), now.utc());
+        let [at, now] =
+            [self, now].map(|time| DateTime::from_timestamp_millis(time.0.millis()).unwrap_or_default());
         let date = if at.date_naive() == now.date_naive() { "" } else { "%-d %b " };
         at.format(&format!("{date}{time}")).to_string()
     }
@@ -62,10 +56,9 @@ impl JsonTimestamp {
     }
 }
 
-impl Serialize for JsonTimestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.rfc3339())
-    }
+/// Serializes what [`Display`](fmt::Display) writes.
+pub(super) fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 impl Serialize for Seconds {
@@ -123,19 +116,6 @@ pub(super) fn bytes(count: u64) -> String {
         1_000_000..1_000_000_000 => format!("{:.1} MB", size / 1e6),
         1_000_000_000.. => format!("{:.1} GB", size / 1e9),
     }
-}
-
-/// `1,234,567`
-pub(super) fn count(number: u64) -> String {
-    match number {
-        0..1000 => number.to_string(),
-        1000.. => format!("{},{:03}", count(number / 1000), number % 1000),
-    }
-}
-
-/// `1 poll`, `2 polls`
-pub(super) fn pluralize(number: u64, thing: &str) -> String {
-    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 /// Replaces control characters, and those that change the direction of the text around a name.

@@ -19,10 +19,10 @@ mod view;
 use hyper::StatusCode;
 use serde::Serialize;
 
-pub use build_view::{ProcessInfo, StatusInputs};
 pub use configuration::{ConfigurationStatus, Reload};
 pub use handoff_trend::{SAMPLE_INTERVAL, Trends};
 pub use poll_history::{Poll, PollHistories, PollHistory, ProblemInterval, Progress, Report};
+pub use view::{ProcessInfo, StatusInputs};
 
 use crate::http::{RenderedDocument, StatusRoute};
 use query::Query;
@@ -36,7 +36,7 @@ pub fn render(inputs: &StatusInputs<'_>, route: StatusRoute, query: &str) -> Ren
     match route {
         StatusRoute::Overview => {
             let rows = inputs.rows();
-            html(StatusCode::OK, page::overview(&inputs.status(&rows), rows, &query))
+            html(StatusCode::OK, page::overview(&inputs.process.build, &inputs.status(&rows), rows, &query))
         }
         StatusRoute::Target => match inputs.target(&query) {
             Some(target) => html(StatusCode::OK, page::target(&inputs.process.build, &target, &query)),

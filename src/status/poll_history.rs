@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::format::{JsonTimestamp, Seconds};
+use super::format::{Seconds, as_text};
 use crate::api::RequestStats;
 use crate::problem::Problem;
 use crate::target::TargetKey;
 use crate::timestamp::Timestamp;
 
-/// With the default interval, 25 minutes.
+/// 25 minutes with the default interval.
 const MAX_POLLS: usize = 50;
 /// More than there are kinds of problems, so that active ones always fit.
 const MAX_PROBLEMS: usize = 20;
@@ -22,13 +22,13 @@ const MAX_REASON_CHARS: usize = 300;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Poll {
     /// Start, on the clock of this host.
-    #[serde(rename = "began_at", serialize_with = "as_timestamp")]
+    #[serde(rename = "began_at", serialize_with = "as_text")]
     pub began: Timestamp,
     /// Duration, including waits for the request budget.
     #[serde(rename = "duration_seconds", serialize_with = "as_seconds")]
     pub took: Duration,
     /// Why it failed; `None` if it succeeded.
-    #[serde(rename = "problem", serialize_with = "as_code")]
+    #[serde(rename = "problem")]
     pub failure: Option<Problem>,
     /// Time ranges read, including incomplete ones.
     pub walks: u32,
@@ -43,16 +43,8 @@ pub struct Poll {
     pub counted: u64,
 }
 
-fn as_timestamp<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    JsonTimestamp(*at).serialize(serializer)
-}
-
 fn as_seconds<S: Serializer>(length: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     Seconds(*length).serialize(serializer)
-}
-
-fn as_code<S: Serializer>(problem: &Option<Problem>, serializer: S) -> Result<S::Ok, S::Error> {
-    problem.map(Problem::code).serialize(serializer)
 }
 
 /// The time during which a problem is active.
@@ -165,15 +157,30 @@ impl PollHistory {
 
     /// Records the result of a poll.
     pub fn poll_finished(&self, report: &Report<'_>) {
-        self.lock().add(report);
+        let ended = report.poll.began + report.poll.took;
+        let mut records = self.lock();
+        records.running_since = None;
+        records.next_poll = Some(report.next);
+        records.progress = report.progress;
+        if report.poll.failure.is_none() {
+            (records.last_success, records.failing_since, records.failed_polls) = (Some(ended), None, 0);
+        } else {
+            records.failing_since.get_or_insert(ended);
+            records.failed_polls = records.failed_polls.saturating_add(1);
+        }
+        if records.polls.len() >= MAX_POLLS {
+            records.polls.pop_front();
+        }
+        records.polls.push_back(report.poll);
+        records.update_problems(report, ended);
     }
 
     /// Records a panic of the poller; its successor starts polling at `next`.
     pub fn poller_panicked(&self, now: Timestamp, next: Timestamp) {
-        let mut records = self.lock();
-        let began = records.running_since.unwrap_or(now);
+        let (running_since, progress) = self.read(|records| (records.running_since, records.progress));
+        let began = running_since.unwrap_or(now);
         let failure = Problem::InternalError;
-        let report = Report {
+        self.poll_finished(&Report {
             poll: Poll {
                 began,
                 took: now.saturating_duration_since(began),
@@ -186,16 +193,28 @@ impl PollHistory {
             },
             problems: &BTreeSet::from([failure]),
             reason: None,
-            progress: records.progress,
+            progress,
             next,
-        };
-        records.add(&report);
+        });
     }
 
     /// Adjusts the history after the clock of this host was set back by `step` to `now`. Otherwise a success recorded two
     /// hours ahead would hide failing polls for two hours.
     pub fn on_clock_step_back(&self, step: Duration, now: Timestamp) {
-        self.lock().on_clock_step_back(step, now);
+        // Past events after `now` are from before the step, and so are plans much further ahead than usual.
+        let shift = |at: &mut Timestamp, from: Timestamp| *at = if *at > from { *at - step } else { *at };
+        let records = &mut *self.lock();
+        records.polls.iter_mut().for_each(|poll| shift(&mut poll.began, now));
+        for ProblemInterval { since, until, .. } in &mut records.problem_history {
+            shift(since, now);
+            until.iter_mut().for_each(|until| shift(until, now));
+        }
+        for past in [&mut records.running_since, &mut records.last_success, &mut records.failing_since] {
+            past.iter_mut().for_each(|past| shift(past, now));
+        }
+        for plan in [&mut records.first_due, &mut records.next_poll] {
+            plan.iter_mut().for_each(|plan| shift(plan, now + step / 2));
+        }
     }
 
     /// Calls `look` with the contents.
@@ -209,40 +228,6 @@ impl PollHistory {
 }
 
 impl PollRecords {
-    fn on_clock_step_back(&mut self, step: Duration, now: Timestamp) {
-        // Past events after `now` are from before the step, and so are plans much further ahead than usual.
-        let shift = |at: &mut Timestamp, from: Timestamp| *at = if *at > from { *at - step } else { *at };
-        self.polls.iter_mut().for_each(|poll| shift(&mut poll.began, now));
-        for ProblemInterval { since, until, .. } in &mut self.problem_history {
-            shift(since, now);
-            until.iter_mut().for_each(|until| shift(until, now));
-        }
-        for past in [&mut self.running_since, &mut self.last_success, &mut self.failing_since] {
-            past.iter_mut().for_each(|past| shift(past, now));
-        }
-        for plan in [&mut self.first_due, &mut self.next_poll] {
-            plan.iter_mut().for_each(|plan| shift(plan, now + step / 2));
-        }
-    }
-
-    fn add(&mut self, report: &Report<'_>) {
-        let ended = report.poll.began + report.poll.took;
-        self.running_since = None;
-        self.next_poll = Some(report.next);
-        self.progress = report.progress;
-        if report.poll.failure.is_none() {
-            (self.last_success, self.failing_since, self.failed_polls) = (Some(ended), None, 0);
-        } else {
-            self.failing_since.get_or_insert(ended);
-            self.failed_polls = self.failed_polls.saturating_add(1);
-        }
-        if self.polls.len() >= MAX_POLLS {
-            self.polls.pop_front();
-        }
-        self.polls.push_back(report.poll);
-        self.update_problems(report, ended);
-    }
-
     fn update_problems(&mut self, report: &Report<'_>, now: Timestamp) {
         for interval in self.problem_history.iter_mut().filter(|interval| interval.until.is_none()) {
             if !report.problems.contains(&interval.problem) {
@@ -256,20 +241,15 @@ impl PollRecords {
             match known.find(|known| known.until.is_none() && known.problem == problem) {
                 Some(active) => active.reason = reason.unwrap_or_else(|| std::mem::take(&mut active.reason)),
                 None => {
-                    self.evict_problem();
+                    if self.problem_history.len() >= MAX_PROBLEMS {
+                        let ended = self.problem_history.iter().position(|known| known.until.is_some());
+                        self.problem_history.remove(ended.unwrap_or(0));
+                    }
                     let reason = reason.unwrap_or_default();
                     let interval = ProblemInterval { problem, since: now, until: None, reason };
                     self.problem_history.push_back(interval);
                 }
             }
-        }
-    }
-
-    /// Makes room for a problem; ended ones go first.
-    fn evict_problem(&mut self) {
-        if self.problem_history.len() >= MAX_PROBLEMS {
-            let ended = self.problem_history.iter().position(|interval| interval.until.is_some());
-            self.problem_history.remove(ended.unwrap_or(0));
         }
     }
 

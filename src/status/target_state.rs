@@ -34,30 +34,29 @@ pub(super) enum Severity {
 }
 
 impl State {
-    pub(super) const fn label(self) -> &'static str {
+    const fn label_and_severity(self) -> (&'static str, Severity) {
         match self {
-            Self::StorageFailing => "storage failing",
-            Self::Stale => "stale",
-            Self::Failing => "failing",
-            Self::NotTried => "not polled yet",
-            Self::CatchingUp => "catching up",
-            Self::Limited => "limited",
-            Self::UpToDate => "up to date",
+            Self::StorageFailing => ("storage failing", Severity::Bad),
+            Self::Stale => ("stale", Severity::Bad),
+            Self::Failing => ("failing", Severity::Warn),
+            Self::NotTried => ("not polled yet", Severity::Wait),
+            Self::CatchingUp => ("catching up", Severity::Wait),
+            Self::Limited => ("limited", Severity::Warn),
+            Self::UpToDate => ("up to date", Severity::Good),
         }
     }
 
+    pub(super) const fn label(self) -> &'static str {
+        self.label_and_severity().0
+    }
+
     pub(super) const fn severity(self) -> Severity {
-        match self {
-            Self::StorageFailing | Self::Stale => Severity::Bad,
-            Self::Failing | Self::Limited => Severity::Warn,
-            Self::NotTried | Self::CatchingUp => Severity::Wait,
-            Self::UpToDate => Severity::Good,
-        }
+        self.label_and_severity().1
     }
 }
 
 /// The facts that determine the state of a target.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct TargetInputs<'a> {
     pub(super) records: &'a PollRecords,
     /// Start of the process.
@@ -66,15 +65,7 @@ pub(super) struct TargetInputs<'a> {
     pub(super) interval: Duration,
     /// Whether the state cannot be written, and since when if known.
     pub(super) storage_failing: Option<Option<Timestamp>>,
-    pub(super) breaches: &'a [Breach],
-}
-
-/// The state of a target, its start, and a sentence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TargetStatus {
-    pub(super) state: State,
-    pub(super) since: Option<Timestamp>,
-    pub(super) sentence: String,
+    pub(super) breaches: Vec<Breach>,
 }
 
 impl TargetInputs<'_> {
@@ -84,12 +75,8 @@ impl TargetInputs<'_> {
         self.storage_failing.is_some() || !self.records.last_success.is_some_and(is_recent)
     }
 
-    pub(super) fn evaluate(&self, now: Timestamp) -> TargetStatus {
-        let (state, since) = self.state(now);
-        TargetStatus { state, since, sentence: self.sentence(state, since, now) }
-    }
-
-    fn state(&self, now: Timestamp) -> (State, Option<Timestamp>) {
+    /// The state, and its start if known.
+    pub(super) fn state(&self, now: Timestamp) -> (State, Option<Timestamp>) {
         let records = self.records;
         if let Some(since) = self.storage_failing {
             return (State::StorageFailing, since);
@@ -116,7 +103,8 @@ impl TargetInputs<'_> {
         self.records.read_to().map(|read_to| now.saturating_duration_since(read_to)).unwrap_or_default()
     }
 
-    fn sentence(&self, state: State, since: Option<Timestamp>, now: Timestamp) -> String {
+    /// Explains the state.
+    pub(super) fn sentence(&self, state: State, since: Option<Timestamp>, now: Timestamp) -> String {
         let records = self.records;
         let hh_mm = |at: Timestamp| JsonTimestamp(at).hh_mm(JsonTimestamp(now));
         let since = since.map(|since| format!(" since {}", hh_mm(since))).unwrap_or_default();
@@ -204,16 +192,17 @@ mod tests {
             started: at("12:00"),
             interval: INTERVAL,
             storage_failing: None,
-            breaches: &[],
+            breaches: Vec::new(),
         }
     }
 
+    fn evaluate(inputs: &TargetInputs<'_>, now: &str) -> (State, String) {
+        let (state, since) = inputs.state(at(now));
+        (state, inputs.sentence(state, since, at(now)))
+    }
+
     fn status(history: &PollHistory, now: &str) -> (State, String) {
-        let status = history.read(|records| {
-            let inputs = inputs(records);
-            inputs.evaluate(at(now))
-        });
-        (status.state, status.sentence)
+        history.read(|records| evaluate(&inputs(records), now))
     }
 
     #[test]
@@ -318,11 +307,10 @@ mod tests {
         let records = PollRecords::default();
         let mut inputs = TargetInputs { storage_failing: Some(None), ..inputs(&records) };
         let unknown = "The state cannot be written; the last committed numbers are served";
-        assert_eq!(inputs.evaluate(at("12:30")).sentence, unknown);
+        assert_eq!(evaluate(&inputs, "12:30").1, unknown);
         inputs.storage_failing = Some(Some(at("12:10")));
-        let status = inputs.evaluate(at("12:30"));
         let known = "The state cannot be written since 12:10; the last committed numbers are served";
-        assert_eq!((status.state, status.sentence.as_str()), (State::StorageFailing, known));
+        assert_eq!(evaluate(&inputs, "12:30"), (State::StorageFailing, known.to_owned()));
     }
 
     #[test]
@@ -331,9 +319,9 @@ mod tests {
         poll(&history, "12:00", None, &[], "12:00");
         history.read(|records| {
             let inputs = TargetInputs { interval: Duration::from_secs(3600), ..inputs(records) };
-            assert_eq!(inputs.evaluate(at("12:10")).state, State::UpToDate);
+            assert_eq!(evaluate(&inputs, "12:10").0, State::UpToDate);
             assert!(!inputs.is_stale(at("12:10")));
-            assert_eq!(inputs.evaluate(at("12:11")).state, State::Stale, "whatever the interval");
+            assert_eq!(evaluate(&inputs, "12:11").0, State::Stale, "whatever the interval");
             assert!(inputs.is_stale(at("12:11")));
         });
         poll(&history, "12:09", Some(Problem::Timeout), &[], "12:00");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::format::{Ratio, Seconds};
 use super::thresholds::{AgentCounters, MAX_LATENCY, RecentRatios};
-use crate::aggregate::{Histogram, Metric, Series, SeriesKey, TargetSeries, Value};
+use crate::aggregate::{Histogram, Metric, SeriesKey, TargetSeries, Value};
 use crate::problem::Problem;
 use crate::timestamp::Timestamp;
 
@@ -32,28 +32,26 @@ impl TargetTotals {
             // 0 before the first poll.
             time.filter(|time| time.millis() > 0)
         };
-        let total = |metric| series.of(metric).map(|(_, series)| counter(series)).sum();
-        let latency = |metric| {
-            let histograms = series.of(metric).filter_map(|(_, series)| histogram(series));
-            histograms.fold((0, 0), |(all, slow), histogram| {
-                (all + histogram.count(), slow + slow_count(histogram))
+        let total = |metric| -> u64 {
+            let values = series.of(metric).map(|(_, series)| &series.value);
+            values.map(|value| if let Value::Counter(counter) = value { counter.count() } else { 0 }).sum()
+        };
+        let slow_and_all = |metric| {
+            series.of(metric).fold((0, 0), |(slow, all), (_, series)| match &series.value {
+                Value::Histogram(histogram) => (slow + slow_count(histogram), all + histogram.count()),
+                Value::Counter(_) | Value::Gauge(_) => (slow, all),
             })
         };
-        let ((replies, slow_replies), (greetings, slow_greetings)) =
-            (latency(Metric::TurnLatency), latency(Metric::GreetingLatency));
+        let turns = total(Metric::Turns);
         let storage = Problem::Storage.code();
         Self {
-            counters: AgentCounters {
-                conversations: total(Metric::Conversations),
-                handoffs: total(Metric::Handoffs),
-                turns: total(Metric::Turns),
-                ood_turns: total(Metric::OodTurns),
-                silence_turns: total(Metric::SilenceTurns),
-                replies,
-                slow_replies,
-                greetings,
-                slow_greetings,
-            },
+            counters: [
+                (total(Metric::Handoffs), total(Metric::Conversations)),
+                (total(Metric::SilenceTurns), turns),
+                (total(Metric::OodTurns), turns),
+                slow_and_all(Metric::TurnLatency),
+                slow_and_all(Metric::GreetingLatency),
+            ],
             recent: RecentRatios {
                 window_seconds: Seconds(recent_window),
                 conversations: sum(Metric::RecentConversations),
@@ -74,20 +72,6 @@ impl TargetTotals {
 
 fn gauges(series: &TargetSeries, metric: Metric) -> impl Iterator<Item = (&[Arc<str>], f64)> {
     series.of(metric).filter_map(|(key, series)| Some((&*key.values, series.value.gauge()?)))
-}
-
-fn counter(series: &Series) -> u64 {
-    match &series.value {
-        Value::Counter(counter) => counter.count(),
-        Value::Gauge(_) | Value::Histogram(_) => 0,
-    }
-}
-
-fn histogram(series: &Series) -> Option<&Histogram> {
-    match &series.value {
-        Value::Histogram(histogram) => Some(histogram),
-        Value::Counter(_) | Value::Gauge(_) => None,
-    }
 }
 
 /// Observations in the buckets above [`MAX_LATENCY`].

@@ -264,7 +264,7 @@ fn network_is_suspected_when_no_host_responds() {
 fn failed_reload_is_shown_with_its_reason() {
     let mut world = World::of(&["a"]).all_polled("14:09:50");
     let reason = "polyai.yaml:3:5: polling.interval: found \"<soon>\"".to_owned();
-    world.configuration.last_reload = Some(Reload { at: at("14:01"), outcome: Err(reason) });
+    world.configuration.last_reload = Some(Reload { at: at("14:01"), succeeded: false, detail: reason });
     let (tone, sentence) = world.areas().remove(0);
     assert_eq!(tone, Severity::Warn);
     assert!(
@@ -276,7 +276,7 @@ fn failed_reload_is_shown_with_its_reason() {
     assert_eq!(json["configuration"]["last_reload"]["succeeded"], false);
 
     let reason = "a.yaml:1:1: one\na.yaml:2:1: two\na.yaml:3:1: three".to_owned();
-    world.configuration.last_reload = Some(Reload { at: at("14:01"), outcome: Err(reason) });
+    world.configuration.last_reload = Some(Reload { at: at("14:01"), succeeded: false, detail: reason });
     let (_, sentence) = world.areas().remove(0);
     assert!(sentence.ends_with("active: a.yaml:1:1: one, and 2 more"), "a sentence has one line: {sentence}");
     assert!(
@@ -304,7 +304,7 @@ fn set_latencies(series: &mut TargetSeries, fast: usize, slow: usize) {
 }
 
 #[test]
-fn target_beyond_the_limits_of_the_alerts_is_not_green() {
+fn target_beyond_alert_limits_is_not_green() {
     use Severity::{Bad, Good, Warn};
 
     type Change = fn(&mut TargetSeries);
@@ -598,7 +598,7 @@ fn documentation_lists_exactly_the_fields() {
     let mut world = World::of(&["a"]).all_polled("14:00");
     world.polled("a", "14:09:50", Some((Problem::ServerError, "HTTP 503")), &[]);
     world.configuration.last_reload =
-        Some(Reload { at: at("14:01"), outcome: Ok("nothing changed".to_owned()) });
+        Some(Reload { at: at("14:01"), succeeded: true, detail: "nothing changed".to_owned() });
     world.inputs(|inputs| world.trends.sample(inputs.generation, inputs.now));
     let mut fields = BTreeSet::new();
     for (document, query) in [

@@ -15,19 +15,8 @@ const MAX_SLOW_RATIO: f64 = 0.05;
 /// Conversations that make a recent ratio significant.
 const MIN_RECENT: u64 = 30;
 
-/// Counters of a target, or their increase.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct AgentCounters {
-    pub(super) conversations: u64,
-    pub(super) handoffs: u64,
-    pub(super) turns: u64,
-    pub(super) ood_turns: u64,
-    pub(super) silence_turns: u64,
-    pub(super) replies: u64,
-    pub(super) slow_replies: u64,
-    pub(super) greetings: u64,
-    pub(super) slow_greetings: u64,
-}
+/// A part and its whole for each of the [`THRESHOLDS`], in their order.
+pub(super) type AgentCounters = [(u64, u64); THRESHOLDS.len()];
 
 /// The recent gauges of a target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -54,9 +43,6 @@ struct Threshold {
     ratio: f64,
     min_events: u64,
     critical: bool,
-    /// The part and the whole of the ratio.
-    counts: fn(&AgentCounters) -> (u64, u64),
-    recent: fn(&RecentRatios) -> Option<Ratio>,
 }
 
 const THRESHOLDS: [Threshold; 5] = [
@@ -67,8 +53,6 @@ const THRESHOLDS: [Threshold; 5] = [
         ratio: 0.5,
         min_events: 30,
         critical: true,
-        counts: |counters| (counters.handoffs, counters.conversations),
-        recent: |recent| recent.handoff_ratio,
     },
     Threshold {
         alert: "PolyAISilenceHigh",
@@ -77,8 +61,6 @@ const THRESHOLDS: [Threshold; 5] = [
         ratio: 0.2,
         min_events: 100,
         critical: true,
-        counts: |counters| (counters.silence_turns, counters.turns),
-        recent: |recent| recent.silence_turn_ratio,
     },
     Threshold {
         alert: "PolyAIOutOfDomainHigh",
@@ -87,8 +69,6 @@ const THRESHOLDS: [Threshold; 5] = [
         ratio: 0.15,
         min_events: 200,
         critical: false,
-        counts: |counters| (counters.ood_turns, counters.turns),
-        recent: |recent| recent.ood_turn_ratio,
     },
     Threshold {
         alert: "PolyAITurnLatencyHigh",
@@ -97,8 +77,6 @@ const THRESHOLDS: [Threshold; 5] = [
         ratio: MAX_SLOW_RATIO,
         min_events: 100,
         critical: false,
-        counts: |counters| (counters.slow_replies, counters.replies),
-        recent: |_| None,
     },
     Threshold {
         alert: "PolyAIGreetingLatencyHigh",
@@ -107,8 +85,6 @@ const THRESHOLDS: [Threshold; 5] = [
         ratio: MAX_SLOW_RATIO,
         min_events: 30,
         critical: false,
-        counts: |counters| (counters.slow_greetings, counters.greetings),
-        recent: |_| None,
     },
 ];
 
@@ -123,24 +99,25 @@ pub(super) fn breaches(
     earlier: impl Fn(Duration) -> (AgentCounters, bool),
     recent: &RecentRatios,
 ) -> Vec<Breach> {
-    let exceeds = |threshold: &Threshold| -> Option<(f64, Duration)> {
+    let recent_ratios = [recent.handoff_ratio, recent.silence_turn_ratio, recent.ood_turn_ratio];
+    let exceeds = |index: usize, threshold: &Threshold| -> Option<(f64, Duration)> {
         let (start, is_complete) = earlier(threshold.window);
-        let ((part, whole), (old_part, old_whole)) = ((threshold.counts)(now), (threshold.counts)(&start));
+        let ((part, whole), (old_part, old_whole)) = (*now.get(index)?, *start.get(index)?);
         let (part, whole) = (part.saturating_sub(old_part), whole.saturating_sub(old_whole));
         let increase = (whole >= threshold.min_events).then(|| (ratio(part, whole), threshold.window));
         let is_significant = !is_complete && recent.conversations >= Some(MIN_RECENT);
-        let window = recent.window_seconds.0;
-        let recent = (threshold.recent)(recent).filter(|_| is_significant).map(|ratio| (ratio.0, window));
+        let recent_ratio = recent_ratios.get(index).copied().flatten().filter(|_| is_significant);
+        let recent = recent_ratio.map(|ratio| (ratio.0, recent.window_seconds.0));
         increase.into_iter().chain(recent).find(|(ratio, _)| *ratio > threshold.ratio)
     };
-    let breach = |threshold: &Threshold| {
-        let (ratio, window) = exceeds(threshold)?;
+    let breach = |(index, threshold)| {
+        let (ratio, window) = exceeds(index, threshold)?;
         let Threshold { alert, subject, ratio: limit, critical, .. } = *threshold;
         let (ratio, limit, window) = (Ratio(ratio), Ratio(limit), span(window));
         let sentence = format!("{ratio} of {subject} in the last {window}, limit {limit} ({alert})");
         Some(Breach { sentence, critical })
     };
-    THRESHOLDS.iter().filter_map(breach).collect()
+    THRESHOLDS.iter().enumerate().filter_map(breach).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of an hour")]
@@ -188,17 +165,7 @@ mod tests {
             let found = breaches(&counters, none, &RecentRatios::default());
             found.into_iter().map(|breach| breach.sentence).collect()
         };
-        let counters = AgentCounters {
-            conversations: 30,
-            handoffs: 16,
-            turns: 200,
-            ood_turns: 32,
-            silence_turns: 42,
-            replies: 100,
-            slow_replies: 6,
-            greetings: 30,
-            slow_greetings: 2,
-        };
+        let above = [(16, 30), (42, 200), (32, 200), (6, 100), (2, 30)];
         let expected = [
             "53 % of conversations handed off in the last 30 min, limit 50 % (PolyAIHandoffRateHigh)",
             "21 % of turns silent in the last 30 min, limit 20 % (PolyAISilenceHigh)",
@@ -206,13 +173,10 @@ mod tests {
             "6.0 % of replies slower than 5 s in the last 15 min, limit 5.0 % (PolyAITurnLatencyHigh)",
             "6.7 % of greetings slower than 5 s in the last 30 min, limit 5.0 % (PolyAIGreetingLatencyHigh)",
         ];
-        assert_eq!(sentences(counters), expected);
-        let few =
-            AgentCounters { conversations: 29, turns: 99, ood_turns: 99, silence_turns: 99, ..counters };
-        let few = AgentCounters { replies: 99, greetings: 29, ..few };
+        assert_eq!(sentences(above), expected);
+        let few = [(16, 29), (99, 99), (99, 99), (6, 99), (2, 29)];
         assert_eq!(sentences(few), Vec::<String>::new());
-        let at_limit = AgentCounters { handoffs: 15, ood_turns: 30, silence_turns: 40, ..counters };
-        let at_limit = AgentCounters { slow_replies: 5, slow_greetings: 1, ..at_limit };
+        let at_limit = [(15, 30), (40, 200), (30, 200), (5, 100), (1, 30)];
         assert_eq!(sentences(at_limit), Vec::<String>::new());
     }
 

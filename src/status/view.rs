@@ -4,24 +4,65 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::configuration::ConfigurationStatus;
 use super::format::{JsonTimestamp, Seconds};
-use super::handoff_trend::Point;
-use super::poll_history::Poll;
+use super::handoff_trend::{Point, Trends};
+use super::poll_history::{Poll, PollHistories};
 use super::target_state::{Severity, State};
 use super::thresholds::{Breach, RecentRatios};
+use crate::config::Settings;
+use crate::exporter_metrics::BuildInfo;
 use crate::problem::Problem;
+use crate::recorder::Snapshot;
 use crate::target::TargetKey;
+use crate::timestamp::Timestamp;
+
+/// The sources of the views, at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct StatusInputs<'a> {
+    /// The time of this host.
+    pub now: Timestamp,
+    /// The active settings.
+    pub settings: &'a Settings,
+    /// The committed series.
+    pub generation: &'a Snapshot,
+    /// The polls and problems of each target.
+    pub histories: &'a PollHistories,
+    /// The samples of each target.
+    pub trends: &'a Trends,
+    /// The origin of the settings.
+    pub configuration: &'a ConfigurationStatus,
+    /// The process.
+    pub process: &'a ProcessInfo,
+}
+
+impl StatusInputs<'_> {
+    pub(super) fn series_count(&self) -> usize {
+        self.generation.targets.iter().map(|(_, series)| series.len()).sum()
+    }
+}
+
+/// What does not change while the process runs.
+#[derive(Debug, Clone)]
+pub struct ProcessInfo {
+    /// Start time.
+    pub started: Timestamp,
+    /// Version and revision.
+    pub build: BuildInfo,
+    /// Listen addresses.
+    pub addresses: Vec<String>,
+}
 
 /// Settings by key, without secrets.
 pub(super) type SettingsView = BTreeMap<&'static str, String>;
 
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct StatusView {
+#[derive(Debug, Serialize)]
+pub(super) struct StatusView<'a> {
     pub(super) generated_at: JsonTimestamp,
     pub(super) health: Health,
     pub(super) areas: Vec<AreaView>,
-    pub(super) exporter: ExporterView,
-    pub(super) configuration: ConfigurationView,
+    pub(super) exporter: ExporterView<'a>,
+    pub(super) configuration: ConfigurationView<'a>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -61,31 +102,23 @@ pub(super) struct AreaView {
     pub(super) sentence: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct ExporterView {
+#[derive(Debug, Serialize)]
+pub(super) struct ExporterView<'a> {
     pub(super) version: &'static str,
     pub(super) revision: Option<&'static str>,
     pub(super) started_at: JsonTimestamp,
     pub(super) uptime_seconds: Seconds,
-    pub(super) listen_addresses: Vec<String>,
+    pub(super) listen_addresses: &'a [String],
     pub(super) series: usize,
     pub(super) state_bytes: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct ConfigurationView {
-    pub(super) origin: String,
+#[derive(Debug, Serialize)]
+pub(super) struct ConfigurationView<'a> {
+    #[serde(flatten)]
+    pub(super) status: &'a ConfigurationStatus,
     pub(super) hash: String,
-    pub(super) loaded_at: JsonTimestamp,
-    pub(super) last_reload: Option<ReloadView>,
     pub(super) settings: SettingsView,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct ReloadView {
-    pub(super) at: JsonTimestamp,
-    pub(super) succeeded: bool,
-    pub(super) detail: String,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -98,9 +131,8 @@ pub(super) struct TargetsView {
 /// The summary of one target.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct TargetRow {
-    pub(super) project: String,
-    pub(super) region: &'static str,
-    pub(super) client_env: &'static str,
+    #[serde(flatten)]
+    pub(super) key: TargetKey,
     pub(super) host: String,
     pub(super) state: State,
     pub(super) sentence: String,
@@ -125,8 +157,6 @@ pub(super) struct TargetRow {
     pub(super) next_poll_at: Option<JsonTimestamp>,
     pub(super) failed_polls: u32,
     #[serde(skip)]
-    pub(super) key: TargetKey,
-    #[serde(skip)]
     pub(super) trend: Vec<Point>,
     #[serde(skip)]
     pub(super) breaches: Vec<Breach>,
@@ -134,7 +164,8 @@ pub(super) struct TargetRow {
 
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct ProblemView {
-    pub(super) code: &'static str,
+    #[serde(rename = "code")]
+    pub(super) problem: Problem,
     pub(super) title: &'static str,
     pub(super) advice: &'static str,
     pub(super) reason: Option<String>,
@@ -142,8 +173,6 @@ pub(super) struct ProblemView {
     pub(super) until: Option<JsonTimestamp>,
     pub(super) stops_polling: bool,
     pub(super) documentation: String,
-    #[serde(skip)]
-    pub(super) problem: Problem,
 }
 
 /// One target in full.

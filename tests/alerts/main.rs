@@ -1,6 +1,6 @@
 //! The rules, their runbooks and the example for Alertmanager, tested with promtool and amtool.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test whose scene cannot be set has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test whose setup fails has failed")]
 
 mod coverage;
 mod lint;

@@ -1,6 +1,4 @@
-//! Which series there are, and which labels they have: from the catalogues of the program, and from the rules themselves.
-//!
-//! Owns: the look-up of a series by its name. Never: what expressions do with it.
+//! The known series and their labels, from the metric catalogues and the recording rules.
 
 use std::collections::BTreeSet;
 

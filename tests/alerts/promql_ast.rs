@@ -1,6 +1,4 @@
-//! Expressions of PromQL as trees.
-//!
-//! Owns: walking them, and looking up what their selectors name. Never: what is right about a rule.
+//! Traversal of PromQL expressions.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
-//! Prometheus' own rule engine on the rules: `promtool check rules`, and the cases in `alerts/tests`.
+//! Runs `promtool check rules` and the cases in `alerts/tests`.
 //!
-//! promtool comes with Prometheus (`tests/run` installs it). Without it these tests are left out, except in CI, where they
-//! fail. `POLYAI_PROMTOOL` and `POLYAI_AMTOOL` name other builds to use, such as those of Prometheus 3.
+//! promtool is part of Prometheus (`tests/run` installs it). Without it these tests are skipped, except in CI, where they fail.
+//! `POLYAI_PROMTOOL` and `POLYAI_AMTOOL` name other builds, such as those of Prometheus 3.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -24,7 +24,7 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let is_ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty());
     assert!(found || !is_ci, "{name} is needed in CI: apt-get install prometheus prometheus-alertmanager");
     if !found {
-        eprintln!("left out: {name} is not installed; tests/run installs it");
+        eprintln!("skipped: {name} is not installed; tests/run installs it");
     }
     found.then_some(path)
 }

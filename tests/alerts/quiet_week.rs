@@ -1,7 +1,7 @@
-//! A normal week and a day after it, with its quiet nights and its chance: nothing fires.
+//! No alert fires in a normal week and the day after.
 //!
-//! Calls come as they come in a contact centre, from a formula: a rate that follows the hours, and counts that scatter around
-//! it. One project is busy by day and nearly idle at night; one has a few calls a day, all sorts of ratios among them.
+//! Calls follow a formula: a rate that depends on the hour, and counts that scatter around it. One project is busy by day and nearly idle
+//! at night; one has a few calls a day, with extreme ratios among them.
 
 use std::fmt::Write as _;
 use std::process::Command;

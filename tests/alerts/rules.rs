@@ -1,6 +1,4 @@
 //! The rendered rules as a list.
-//!
-//! Owns: reading the YAML that the program writes. Never: what is right about it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The chart's files and its scenarios: values as somebody would write them, each for a purpose.
+//! The files of the chart, and its scenarios: sets of values, each for a purpose.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The exporter's configuration on its way through Helm, and what the exporter says of it.
+//! The exporter's configuration as rendered by Helm, checked by the exporter.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,6 +1,4 @@
-//! The engines that render the chart: Helm 4 and the oldest Helm that is supported.
-//!
-//! Owns: whether they are there, and how they are asked. Never: what is right about their answers.
+//! Renders the chart with Helm 4 and with the oldest supported Helm.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -127,7 +125,7 @@ pub(crate) fn present(command: &mut Command, name: &str) -> bool {
     let is_ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty());
     assert!(found || !is_ci, "{name} is needed in CI; tests/run installs it");
     if !found {
-        eprintln!("left out: {name} is not there; tests/run installs it");
+        eprintln!("skipped: {name} is not there; tests/run installs it");
     }
     found
 }

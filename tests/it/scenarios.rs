@@ -1,4 +1,4 @@
-//! Stories of the whole program against the simulated API, told in virtual time.
+//! Scenarios of the whole exporter against the simulated API, in virtual time.
 
 mod cost;
 mod dialects;

@@ -1,7 +1,4 @@
-//! The language of the scenarios: given this world, when that happens, the scrape says this.
-//!
-//! Owns: the scene (simulator and daemon in one runtime, whose clock is paused and jumps from timer to timer), the scrape
-//! with its matcher, the captured log, and calls to tell scenarios about. Never: what is right; that stands in the scenarios.
+//! Support for scenarios: the API and the daemon, scrapes, the captured log, and calls.
 
 pub(crate) mod calls;
 pub(crate) mod log;

@@ -1,6 +1,6 @@
-//! Records of the API, one file each, named for what is interesting about it, and what the program makes of them.
+//! Records of the API, one file for each case, and how they are parsed.
 //!
-//! The snapshot is a table of data; what a record does not say is left out of it.
+//! The snapshot omits what a record does not have.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -73,15 +73,10 @@ impl Endpoint {
             }
         }
         match request.position {
-            Position::First => {}
-            Position::Cursor(cursor) => {
-                let _ = write!(url, "&cursor={}", encoded(cursor));
-            }
-            Position::Offset(offset) => {
-                let _ = write!(url, "&offset={offset}");
-            }
+            Position::First => url,
+            Position::Cursor(cursor) => url + "&cursor=" + &encoded(cursor),
+            Position::Offset(offset) => format!("{url}&offset={offset}"),
         }
-        url
     }
 }
 

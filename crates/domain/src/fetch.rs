@@ -8,9 +8,10 @@ use crate::named_enum::named_enum;
 use crate::problem::Problem;
 use crate::timestamp::Timestamp;
 
-/// The years 1 to 9999; the API rejects others.
-const SUPPORTED_RANGE: (Timestamp, Timestamp) =
-    (Timestamp::from_millis(-62_135_596_800_000), Timestamp::from_millis(253_402_300_799_999));
+/// The start of the year 1; the API rejects earlier times.
+const MIN_TIME: Timestamp = Timestamp::from_millis(-62_135_596_800_000);
+/// The end of the year 9999; the API rejects later times.
+const MAX_TIME: Timestamp = Timestamp::from_millis(253_402_300_799_999);
 
 /// A range of start times. The API does not document whether its bounds are inclusive, so windows overlap a little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Window {
 }
 
 fn clamp_year(time: Timestamp) -> Timestamp {
-    time.clamp(SUPPORTED_RANGE.0, SUPPORTED_RANGE.1)
+    time.clamp(MIN_TIME, MAX_TIME)
 }
 
 impl fmt::Display for Window {

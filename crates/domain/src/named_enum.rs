@@ -3,9 +3,9 @@
 macro_rules! named_enum {
     ($(#[$meta:meta])* $enum:ident { $($(#[$doc:meta])* $variant:ident $name:literal)* }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
         pub enum $enum {
-            $($(#[$doc])* $variant,)*
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
         }
 
         impl $enum {

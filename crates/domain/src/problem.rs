@@ -5,9 +5,9 @@
 macro_rules! problems {
     ($($variant:ident $code:literal $title:literal $advice:literal)*) => {
         /// A problem of one target. The code is a public interface; alerts and runbooks refer to it.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
         pub enum Problem {
-            $(#[doc = $advice] $variant,)*
+            $(#[doc = $advice] #[serde(rename = $code)] $variant,)*
         }
 
         impl Problem {

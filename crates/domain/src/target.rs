@@ -55,7 +55,7 @@ named_enum! {
 }
 
 /// The identity of a target: the labels of its series, and the key of its state.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct TargetKey {
     /// The `project` label: the configured name.
     pub project: String,

@@ -1,4 +1,4 @@
-//! What the records themselves say about a target's configuration at PolyAI.
+//! The evidence in the records for problems of a target's configuration at PolyAI.
 //!
 //! Each fetch of a poll brings evidence, and the poll is judged once, when it has ended:
 //! - Without evidence nothing changes; a quiet night resolves nothing.
@@ -25,9 +25,10 @@ const UNREADABLE_CLEAR_AFTER: Duration = Duration::from_secs(90 * 60);
 const MIN_CONSECUTIVE: usize = 3;
 
 /// The data problems of one target, and the evidence of the current poll.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct DataQuality {
-    settings: [VendorSetting; 3],
+    /// In the order of [`INDICATORS`].
+    settings: [VendorSetting; INDICATORS.len()],
     /// When an unreadable record was last met, as long as that is a problem.
     unreadable: Option<Timestamp>,
     has_read: bool,
@@ -35,13 +36,10 @@ pub struct DataQuality {
 }
 
 /// A setting at PolyAI that withholds data.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct VendorSetting {
-    problem: Problem,
-    /// Whether a finished conversation shows the problem; `None` if it could not.
-    indicator: fn(&ConversationData) -> Option<bool>,
     active: bool,
-    /// The first of those that have shown it in a row.
+    /// The first of those that have shown the problem in a row.
     consecutive: BTreeSet<ConversationId>,
     seen_healthy: bool,
     /// Of the current poll.
@@ -49,25 +47,17 @@ struct VendorSetting {
     contradicted: bool,
 }
 
-impl Default for DataQuality {
-    fn default() -> Self {
-        Self {
-            settings: [
-                VendorSetting::new(Problem::PartialFields, |data| Some(!data.complete)),
-                VendorSetting::new(Problem::TranscriptOff, |data| {
-                    has_turns(data).then_some(data.transcript == Transcript::Hidden)
-                }),
-                VendorSetting::new(Problem::LatencyMissing, |data| {
-                    let is_visible = has_turns(data) && data.transcript == Transcript::Visible;
-                    is_visible.then_some(data.greeting.is_none() && data.replies.is_empty())
-                }),
-            ],
-            unreadable: None,
-            has_read: false,
-            has_rejected: false,
-        }
-    }
-}
+/// Returns whether a finished conversation shows a problem; `None` if it could not.
+type Indicator = fn(&ConversationData) -> Option<bool>;
+
+const INDICATORS: [(Problem, Indicator); 3] = [
+    (Problem::PartialFields, |data| Some(!data.complete)),
+    (Problem::TranscriptOff, |data| has_turns(data).then_some(data.transcript == Transcript::Hidden)),
+    (Problem::LatencyMissing, |data| {
+        let is_visible = has_turns(data) && data.transcript == Transcript::Visible;
+        is_visible.then_some(data.greeting.is_none() && data.replies.is_empty())
+    }),
+];
 
 fn has_turns(data: &ConversationData) -> bool {
     data.turns.is_some_and(|turns| turns > 0)
@@ -81,7 +71,9 @@ impl DataQuality {
         self.has_rejected |= rejected > 0;
         for Conversation { id, data } in seen {
             if data.state == ConversationState::Finished && is_new(data.started_at) {
-                self.settings.iter_mut().for_each(|setting| setting.observe(id, data));
+                for (setting, (_, indicator)) in self.settings.iter_mut().zip(INDICATORS) {
+                    setting.observe(id, indicator(data));
+                }
             }
         }
     }
@@ -98,26 +90,15 @@ impl DataQuality {
         }
         (self.has_read, self.has_rejected) = (false, false);
         self.settings.iter_mut().for_each(VendorSetting::finish_poll);
-        let withheld = self.settings.iter().filter(|setting| setting.active).map(|setting| setting.problem);
+        let settings = self.settings.iter().zip(INDICATORS);
+        let withheld = settings.filter(|(setting, _)| setting.active).map(|(_, (problem, _))| problem);
         withheld.chain(self.unreadable.map(|_| Problem::BadPayload)).collect()
     }
 }
 
 impl VendorSetting {
-    fn new(problem: Problem, indicator: fn(&ConversationData) -> Option<bool>) -> Self {
-        Self {
-            problem,
-            indicator,
-            active: false,
-            consecutive: BTreeSet::new(),
-            seen_healthy: false,
-            seen: false,
-            contradicted: false,
-        }
-    }
-
-    fn observe(&mut self, id: &ConversationId, data: &ConversationData) {
-        match (self.indicator)(data) {
+    fn observe(&mut self, id: &ConversationId, shows: Option<bool>) {
+        match shows {
             Some(true) => {
                 self.seen = true;
                 if self.consecutive.len() < MIN_CONSECUTIVE {
@@ -146,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// What a record shows.
+    /// The content of a record.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Record {
         /// Some fields are missing.

@@ -1,4 +1,4 @@
-//! What to read next from a target's list, and what it means to have read it.
+//! The plan of the next fetch of a target's list, and the progress that each fetch makes.
 //!
 //! The list has no end time, no "updated since" and no documented order, so a target is read in passes over start times, each
 //! with a watermark of its own. A poll begins with the open pass; then come the fresh pass up to now (in several windows if it
@@ -10,7 +10,6 @@ mod fetch_plan;
 mod filter_support;
 mod lookback;
 mod missing;
-mod policy;
 mod refetch;
 mod rollback;
 mod start_index;
@@ -23,7 +22,6 @@ pub use fetch_plan::{FetchPlan, FetchRange, PassKind};
 use filter_support::FilterSupport;
 use lookback::{LookbackEstimator, MIN_OVERLAP};
 use missing::MissingConversations;
-pub use policy::PollPolicy;
 use polyai_domain::conversation::{Conversation, ConversationId, ConversationState};
 use polyai_domain::fetch::{Filter, Window};
 use polyai_domain::timestamp::Timestamp;
@@ -42,9 +40,30 @@ const OPEN_LOOKBACK: Duration = Duration::from_secs(2 * 3600);
 /// A conversation that is in progress for longer than this is reported.
 const STUCK_AFTER: Duration = Duration::from_secs(24 * 3600);
 
+/// The settings that decide how a target is polled.
+#[derive(Debug, Clone)]
+pub struct PollPolicy {
+    /// `polling.interval`
+    pub interval: Duration,
+    /// `polling.recheck`
+    pub ages: Vec<Duration>,
+    /// `polling.initial_lookback`
+    pub initial_lookback: Duration,
+    /// `polling.anchor`
+    pub anchor: Option<Timestamp>,
+    /// The first number of refetch requests per poll.
+    pub refetch_budget: usize,
+}
+
+impl PollPolicy {
+    fn max_age(&self) -> Option<Duration> {
+        self.ages.iter().copied().max()
+    }
+}
+
 /// Plans the polls of one target.
 #[derive(Debug)]
-pub struct PollPlanner {
+pub(crate) struct PollPlanner {
     policy: PollPolicy,
     watermarks: Option<Watermarks>,
     overlap: LookbackEstimator,
@@ -63,7 +82,8 @@ pub struct PollPlanner {
 
 /// How far one poll has come.
 #[derive(Debug)]
-pub struct PollState {
+pub(crate) struct PollState {
+    /// The time up to which it reads.
     until: Timestamp,
     refetches: Option<Vec<(Window, Vec<ConversationId>)>>,
     failed: BTreeSet<PassId>,
@@ -71,24 +91,22 @@ pub struct PollState {
 }
 
 impl PollState {
-    /// The time up to which this poll reads.
-    pub fn until(&self) -> Timestamp {
+    pub(crate) fn until(&self) -> Timestamp {
         self.until
     }
 }
 
-/// What follows from a fetch.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PlannerUpdate {
-    /// The watermarks after it.
-    pub watermarks: Option<Watermarks>,
+/// The result of a fetch.
+#[derive(Debug)]
+pub(crate) struct PlannerUpdate {
+    pub(crate) watermarks: Option<Watermarks>,
     /// Conversations that are no longer searched for: neither listed nor found for long.
-    pub abandoned: Vec<ConversationId>,
+    pub(crate) abandoned: Vec<ConversationId>,
 }
 
 impl PollPlanner {
     /// Continues from the last commit.
-    pub fn resume(policy: PollPolicy, checkpoint: PollerCheckpoint) -> Self {
+    pub(crate) fn resume(policy: PollPolicy, checkpoint: PollerCheckpoint) -> Self {
         let max_overlap = max_overlap(&policy.ages);
         let mut start_index = StartIndex::with_capacity(policy.max_age().unwrap_or(max_overlap) * 5 / 4);
         let watermarks = checkpoint.watermarks.map(|watermarks| watermarks.with_ages(&policy.ages));
@@ -113,8 +131,7 @@ impl PollPlanner {
         }
     }
 
-    /// Sets the number of refetch requests per poll.
-    pub fn set_refetch_budget(&mut self, requests: usize) {
+    pub(crate) fn set_refetch_budget(&mut self, requests: usize) {
         self.policy.refetch_budget = requests;
     }
 
@@ -122,7 +139,7 @@ impl PollPlanner {
     /// start counting begins at `first_answer`, and begins again if that turns out to be in the future. It does not if there are
     /// conversations from after `now`: then it is `now` that is wrong. Watermarks in the future come from a clock that was ahead;
     /// they go back to where they were before it, since nothing is known of what has started meanwhile.
-    pub fn on_server_time(&mut self, now: Timestamp, first_answer: Timestamp) {
+    pub(crate) fn on_server_time(&mut self, now: Timestamp, first_answer: Timestamp) {
         let latest = now + MIN_OVERLAP;
         let has_anchor = self.policy.anchor.is_some();
         let keeps_anchor = has_anchor || self.start_index.has_start_after(latest);
@@ -140,7 +157,7 @@ impl PollPlanner {
         }
         let lost_position = watermarks.fresh > latest;
         if lost_position {
-            watermarks.rewind_to(&rollback::fallback_position(watermarks.anchor, now, &self.policy));
+            watermarks.rewind_to(&rollback::fallback_watermarks(watermarks.anchor, now, &self.policy));
         }
         if before.is_some() || lost_position {
             (self.overlap_read_at, self.learn_from) = (None, None);
@@ -153,7 +170,7 @@ impl PollPlanner {
     }
 
     /// The open pass: everything that is in progress, whenever it started.
-    pub fn open_pass(&self, now: Timestamp) -> FetchPlan {
+    pub(crate) fn open_pass(&self, now: Timestamp) -> FetchPlan {
         let window = if self.filter_support.is_ignored() {
             // An API that returns finished conversations too would return its whole history. What has been open for longer than
             // a day is refetched by itself.
@@ -167,7 +184,11 @@ impl PollPlanner {
     }
 
     /// The open pass has returned `seen`. Begins the poll.
-    pub fn on_open_list(&mut self, seen: &[Conversation], now: Timestamp) -> (PollState, PlannerUpdate) {
+    pub(crate) fn on_open_list(
+        &mut self,
+        seen: &[Conversation],
+        now: Timestamp,
+    ) -> (PollState, PlannerUpdate) {
         let listed: BTreeMap<ConversationId, Timestamp> = seen
             .iter()
             .filter(|conversation| conversation.data.state == ConversationState::InProgress)
@@ -175,12 +196,7 @@ impl PollPlanner {
             .collect();
         self.filter_support.observe(seen);
         listed.values().for_each(|&start| self.start_index.add(start, now + MAX_FUTURE_SKEW));
-        for (id, started_at) in std::mem::take(&mut self.open) {
-            if !listed.contains_key(&id) {
-                self.missing.on_left_open_list(id, started_at, now);
-            }
-        }
-        self.missing.on_open_list(&listed);
+        self.missing.on_open_list(&self.open, &listed, now);
         self.open = listed;
 
         // An anchor in the future may still be corrected, and nothing can count before it.
@@ -196,7 +212,7 @@ impl PollPlanner {
     }
 
     /// Returns the next fetch of the poll, or `None` when the poll is complete.
-    pub fn next(&mut self, state: &mut PollState, now: Timestamp) -> Option<FetchPlan> {
+    pub(crate) fn next(&mut self, state: &mut PollState, now: Timestamp) -> Option<FetchPlan> {
         // Until it is known since when to count, nothing that is read would be kept.
         self.watermarks.as_ref()?;
         if let Some(plan) = self.fresh(state) {
@@ -286,7 +302,12 @@ impl PollPlanner {
     }
 
     /// All pages of `plan` have been read, and hold `seen`.
-    pub fn on_fetched(&mut self, plan: &FetchPlan, seen: &[Conversation], now: Timestamp) -> PlannerUpdate {
+    pub(crate) fn on_fetched(
+        &mut self,
+        plan: &FetchPlan,
+        seen: &[Conversation],
+        now: Timestamp,
+    ) -> PlannerUpdate {
         for conversation in seen {
             let started_at = conversation.data.started_at;
             self.start_index.add(started_at, now + MAX_FUTURE_SKEW);
@@ -315,12 +336,10 @@ impl PollPlanner {
     }
 
     /// `plan` failed, though the target answers: the poll goes on without it, and the next one plans it differently.
-    pub fn on_failed(&mut self, state: &mut PollState, plan: &FetchPlan, now: Timestamp) {
+    pub(crate) fn on_failed(&mut self, state: &mut PollState, plan: &FetchPlan, now: Timestamp) {
         match &plan.pass {
             PassKind::Open => {}
-            PassKind::Refetch(ids) => {
-                self.given_up.extend(self.missing.on_failed(ids, now, &self.policy));
-            }
+            PassKind::Refetch(ids) => self.given_up.extend(self.missing.on_failed(ids, now, &self.policy)),
             PassKind::Range(range) => {
                 let Some((pass, step)) = self.step(range) else { return };
                 self.window_sizer.on_failed(pass, step);
@@ -380,7 +399,7 @@ impl PollPlanner {
     }
 
     /// `plan` would bring too many conversations. Returns whether the next plan is smaller; if not, this one has to be read.
-    pub fn on_too_large(&mut self, plan: &FetchPlan) -> bool {
+    pub(crate) fn on_too_large(&mut self, plan: &FetchPlan) -> bool {
         match &plan.pass {
             PassKind::Open => false,
             PassKind::Refetch(ids) => self.missing.split(ids),
@@ -392,7 +411,7 @@ impl PollPlanner {
 
     /// Learns how wide the overlap must be from conversations that were first seen finished by a fetch that began when the
     /// fresh watermark was at `fresh_before`.
-    pub fn observe_first_finished(
+    pub(crate) fn observe_first_finished(
         &mut self,
         finished: &[FirstFinished],
         fresh_before: Timestamp,
@@ -412,30 +431,28 @@ impl PollPlanner {
         }
     }
 
-    /// How far the target has been read; `None` before the first answer.
-    pub fn watermarks(&self) -> Option<&Watermarks> {
+    /// How far the target has been read; absent before the first answer.
+    pub(crate) fn watermarks(&self) -> Option<&Watermarks> {
         self.watermarks.as_ref()
     }
 
-    /// How far the fresh pass has read.
-    pub fn fresh_watermark(&self) -> Option<Timestamp> {
+    pub(crate) fn fresh_watermark(&self) -> Option<Timestamp> {
         self.watermarks.as_ref().map(|watermarks| watermarks.fresh)
     }
 
     /// How far the fresh pass is behind `now`.
-    pub fn lag(&self, now: Timestamp) -> Duration {
+    pub(crate) fn lag(&self, now: Timestamp) -> Duration {
         self.fresh_watermark().map_or(Duration::ZERO, |fresh| now.saturating_duration_since(fresh))
     }
 
     /// The conversation that has been open longest, with its start, if that is longer than a day.
-    pub fn oldest_open(&self, now: Timestamp) -> Option<(&ConversationId, Timestamp)> {
+    pub(crate) fn oldest_open(&self, now: Timestamp) -> Option<(&ConversationId, Timestamp)> {
         let open = self.open.iter().map(|(id, start)| (id, *start));
         let oldest = open.chain(self.missing.starts()).min_by_key(|&(_, start)| start)?;
         (now.saturating_duration_since(oldest.1) > STUCK_AFTER).then_some(oldest)
     }
 
-    /// How many conversations are open or missing.
-    pub fn tracked_count(&self) -> usize {
+    pub(crate) fn tracked_count(&self) -> usize {
         self.open.len() + self.missing.len()
     }
 }

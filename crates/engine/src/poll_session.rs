@@ -33,7 +33,7 @@ pub struct SessionTime {
     pub api: Timestamp,
     /// A steady clock, from any fixed origin.
     pub steady: Duration,
-    /// Whether the estimate of the API's time is certain.
+    /// Whether `api` is certain.
     pub certain: bool,
     /// Whether this machine's clock and the API's differ so much that it is a problem.
     pub skewed: bool,
@@ -46,7 +46,7 @@ impl SessionTime {
     }
 }
 
-/// What a driver has to do next.
+/// The next step of a driver.
 #[derive(Debug)]
 pub enum Command {
     /// Read all pages of a window, each conversation once, and call [`PollSession::on_fetched`].
@@ -55,13 +55,13 @@ pub enum Command {
     Submit(Batch),
     /// Wait until the submitted batch is committed, and call [`PollSession::on_committed`].
     AwaitCommit,
-    /// Log what has happened.
+    /// Log an event.
     Notify(Notice),
     /// The poll has ended: publish how it went. The last command of a poll.
     Report(PollReport),
 }
 
-/// Something that has happened during a poll.
+/// An event of a poll, to be logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// There are more open conversations than are read.
@@ -74,37 +74,37 @@ pub enum Notice {
     ConversationAbandoned(ConversationId),
     /// A target that had fallen behind has read on.
     Progress {
-        /// Where it began to catch up.
+        /// The fresh watermark when it began to catch up.
         from: Timestamp,
         /// How far it has read.
         reached: Timestamp,
-        /// Where it is no longer behind.
+        /// The time at which it is no longer behind.
         to: Timestamp,
         /// Conversations that counted meanwhile.
         conversations: u64,
     },
 }
 
-/// How a poll went.
+/// The result of a poll.
 #[derive(Debug)]
 pub struct PollReport {
     /// For the recorder.
     pub status: PollStatus,
-    /// Why it failed, if it did.
+    /// The failure, if it failed.
     pub failure: Option<PollFailure>,
-    /// What it did.
+    /// Its counts.
     pub stats: PollStats,
     /// The conversation that has been open longest, with its start, if that is longer than a day.
     pub stuck: Option<(ConversationId, Timestamp)>,
-    /// Since when conversations that end count.
+    /// The time from which conversations that end count.
     pub anchor: Option<Timestamp>,
-    /// How far the fresh pass has read.
+    /// The fresh watermark.
     pub read_to: Option<Timestamp>,
-    /// How many conversations are open or missing.
+    /// The number of open and missing conversations.
     pub tracked: usize,
 }
 
-/// Why a poll failed.
+/// The failure of a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PollFailure {
     /// The failed request.
@@ -113,12 +113,12 @@ pub struct PollFailure {
     pub partial: bool,
 }
 
-/// What a poll did.
+/// The counts of a poll.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PollStats {
-    /// Windows that were read, failed ones included.
+    /// Requested windows, failed ones included.
     pub fetches: u32,
-    /// Conversations that were read; one may come in several windows.
+    /// Read conversations; one may be in several windows.
     pub records: u64,
     /// Records that could not be read.
     pub rejected: u64,
@@ -135,7 +135,7 @@ pub struct PollSession {
     data_quality: DataQuality,
     /// When the first open list that was answered had been requested, on the steady clock.
     first_answer: Option<Duration>,
-    /// Set while a submitted batch is not committed: the fresh watermark before its fetch.
+    /// The fresh watermark before the fetch of a batch that is submitted and not yet committed.
     pending: Option<Timestamp>,
     /// Conversations counted since the target fell behind.
     caught_up: u64,
@@ -188,12 +188,12 @@ impl PollSession {
         }
     }
 
-    /// Since when conversations that end count; `None` before the first answer.
+    /// The time from which conversations that end count; absent before the first answer.
     pub fn anchor(&self) -> Option<Timestamp> {
         self.planner.watermarks().map(|watermarks| watermarks.anchor)
     }
 
-    /// Sets the number of refetch requests per poll.
+    /// Sets the maximum number of refetch requests per poll.
     pub fn set_refetch_budget(&mut self, requests: usize) {
         self.planner.set_refetch_budget(requests);
     }
@@ -254,23 +254,23 @@ impl PollSession {
         }
     }
 
-    /// Takes the result of the fetch that was asked for.
+    /// Handles the result of the requested fetch.
     pub fn on_fetched(&mut self, result: Result<FetchedPages, WalkError>, time: SessionTime) {
         let Stage::Fetching(plan, limit) = std::mem::replace(&mut self.poll.stage, Stage::Planning) else {
             return;
         };
-        match (result, limit) {
-            (Ok(fetched), _) if plan.pass == PassKind::Open => self.on_open_list(&plan, fetched, time),
-            (Ok(fetched), _) => self.on_window(&plan, fetched, time),
-            (Err(WalkError::TooLarge(max)), _) if self.planner.on_too_large(&plan) => {
+        match result {
+            Ok(fetched) if plan.pass == PassKind::Open => self.on_open_list(&plan, fetched, time),
+            Ok(fetched) => self.on_window(&plan, fetched, time),
+            Err(WalkError::Fetch(error)) => self.on_failed(&plan, error, time),
+            Err(WalkError::TooLarge(max)) if self.planner.on_too_large(&plan) => {
                 self.poll.consecutive_failures = 0;
                 self.poll.notices.push_back(Notice::WindowTooLarge(plan, max));
             }
-            (Err(WalkError::TooLarge(_)), Limit::StopAt(_) | Limit::RefuseAt(_)) => {
-                self.poll.stage = Stage::Fetching(plan, Limit::None)
+            Err(WalkError::TooLarge(_)) if limit != Limit::None => {
+                self.poll.stage = Stage::Fetching(plan, Limit::None);
             }
-            (Err(WalkError::Fetch(error)), _) => self.on_failed(&plan, error, time),
-            (Err(error @ WalkError::TooLarge(_)), Limit::None) => {
+            Err(error @ WalkError::TooLarge(_)) => {
                 self.on_failed(&plan, FetchError::bad_payload(error.to_string()), time);
             }
         }
@@ -321,20 +321,17 @@ impl PollSession {
         if let Some(state) = self.poll.state.as_mut().filter(|_| is_window_specific) {
             self.planner.on_failed(state, plan, time.api);
         }
-        match &self.poll.state {
-            // `Retry-After` concerns all windows.
-            Some(_) if is_window_specific && error.retry_after.is_none() => {
-                self.poll.failure.get_or_insert(PollFailure { error, partial: true });
-                self.poll.consecutive_failures += 1;
-                if self.poll.consecutive_failures == MAX_CONSECUTIVE_FAILURES {
-                    self.poll.stage = Stage::Ending;
-                }
+        // `Retry-After` concerns all windows.
+        if is_window_specific && self.poll.state.is_some() && error.retry_after.is_none() {
+            self.poll.failure.get_or_insert(PollFailure { error, partial: true });
+            self.poll.consecutive_failures += 1;
+            if self.poll.consecutive_failures < MAX_CONSECUTIVE_FAILURES {
+                return;
             }
-            Some(_) | None => {
-                self.poll.failure = Some(PollFailure { error, partial: false });
-                self.poll.stage = Stage::Ending;
-            }
+        } else {
+            self.poll.failure = Some(PollFailure { error, partial: false });
         }
+        self.poll.stage = Stage::Ending;
     }
 
     fn submit(
@@ -368,7 +365,7 @@ impl PollSession {
         self.poll.batch = Some((batch, fresh_before));
     }
 
-    /// Takes the outcome of the submitted batch, which is committed.
+    /// Handles the outcome of the submitted batch, which is committed.
     pub fn on_committed(&mut self, outcome: &BatchOutcome, time: SessionTime) {
         let Some(fresh_before) = self.pending.take() else { return };
         self.caught_up += outcome.counted;

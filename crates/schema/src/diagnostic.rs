@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: where, which key, what was found and what would be right.
+//! Errors and warnings about a configuration, each with its location and key.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::TrackedFiles;
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Location {
     /// A file, without a line.
@@ -50,7 +50,7 @@ impl Diagnostic {
         Self { location: location.clone(), key: key.to_owned(), text: text.into() }
     }
 
-    /// Where the offending value is.
+    /// The location of the value.
     pub fn location(&self) -> &Location {
         &self.location
     }
@@ -63,20 +63,17 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.location)?;
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
-        }
-        f.write_str(&self.text)
+        let separator = if self.key.is_empty() { "" } else { ": " };
+        write!(f, "{}: {}{separator}{}", self.location, self.key, self.text)
     }
 }
 
 /// Errors and warnings, as they are found.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What makes the document unusable.
+    /// Problems that make the document unusable.
     pub errors: Vec<Diagnostic>,
-    /// What works and deserves attention all the same.
+    /// Problems that do not.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -102,11 +99,8 @@ impl ConfigErrors {
     /// The errors in `diagnostics`, sorted by location; `None` if there are none.
     pub fn from_diagnostics(mut diagnostics: Vec<Diagnostic>) -> Option<Self> {
         diagnostics.sort_by(|a, b| a.location.cmp(&b.location));
-        (!diagnostics.is_empty()).then_some(Self {
-            diagnostics,
-            files: TrackedFiles::default(),
-            web_config_file: None,
-        })
+        let (files, web_config_file) = (TrackedFiles::default(), None);
+        (!diagnostics.is_empty()).then_some(Self { diagnostics, files, web_config_file })
     }
 
     /// Adds the files that were read, or looked for, when the errors were found.
@@ -149,13 +143,8 @@ impl From<Diagnostic> for ConfigErrors {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, diagnostic) in self.diagnostics.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            diagnostic.fmt(f)?;
-        }
-        Ok(())
+        let lines: Vec<String> = self.diagnostics.iter().map(Diagnostic::to_string).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 

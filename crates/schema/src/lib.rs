@@ -3,7 +3,6 @@
 mod diagnostic;
 mod schema;
 mod section;
-mod suggest;
 mod text;
 mod tracked_files;
 mod value;
@@ -13,11 +12,10 @@ mod yaml;
 pub use diagnostic::{ConfigErrors, Diagnostic, Location, Report};
 pub use schema::{DefaultValue, Key, KeyKind, Schema};
 pub use section::{FromNode, Located, Section};
-pub use suggest::closest;
-pub use text::{display_key, escape, is_sensitive, join_list, join_path, quoted};
+pub use text::{closest, display_key, escape, is_sensitive, join_list, join_path, quoted};
 pub use tracked_files::{TrackedFiles, sha256};
 pub use value::{Node, Value};
 pub use value_type::{ListType, Order, ValueType, format_duration};
 pub use yaml::parse_yaml;
 
-use suggest::normalize_name;
+use text::normalize_name;

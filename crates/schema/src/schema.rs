@@ -11,15 +11,15 @@ use crate::{
 pub struct Key {
     /// The full path: `[]` is any index of a list of sections, and `*` any name.
     pub path: Cow<'static, str>,
-    /// What may be written.
+    /// The accepted values.
     pub value_type: ValueType,
-    /// What applies if the key is absent.
+    /// The default.
     pub default: DefaultValue,
-    /// What it is for, in a sentence.
+    /// The meaning, in a sentence.
     pub description: &'static str,
 }
 
-/// What applies if a key is absent.
+/// The default of an absent key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DefaultValue {
     /// This value, as written in YAML. The value of a key with the default `null` may be left out.
@@ -41,7 +41,7 @@ pub struct Schema<'s> {
     pub variable: Option<fn(&str) -> String>,
 }
 
-/// What is declared at a path.
+/// The declaration at a path.
 #[derive(Debug, Clone, Copy)]
 pub enum KeyKind<'s> {
     /// A key with a value.
@@ -67,7 +67,7 @@ impl<'s> Schema<'s> {
         errors
     }
 
-    /// What is declared at `pattern`, in which `[]` is any index.
+    /// The declaration at `pattern`, in which `[]` is any index.
     pub fn classify(&self, pattern: &str) -> KeyKind<'s> {
         if self.unsupported.contains(&pattern) {
             return KeyKind::Unsupported;

@@ -9,7 +9,7 @@ use crate::{Diagnostic, Location, Node, Value, join_path};
 pub struct Located<T> {
     /// The value.
     pub value: T,
-    /// Where it was written.
+    /// The location of the value.
     pub location: Location,
     /// The full path of its key.
     pub key: String,
@@ -113,7 +113,7 @@ impl<'n> Section<'n> {
         &self.path
     }
 
-    /// Where the section begins.
+    /// The location of the section.
     pub fn location(&self) -> Location {
         self.node.map_or(Location::Program, |node| node.location.clone())
     }

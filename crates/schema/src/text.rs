@@ -1,4 +1,6 @@
-//! How values, key names and lists appear in messages.
+//! How values, key names and lists appear in messages, and suggestions for misspelt names.
+
+use strsim::osa_distance;
 
 /// The most characters of a value or key that a message repeats.
 const MAX_QUOTED_CHARS: usize = 60;
@@ -25,8 +27,7 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// The name of an unknown key. A value that slipped into it (`{api_key:abc}` lacks a space after the colon) is not repeated:
-/// only text with the form of a name is shown.
+/// The name of an unknown key, unless it may contain a value, as in `{api_key:abc}` without a space.
 pub fn display_key(name: &str) -> String {
     let is_name = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(letter));
     if is_name && (1..=32).contains(&name.len()) {
@@ -55,6 +56,23 @@ pub fn join_list<'a>(items: impl IntoIterator<Item = &'a str>, last: &str) -> St
 /// `section.name`, or the name alone at the top level.
 pub fn join_path(section: &str, name: &str) -> String {
     if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
+}
+
+/// The candidate that is nearest to `wanted`, if it is near enough to be a typing error.
+pub fn closest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = normalize_name(wanted);
+    candidates
+        .into_iter()
+        .map(|candidate| (osa_distance(&wanted, &normalize_name(candidate)), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count() / 5)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// `name` without regard to case and hyphens, which other tools write differently.
+pub(crate) fn normalize_name(name: &str) -> String {
+    let letters = name.chars().take(60);
+    letters.map(|letter| if letter == '-' { '_' } else { letter.to_ascii_lowercase() }).collect()
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ impl fmt::Debug for TrackedFiles {
     }
 }
 
-/// The SHA-256 digest of `bytes`, which tells contents apart without keeping them.
+/// The SHA-256 digest of `bytes`, which identifies a content without keeping it.
 pub fn sha256(bytes: &[u8]) -> Vec<u8> {
     digest(&SHA256, bytes).as_ref().to_vec()
 }

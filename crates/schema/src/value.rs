@@ -8,14 +8,13 @@ use crate::{Location, display_key, is_sensitive, quoted};
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// Where it was written: for an entry of a mapping, where its key is.
+    /// The location; for an entry of a mapping, that of its key.
     pub location: Location,
     /// The value.
     pub value: Value,
 }
 
-/// The value of a key, without any conversion: a number stays a number and text stays text. The tree does not know which keys
-/// are secret, so debug output has the type of a value and never the value.
+/// The value of a key, without conversion. Any value may be secret, so debug output has only its type.
 #[derive(Clone, PartialEq)]
 pub enum Value {
     /// No value, `~` or `null`.
@@ -144,7 +143,7 @@ impl Node {
         }
     }
 
-    /// What was found, for a message about `key`; only its type where the value may be secret.
+    /// Describes the value, for a message about `key`; only its type where the value may be secret.
     pub fn describe(&self, key: &str) -> String {
         match (self.as_text(), self.scalar()) {
             (_, None) => self.type_name().to_owned(),

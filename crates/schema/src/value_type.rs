@@ -21,7 +21,7 @@ pub enum ValueType {
     Number {
         /// Whether it is in range.
         accepts: fn(f64) -> bool,
-        /// What is, for messages.
+        /// The range, for messages.
         expected: &'static str,
     },
     /// A duration with its unit.
@@ -35,14 +35,14 @@ pub enum ValueType {
     Text {
         /// Whether the text has the right form.
         accepts: fn(&str) -> bool,
-        /// What has, for messages.
+        /// The form, for messages.
         expected: &'static str,
     },
     /// Text with a form whose errors deserve messages of their own.
     Parsed {
-        /// What to write instead of a text of the wrong form.
+        /// Returns the advice about a text of the wrong form.
         check: fn(&str) -> Result<(), String>,
-        /// What has the right form, for messages about values that are not text.
+        /// The form, for messages about values that are not text.
         expected: &'static str,
     },
     /// One of a closed set.
@@ -64,7 +64,7 @@ pub struct ListType {
     pub max_items: usize,
     /// How the items follow each other.
     pub order: Order,
-    /// What may be written, for messages.
+    /// The list, for messages.
     pub expected: &'static str,
 }
 
@@ -83,7 +83,7 @@ pub enum Order {
 const MIN_SUGGESTED: usize = 6;
 
 impl fmt::Display for ValueType {
-    /// What may be written, to end a message: "write ...".
+    /// The accepted values, to end a message: "write ...".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bool => f.write_str("true or false"),
@@ -105,26 +105,24 @@ impl fmt::Display for ValueType {
 impl ValueType {
     /// Checks `node`, the value of the key at `path`.
     pub(crate) fn check(&self, node: &Node, path: &str, is_required: bool, errors: &mut Vec<Diagnostic>) {
-        let mut error =
-            |node: &Node, path: &str, text: String| errors.push(Diagnostic::new(&node.location, path, text));
-        let found =
-            |node: &Node, path: &str, advice: &str| format!("found {}; {advice}", node.describe(path));
-        let removable = if is_required { "" } else { ", or remove the key" };
+        let mut error = |node: &Node, path: &str, advice: &str| {
+            let text = format!("found {}; {advice}", node.describe(path));
+            errors.push(Diagnostic::new(&node.location, path, text));
+        };
         if let Self::Any = self {
             return;
         }
         if node.value == Value::Null {
-            return error(node, path, found(node, path, &format!("write {self}{removable}")));
+            let removable = if is_required { "" } else { ", or remove the key" };
+            return error(node, path, &format!("write {self}{removable}"));
         }
         let Self::List(list) = self else {
             if let Err(advice) = self.check_one(node) {
-                error(node, path, found(node, path, &advice));
+                error(node, path, &advice);
             }
             return;
         };
-        let Some(items) = node.list_items() else {
-            return error(node, path, found(node, path, &format!("write {self}")));
-        };
+        let Some(items) = node.list_items() else { return error(node, path, &format!("write {self}")) };
         // Items of a variable, or a single value instead of a list, have no index to be found by.
         let item_path = |index| match node.items() {
             Some(_) => format!("{path}[{index}]"),
@@ -133,7 +131,7 @@ impl ValueType {
         let mut valid = true;
         for (index, item) in items.iter().enumerate() {
             if let Err(advice) = list.item.check_one(item) {
-                error(item, &item_path(index), found(item, &item_path(index), &advice));
+                error(item, &item_path(index), &advice);
                 valid = false;
             }
         }
@@ -145,24 +143,24 @@ impl ValueType {
                 0 => "an empty list".to_owned(),
                 count => format!("{count} items"),
             };
-            return error(node, path, format!("found {found}; write {self}"));
+            return errors.push(Diagnostic::new(
+                &node.location,
+                path,
+                format!("found {found}; write {self}"),
+            ));
         }
         for (index, item) in items.iter().enumerate() {
-            let advice = match list.order {
-                Order::Distinct if items.iter().take(index).any(|other| other.value == item.value) => {
-                    "it is in the list already; remove it".to_owned()
+            let earlier = items.get(..index).unwrap_or_default();
+            let advice = match (list.order, earlier.last()) {
+                (Order::Distinct, _) if earlier.iter().any(|other| other.value == item.value) => {
+                    "it is in the list already; remove it"
                 }
-                Order::Ascending(step)
-                    if index
-                        .checked_sub(1)
-                        .and_then(|before| items.get(before))
-                        .is_some_and(|before| steps(item, step) <= steps(before, step)) =>
-                {
-                    "each item must be greater than the one before".to_owned()
+                (Order::Ascending(step), Some(before)) if steps(item, step) <= steps(before, step) => {
+                    "each item must be greater than the one before"
                 }
-                Order::Any | Order::Distinct | Order::Ascending(_) => continue,
+                _ => continue,
             };
-            error(item, &item_path(index), found(item, &item_path(index), &advice));
+            error(item, &item_path(index), advice);
         }
     }
 
@@ -177,37 +175,33 @@ impl ValueType {
             Self::Duration { min, max } => {
                 Duration::from_node(node).is_some_and(|duration| (*min..=*max).contains(&duration))
             }
-            Self::Text { .. } | Self::Parsed { .. } | Self::OneOf(_) => {
-                if let Some(text) = node.as_text() {
-                    return self.check_text(text);
-                }
-                false
-            }
+            Self::Text { .. } | Self::Parsed { .. } | Self::OneOf(_) => match node.as_text() {
+                Some(text) => return self.check_text(text),
+                None => false,
+            },
             Self::Any | Self::List(_) => true,
         };
         if fits { Ok(()) } else { Err(self.advice(node)) }
     }
 
     fn check_text(&self, text: &str) -> Result<(), String> {
-        match self {
-            Self::Text { accepts, .. } if accepts(text) => Ok(()),
-            Self::Parsed { check, .. } => check(text),
-            Self::OneOf(names) if names.contains(&text) => Ok(()),
-            Self::OneOf(names) => match closest(text, names.iter().copied()) {
-                Some(near) if near.len() >= MIN_SUGGESTED => Err(format!("did you mean `{near}`?")),
-                _ => Err(format!("write {self}")),
-            },
-            Self::Bool
-            | Self::Integer { .. }
-            | Self::Number { .. }
-            | Self::Duration { .. }
-            | Self::Text { .. }
-            | Self::List(_)
-            | Self::Any => Err(format!("write {self}")),
+        if let Self::Parsed { check, .. } = self {
+            return check(text);
         }
+        if let Self::Text { accepts, .. } = self
+            && accepts(text)
+        {
+            return Ok(());
+        }
+        let Self::OneOf(names) = self else { return Err(format!("write {self}")) };
+        if names.contains(&text) {
+            return Ok(());
+        }
+        let near = closest(text, names.iter().copied()).filter(|near| near.len() >= MIN_SUGGESTED);
+        Err(near.map_or_else(|| format!("write {self}"), |near| format!("did you mean `{near}`?")))
     }
 
-    /// What to write instead of `node`, with the remedy of common mistakes.
+    /// The advice for `node`, with the remedy of common mistakes.
     fn advice(&self, node: &Node) -> String {
         let scalar = node.scalar();
         let bare = scalar.as_deref().map(str::trim).filter(|text| text.parse::<f64>().is_ok());

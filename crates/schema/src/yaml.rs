@@ -73,50 +73,36 @@ impl TreeBuilder {
     /// Why `event` makes everything after it meaningless, if it does.
     fn refusal(&self, event: &Event, documents: u32) -> Option<&'static str> {
         let top = self.open.is_empty();
-        match event {
-            Event::Alias(_) => Some("aliases (*name) are not read here; write the value out"),
-            Event::Scalar(.., anchor, _)
-            | Event::SequenceStart(anchor, _)
-            | Event::MappingStart(anchor, _)
-                if *anchor > 0 =>
-            {
+        let is_collection = matches!(event, Event::SequenceStart(..) | Event::MappingStart(..));
+        match (event, self.expects_key()) {
+            (Event::Alias(_), _) => Some("aliases (*name) are not read here; write the value out"),
+            (Event::Scalar(.., 1.., _) | Event::SequenceStart(1.., _) | Event::MappingStart(1.., _), _) => {
                 Some("anchors (&name) are not read here; write the value out where it is needed")
             }
-            Event::DocumentStart if documents > 1 => {
+            (Event::DocumentStart, _) if documents > 1 => {
                 Some("a second YAML document begins here; the file must be one document")
             }
-            Event::SequenceStart(..) if top => {
+            (Event::SequenceStart(..), _) if top => {
                 Some("found a list; the file begins with the names of its sections")
             }
-            Event::Scalar(text, style, ..) if top && !is_null(text, *style) => {
+            (Event::Scalar(text, style, ..), _) if top && !is_null(text, *style) => {
                 Some("found a single value; the file begins with the names of its sections")
             }
-            Event::SequenceStart(..) | Event::MappingStart(..) if self.open.len() >= MAX_DEPTH => {
-                Some("nested too deeply")
-            }
-            Event::SequenceStart(..) | Event::MappingStart(..) if self.expects_key() => {
+            _ if is_collection && self.open.len() >= MAX_DEPTH => Some("nested too deeply"),
+            (_, true) if is_collection => {
                 Some("a key must be text; put { } or [ ] in quotes if they belong to a value")
             }
-            Event::Scalar(text, style, ..) if self.expects_key() && is_null(text, *style) => {
+            (Event::Scalar(text, style, ..), true) if is_null(text, *style) => {
                 Some("a key is missing before the colon")
             }
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart
-            | Event::DocumentEnd
-            | Event::Scalar(..)
-            | Event::SequenceStart(..)
-            | Event::SequenceEnd
-            | Event::MappingStart(..)
-            | Event::MappingEnd => None,
+            _ => None,
         }
     }
 
     fn add(&mut self, event: Event, location: Location) {
-        match event {
-            Event::Scalar(name, ..) if self.expects_key() => self.add_key(name, location),
-            Event::Scalar(text, style, _, tag) => {
+        match (event, self.expects_key()) {
+            (Event::Scalar(name, ..), true) => self.add_key(name, location),
+            (Event::Scalar(text, style, _, tag), false) => {
                 let value = scalar(text, style, tag.as_ref());
                 if let Value::Float(number) = value
                     && !number.is_finite()
@@ -126,25 +112,19 @@ impl TreeBuilder {
                 }
                 self.add_value(value, location);
             }
-            Event::SequenceStart(..) => self.begin(Content::List(Vec::new()), location),
-            Event::MappingStart(..) => {
+            (Event::SequenceStart(..), _) => self.begin(Content::List(Vec::new()), location),
+            (Event::MappingStart(..), _) => {
                 self.begin(Content::Table { entries: BTreeMap::new(), key: None }, location);
             }
-            Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(Open { location, content, .. }) = self.open.pop() {
-                    let value = match content {
-                        Content::Table { entries, .. } => Value::Table(entries),
-                        Content::List(items) => Value::List(items),
-                    };
-                    self.add_value(value, location);
-                }
+            (Event::SequenceEnd | Event::MappingEnd, _) => {
+                let Some(Open { location, content, .. }) = self.open.pop() else { return };
+                let value = match content {
+                    Content::Table { entries, .. } => Value::Table(entries),
+                    Content::List(items) => Value::List(items),
+                };
+                self.add_value(value, location);
             }
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart
-            | Event::DocumentEnd
-            | Event::Alias(_) => {}
+            _ => {}
         }
     }
 

@@ -1,5 +1,7 @@
 //! Control of a running simulator over HTTP, under `/_sim/`, for scripts and curl.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -82,18 +84,14 @@ impl Params {
         self.parse(name, |text| text.parse().map_err(|_| format!("{text:?} is not a number in range")))
     }
 
-    fn status(&mut self, default: u16) -> Result<u16, String> {
-        match self.number("status")?.unwrap_or(default) {
-            status @ 200..=599 => Ok(status),
-            status => Err(format!("status: {status} is not between 200 and 599")),
-        }
-    }
-
-    fn probability(&mut self) -> Result<f64, String> {
-        match self.number("probability")?.unwrap_or(1.0) {
-            probability if (0.0..=1.0).contains(&probability) => Ok(probability),
-            probability => Err(format!("probability: {probability} is not between 0 and 1")),
-        }
+    fn in_range<T>(&mut self, name: &str, default: T, range: RangeInclusive<T>) -> Result<T, String>
+    where
+        T: FromStr + PartialOrd + Display,
+    {
+        let number = self.number(name)?.unwrap_or(default);
+        let (min, max) = (range.start(), range.end());
+        let message = || format!("{name}: {number} is not between {min} and {max}");
+        if range.contains(&number) { Ok(number) } else { Err(message()) }
     }
 
     /// The end of an incident or fault that begins `now`.
@@ -148,15 +146,13 @@ fn add_fault(control: &Control, mut params: Params) -> Result<Value, String> {
         "rate_limit" => FaultKind::RateLimited(match params.take("retry_after").as_deref() {
             None | Some("none") => RetryAfter::Missing,
             Some("date") => RetryAfter::Date(30),
-            Some(text) => match text.parse() {
-                Ok(seconds) => RetryAfter::Seconds(seconds),
-                Err(_) => {
-                    return Err(format!("retry_after: {text:?} is not a number of seconds, date or none"));
-                }
-            },
+            Some(text) => RetryAfter::Seconds(
+                text.parse()
+                    .map_err(|_| format!("retry_after: {text:?} is not a number of seconds, date or none"))?,
+            ),
         }),
-        "status" => FaultKind::Status(params.status(503)?),
-        "html" => FaultKind::Html(params.status(200)?),
+        "status" => FaultKind::Status(params.in_range("status", 503, 200..=599)?),
+        "html" => FaultKind::Html(params.in_range("status", 200, 200..=599)?),
         "slow_first_byte" => FaultKind::SlowFirstByte(delay(&mut params)?),
         "slow_body" => FaultKind::SlowBody { pieces: 10, pause: delay(&mut params)? / 10 },
         "cut_length" => FaultKind::Truncated(Truncation::Length),
@@ -175,7 +171,7 @@ fn add_fault(control: &Control, mut params: Params) -> Result<Value, String> {
         scope: params.known_scope(control)?,
         skip: params.number("after")?.unwrap_or(0),
         times: params.number("times")?,
-        probability: params.probability()?,
+        probability: params.in_range("probability", 1.0, 0.0..=1.0)?,
         until: params.end(control.now())?,
         ..Fault::new(kind)
     };

@@ -10,8 +10,7 @@ pub(crate) type Text = Cow<'static, str>;
 
 /// A conversation. Times are those of the API's own clock.
 ///
-/// By default it is a live `VOICE-SIP` call of 60 s with a greeting and three replies, without handoff, listed from its
-/// start and finished at its end.
+/// By default a live `VOICE-SIP` call of 60 s with a greeting and three replies, listed from its start.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
 pub struct Call {
@@ -56,7 +55,7 @@ pub struct ReportedCounts {
 }
 
 /// One turn: the user's input and the agent's response.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Turn {
     /// Since the start of the call; `None` spreads turns evenly over the call.
     pub at: Option<TimeDelta>,
@@ -104,13 +103,10 @@ impl Turn {
     /// A reply to user input.
     pub fn reply() -> Self {
         Self {
-            at: None,
             user: Cow::Borrowed("I have a question."),
             agent: Cow::Borrowed("Of course, go ahead."),
             latency: Some(1.0),
-            ood: false,
-            silence: false,
-            barge_in: false,
+            ..Self::default()
         }
     }
 }
@@ -281,8 +277,7 @@ impl Call {
         Self { hidden_while_running: true, ..self }
     }
 
-    /// From `moment` on the record is what `change` makes of it: one more handoff or turn, a shorter or longer call. A
-    /// longer call that has not ended by then runs again.
+    /// From `moment` on the record is what `change` returns. A longer call that has not ended by then runs again.
     pub fn amended(mut self, moment: DateTime<Utc>, change: impl FnOnce(Self) -> Self) -> Self {
         let mut latest = self.versions.last().map_or_else(|| self.clone(), |(_, version)| version.clone());
         latest.versions.clear();
@@ -291,8 +286,7 @@ impl Call {
         self
     }
 
-    /// This text is served in place of the record: broken, foreign or odd JSON. Filters and order still follow the call;
-    /// the expected totals leave it out.
+    /// This text is served in place of the record. Filters and order follow the call; the expected totals omit it.
     pub fn raw(self, json: impl Into<String>) -> Self {
         Self { raw: Some(json.into()), ..self }
     }

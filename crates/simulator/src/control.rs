@@ -53,8 +53,7 @@ impl Control {
         }
     }
 
-    /// Adds `call` to the scripted project of `target`, in its environment, or replaces the call with its id. Returns
-    /// false if there is no such project.
+    /// Adds or replaces a call of the scripted project of `target`. Returns false if there is no such project.
     pub fn put(&self, target: &TargetKey, call: Call) -> bool {
         self.script(target, |calls| calls.put(call.in_env(target.client_env))).is_some()
     }
@@ -165,8 +164,7 @@ impl Control {
         self.0.lock().requests = Default::default();
     }
 
-    /// The totals of conversations of `target` that are listed now as finished and ended at or after `anchor` (with one
-    /// second of tolerance, as durations are whole seconds). All zero for an unknown target.
+    /// The totals of the finished conversations of `target` that ended at or after `anchor`, less a second of tolerance.
     pub fn expected_totals(&self, target: &TargetKey, anchor: DateTime<Utc>) -> ExpectedTotals {
         let mut state = self.0.lock();
         let now = state.now();

@@ -129,13 +129,11 @@ impl Dialect<'_> {
             [MetricValue::Number(number)] if shape == MetricShape::Scalars => json!(number),
             [MetricValue::Flag(flag)] if shape == MetricShape::Scalars => json!(flag),
             [value] if matches!(shape, MetricShape::Text | MetricShape::Scalars) => json!(value.to_string()),
-            values => values
-                .iter()
-                .map(|value| match shape {
-                    MetricShape::Objects => json!({"value": value.to_string(), "timestamp": written}),
-                    MetricShape::Text | MetricShape::List | MetricShape::Scalars => json!(value.to_string()),
-                })
-                .collect(),
+            values if shape == MetricShape::Objects => {
+                let object = |value: &&MetricValue| json!({"value": value.to_string(), "timestamp": written});
+                values.iter().map(object).collect()
+            }
+            values => values.iter().map(|value| value.to_string()).collect(),
         }
     }
 

@@ -145,8 +145,7 @@ impl ExpectedTotals {
     }
 }
 
-/// The end according to the record: the start plus whole seconds; else the last turn; else the first time at which it was
-/// listed as finished.
+/// The end according to the record, or else the last turn, or else the first time at which it was listed as finished.
 fn readable_end(visible: &VisibleCall<'_>, sparse: bool) -> DateTime<Utc> {
     let call = visible.call;
     let listed = || call.finished_from().unwrap_or(call.start).max(call.visible_from.unwrap_or(call.start));

@@ -152,10 +152,8 @@ impl CallGenerator {
         }
         if rng.chance(0.2) {
             add("CSAT_OFFERED".into(), MetricValue::Flag(true));
-            add(
-                "CSAT_SCORE".into(),
-                MetricValue::Text(Text::Borrowed(rng.weighted(&SCORES).unwrap_or(&"5"))),
-            );
+            let score = rng.weighted(&SCORES).copied().unwrap_or("5");
+            add("CSAT_SCORE".into(), MetricValue::Text(score.into()));
         }
     }
 

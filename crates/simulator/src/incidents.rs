@@ -60,16 +60,13 @@ impl IncidentKind {
     /// If there is no such kind, or the amount is out of range; the message names the parameter, `kind` or `amount`.
     pub fn parse(name: &str, amount: Option<f64>) -> Result<Self, String> {
         let Some((_, default, max, new)) = Self::ALL.into_iter().find(|(known, ..)| *known == name) else {
-            return Err(format!(
-                "kind: {name:?} is not an incident; use one of {}",
-                Self::names().join(", ")
-            ));
+            let names = Self::names().join(", ");
+            return Err(format!("kind: {name:?} is not an incident; use one of {names}"));
         };
         let number = amount.unwrap_or(default);
         if !(0.0..=max).contains(&number) || (max == 0.0 && amount.is_some()) {
-            let takes =
-                "latency takes seconds from 0 to 60, short_calls none, the others a share from 0 to 1";
-            return Err(format!("amount: {takes}"));
+            let message = "amount: latency takes seconds from 0 to 60, short_calls none, the others a share from 0 to 1";
+            return Err(message.to_owned());
         }
         Ok(new(number))
     }

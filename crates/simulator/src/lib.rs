@@ -2,7 +2,6 @@
 
 mod admin_api;
 mod auth;
-mod body;
 mod bulk_records;
 mod call;
 mod control;

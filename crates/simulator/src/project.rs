@@ -56,8 +56,7 @@ impl Calls {
 }
 
 impl Project {
-    /// A scripted project without calls: account `ws-00000001`, project id `PROJECT-` with its name in capitals, key
-    /// `demo-key`, environment `live`, channel `VOICE-SIP`.
+    /// A scripted project without calls, with the key `demo-key`.
     pub fn new(name: &str, region: Region) -> Self {
         Self {
             name: name.to_owned(),
@@ -116,8 +115,7 @@ impl Project {
         self
     }
 
-    /// Has `count` finished calls of about `bytes` of JSON each (no less than their turns need), with starts evenly
-    /// spread from `from` to `until`.
+    /// Has `count` finished calls of about `bytes` of JSON each, with starts evenly spread from `from` to `until`.
     pub fn with_bulk(self, count: u64, bytes: usize, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
         let calls = BulkRecords::new(count, bytes, from, until, &self.dialect(ApiVersion::V3, true));
         Self { calls: Calls::Bulk(calls), ..self }

@@ -137,10 +137,11 @@ pub(crate) fn supports_cursors(version: ApiVersion, quirks: &Quirks) -> bool {
 impl Retrieval {
     fn parse(parameters: &BTreeMap<String, String>) -> Result<Option<Self>, BadQuery> {
         let get = |name| parameters.get(name).map(String::as_str);
+        let not = |message: String| Err(invalid(message));
         let kind = match (get("query_type"), get("sample")) {
             (Some(_), Some(_)) => return Err(invalid("sample and query_type exclude each other")),
             (None, Some("random")) => return Ok(Some(Self::Sample)),
-            (None, Some(other)) => return Err(invalid(format!("sample: {other:?} is not random"))),
+            (None, Some(other)) => return not(format!("sample: {other:?} is not random")),
             (None, None) if get("query").is_some() => return Err(invalid("query needs query_type")),
             (None, None) => return Ok(None),
             (Some(kind), None) => kind,
@@ -153,12 +154,8 @@ impl Retrieval {
             ("transcript", None) => (true, true),
             ("transcript", Some("user")) => (true, false),
             ("transcript", Some("agent")) => (false, true),
-            ("transcript", Some(other)) => {
-                return Err(invalid(format!("turn_type: {other:?} is not user or agent")));
-            }
-            (other, _) => {
-                return Err(invalid(format!("query_type: {other:?} is not transcript or semantic")));
-            }
+            ("transcript", Some(other)) => return not(format!("turn_type: {other:?} is not user or agent")),
+            (other, _) => return not(format!("query_type: {other:?} is not transcript or semantic")),
         };
         Ok(Some(Self::Transcript { query, user, agent }))
     }

@@ -17,7 +17,7 @@ use super::rng::{Rng, hash, hash_text};
 
 /// A normal call is listed as finished this long after its start.
 pub(crate) const MAX_NORMAL_DURATION: TimeDelta = TimeDelta::minutes(31);
-/// Every call is.
+/// Every call is listed as finished this long after its start.
 const MAX_DURATION: TimeDelta = TimeDelta::hours(48);
 /// The beginning of history: 1 January 2024.
 const SINCE: DateTime<Utc> = const { DateTime::from_timestamp(1_704_067_200, 0).expect("within range") };
@@ -59,8 +59,7 @@ impl RandomCalls {
         }
     }
 
-    /// Draws the calls that can matter from `from` to `until` once, so that a query costs a look-up. Incidents that are
-    /// added later do not change them, and a query for normal calls that were over before `from` finds none.
+    /// Draws the calls from `from` to `until` once. A query finds no normal calls that were over before `from`.
     pub(crate) fn fill_cache(
         &mut self,
         envs: impl Iterator<Item = ClientEnv>,

@@ -1,12 +1,15 @@
-//! Responses before they are sent: records, the error envelope, and pages of gateways and proxies.
+//! Responses: records, the error envelope, pages of gateways, and bodies that are slow or end early.
+
+use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use http_body_util::Channel;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER};
 use serde_json::json;
 
-use super::body::{self, Body, Delivery};
-use super::faults::RetryAfter;
+use super::faults::{RetryAfter, Truncation};
 
 pub(crate) const CORRELATION_ID: &str = "x-polyai-correlation-id";
 
@@ -97,7 +100,7 @@ impl Response {
         correlation_id: &str,
         date: Option<DateTime<Utc>>,
     ) -> hyper::Response<Body> {
-        let (body, length) = body::send(self.body, self.delivery);
+        let (body, length) = send(self.body, self.delivery);
         let headers = [
             (CONTENT_TYPE, Some(self.content_type.to_owned())),
             (CONTENT_LENGTH, length.map(|length| length.to_string())),
@@ -118,4 +121,51 @@ impl Response {
 
 fn http_date(moment: DateTime<Utc>) -> String {
     moment.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// The way in which a body is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// At once, with its length.
+    Whole,
+    /// In chunks of at most 16 KiB, without a length.
+    Chunked,
+    /// In pieces with a pause before each.
+    Slow { pieces: usize, pause: Duration },
+    /// Only the first half.
+    Truncated(Truncation),
+}
+
+pub(crate) type Body = Channel<Bytes, io::Error>;
+
+/// Sends `bytes` in a task of its own. Returns the body and `Content-Length`; `None` sends chunks.
+fn send(bytes: Bytes, delivery: Delivery) -> (Body, Option<usize>) {
+    let length = bytes.len();
+    let half = bytes.slice(..length / 2);
+    let (bytes, size, pause, aborts) = match delivery {
+        Delivery::Whole => (bytes, length, Duration::ZERO, false),
+        Delivery::Chunked => (bytes, 16 * 1024, Duration::ZERO, false),
+        Delivery::Slow { pieces, pause } => (bytes, length.div_ceil(pieces.max(1)), pause, false),
+        Delivery::Truncated(Truncation::Json) => return send(half, Delivery::Whole),
+        Delivery::Truncated(Truncation::Length | Truncation::Chunks) => (half, length, Duration::ZERO, true),
+    };
+    let (mut sender, body) = Channel::new(1);
+    tokio::spawn(async move {
+        for from in (0..bytes.len()).step_by(size.max(1)) {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            let piece = bytes.slice(from..(from + size).min(bytes.len()));
+            if sender.send_data(piece).await.is_err() {
+                return;
+            }
+        }
+        if aborts {
+            // The first half leaves before the connection closes.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            sender.abort(io::Error::other("truncated by a fault"));
+        }
+    });
+    let chunked = matches!(delivery, Delivery::Chunked | Delivery::Truncated(Truncation::Chunks));
+    (body, (!chunked).then_some(length))
 }

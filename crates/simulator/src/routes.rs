@@ -47,13 +47,8 @@ impl Route {
             _ => return None,
         };
         let version = ApiVersion::parse(version)?;
-        Some(Self {
-            region,
-            version,
-            account_id: account_id.clone(),
-            project_id: project_id.clone(),
-            resource,
-        })
+        let (account_id, project_id) = (account_id.clone(), project_id.clone());
+        Some(Self { region, version, account_id, project_id, resource })
     }
 }
 

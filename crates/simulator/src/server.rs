@@ -17,9 +17,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::admin_api;
-use super::body::Body;
 use super::control::Control;
-use super::response::{CORRELATION_ID, Response};
+use super::response::{Body, CORRELATION_ID, Response};
 use super::state::{self, Shared};
 use super::world::World;
 

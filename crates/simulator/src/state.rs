@@ -8,13 +8,12 @@ use polyai_domain::clock::Clock;
 use polyai_domain::target::{ClientEnv, TargetKey};
 
 use super::auth::Authenticator;
-use super::body::Delivery;
 use super::faults::{FaultKind, Faults, RequestedPage};
 use super::list_endpoint::{Listing, PagingFault};
 use super::project::{Calls, Project};
 use super::query::Query;
 use super::request_log::{RequestLine, RequestLog};
-use super::response::{ApiError, Response};
+use super::response::{ApiError, Delivery, Response};
 use super::routes::{Resource, Route};
 use super::world::World;
 
@@ -76,9 +75,8 @@ impl Shared {
 }
 
 fn parameter(query: &str, name: &str) -> Option<String> {
-    form_urlencoded::parse(query.as_bytes())
-        .find(|(known, _)| known == name)
-        .map(|(_, value)| value.into_owned())
+    let mut parameters = form_urlencoded::parse(query.as_bytes());
+    parameters.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 
 impl State {
@@ -214,24 +212,22 @@ impl AppliedFaults {
                 FaultKind::Reset => applied.reset = true,
                 FaultKind::RepeatCursor => applied.paging = PagingFault::RepeatCursor,
                 FaultKind::EmptyPage => applied.paging = PagingFault::EmptyPage,
-                FaultKind::RateLimited(retry_after) => applied.fail(ApiError::rate_limited(retry_after)),
+                FaultKind::RateLimited(retry_after) => {
+                    applied.respond(Err(ApiError::rate_limited(retry_after)))
+                }
                 FaultKind::Status(status) => {
                     let message = format!("Simulated status {status}");
-                    applied.fail(ApiError::new(status, "INTERNAL_SERVER_ERROR", message));
+                    applied.respond(Err(ApiError::new(status, "INTERNAL_SERVER_ERROR", message)));
                 }
-                FaultKind::KeyRefused => applied.fail(ApiError::invalid_key()),
-                FaultKind::Forbidden => applied.fail(ApiError::forbidden()),
-                FaultKind::ProjectUnknown => applied.fail(ApiError::project_not_found()),
+                FaultKind::KeyRefused => applied.respond(Err(ApiError::invalid_key())),
+                FaultKind::Forbidden => applied.respond(Err(ApiError::forbidden())),
+                FaultKind::ProjectUnknown => applied.respond(Err(ApiError::project_not_found())),
                 FaultKind::Html(status) => applied.respond(Ok(Response::html(status))),
                 FaultKind::WrongHost => applied.respond(Ok(Response::no_route())),
                 FaultKind::Body(text) => applied.respond(Ok(Response::json(200, text))),
             }
         }
         applied
-    }
-
-    fn fail(&mut self, error: ApiError) {
-        self.respond(Err(error));
     }
 
     /// Responds in place of the API, unless an earlier fault does.

@@ -43,8 +43,7 @@ impl World {
         Self { projects: projects.into_iter().collect() }
     }
 
-    /// A realistic contact centre: `reservations` (us-1, busy, with a sandbox), `billing` (uk-1), `support` (euw-1, half
-    /// of it chat) and `pilot` (us-1, a few calls a day), each with quirks of its own.
+    /// A realistic contact centre of four projects, each with quirks of its own.
     pub fn demo(demo: &Demo) -> Self {
         let project = |name, region, profile| {
             let mut project =
@@ -83,8 +82,7 @@ impl World {
         self
     }
 
-    /// Draws the generated calls that can matter from `from` to `until` in advance, so that a request costs a look-up.
-    /// Incidents that are added later do not change them, and normal calls that were over before `from` are not found.
+    /// Draws the generated calls from `from` to `until` in advance. Later incidents do not change them.
     pub fn with_cache(mut self, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
         for (targets, calls) in self.random_calls() {
             calls.fill_cache(targets.iter().map(|target| target.client_env), from, until);
@@ -94,16 +92,10 @@ impl World {
 
     /// Begins `incident` at `from` in the generated projects of its scope.
     pub(crate) fn begin_incident(&mut self, incident: &Incident, from: DateTime<Utc>) {
-        let Incident { kind, scope, until, .. } = incident;
+        let &Incident { kind, ref scope, until, .. } = incident;
         for (targets, calls) in self.random_calls() {
-            for target in targets.iter().filter(|target| scope.covers(target)) {
-                calls.incidents.push(ProjectIncident {
-                    kind: *kind,
-                    env: target.client_env,
-                    from,
-                    until: *until,
-                });
-            }
+            let envs = targets.iter().filter(|target| scope.covers(target)).map(|target| target.client_env);
+            calls.incidents.extend(envs.map(|env| ProjectIncident { kind, env, from, until }));
         }
     }
 

@@ -1,57 +1,54 @@
-//! One question to the daemon, over whatever it speaks.
+//! The request of a health check, over HTTP or HTTPS.
 //!
-//! Owns: the request. Whether the port has TLS is found out by asking, so that a health check needs no flags of its own
-//! when TLS is switched on. The certificate is not verified: the question goes to this machine and carries no secret.
-//! Never: what an answer means.
+//! TLS is detected, so that enabling it needs no change of the health check. The certificate is not verified: the request
+//! goes to this machine and has no secret.
 
 use std::time::Duration;
 
 use super::Endpoint;
 use crate::config::ListenAddress;
 
-/// What came back.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// A status, and the first line of the body.
+    /// The status and the first line of the body.
     Status(u16, String),
-    /// It speaks TLS, for it says so to plain HTTP, but not with us, who have no certificate.
+    /// A TLS port that requires a client certificate.
     ClientCertRequired,
-    /// Nothing, and why.
+    /// The reason there is none.
     NoResponse(String),
 }
 
-/// What a TLS port says to plain HTTP; to the paths that are asked for nobody else does.
+/// The status of a TLS port for plain HTTP.
 const WRONG_PROTOCOL: u16 = 400;
 
-/// Asks for `path`; answers within `timeout`.
-pub(super) async fn ask(door: &Endpoint, path: &str, timeout: Duration) -> Answer {
-    tokio::time::timeout(timeout, in_its_protocol(door, path)).await.unwrap_or_else(|_| {
-        Answer::NoResponse(format!("nothing came within {}", humantime::format_duration(timeout)))
+/// Requests `path` within `timeout`.
+pub(super) async fn send(endpoint: &Endpoint, path: &str, timeout: Duration) -> Answer {
+    tokio::time::timeout(timeout, detect_tls(endpoint, path)).await.unwrap_or_else(|_| {
+        Answer::NoResponse(format!("no response within {}", humantime::format_duration(timeout)))
     })
 }
 
-async fn in_its_protocol(door: &Endpoint, path: &str) -> Answer {
-    let refuses_plain = |answer: &Answer| matches!(answer, Answer::Status(WRONG_PROTOCOL, _));
-    if door.has_web_config {
-        let answer = get(&door.address, "https", path).await;
-        if !matches!(answer, Answer::NoResponse(_)) {
-            return answer;
-        }
-        // A web configuration without TLS, or with client certificates; plain HTTP tells which.
-        let answer = get(&door.address, "http", path).await;
-        if refuses_plain(&answer) { Answer::ClientCertRequired } else { answer }
-    } else {
-        let answer = get(&door.address, "http", path).await;
-        if !refuses_plain(&answer) {
-            return answer;
-        }
-        let answer = get(&door.address, "https", path).await;
-        if matches!(answer, Answer::NoResponse(_)) { Answer::ClientCertRequired } else { answer }
+async fn detect_tls(endpoint: &Endpoint, path: &str) -> Answer {
+    let https = async || match get(&endpoint.address, "https", path).await {
+        Answer::NoResponse(_) => None,
+        answer => Some(answer),
+    };
+    if endpoint.has_web_config
+        && let Some(answer) = https().await
+    {
+        return answer;
+    }
+    match get(&endpoint.address, "http", path).await {
+        // With a web configuration, HTTPS has failed already.
+        Answer::Status(WRONG_PROTOCOL, _) if endpoint.has_web_config => Answer::ClientCertRequired,
+        Answer::Status(WRONG_PROTOCOL, _) => https().await.unwrap_or(Answer::ClientCertRequired),
+        answer => answer,
     }
 }
 
 async fn get(address: &ListenAddress, scheme: &str, path: &str) -> Answer {
-    // Fails only if a provider is installed already, which then serves as well.
+    // Fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder()
         .no_proxy()
@@ -66,9 +63,9 @@ async fn get(address: &ListenAddress, scheme: &str, path: &str) -> Answer {
     };
     let sent = async {
         let mut response = builder.build()?.get(format!("{scheme}://{authority}{path}")).send().await?;
-        // The first piece is enough for a sentence, and bounded whoever is there.
-        let piece = response.chunk().await?.unwrap_or_default();
-        let text = String::from_utf8_lossy(&piece);
+        // The first chunk is enough, and bounded.
+        let chunk = response.chunk().await?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&chunk);
         let line =
             text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(300).collect();
         Ok(Answer::Status(response.status().as_u16(), line))
@@ -76,7 +73,7 @@ async fn get(address: &ListenAddress, scheme: &str, path: &str) -> Answer {
     sent.await.unwrap_or_else(|error: reqwest::Error| Answer::NoResponse(reason(&error)))
 }
 
-/// The innermost reason, which is the plainest.
+/// The innermost error.
 fn reason(error: &reqwest::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(cause) = innermost.source() {

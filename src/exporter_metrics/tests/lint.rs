@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::exposition::{Family, Kind, Value};
+use exporter_exposition::{Family, Kind, Value};
 
 /// Violations of the rules, as "name: problem".
 pub(super) fn lint(families: &[Family]) -> Vec<String> {
@@ -183,7 +183,7 @@ fn has_word(name: &str, word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::{Histogram, Labels, Series};
+    use exporter_exposition::{Histogram, Labels, Series};
 
     fn family(name: &'static str, kind: Kind) -> Family {
         Family::new(name, "Help.", kind)

@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::exporter_metrics::BuildInfo;
 use crate::status::configuration::hex_digest;
-use crate::status::format::{JsonTimestamp, count, span, strip_control};
+use crate::status::format::{JsonTimestamp, span, strip_control};
 use crate::status::target_state::{Severity, State};
 use crate::status::view::{ProblemView, SettingsView, TargetRow};
 
@@ -86,7 +86,7 @@ pub(super) fn as_of(now: JsonTimestamp, refresh: Option<u32>, here: &str) -> Mar
     let and = if here.contains('?') { '&' } else { '?' };
     html! {
         p.asof {
-            "As of " time datetime=(now.rfc3339()) { (now.hh_mm_ss(now)) " UTC" } ". "
+            "As of " time datetime=(now.0) { (now.hh_mm_ss(now)) " UTC" } ". "
             @match refresh {
                 Some(seconds) => { "Refreshed every " (seconds) " s; " a href=(here) { "stop" } "." }
                 None => { a href=(format!("{here}{and}refresh=30")) { "Refresh every 30 s" } "." }
@@ -98,14 +98,14 @@ pub(super) fn as_of(now: JsonTimestamp, refresh: Option<u32>, here: &str) -> Mar
 /// A time and its age.
 pub(super) fn timestamp_with_age(at: JsonTimestamp, now: JsonTimestamp) -> Markup {
     html! {
-        time datetime=(at.rfc3339()) title=(at.rfc3339()) { (at.hh_mm_ss(now)) }
+        time datetime=(at.0) title=(at.0) { (at.hh_mm_ss(now)) }
         " " span.ago { "(" (at.relative(now)) ")" }
     }
 }
 
 /// The age of a time, which is its tooltip.
 pub(super) fn age(at: JsonTimestamp, now: JsonTimestamp) -> Markup {
-    html! { time datetime=(at.rfc3339()) title=(at.rfc3339()) { (at.relative(now)) } }
+    html! { time datetime=(at.0) title=(at.0) { (at.relative(now)) } }
 }
 
 /// The state; the style sheet adds a shape, which shows the severity without colours.
@@ -131,7 +131,7 @@ pub(super) fn problem(problem: &ProblemView, now: JsonTimestamp) -> Markup {
     html! {
         div class=(if problem.stops_polling { "problem bad" } else { "problem warn" }) {
             p.what {
-                a href=(problem.documentation) rel="noreferrer" { code { (problem.code) } }
+                a href=(problem.documentation) rel="noreferrer" { code { (problem.problem.code()) } }
                 " since " (timestamp_with_age(problem.since, now))
             }
             p.advice { (problem.advice) }
@@ -141,20 +141,10 @@ pub(super) fn problem(problem: &ProblemView, now: JsonTimestamp) -> Markup {
 }
 
 /// A number of `row` that is present only while its data is fresh; otherwise it is marked with its age.
-pub(super) fn figure(row: &TargetRow, number: Option<impl Into<Figure>>) -> Markup {
-    let Some(number) = number else { return dash() };
-    let Figure(text) = number.into();
+pub(super) fn figure(row: &TargetRow, number: Option<String>) -> Markup {
+    let Some(text) = number else { return dash() };
     html! {
         @if row.stale { span.old { (text) } span.of { (data_age(row)) } } @else { (text) }
-    }
-}
-
-/// A formatted number.
-pub(super) struct Figure(pub(super) String);
-
-impl From<u64> for Figure {
-    fn from(number: u64) -> Self {
-        Self(count(number))
     }
 }
 

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::chart;
 use super::layout::{
-    DOT, Figure, PageLayout, age, as_of, badge, class, dash, facts, figure, name, problem, section, settings,
+    DOT, PageLayout, age, as_of, badge, class, dash, facts, figure, name, problem, section, settings,
     table_head, timestamp_with_age,
 };
 use crate::exporter_metrics::BuildInfo;
@@ -21,7 +21,12 @@ const MAX_ROWS: usize = 200;
 const MAX_PROBLEMS: usize = 3;
 
 /// The page; `rows` are all targets.
-pub(in crate::status) fn overview(status: &StatusView, mut rows: Vec<TargetRow>, query: &Query) -> Markup {
+pub(in crate::status) fn overview(
+    build: &BuildInfo,
+    status: &StatusView<'_>,
+    mut rows: Vec<TargetRow>,
+    query: &Query,
+) -> Markup {
     let (now, health) = (status.generated_at, &status.health);
     let total = rows.len();
     let window = span(rows.first().map(|row| row.recent.window_seconds.0).unwrap_or_default());
@@ -60,10 +65,8 @@ pub(in crate::status) fn overview(status: &StatusView, mut rows: Vec<TargetRow>,
         }
         (section("exporter", "This exporter", &exporter(status)))
     };
-    let build =
-        BuildInfo { version: status.exporter.version, revision: status.exporter.revision, rustversion: None };
     let (title, severity, refresh) = (&health.sentence, health.severity, query.refresh);
-    PageLayout { build: &build, title, severity, refresh, json: "api/v1/targets" }.render(&content)
+    PageLayout { build, title, severity, refresh, json: "api/v1/targets" }.render(&content)
 }
 
 fn search(query: &Query, total: usize, found: usize) -> Markup {
@@ -102,23 +105,31 @@ fn table_row(row: &TargetRow, now: JsonTimestamp) -> Markup {
     html! {
         tr class=(class(row.state.severity())) {
             th scope="row" rowspan=[row_span] {
-                a href=(link("target", &row.key)) { (name(&row.project)) }
-                span.where { (row.region) " / " (row.client_env) }
+                a href=(link("target", &row.key)) { (name(&row.key.project)) }
+                span.where { (row.key.region) " / " (row.key.client_env) }
             }
             td.state {
                 (badge(row.state))
                 @if row.state != State::UpToDate { p.sentence { (strip_control(&row.sentence)) } }
             }
-            td.poll { (last_poll(row, now)) }
+            td.poll {
+                @if let Some(poll) = row.last_poll {
+                    div { (timestamp_with_age(JsonTimestamp(poll.began), now)) }
+                    div.detail {
+                        (span(poll.took)) (DOT) (pluralize(poll.traffic.pages.into(), "page")) (DOT)
+                        (pluralize(poll.records, "record")) (DOT) (bytes(poll.traffic.bytes))
+                    }
+                } @else { (dash()) }
+            }
             td.number data-label="Lag" {
                 @match row.lag_seconds { Some(lag) => { (span(lag.0)) } None => { (dash()) } }
             }
-            td.number data-label="Open" { (figure(row, row.open_conversations)) }
+            td.number data-label="Open" { (figure(row, row.open_conversations.map(count))) }
             td.number.rate data-label="Handed off" {
                 div {
                     (chart::small(&row.trend, now))
                     span {
-                        (figure(row, row.recent.handoff_ratio.map(|ratio| Figure(ratio.to_string()))))
+                        (figure(row, row.recent.handoff_ratio.map(|ratio| ratio.to_string())))
                         @if let Some(number) = row.recent.conversations { span.of { "of " (count(number)) } }
                     }
                 }
@@ -143,24 +154,13 @@ fn table_row(row: &TargetRow, now: JsonTimestamp) -> Markup {
     }
 }
 
-fn last_poll(row: &TargetRow, now: JsonTimestamp) -> Markup {
-    let Some(poll) = row.last_poll else { return dash() };
-    html! {
-        div { (timestamp_with_age(JsonTimestamp(poll.began), now)) }
-        div.detail {
-            (span(poll.took)) (DOT) (pluralize(poll.traffic.pages.into(), "page")) (DOT)
-            (pluralize(poll.records, "record")) (DOT) (bytes(poll.traffic.bytes))
-        }
-    }
-}
-
-fn exporter(status: &StatusView) -> Markup {
+fn exporter(status: &StatusView<'_>) -> Markup {
     let (now, exporter, configuration) = (status.generated_at, &status.exporter, &status.configuration);
     let short_hash: String = configuration.hash.chars().take(12).collect();
     let last_reload = html! {
-        @match &configuration.last_reload {
-            Some(reload) if reload.succeeded => { (timestamp_with_age(reload.at, now)) ": " (strip_control(&reload.detail)) }
-            Some(reload) => { "failed " (timestamp_with_age(reload.at, now)) pre.reason { (reload.detail) } }
+        @match &configuration.status.last_reload {
+            Some(reload) if reload.succeeded => { (timestamp_with_age(JsonTimestamp(reload.at), now)) ": " (strip_control(&reload.detail)) }
+            Some(reload) => { "failed " (timestamp_with_age(JsonTimestamp(reload.at), now)) pre.reason { (reload.detail) } }
             None => { "none since the start" }
         }
     };
@@ -172,9 +172,9 @@ fn exporter(status: &StatusView) -> Markup {
         ("Started", timestamp_with_age(exporter.started_at, now)),
         ("Listens on", html! { (exporter.listen_addresses.join(", ")) }),
         ("State", html! { (count(exporter.series as u64)) " series" (DOT) (bytes(exporter.state_bytes)) }),
-        ("Configuration", name(&configuration.origin)),
+        ("Configuration", name(&configuration.status.origin)),
         ("Hash", html! { code title=(configuration.hash) { (short_hash) } }),
-        ("Loaded", timestamp_with_age(configuration.loaded_at, now)),
+        ("Loaded", timestamp_with_age(JsonTimestamp(configuration.status.loaded_at), now)),
         ("Last reload", last_reload),
     ];
     html! {

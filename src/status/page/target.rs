@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::chart;
 use super::layout::{
-    Figure, PageLayout, as_of, badge, class, dash, data_age, facts, figure, name, problem, section, settings,
+    PageLayout, as_of, badge, class, dash, data_age, facts, figure, name, problem, section, settings,
     table_head, timestamp_with_age,
 };
 use crate::exporter_metrics::BuildInfo;
@@ -29,8 +29,8 @@ pub(in crate::status) fn target(build: &BuildInfo, view: &TargetView, query: &Qu
     };
     let content = html! {
         div class=(format!("health {}", class(row.state.severity()))) role="status" {
-            p.crumb { a href="./" { "Targets" } " / " (row.region) " / " (row.client_env) }
-            h1 { (name(&row.project)) " " (badge(row.state)) }
+            p.crumb { a href="./" { "Targets" } " / " (row.key.region) " / " (row.key.client_env) }
+            h1 { (name(&row.key.project)) " " (badge(row.state)) }
             @if row.state != State::UpToDate { p.sentence { (strip_control(&row.sentence)) "." } }
             @if row.stale { p.sentence { "The numbers below are not current: they are " (data_age(row)) "." } }
             (as_of(now, query.refresh, &link("target", &row.key)))
@@ -65,9 +65,9 @@ pub(in crate::status) fn target_not_found(build: &BuildInfo, query: &Query) -> M
 
 fn recent(view: &TargetView) -> Markup {
     let row = &view.target;
-    let ratio = |ratio: Option<Ratio>| figure(row, ratio.map(|ratio| Figure(ratio.to_string())));
+    let ratio = |ratio: Option<Ratio>| figure(row, ratio.map(|ratio| ratio.to_string()));
     let list = [
-        ("Ended", figure(row, row.recent.conversations)),
+        ("Ended", figure(row, row.recent.conversations.map(count))),
         ("Handed off", ratio(row.recent.handoff_ratio)),
         ("Turns out of domain", ratio(row.recent.ood_turn_ratio)),
         ("Silent turns", ratio(row.recent.silence_turn_ratio)),
@@ -94,8 +94,8 @@ fn figures(row: &TargetRow, now: JsonTimestamp) -> Markup {
         ("Read up to", time(row.read_to)),
         ("Next poll", next_poll),
         ("Failed polls in a row", html! { (row.failed_polls) }),
-        ("Open", figure(row, row.open_conversations)),
-        ("Tracked", figure(row, row.followed_conversations)),
+        ("Open", figure(row, row.open_conversations.map(count))),
+        ("Tracked", figure(row, row.followed_conversations.map(count))),
         ("Longest open, since", time(row.oldest_open_started_at)),
         ("Newest counted, ended", time(row.last_conversation_ended_at)),
         ("Counts conversations since", time(row.counts_since)),
@@ -158,7 +158,7 @@ fn history(problems: &[ProblemView], now: JsonTimestamp) -> Markup {
         tbody {
             @for problem in problems {
                 tr {
-                    td { a href=(problem.documentation) rel="noreferrer" { code { (problem.code) } } }
+                    td { a href=(problem.documentation) rel="noreferrer" { code { (problem.problem.code()) } } }
                     td { (timestamp_with_age(problem.since, now)) }
                     td { @match problem.until { Some(until) => { (timestamp_with_age(until, now)) } None => { strong { "active" } } } }
                     td.reason { (strip_control(problem.reason.as_deref().unwrap_or(problem.title))) }

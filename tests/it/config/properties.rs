@@ -98,7 +98,7 @@ proptest! {
     }
 
     #[test]
-    fn a_secret_is_never_printed(
+    fn secret_is_never_printed(
         source in prop::sample::select(vec!["api_key", "api_key_env", "api_key_file", "apikey", "platform_api_key"]),
         broken in prop::sample::select(vec!["", "\u{7f}", "é", "/x", "?x@"]),
         kind in 0..4,
@@ -131,7 +131,7 @@ proptest! {
     }
 
     #[test]
-    fn a_secret_in_a_file_that_is_broken_elsewhere_is_never_printed(cut in 0..400_usize, extension in prop::sample::select(vec!["yaml", "json"])) {
+    fn secret_in_invalid_file_is_never_printed(cut in 0..400_usize, extension in prop::sample::select(vec!["yaml", "json"])) {
         let text = match extension {
             "json" => format!("{{\"targets\": [{{\"api_key\": \"{MARKER}\", \"region\": \"us-1\"}}], \"polling\": {{\"interval\": 3}}}}"),
             _ => format!("targets:\n  - region: us-1\n    api_key: \"{MARKER}\"\n    account_id: w\npolling:\n  interval: 3\n"),

@@ -182,7 +182,7 @@ impl redb::StorageBackend for Mounted {
 }
 
 #[test]
-fn what_was_synced_survives_a_power_failure_and_what_was_not_may_not() {
+fn only_synced_writes_survive_power_failure() {
     use redb::StorageBackend as _;
     let mut outcomes = std::collections::BTreeSet::new();
     for seed in 0..20 {

@@ -1,8 +1,9 @@
-//! The whole chain: something goes wrong, and the right alert, and no other, reaches whoever is on call; then it is resolved.
+//! From an incident to the notification: the right alert, and no other, is sent, and later resolved.
 //!
-//! The simulated API, the exporter, Prometheus with the rules, Alertmanager with the routes and inhibition of the example, and a
-//! webhook receiver, all real and on the loopback interface. An hour of the rules is a minute here (`compressed`); how bad
-//! callers must have it is what we ship, while windows and floors fit so few minutes (`tests/fixtures/rules/fast.yml`). The exporter is `serve` and not `demo`, because it is stopped and started again while the API goes on.
+//! The simulated API, the exporter, Prometheus with the rules, Alertmanager with the routes and inhibitions of the example, and a
+//! webhook receiver all run on the loopback interface. An hour of the rules takes a minute (`compressed`). The limits are the
+//! defaults; windows and minimums are shortened to a few minutes (`tests/fixtures/rules/fast.yml`). The exporter runs `serve`, not
+//! `demo`, because it is stopped and restarted while the API continues.
 
 mod compressed;
 mod receiver;
@@ -87,7 +88,7 @@ async fn callers_are_hurt(chain: &Chain) {
             &["PolyAITrafficDropped"],
         ),
     );
-    // What comes late, as fewer calls than usual do, is not to be taken for a part of the next story.
+    // A late notification, such as that of fewer calls than usual, must not be taken for one of the next incident.
     chain.calms_down(began).await;
     chain.only(began, |told| !told.project().is_empty()).await;
 }
@@ -143,7 +144,7 @@ async fn a_stale_target_raises_no_alert_about_its_agent(chain: &mut Chain) {
         |told: &[Told]| told.iter().find(|told| !told.is_firing && key.is(told)).map(|told| told.at);
     let at = chain.hear(ended, "PolyAIKeyRefused is resolved", resolved).await;
     chain.note(&format!("PolyAIKeyRefused was resolved {:.1} s after the end", (at - ended).as_secs_f64()));
-    // Calls that began before the end end after it: the handoffs may be told of once more, and that is no part of the next story.
+    // Calls that began before the end end after it: the handoffs may be notified once more, which does not belong to the next incident.
     chain.calms_down(Instant::now()).await;
     // In the second in which the key is accepted, stale data may be the last that is known. The jump is the wave's, as above.
     let companions = ["PolyAITargetStale", "PolyAIHandoffRateJump"];

@@ -1,4 +1,4 @@
-//! The status page as a person meets it: in a real browser, beside a daemon whose targets are well, failing and hostile.
+//! The status page in a real browser, with healthy, failing and hostile targets.
 
 mod driver;
 

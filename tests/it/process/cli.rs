@@ -1,4 +1,4 @@
-//! The command line as people meet it: exit codes, and the words for what is wrong.
+//! The command line: exit codes and messages.
 
 use std::path::Path;
 
@@ -152,8 +152,8 @@ async fn live_check_reports_healthy_target() {
     for words in [
         "asking reservations/us-1/live ...",
         "  ok       clocks agree",
-        "  ok       the key works, and a conversation was read with all that is counted",
-        "LIVE OK: the target answers as it should.",
+        "  ok       the key works, and a conversation was read with all fields that are counted",
+        "LIVE OK: the target responds correctly.",
     ] {
         assert!(well.stdout.contains(words), "{words:?} is not in {}", well.stdout);
     }
@@ -163,7 +163,7 @@ async fn live_check_reports_healthy_target() {
 async fn live_check_reports_rejected_key_with_region() {
     let fixture = a_project(|project| project).await;
     let refused = look(&fixture, &[(SECRET, "another-key")]).await;
-    unwell(&refused, Problem::Unauthorized, &["This target asks region us-1."]);
+    unwell(&refused, Problem::Unauthorized, &["This target is in region us-1."]);
     assert!(!refused.stdout.contains("another-key"), "{refused:?}");
 }
 
@@ -189,7 +189,7 @@ async fn live_check_reports_unknown_project_with_url() {
 async fn live_check_distinguishes_foreign_404() {
     let fixture = a_project(|project| project).await;
     let refused = look(&fixture, &[("/us-1\"", "/us-1/no/such/path\"")]).await;
-    unwell(&refused, Problem::WrongHost, &["/us-1/no/such/path, where https://api.us-1.platform.polyai.app"]);
+    unwell(&refused, Problem::WrongHost, &["/us-1/no/such/path; https://api.us-1.platform.polyai.app"]);
 }
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn live_check_accepts_project_without_calls() {
     let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
     let empty = look(&fixture, &[]).await;
     assert_eq!(empty.code, 0, "{empty:?}");
-    assert!(empty.stdout.contains("nothing can be said about transcripts and latency yet"), "{empty:?}");
+    assert!(empty.stdout.contains("transcripts and latency cannot be checked yet"), "{empty:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
-//! Three projects with many calls, some already over, some that end while the test runs, and with everything that makes
-//! counting hard: ends that show late, calls that are hidden while they run, that turn up late, or change afterwards.
+//! Seeded traffic for three projects, with every case that makes counting hard.
 //!
-//! Owns: the calls, from a seed. Never: the API that lists them.
+//! Some calls are already over, some end during the test; some end times arrive late, some calls are hidden while they run, and some
+//! are listed late or amended.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use polyai_exporter::target::Region;
@@ -18,7 +18,7 @@ const HANDOFFS: [(&str, &str); 4] =
 /// Until this many milliseconds after the beginning, calls may go unseen.
 const EARLY: i64 = 2_000;
 
-/// When calls happen, around the moment at which the story begins.
+/// When calls happen, relative to the start of the test.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Traffic {
     /// The moment.
@@ -104,7 +104,7 @@ fn content(rng: &mut StdRng, call: Call) -> Call {
 }
 
 /// What nobody sees running or what is late starts early, and is there before the first recheck age, so that this recheck
-/// finds it within the story.
+/// finds it within the test.
 fn mishap(rng: &mut StdRng, call: Call, traffic: &Traffic) -> Call {
     let seconds = TimeDelta::seconds;
     let start = call.start();

@@ -1,7 +1,7 @@
-//! The daemon is killed, stopped and started twice: what it counts must not show it.
+//! Kills, stops and second instances must not change the totals.
 //!
-//! `kill -9` ends the process, not the machine: what was written but not yet flushed to disk survives it. These stories
-//! therefore speak of crashes of the program, not of power cuts.
+//! `kill -9` ends the process, not the machine: writes that were not yet flushed to disk survive. So these tests cover crashes of the
+//! program, not power failures; those are covered by the model test.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -142,7 +142,7 @@ async fn orderly_stop_is_quick_and_loses_nothing() {
         let (status, log) = daemon.terminate().await;
         assert_eq!(status.code(), Some(0), "{log}");
         assert!(told.elapsed() < Duration::from_secs(20), "it took {:?}", told.elapsed());
-        assert!(log.contains("stopped; all that was counted is in the state"), "{log}");
+        assert!(log.contains("shutdown complete; all counts persisted"), "{log}");
     }
     let mut daemon = Daemon::serve(&config);
     nothing_fell(&shown, &daemon.scrape().await);

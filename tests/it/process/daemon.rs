@@ -1,6 +1,4 @@
-//! The built binary as a child process: started, asked, killed, and listened to.
-//!
-//! Owns: the process, its output, and that no output ever shows an API key. Never: the fixture around it.
+//! The binary as a child process. No output may contain an API key.
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;

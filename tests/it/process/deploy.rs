@@ -1,4 +1,4 @@
-//! The files of `deploy/` fit together. No container engine is asked: images are not pulled, nothing is run.
+//! The files in `deploy/` are consistent. No image is pulled and no container is run.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,4 @@
-//! The surroundings of a daemon: a simulated API in this process, and a configuration that points at it.
-//!
-//! Owns: both, and the comparison with the recount. Never: the daemon.
+//! A simulated API in this process, and a configuration for it.
 
 use std::path::{Path, PathBuf};
 
@@ -12,20 +10,20 @@ use tempfile::TempDir;
 
 use super::scrape::{Scrape, comparable};
 
-/// The API key of every story; the harness looks for it in all output.
+/// The API key of every test; no output may contain it.
 pub(super) const SECRET: &str = "k-3f9b1c7de05a48f2-never-shown";
 
-/// A simulated API on the real clock, and a folder for files.
+/// A simulated API on the real clock, and a temporary directory.
 #[derive(Debug)]
 pub(super) struct Fixture {
     api: SimulatorHandle,
     folder: TempDir,
-    /// What ended since then counts.
+    /// Conversations that ended since then count.
     pub(super) anchor: DateTime<Utc>,
 }
 
 impl Fixture {
-    /// An API with these projects; what ended up to `lookback` ago counts.
+    /// An API with these projects. Conversations that ended up to `lookback` ago count.
     pub(super) async fn new(projects: impl IntoIterator<Item = Project>, lookback: TimeDelta) -> Self {
         let projects = projects.into_iter().map(|project| project.with_key(SECRET));
         let api = Simulator::on_loopback(World::new(projects), Clock::system()).await.unwrap();
@@ -35,7 +33,7 @@ impl Fixture {
         Self { api, folder: tempfile::tempdir().unwrap(), anchor }
     }
 
-    /// The levers of the API.
+    /// Controls the API.
     pub(super) fn control(&self) -> &Control {
         &self.api.control
     }
@@ -45,12 +43,12 @@ impl Fixture {
         self.control().projects().iter().flat_map(|project| project.targets().collect::<Vec<_>>()).collect()
     }
 
-    /// A path in the folder.
+    /// A path in the directory.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// A configuration with the state in `state`, as impatient as the limits allow.
+    /// A configuration with the state in `state`, with the shortest intervals that are allowed.
     pub(super) fn config(&self, name: &str, state: &Path) -> PathBuf {
         let anchor = self.anchor.to_rfc3339_opts(SecondsFormat::Secs, true);
         let state = state.display();
@@ -64,14 +62,14 @@ impl Fixture {
         )
     }
 
-    /// A file in the folder.
+    /// Writes a file into the directory.
     pub(super) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         path
     }
 
-    /// Whether `scrape` shows exactly what the API's own recount says now; else, where it differs.
+    /// Compares `scrape` with the API's own recount. `Err` describes the first difference.
     pub(super) fn compare_totals(&self, scrape: &Scrape) -> Result<(), String> {
         for target in self.targets() {
             let truth = comparable(self.control().expected_totals(&target, self.anchor));

@@ -1,4 +1,4 @@
-//! `healthcheck` asks a running daemon, and strangers in its place, and says what the answer means.
+//! `healthcheck` against a running daemon and against other servers.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -99,7 +99,7 @@ async fn healthcheck_passes_with_all_connections_idle() {
 async fn healthcheck_reports_unusable_configuration() {
     for (flags, words) in [
         (&["--config", "no/such/file.yaml"][..], "no/such/file.yaml"),
-        (&["--web.listen-address", "127.0.0.1:0"], "took a free port"),
+        (&["--web.listen-address", "127.0.0.1:0"], "selects a free port"),
     ] {
         let refused = healthcheck(flags).await;
         assert_eq!(refused.code, 1, "{refused:?}");
@@ -136,7 +136,7 @@ async fn healthcheck_times_out_on_silent_server() {
     let address = listener.local_addr().unwrap().to_string();
     let silent = healthcheck(&["--timeout", "200ms", "--web.listen-address", &address]).await;
     assert_eq!(silent.code, 1, "{silent:?}");
-    assert!(silent.stderr.contains("nothing came within 200ms"), "{silent:?}");
+    assert!(silent.stderr.contains("no response within 200ms"), "{silent:?}");
 }
 
 /// A daemon with this web configuration, and its address.
@@ -193,7 +193,7 @@ async fn healthcheck_passes_with_required_authentication() {
         assert_eq!(healthy.code, 0, "{web_config}: {healthy:?}");
         assert_eq!(healthy.stdout, format!("{address} is healthy: {reason}, so it runs\n"));
         let ready = healthcheck(&[&told[..], &["--ready"]].concat()).await;
-        assert!(ready.code == 1 && ready.stderr.contains("ask without --ready"), "{ready:?}");
+        assert!(ready.code == 1 && ready.stderr.contains("omit --ready"), "{ready:?}");
     }
 }
 

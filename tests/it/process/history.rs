@@ -1,4 +1,4 @@
-//! A real Prometheus takes in the history of the real `demo` and goes on where it ends.
+//! A real Prometheus imports the backfill of `demo` and continues it.
 
 use std::process::Stdio;
 
@@ -91,5 +91,5 @@ async fn invalid_backfill_flags_are_usage_errors() {
     let said = refused(&["--history", "1h", "--history.file", "/dev/null"]).await;
     assert!(said.contains("--history.instance"), "{said}");
     let said = refused(&["--incident", "latency@2h:nobody"]).await;
-    assert!(said.contains("no project \"nobody\"") && said.contains("billing"), "{said}");
+    assert!(said.contains("unknown project \"nobody\"") && said.contains("billing"), "{said}");
 }

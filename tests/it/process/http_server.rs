@@ -1,5 +1,5 @@
-//! The port of a real daemon: TLS, client certificates and users as curl meets them, sockets of the file system, sockets that are
-//! handed over, and a process with no rights but those that it needs.
+//! The HTTP port of a real daemon: TLS, client certificates and users with curl, Unix sockets, socket activation, and a process without
+//! privileges.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::daemon::{BINARY, Daemon, Output, command, polyai_exporter, run, serve_arguments};
 use super::fixture::Fixture;
-use super::{has, leave_out};
+use super::{has, skip};
 use crate::http_server::test_ca::{Authority, dns};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -235,7 +235,7 @@ async fn wildcard_address_accepts_ipv4_with_bindv6only() {
     probe.args(["--net", "--map-root-user", "test", "-w", "/proc/sys/net/ipv6/bindv6only"]);
     let probed = run(probe).await;
     if probed.code != 0 {
-        leave_out(&format!("this user may not have a network with IPv6 of its own here: {probed:?}"));
+        skip(&format!("this user may not have a network with IPv6 of its own here: {probed:?}"));
         return;
     }
     let fixture = a_scene().await;
@@ -244,7 +244,7 @@ async fn wildcard_address_accepts_ipv4_with_bindv6only() {
     alone.args(["--net", "--map-root-user", "sh", "-c", IPV6_ALONE, BINARY]).arg(&config);
     let ended = run(alone).await;
     if ended.code == 9 {
-        leave_out(&format!("no loopback interface, or none without python3: {}", ended.stderr));
+        skip(&format!("no loopback interface, or none without python3: {}", ended.stderr));
         return;
     }
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -340,7 +340,7 @@ async fn serve_works_unprivileged_on_read_only_root() {
     probe.arg(&binary).arg("--version");
     let probed = run(probe).await;
     if probed.code != 0 {
-        leave_out(&format!("this user may not confine a process here: {}", probed.stderr.trim()));
+        skip(&format!("this user may not confine a process here: {}", probed.stderr.trim()));
         return;
     }
     let mut serve = command("unshare");

@@ -1,6 +1,6 @@
-//! The guide "End-to-end setup", carried out as it is written: every file and every command, in order, in an empty folder.
+//! The end-to-end setup of `docs/install.md`, executed as written in an empty directory.
 //!
-//! Only ports are others than in the text, because they may be taken here.
+//! Only the ports differ, because those in the text may be in use.
 
 use std::path::Path;
 use std::process::Stdio;

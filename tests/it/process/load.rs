@@ -1,4 +1,4 @@
-//! `/metrics` of a real daemon under strain: scrapers that do not read, and many that read while commits go on.
+//! `/metrics` of a real daemon under load: stalled scrapers, and many scrapes during commits.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -91,7 +91,7 @@ async fn demo_and_simulate_without_a_terminal_keep_running() {
 }
 
 #[tokio::test]
-async fn log_that_can_be_written_again_says_how_many_lines_were_lost() {
+async fn log_writable_again_reports_lost_lines() {
     let fixture = fixture().await;
     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
     theirs.set_nonblocking(true).unwrap();

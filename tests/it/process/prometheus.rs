@@ -1,7 +1,7 @@
-//! A real Prometheus scrapes the real `demo`: what it stores is what the daemon counts, and the queries of dashboards work.
+//! A real Prometheus scrapes `demo`, stores its totals, and answers the queries of the dashboards.
 //!
-//! Prometheus and promtool come from the distribution (`tests/run` installs them). Without them these stories are left out,
-//! except in CI, where they fail.
+//! Prometheus and promtool are packages of the distribution (`tests/run` installs them). Without them these tests are skipped, except in
+//! CI, where they fail.
 
 mod dashboards;
 mod formats;

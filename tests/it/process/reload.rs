@@ -1,4 +1,4 @@
-//! The configuration of a running process: read again by signal, by request, and by itself.
+//! Reloads of a running process by signal, by request, and after a file change.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -112,7 +112,7 @@ async fn sighup_and_post_reload_configuration() {
 }
 
 fn refusals(daemon: &Daemon) -> usize {
-    daemon.log().matches("configuration not reloaded").count()
+    daemon.log().matches("configuration reload failed").count()
 }
 
 /// As the kubelet mounts a ConfigMap, and changes it.

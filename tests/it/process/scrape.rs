@@ -1,7 +1,4 @@
-//! What stands in a scrape, read back from the text format.
-//!
-//! Owns: the samples by name and labels, and the counts of one target in the form of the simulator's recount. Never: how
-//! the daemon arrived at them.
+//! The samples of a scrape, and the totals of a target in the form of the simulator's recount.
 
 use std::collections::BTreeMap;
 
@@ -132,7 +129,7 @@ fn whole(value: f64) -> u64 {
     value as u64
 }
 
-/// Reads `{a="1",b="2"}`; the values of these stories have neither quotes nor commas.
+/// Reads `{a="1",b="2"}`; values in these tests have neither quotes nor commas.
 fn labels_of(text: &str) -> Labels {
     let inner = text.trim_start_matches('{').trim_end_matches('}');
     let pairs = inner.split(',').filter_map(|pair| pair.split_once('='));

@@ -1,4 +1,4 @@
-//! `scripts/stack`: demo, Prometheus and Alertmanager come up together with a history, and leave nothing behind.
+//! `scripts/stack` starts the demo, Prometheus and Alertmanager, and cleans up.
 
 use std::net::SocketAddr;
 use std::path::Path;

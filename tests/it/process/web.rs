@@ -1,6 +1,4 @@
-//! One HTTP request on the loopback interface.
-//!
-//! Owns: the request and the reading of its answer, both bounded in time. Never: what the answer means.
+//! One HTTP request with a timeout.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the daemon costs the API.
+//! How many requests the exporter makes.
 
 use polyai_simulator::{AnomalyRates, Profile};
 

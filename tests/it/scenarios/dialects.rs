@@ -1,5 +1,4 @@
-//! The points on which the documents are silent or contradict each other: whichever way a project answers, it is counted
-//! alike.
+//! The API's documentation leaves some behaviour open: every variant leads to the same totals.
 
 use polyai_exporter::config::Polling;
 use polyai_exporter::target::ApiVersion;

@@ -1,5 +1,7 @@
-//! Lists that move while their pages are read: where there are offsets only, a call that begins pushes a record from one page
-//! to the next, and one that ends pulls a record past the reader.
+//! Lists that change while their pages are read.
+//!
+//! With offsets only, a call that starts moves a record from one page to the next, and a call that ends moves a record to a page that was
+//! already read.
 
 use polyai_simulator::{Call, Fault, FaultKind, Order, Paging, Quirks};
 

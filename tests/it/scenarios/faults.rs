@@ -1,4 +1,4 @@
-//! What goes wrong between the daemon and the API, on any page and for a while: nothing is lost, nothing counts twice.
+//! Temporary failures of the API, on any page: no call is lost or counted twice.
 
 use polyai_exporter::config::Polling;
 use polyai_simulator::{Fault, FaultKind, RetryAfter, Truncation};

@@ -1,4 +1,4 @@
-//! From the end of a call to `/metrics`.
+//! How soon a call that ended is in `/metrics`.
 
 use polyai_simulator::{AnomalyRates, Profile};
 

@@ -1,4 +1,4 @@
-//! Time that is lived through in seconds counts as it would have counted, and can be read back as it would have been scraped.
+//! Backfill: simulated past hours lead to the totals and scrapes that the daemon would have produced.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

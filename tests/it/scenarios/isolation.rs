@@ -1,4 +1,4 @@
-//! One target's failure is nobody else's.
+//! A failing target does not affect others.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the log says, how often, and what it never says.
+//! What is logged, how often, and what must never be logged.
 
 use polyai_simulator::{Fault, FaultKind, RetryAfter, Truncation};
 
@@ -53,13 +53,13 @@ async fn outage_is_logged_once_at_start_and_end() {
             "INFO catching up",
             "INFO catching up",
             "WARN request failed",
-            "WARN poll failed; the next one reads the same stretch again",
+            "WARN poll failed; the next poll reads the same window again",
             "WARN problem started",
             "INFO catching up",
             "INFO catching up",
-            "INFO polls succeed again",
+            "INFO target recovered",
             "INFO problem ended",
-            "INFO this has not happened for a while",
+            "INFO event cleared",
         ]
     );
     let others: Vec<String> = scenario.log.about("other").iter().map(|line| line.gist()).collect();

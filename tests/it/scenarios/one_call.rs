@@ -1,4 +1,4 @@
-//! One call, from its first second to its place in the totals.
+//! Single calls, from their start to the totals.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Every problem has a stable code, which is there while its cause is, and a poll that fails is not up.
+//! Each problem code is active as long as its cause, and a failed poll sets `polyai_target_up` to 0.
 
 use polyai_simulator::{Control, Fault, FaultKind, LatencyShape, ReportedCounts, RetryAfter, Truncation};
 
@@ -143,7 +143,7 @@ async fn readiness_requires_first_poll_of_each_target() {
     wait(seconds(10)).await;
     let (status, body) = scenario.exporter.get("/-/ready").await;
     assert_eq!(status, 503, "{body}");
-    assert!(body.contains("1 target has not been tried yet"), "{body}");
+    assert!(body.contains("1 target has not been polled yet"), "{body}");
     let early = scenario.scrape().await;
     early.assert_metric("polyai_target_up", &[("project", "slow")], 0.0);
     early.assert_metric("polyai_target_last_success_timestamp_seconds", &[("project", "slow")], 0.0);
@@ -204,7 +204,7 @@ async fn rejected_key_is_retried_every_five_minutes() {
 async fn retry_after_is_honored_and_rate_lowered() {
     let scenario = scenario([project("hotel")])
         .with_polling(|polling| {
-            // A budget so tight that the pace decides: 12 requests a minute are wanted, 6 allowed.
+            // A budget so tight that the rate limiter decides: 12 requests a minute are wanted, 6 allowed.
             polling.interval = seconds(10);
             polling.requests_per_minute = 6.try_into().unwrap();
         })

@@ -1,4 +1,4 @@
-//! Records that cannot be read spoil only themselves.
+//! Records that cannot be parsed affect only themselves.
 
 use crate::support::calls::{call, project};
 use crate::support::scenario::{scenario, wait};
@@ -68,7 +68,7 @@ async fn unreadable_field_is_omitted_and_logged() {
     let lines = scenario.log.about("hotel");
     let told: std::collections::BTreeSet<(String, String)> = lines
         .iter()
-        .filter(|line| line.gist() == "WARN read in part; what could not be read counts as absent")
+        .filter(|line| line.gist() == "WARN record partially parsed; unreadable fields treated as absent")
         .map(|line| (line.field("conversation_id"), line.field("unread")))
         .collect();
     let expected = broken.iter().filter(|(_, unread, _)| !unread.is_empty());
@@ -88,7 +88,7 @@ async fn non_finite_numbers_reject_no_page() {
     scrape.assert_metric("polyai_target_up", &[], 1.0);
     assert_eq!(scrape.problems("hotel"), Vec::<String>::new());
     let gists: Vec<_> = scenario.log.about("hotel").iter().map(|line| line.gist()).collect();
-    assert!(gists.iter().any(|gist| gist.starts_with("WARN read in part")), "{gists:?}");
+    assert!(gists.iter().any(|gist| gist.starts_with("WARN record partially parsed")), "{gists:?}");
 }
 
 #[tokio::test(start_paused = true)]

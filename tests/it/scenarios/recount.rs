@@ -1,4 +1,4 @@
-//! The totals are a pure function of what the API holds since the anchor.
+//! The totals are a pure function of the API's data since the anchor.
 
 use polyai_exporter::clock::Clock;
 use polyai_exporter::config::Settings;

@@ -1,4 +1,4 @@
-//! Stories of a configuration that changes while calls come in.
+//! Configuration changes during polling.
 
 use std::io::{Error, ErrorKind};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the page and its JSON tell of a daemon that runs: states as they come and go, and what was noted of polls.
+//! The status page and its JSON of a running daemon.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use polyai_exporter::config::Polling;

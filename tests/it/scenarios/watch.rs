@@ -1,4 +1,4 @@
-//! Stories of a daemon that looks at the files of its configuration by itself.
+//! Changes of configuration files that the daemon detects.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

@@ -1,6 +1,4 @@
-//! Calls to tell scenarios about.
-//!
-//! Owns: projects with a key of their own, and a mix of calls that holds every case that counting tells apart.
+//! Projects, and a mix of calls with every case that counting distinguishes.
 
 use std::time::Duration;
 

@@ -1,6 +1,4 @@
-//! What the program logged, captured per scenario: everything of a scenario runs on the thread of its test.
-//!
-//! Owns: capturing, and asking for lines by their fields. If a scenario fails, the end of its log is printed.
+//! Captures the log of a scenario, which runs on the thread of its test. A failed test prints the end of it.
 
 use std::io;
 use std::sync::{Arc, Mutex};

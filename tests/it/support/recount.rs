@@ -1,6 +1,4 @@
-//! The daemon's totals beside the plain recount of what the API holds.
-//!
-//! Owns: which total stands for which number of the recount. Both are told in words, so that a difference explains itself.
+//! Compares the daemon's totals with a recount of the API's data.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +43,7 @@ impl Scenario {
     }
 }
 
-/// What the API holds.
+/// The totals of the API's data.
 fn recounted(scenario: &Scenario, anchor: DateTime<Utc>, project: &str) -> Numbers {
     let truth = scenario.api().expected_totals(&scenario.target(project), anchor);
     let mut numbers: Numbers = [
@@ -75,7 +73,7 @@ fn recounted(scenario: &Scenario, anchor: DateTime<Utc>, project: &str) -> Numbe
     numbers
 }
 
-/// What the daemon says that it has counted.
+/// The totals of the daemon.
 pub(crate) fn counted(scrape: &Scrape, project: &str) -> Numbers {
     let of = [("project", project)];
     let mut numbers: Numbers = [

@@ -1,6 +1,4 @@
-//! The scene of a scenario: a simulated API and the daemon that polls it, in one runtime and in virtual time.
-//!
-//! Owns: how the two are set up, started and stopped, and how time passes. Never: what is expected.
+//! The simulated API and the daemon that polls it, in one runtime and in virtual time.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,13 +21,13 @@ use super::log::Log;
 use super::scrape::Scrape;
 use super::start_time;
 
-/// What a scenario starts from: projects, all of which are polled, and the settings of the daemon.
+/// A scenario that has not started: projects, all of which are polled, and the settings of the daemon.
 pub(crate) struct ScenarioBuilder {
     projects: Vec<Project>,
     settings: Settings,
 }
 
-/// A scene that has been set: the API answers, the daemon polls.
+/// A running scenario: the API responds, and the daemon polls.
 pub(crate) struct Scenario {
     pub(crate) simulator: SimulatorHandle,
     pub(crate) exporter: Exporter,
@@ -45,11 +43,11 @@ pub(crate) struct Exporter {
     stop: CancellationToken,
     running: JoinHandle<ShutdownOutcome>,
     reloads: ReloadHandle,
-    /// What it reads when it reads its configuration again.
+    /// The configuration at the next reload.
     source: Arc<Mutex<Source>>,
 }
 
-/// Where a daemon reads its configuration again from.
+/// The configuration that a reload reads.
 enum Source {
     Settings(Box<Settings>),
     /// YAML.
@@ -80,18 +78,18 @@ impl Source {
     }
 }
 
-/// Scrapes that go on in the background.
+/// Continuous scrapes in the background.
 pub(crate) struct Scraping(CancellationToken, JoinHandle<usize>);
 
 impl Scraping {
-    /// Ends them, and answers how many there were. Each has to have succeeded.
+    /// Stops them, and returns their number. Each must have succeeded.
     pub(crate) async fn stop(self) -> usize {
         self.0.cancel();
         self.1.await.unwrap()
     }
 }
 
-/// The world of these projects, polled every 30 s and counted from [`start_time`] on. Budgets are so wide that they do not matter.
+/// These projects, polled every 30 s and counted from [`start_time`] on, with request budgets that are never exhausted.
 pub(crate) fn scenario(projects: impl IntoIterator<Item = Project>) -> ScenarioBuilder {
     let polling = Polling {
         anchor: Some(start_time()),
@@ -127,36 +125,36 @@ impl ScenarioBuilder {
         self
     }
 
-    /// Polls as `change` says.
+    /// Changes the section `polling`.
     pub(crate) fn with_polling(mut self, change: impl FnOnce(&mut Polling)) -> Self {
         change(&mut self.settings.polling);
         self
     }
 
-    /// Reads `project` with this version of the API.
+    /// Sets the version of the API for `project`.
     pub(crate) fn with_api_version(mut self, project: &str, version: ApiVersion) -> Self {
         let target = self.settings.targets.iter_mut().find(|target| target.key.project == project);
         target.unwrap().api_version = version;
         self
     }
 
-    /// The settings of the daemon; its targets get their addresses later.
+    /// The settings of the daemon. The base URLs of the targets are set on start.
     pub(crate) fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
     }
 
-    /// Keeps its state in `directory`.
+    /// Stores the state in `directory`.
     pub(crate) fn with_storage(mut self, directory: &Path) -> Self {
         self.settings.storage = Storage::Directory(directory.to_owned());
         self
     }
 
-    /// Starts the API, `before` the daemon does, if at all, and then the daemon.
+    /// Starts the API, and then the daemon.
     pub(crate) async fn start(self) -> Scenario {
         self.start_with(|_| {}).await
     }
 
-    /// The same; `prepare` is given the levers of the API before the daemon's first poll.
+    /// The same, with `prepare` called before the first poll.
     pub(crate) async fn start_with(self, prepare: impl FnOnce(&Control)) -> Scenario {
         self.start_after(async |api| {
             prepare(api);
@@ -165,7 +163,7 @@ impl ScenarioBuilder {
         .await
     }
 
-    /// Starts the API, and the daemon so much later, on a machine whose clock is ahead by `step`.
+    /// Starts the API, and the daemon `later`, with a local clock that is ahead by `step`.
     pub(crate) async fn start_at(self, later: Duration, step: TimeDelta) -> Scenario {
         self.start_after(async |api| {
             wait(later).await;
@@ -174,7 +172,7 @@ impl ScenarioBuilder {
         .await
     }
 
-    /// Starts the API, and the daemon after `prepare`, on a machine whose clock shows what that answers.
+    /// Starts the API, and the daemon after `prepare`, which returns the time of the local clock.
     async fn start_after(self, prepare: impl AsyncFnOnce(&Control) -> DateTime<Utc>) -> Scenario {
         let log = Log::capture();
         let Self { projects, mut settings } = self;
@@ -190,7 +188,7 @@ impl ScenarioBuilder {
 }
 
 impl Scenario {
-    /// The levers of the API.
+    /// Controls the API.
     pub(crate) fn api(&self) -> &Control {
         &self.simulator.control
     }
@@ -206,17 +204,17 @@ impl Scenario {
         self.projects.iter().map(|project| project.name.clone()).collect()
     }
 
-    /// The time at the API.
+    /// The time of the API.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.api().now()
     }
 
-    /// What the daemon says now.
+    /// Scrapes the daemon.
     pub(crate) async fn scrape(&self) -> Scrape {
         self.exporter.scrape().await
     }
 
-    /// Stops the daemon in order, lets `pause` pass, and starts it again on the same settings.
+    /// Stops the daemon, waits for `pause`, and starts it again with the same settings.
     pub(crate) async fn restart_after(mut self, pause: Duration) -> Self {
         let clock = self.exporter.clock.clone();
         assert_eq!(self.exporter.stop().await, ShutdownOutcome::Orderly, "the stop");
@@ -225,11 +223,10 @@ impl Scenario {
         self
     }
 
-    /// What `kill -9` does: nothing of the daemon is left but the files of its state as they are at this moment; it is
-    /// started again on those.
+    /// Simulates `kill -9`: copies the files of the state as they are at this moment, and starts a daemon on the copy.
     pub(crate) async fn kill_and_restart(mut self, survivors: &Path) -> Self {
         let Storage::Directory(state) = &self.settings.storage else {
-            panic!("there is no state to survive")
+            panic!("the scenario has no state directory")
         };
         for file in std::fs::read_dir(state).unwrap() {
             let file = file.unwrap();
@@ -237,7 +234,7 @@ impl Scenario {
         }
         self.settings.storage = Storage::Directory(survivors.to_owned());
         let clock = self.exporter.clock.clone();
-        // The old one may finish in order: what it still writes is in files that nobody reads again.
+        // The old one may stop in order, because its files are not read again.
         self.exporter.stop().await;
         self.exporter = Exporter::start(&self.settings, clock).await;
         self
@@ -261,18 +258,18 @@ impl Exporter {
         Self { clock, address, stop, running, reloads, source }
     }
 
-    /// Lets it read these settings instead, once it is asked to.
+    /// Sets the configuration for the next reload.
     pub(crate) fn configure(&self, settings: Settings) {
         *self.source.lock().unwrap() = Source::Settings(Box::new(settings));
     }
 
-    /// Has it read these settings instead; answers what changed, or why nothing did.
+    /// Reloads with these settings. Returns what changed, or why nothing did.
     pub(crate) async fn reload(&self, settings: Settings) -> Result<String, String> {
         self.configure(settings);
         self.reloads.reload(ReloadTrigger::Signal).await
     }
 
-    /// Asks for a reload as an operator does, and goes on; status and body come later.
+    /// Sends `POST /-/reload`, and returns at once. The task returns status and body.
     pub(crate) fn post_reload(&self) -> JoinHandle<(u16, String)> {
         let url = format!("http://{}/-/reload", self.address);
         tokio::spawn(async move {
@@ -282,13 +279,13 @@ impl Exporter {
         })
     }
 
-    /// Has it read a file with this text, which it must refuse; answers its reason.
+    /// Reloads with a file that must be refused, and returns the reason.
     pub(crate) async fn failed_reload(&self, yaml: &'static str) -> String {
         *self.source.lock().unwrap() = Source::Text(yaml);
         self.reloads.reload(ReloadTrigger::Signal).await.expect_err(yaml)
     }
 
-    /// Scrapes it all the time, with such pauses.
+    /// Scrapes it continuously, with these pauses.
     pub(crate) fn scrape_continuously(&self, pause: Duration) -> Scraping {
         let (stop, url) = (CancellationToken::new(), format!("http://{}/metrics", self.address));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -307,35 +304,35 @@ impl Exporter {
         Scraping(stop, scraping)
     }
 
-    /// Status and body of a page of its own port.
+    /// Status and body of a path.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = client.get(format!("http://{}{path}", self.address)).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    /// The body of a page in a format of the caller's choice.
+    /// The body of a path, with this `Accept` header.
     pub(crate) async fn get_as(&self, path: &str, accept: &str) -> String {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let request = client.get(format!("http://{}{path}", self.address)).header("accept", accept);
         request.send().await.unwrap().text().await.unwrap()
     }
 
-    /// What it says now.
+    /// Scrapes it.
     pub(crate) async fn scrape(&self) -> Scrape {
         let (status, body) = self.get("/metrics").await;
         assert_eq!(status, 200, "/metrics: {body}");
         Scrape::read(&body)
     }
 
-    /// Stops it in order.
+    /// Stops it.
     pub(crate) async fn stop(self) -> ShutdownOutcome {
         self.stop.cancel();
         self.running.await.unwrap()
     }
 }
 
-/// Lets virtual time pass.
+/// Waits in virtual time.
 pub(crate) async fn wait(time: Duration) {
     tokio::time::sleep(time).await;
 }

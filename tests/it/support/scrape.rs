@@ -1,6 +1,4 @@
-//! A scrape, and questions to it. A question that finds nothing tells what is there instead.
-//!
-//! Owns: reading the text format 0.0.4, and the near misses. Never: expectations.
+//! The samples of a scrape. A lookup that finds nothing lists similar series.
 
 use std::fmt;
 
@@ -13,7 +11,7 @@ struct Sample {
     value: f64,
 }
 
-/// Some labels that a series must have; it may have others.
+/// Labels that a series must have. It may have others.
 pub(crate) type Labels<'a> = &'a [(&'a str, &'a str)];
 
 impl Scrape {
@@ -104,7 +102,7 @@ impl fmt::Display for Sample {
     }
 }
 
-/// A name with labels, as it would stand in a scrape.
+/// A name with labels, formatted as in a scrape.
 struct Wanted<'a>(&'a str, Labels<'a>);
 
 impl fmt::Display for Wanted<'_> {

@@ -1,4 +1,4 @@
-//! What a transition of a conversation contributes to the series: the only place where a metric gets its value.
+//! The contributions of a transition to the series: the only place where a metric gets its value.
 
 use std::sync::Arc;
 
@@ -10,22 +10,23 @@ use super::labels::{LabelLimiter, LabelValues, counted_labels, raw_values};
 use super::recent_window::RecentConversation;
 use super::series::{SeriesKey, SeriesOp, SeriesUpdate};
 use crate::dimension::Dimension;
+use crate::ledger::Amounts;
 use crate::ledger::transition::{Amendment, Count, Transition};
 
 /// Everything that one transition contributes.
 #[derive(Debug, Default)]
 pub struct Contributions {
-    /// To the series.
+    /// The updates of series.
     pub updates: Vec<SeriesUpdate>,
-    /// To the recent gauges.
-    pub recent: Option<RecentConversation>,
+    /// The conversation to add to the recent gauges.
+    pub(crate) recent: Option<RecentConversation>,
     /// The dimension values of a conversation that counts, as the ledger keeps them.
-    pub dimensions: Vec<(Dimension, Box<str>)>,
+    pub(crate) dimensions: Vec<(Dimension, Box<str>)>,
     /// The labels of which a value was replaced by `other`.
-    pub limited: Vec<&'static str>,
+    pub(crate) limited: Vec<&'static str>,
 }
 
-/// What `transition` contributes at `now`, with the configured `dimensions`.
+/// The contributions of `transition` at `now`, with the configured `dimensions`.
 pub fn contributions(
     transition: &Transition<'_>,
     now: Timestamp,
@@ -53,12 +54,7 @@ fn of_count(
         raw_values(dimensions, data).map(|(dimension, value)| to.limit(dimension.as_str(), value)).collect();
 
     to.add(Metric::Conversations, 1);
-    to.add(Metric::Turns, amounts.turns);
-    to.add(Metric::OodTurns, amounts.ood_turns);
-    to.add(Metric::SilenceTurns, amounts.silence_turns);
-    to.add(Metric::BargeInTurns, amounts.barge_in_turns);
-    to.add(Metric::ConversationsWithOod, u32::from(amounts.ood_turns > 0));
-    to.add(Metric::ConversationsWithSilence, u32::from(amounts.silence_turns > 0));
+    to.add_growth(&Amounts::default(), amounts);
     to.add(Metric::WithoutTranscript, u32::from(data.transcript == Transcript::Hidden));
     to.observe(Metric::ConversationDuration, data.duration);
     to.observe(Metric::AgentDuration, data.agent_duration);
@@ -80,9 +76,10 @@ fn of_count(
     }
 
     let recent = RecentConversation { ended_at: *ended_at, labels: to.labels.clone(), amounts: *amounts };
+    to.out.recent = Some(recent);
     let values = to.labels.iter().map(|value| Box::from(&**value));
-    let dimensions = dimensions.iter().copied().zip(values).collect();
-    Contributions { recent: Some(recent), dimensions, ..to.finish() }
+    to.out.dimensions = dimensions.iter().copied().zip(values).collect();
+    to.out
 }
 
 /// For each amount the difference to the maximum seen before. Histograms keep their first observation.
@@ -93,7 +90,6 @@ fn of_amendment(
     limiter: &mut LabelLimiter,
 ) -> Contributions {
     let Amendment { data, before, entry, up, down } = amendment;
-    let after = &entry.counted;
     let mut to = Collector::new(entry.ended_at, now, limiter, 0);
     to.labels = if entry.dimensions.iter().map(|(dimension, _)| dimension).eq(dimensions) {
         counted_labels(dimensions, &entry.dimensions)
@@ -102,12 +98,7 @@ fn of_amendment(
         to.limiter.values(dimensions, data)
     };
 
-    to.add(Metric::Turns, after.turns.saturating_sub(before.turns));
-    to.add(Metric::OodTurns, after.ood_turns.saturating_sub(before.ood_turns));
-    to.add(Metric::SilenceTurns, after.silence_turns.saturating_sub(before.silence_turns));
-    to.add(Metric::BargeInTurns, after.barge_in_turns.saturating_sub(before.barge_in_turns));
-    to.add(Metric::ConversationsWithOod, u32::from(before.ood_turns == 0 && after.ood_turns > 0));
-    to.add(Metric::ConversationsWithSilence, u32::from(before.silence_turns == 0 && after.silence_turns > 0));
+    to.add_growth(before, &entry.counted);
     if let (false, Some(handoff)) = (before.handoff, &data.handoff) {
         to.add_handoff(handoff);
     }
@@ -116,35 +107,29 @@ fn of_amendment(
             to.update_target(Metric::Amendments, Some(direction), SeriesOp::Add(1));
         }
     }
-    to.finish()
+    to.out
 }
 
 /// Collects the contributions of one conversation.
 struct Collector<'a> {
     limiter: &'a mut LabelLimiter,
     labels: LabelValues,
-    /// When it ended.
     ended_at: Timestamp,
     now: Timestamp,
-    updates: Vec<SeriesUpdate>,
-    limited: Vec<&'static str>,
+    out: Contributions,
 }
 
 impl<'a> Collector<'a> {
     fn new(ended_at: Timestamp, now: Timestamp, limiter: &'a mut LabelLimiter, capacity: usize) -> Self {
-        let updates = Vec::with_capacity(capacity);
-        Self { limiter, labels: Arc::from([]), ended_at, now, updates, limited: Vec::new() }
-    }
-
-    fn finish(self) -> Contributions {
-        Contributions { updates: self.updates, limited: self.limited, ..Contributions::default() }
+        let out = Contributions { updates: Vec::with_capacity(capacity), ..Contributions::default() };
+        Self { limiter, labels: Arc::from([]), ended_at, now, out }
     }
 
     /// The value to count `value` of `label` under.
     fn limit(&mut self, label: &'static str, value: &str) -> Arc<str> {
         let admitted = self.limiter.limit(label, value);
         if admitted.limited {
-            self.limited.push(label);
+            self.out.limited.push(label);
             let values = Arc::from([Arc::from(label)]);
             self.push(Metric::LabelValuesFolded, values, SeriesOp::Add(1), self.ended_at);
         }
@@ -153,13 +138,26 @@ impl<'a> Collector<'a> {
 
     /// Prometheus refuses samples from the future, so nothing happened after `now`.
     fn push(&mut self, metric: Metric, values: LabelValues, op: SeriesOp, at: Timestamp) {
-        self.updates.push(SeriesUpdate { key: SeriesKey { metric, values }, op, at: at.min(self.now) });
+        self.out.updates.push(SeriesUpdate { key: SeriesKey { metric, values }, op, at: at.min(self.now) });
     }
 
     fn add(&mut self, metric: Metric, amount: u32) {
         if amount > 0 {
             self.push(metric, self.labels.clone(), SeriesOp::Add(u64::from(amount)), self.ended_at);
         }
+    }
+
+    /// Adds the amounts by which `after` is above `before`.
+    fn add_growth(&mut self, before: &Amounts, after: &Amounts) {
+        self.add(Metric::Turns, after.turns.saturating_sub(before.turns));
+        self.add(Metric::OodTurns, after.ood_turns.saturating_sub(before.ood_turns));
+        self.add(Metric::SilenceTurns, after.silence_turns.saturating_sub(before.silence_turns));
+        self.add(Metric::BargeInTurns, after.barge_in_turns.saturating_sub(before.barge_in_turns));
+        self.add(Metric::ConversationsWithOod, u32::from(before.ood_turns == 0 && after.ood_turns > 0));
+        self.add(
+            Metric::ConversationsWithSilence,
+            u32::from(before.silence_turns == 0 && after.silence_turns > 0),
+        );
     }
 
     fn observe(&mut self, metric: Metric, amount: Option<Amount>) {

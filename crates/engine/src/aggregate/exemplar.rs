@@ -64,10 +64,8 @@ pub struct Exemplar {
 impl Exemplar {
     /// Replaces the exemplar in `slot` by an observation of `value`, if that is greater.
     pub(super) fn update(slot: &mut Option<Self>, value: Amount, source: ExemplarSource<'_>) {
-        let stays = slot.as_ref().is_some_and(|exemplar| {
-            (exemplar.at, exemplar.value, &exemplar.id) >= (source.at, value, source.id)
-        });
-        if !stays {
+        let new = (source.at, value, source.id);
+        if slot.as_ref().is_none_or(|old| (old.at, old.value, &old.id) < new) {
             *slot = Some(Self { at: source.at, value, id: source.id.clone() });
         }
     }
@@ -82,7 +80,6 @@ impl Exemplar {
         self.value.units()
     }
 
-    /// The same, exactly.
     pub(super) fn amount(&self) -> Amount {
         self.value
     }

@@ -12,7 +12,7 @@ use polyai_domain::conversation::{ConversationData, MAX_LABEL_CHARS, truncate_ch
 use crate::dimension::Dimension;
 
 /// Replaces values beyond the limit.
-pub const OTHER: &str = "other";
+const OTHER: &str = "other";
 
 /// The values of the optional dimensions, in their configured order.
 pub type LabelValues = Arc<[Arc<str>]>;
@@ -45,7 +45,7 @@ const fn default_value(dimension: Dimension) -> &'static str {
 }
 
 /// The values under `dimensions` of a conversation that was `counted` under perhaps other ones.
-pub fn counted_labels(dimensions: &[Dimension], counted: &[(Dimension, Box<str>)]) -> LabelValues {
+pub(crate) fn counted_labels(dimensions: &[Dimension], counted: &[(Dimension, Box<str>)]) -> LabelValues {
     let value = |&dimension: &Dimension| {
         let known = counted.iter().find(|(other, _)| *other == dimension).map(|(_, value)| &**value);
         Arc::from(known.unwrap_or(default_value(dimension)))
@@ -67,7 +67,7 @@ impl LabelLimiter {
     }
 
     /// The value to use for `value`: itself if it is known or there is room, else [`OTHER`].
-    pub fn limit(&mut self, label: &'static str, value: &str) -> LimitedLabel {
+    pub(crate) fn limit(&mut self, label: &'static str, value: &str) -> LimitedLabel {
         let value = truncate_chars(value, MAX_LABEL_CHARS);
         let known = self.known.entry(label).or_default();
         if let Some(value) = known.get(value) {
@@ -84,27 +84,24 @@ impl LabelLimiter {
     }
 
     /// Admits a value that has series already, whether or not there is room.
-    pub fn retain(&mut self, label: &'static str, value: &Arc<str>) {
+    pub(crate) fn retain(&mut self, label: &'static str, value: &Arc<str>) {
         if &**value != OTHER {
             self.known.entry(label).or_default().insert(value.clone());
         }
     }
 
     /// The dimension values that a conversation counts under.
-    pub fn values(&mut self, dimensions: &[Dimension], data: &ConversationData) -> LabelValues {
-        raw_values(dimensions, data)
-            .map(|(dimension, value)| self.limit(dimension.as_str(), value).value)
-            .collect()
+    pub(crate) fn values(&mut self, dimensions: &[Dimension], data: &ConversationData) -> LabelValues {
+        let limit = |(dimension, value): (Dimension, _)| self.limit(dimension.as_str(), value).value;
+        raw_values(dimensions, data).map(limit).collect()
     }
 }
 
-/// The outcome of [`LabelLimiter::limit`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LimitedLabel {
-    /// The value to use.
-    pub value: Arc<str>,
-    /// Whether [`OTHER`] replaces the true value.
-    pub limited: bool,
+/// The value to count a label under.
+pub(crate) struct LimitedLabel {
+    pub(crate) value: Arc<str>,
+    /// Whether it is [`OTHER`] instead of the true value.
+    pub(crate) limited: bool,
 }
 
 #[cfg(test)]

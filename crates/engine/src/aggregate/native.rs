@@ -53,19 +53,15 @@ pub struct NativeBuckets {
 }
 
 impl NativeHistogram {
-    /// Adds one observation.
     pub(super) fn observe(&mut self, amount: Amount) {
         let Some(index) = index(amount) else {
             self.zeros += 1;
             return;
         };
-        match self.buckets.binary_search_by_key(&index, |&(index, _)| index) {
-            Ok(place) => {
-                if let Some((_, count)) = self.buckets.get_mut(place) {
-                    *count += 1;
-                }
-            }
-            Err(place) => self.buckets.insert(place, (index, 1)),
+        let place = self.buckets.partition_point(|&(before, _)| before < index);
+        match self.buckets.get_mut(place) {
+            Some((found, count)) if *found == index => *count += 1,
+            Some(_) | None => self.buckets.insert(place, (index, 1)),
         }
     }
 
@@ -83,8 +79,8 @@ impl NativeHistogram {
     /// The buckets at the highest resolution at which no more than `limit` are populated, or at the lowest.
     pub fn downscale_to(&self, limit: usize) -> NativeBuckets {
         let mut schema = SCHEMA;
-        let mut buckets: Vec<(i32, u64)> =
-            self.buckets.iter().map(|&(index, count)| (i32::from(index), count)).collect();
+        let stored = self.buckets.iter().map(|&(index, count)| (i32::from(index), count));
+        let mut buckets: Vec<(i32, u64)> = stored.collect();
         while buckets.len() > limit && schema > LOWEST_SCHEMA {
             schema -= 1;
             for (index, _) in &mut buckets {

@@ -27,13 +27,13 @@ pub struct SeriesKey {
 pub struct SeriesUpdate {
     /// The series.
     pub key: SeriesKey,
-    /// What happens to it.
+    /// The change.
     pub op: SeriesOp,
     /// When what it counts happened.
     pub at: Timestamp,
 }
 
-/// What happens to a series.
+/// A change of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeriesOp {
     /// A counter grows.
@@ -102,9 +102,8 @@ impl Counter {
 
     /// Whether a stored counter is one that this program could have written.
     fn is_valid(&self) -> bool {
-        self.exemplar.as_ref().is_none_or(|exemplar| {
-            self.count > 0 && exemplar.amount() == Amount::from_count(1) && exemplar.is_valid()
-        })
+        let is_valid = |one: &Exemplar| one.amount() == Amount::from_count(1) && one.is_valid();
+        self.exemplar.as_ref().is_none_or(|exemplar| self.count > 0 && is_valid(exemplar))
     }
 }
 
@@ -165,7 +164,7 @@ impl SeriesSchema {
     }
 
     /// Whether a stored series has the type, labels and bounds of this schema.
-    pub fn is_compatible(&self, key: &SeriesKey, value: &Value) -> bool {
+    pub(crate) fn is_compatible(&self, key: &SeriesKey, value: &Value) -> bool {
         let same_labels = self.label_names(key.metric).len() == key.values.len();
         let same_type = match (key.metric.definition().kind, value) {
             (Kind::Counter, Value::Counter(counter)) => counter.is_valid(),
@@ -221,7 +220,7 @@ impl TargetSeries {
     }
 
     /// Creates the series of `key`, with its empty value, unless it exists; returns whether it is new.
-    pub fn ensure(&mut self, key: SeriesKey, schema: &SeriesSchema, start: Timestamp) -> bool {
+    pub(crate) fn ensure(&mut self, key: SeriesKey, schema: &SeriesSchema, start: Timestamp) -> bool {
         let before = self.series.len();
         self.entry(key, schema, start);
         self.series.len() > before
@@ -232,8 +231,7 @@ impl TargetSeries {
         self.series.entry(key).or_insert_with(|| Arc::new(Series { start, value: schema.empty(metric) }))
     }
 
-    /// Inserts a series as it was stored.
-    pub fn restore(&mut self, key: SeriesKey, series: Series) {
+    pub(crate) fn restore(&mut self, key: SeriesKey, series: Series) {
         self.series.insert(key, Arc::new(series));
     }
 

@@ -32,35 +32,27 @@ pub enum LedgerEntry {
 /// A counted conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
-    /// `started_at`
-    pub started_at: Timestamp,
-    /// When it ended, but not later than it was counted.
-    pub ended_at: Timestamp,
-    /// What it has added to the counters: the maximum of each amount ever seen.
-    pub counted: Amounts,
+    pub(crate) started_at: Timestamp,
+    /// Not later than it was counted.
+    pub(crate) ended_at: Timestamp,
+    /// The amounts added to the counters: the maximum of each amount ever seen.
+    pub(crate) counted: Amounts,
     /// Its amounts when it was last seen; equal to `counted` unless it shrank.
-    pub last_seen: Amounts,
+    pub(crate) last_seen: Amounts,
     /// The dimensions configured when it was counted, with its values; others may be configured by now.
-    pub dimensions: Vec<(Dimension, Box<str>)>,
+    pub(crate) dimensions: Vec<(Dimension, Box<str>)>,
 }
 
 /// The amounts of a conversation that a later change may raise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Amounts {
-    /// `total_duration`
-    pub duration: Amount,
-    /// `polyai_duration`
-    pub agent_duration: Amount,
-    /// Turns.
-    pub turns: u32,
-    /// Out-of-domain turns.
-    pub ood_turns: u32,
-    /// Silence turns.
-    pub silence_turns: u32,
-    /// Turns in which the caller interrupted.
-    pub barge_in_turns: u32,
-    /// Whether it was handed off.
-    pub handoff: bool,
+pub(crate) struct Amounts {
+    pub(crate) duration: Amount,
+    pub(crate) agent_duration: Amount,
+    pub(crate) turns: u32,
+    pub(crate) ood_turns: u32,
+    pub(crate) silence_turns: u32,
+    pub(crate) barge_in_turns: u32,
+    pub(crate) handoff: bool,
 }
 
 impl From<&ConversationData> for Amounts {
@@ -79,7 +71,7 @@ impl From<&ConversationData> for Amounts {
 
 impl Amounts {
     /// The maximum of each amount.
-    pub fn max(&self, other: &Self) -> Self {
+    pub(crate) fn max(&self, other: &Self) -> Self {
         Self {
             duration: self.duration.max(other.duration),
             agent_duration: self.agent_duration.max(other.agent_duration),
@@ -92,7 +84,7 @@ impl Amounts {
     }
 
     /// Whether any amount is above the same amount of `other`.
-    pub fn exceeds(&self, other: &Self) -> bool {
+    pub(crate) fn exceeds(&self, other: &Self) -> bool {
         self.max(other) != *other
     }
 }

@@ -5,5 +5,7 @@ pub mod store;
 pub mod transition;
 mod watermarks;
 
-pub use entry::{Amounts, Counted, LedgerEntry};
-pub use watermarks::{RecheckWatermark, WatermarkPosition, Watermarks, max_overlap};
+pub(crate) use entry::Amounts;
+pub use entry::{Counted, LedgerEntry};
+pub(crate) use watermarks::max_overlap;
+pub use watermarks::{RecheckWatermark, Watermarks};

@@ -43,24 +43,22 @@ const ENTRIES: TableDefinition<'_, (u32, &str), &[u8]> = TableDefinition::new("r
 const SERIES: TableDefinition<'_, (u32, &[u8]), &[u8]> = TableDefinition::new("series");
 
 /// The key and the value of a stored series.
-pub type EncodedSeries = (Vec<u8>, Vec<u8>);
+type EncodedSeries = (Vec<u8>, Vec<u8>);
 
-/// Everything that one transaction writes.
+/// Everything that one transaction writes, in key order, which is the cheapest order to write in. `None` deletes.
 #[derive(Debug, Default, Clone)]
-pub struct Changes {
-    /// New entries; `None` deletes. In key order, which is the cheapest order to write in.
-    pub entries: BTreeMap<(TargetId, ConversationId), Option<LedgerEntry>>,
-    /// New values of series, by target and encoded key; `None` deletes.
-    pub series: BTreeMap<(TargetId, Vec<u8>), Option<Vec<u8>>>,
-    /// New watermarks.
-    pub watermarks: BTreeMap<TargetId, Watermarks>,
+pub(crate) struct Changes {
+    pub(crate) entries: BTreeMap<(TargetId, ConversationId), Option<LedgerEntry>>,
+    /// By target and encoded key.
+    pub(crate) series: BTreeMap<(TargetId, Vec<u8>), Option<Vec<u8>>>,
+    pub(crate) watermarks: BTreeMap<TargetId, Watermarks>,
     /// Whether watermarks are among them that must not be lost.
-    pub watermarks_must_flush: bool,
+    pub(crate) watermarks_must_flush: bool,
 }
 
 impl Changes {
     /// Whether there is anything that must be durable. Watermarks alone need not be: losing them means reading again.
-    pub fn is_urgent(&self) -> bool {
+    pub(crate) fn is_urgent(&self) -> bool {
         self.watermarks_must_flush || !self.entries.is_empty() || !self.series.is_empty()
     }
 }
@@ -84,34 +82,24 @@ impl fmt::Debug for Store {
 
 impl Store {
     /// A store that is gone with the process.
-    ///
-    /// # Errors
-    /// When the memory cannot be initialised as a database.
     pub fn in_memory() -> Result<Self, StoreError> {
-        let memory = redb::backends::InMemoryBackend::new();
-        let database = open_backend(memory)?;
+        let database = open_backend(redb::backends::InMemoryBackend::new())?;
         Ok(Self { database: Some(database), file: None, reopen: None })
     }
 
     /// Opens or creates the store in `directory`.
-    ///
-    /// # Errors
-    /// When the state is in use, newer than this program, damaged or inaccessible.
     pub fn open_dir(directory: &Path) -> Result<Self, StoreError> {
         let inaccessible = |path: &Path| {
             let path = path.to_owned();
-            move |source| StoreError::Inaccessible { path, source }
+            move |source| StoreError::Inaccessible(path, source)
         };
         std::fs::create_dir_all(directory).map_err(inaccessible(directory))?;
         let path = directory.join(FILE);
         if !path.try_exists().map_err(inaccessible(&path))? {
             // Written under another name and renamed when it is whole: a kill in between leaves no partial state.
             let unfinished = directory.join(format!("{FILE}.new"));
-            match std::fs::remove_file(&unfinished) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(inaccessible(&unfinished)(error));
-                }
-                Ok(()) | Err(_) => {}
+            if unfinished.try_exists().map_err(inaccessible(&unfinished))? {
+                std::fs::remove_file(&unfinished).map_err(inaccessible(&unfinished))?;
             }
             let database =
                 builder().create(&unfinished).map_err(|error| map_open_error(&unfinished, error))?;
@@ -120,20 +108,12 @@ impl Store {
             std::fs::rename(&unfinished, &path).map_err(inaccessible(&path))?;
         }
         verify_file(&path)?;
-        let database = open_file(&path)?;
-        let reopen = path.clone();
-        Ok(Self {
-            database: Some(database),
-            file: Some(path),
-            reopen: Some(Box::new(move || open_file(&reopen))),
-        })
+        let (file, database) = (Some(path.clone()), Some(open_file(&path)?));
+        Ok(Self { database, file, reopen: Some(Box::new(move || open_file(&path))) })
     }
 
     /// Opens or creates a store on the caller's own storage. `backend` gives access to it, each time that the store is
     /// reopened after a failure.
-    ///
-    /// # Errors
-    /// As [`open_dir`](Self::open_dir).
     pub fn with_backend<B: StorageBackend>(
         mut backend: impl FnMut() -> B + Send + 'static,
     ) -> Result<Self, StoreError> {
@@ -148,9 +128,6 @@ impl Store {
 
     /// The numbers of the targets with these names, assigned on first use; new ones in one transaction, since each waits
     /// for the disk.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
     pub fn target_ids<N: AsRef<str>>(&self, names: &[N]) -> Result<Vec<TargetId>, StoreError> {
         let transaction = self.database()?.begin_write()?;
         let mut ids = Vec::with_capacity(names.len());
@@ -178,20 +155,13 @@ impl Store {
         Ok(ids)
     }
 
-    /// The watermarks of a target.
-    ///
-    /// # Errors
-    /// When the store cannot be read, or holds what this program does not write.
-    pub fn watermarks(&self, target: TargetId) -> Result<Option<Watermarks>, StoreError> {
+    pub(crate) fn watermarks(&self, target: TargetId) -> Result<Option<Watermarks>, StoreError> {
         let table = self.database()?.begin_read()?.open_table(WATERMARKS)?;
         table.get(target.0)?.map(|bytes| decode(bytes.value(), "watermark")).transpose()
     }
 
     /// The stored series of a target, as they were encoded.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn series(&self, target: TargetId) -> Result<Vec<EncodedSeries>, StoreError> {
+    pub(crate) fn series(&self, target: TargetId) -> Result<Vec<EncodedSeries>, StoreError> {
         let table = self.database()?.begin_read()?.open_table(SERIES)?;
         let mut all = Vec::new();
         for entry in table.range((target.0, &[][..])..(target.0.saturating_add(1), &[][..]))? {
@@ -202,9 +172,6 @@ impl Store {
     }
 
     /// Passes every entry of a target to `visit`, in the order of ids.
-    ///
-    /// # Errors
-    /// When the store cannot be read, or holds what this program does not write.
     pub fn for_each_entry(
         &self,
         target: TargetId,
@@ -218,17 +185,14 @@ impl Store {
         Ok(())
     }
 
-    /// A view of the entries as they are committed now.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn entries(&self) -> Result<Entries, StoreError> {
+    /// The entries as they are committed now.
+    pub(crate) fn entries(&self) -> Result<Entries, StoreError> {
         Ok(Entries(self.database()?.begin_read()?.open_table(ENTRIES)?))
     }
 
     /// Reopens the file after a failure: redb refuses further work on a handle that has seen an I/O error. If it cannot be
     /// opened now, every use fails until the next call.
-    pub fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         if let Some(open) = &mut self.reopen {
             // Closed first: the file is locked.
             self.database = None;
@@ -237,26 +201,16 @@ impl Store {
     }
 
     /// Writes all of `changes`, or nothing. Durable when it returns.
-    ///
-    /// # Errors
-    /// When the store cannot be written; then nothing has changed.
-    pub fn commit(&self, changes: &Changes) -> Result<(), StoreError> {
+    pub(crate) fn commit(&self, changes: &Changes) -> Result<(), StoreError> {
         let transaction = self.database()?.begin_write()?;
         {
             let mut entries = transaction.open_table(ENTRIES)?;
-            let mut buffer = Vec::with_capacity(256);
             for ((target, id), entry) in &changes.entries {
                 let key = (target.0, id.as_str());
                 match entry {
-                    Some(entry) => {
-                        buffer.clear();
-                        buffer = encode(entry, buffer, "ledger entry")?;
-                        entries.insert(key, buffer.as_slice())?;
-                    }
-                    None => {
-                        entries.remove(key)?;
-                    }
-                }
+                    Some(entry) => entries.insert(key, encode(entry, "ledger entry")?.as_slice())?,
+                    None => entries.remove(key)?,
+                };
             }
             let mut series = transaction.open_table(SERIES)?;
             for ((target, key), value) in &changes.series {
@@ -268,8 +222,7 @@ impl Store {
             }
             let mut table = transaction.open_table(WATERMARKS)?;
             for (target, watermarks) in &changes.watermarks {
-                let bytes = encode(watermarks, Vec::new(), "watermark")?;
-                table.insert(target.0, bytes.as_slice())?;
+                table.insert(target.0, encode(watermarks, "watermark")?.as_slice())?;
             }
         }
         Ok(transaction.commit()?)
@@ -277,17 +230,11 @@ impl Store {
 
     /// Returns unused pages of the file to the system, if that is worth the time; for the start, when nothing else uses the
     /// store.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub fn compact(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn compact(&mut self) -> Result<(), StoreError> {
         let Some(database) = &mut self.database else { return Ok(()) };
-        let stats = {
-            let transaction = database.begin_write()?;
-            let stats = transaction.stats()?;
-            transaction.abort()?;
-            stats
-        };
+        let transaction = database.begin_write()?;
+        let stats = transaction.stats()?;
+        transaction.abort()?;
         let used = stats.stored_bytes() + stats.metadata_bytes();
         let allocated = stats.allocated_pages() * u64::try_from(stats.page_size()).unwrap_or(4096);
         if allocated > COMPACT_ABOVE_BYTES && used * 3 < allocated {
@@ -297,21 +244,21 @@ impl Store {
     }
 
     /// The size of the file; zero in memory.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         let metadata = self.file.as_ref().and_then(|path| std::fs::metadata(path).ok());
         metadata.map_or(0, |metadata| metadata.len())
     }
 }
 
 /// The entries as they were committed at one moment.
-pub struct Entries(redb::ReadOnlyTable<(u32, &'static str), &'static [u8]>);
+pub(crate) struct Entries(redb::ReadOnlyTable<(u32, &'static str), &'static [u8]>);
 
 impl Entries {
-    /// The entry of a conversation.
-    ///
-    /// # Errors
-    /// When the store cannot be read, or holds what this program does not write.
-    pub fn get(&self, target: TargetId, id: &ConversationId) -> Result<Option<LedgerEntry>, StoreError> {
+    pub(crate) fn get(
+        &self,
+        target: TargetId,
+        id: &ConversationId,
+    ) -> Result<Option<LedgerEntry>, StoreError> {
         let stored = self.0.get((target.0, id.as_str()))?;
         stored.map(|bytes| decode(bytes.value(), "ledger entry")).transpose()
     }
@@ -343,12 +290,13 @@ fn format(database: &Database) -> Result<Option<u32>, StoreError> {
 
 fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
     let path = path.to_owned();
-    match format(database) {
-        Ok(Some(FORMAT)) => Ok(()),
-        Ok(Some(found)) => Err(StoreError::Newer { path, found, known: FORMAT }),
-        Ok(None) => Err(StoreError::Damaged { path, detail: "it is not a state of this program".into() }),
-        Err(error) => Err(StoreError::Damaged { path, detail: error.to_string() }),
-    }
+    let detail = match format(database) {
+        Ok(Some(FORMAT)) => return Ok(()),
+        Ok(Some(found)) => return Err(StoreError::Newer { path, found, known: FORMAT }),
+        Ok(None) => "it is not a state of this program".into(),
+        Err(error) => error.to_string(),
+    };
+    Err(StoreError::Damaged { path, detail })
 }
 
 /// Checks a file before it is opened for good: its format, and every checksum. The file is not modified.
@@ -358,14 +306,10 @@ fn verify_file(path: &Path) -> Result<(), StoreError> {
         let opened = builder().create_with_backend(backend);
         let mut database = opened.map_err(|error| map_open_error(path, error))?;
         check_format(&database, path)?;
-        match database.check_integrity() {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                let detail = "its checksums do not match".to_owned();
-                Err(StoreError::Damaged { path: path.to_owned(), detail })
-            }
-            Err(error) => Err(map_open_error(path, error)),
+        if database.check_integrity().map_err(|error| map_open_error(path, error))? {
+            return Ok(());
         }
+        Err(StoreError::Damaged { path: path.to_owned(), detail: "its checksums do not match".into() })
     })
 }
 
@@ -393,16 +337,12 @@ fn initialise(database: &Database) -> Result<(), StoreError> {
     Ok(transaction.commit()?)
 }
 
-fn encode<T: serde::Serialize>(
-    value: &T,
-    buffer: Vec<u8>,
-    what: &'static str,
-) -> Result<Vec<u8>, StoreError> {
-    postcard::to_extend(value, buffer).map_err(|_| StoreError::Unreadable { what })
+fn encode<T: serde::Serialize>(value: &T, what: &'static str) -> Result<Vec<u8>, StoreError> {
+    postcard::to_stdvec(value).map_err(|_| StoreError::Unreadable(what))
 }
 
 fn decode<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8], what: &'static str) -> Result<T, StoreError> {
-    postcard::from_bytes(bytes).map_err(|_| StoreError::Unreadable { what })
+    postcard::from_bytes(bytes).map_err(|_| StoreError::Unreadable(what))
 }
 
 #[cfg(test)]

@@ -1,6 +1,4 @@
-//! What an observation, or the passing of time, means for a conversation: the heart of the counting.
-//!
-//! Pure: storage, series and the clock are the caller's.
+//! The effect of an observation, or of the passing of time, on a conversation: the core of the counting, without I/O.
 
 use std::time::Duration;
 
@@ -29,7 +27,7 @@ pub struct CountingRules {
 impl CountingRules {
     /// Whether an entry that has been settling since `since` makes a transition without being observed again: it has
     /// settled, or the clock was stepped back and it has to wait from now on.
-    pub fn is_due(&self, since: Timestamp, now: Timestamp) -> bool {
+    pub(crate) fn is_due(&self, since: Timestamp, now: Timestamp) -> bool {
         now.saturating_duration_since(since) >= self.settle || since > now
     }
 }
@@ -43,7 +41,7 @@ pub enum SeenBy {
     Recheck,
 }
 
-/// What becomes of a conversation.
+/// The change of a conversation in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transition<'a> {
     /// Nothing changes.
@@ -63,10 +61,8 @@ pub enum Transition<'a> {
 /// A conversation that counts now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count<'a> {
-    /// Its newest data.
-    pub data: &'a ConversationData,
-    /// The amounts in them.
-    pub amounts: Amounts,
+    pub(crate) data: &'a ConversationData,
+    pub(crate) amounts: Amounts,
     /// When it ended, but not later than now: an end in the future (a duration in another unit, another clock) would
     /// remain the newest until then, and hide that no more calls arrive.
     pub ended_at: Timestamp,
@@ -77,22 +73,21 @@ pub struct Count<'a> {
 /// A change of a conversation after it was counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Amendment<'a> {
-    /// Its newest data.
-    pub data: &'a ConversationData,
-    /// What it had added to the counters before.
-    pub before: Amounts,
+    pub(crate) data: &'a ConversationData,
+    /// The amounts added to the counters before.
+    pub(crate) before: Amounts,
     /// Its entry from now on.
-    pub entry: Counted,
+    pub(crate) entry: Counted,
     /// Some amount grew since it was last seen.
-    pub up: bool,
+    pub(crate) up: bool,
     /// Some amount shrank since it was last seen; nothing is subtracted.
-    pub down: bool,
+    pub(crate) down: bool,
 }
 
 impl Transition<'_> {
-    /// The entry that replaces the one before, if the conversation keeps one; [`Unchanged`](Self::Unchanged) has none to
-    /// offer. `dimensions` are those that a conversation counts under.
-    pub fn into_entry(self, dimensions: Vec<(Dimension, Box<str>)>) -> Option<LedgerEntry> {
+    /// The entry that replaces the one before; absent if there is none, and for [`Unchanged`](Self::Unchanged). `dimensions` are
+    /// those that a conversation counts under.
+    pub(crate) fn into_entry(self, dimensions: Vec<(Dimension, Box<str>)>) -> Option<LedgerEntry> {
         match self {
             Self::Follow(entry) | Self::Settle(entry) => Some(entry),
             Self::Count(Count { data, amounts, ended_at, .. }) => Some(LedgerEntry::Counted(Counted {
@@ -108,8 +103,7 @@ impl Transition<'_> {
     }
 }
 
-/// Decides what becomes of a conversation with this `entry`: one that was just `observed`, or else one that only time has
-/// passed for.
+/// Returns the transition of a conversation with this `entry` that was just `observed`, or for which only time has passed.
 pub fn decide<'a>(
     entry: Option<&'a LedgerEntry>,
     observed: Option<(&'a ConversationData, SeenBy)>,

@@ -31,15 +31,6 @@ pub struct RecheckWatermark {
     pub already_read: Option<(Timestamp, Timestamp)>,
 }
 
-/// How far each pass has read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WatermarkPosition {
-    /// The fresh pass.
-    pub fresh: Timestamp,
-    /// Each recheck, in the order of their ages.
-    pub read_to: Box<[Timestamp]>,
-}
-
 impl Watermarks {
     /// The watermarks of a target that is read for the first time. The fresh pass starts the second recheck age before the
     /// anchor, and each recheck its own age before it, so that conversations which ran across the anchor are found.
@@ -55,37 +46,27 @@ impl Watermarks {
     }
 
     /// The same position with another list of ages. A new age starts where entries are certain to be kept still.
-    pub fn with_ages(mut self, ages: &[Duration]) -> Self {
+    pub(crate) fn with_ages(mut self, ages: &[Duration]) -> Self {
         let oldest = self.oldest();
-        self.rechecks = ages
-            .iter()
-            .map(|&age| {
-                let known = self.rechecks.iter().find(|recheck| recheck.age == age).cloned();
-                known.unwrap_or(RecheckWatermark { age, read_to: oldest, already_read: None })
-            })
-            .collect();
+        let recheck = |&age: &Duration| {
+            let known = self.rechecks.iter().find(|recheck| recheck.age == age).cloned();
+            known.unwrap_or(RecheckWatermark { age, read_to: oldest, already_read: None })
+        };
+        self.rechecks = ages.iter().map(recheck).collect();
         self
     }
 
-    /// How far each pass has read.
-    pub fn position(&self) -> WatermarkPosition {
-        WatermarkPosition {
-            fresh: self.fresh,
-            read_to: self.rechecks.iter().map(|recheck| recheck.read_to).collect(),
-        }
-    }
-
-    /// Goes back to `before`, in each pass that is ahead of it.
-    pub fn rewind_to(&mut self, before: &WatermarkPosition) {
+    /// Moves each pass that is ahead of `before`, with the same ages, back to it.
+    pub(crate) fn rewind_to(&mut self, before: &Self) {
         self.fresh = self.fresh.min(before.fresh);
-        for (recheck, &read_to) in self.rechecks.iter_mut().zip(&before.read_to) {
-            recheck.read_to = recheck.read_to.min(read_to);
+        for (recheck, before) in self.rechecks.iter_mut().zip(&before.rechecks) {
+            recheck.read_to = recheck.read_to.min(before.read_to);
             recheck.already_read = None;
         }
     }
 
     /// The position of the pass that is furthest behind.
-    pub fn oldest(&self) -> Timestamp {
+    pub(crate) fn oldest(&self) -> Timestamp {
         self.rechecks.iter().map(|recheck| recheck.read_to).fold(self.fresh, Timestamp::min)
     }
 
@@ -95,7 +76,7 @@ impl Watermarks {
     ///
     /// The present plays no part: after an outage the passes read again from where they stopped, and what was pruned by the
     /// clock would count twice.
-    pub fn prune_before(&self, newest_counted: Timestamp) -> Timestamp {
+    pub(crate) fn prune_before(&self, newest_counted: Timestamp) -> Timestamp {
         let last_age = self.rechecks.iter().map(|recheck| recheck.age).max();
         let kept = last_age.unwrap_or(Duration::from_secs(3600)).max(self.overlap);
         self.oldest().min(newest_counted - kept) - kept
@@ -103,7 +84,7 @@ impl Watermarks {
 }
 
 /// The upper limit of the overlap: the second recheck age, or the only one, or an hour.
-pub fn max_overlap(ages: &[Duration]) -> Duration {
+pub(crate) fn max_overlap(ages: &[Duration]) -> Duration {
     ages.get(1).or(ages.first()).copied().unwrap_or(Duration::from_secs(3600))
 }
 
@@ -189,7 +170,7 @@ mod tests {
     const LATER: i64 = 10_000;
 
     #[test]
-    fn prune_limit_is_the_last_age_behind_the_slowest_pass() {
+    fn prune_limit_is_last_age_behind_slowest_pass() {
         for (fresh, rechecks, expected) in [
             (100, &[(1, 99), (24, 76)][..], 52),
             // The fresh pass was away for days, and nothing else could move.
@@ -209,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn prune_limit_respects_an_overlap_wider_than_every_age() {
+    fn prune_limit_respects_overlap_wider_than_all_ages() {
         let watermarks = Watermarks { overlap: HOUR * 5, ..read_to(100, &[]) };
         assert_eq!(watermarks.prune_before(hour(LATER)), hour(95));
     }

@@ -11,9 +11,9 @@ use crate::ledger::transition::SeenBy;
 pub struct FetchPlan {
     /// The pass that it serves.
     pub pass: PassKind,
-    /// The start times that it reads.
+    /// The start times to read.
     pub window: Window,
-    /// The conversations that it reads.
+    /// The states to read.
     pub filter: Filter,
 }
 
@@ -32,20 +32,19 @@ pub enum PassKind {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FetchRange {
     /// The fresh watermark before and after.
-    pub fresh: Option<(Timestamp, Timestamp)>,
+    pub(crate) fresh: Option<(Timestamp, Timestamp)>,
     /// Indices of rechecks, with their watermarks after.
-    pub rechecks: Vec<(usize, Timestamp)>,
+    pub(crate) rechecks: Vec<(usize, Timestamp)>,
     /// Indices of rechecks whose age the fresh pass is behind by, with the end of the part that they need not read again.
-    pub satisfies: Vec<(usize, Timestamp)>,
+    pub(crate) satisfies: Vec<(usize, Timestamp)>,
     /// The earliest start that the fresh pass reads; anything earlier is read by rechecks alone.
-    pub fresh_from: Option<Timestamp>,
-    /// Whether the whole overlap is read.
-    pub whole_overlap: bool,
+    pub(crate) fresh_from: Option<Timestamp>,
+    pub(crate) whole_overlap: bool,
 }
 
 impl FetchPlan {
     /// How this fetch sees a new conversation that started at `start`.
-    pub fn seen_by(&self, start: Timestamp) -> SeenBy {
+    pub(crate) fn seen_by(&self, start: Timestamp) -> SeenBy {
         match &self.pass {
             PassKind::Range(range) if range.fresh_from.is_none_or(|from| start < from) => SeenBy::Recheck,
             PassKind::Range(_) | PassKind::Open | PassKind::Refetch(_) => SeenBy::Fresh,

@@ -5,7 +5,7 @@ use polyai_domain::conversation::{Conversation, ConversationState};
 /// So many consecutive lists of running conversations alone show that the filter is honoured again.
 const CONFIRMATIONS: u32 = 10;
 
-/// What the open lists of one target have shown.
+/// The evidence of the open lists of one target.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct FilterSupport {
     ignored: bool,
@@ -13,7 +13,6 @@ pub(super) struct FilterSupport {
 }
 
 impl FilterSupport {
-    /// Whether the API seems to ignore the filter.
     pub(super) fn is_ignored(self) -> bool {
         self.ignored
     }

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn overlap_stays_minimal_when_running_calls_are_listed() {
+    fn overlap_stays_minimal_if_running_calls_are_listed() {
         assert_eq!(after([]), MIN_OVERLAP);
         assert_eq!(after([0; 500]), MIN_OVERLAP);
     }

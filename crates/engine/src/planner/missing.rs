@@ -7,7 +7,7 @@ use polyai_domain::conversation::{Conversation, ConversationId};
 use polyai_domain::fetch::Window;
 use polyai_domain::timestamp::Timestamp;
 
-use super::policy::PollPolicy;
+use super::PollPolicy;
 use super::refetch::{self, RefetchRequest};
 
 /// A missing conversation is asked for at this many polls in a row, then less and less often.
@@ -31,10 +31,18 @@ struct Missing {
 }
 
 impl MissingConversations {
-    /// Adds a conversation that was open and is not listed any more.
-    pub(super) fn on_left_open_list(&mut self, id: ConversationId, started_at: Timestamp, now: Timestamp) {
-        let missing = Missing { started_at, since: now, tries: 0, due: now, isolated: false };
-        self.0.entry(id).or_insert(missing);
+    /// Adds the conversations that were open `before` and are not listed any more, and removes those that are listed again.
+    pub(super) fn on_open_list(
+        &mut self,
+        before: &BTreeMap<ConversationId, Timestamp>,
+        listed: &BTreeMap<ConversationId, Timestamp>,
+        now: Timestamp,
+    ) {
+        for (id, &started_at) in before {
+            let missing = Missing { started_at, since: now, tries: 0, due: now, isolated: false };
+            self.0.entry(id.clone()).or_insert(missing);
+        }
+        self.0.retain(|id, _| !listed.contains_key(id));
     }
 
     /// Adds a conversation that is in progress but not in the open list.
@@ -50,24 +58,15 @@ impl MissingConversations {
         self.0.entry(id.clone()).or_insert(missing).since = now;
     }
 
-    /// Removes a conversation that was found finished.
     pub(super) fn on_found(&mut self, id: &ConversationId) {
         self.0.remove(id);
-    }
-
-    /// Removes the conversations that are listed again.
-    pub(super) fn on_open_list(&mut self, open: &BTreeMap<ConversationId, Timestamp>) {
-        self.0.retain(|id, _| !open.contains_key(id));
     }
 
     /// The windows to fetch in this poll, the most urgent last.
     pub(super) fn due(&self, now: Timestamp, policy: &PollPolicy) -> Vec<(Window, Vec<ConversationId>)> {
         let due = self.0.iter().filter(|(_, missing)| missing.due <= now);
-        let requests = due.map(|(id, missing)| RefetchRequest {
-            id: id.clone(),
-            start: missing.started_at,
-            queued_since: missing.due,
-            isolated: missing.isolated,
+        let requests = due.map(|(id, missing)| {
+            RefetchRequest::new(id.clone(), missing.started_at, missing.due, missing.isolated)
         });
         let mut windows = refetch::windows(requests.collect(), policy.refetch_budget);
         windows.reverse();
@@ -155,7 +154,6 @@ impl MissingConversations {
         }
     }
 
-    /// All of them, with their starts.
     pub(super) fn starts(&self) -> impl Iterator<Item = (&ConversationId, Timestamp)> {
         self.0.iter().map(|(id, missing)| (id, missing.started_at))
     }

@@ -1,5 +1,6 @@
 //! Reading single conversations again without a by-id endpoint: narrow windows around their known starts.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use polyai_domain::conversation::ConversationId;
@@ -8,34 +9,24 @@ use polyai_domain::timestamp::Timestamp;
 
 /// Read on either side of a start, for the rounding of timestamps.
 const MARGIN: Duration = Duration::from_secs(1);
-/// What started between the requested conversations is downloaded with them, so windows stay short.
+/// Conversations that started between the requested ones are downloaded with them, so windows stay short.
 const MAX_WINDOW: Duration = Duration::from_secs(5 * 60);
 
-/// A conversation to be read again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Conversations that share a window; at first one alone.
+#[derive(Debug, Clone)]
 pub(super) struct RefetchRequest {
-    /// Its id.
-    pub(super) id: ConversationId,
-    /// Its start.
-    pub(super) start: Timestamp,
-    /// Since when it has been due.
-    pub(super) queued_since: Timestamp,
-    /// Whether it must not share a window.
-    pub(super) isolated: bool,
-}
-
-/// Neighbours that share a window.
-struct RefetchWindow {
+    /// The start of the first, and of the last.
     from: Timestamp,
     to: Timestamp,
+    /// Since when one of them has been due.
     queued_since: Timestamp,
+    /// Whether it must not share a window.
     isolated: bool,
     ids: Vec<ConversationId>,
 }
 
-impl RefetchWindow {
-    fn new(request: RefetchRequest) -> Self {
-        let RefetchRequest { id, start, queued_since, isolated } = request;
+impl RefetchRequest {
+    pub(super) fn new(id: ConversationId, start: Timestamp, queued_since: Timestamp, isolated: bool) -> Self {
         Self { from: start, to: start, queued_since, isolated, ids: vec![id] }
     }
 
@@ -55,9 +46,9 @@ impl RefetchWindow {
 /// are left out have waited longer next time.
 pub(super) fn windows(mut requests: Vec<RefetchRequest>, max: usize) -> Vec<(Window, Vec<ConversationId>)> {
     let max = max.max(1);
-    requests.sort_by(|one, other| (one.start, &one.id).cmp(&(other.start, &other.id)));
-    let mut groups: Vec<RefetchWindow> = Vec::new();
-    for next in requests.into_iter().map(RefetchWindow::new) {
+    requests.sort_by(|one, other| (one.from, &one.ids).cmp(&(other.from, &other.ids)));
+    let mut groups: Vec<RefetchRequest> = Vec::new();
+    for next in requests {
         match groups.last_mut() {
             Some(last)
                 if next.from.saturating_duration_since(last.to) <= MARGIN * 2 && last.can_merge(&next) =>
@@ -70,56 +61,29 @@ pub(super) fn windows(mut requests: Vec<RefetchRequest>, max: usize) -> Vec<(Win
     let mut groups = merge_closest(groups, max);
     groups.sort_by_key(|group| group.queued_since);
     groups.truncate(max);
-    let window = |group: &RefetchWindow| Window::between(group.from - MARGIN, group.to + MARGIN);
+    let window = |group: &RefetchRequest| Window::between(group.from - MARGIN, group.to + MARGIN);
     groups.into_iter().map(|group| (window(&group), group.ids)).collect()
 }
 
 /// Merges the closest neighbours until `max` windows are left, or none can be merged.
-fn merge_closest(groups: Vec<RefetchWindow>, max: usize) -> Vec<RefetchWindow> {
-    let gap = |(one, next): (&RefetchWindow, &RefetchWindow)| next.from.saturating_duration_since(one.to);
+fn merge_closest(groups: Vec<RefetchRequest>, max: usize) -> Vec<RefetchRequest> {
+    let gap = |(one, next): (&RefetchRequest, &RefetchRequest)| next.from.saturating_duration_since(one.to);
     let neighbours = groups.iter().zip(groups.iter().skip(1)).map(gap);
     let mut gaps: Vec<(Duration, usize)> = neighbours.zip(1..).collect();
     gaps.sort_unstable();
-    let mut left = groups.len();
-    let mut slots: Vec<Option<RefetchWindow>> = groups.into_iter().map(Some).collect();
-    // A disjoint-set forest: the slot that holds the window which was in each slot. It is the first of its merged neighbours.
-    let mut parents: Vec<usize> = (0..slots.len()).collect();
+    // By position; merged neighbours are at that of the first.
+    let mut groups: BTreeMap<usize, RefetchRequest> = groups.into_iter().enumerate().collect();
     for (_, later) in gaps {
-        if left <= max {
+        if groups.len() <= max {
             break;
         }
-        let earlier = find_root(&mut parents, later - 1);
-        let Some(next) = slots.get_mut(later).and_then(Option::take) else { continue };
-        match slots.get_mut(earlier) {
-            Some(Some(group)) if group.can_merge(&next) => {
-                group.merge(next);
-                if let Some(parent) = parents.get_mut(later) {
-                    *parent = earlier;
-                }
-                left -= 1;
-            }
-            Some(_) | None => {
-                if let Some(slot) = slots.get_mut(later) {
-                    *slot = Some(next);
-                }
-            }
+        let Some(next) = groups.remove(&later) else { continue };
+        match groups.range_mut(..later).next_back() {
+            Some((_, group)) if group.can_merge(&next) => group.merge(next),
+            Some(_) | None => drop(groups.insert(later, next)),
         }
     }
-    slots.into_iter().flatten().collect()
-}
-
-/// The slot of the window that holds what was in `slot`; halves the path to it.
-fn find_root(parents: &mut [usize], mut slot: usize) -> usize {
-    while let Some(&parent) = parents.get(slot)
-        && parent != slot
-    {
-        let grandparent = parents.get(parent).copied().unwrap_or(parent);
-        if let Some(entry) = parents.get_mut(slot) {
-            *entry = grandparent;
-        }
-        slot = grandparent;
-    }
-    slot
+    groups.into_values().collect()
 }
 
 #[cfg(test)]
@@ -127,12 +91,9 @@ mod tests {
     use super::*;
 
     fn request(start: i64, queued_since: i64) -> RefetchRequest {
-        RefetchRequest {
-            start: Timestamp::from_millis(start * 1000),
-            id: ConversationId::new(&format!("CA{start}")).unwrap(),
-            queued_since: Timestamp::from_millis(queued_since * 1000),
-            isolated: false,
-        }
+        let id = ConversationId::new(&format!("CA{start}")).unwrap();
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1000);
+        RefetchRequest::new(id, at(start), at(queued_since), false)
     }
 
     fn bounds_of(windows: Vec<(Window, Vec<ConversationId>)>) -> Vec<(i64, i64, usize)> {

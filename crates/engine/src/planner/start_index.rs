@@ -1,6 +1,6 @@
 //! Roughly when the known conversations of a target started.
 //!
-//! Where no known conversation started between two ranges, one request reads both without downloading anything twice.
+//! If no known conversation started between two ranges, one request reads both without downloading anything twice.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_beyond_capacity_is_called_empty() {
+    fn range_beyond_capacity_is_not_empty() {
         let mut starts = StartIndex::with_capacity(Duration::from_secs(3600));
         starts.add(at(0), LATEST);
         starts.add(at(65), LATEST);

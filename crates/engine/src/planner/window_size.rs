@@ -12,9 +12,8 @@ const MAX_LENGTH: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A pass that reads ranges of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum PassId {
-    /// The fresh pass.
     Fresh,
-    /// The recheck of this index.
+    /// By index.
     Recheck(usize),
 }
 
@@ -33,7 +32,7 @@ impl Default for WindowSizer {
 }
 
 impl WindowSizer {
-    /// How long the next window of a pass may be.
+    /// The maximum length of the next window.
     pub(super) fn length(&self, pass: PassId) -> Duration {
         self.failing.get(&pass).map_or(self.base, |&length| length.min(self.base))
     }

@@ -20,10 +20,7 @@ use crate::ledger::store::{Changes, Entries, StoreError};
 use crate::ledger::transition::{CountingRules, SeenBy, Transition, decide};
 
 impl Recorder {
-    /// Applies a batch to the working state, for the next commit.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read; the batch may then be applied again.
+    /// Applies a batch to the working state, for the next commit. After an error it may be applied again.
     pub fn apply_batch(&mut self, batch: &Batch) -> Result<BatchOutcome, StoreError> {
         let Some(state) = self.targets.get_mut(&batch.target) else { return Ok(BatchOutcome::default()) };
         if let Some(watermarks) = &batch.watermarks {
@@ -113,8 +110,7 @@ impl Application<'_> {
             self.state.recent.push(recent, self.now);
         }
         self.outcome.limited_labels.extend(contributions.limited);
-        let entry = transition.into_entry(contributions.dimensions);
-        self.put_entry(id, entry);
+        self.put_entry(id, transition.into_entry(contributions.dimensions));
         Ok(())
     }
 
@@ -137,7 +133,6 @@ impl Application<'_> {
         self.outcome.counted += u64::from(matches!(transition, Transition::Count(_)));
     }
 
-    /// The entry of a conversation in the working state.
     fn entry(&self, id: &ConversationId) -> Result<Option<LedgerEntry>, StoreError> {
         match self.changes.entries.get(&(self.state.id, id.clone())) {
             Some(entry) => Ok(entry.clone()),

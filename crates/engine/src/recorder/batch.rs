@@ -1,4 +1,4 @@
-//! What pollers send to the recorder, and what they learn from it.
+//! The messages between pollers and the recorder.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ pub struct Batch {
     pub now: Timestamp,
     /// Every conversation seen, each once.
     pub observations: Vec<Observation>,
-    /// Set by the live pass: the observations are all that is open.
+    /// Whether the observations are all that is open, as in the open pass.
     pub lists_all_open: bool,
     /// Conversations that are followed no longer.
     pub abandoned: Vec<ConversationId>,
@@ -52,11 +52,11 @@ pub struct PollStatus {
     pub problems: BTreeSet<Problem>,
 }
 
-/// What became of a batch.
+/// The result of applying a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BatchOutcome {
     /// Conversations that were seen finished for the first time.
-    pub finished: Vec<FirstFinished>,
+    pub(crate) finished: Vec<FirstFinished>,
     /// How many conversations counted with this batch.
     pub counted: u64,
     /// The labels of which a value was replaced by `other`.
@@ -65,13 +65,11 @@ pub struct BatchOutcome {
 
 /// A conversation that was seen finished for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FirstFinished {
-    /// When it started.
-    pub started_at: Timestamp,
-    /// When it ended, by its own account.
-    pub ended_at: Option<Timestamp>,
+pub(crate) struct FirstFinished {
+    pub(crate) started_at: Timestamp,
+    /// By its own account.
+    pub(crate) ended_at: Option<Timestamp>,
     /// Whether it had been seen in progress before.
-    pub was_open: bool,
-    /// The kind of pass that saw it.
-    pub seen_by: SeenBy,
+    pub(crate) was_open: bool,
+    pub(crate) seen_by: SeenBy,
 }

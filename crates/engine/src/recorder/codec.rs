@@ -14,9 +14,8 @@ struct StoredKey<'a> {
     labels: Vec<(&'a str, &'a str)>,
 }
 
-const INVALID: fn(postcard::Error) -> StoreError = |_| StoreError::Unreadable { what: "series" };
+const INVALID: fn(postcard::Error) -> StoreError = |_| StoreError::Unreadable("series");
 
-/// The stored key and value of a series.
 pub(super) fn encode(
     key: &SeriesKey,
     series: &Series,

@@ -43,19 +43,16 @@ pub(super) fn set_recent(series: &mut TargetSeries, recent: &RecentWindow, now: 
     series.set_all(Metric::RecentSilenceTurnRatio, silence, now);
 }
 
-/// Sets the metadata of the target.
 pub(super) fn set_info(series: &mut TargetSeries, info: &[String], now: Timestamp) {
     let values: LabelValues = info.iter().map(|value| Arc::from(value.as_str())).collect();
     series.set_all(Metric::TargetInfo, BTreeMap::from([(values, 1.0)]), now);
 }
 
-/// Sets how far the target has been read.
 pub(super) fn set_watermarks(series: &mut TargetSeries, watermarks: &Watermarks, now: Timestamp) {
     series.set(Metric::TargetWatermark, &[], watermarks.fresh.seconds(), now);
     series.set(Metric::TargetOverlap, &[], watermarks.overlap.as_secs_f64(), now);
 }
 
-/// Sets the result of the latest poll.
 pub(super) fn set_poll_status(series: &mut TargetSeries, status: &PollStatus) {
     series.set(Metric::TargetUp, &[], if status.up { 1.0 } else { 0.0 }, status.now);
     if status.up {
@@ -67,9 +64,8 @@ pub(super) fn set_poll_status(series: &mut TargetSeries, status: &PollStatus) {
 
 /// Sets the values of a target before its first poll.
 pub(super) fn set_unpolled(series: &mut TargetSeries, now: Timestamp) {
-    for metric in
-        [Metric::TargetUp, Metric::TargetLastSuccess, Metric::TargetWatermark, Metric::TargetOverlap]
-    {
+    use Metric::{TargetLastSuccess, TargetOverlap, TargetUp, TargetWatermark};
+    for metric in [TargetUp, TargetLastSuccess, TargetWatermark, TargetOverlap] {
         series.set(metric, &[], 0.0, now);
     }
 }

@@ -13,7 +13,8 @@ mod target;
 pub mod task;
 mod writer;
 
-pub use batch::{Batch, BatchOutcome, FirstFinished, Observation, PollStatus, TargetIndex};
+pub(crate) use batch::FirstFinished;
+pub use batch::{Batch, BatchOutcome, Observation, PollStatus, TargetIndex};
 pub use reconfigure::{TargetAssignment, TargetEntry, TargetSet};
 pub use target::{CountingPolicy, PollerCheckpoint, TargetSetup};
 pub use writer::{Recorder, Snapshot};

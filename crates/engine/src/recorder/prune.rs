@@ -12,9 +12,6 @@ const ENTRIES_PER_COMMIT: usize = 2_000;
 
 impl Recorder {
     /// Prunes the entries that `target` no longer needs; returns how many.
-    ///
-    /// # Errors
-    /// When the state cannot be read or written; the entries that are left are pruned another time.
     pub fn prune(&mut self, target: TargetIndex) -> Result<usize, StoreError> {
         let Some(state) = self.targets.get_mut(&target) else { return Ok(0) };
         let Some(watermarks) = &mut state.watermarks else { return Ok(0) };
@@ -24,7 +21,8 @@ impl Recorder {
         let (mut newest, mut candidates) = (None, Vec::new());
         // Entries that wait for their commit are not in the store yet.
         let waiting = self.changes.entries.keys().filter(|(of, _)| *of == state.id);
-        let mut retained = IdFilter::from_ids(waiting.map(|(_, id)| id.as_str()));
+        let mut retained = IdFilter::default();
+        waiting.for_each(|(_, id)| retained.add(id.as_str()));
         self.store.for_each_entry(state.id, |id, entry| {
             let start = entry.started_at();
             let counted = matches!(entry, LedgerEntry::Counted(_));

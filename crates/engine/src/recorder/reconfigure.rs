@@ -12,7 +12,7 @@ use polyai_domain::timestamp::Timestamp;
 
 use super::batch::TargetIndex;
 use super::gauges;
-use super::target::{CountingPolicy, PollerCheckpoint, RestoredTarget, TargetSetup, TargetState};
+use super::target::{CountingPolicy, PollerCheckpoint, TargetSetup, TargetState};
 use super::writer::Recorder;
 use crate::aggregate::SeriesSchema;
 use crate::ledger::store::{Store, StoreError};
@@ -35,12 +35,12 @@ pub struct TargetEntry {
     pub needs_checkpoint: bool,
 }
 
-/// What became of a [`TargetEntry`].
+/// The result for a [`TargetEntry`].
 #[derive(Debug, Clone)]
 pub struct TargetAssignment {
     /// The number of the target in batches.
     pub index: TargetIndex,
-    /// Where its poller continues, if it starts now.
+    /// The position from which its poller continues, if it starts now.
     pub checkpoint: Option<PollerCheckpoint>,
 }
 
@@ -48,16 +48,13 @@ pub struct TargetAssignment {
 struct StagedTarget {
     index: TargetIndex,
     checkpoint: Option<PollerCheckpoint>,
-    /// The restored state and the stored series that it has no use for; absent for a target that stays.
-    restored: Option<(TargetState, Vec<Vec<u8>>)>,
+    /// Absent for a target that stays.
+    restored: Option<TargetState>,
 }
 
 impl Recorder {
     /// Restores the state of `targets` as it was last committed; `now` is the start of series that do not exist yet. Their
     /// indices count from 0.
-    ///
-    /// # Errors
-    /// When the state cannot be read, or not be written.
     pub fn load(
         mut store: Store,
         targets: &[TargetSetup],
@@ -74,10 +71,7 @@ impl Recorder {
     }
 
     /// Changes the targets, after committing what has been applied before; `now` is the start of series that do not exist
-    /// yet. Returns one assignment per target.
-    ///
-    /// # Errors
-    /// When the state cannot be read, or not be written; the call may be repeated.
+    /// yet. Returns one assignment per target. After an error the call may be repeated.
     pub fn reconfigure(
         &mut self,
         targets: &TargetSet,
@@ -112,9 +106,8 @@ impl Recorder {
                     (target.needs_checkpoint.then(|| state.checkpoint(&self.store)).transpose()?, None)
                 }
                 None => {
-                    let RestoredTarget { state, checkpoint, incompatible } =
-                        RestoredTarget::new(&self.store, &target.setup, id, new, &new.schema, now)?;
-                    (target.needs_checkpoint.then_some(checkpoint), Some((state, incompatible)))
+                    let (state, checkpoint) = TargetState::restore(&self.store, &target.setup, id, new, now)?;
+                    (target.needs_checkpoint.then_some(checkpoint), Some(state))
                 }
             };
             let index = index.unwrap_or_else(|| {
@@ -143,10 +136,7 @@ impl Recorder {
         {
             assignments.push(TargetAssignment { index, checkpoint });
             let state = match (restored, before.remove(&index)) {
-                (Some((mut state, incompatible)), old) => {
-                    // Deleted in one commit with the series that replace them.
-                    let deleted = incompatible.into_iter().map(|stored| ((state.id, stored), None));
-                    self.changes.series.extend(deleted);
+                (Some(mut state), old) => {
                     state.init_series(&self.schema, now);
                     state.init_gauges(now);
                     if let Some(old) = old {

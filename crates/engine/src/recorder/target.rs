@@ -89,12 +89,6 @@ pub(super) struct IdFilter {
 }
 
 impl IdFilter {
-    pub(super) fn from_ids<'a>(ids: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut filter = Self::default();
-        ids.into_iter().for_each(|id| filter.add(id));
-        filter
-    }
-
     pub(super) fn add(&mut self, id: &str) {
         self.hashes.insert(self.hasher.hash_one(id));
     }
@@ -114,6 +108,9 @@ pub(super) struct TargetState {
     pub(super) series: Arc<TargetSeries>,
     /// Persisted series that have changed since the last commit.
     pub(super) dirty: BTreeSet<SeriesKey>,
+    /// The stored keys of series that do not fit the schema, until the next commit deletes them: what counts from now on is not
+    /// added to them, so they must be gone when a later schema would fit them again.
+    incompatible: Vec<Vec<u8>>,
     pub(super) limiter: LabelLimiter,
     /// Finished and not yet counted, with the time when each was first seen finished.
     pub(super) settling: BTreeMap<ConversationId, Timestamp>,
@@ -121,25 +118,16 @@ pub(super) struct TargetState {
     pub(super) known: IdFilter,
 }
 
-/// A target as it was last committed.
-pub(super) struct RestoredTarget {
-    pub(super) state: TargetState,
-    pub(super) checkpoint: PollerCheckpoint,
-    /// The stored keys of series that do not fit the schema. What counts from now on is not added to them, so they must be
-    /// gone when a later schema would fit them again.
-    pub(super) incompatible: Vec<Vec<u8>>,
-}
-
-impl RestoredTarget {
+impl TargetState {
     /// Restores a target from the store. No conversation ended after `now`, whatever the state says.
-    pub(super) fn new(
+    pub(super) fn restore(
         store: &Store,
         setup: &TargetSetup,
         id: TargetId,
         policy: &CountingPolicy,
-        schema: &SeriesSchema,
         now: Timestamp,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<(Self, PollerCheckpoint), StoreError> {
+        let schema = &policy.schema;
         let mut limiter = LabelLimiter::new(policy.max_label_values);
         let mut series = TargetSeries::default();
         let mut incompatible = Vec::new();
@@ -163,24 +151,23 @@ impl RestoredTarget {
             let after = Timestamp::from_seconds(last_end) + Duration::from_millis(1);
             watermarks.pruned_before = watermarks.pruned_before.map(|pruned| pruned.min(after));
         }
-        let mut state = TargetState {
+        let mut state = Self {
             key: Arc::new(setup.key.clone()),
             setup: setup.clone(),
             id,
             watermarks,
             series: Arc::new(series),
             dirty: BTreeSet::new(),
+            incompatible,
             limiter,
             settling: BTreeMap::new(),
             recent: RecentWindow::new(policy.recent_window),
             known: IdFilter::default(),
         };
         let checkpoint = state.restore_entries(store, schema, now)?;
-        Ok(Self { state, checkpoint, incompatible })
+        Ok((state, checkpoint))
     }
-}
 
-impl TargetState {
     fn restore_entries(
         &mut self,
         store: &Store,
@@ -212,7 +199,7 @@ impl TargetState {
         Ok(checkpoint)
     }
 
-    /// Where a new poller would continue, as far as it is committed.
+    /// The committed position from which a new poller continues.
     pub(super) fn checkpoint(&self, store: &Store) -> Result<PollerCheckpoint, StoreError> {
         let mut checkpoint = PollerCheckpoint { watermarks: self.watermarks.clone(), ..Default::default() };
         store.for_each_entry(self.id, |id, entry| checkpoint.add(id, &entry))?;
@@ -221,7 +208,7 @@ impl TargetState {
 
     /// Moves the watermarks to where a poller has read.
     pub(super) fn set_watermarks(&mut self, to: &Watermarks, now: Timestamp, changes: &mut Changes) {
-        // What may be pruned is decided here, not by the poller.
+        // The recorder decides which entries may be pruned, not the poller.
         let pruned_before = self.watermarks.as_ref().and_then(|watermarks| watermarks.pruned_before);
         let watermarks = Watermarks { pruned_before, ..to.clone() };
         gauges::set_watermarks(Arc::make_mut(&mut self.series), &watermarks, now);
@@ -232,12 +219,14 @@ impl TargetState {
         self.watermarks = Some(watermarks);
     }
 
-    /// Moves the series that have changed to `changes`.
+    /// Moves the series that are deleted or have changed to `changes`.
     pub(super) fn encode_dirty(
         &mut self,
         schema: &SeriesSchema,
         changes: &mut Changes,
     ) -> Result<(), StoreError> {
+        // First the deleted ones: a series that has changed may replace one of them.
+        changes.series.extend(self.incompatible.drain(..).map(|stored| ((self.id, stored), None)));
         while let Some(key) = self.dirty.pop_first() {
             if let Some(series) = self.series.get(&key) {
                 let (name, value) = codec::encode(&key, series, schema)?;
@@ -252,9 +241,8 @@ impl TargetState {
         let mut label_sets: Vec<LabelValues> = match *schema.dimensions {
             [] => vec![Arc::from([])],
             [Dimension::Channel] => {
-                let channels = self.setup.channels.iter();
-                let limiter = &mut self.limiter;
-                channels.map(|channel| Arc::from([limiter.limit("channel", channel).value])).collect()
+                let mut limit = |channel: &String| Arc::from([self.limiter.limit("channel", channel).value]);
+                self.setup.channels.iter().map(&mut limit).collect()
             }
             // The variants of a project are not known beforehand.
             [Dimension::Variant, ..] | [Dimension::Channel, ..] => Vec::new(),
@@ -312,8 +300,8 @@ mod tests {
 
     #[test]
     fn added_ids_are_never_absent() {
-        let mut filter = IdFilter::from_ids(["CA1", "CA2"]);
-        filter.add("CA3");
+        let mut filter = IdFilter::default();
+        ["CA1", "CA2", "CA3"].into_iter().for_each(|id| filter.add(id));
         assert!(["CA1", "CA2", "CA3"].iter().all(|id| !filter.definitely_absent(id)));
         assert!(filter.definitely_absent("CA4"));
     }

@@ -49,7 +49,7 @@ struct Reconfigure {
 #[derive(Debug, Clone)]
 pub struct RecorderHandle(mpsc::Sender<Message>);
 
-/// The recorder has stopped, because the program is stopping.
+/// The recorder has stopped, because the program is stopping: a batch that was not committed never takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the recorder has stopped")]
 pub struct RecorderStopped;
@@ -60,9 +60,6 @@ pub struct PendingCommit(oneshot::Receiver<BatchOutcome>);
 
 impl PendingCommit {
     /// Waits until the batch is committed.
-    ///
-    /// # Errors
-    /// When the program stops first; the batch then never takes effect.
     pub async fn wait_committed(self) -> Result<BatchOutcome, RecorderStopped> {
         self.0.await.map_err(|_| RecorderStopped)
     }
@@ -70,9 +67,6 @@ impl PendingCommit {
 
 impl RecorderHandle {
     /// Sends a batch; waits while too many messages are queued.
-    ///
-    /// # Errors
-    /// When the program is stopping.
     pub async fn record(&self, batch: Batch) -> Result<PendingCommit, RecorderStopped> {
         let (reply, pending) = oneshot::channel();
         self.0.send(Message::Batch(batch, reply)).await.map_err(|_| RecorderStopped)?;
@@ -80,18 +74,12 @@ impl RecorderHandle {
     }
 
     /// Sends the result of a poll; it takes effect after every batch that was sent before.
-    ///
-    /// # Errors
-    /// When the program is stopping.
     pub async fn set_poll_status(&self, status: PollStatus) -> Result<(), RecorderStopped> {
         self.0.send(Message::Status(status)).await.map_err(|_| RecorderStopped)
     }
 
     /// Changes the targets, after every batch that was sent before; waits until that is committed and published, however
     /// long commits fail.
-    ///
-    /// # Errors
-    /// When the program stops first.
     pub async fn reconfigure(
         &self,
         targets: TargetSet,
@@ -137,10 +125,7 @@ impl RecorderTask {
     }
 
     /// Runs until every [`RecorderHandle`] is gone, or, while commits fail, until `abort`. What has been received is
-    /// committed before it returns.
-    ///
-    /// # Errors
-    /// When the last commit did not succeed before `abort`. Nothing is lost: its conversations are read again.
+    /// committed before it returns, unless the last commit fails until `abort`; its conversations are then read again.
     pub async fn run(mut self, abort: CancellationToken) -> Result<(), StoreError> {
         let mut watermarks_due = Instant::now() + WATERMARK_FLUSH_INTERVAL;
         let mut prune_due = Instant::now() + PRUNE_INTERVAL;
@@ -193,8 +178,9 @@ impl RecorderTask {
                 Ok((batches, written))
             })
             .await;
-            let error = match outcome {
-                Ok((batches, Ok(GroupOutcome { written, assignments }))) => {
+            let error;
+            (applied, error) = match outcome {
+                Ok((batches, Ok((written, assignments)))) => {
                     if written {
                         self.observer.on_commit(started.elapsed());
                     } else if failed {
@@ -205,14 +191,8 @@ impl RecorderTask {
                     self.respond(group, batches, assignments);
                     return Ok(self);
                 }
-                Ok((batches, Err(error))) => {
-                    applied = Some(batches);
-                    error
-                }
-                Err(error) => {
-                    applied = None;
-                    error
-                }
+                Ok((batches, Err(error))) => (Some(batches), error),
+                Err(error) => (None, error),
             };
             failed = true;
             self.observer.on_commit_failed(started.elapsed(), &error, retry_in);
@@ -238,10 +218,8 @@ impl RecorderTask {
         }
         for ((batch, reply), outcome) in group.batches.into_iter().zip(batches) {
             if let Some(state) = self.recorder.targets.get(&batch.target) {
-                outcome
-                    .limited_labels
-                    .iter()
-                    .for_each(|label| self.observer.on_label_limit(&state.key, label));
+                let labels = outcome.limited_labels.iter();
+                labels.for_each(|label| self.observer.on_label_limit(&state.key, label));
             }
             let _ = reply.send(outcome);
         }
@@ -302,21 +280,17 @@ impl CommitGroup {
         Ok(outcomes)
     }
 
-    /// Writes what was applied, and changes the targets if that was asked for. Safe to repeat.
-    fn write(&self, recorder: &mut Recorder, flush_watermarks: bool) -> Result<GroupOutcome, StoreError> {
+    /// Writes what was applied, and changes the targets if requested. Returns whether there was a transaction. Safe to repeat.
+    fn write(
+        &self,
+        recorder: &mut Recorder,
+        flush_watermarks: bool,
+    ) -> Result<(bool, Vec<TargetAssignment>), StoreError> {
         Ok(match &self.reconfigure {
-            None => GroupOutcome { written: recorder.commit(flush_watermarks)?, assignments: Vec::new() },
-            Some(Reconfigure { targets, now, .. }) => {
-                GroupOutcome { written: true, assignments: recorder.reconfigure(targets, *now)? }
-            }
+            None => (recorder.commit(flush_watermarks)?, Vec::new()),
+            Some(Reconfigure { targets, now, .. }) => (true, recorder.reconfigure(targets, *now)?),
         })
     }
-}
-
-struct GroupOutcome {
-    /// Whether there was a transaction.
-    written: bool,
-    assignments: Vec<TargetAssignment>,
 }
 
 /// Runs `work` where it may wait for the disk.

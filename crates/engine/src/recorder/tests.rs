@@ -246,7 +246,7 @@ fn restart_restores_everything() {
     assert_eq!(now.gauge(Metric::RecentConversations, PHONE), Some(1.0));
     assert_eq!(now.gauge(Metric::RecentOodTurnRatio, &["CHAT"]), Some(0.25));
 
-    // What was settling goes on settling, and counts.
+    // A settling conversation goes on settling, and counts.
     assert_eq!(recorder.take(&walk(460, &[])).counted, 1);
     assert_eq!(recorder.snapshot().count(Metric::Conversations, PHONE), Some(2));
 }
@@ -298,7 +298,7 @@ fn labels_of_other_dimensions_are_never_mixed_up() {
         recorder.take(&walk(530, &[changed]));
         (recent, recorder.snapshot().label_sets(Metric::Turns))
     };
-    // What the ledger does not know of the past is not known; an amendment brings it along.
+    // A variant that the ledger does not hold is unknown until an amendment brings it.
     assert_eq!(recent(&[Dimension::Variant]), (vec!["none".to_owned()], vec!["London".to_owned()]));
     assert_eq!(
         recent(&Dimension::ALL),
@@ -516,7 +516,7 @@ fn failing_disk_shows_last_commit_and_problem() {
         recorder.reopen();
     }
 
-    // What could not be written is written once by the first try that succeeds.
+    // The first try that succeeds writes once the changes that could not be written.
     broken.store(false, SeqCst);
     recorder.reopen();
     assert!(recorder.commit(true).unwrap());

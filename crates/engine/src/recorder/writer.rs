@@ -34,13 +34,12 @@ pub struct Recorder {
     /// In the order of the configuration.
     pub(super) display_order: Vec<TargetIndex>,
     pub(super) next_index: usize,
-    /// What the next commit writes, apart from series.
+    /// The content of the next commit, apart from series.
     pub(super) changes: Changes,
     committed: Snapshot,
 }
 
 impl Recorder {
-    /// A recorder without targets.
     pub(super) fn new(store: Store, policy: CountingPolicy) -> Self {
         Self {
             store,
@@ -66,11 +65,8 @@ impl Recorder {
     }
 
     /// Writes the changes since the last commit in one transaction. Returns whether there were any. Watermarks alone wait
-    /// for `flush_watermarks`, or for something that must be durable.
-    ///
-    /// # Errors
-    /// When the store cannot be written: nothing is lost, the next call writes the same changes, and
-    /// [`snapshot`](Self::snapshot) stays what it was.
+    /// for `flush_watermarks`, or for something that must be durable. An error loses nothing: the next call writes the same
+    /// changes, and [`snapshot`](Self::snapshot) stays what it was.
     pub fn commit(&mut self, flush_watermarks: bool) -> Result<bool, StoreError> {
         for state in self.targets.values_mut() {
             state.encode_dirty(&self.schema, &mut self.changes)?;
@@ -100,7 +96,7 @@ impl Recorder {
         self.store.reopen();
     }
 
-    /// What a scrape may show now.
+    /// The committed snapshot, for scrapes.
     pub fn snapshot(&self) -> &Snapshot {
         &self.committed
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What came back.
+/// The response.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,

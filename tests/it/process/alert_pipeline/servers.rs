@@ -1,6 +1,5 @@
 //! The processes of the chain: the exporter, Prometheus with rules and a former week, and Alertmanager.
 //!
-//! Owns: how they are started, ended, and wired to each other. Never: what goes wrong in the story.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

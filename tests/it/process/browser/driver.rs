@@ -1,6 +1,6 @@
 //! A headless Chromium, driven over the WebDriver protocol by Debian's chromedriver on the loopback interface.
 //!
-//! Owns: both processes, their end, and the few commands of the protocol that stories need. Never: what a page should show.
+//! Starts and stops both processes, and sends the few commands that tests need.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -163,7 +163,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver goes with its handle; a story that has failed leaves the browser behind.
+        // The driver goes with its handle; a failed test leaves the browser running.
         if let Some(pid) = self.chromium {
             let _ = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
         }

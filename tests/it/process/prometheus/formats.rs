@@ -2,7 +2,7 @@
 //! event of a new label set, and the names of bucket series.
 //!
 //! The installed Prometheus (2.42 in Debian 12) chooses the format by its feature flags. For Prometheus 3, which can be told per
-//! job, `POLYAI_PROMETHEUS_3` names a folder with its `prometheus` and `promtool`; without it that story is left out.
+//! job, `POLYAI_PROMETHEUS_3` names a directory with its `prometheus` and `promtool`; without it that test is skipped.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use polyai_simulator::{Call, Project};
 
 use super::super::daemon::Daemon;
 use super::super::fixture::Fixture;
-use super::super::leave_out;
+use super::super::skip;
 use super::super::web;
 use super::server::{Job, Prometheus, accepts, wait};
 
@@ -177,7 +177,7 @@ fn prometheus_3() -> Option<PathBuf> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_3_reads_protocols_and_start_timestamps() {
     let Some(folder) = prometheus_3() else {
-        leave_out("POLYAI_PROMETHEUS_3 does not name a folder with the prometheus and promtool of version 3");
+        skip("POLYAI_PROMETHEUS_3 does not name a directory with the prometheus and promtool of version 3");
         return;
     };
     let stage = Stage::set().await;

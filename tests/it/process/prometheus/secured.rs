@@ -58,7 +58,7 @@ async fn prometheus_scrapes_tls_across_certificate_change() {
         sleep(Duration::from_secs(4)).await;
     }
     let log = daemon.log();
-    assert_eq!(log.matches("the new one is in force").count(), 2, "{log}");
+    assert_eq!(log.matches("web configuration reloaded").count(), 2, "{log}");
     let worst = prometheus.number("min_over_time(up{job=\"secured\"}[1m])").await;
     assert_eq!(worst, Some(1.0), "no scrape was missed");
     let scrapes = prometheus.number("count_over_time(up{job=\"secured\"}[1m])").await.unwrap();

@@ -30,7 +30,7 @@ fn counted(
     contributions(&Transition::Count(count), after_start(now), dimensions, limiter)
 }
 
-/// What an amendment adds after `before`, for a conversation counted on the phone.
+/// The contributions of an amendment after `before`, for a conversation counted on the phone.
 fn amended(before: Amounts, data: &ConversationData, limiter: &mut LabelLimiter) -> Vec<SeriesUpdate> {
     let entry = Counted {
         started_at: START,
@@ -112,7 +112,7 @@ fn by_channel(data: &ConversationData) -> Vec<String> {
     lines(&updates).into_iter().filter(|line| !TARGET.contains(&line.as_str())).collect()
 }
 
-/// What every conversation contributes to the series of its target.
+/// The contributions of every conversation to the series of its target.
 const TARGET: [&str; 2] =
     ["last_conversation_timestamp_seconds{} = 2026-08-20T09:16:14.000Z", "ingest_lag_seconds{} <- 30"];
 
@@ -127,7 +127,7 @@ const PLAIN: [&str; 8] = [
     "turn_latency_seconds{VOICE-SIP} <- 2.275",
 ];
 
-/// What `data` contribute beyond [`PLAIN`], and what of that they lack.
+/// The contributions of `data` beyond [`PLAIN`], and those of [`PLAIN`] that they lack.
 fn beyond_plain(data: &ConversationData) -> (Vec<String>, Vec<&'static str>) {
     let lines = by_channel(data);
     let lacks = PLAIN.into_iter().filter(|line| !lines.iter().any(|own| own == line)).collect();

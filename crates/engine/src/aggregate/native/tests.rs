@@ -17,7 +17,7 @@ fn bound(index: i32, schema: i8) -> f64 {
 
 #[test]
 fn power_of_two_is_the_last_of_its_bucket() {
-    // An f64 tells neighbouring amounts apart up to 2^53 of them, 285 years of seconds.
+    // An f64 separates neighbouring amounts up to 2^53 of them, 285 years of seconds.
     for power in 0..=33u32 {
         let expected = i16::try_from(power).unwrap() * 8;
         let amount = 1_000_000u64 << power;

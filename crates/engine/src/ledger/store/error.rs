@@ -1,4 +1,4 @@
-//! Failures of the store, and which failure of the database means what.
+//! The errors of the store, and the mapping of the database's errors to them.
 
 use std::path::{Path, PathBuf};
 
@@ -8,12 +8,9 @@ pub enum StoreError {
     /// Another process has it open.
     #[error(
         "state file {} is in use by another instance; stop that instance, or give this one its own storage.path",
-        path.display()
+        .0.display()
     )]
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
+    InUse(PathBuf),
     /// A newer version wrote it.
     #[error(
         "state file {} has format {found}, but this version supports formats up to {known}. The file was not modified. Use the newer version, or another storage.path",
@@ -35,31 +32,24 @@ pub enum StoreError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// The damage.
         detail: String,
     },
     /// The directory or file cannot be created or opened.
     #[error(
-        "the state at {} cannot be opened: {source}; storage.path must be a directory in which this process can create and write files",
-        path.display()
+        "the state at {} cannot be opened: {}; storage.path must be a directory in which this process can create and write files",
+        .0.display(),
+        .1
     )]
-    Inaccessible {
-        /// The file or directory.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
+    Inaccessible(PathBuf, #[source] std::io::Error),
     /// A read or write failed; nothing of the transaction took effect.
     #[error("the state cannot be read or written: {0}")]
     Transaction(#[source] Box<redb::Error>),
     /// A stored value is not one that this program writes.
     #[error(
-        "the state holds an invalid {what}; restore a backup, or move it away to start over (counters reset)"
+        "the state holds an invalid {0}; restore a backup, or move it away to start over (counters reset)"
     )]
-    Unreadable {
-        /// Which kind of value.
-        what: &'static str,
-    },
+    Unreadable(&'static str),
 }
 
 impl<E: Into<redb::Error>> From<E> for StoreError {
@@ -75,11 +65,11 @@ pub(super) fn map_open_error(path: &Path, error: redb::DatabaseError) -> StoreEr
     use redb::{DatabaseError, StorageError};
     let path = path.to_owned();
     match error {
-        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path },
+        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path),
         DatabaseError::Storage(StorageError::Io(source))
             if !matches!(source.kind(), InvalidData | UnexpectedEof) =>
         {
-            StoreError::Inaccessible { path, source }
+            StoreError::Inaccessible(path, source)
         }
         DatabaseError::Storage(_)
         | DatabaseError::RepairAborted

@@ -14,9 +14,6 @@ use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
 
 /// The file at `path` behind an overlay. It is locked as long as a database uses it.
-///
-/// # Errors
-/// When the file cannot be opened.
 pub(super) fn open(path: &Path) -> Result<OverlayBackend, DatabaseError> {
     let file = FileBackend::new(OpenOptions::new().read(true).write(true).open(path)?)?;
     let len = file.len()?;
@@ -136,7 +133,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn overlay_behaves_like_a_file_and_leaves_it_unchanged(
+        fn overlay_behaves_like_file_and_keeps_it_unchanged(
             content in prop::collection::vec(any::<u8>(), 0..15_000),
             steps in prop::collection::vec(any_step(), 1..12),
         ) {

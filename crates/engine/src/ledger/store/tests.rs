@@ -1,4 +1,4 @@
-//! What the store keeps, what it refuses, and that it does not modify what it refuses.
+//! The store keeps its content, and refuses other files without modifying them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -318,7 +318,7 @@ fn state_of_a_killed_process_is_recovered() {
     let store = Store::open_dir(directory.path()).unwrap();
     let target = target_of(&store, "t");
     store.commit(&some_changes(target, 500)).unwrap();
-    // What a killed process leaves: the file as it is while it is open.
+    // A killed process leaves the file as it is while it is open.
     let killed = tempfile::tempdir().unwrap();
     fs::copy(directory.path().join(FILE), killed.path().join(FILE)).unwrap();
     drop(store);
@@ -334,7 +334,7 @@ fn second_instance_is_refused_with_advice() {
         directory.path(),
         "is in use by another instance; stop that instance, or give this one its own storage.path",
     );
-    assert!(matches!(error, StoreError::InUse { .. }));
+    assert!(matches!(error, StoreError::InUse(_)));
     drop(first);
     Store::open_dir(directory.path()).unwrap();
 }
@@ -357,7 +357,7 @@ fn directory_in_place_of_the_file_is_named() {
     let file = directory.path().join(FILE);
     fs::create_dir(&file).unwrap();
     let error = Store::open_dir(directory.path()).unwrap_err();
-    assert!(matches!(error, StoreError::Inaccessible { .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Inaccessible(..)), "{error:?}");
     assert!(error.to_string().contains(&file.display().to_string()), "{error}");
 }
 

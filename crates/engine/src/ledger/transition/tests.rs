@@ -476,7 +476,7 @@ proptest! {
         let discarded = decide(entry.as_ref(), observed, at(now), &rules()) == Transition::Discard;
         let (entry, _) = observe(entry, observed, now, &rules());
         let again = decide(entry.as_ref(), observed, at(now), &rules());
-        // What is discarded leaves no entry, and is discarded again.
+        // A discarded conversation leaves no entry, and is discarded again.
         let expected = if discarded { Transition::Discard } else { Transition::Unchanged };
         prop_assert_eq!(again, expected);
     }

@@ -153,7 +153,7 @@ impl Harness {
         seen
     }
 
-    /// What the ledger would say of a batch: which conversations it has first seen finished.
+    /// The part of a batch that the ledger would report: which conversations it has first seen finished.
     fn first_finished(&mut self, batch: &Batch) -> Vec<FirstFinished> {
         let mut first = Vec::new();
         for Observation { conversation: Conversation { id, data }, seen_by: sight } in &batch.observations {

@@ -20,7 +20,7 @@ fn counted(counted: u64) -> BatchOutcome {
     BatchOutcome { counted, ..BatchOutcome::default() }
 }
 
-/// The name of the next command, with what tells it from others.
+/// The name of the next command, with its distinguishing argument.
 fn next(session: &mut PollSession, now: i64) -> String {
     match session.next_command(time(now)) {
         None => "done".to_owned(),

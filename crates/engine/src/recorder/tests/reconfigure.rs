@@ -133,7 +133,7 @@ fn restored_labels_start_over() {
     assert_eq!(recorder.snapshot().label_sets(Metric::Conversations), ["VOICE-SIP"], "chat has not begun");
     assert_eq!(recorder.snapshot().count(Metric::IngestLag, &[]), Some(3), "without labels, it goes on");
 
-    // Whoever counted under the labels of then is remembered.
+    // The conversations that counted under the labels of then are remembered.
     recorder.take(&walk(1400, &[finished("CA01", 10, 45), finished("CA04", 1010, 45)]));
     assert_eq!(on_the_phone(&recorder), (at(1000), Some(1)));
 }
