@@ -221,7 +221,10 @@ impl Client {
         info.status = Some(status.as_u16());
         let limit = if status.is_success() { MAX_BODY_BYTES } else { MAX_ERROR_BODY_BYTES };
         let mut body = Vec::with_capacity(limit.min(initial_capacity(response.content_length())));
-        while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
+        // A failed request is judged by its status, with as much of its body as arrives.
+        while let Some(chunk) = response.chunk().await.or_else(|error| {
+            if status.is_success() { Err(body_error(error, info.bytes)) } else { Ok(None) }
+        })? {
             if body.len() + chunk.len() <= limit {
                 body.extend_from_slice(&chunk);
                 info.bytes = body.len() as u64;
@@ -253,12 +256,13 @@ impl Client {
         let envelope: Envelope<'_> = serde_json::from_slice(body).unwrap_or_default();
         let status = response.status().as_u16();
         let kind = match status {
-            401 => FetchErrorKind::Unauthorized,
-            403 => FetchErrorKind::Forbidden,
-            404 if envelope.is_polyai_error() => FetchErrorKind::NotFound,
-            404 => FetchErrorKind::WrongHost,
             408 => FetchErrorKind::Timeout,
             429 => FetchErrorKind::RateLimited,
+            // A page of something in between says nothing about the key or the project.
+            400..=499 if !envelope.is_polyai_error() => FetchErrorKind::WrongHost,
+            401 => FetchErrorKind::Unauthorized,
+            403 => FetchErrorKind::Forbidden,
+            404 => FetchErrorKind::NotFound,
             400..=499 => FetchErrorKind::Refused,
             _ => FetchErrorKind::ServerError,
         };
@@ -325,6 +329,19 @@ fn transport_error(error: reqwest::Error) -> FetchError {
     let error = error.without_url();
     let kind = if error.is_timeout() { FetchErrorKind::Timeout } else { FetchErrorKind::Unreachable };
     FetchError { kind, ..FetchError::bad_payload(error_chain(&error)) }
+}
+
+/// The error of a response whose body breaks off after `bytes`, or cannot be decompressed.
+fn body_error(error: reqwest::Error, bytes: u64) -> FetchError {
+    let error = transport_error(error);
+    match error.kind {
+        FetchErrorKind::Timeout => error,
+        _ => FetchError {
+            kind: FetchErrorKind::CutOff,
+            message: format!("the response is cut off after {bytes} bytes: {}", error.message),
+            ..error
+        },
+    }
 }
 
 /// The messages of an error and its sources; reqwest names the cause only in the latter.

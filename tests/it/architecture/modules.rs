@@ -157,7 +157,7 @@ impl CrateModules {
             if let Some(source) = self.resolve(at, glob, fuel).filter(|source| source != at) {
                 match self.find(&source, name, rest, fuel) {
                     Found::Nowhere => {}
-                    other => return other,
+                    other @ (Found::Here(_) | Found::Elsewhere) => return other,
                 }
             }
         }
@@ -339,7 +339,7 @@ impl<'ast> Visit<'ast> for Reader {
             syn::Meta::NameValue(pair) if !pair.path.is_ident("doc") => {
                 visit::visit_meta_name_value(self, pair);
             }
-            _ => {}
+            syn::Meta::Path(_) | syn::Meta::NameValue(_) => {}
         }
     }
 
@@ -381,7 +381,7 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
             words.iter().any(|word| word == "test") && !words.iter().any(|word| word == "not")
         }
         syn::Meta::Path(path) => path.segments.last().is_some_and(|segment| segment.ident == "test"),
-        _ => false,
+        syn::Meta::List(_) | syn::Meta::NameValue(_) => false,
     })
 }
 
