@@ -156,6 +156,16 @@ async fn readiness_requires_first_poll_of_each_target() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn daemon_is_ready_after_a_minute_of_silence() {
+    let silent = Fault::new(FaultKind::SlowFirstByte(hours(1))).with_scope("silent");
+    let scenario = scenario([project("hotel"), project("silent")]).start_with(|api| api.fault(silent)).await;
+    wait(seconds(50)).await;
+    assert_eq!(scenario.exporter.get("/-/ready").await.0, 503);
+    wait(seconds(15)).await;
+    assert_eq!(scenario.exporter.get("/-/ready").await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn daemon_is_ready_despite_rejected_key() {
     let refuse = |api: &Control| api.revoke_key("key-of-hotel");
     let scenario = scenario([project("hotel")]).start_with(refuse).await;
