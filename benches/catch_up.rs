@@ -6,11 +6,7 @@
 //!
 //! `cargo bench --bench catch_up [-- COUNT BYTES]`
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a bench tells its figures and may stop at any surprise"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints its figures and may panic")]
 
 mod process;
 

@@ -1,4 +1,4 @@
-//! What a scrape costs where it is made: all lines anew, after one target of many has changed, and when nothing has; against
+//! The cost of rendering: everything, after one of many targets has changed, and when nothing has changed; against
 //! the official Rust library with the same series.
 //!
 //!     cargo bench --bench exposition

@@ -3,11 +3,7 @@
 //!
 //! `cargo bench --bench idle [-- TARGETS SECONDS]`; exits 1 if one of the two bars is missed.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a bench tells its figures and may stop at any surprise"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints its figures and may panic")]
 
 mod fleet;
 mod process;

@@ -10,7 +10,7 @@
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    reason = "a bench tells its figures and may stop at any surprise"
+    reason = "a benchmark prints its figures and may panic"
 )]
 
 mod fleet;

@@ -22,7 +22,7 @@ pub(crate) fn simulate(targets: u64) -> (Runtime, SimulatorHandle) {
     (runtime, simulator)
 }
 
-/// The configuration of an exporter for them, with its state below `directory`; `polling` is what stands between the braces of
+/// The configuration of an exporter for them, with its state below `directory`; `polling` is the text between the braces of
 /// its section.
 pub(crate) fn configuration(
     targets: u64,

@@ -178,7 +178,7 @@ pub(crate) struct Nginx {
 /// How nginx sends them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Files {
-    /// Read into a buffer and written from there, as nginx does unless told otherwise.
+    /// Read into a buffer and written from there, as nginx does by default.
     Copied,
     /// By the kernel alone, from its page cache, which no server can do whose bytes are its own: `sendfile on`.
     Lent,
@@ -209,7 +209,7 @@ impl Nginx {
             root = root.display()
         );
         std::fs::write(root.join("nginx.conf"), config).unwrap();
-        // Its files belong to whoever runs the bench, and so must it.
+        // Its files belong to the user who runs the benchmark, so it runs as that user.
         let mut command = Command::new("nginx");
         command.arg("-c").arg(root.join("nginx.conf")).args(["-g", "user root;"]);
         Some(Self { peer: Peer::start(&mut command, port), files })

@@ -1,7 +1,7 @@
 //! The family model that every format is encoded from.
 //!
 //! Encoders take a [`FamilyMeta`] and [`Sample`]s, which borrow from wherever the numbers are stored. A [`Family`] owns its
-//! series; it is for those that are gathered anew for each scrape.
+//! series; it is for those that are gathered for each scrape.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ use polyai_simulator::{Fault, FaultKind, IncidentKind, Scope};
 use tokio::time::{Instant, sleep};
 
 use super::prometheus::installed;
-use receiver::Told;
+use receiver::Notification;
 use watch::{Chain, Right};
 
 /// How long anything may take. An alert takes half a minute on a quiet machine, and all trouble of callers a minute and a half.
@@ -33,7 +33,7 @@ const PROJECTS: [(&str, Region); 4] = [
     ("orders", Region::Us1),
 ];
 
-/// One incident of one project, from its beginning to the last word. `companions` are alerts that may come besides.
+/// One incident of one project, from its beginning to the last word. `companions` are alerts that may also fire.
 async fn incident(chain: &Chain, kind: IncidentKind, right: Right, companions: &[&str]) {
     let project = right.project.expect("an incident is one of a project");
     let began = Instant::now();
@@ -43,7 +43,11 @@ async fn incident(chain: &Chain, kind: IncidentKind, right: Right, companions: &
     chain.end_incident(project);
     chain.resolves(ended, right).await;
     chain
-        .only(began, |told| told.project() != project || right.is(told) || companions.contains(&told.alert()))
+        .only(began, |notification| {
+            notification.project() != project
+                || right.is(notification)
+                || companions.contains(&notification.alert())
+        })
         .await;
 }
 
@@ -90,10 +94,10 @@ async fn callers_are_hurt(chain: &Chain) {
     );
     // A late notification, such as that of fewer calls than usual, must not be taken for one of the next incident.
     chain.calms_down(began).await;
-    chain.only(began, |told| !told.project().is_empty()).await;
+    chain.only(began, |notification| !notification.project().is_empty()).await;
 }
 
-/// The key is refused while handoffs soar: only the key is told of. Once it is accepted again, so are the handoffs.
+/// The key is refused while handoffs soar: only the key is reported. Once it is accepted again, so are the handoffs.
 async fn a_stale_target_raises_no_alert_about_its_agent(chain: &mut Chain) {
     let key = Right {
         alert: "PolyAIKeyRefused",
@@ -110,7 +114,7 @@ async fn a_stale_target_raises_no_alert_about_its_agent(chain: &mut Chain) {
     chain.note("billing: the key is refused");
     chain.incident(IncidentKind::Handoffs(0.9), "billing");
     chain.arrives(began, key).await;
-    // The rules find the data stale as well; the refused key explains it, so nobody is told.
+    // The rules find the data stale as well; the refused key explains it, so nobody is notified.
     let stale = ",alertname=\"PolyAITargetStale\",project=\"billing\"";
     while chain.rules_firing(stale).await.is_empty() {
         if began.elapsed() > PATIENCE {
@@ -118,15 +122,15 @@ async fn a_stale_target_raises_no_alert_about_its_agent(chain: &mut Chain) {
         }
         sleep(Duration::from_millis(250)).await;
     }
-    // Longer than a call and the window of the handoffs: they would be told of by now.
+    // Longer than a call and the window of the handoffs: they would have been reported by now.
     sleep(Duration::from_secs(15)).await;
     let about_the_agent = chain.rules_firing(",component=~\"agent|slo\"").await;
     assert!(about_the_agent.is_empty(), "{about_the_agent:?}");
-    chain.only(began, |told| key.is(told)).await;
+    chain.only(began, |notification| key.is(notification)).await;
 
     let ended = Instant::now();
     chain.fixture.control().clear_faults();
-    // A refused key is tried again after five minutes; whoever brings a new one restarts.
+    // A refused key is tried again after five minutes; a new key comes with a restart.
     chain.exporter.stop().await;
     chain.exporter.start_again().await;
     chain.note("billing: the key is accepted, the exporter restarted");
@@ -140,8 +144,12 @@ async fn a_stale_target_raises_no_alert_about_its_agent(chain: &mut Chain) {
     let calm = Instant::now();
     chain.end_incident("billing");
     chain.resolves(calm, handoffs).await;
-    let resolved =
-        |told: &[Told]| told.iter().find(|told| !told.is_firing && key.is(told)).map(|told| told.at);
+    let resolved = |notification: &[Notification]| {
+        notification
+            .iter()
+            .find(|notification| !notification.is_firing && key.is(notification))
+            .map(|notification| notification.at)
+    };
     let at = chain.hear(ended, "PolyAIKeyRefused is resolved", resolved).await;
     chain.note(&format!("PolyAIKeyRefused was resolved {:.1} s after the end", (at - ended).as_secs_f64()));
     // Calls that began before the end end after it: the handoffs may be notified once more, which does not belong to the next incident.
@@ -149,9 +157,11 @@ async fn a_stale_target_raises_no_alert_about_its_agent(chain: &mut Chain) {
     // In the second in which the key is accepted, stale data may be the last that is known. The jump is the wave's, as above.
     let companions = ["PolyAITargetStale", "PolyAIHandoffRateJump"];
     chain
-        .only(ended, |told| {
-            told.project() == "billing"
-                && (handoffs.is(told) || key.is(told) || companions.contains(&told.alert()))
+        .only(ended, |notification| {
+            notification.project() == "billing"
+                && (handoffs.is(notification)
+                    || key.is(notification)
+                    || companions.contains(&notification.alert()))
         })
         .await;
 }
@@ -180,7 +190,9 @@ async fn the_api_is_down(chain: &Chain) {
     chain.hear(ended, "all is well", |_| chain.receiver.firing().is_empty().then_some(())).await;
     // The share of failed requests is what the warning about the API is for.
     chain
-        .only(began, |told| stale.iter().any(|right| right.is(told)) || told.alert() == "PolyAIApiErrors")
+        .only(began, |notification| {
+            stale.iter().any(|right| right.is(notification)) || notification.alert() == "PolyAIApiErrors"
+        })
         .await;
 }
 
@@ -203,7 +215,7 @@ async fn the_exporter_is_stopped(chain: &mut Chain) {
     chain.resolves(ended, down).await;
     // What the gap brings is counted at once; nothing may come of that either.
     sleep(Duration::from_secs(5)).await;
-    chain.only(began, |told| down.is(told)).await;
+    chain.only(began, |notification| down.is(notification)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,7 +14,7 @@ pub(crate) const COLUMNS: u32 = 24;
 /// Links to its siblings find a dashboard by this.
 const TAG: &str = "polyai";
 
-/// A dashboard as it stands in the file. Classic JSON of Grafana 11.0: later versions raise it as they load it, and the
+/// A dashboard as it is in the file. Classic JSON of Grafana 11.0: later versions raise it as they load it, and the
 /// file provisioning of 13 refuses the newer form.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -142,7 +142,7 @@ impl Dashboard {
                 serde_json::to_value(panel).unwrap()
             })
             .collect();
-        // What follows stands directly under the closed headline.
+        // The next row starts directly below the collapsed one.
         self.grid = Grid { last_id: self.grid.last_id, ..headline };
         let row = self.headline(title, true, repeat, inside);
         self.panels.push(row);

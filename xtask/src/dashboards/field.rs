@@ -1,4 +1,4 @@
-//! How a value looks: unit, decimals, thresholds, words instead of numbers, what stands where there is none.
+//! The display of a value: unit, decimals, thresholds, value mappings, and the text for no value.
 //!
 //! Owns: Grafana's field options. Never: queries, places.
 
@@ -76,7 +76,7 @@ impl Field {
         self.set("thresholds", json!({"mode": "absolute", "steps": steps}))
     }
 
-    /// What stands in the place of a missing value, in a colour that judges nothing.
+    /// The text for a missing value, in a neutral color.
     pub(crate) fn missing(self, text: &str) -> Self {
         let unknown = json!({"match": "null", "result": {"color": MUTED, "index": 99, "text": text}});
         self.mapping(json!({"options": unknown, "type": "special"})).set("noValue", text)

@@ -18,7 +18,7 @@ pub(crate) const NOT_SCRAPED: &str =
 /// In the place of a graph of rates without data.
 pub(crate) const TOO_FEW: &str = "Fewer conversations ended within the window than chosen above.";
 const SILENT_API: &str =
-    "Fewer conversations ended within the window than chosen above, or the API tells no latency.";
+    "Fewer conversations ended within the window than chosen above, or the API returns no latency.";
 
 pub(crate) fn age_field() -> Field {
     Field::unit("s", 0).judged_by(AGE)

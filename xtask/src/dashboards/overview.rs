@@ -19,7 +19,7 @@ const SCOPE: Scope = Scope { channel: false };
 
 const INTRO: &str = "**Is any project or region in trouble, since when, and of which kind?** Rates cover the last **$window**; with fewer \
     than **$min_conversations** conversations in it they read *few calls*. A call counts within a minute or so of its end, and *Data age* \
-    tells how old the news is. A click on a project leads to its details.";
+    shows the age of the data. Click a project to open its details.";
 
 pub(crate) fn dashboard() -> Dashboard {
     let variables = Variables::common().targets().window().floor();
@@ -158,7 +158,7 @@ fn places() -> Panel {
     let problem = format!("topk by (project, region) (1, {} > 0)", SCOPE.of(Metric::TargetProblem));
     let problem = max_by(&["project", "region", "problem"], problem);
     let description = format!(
-        "One line per project and region, the gravest first. {STATES_EXPLAINED} Rates cover the window; \"few calls\" marks those \
+        "One line per project and region, the most severe first. {STATES_EXPLAINED} Rates cover the window; \"few calls\" marks those \
          with fewer conversations than chosen above. \"Of last week\" compares the time range: 100 % is as many as a week before. {LIMITS_ARE}"
     );
     let state = state_field().custom("cellOptions", json!({"type": "color-background", "mode": "basic"}));

@@ -1,4 +1,4 @@
-//! What is watched of a voice agent: the measure, from where on it is worrying, and in which words it is told.
+//! The signals of a voice agent: measure, limits, and the words for its states.
 //!
 //! Owns: the limits that colour the dashboards, in one place, and the one state of a target. Never: panels.
 
@@ -89,7 +89,7 @@ impl Scope {
         self.share(&short, &all, by, WINDOW)
     }
 
-    /// The gravest thing that holds for each target, as a number of [`STATES`].
+    /// The most severe state of each target, as a number of [`STATES`].
     pub(crate) fn state(self) -> String {
         // Ten more where it is bad and not only worrying.
         let over = |kind: i32, measure: String, limit: Limit| {
@@ -125,7 +125,7 @@ impl Scope {
 /// Added to the number of a state that is bad and not only worrying.
 const BADLY: i32 = 10;
 
-/// The numbers of [`Scope::state`], gravest first, in words and colours.
+/// The numbers of [`Scope::state`], most severe first, with words and colors.
 pub(crate) const STATES: [(i32, &str, &str); 16] = [
     (19, "never read", "purple"),
     (18, "data is stale", "purple"),
@@ -153,7 +153,7 @@ pub(crate) fn state_field() -> Field {
 }
 
 /// What the states mean, for descriptions.
-pub(crate) const STATES_EXPLAINED: &str = "States, the gravest first. Purple, nothing new is known: never read; data is stale (no good \
+pub(crate) const STATES_EXPLAINED: &str = "States, the most severe first. Purple, there is no current data: never read; data is stale (no good \
     poll for 10 minutes); polls fail (for 2 minutes). Red or orange, by how far a limit is passed: no calls (none ended within \
     the window and none runs, where last week had enough); some or many callers hang up (30 or 50 % of calls are shorter than \
     15 s); some silence or much (10 or 20 % of turns); slow replies or very slow ones (p95 of 5 or 7 s); many handoffs or a wave of \
@@ -161,4 +161,4 @@ pub(crate) const STATES_EXPLAINED: &str = "States, the gravest first. Purple, no
 
 /// Where the limits are.
 pub(crate) const LIMITS_ARE: &str =
-    "The limits are those of alerts/thresholds.yml; dashboards/README.md tells how to change them.";
+    "The limits are those of alerts/thresholds.yml; dashboards/README.md explains how to change them.";

@@ -40,7 +40,7 @@ impl Table {
         }
     }
 
-    /// What stands in an empty table.
+    /// The text of an empty table.
     pub(crate) fn empty(self, text: &str) -> Self {
         let Self { panel, columns, hidden } = self;
         Self { panel: panel.missing(text), columns, hidden }
@@ -99,7 +99,7 @@ impl Table {
                 Source::Query(expr) => {
                     panel = panel.query(expr, "", "table", true);
                     letter += 1;
-                    // Grafana tells the columns apart only if there are several.
+                    // Grafana distinguishes the columns only if there are several.
                     if queries == 1 {
                         "Value".to_owned()
                     } else {

@@ -64,7 +64,7 @@ fn broken_query_is_found() {
             format!("sum(rate(polyai_conversations_total{{{CHOSEN}}}[$window]))"),
             "rate of polyai_conversations_total",
         ),
-        (format!("sum(polyai_conversations_total{{{CHOSEN}}})"), "shown as it stands"),
+        (format!("sum(polyai_conversations_total{{{CHOSEN}}})"), "shown without rate or increase"),
         (format!("sum(increase(polyai_conversations_in_progress{{{CHOSEN}}}[$window]))"), "does not fit"),
         (format!("sum by (rule) (polyai_conversations_in_progress{{{CHOSEN}}})"), "groups by rule"),
         (

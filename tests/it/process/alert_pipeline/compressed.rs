@@ -6,7 +6,7 @@
 pub(super) const SPEED: u64 = 60;
 
 /// `rules` with every duration of an expression, of `for` and of `keep_firing_for` divided, and each group evaluated once a second.
-/// What is told to people stays.
+/// The texts for people stay.
 pub(super) fn rules(rules: &str) -> String {
     let mut text = String::with_capacity(rules.len());
     let mut is_for_people = false;

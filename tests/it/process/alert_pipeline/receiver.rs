@@ -1,4 +1,4 @@
-//! The webhook receiver at the end of the chain: what an on-call engineer would have been told.
+//! The webhook receiver at the end of the chain: the notifications that an on-call engineer would get.
 //!
 //! Owns: the reading of Alertmanager's messages and their record. Never: what should have come.
 
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 /// One alert of one message.
 #[derive(Debug, Clone)]
-pub(super) struct Told {
+pub(super) struct Notification {
     pub(super) at: Instant,
     /// The receiver: its path.
     pub(super) to: String,
@@ -24,7 +24,7 @@ pub(super) struct Told {
     pub(super) annotations: BTreeMap<String, String>,
 }
 
-impl Told {
+impl Notification {
     pub(super) fn alert(&self) -> &str {
         &self.labels["alertname"]
     }
@@ -35,7 +35,7 @@ impl Told {
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for Notification {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = if self.is_firing { "firing" } else { "resolved" };
         write!(out, "to {}: {} {} {:?}", self.to, self.alert(), status, self.labels)
@@ -46,7 +46,7 @@ impl fmt::Display for Told {
 #[derive(Debug)]
 pub(super) struct Receiver {
     pub(super) address: SocketAddr,
-    told: Arc<Mutex<Vec<Told>>>,
+    notification: Arc<Mutex<Vec<Notification>>>,
     listening: JoinHandle<()>,
 }
 
@@ -60,8 +60,8 @@ impl Receiver {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let told = Arc::<Mutex<Vec<Told>>>::default();
-        let record = told.clone();
+        let notification = Arc::<Mutex<Vec<Notification>>>::default();
+        let record = notification.clone();
         let listening = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let record = record.clone();
@@ -73,21 +73,27 @@ impl Receiver {
                 });
             }
         });
-        Self { address, told, listening }
+        Self { address, notification, listening }
     }
 
     /// All that has come since `since`, in order.
-    pub(super) fn since(&self, since: Instant) -> Vec<Told> {
-        self.told.lock().unwrap().iter().filter(|told| told.at >= since).cloned().collect()
+    pub(super) fn since(&self, since: Instant) -> Vec<Notification> {
+        self.notification
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|notification| notification.at >= since)
+            .cloned()
+            .collect()
     }
 
     /// The alerts of which the last word is that they fire.
-    pub(super) fn firing(&self) -> Vec<Told> {
+    pub(super) fn firing(&self) -> Vec<Notification> {
         let mut last = BTreeMap::new();
-        for told in self.told.lock().unwrap().iter() {
-            last.insert((told.to.clone(), told.labels.clone()), told.clone());
+        for notification in self.notification.lock().unwrap().iter() {
+            last.insert((notification.to.clone(), notification.labels.clone()), notification.clone());
         }
-        last.into_values().filter(|told| told.is_firing).collect()
+        last.into_values().filter(|notification| notification.is_firing).collect()
     }
 }
 
@@ -114,16 +120,16 @@ async fn read(stream: TcpStream) -> std::io::Result<(String, Vec<u8>)> {
     Ok((path, body))
 }
 
-fn alerts(to: &str, message: &[u8]) -> Vec<Told> {
+fn alerts(to: &str, message: &[u8]) -> Vec<Notification> {
     let message: Value = serde_json::from_slice(message).expect("Alertmanager writes JSON");
     let texts = |value: &Value| serde_json::from_value(value.clone()).expect("labels are texts");
     let alerts = message["alerts"].as_array().expect("a message has alerts");
-    let told = |alert: &Value| Told {
+    let notification = |alert: &Value| Notification {
         at: Instant::now(),
         to: to.trim_start_matches('/').to_owned(),
         is_firing: alert["status"] == "firing",
         labels: texts(&alert["labels"]),
         annotations: texts(&alert["annotations"]),
     };
-    alerts.iter().map(told).collect()
+    alerts.iter().map(notification).collect()
 }

@@ -1,4 +1,4 @@
-//! The chain at work: its parts together, what is switched on, and the waiting for what must be told.
+//! The chain at work: its parts together, what is switched on, and the waiting for notifications.
 //!
 //! Owns: what makes an alert the right one, and what a failure shows. Never: the incidents, nor which alert belongs to which.
 
@@ -10,14 +10,14 @@ use tokio::time::{Instant, sleep};
 
 use super::super::fixture::Fixture;
 use super::super::prometheus::query;
-use super::receiver::{Receiver, Told};
+use super::receiver::{Notification, Receiver};
 use super::servers::{self, Exporter, Server};
 use super::{CALLS_PER_SECOND, PATIENCE, PROJECTS};
 
 /// How long nothing may happen before all is taken to be well. Longer than rules, routes and a word take.
 const CALM: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Where alerts say that their runbooks are, unless they are told otherwise.
+/// Where alerts say that their runbooks are, by default.
 const RUNBOOKS: &str = "https://github.com/polyai-exporter/polyai-exporter/blob/main/docs/runbooks";
 
 /// An alert that must come.
@@ -32,30 +32,32 @@ pub(super) struct Right {
 }
 
 impl Right {
-    pub(super) fn is(&self, told: &Told) -> bool {
-        told.alert() == self.alert && told.project() == self.project.unwrap_or_default()
+    pub(super) fn is(&self, notification: &Notification) -> bool {
+        notification.alert() == self.alert && notification.project() == self.project.unwrap_or_default()
     }
 
-    /// That `told` has what an engineer needs at three in the morning.
-    fn check(&self, told: &Told) {
-        assert_eq!(told.labels["severity"], self.severity, "{told}");
-        assert_eq!(told.to, self.receiver, "{told}");
-        let of = |name: &str| told.annotations.get(name).unwrap_or_else(|| panic!("{told} has no {name}"));
+    /// That `notification` has what an engineer needs at three in the morning.
+    fn check(&self, notification: &Notification) {
+        assert_eq!(notification.labels["severity"], self.severity, "{notification}");
+        assert_eq!(notification.to, self.receiver, "{notification}");
+        let of = |name: &str| {
+            notification.annotations.get(name).unwrap_or_else(|| panic!("{notification} has no {name}"))
+        };
         let dashboard = of("dashboard_url");
         let filled = match self.project {
-            Some(project) => format!("?var-project={project}&var-region={}", told.labels["region"]),
-            None => format!("?var-instance={}", told.labels["instance"].replace(':', "%3A")),
+            Some(project) => format!("?var-project={project}&var-region={}", notification.labels["region"]),
+            None => format!("?var-instance={}", notification.labels["instance"].replace(':', "%3A")),
         };
         let expected = format!("https://grafana.example.com/d/{}{filled}", self.dashboard);
-        assert_eq!(*dashboard, expected, "{told}");
+        assert_eq!(*dashboard, expected, "{notification}");
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/dashboards");
         assert!(std::path::Path::new(root).join(format!("{}.json", self.dashboard)).exists(), "{dashboard}");
         let runbook = of("runbook_url");
-        assert_eq!(*runbook, format!("{RUNBOOKS}/{}.md", self.alert), "{told}");
+        assert_eq!(*runbook, format!("{RUNBOOKS}/{}.md", self.alert), "{notification}");
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/runbooks");
         assert!(std::path::Path::new(root).join(format!("{}.md", self.alert)).exists(), "{runbook}");
         for text in ["summary", "description"] {
-            assert!(!of(text).is_empty() && !of(text).contains("<no value>"), "{told}: {}", of(text));
+            assert!(!of(text).is_empty() && !of(text).contains("<no value>"), "{notification}: {}", of(text));
         }
     }
 }
@@ -93,7 +95,7 @@ impl Chain {
         Self { fixture, exporter, prometheus, alertmanager, receiver, began: Instant::now() }
     }
 
-    /// Tells when something happened; a run with --nocapture shows it.
+    /// Logs when something happened; a run with --nocapture shows it.
     #[expect(clippy::print_stderr, reason = "how long alerts take is worth reading in the output of a test")]
     pub(super) fn note(&self, what: &str) {
         eprintln!("{:6.1} s  {what}", self.began.elapsed().as_secs_f64());
@@ -115,12 +117,12 @@ impl Chain {
         self.note(&format!("{project}: ends"));
     }
 
-    /// Waits until `found` finds something in what was told since `since`.
+    /// Waits until `found` finds something in the notifications since `since`.
     pub(super) async fn hear<T>(
         &self,
         since: Instant,
         what: &str,
-        found: impl Fn(&[Told]) -> Option<T>,
+        found: impl Fn(&[Notification]) -> Option<T>,
     ) -> T {
         while since.elapsed() < PATIENCE {
             if let Some(found) = found(&self.receiver.since(since)) {
@@ -134,33 +136,44 @@ impl Chain {
     /// Waits for the right alert and looks at it.
     pub(super) async fn arrives(&self, since: Instant, right: Right) {
         let what = format!("{} of {:?} fires", right.alert, right.project);
-        let first = |told: &[Told]| told.iter().find(|told| told.is_firing && right.is(told)).cloned();
-        let told = self.hear(since, &what, first).await;
-        self.note(&format!("{what}, {:.1} s after the beginning", (told.at - since).as_secs_f64()));
-        right.check(&told);
+        let first = |notification: &[Notification]| {
+            notification.iter().find(|notification| notification.is_firing && right.is(notification)).cloned()
+        };
+        let notification = self.hear(since, &what, first).await;
+        self.note(&format!("{what}, {:.1} s after the beginning", (notification.at - since).as_secs_f64()));
+        right.check(&notification);
     }
 
     /// Waits until it is resolved, and every other alert of `right`'s project as well.
     pub(super) async fn resolves(&self, since: Instant, right: Right) {
         let what = format!("{} of {:?} is resolved", right.alert, right.project);
-        let word = |told: &[Told]| told.iter().find(|told| !told.is_firing && right.is(told)).cloned();
-        let told = self.hear(since, &what, word).await;
-        self.note(&format!("{what}, {:.1} s after the end", (told.at - since).as_secs_f64()));
+        let word = |notification: &[Notification]| {
+            notification
+                .iter()
+                .find(|notification| !notification.is_firing && right.is(notification))
+                .cloned()
+        };
+        let notification = self.hear(since, &what, word).await;
+        self.note(&format!("{what}, {:.1} s after the end", (notification.at - since).as_secs_f64()));
         let nothing = format!("every alert of {:?} is resolved", right.project);
-        let fires = |told: &Told| right.project.is_none_or(|project| told.project() == project);
+        let fires = |notification: &Notification| {
+            right.project.is_none_or(|project| notification.project() == project)
+        };
         self.hear(since, &nothing, |_| (!self.receiver.firing().iter().any(fires)).then_some(())).await;
         self.note(&nothing);
     }
 
     /// That nothing fired since `since` but what `is_right`.
-    pub(super) async fn only(&self, since: Instant, is_right: impl Fn(&Told) -> bool) {
-        let told = self.receiver.since(since);
-        if let Some(wrong) = told.iter().find(|told| told.is_firing && !is_right(told)) {
+    pub(super) async fn only(&self, since: Instant, is_right: impl Fn(&Notification) -> bool) {
+        let notification = self.receiver.since(since);
+        if let Some(wrong) =
+            notification.iter().find(|notification| notification.is_firing && !is_right(notification))
+        {
             self.fail::<()>(since, &format!("this should not have come: {wrong}")).await;
         }
     }
 
-    /// Waits until nobody is told of anything any more, and the rules hold nothing about callers that may still be told: an
+    /// Waits until all notifications are resolved, and the rules hold nothing about callers that may still be sent: an
     /// alert that waits for its time, or for what inhibits it to end.
     pub(super) async fn calms_down(&self, since: Instant) {
         let mut calm = None;
@@ -176,17 +189,19 @@ impl Chain {
         self.note("all is well");
     }
 
-    /// The names of alerts that Prometheus itself has firing, whoever is told of them.
+    /// The names of alerts that Prometheus itself has firing, whoever receives them.
     pub(super) async fn rules_firing(&self, matchers: &str) -> BTreeSet<String> {
         let alerts =
             query(self.prometheus.address, &format!("ALERTS{{alertstate=\"firing\"{matchers}}}")).await;
         alerts.into_iter().map(|(mut labels, _)| labels.remove("alertname").unwrap_or_default()).collect()
     }
 
-    /// Ends the test with what there is instead: what was told, and what the rules hold for firing or pending.
+    /// Ends the test with what there is instead: what was sent, and what the rules hold for firing or pending.
     pub(super) async fn fail<T>(&self, since: Instant, what: &str) -> T {
-        let after = |told: &Told| format!("  {:6.1} s  {told}\n", (told.at - self.began).as_secs_f64());
-        let told: String = self.receiver.since(since).iter().map(after).collect();
+        let after = |notification: &Notification| {
+            format!("  {:6.1} s  {notification}\n", (notification.at - self.began).as_secs_f64())
+        };
+        let notification: String = self.receiver.since(since).iter().map(after).collect();
         let mut rules = String::new();
         for (labels, _) in query(self.prometheus.address, "ALERTS").await {
             rules.push_str(&format!("  {labels:?}\n"));
@@ -197,7 +212,7 @@ impl Chain {
             }
         }
         panic!(
-            "{what}\ntold since {:.1} s:\n{told}the rules at {:.1} s:\n{rules}prometheus: {}\nalertmanager: {}",
+            "{what}\nsent since {:.1} s:\n{notification}the rules at {:.1} s:\n{rules}prometheus: {}\nalertmanager: {}",
             (since - self.began).as_secs_f64(),
             self.began.elapsed().as_secs_f64(),
             self.prometheus.said(),

@@ -46,7 +46,7 @@ impl Query {
         found
     }
 
-    /// The labels of the result, where the query's own form tells.
+    /// The labels of the result, where the form of the query determines them.
     pub(crate) fn labels(&self) -> Option<BTreeSet<String>> {
         labels(&self.0)
     }

@@ -114,8 +114,10 @@ fn selected(examined: &mut Examined<'_>, place: &str, series: &Series, known: &K
 fn read(examined: &mut Examined<'_>, place: &str, panel: &Value, series: &Series, known: &Known) {
     let name = &series.name;
     let Some((function, window)) = &series.over_time else {
-        examined
-            .demand(known.kind == Kind::Gauge, format!("{place}: {name} is a counter, shown as it stands"));
+        examined.demand(
+            known.kind == Kind::Gauge,
+            format!("{place}: {name} is a counter, shown without rate or increase"),
+        );
         return;
     };
     let grows = matches!(function.as_str(), "increase" | "rate");

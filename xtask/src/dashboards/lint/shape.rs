@@ -43,7 +43,7 @@ pub(crate) fn check(examined: &mut Examined<'_>) {
         if panel["type"] == "text" {
             continue;
         }
-        told(examined, &name, &panel);
+        check_texts(examined, &name, &panel);
         drawn(examined, &name, &panel);
     }
     let fresh = examined.panels().iter().any(|(_, panel)| {
@@ -105,8 +105,8 @@ fn grid(examined: &mut Examined<'_>) {
     }
 }
 
-/// What a panel tells its reader in words.
-fn told(examined: &mut Examined<'_>, name: &str, panel: &Value) {
+/// Checks the texts of a panel.
+fn check_texts(examined: &mut Examined<'_>, name: &str, panel: &Value) {
     let description = text(&panel["description"]);
     examined.demand(!text(&panel["title"]).trim().is_empty(), format!("{name} has no title"));
     examined.demand(

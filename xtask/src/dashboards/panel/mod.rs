@@ -1,4 +1,4 @@
-//! One panel: what it asks, how it is drawn, and what its reader is told.
+//! One panel: its queries, its display, and its description.
 //!
 //! Owns: the panel types in use and their options. Never: places, which the dashboard gives.
 
@@ -40,7 +40,7 @@ pub(crate) struct Place {
     pub(crate) h: u32,
 }
 
-/// A panel as it stands in the file.
+/// A panel as it is in the file.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Panel {
@@ -257,7 +257,7 @@ impl Panel {
         self
     }
 
-    /// What stands in the panel when there is nothing to show, and why.
+    /// The text of the panel when there is nothing to show, with the reason.
     pub(crate) fn missing(mut self, text: &str) -> Self {
         self.field_config.defaults["noValue"] = json!(text);
         self
