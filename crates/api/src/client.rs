@@ -334,14 +334,11 @@ fn transport_error(error: reqwest::Error) -> FetchError {
 /// The error of a response whose body breaks off after `bytes`, or cannot be decompressed.
 fn body_error(error: reqwest::Error, bytes: u64) -> FetchError {
     let error = transport_error(error);
-    match error.kind {
-        FetchErrorKind::Timeout => error,
-        _ => FetchError {
-            kind: FetchErrorKind::CutOff,
-            message: format!("the response is cut off after {bytes} bytes: {}", error.message),
-            ..error
-        },
+    if error.kind == FetchErrorKind::Timeout {
+        return error;
     }
+    let message = format!("the response is cut off after {bytes} bytes: {}", error.message);
+    FetchError { kind: FetchErrorKind::CutOff, message, ..error }
 }
 
 /// The messages of an error and its sources; reqwest names the cause only in the latter.

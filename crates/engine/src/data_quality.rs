@@ -3,11 +3,11 @@
 //! Each fetch of a poll brings evidence, and the poll is judged once, when it has ended:
 //! - Without evidence nothing changes; a quiet night resolves nothing.
 //! - A record that cannot be read is a problem in any pass, because its conversation is lost. Every recheck meets it again, and
-//!   the problem should not come and go with them: it ends when no such record was met for [`UNREADABLE_CLEAR_AFTER`] while
+//!   the problem should not come and go with them: it ends when no such record was met for 90 minutes while
 //!   others were read.
 //! - The other problems are settings of today. Old conversations, which rechecks bring, are no evidence for or against them.
 //! - They are problems of a project and not of a single call. A poll shows one if every conversation that could show it does. It
-//!   begins once [`MIN_CONSECUTIVE`] different ones have shown it in a row (or a single one, as long as none has shown
+//!   begins once three different ones have shown it in a row (or a single one, as long as none has shown
 //!   otherwise), and ends with the first that shows otherwise.
 
 use std::collections::BTreeSet;

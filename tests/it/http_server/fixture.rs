@@ -100,7 +100,9 @@ impl Fixture {
     /// Reloads the web configuration, as `POST /-/reload` does.
     pub(super) fn reload(&self, server: &TestServer) -> Result<InstallOutcome, ConfigErrors> {
         let prepared = LoadedWebConfig::read(Some(&self.path("web.yml")), Clock::system().now())?;
-        Ok(server.web.install(prepared))
+        let outcome = server.web.install(prepared);
+        server.stats.web_config_loaded(server.web.certificate_expiry());
+        Ok(outcome)
     }
 
     /// A client that trusts the authority and presents `identity`.

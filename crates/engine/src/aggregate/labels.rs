@@ -61,7 +61,7 @@ pub struct LabelLimiter {
 }
 
 impl LabelLimiter {
-    /// Admits up to `max_values` values per label, and those that are [retained](Self::retain).
+    /// Admits up to `max_values` values per label, and those that are retained.
     pub fn new(max_values: NonZeroUsize) -> Self {
         Self { max_values, known: BTreeMap::new() }
     }
