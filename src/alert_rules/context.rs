@@ -92,6 +92,8 @@ fn common(values: &Values, exclusion: &str, selector: &str) -> Context {
             ("pick", braces(&recorded)),
             ("raw", braces(&raw)),
             ("raw_and", appended(&raw)),
+            ("own", braces(&own)),
+            ("own_and", appended(&own)),
             ("dashboard", dashboard),
         ]
         .map(|(name, text)| (name.to_owned(), text.into())),

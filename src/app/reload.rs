@@ -136,7 +136,7 @@ impl Reloader {
     }
 
     async fn reload(&mut self, trigger: ReloadTrigger) -> Outcome {
-        let changes = self.attempt().await;
+        let changes = self.attempt(trigger).await;
         let now = self.clock.now();
         let at = Timestamp::from(now);
         let mut active = (**self.configuration.load()).clone();
@@ -161,14 +161,20 @@ impl Reloader {
     }
 
     /// Returns the changes, if any.
-    async fn attempt(&mut self) -> Result<Option<String>, ReloadError> {
+    async fn attempt(&mut self, trigger: ReloadTrigger) -> Result<Option<String>, ReloadError> {
         let load = self.load.clone().ok_or(ReloadError::NoSource)?;
         let now = self.clock.now();
         let (read, sources) = tokio::task::spawn_blocking(move || read(&load, now)).await?;
         // Even if the attempt fails or takes long: later edits have not been read.
         self.watch.reset(sources);
         let (loaded, web) = read.map_err(ReloadError::Invalid)?;
-        for warning in loaded.warnings.iter().chain(web.warnings()) {
+        let removed = self.web.removed_protections(&web);
+        if trigger == ReloadTrigger::Files
+            && let Some(removed) = removed
+        {
+            return Err(ReloadError::Invalid(removed.into()));
+        }
+        for warning in loaded.warnings.iter().chain(web.warnings()).chain(&removed) {
             warn!(%warning, "configuration");
         }
         let diff = ConfigDiff::diff(self.pollers.settings(), &loaded.settings)?;

@@ -100,7 +100,7 @@ fn to_local_address(address: ListenAddress) -> Result<ListenAddress, String> {
             let ip = match address.ip() {
                 IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
                 IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-                ip => ip,
+                ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
             };
             let mut local = address;
             local.set_ip(ip);

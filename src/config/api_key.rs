@@ -51,12 +51,17 @@ pub(super) fn api_key(
 }
 
 fn from_environment(name: &str, env: &BTreeMap<String, String>) -> Result<Secret, String> {
-    let value = env.get(name.trim()).ok_or(
-        "the environment variable that it names is not set; export it (this key holds the variable's name, not the API key)",
-    )?;
+    let name = name.trim();
+    let is_name = name.chars().all(|letter| matches!(letter, 'A'..='Z' | '0'..='9' | '_')) && is_words(name);
+    let display = if is_name { name } else { "that it names" };
+    let value = env.get(name).ok_or_else(|| {
+        format!(
+            "the environment variable {display} is not set; export it (this key holds the variable's name, not the API key)"
+        )
+    })?;
     validate_header_value(value)
-        .map(|key| key.with_origin(Origin::Variable(name.trim().to_owned())))
-        .map_err(|error| format!("the environment variable that it names: {error}"))
+        .map(|key| key.with_origin(Origin::Variable(name.to_owned())))
+        .map_err(|error| format!("the environment variable {display}: {error}"))
 }
 
 fn from_file(text: &str, directory: &Path, files: &mut TrackedFiles) -> Result<Secret, String> {
@@ -64,7 +69,8 @@ fn from_file(text: &str, directory: &Path, files: &mut TrackedFiles) -> Result<S
     let display = if looks_like_path(text, directory) {
         path.display().to_string()
     } else {
-        "the file (a bare name, not shown: if it is the API key itself, use api_key)".to_owned()
+        "the file (its name is not shown, because it may be the API key itself: that belongs in api_key)"
+            .to_owned()
     };
     let bytes = files.read(&path, MAX_BYTES).map_err(|error| format!("{display}: {error}"))?;
     let text = String::from_utf8(bytes)
@@ -78,8 +84,21 @@ fn from_file(text: &str, directory: &Path, files: &mut TrackedFiles) -> Result<S
 fn looks_like_path(text: &str, directory: &Path) -> bool {
     let path = Path::new(text);
     let nested = path.parent().is_some_and(|parent| parent != Path::new(""));
-    (path.is_absolute() || text.starts_with('.') || nested)
-        && path.parent().is_some_and(|parent| directory.join(parent).is_dir())
+    let is_relative = text.starts_with("./") || text.starts_with("../");
+    let is_lowercase = !text.chars().any(|letter| letter.is_uppercase()) && is_words(text);
+    is_relative
+        || nested && (is_lowercase || path.parent().is_some_and(|parent| directory.join(parent).is_dir()))
+}
+
+/// Whether `text` consists of words and short numbers, as the names of files and variables do and keys do not.
+fn is_words(text: &str) -> bool {
+    let pieces = || text.split(['_', '-', '.', '/']).filter(|piece| !piece.is_empty());
+    let is_word = |piece: &str| {
+        let is_long = piece.len() > 4;
+        piece.len() <= 16
+            && piece.chars().all(|letter| letter.is_ascii_alphabetic() || !is_long && letter.is_ascii_digit())
+    };
+    pieces().count() > 1 && pieces().all(is_word)
 }
 
 /// The key in `text`, if an HTTP header can carry it (RFC 9110, section 5.5: visible ASCII and inner spaces).
@@ -113,6 +132,17 @@ mod tests {
     }
 
     #[test]
+    fn unset_variable_is_named_unless_it_may_be_a_key() {
+        let error = |name| from_environment(name, &BTreeMap::new()).unwrap_err();
+        for name in ["POLYAI_API_KEY", "US1_KEY", " POLYAI_KEY_2 "] {
+            assert!(error(name).contains(&format!("variable {} is not set", name.trim())), "{name}");
+        }
+        for pasted in ["sk-Qz7marker9X", "ABCDEFGH", "SK_9F8A7B6C5D", "SECRET_ABCDEFGHIJKLMNOPQRSTUVWXYZ"] {
+            assert!(!error(pasted).contains(pasted), "{pasted}");
+        }
+    }
+
+    #[test]
     fn pasted_api_key_is_no_path() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("keys")).unwrap();
@@ -121,7 +151,15 @@ mod tests {
                 looks_like_path(path, directory.path()) || path == "/run/key" && !Path::new("/run").is_dir()
             );
         }
-        for pasted in ["sk-1234", "c2VjcmV0/a2V5+", "/9j/4AAQSkZJRg"] {
+        for missing in [
+            "/secrets/polyai-api-keys/reservations",
+            "/run/credentials/polyai-exporter.service/api-key",
+            "/nowhere/us-1/key1",
+            "absent/api-key.txt",
+        ] {
+            assert!(looks_like_path(missing, directory.path()), "{missing}");
+        }
+        for pasted in ["sk-1234", "sk/a1b2c3d4e5", "c2VjcmV0/a2V5+", "/9j/4AAQSkZJRg"] {
             assert!(!looks_like_path(pasted, directory.path()), "{pasted}");
         }
     }

@@ -58,7 +58,14 @@ impl KeyPath {
 pub(super) fn merge(file: Node, env: &BTreeMap<String, String>, errors: &mut Vec<Diagnostic>) -> Node {
     let mut assignments = Vec::new();
     for (variable, value) in env {
-        let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
+        let Some(rest) = variable.strip_prefix(PREFIX) else {
+            if let Some(meant) = misspelt_prefix(variable) {
+                let text =
+                    format!("is not read; sections and keys are separated by two underscores: {meant}");
+                errors.push(Diagnostic::new(&Location::Variable(variable.clone()), "", text));
+            }
+            continue;
+        };
         match key_path(variable, rest) {
             Ok(key) => assignments.push(Assignment { variable, value, key }),
             Err((key, text)) => {
@@ -208,6 +215,19 @@ fn key_path(name: &str, rest: &str) -> Result<KeyPath, (String, String)> {
     let example = KEYS.iter().find(|key| key.path.starts_with(pattern.trim_end_matches("[]")));
     let example = example.map(|key| variable_of(&key.path)).unwrap_or_default();
     Err((path.section(), format!("this is a section; set one of its keys, such as {example}")))
+}
+
+/// The variable that `name` is but for the number of its underscores. Kubernetes sets others with this beginning.
+fn misspelt_prefix(name: &str) -> Option<String> {
+    let prefix = PREFIX.trim_end_matches('_');
+    let words = |name: &str| -> Vec<String> {
+        let words = name.split('_').filter(|word| !word.is_empty());
+        // The number of a target.
+        words.map(|word| if word.parse::<u32>().is_ok() { "0".to_owned() } else { word.to_owned() }).collect()
+    };
+    let rest = name.strip_prefix(prefix).filter(|rest| rest.starts_with('_'))?;
+    let same = |variable: &String| words(variable.trim_start_matches(prefix)) == words(rest);
+    KEYS.iter().map(|key| variable_of(&key.path)).find(same)
 }
 
 /// The variable whose last name is that of `name`, or else the one that is spelt most like it.

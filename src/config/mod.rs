@@ -114,7 +114,7 @@ fn read(input: &ConfigInput<'_>, mut files: TrackedFiles) -> Result<LoadedConfig
     let context = Context { env: input.env, directory, has_file: input.file.is_some() };
     let mut settings = Settings {
         server: sections::server(&top, directory),
-        storage: sections::storage(&top),
+        storage: sections::storage(&mut report, &top),
         polling: sections::polling(&mut report, &top, input.now),
         metrics: sections::metrics(&top),
         targets: if has_targets {

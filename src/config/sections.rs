@@ -20,12 +20,20 @@ pub(super) fn server(root: &Section<'_>, directory: &Path) -> Server {
     }
 }
 
-pub(super) fn storage(root: &Section<'_>) -> Storage {
+pub(super) fn storage(report: &mut Report, root: &Section<'_>) -> Storage {
     let section = root.section("storage");
     if section.get("ephemeral").unwrap_or(false) {
         return Storage::Ephemeral;
     }
-    section.get("path").map_or_else(Storage::default, |path: String| Storage::Directory(PathBuf::from(path)))
+    let Some(path) = section.get("path").map(|path: String| PathBuf::from(path)) else {
+        return Storage::default();
+    };
+    if let Some(file) = path.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir()) {
+        let text =
+            format!("{} is not a directory; give a directory, in which the state is created", file.display());
+        report.errors.push(section.diagnostic("path", text));
+    }
+    Storage::Directory(path)
 }
 
 pub(super) fn polling(report: &mut Report, root: &Section<'_>, now: DateTime<Utc>) -> Polling {

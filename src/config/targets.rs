@@ -46,6 +46,19 @@ pub(super) fn targets(
             }
         }
     }
+    let mut lists = BTreeMap::new();
+    for (target, section) in found.values() {
+        let list = (&target.base_url, &target.account_id, &target.project_id, target.key.client_env);
+        if let Some(first) = lists.insert(list, section) {
+            let text = format!(
+                "the same account, project and client_env as {} ({}) under another name: every conversation counts in both; \
+                 remove one",
+                first.path(),
+                first.location()
+            );
+            report.warnings.push(section.error(text));
+        }
+    }
     found.into_values().map(|(target, _)| target).collect()
 }
 

@@ -355,6 +355,7 @@ const fn needs_a_person(problem: Problem) -> bool {
         | Problem::ServerError
         | Problem::Unreachable
         | Problem::Timeout
+        | Problem::CutOff
         | Problem::TranscriptOff
         | Problem::LatencyMissing
         | Problem::PartialFields

@@ -24,6 +24,9 @@ use crate::events::Events;
 use crate::exporter_metrics::ExporterMetrics;
 use crate::status::PollHistory;
 
+/// A target that has not been polled by then does not keep the scrapes of the others away.
+const MAX_FIRST_POLL: Duration = Duration::from_secs(60);
+
 /// One target's poller.
 #[derive(Debug)]
 pub struct Poller {
@@ -142,19 +145,28 @@ impl PollLoop {
     }
 }
 
-/// Whether a target has been polled at all, successfully or not. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct FirstPollLatch(Arc<AtomicBool>);
+/// Whether a target has been polled at all, successfully or not, or has had a minute for it. Clones share it.
+#[derive(Debug, Clone)]
+pub struct FirstPollLatch {
+    polled: Arc<AtomicBool>,
+    created: Instant,
+}
+
+impl Default for FirstPollLatch {
+    fn default() -> Self {
+        Self { polled: Arc::default(), created: Instant::now() }
+    }
+}
 
 impl FirstPollLatch {
     /// Whether it is set.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.polled.load(Ordering::Relaxed) || self.created.elapsed() >= MAX_FIRST_POLL
     }
 
     /// Sets it for good.
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.polled.store(true, Ordering::Relaxed);
     }
 }
 

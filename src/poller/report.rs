@@ -61,7 +61,7 @@ impl PollLoop {
     }
 
     fn back_off(&mut self, error: &FetchError) {
-        let wait = self.backoff.failed(error.kind, self.poller.interval, rand::random());
+        let wait = self.backoff.failed(error, self.poller.interval, rand::random());
         // After a 429 the rate limiter itself makes the target wait.
         if error.kind != FetchErrorKind::RateLimited {
             self.ticker.pause(wait);

@@ -29,9 +29,11 @@ const fn fault_domain(problem: Problem) -> FaultDomain {
         | Problem::TranscriptOff
         | Problem::LatencyMissing
         | Problem::PartialFields => FaultDomain::Access,
-        Problem::ServerError | Problem::Unreachable | Problem::Timeout | Problem::BadPayload => {
-            FaultDomain::Api
-        }
+        Problem::ServerError
+        | Problem::Unreachable
+        | Problem::Timeout
+        | Problem::CutOff
+        | Problem::BadPayload => FaultDomain::Api,
         Problem::StuckConversations => FaultDomain::Calls,
     }
 }

@@ -315,10 +315,39 @@ fn targets_of_the_environment_are_in_numeric_order() {
 }
 
 #[test]
+fn state_path_on_a_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state");
+    fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("below/it")] {
+        let error = load_text("yaml", &format!("storage: {{path: {:?}}}\n{TARGET}", path), &[]).unwrap_err();
+        assert!(error.contains("storage.path") && error.contains("state is not a directory"), "{error}");
+    }
+    let absent = folder.path().join("to/come");
+    load_text("yaml", &format!("storage: {{path: {absent:?}}}\n{TARGET}"), &[]).unwrap();
+}
+
+#[test]
+fn project_under_two_names_is_warned_about() {
+    let warnings = |second: &str| {
+        let text = format!("{TARGET}  - {{region: us-1, account_id: ws-1, api_key: k, {second}}}\n");
+        let warnings = load_text("yaml", &text, &[]).unwrap().warnings;
+        warnings.iter().map(ToString::to_string).filter(|text| text.contains("another name")).count()
+    };
+    assert_eq!(warnings("project_id: P-1, name: other"), 1);
+    assert_eq!(warnings("project_id: P-1, name: other, client_env: [sandbox, live]"), 1);
+    assert_eq!(warnings("project_id: P-1, name: other, client_env: sandbox"), 0);
+    assert_eq!(warnings("project_id: P-2"), 0);
+}
+
+#[test]
 fn unusable_variables_are_named() {
     let env = [
         ("POLYAI_EXPORTER_PORT_9890_TCP", "tcp://10.0.0.1:9890"),
         ("POLYAI_EXPORTER_SERVICE_HOST", "10.0.0.1"),
+        ("POLYAI_EXPORTER_POLLING_INTERVAL", "marker"),
+        ("POLYAI_EXPORTER_POLLING__PAGE_SIZE", "marker"),
+        ("POLYAI_EXPORTER_TARGETS_7_API_KEY_ENV", "marker"),
         ("POLYAI_EXPORTER__POLLING__INTERVALL", "marker"),
         ("POLYAI_EXPORTER__POLLING__PAGE_SIZE", "90.9"),
         ("POLYAI_EXPORTER__POLLING__SETTLE", "10"),

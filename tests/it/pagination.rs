@@ -4,8 +4,8 @@ use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 
 use polyai_exporter::api::{
-    ApiCredentials, ApiKey, Client, ConcurrencyLimit, ConversationList, Endpoint, FetchedPages, Filter,
-    Limit, RateLimiter, WalkError, Window,
+    ApiCredentials, ApiKey, Client, ConcurrencyLimit, ConversationList, Endpoint, FetchErrorKind,
+    FetchedPages, Filter, Limit, RateLimiter, WalkError, Window,
 };
 use polyai_exporter::clock::Clock;
 use polyai_exporter::events::{Events, TargetEvents};
@@ -14,6 +14,8 @@ use polyai_exporter::exposition::Value;
 use polyai_exporter::target::{ApiVersion, ClientEnv};
 use polyai_exporter::timestamp::Timestamp;
 use polyai_simulator::{Fault, FaultKind, Simulator, SimulatorHandle, World};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::calls::{call, project};
 use crate::support::{at, hours, seconds};
@@ -102,4 +104,67 @@ async fn oversized_page_is_never_complete() {
     let failed = hotel.walk(Limit::None).await.unwrap_err();
     assert!(failed.to_string().contains("one page holds 25000 records"), "{failed}");
     hotel.api.stop().await;
+}
+
+/// A list at a server that gives this answer to every request, and closes the connection.
+async fn given_raw_answer(answer: &'static [u8]) -> ConversationList {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let _ = connection.read(&mut request).await;
+            let _ = connection.write_all(answer).await;
+        }
+    });
+    let clock = Clock::fixed(at(hours(2)));
+    let credentials = ApiCredentials {
+        endpoint: Endpoint::new(&base_url, ApiVersion::V3, "ws-1", "P-1", ClientEnv::Live),
+        api_key: ApiKey::new("key"),
+        rate_limiter: RateLimiter::new(NonZeroU32::new(60_000).unwrap()),
+    };
+    let concurrency = ConcurrencyLimit::new(NonZeroUsize::MIN);
+    let client = Client::new("test/1", seconds(20), None, concurrency, clock.clone()).unwrap();
+    let stats = ExporterMetrics::new(BuildInfo::CURRENT, Timestamp::from(clock.now()));
+    let target = project("hotel").target(ClientEnv::Live);
+    let observer = TargetEvents { target, events: Events::new(stats) };
+    ConversationList::new(client, credentials, NonZeroU16::new(100).unwrap(), Arc::new(observer))
+}
+
+#[tokio::test]
+async fn raw_answer_is_classified_by_kind() {
+    use FetchErrorKind::{CutOff, Forbidden, NotFound, Refused, ServerError, Unauthorized, WrongHost};
+    let page = "Content-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>";
+    let envelope = "Content-Length: 38\r\n\r\n{\"error_code\":\"X\",\"error_message\":\"Y\"}";
+    let cases: [(String, FetchErrorKind, u32); 20] = [
+        ("200 OK\r\nContent-Length: 500\r\n\r\n{\"conversations\":[".into(), CutOff, 3),
+        ("200 OK\r\nContent-Length: 500\r\n\r\n".into(), CutOff, 3),
+        ("200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"con\r\n".into(), CutOff, 3),
+        ("200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".into(), CutOff, 3),
+        ("200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\nbroken".into(), CutOff, 3),
+        ("200 OK\r\nContent-Length: 18\r\n\r\n{\"conversations\":[".into(), CutOff, 3),
+        (format!("401 Unauthorized\r\n{page}"), WrongHost, 1),
+        (format!("403 Forbidden\r\n{page}"), WrongHost, 1),
+        ("403 Forbidden\r\nContent-Length: 500\r\n\r\n<html>".into(), WrongHost, 1),
+        ("403 Forbidden\r\nContent-Length: 0\r\n\r\n".into(), WrongHost, 1),
+        ("403 Forbidden\r\nContent-Length: 23\r\n\r\n{\"message\":\"Forbidden\"}".into(), WrongHost, 1),
+        (format!("404 Not Found\r\n{page}"), WrongHost, 1),
+        (format!("407 Proxy Authentication Required\r\n{page}"), WrongHost, 1),
+        (format!("451 Unavailable\r\n{page}"), WrongHost, 1),
+        (format!("401 Unauthorized\r\n{envelope}"), Unauthorized, 1),
+        (format!("403 Forbidden\r\n{envelope}"), Forbidden, 1),
+        (format!("404 Not Found\r\n{envelope}"), NotFound, 1),
+        (format!("400 Bad Request\r\n{envelope}"), Refused, 1),
+        ("503 Unavailable\r\nContent-Length: 500\r\n\r\n<html>".into(), ServerError, 3),
+        ("503 Unavailable\r\nRetry-After: 90\r\nContent-Length: 0\r\n\r\n".into(), ServerError, 1),
+    ];
+    for (answer, kind, requests) in cases {
+        let raw = format!("HTTP/1.1 {answer}").replacen("\r\n", "\r\nConnection: close\r\n", 1);
+        let mut list = given_raw_answer(Box::leak(raw.into_boxed_str()).as_bytes()).await;
+        match list.walk(Window::ALL, Filter::Finished, Limit::None).await {
+            Err(WalkError::Fetch(error)) => assert_eq!(error.kind, kind, "{answer}: {error}"),
+            other => panic!("{answer}: {other:?}"),
+        }
+        assert_eq!(list.request_stats.requests, requests, "{answer}");
+    }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use polyai_domain::clock::Clock;
 use polyai_domain::fetch::{FetchError, FetchErrorKind};
+use polyai_domain::phone_number;
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
@@ -36,6 +37,29 @@ impl ApiKey {
     /// The key `value`.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
+    }
+}
+
+/// Shorter keys are no secret, and may be part of any word.
+const MIN_SECRET_LEN: usize = 8;
+
+impl ApiKey {
+    /// Overwrites the key in what a server sent: everything from outside passes here before anything reads it.
+    fn remove_from(&self, text: &mut [u8]) {
+        let key = self.0.as_bytes();
+        let Some((&first, rest)) = key.split_first().filter(|_| key.len() >= MIN_SECRET_LEN) else { return };
+        let mut remaining = text;
+        while let Some(index) = remaining.iter().position(|&byte| byte == first) {
+            let Some(found) = remaining.get_mut(index..) else { return };
+            let skip = match found.get_mut(..key.len()) {
+                Some(echo) if echo.ends_with(rest) => {
+                    echo.fill(b'*');
+                    key.len()
+                }
+                _ => 1,
+            };
+            remaining = found.get_mut(skip..).unwrap_or_default();
+        }
     }
 }
 
@@ -197,7 +221,10 @@ impl Client {
         info.status = Some(status.as_u16());
         let limit = if status.is_success() { MAX_BODY_BYTES } else { MAX_ERROR_BODY_BYTES };
         let mut body = Vec::with_capacity(limit.min(initial_capacity(response.content_length())));
-        while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
+        // A failed request is judged by its status, with as much of its body as arrives.
+        while let Some(chunk) = response.chunk().await.or_else(|error| {
+            if status.is_success() { Err(body_error(error, info.bytes)) } else { Ok(None) }
+        })? {
             if body.len() + chunk.len() <= limit {
                 body.extend_from_slice(&chunk);
                 info.bytes = body.len() as u64;
@@ -208,7 +235,20 @@ impl Client {
                 break;
             }
         }
-        if status == StatusCode::OK { Page::decode(&body) } else { Err(self.status_error(&response, &body)) }
+        credentials.api_key.remove_from(&mut body);
+        if status == StatusCode::OK {
+            return Page::decode(&body);
+        }
+        let mut correlation_id =
+            response.headers().get(CORRELATION_ID).map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+        credentials.api_key.remove_from(&mut correlation_id);
+        Err(FetchError {
+            correlation_id: String::from_utf8(correlation_id)
+                .ok()
+                .filter(|id| !id.is_empty() && id.chars().all(|letter| (' '..='~').contains(&letter)))
+                .map(|id| phone_number::redact(&id).chars().take(64).collect()),
+            ..self.status_error(&response, &body)
+        })
     }
 
     /// The error of a response other than 200.
@@ -216,12 +256,13 @@ impl Client {
         let envelope: Envelope<'_> = serde_json::from_slice(body).unwrap_or_default();
         let status = response.status().as_u16();
         let kind = match status {
-            401 => FetchErrorKind::Unauthorized,
-            403 => FetchErrorKind::Forbidden,
-            404 if envelope.is_polyai_error() => FetchErrorKind::NotFound,
-            404 => FetchErrorKind::WrongHost,
             408 => FetchErrorKind::Timeout,
             429 => FetchErrorKind::RateLimited,
+            // A page of something in between says nothing about the key or the project.
+            400..=499 if !envelope.is_polyai_error() => FetchErrorKind::WrongHost,
+            401 => FetchErrorKind::Unauthorized,
+            403 => FetchErrorKind::Forbidden,
+            404 => FetchErrorKind::NotFound,
             400..=499 => FetchErrorKind::Refused,
             _ => FetchErrorKind::ServerError,
         };
@@ -230,12 +271,11 @@ impl Client {
             (_, Some(code)) => format!("HTTP {status} ({code})"),
             (_, None) => format!("HTTP {status}"),
         };
-        let correlation_id = response.headers().get(CORRELATION_ID).and_then(|id| id.to_str().ok());
         FetchError {
             kind,
             status: Some(status),
             retry_after: retry_after(response.headers(), self.clock.now()),
-            correlation_id: correlation_id.map(|id| id.chars().take(64).collect()),
+            correlation_id: None,
             message,
         }
     }
@@ -260,7 +300,7 @@ impl Envelope<'_> {
     fn error_code(&self) -> Option<&str> {
         let code = &*self.error_code.0;
         let is_code = code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        (is_code && (1..=64).contains(&code.len())).then_some(code)
+        (is_code && (1..=64).contains(&code.len())).then(|| phone_number::redact(code))
     }
 }
 
@@ -289,6 +329,19 @@ fn transport_error(error: reqwest::Error) -> FetchError {
     let error = error.without_url();
     let kind = if error.is_timeout() { FetchErrorKind::Timeout } else { FetchErrorKind::Unreachable };
     FetchError { kind, ..FetchError::bad_payload(error_chain(&error)) }
+}
+
+/// The error of a response whose body breaks off after `bytes`, or cannot be decompressed.
+fn body_error(error: reqwest::Error, bytes: u64) -> FetchError {
+    let error = transport_error(error);
+    match error.kind {
+        FetchErrorKind::Timeout => error,
+        _ => FetchError {
+            kind: FetchErrorKind::CutOff,
+            message: format!("the response is cut off after {bytes} bytes: {}", error.message),
+            ..error
+        },
+    }
 }
 
 /// The messages of an error and its sources; reqwest names the cause only in the latter.
@@ -335,6 +388,25 @@ mod tests {
         assert_eq!(wait("Fri, 20 Nov 2026 08:00:30 GMT", Some("Fri, 20 Nov 2026 08:00:00 GMT")), Some(30));
         assert_eq!(wait(in_half_a_minute, Some("no date")), Some(2 * 3600 + 30));
         assert_eq!(wait("17", Some("Fri, 20 Nov 2026 12:00:00 GMT")), Some(17));
+    }
+
+    #[test]
+    fn echoed_key_is_removed_from_what_a_server_sent() {
+        let key = ApiKey::new("sk-sk-Qz7mark");
+        for (sent, cleaned) in [
+            ("sk-sk-Qz7mark", "*************"),
+            ("x sk-sk-sk-Qz7mark, sk-sk-Qz7mark", "x sk-*************, *************"),
+            ("sk-sk-Qz7marksk-sk-Qz7mark", "**************************"),
+            ("sk-sk-Qz7mar", "sk-sk-Qz7mar"),
+            ("", ""),
+        ] {
+            let mut text = sent.as_bytes().to_vec();
+            key.remove_from(&mut text);
+            assert_eq!(String::from_utf8(text).unwrap(), cleaned);
+        }
+        let mut word = *b"kind";
+        ApiKey::new("k").remove_from(&mut word);
+        assert_eq!(&word, b"kind");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use polyai_domain::conversation::{Conversation, RejectedKind, RejectedRecord};
-use polyai_domain::fetch::FetchError;
+use polyai_domain::fetch::{FetchError, FetchErrorKind};
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -85,7 +85,11 @@ impl Page {
                 page.partial.push(PartialRecord { id: None, unreadable: "NaN or Infinity".into() });
                 Ok(page)
             }
-            Some(Err(_)) | None => Err(FetchError::bad_payload(describe(body, &first))),
+            Some(Err(_)) | None => {
+                let is_cut = first.is_eof() && !body.trim_ascii().is_empty();
+                let kind = if is_cut { FetchErrorKind::CutOff } else { FetchErrorKind::BadPayload };
+                Err(FetchError { kind, ..FetchError::bad_payload(describe(body, &first)) })
+            }
         }
     }
 

@@ -19,6 +19,8 @@ use crate::server_clock::ServerClock;
 
 /// Pages without records may come between others; this many in a row are the end.
 const MAX_EMPTY_PAGES: u32 = 10;
+/// A longer `Retry-After` ends the walk; the poller waits instead.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(2);
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(900)];
 
 /// Receives what happens while a list is read, for logs and metrics.
@@ -127,9 +129,10 @@ impl ConversationList {
                 self.server_clock.observe(date);
             }
             self.observer.on_request(&info, result.as_ref().err());
+            let requested = result.as_ref().err().and_then(|error| error.retry_after).unwrap_or_default();
             match (result, delays.next()) {
-                (Err(error), Some(delay)) if error.kind.is_transient() => {
-                    tokio::time::sleep(delay.mul_f64(1.0 + rand::random::<f64>())).await;
+                (Err(error), Some(delay)) if error.kind.is_transient() && requested <= MAX_RETRY_AFTER => {
+                    tokio::time::sleep(delay.mul_f64(1.0 + rand::random::<f64>()).max(requested)).await;
                 }
                 (result, _) => return result,
             }

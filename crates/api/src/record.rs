@@ -28,6 +28,7 @@ impl TryFrom<&wire::Conversation<'_>> for Conversation {
 
 /// The id of a malformed record, safe for a log line.
 pub(crate) fn sanitize_id(id: &str) -> Option<String> {
+    let id = phone_number::redact(truncate_chars(id, MAX_LABEL_CHARS));
     (!id.is_empty()).then(|| id.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect())
 }
 
@@ -77,7 +78,14 @@ fn conversation_data(record: &wire::Conversation<'_>, started_at: Timestamp) -> 
 
 fn non_empty_trimmed(text: &str) -> Option<Box<str>> {
     let text = text.trim();
-    (!text.is_empty()).then(|| truncate_chars(text, MAX_LABEL_CHARS).into())
+    (!text.is_empty()).then(|| label_value(text))
+}
+
+/// The text as the value of a label: truncated, and without a phone number.
+fn label_value(text: &str) -> Box<str> {
+    // Twice the kept length is searched, so that truncation does not leave part of a number.
+    let is_private = phone_number::contains_phone_number(truncate_chars(text, 2 * MAX_LABEL_CHARS));
+    if is_private { phone_number::REDACTED } else { truncate_chars(text, MAX_LABEL_CHARS) }.into()
 }
 
 /// Far more than any call has; a larger count is an error that would distort a counter for good.
@@ -115,10 +123,7 @@ fn replies_of(turns: &[wire::Turn<'_>]) -> Box<[TurnLatency]> {
 
 fn handoff(record: &wire::Conversation<'_>) -> Option<Handoff> {
     let first_of = |flat: &str, nested: &str| -> Box<str> {
-        let text = [flat.trim(), nested.trim()].into_iter().find(|text| !text.is_empty()).unwrap_or("");
-        // Twice the kept length is searched, so that truncation does not leave part of a number.
-        let is_private = phone_number::contains_phone_number(truncate_chars(text, 2 * MAX_LABEL_CHARS));
-        if is_private { phone_number::REDACTED } else { truncate_chars(text, MAX_LABEL_CHARS) }.into()
+        label_value([flat.trim(), nested.trim()].into_iter().find(|text| !text.is_empty()).unwrap_or(""))
     };
     (record.handoff.happened == Some(true)).then(|| Handoff {
         reason: first_of(&record.handoff_reason.0, &record.handoff.reason),

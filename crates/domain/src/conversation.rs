@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::named_enum::named_enum;
+use crate::phone_number::redact_id;
 use crate::timestamp::Timestamp;
 
 /// The opaque id of a conversation (`id`), unique within a target.
@@ -17,11 +18,12 @@ impl ConversationId {
     /// Longer than any known form of id.
     const MAX_BYTES: usize = 256;
 
-    /// Returns the id, or `None` if it is empty, longer than 256 bytes, or contains control characters.
+    /// Returns the id, or `None` if it is empty, longer than 256 bytes, or contains control characters. One that may contain a
+    /// phone number is replaced by a hash.
     pub fn new(text: &str) -> Option<Self> {
         let plausible =
             !text.is_empty() && text.len() <= Self::MAX_BYTES && !text.chars().any(char::is_control);
-        plausible.then(|| Self(Arc::from(text)))
+        plausible.then(|| Self(Arc::from(&*redact_id(text))))
     }
 
     /// The id as shared text.

@@ -101,7 +101,7 @@ named_enum! {
         Forbidden "forbidden"
         /// 404 with the API's own error body.
         NotFound "not_found"
-        /// 404 from something that is not the Conversations API.
+        /// 4xx from something that is not the Conversations API.
         WrongHost "wrong_host"
         /// 429
         RateLimited "rate_limited"
@@ -113,6 +113,8 @@ named_enum! {
         Unreachable "unreachable"
         /// No complete response within the timeout.
         Timeout "timeout"
+        /// A response that breaks off.
+        CutOff "cut_off"
         /// A response that cannot be parsed.
         BadPayload "bad_payload"
     }
@@ -121,17 +123,28 @@ named_enum! {
 impl FetchErrorKind {
     /// Whether the same request may succeed a moment later.
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::ServerError | Self::Unreachable | Self::Timeout | Self::BadPayload)
+        matches!(
+            self,
+            Self::ServerError | Self::Unreachable | Self::Timeout | Self::CutOff | Self::BadPayload
+        )
     }
 
     /// Whether the failure lasts until the configuration or the key is changed.
     pub const fn is_permanent(self) -> bool {
-        matches!(self, Self::Unauthorized | Self::Forbidden | Self::NotFound | Self::WrongHost)
+        matches!(self, Self::Unauthorized | Self::Forbidden | Self::NotFound)
     }
 
     /// Whether another window of the same list may succeed.
     pub const fn is_window_specific(self) -> bool {
-        matches!(self, Self::Refused | Self::ServerError | Self::Timeout | Self::BadPayload)
+        matches!(
+            self,
+            Self::WrongHost
+                | Self::Refused
+                | Self::ServerError
+                | Self::Timeout
+                | Self::CutOff
+                | Self::BadPayload
+        )
     }
 
     /// The problem of a target whose poll failed this way.
@@ -145,6 +158,7 @@ impl FetchErrorKind {
             Self::ServerError => Problem::ServerError,
             Self::Unreachable => Problem::Unreachable,
             Self::Timeout => Problem::Timeout,
+            Self::CutOff => Problem::CutOff,
             Self::Refused | Self::BadPayload => Problem::BadPayload,
         }
     }

@@ -43,7 +43,7 @@ problems! {
     "The API does not know this account or project in this region. Check account_id, project_id and region; ids of one region do not exist in another."
 
     WrongHost "wrong_host" "the address is not the Conversations API"
-    "The response is a 404 that does not come from the Conversations API. Use the host family api.{us-1,uk-1,euw-1}.platform.polyai.app, not api.{us,uk,eu}.poly.ai; with base_url, check the address and any proxy in between."
+    "The response is a 4xx that does not come from the Conversations API but from another server or a filter in between; it says nothing about the key. Check what proxies and firewalls do with the address; its host family is api.{us-1,uk-1,euw-1}.platform.polyai.app, not api.{us,uk,eu}.poly.ai, unless base_url sets another."
 
     RateLimited "rate_limited" "too many requests for this key"
     "The API answers 429: too many requests for this key. Polling continues more slowly; lower polling.requests_per_minute, raise polling.interval, or give targets keys of their own."
@@ -56,6 +56,9 @@ problems! {
 
     Timeout "timeout" "the API does not answer in time"
     "The API did not answer in time. If this affects only one project, lower polling.page_size; otherwise raise polling.timeout or check the network."
+
+    CutOff "cut_off" "responses of the API break off"
+    "Responses of the API break off before their end, or cannot be decompressed; smaller windows are tried. Check proxies and firewalls on the way for limits on size, and lower polling.page_size."
 
     BadPayload "bad_payload" "responses of the API cannot be parsed"
     "The API's response, or records in it, could not be parsed. Readable records were counted; the log lists the others by id."

@@ -317,8 +317,12 @@ impl PollSession {
     }
 
     fn on_failed(&mut self, plan: &FetchPlan, error: FetchError, time: SessionTime) {
-        if let Some(state) = self.poll.state.as_mut().filter(|_| error.kind.is_window_specific()) {
+        let is_window_specific = error.kind.is_window_specific();
+        if let Some(state) = self.poll.state.as_mut().filter(|_| is_window_specific) {
             self.planner.on_failed(state, plan, time.api);
+        }
+        // `Retry-After` concerns all windows.
+        if is_window_specific && self.poll.state.is_some() && error.retry_after.is_none() {
             self.poll.failure.get_or_insert(PollFailure { error, partial: true });
             self.poll.consecutive_failures += 1;
             if self.poll.consecutive_failures < MAX_CONSECUTIVE_FAILURES {

@@ -32,7 +32,7 @@ pub(super) async fn send(endpoint: &Endpoint, path: &str, timeout: Duration) -> 
 async fn detect_tls(endpoint: &Endpoint, path: &str) -> Answer {
     let https = async || match get(&endpoint.address, "https", path).await {
         Answer::NoResponse(_) => None,
-        answer => Some(answer),
+        answer @ (Answer::Status(..) | Answer::ClientCertRequired) => Some(answer),
     };
     if endpoint.has_web_config
         && let Some(answer) = https().await
@@ -43,7 +43,7 @@ async fn detect_tls(endpoint: &Endpoint, path: &str) -> Answer {
         // With a web configuration, HTTPS has failed already.
         Answer::Status(WRONG_PROTOCOL, _) if endpoint.has_web_config => Answer::ClientCertRequired,
         Answer::Status(WRONG_PROTOCOL, _) => https().await.unwrap_or(Answer::ClientCertRequired),
-        answer => answer,
+        answer @ (Answer::Status(..) | Answer::ClientCertRequired | Answer::NoResponse(_)) => answer,
     }
 }
 

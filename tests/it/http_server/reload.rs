@@ -153,6 +153,7 @@ async fn mounted_secret_is_reloaded_by_symlink() {
     wait_until_served_with(&fixture, &server, &new).await;
     wait_until("the expiry is known", || knows_expiry(&server)).await;
     fixture.write("web.yml", "");
+    fixture.reload(&server).unwrap();
     wait_until("without TLS there is no expiry", || !knows_expiry(&server)).await;
 }
 

@@ -1,6 +1,6 @@
 //! Each problem code is active as long as its cause, and a failed poll sets `polyai_target_up` to 0.
 
-use polyai_simulator::{Control, Fault, FaultKind, LatencyShape, ReportedCounts, RetryAfter};
+use polyai_simulator::{Control, Fault, FaultKind, LatencyShape, ReportedCounts, RetryAfter, Truncation};
 
 use crate::support::calls::{call, project};
 use crate::support::scenario::{scenario, wait};
@@ -8,7 +8,7 @@ use crate::support::{at, hours, minutes, seconds};
 
 type Cause = fn(&Control);
 
-const POLLS_FAIL: [(&str, Cause, Cause); 10] = [
+const POLLS_FAIL: [(&str, Cause, Cause); 11] = [
     (
         "unauthorized",
         |api| api.revoke_key("key-of-unauthorized"),
@@ -22,7 +22,7 @@ const POLLS_FAIL: [(&str, Cause, Cause); 10] = [
     ),
     (
         "wrong_host",
-        |api| api.fault(Fault::new(FaultKind::WrongHost).with_scope("wrong_host")),
+        |api| api.fault(Fault::new(FaultKind::Html(403)).with_scope("wrong_host")),
         Control::clear_faults,
     ),
     (
@@ -43,6 +43,11 @@ const POLLS_FAIL: [(&str, Cause, Cause); 10] = [
     (
         "timeout",
         |api| api.fault(Fault::new(FaultKind::SlowFirstByte(seconds(90))).with_scope("timeout")),
+        Control::clear_faults,
+    ),
+    (
+        "cut_off",
+        |api| api.fault(Fault::new(FaultKind::Truncated(Truncation::Length)).with_scope("cut_off")),
         Control::clear_faults,
     ),
     (
@@ -148,6 +153,16 @@ async fn readiness_requires_first_poll_of_each_target() {
     wait(seconds(15)).await;
     assert_eq!(scenario.exporter.get("/-/ready").await.0, 200);
     scenario.scrape().await.assert_metric("polyai_target_up", &[("project", "slow")], 1.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn daemon_is_ready_after_a_minute_of_silence() {
+    let silent = Fault::new(FaultKind::SlowFirstByte(hours(1))).with_scope("silent");
+    let scenario = scenario([project("hotel"), project("silent")]).start_with(|api| api.fault(silent)).await;
+    wait(seconds(50)).await;
+    assert_eq!(scenario.exporter.get("/-/ready").await.0, 503);
+    wait(seconds(15)).await;
+    assert_eq!(scenario.exporter.get("/-/ready").await.0, 200);
 }
 
 #[tokio::test(start_paused = true)]

@@ -164,6 +164,21 @@ fn truncation_leaves_no_part_of_a_phone_number() {
     }
 }
 
+#[test]
+fn phone_number_is_redacted_in_every_label_and_id() {
+    let number = "transfer_to_2125550116";
+    let data = read(&format!(
+        r#","channel":"{number}","variant_name":"{number}","handoff":true,"handoff_reason":"{number}","handoff_destination":"{number}""#
+    ));
+    let handoff = data.handoff.unwrap();
+    for kept in [data.channel.unwrap(), data.variant.unwrap(), handoff.reason, handoff.destination] {
+        assert_eq!(&*kept, phone_number::REDACTED);
+    }
+    let data = read(&format!(r#","variant_id":"{number}""#));
+    assert_eq!(data.variant.as_deref(), Some(phone_number::REDACTED));
+    assert_eq!(sanitize_id("442079460958").as_deref(), Some(phone_number::REDACTED));
+}
+
 proptest! {
     #[test]
     fn no_json_value_in_any_field_panics(value in "(-?(0|[1-9][0-9]{0,18})(\\.[0-9]{1,9})?|null|true|\"[a-z0-9:.+ -]{0,30}\"|\\[\\]|\\{\\}|\\[null,1\\]|\\{\"reason\":1\\})") {

@@ -21,7 +21,7 @@ pub struct ExemplarId(Arc<str>);
 impl ExemplarId {
     /// An id of 1 to 113 ASCII letters, digits, `_`, `-`, `.` and `:`, which all known forms consist of.
     ///
-    /// `None` for an id that could be a phone number: without any letter, and with 7 to 15 digits.
+    /// `None` for an id that may contain a phone number, or that replaces one.
     pub fn new(id: &str) -> Option<Self> {
         is_safe(id).then(|| Self(Arc::from(id)))
     }
@@ -39,7 +39,10 @@ impl ExemplarId {
 
 fn is_safe(id: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
-    (1..=MAX_ID_LEN).contains(&id.len()) && id.bytes().all(is_plain) && !phone_number::is_phone_number(id)
+    (1..=MAX_ID_LEN).contains(&id.len())
+        && id.bytes().all(is_plain)
+        && !id.starts_with(phone_number::REDACTED)
+        && !phone_number::contains_phone_number(id)
 }
 
 /// The conversation that updates a series.

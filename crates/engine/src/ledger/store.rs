@@ -8,6 +8,7 @@ mod overlay;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use polyai_domain::conversation::ConversationId;
@@ -69,9 +70,23 @@ type Opener = Box<dyn FnMut() -> Result<Database, StoreError> + Send>;
 pub struct Store {
     /// Absent while it cannot be reopened after a failure.
     database: Option<Database>,
-    file: Option<PathBuf>,
+    file: Option<StateFile>,
     /// Absent in memory, which does not fail, and is gone once it is closed.
     reopen: Option<Opener>,
+}
+
+/// The open file.
+#[derive(Debug)]
+struct StateFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+/// Device and inode of a file, and its length.
+fn identity(path: &Path) -> std::io::Result<((u64, u64), u64)> {
+    let metadata = std::fs::metadata(path)?;
+    Ok(((metadata.dev(), metadata.ino()), metadata.len()))
 }
 
 impl fmt::Debug for Store {
@@ -108,8 +123,14 @@ impl Store {
             std::fs::rename(&unfinished, &path).map_err(inaccessible(&path))?;
         }
         verify_file(&path)?;
-        let (file, database) = (Some(path.clone()), Some(open_file(&path)?));
-        Ok(Self { database, file, reopen: Some(Box::new(move || open_file(&path))) })
+        let database = open_file(&path)?;
+        let identity = identity(&path).map_err(inaccessible(&path))?.0;
+        let reopen = path.clone();
+        Ok(Self {
+            database: Some(database),
+            file: Some(StateFile { path, identity }),
+            reopen: Some(Box::new(move || open_file(&reopen))),
+        })
     }
 
     /// Opens or creates a store on the caller's own storage. `backend` gives access to it, each time that the store is
@@ -191,12 +212,28 @@ impl Store {
     }
 
     /// Reopens the file after a failure: redb refuses further work on a handle that has seen an I/O error. If it cannot be
-    /// opened now, every use fails until the next call.
+    /// opened now, every use fails until the next call. A file that was deleted stays open: closing it would discard it.
     pub(crate) fn reopen(&mut self) {
-        if let Some(open) = &mut self.reopen {
+        if self.check_file().is_ok()
+            && let Some(open) = &mut self.reopen
+        {
             // Closed first: the file is locked.
             self.database = None;
             self.database = open().ok();
+        }
+    }
+
+    /// Fails if the open file is no longer the one at its path: what is written to it would be lost.
+    pub(crate) fn check_file(&self) -> Result<(), StoreError> {
+        use std::io::ErrorKind::{NotADirectory, NotFound};
+        let Some(StateFile { path, identity: opened }) = &self.file else { return Ok(()) };
+        let path = path.clone();
+        match identity(&path) {
+            Ok((found, 1..)) if found == *opened => Ok(()),
+            Err(source) if !matches!(source.kind(), NotFound | NotADirectory) => {
+                Err(StoreError::Inaccessible(path, source))
+            }
+            Ok(_) | Err(_) => Err(StoreError::Removed(path)),
         }
     }
 
@@ -245,7 +282,7 @@ impl Store {
 
     /// The size of the file; zero in memory.
     pub(crate) fn bytes(&self) -> u64 {
-        let metadata = self.file.as_ref().and_then(|path| std::fs::metadata(path).ok());
+        let metadata = self.file.as_ref().and_then(|file| std::fs::metadata(&file.path).ok());
         metadata.map_or(0, |metadata| metadata.len())
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use polyai_domain::target::TargetKey;
@@ -27,6 +27,8 @@ const MAX_GROUP_OBSERVATIONS: usize = 20_000;
 const WATERMARK_FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 /// How often one target is pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often an idle task checks that the state file is still there.
+const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_INITIAL: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
@@ -130,9 +132,21 @@ impl RecorderTask {
         let mut watermarks_due = Instant::now() + WATERMARK_FLUSH_INTERVAL;
         let mut prune_due = Instant::now() + PRUNE_INTERVAL;
         let mut next_to_prune = 0;
-        while let Some(first) = self.inbox.recv().await {
+        loop {
             let mut group = CommitGroup::default();
-            group.push(first);
+            match timeout(FILE_CHECK_INTERVAL, self.inbox.recv()).await {
+                Ok(Some(first)) => group.push(first),
+                Ok(None) => break,
+                Err(_) => {
+                    let outcome;
+                    (self.recorder, outcome) =
+                        run_blocking(self.recorder, |recorder| recorder.store.check_file()).await;
+                    if outcome.is_ok() {
+                        continue;
+                    }
+                    // The empty commit fails in the same way and is retried.
+                }
+            }
             while group.has_room()
                 && let Ok(message) = self.inbox.try_recv()
             {

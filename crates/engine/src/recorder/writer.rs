@@ -68,6 +68,7 @@ impl Recorder {
     /// for `flush_watermarks`, or for something that must be durable. An error loses nothing: the next call writes the same
     /// changes, and [`snapshot`](Self::snapshot) stays what it was.
     pub fn commit(&mut self, flush_watermarks: bool) -> Result<bool, StoreError> {
+        self.store.check_file()?;
         for state in self.targets.values_mut() {
             state.encode_dirty(&self.schema, &mut self.changes)?;
         }

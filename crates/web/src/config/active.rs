@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
-use exporter_schema::{ConfigErrors, Diagnostic, Location, Report, TrackedFiles};
+use exporter_schema::{ConfigErrors, Diagnostic, Location, Report, TrackedFiles, join_list};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -160,6 +160,19 @@ impl WebConfig {
         if self.swap(state) { InstallOutcome::Changed } else { InstallOutcome::Same }
     }
 
+    /// A warning if `loaded` would remove TLS, client certificates, users or the rate limit, which only an explicitly requested
+    /// reload may do: an emptied file is valid.
+    pub fn removed_protections(&self, loaded: &LoadedWebConfig) -> Option<Diagnostic> {
+        let removed = loaded.state.removed_protections(&self.active());
+        (!removed.is_empty()).then(|| {
+            let removed = join_list(removed, "and");
+            let text =
+                format!("removes {removed} of the active configuration; only a requested reload does that");
+            let unnamed = Path::new("web configuration");
+            file_diagnostic(loaded.file.as_deref().unwrap_or(unnamed), text)
+        })
+    }
+
     /// Replaces the active configuration; returns whether they differ. Callers hold the lock of the watch state.
     fn swap(&self, mut state: WebState) -> bool {
         let is_changed = state.reuse_from(&self.active());
@@ -226,8 +239,12 @@ impl WebConfig {
             return PollOutcome::Unchanged;
         }
         watch.stable_reads = 0;
-        match outcome {
-            Ok((state, warnings)) => {
+        let loaded = outcome.and_then(|(state, warnings)| {
+            let loaded = LoadedWebConfig { file, read_at, state, files: TrackedFiles::default(), warnings };
+            self.removed_protections(&loaded).map_or(Ok(loaded), |removed| Err(removed.into()))
+        });
+        match loaded {
+            Ok(LoadedWebConfig { state, warnings, .. }) => {
                 watch.read_at = read_at;
                 let was_rejected = std::mem::take(&mut watch.is_rejected);
                 if self.swap(state) || was_rejected {
@@ -297,10 +314,22 @@ mod tests {
         assert!(
             matches!(
                 outcomes[..],
-                [PollOutcome::Unchanged, PollOutcome::Unchanged, PollOutcome::Reloaded(_)]
+                [PollOutcome::Unchanged, PollOutcome::Unchanged, PollOutcome::Rejected(_)]
             ),
-            "it is meant: {outcomes:?}"
+            "{outcomes:?}"
         );
+        assert_eq!(count(), 2, "the watch does not remove all users");
+        assert!(matches!(config.poll_files(NOW), PollOutcome::Unchanged), "reported once");
+
+        std::fs::write(&path, "basic_auth_users:\n").unwrap();
+        let last = (0..STABLE_READS).map(|_| config.poll_files(NOW)).last().unwrap();
+        let PollOutcome::Rejected(errors) = last else { panic!("{last:?}") };
+        assert!(errors.to_string().contains("removes users"), "{errors}");
+        assert_eq!(count(), 2);
+
+        let loaded = LoadedWebConfig::read(Some(&path), NOW).unwrap();
+        assert!(config.removed_protections(&loaded).is_some());
+        assert_eq!(config.install(loaded), InstallOutcome::Changed, "it is asked for");
         assert_eq!(count(), 0);
     }
 

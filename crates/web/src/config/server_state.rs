@@ -42,6 +42,27 @@ impl WebState {
         self.tls.as_ref().is_none_or(|tls| tls.accepts_client(certificates))
     }
 
+    /// The protections of `previous` that this configuration lacks.
+    pub(super) fn removed_protections(&self, previous: &Self) -> Vec<&'static str> {
+        let client_auth = |state: &Self, is: fn(ClientAuth) -> bool| {
+            state.tls.as_ref().is_some_and(|tls| is(tls.client_auth))
+        };
+        let lacks = |has: &dyn Fn(&Self) -> bool| has(previous) && !has(self);
+        [
+            ("TLS", lacks(&|state| state.tls.is_some())),
+            (
+                "client certificates",
+                lacks(&|state| client_auth(state, ClientAuth::requires))
+                    || lacks(&|state| client_auth(state, ClientAuth::verifies)),
+            ),
+            ("users", lacks(&|state| state.users.is_some())),
+            ("the rate limit", lacks(&|state| state.rate_limiter.is_some())),
+        ]
+        .into_iter()
+        .filter_map(|(name, is_removed)| is_removed.then_some(name))
+        .collect()
+    }
+
     /// Keeps the parts of `previous` that are equal, so that connections, cached passwords and the rate limit survive. Returns
     /// whether anything differs.
     pub(super) fn reuse_from(&mut self, previous: &Self) -> bool {

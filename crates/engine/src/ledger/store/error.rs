@@ -42,6 +42,12 @@ pub enum StoreError {
         .1
     )]
     Inaccessible(PathBuf, #[source] std::io::Error),
+    /// The file was deleted, replaced or emptied while it was open.
+    #[error(
+        "state file {} was deleted, replaced or emptied while it was open, and nothing can be saved. Put the original file back, or restart to continue from what is at this path (without a file, counters reset)",
+        .0.display()
+    )]
+    Removed(PathBuf),
     /// A read or write failed; nothing of the transaction took effect.
     #[error("the state cannot be read or written: {0}")]
     Transaction(#[source] Box<redb::Error>),

@@ -404,15 +404,35 @@ fn store_can_be_reopened_after_a_failure() {
     let target = target_of(&store, "reservations/us-1/live");
     assert_eq!(all_entries(&store, target).unwrap().len(), 3);
 
-    // While the disk is away every use fails, and none panics.
+    // A file that is away is not closed, and continues once it is back.
     let file = directory.path().join(FILE);
     fs::rename(&file, directory.path().join("away")).unwrap();
-    store.reopen();
-    assert!(store.commit(&some_changes(target, 1)).is_err());
-    assert!(store.entries().is_err());
+    assert!(matches!(store.check_file(), Err(StoreError::Removed(_))));
     fs::rename(directory.path().join("away"), &file).unwrap();
+    store.check_file().unwrap();
     store.reopen();
     assert_eq!(all_entries(&store, target).unwrap().len(), 3);
+}
+
+#[test]
+fn file_that_is_no_longer_ours_is_noticed() {
+    let gone = |change: fn(&Path)| {
+        let directory = closed_store(3);
+        let mut store = Store::open_dir(directory.path()).unwrap();
+        store.check_file().unwrap();
+        change(&directory.path().join(FILE));
+        store.reopen();
+        let error = store.check_file().unwrap_err();
+        assert!(matches!(error, StoreError::Removed(_)), "{error}");
+    };
+    gone(|file| fs::remove_file(file).unwrap());
+    gone(|file| fs::remove_dir_all(file.parent().unwrap()).unwrap());
+    gone(|file| fs::write(file, "").unwrap());
+    gone(|file| {
+        let other = file.with_extension("other");
+        fs::copy(file, &other).unwrap();
+        fs::rename(other, file).unwrap();
+    });
 }
 
 #[test]

@@ -111,3 +111,39 @@ async fn failed_commit_is_retried_until_it_succeeds() {
     assert_eq!(pending.wait_committed().await.unwrap().counted, 1);
     assert_eq!(fixture.reports.take().last(), Some(&Committed));
 }
+
+#[tokio::test]
+async fn deleted_state_is_reported_at_once_and_at_the_stop() {
+    let state = State::new();
+    let recorder = state.start(counting(), 0).0;
+    let reports = Reports::default();
+    let (task, handle, published) = RecorderTask::new(recorder, reports.clone());
+    let abort = CancellationToken::new();
+    let running = tokio::spawn(task.run(abort.clone()));
+    handle.record(walk(400, &[finished("CA01", 10, 45)])).await.unwrap().wait_committed().await.unwrap();
+    assert_eq!(reports.take(), [Report::Committed]);
+
+    // Nothing is sent from here on.
+    std::fs::remove_file(state.0.path().join("state.redb")).unwrap();
+    let problem = |snapshot: &Snapshot| snapshot.gauge(Metric::TargetProblem, &["storage"]);
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while problem(&published.load()) != Some(1.0) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("problem storage");
+    assert_eq!(reports.take()[0], Report::Failed);
+    drop(handle);
+    abort.cancel();
+    assert!(matches!(running.await.unwrap(), Err(StoreError::Removed(_))));
+}
+
+#[tokio::test]
+async fn state_deleted_just_before_the_stop_is_not_claimed() {
+    let state = State::new();
+    let (task, handle, _) = RecorderTask::new(state.start(counting(), 0).0, Reports::default());
+    std::fs::remove_dir_all(state.0.path()).unwrap();
+    drop(handle);
+    assert!(matches!(task.run(CancellationToken::new()).await, Err(StoreError::Removed(_))));
+}
