@@ -15,10 +15,6 @@ use super::incidents::{Incident, IncidentKind};
 use super::project::Project;
 use super::response::Response;
 
-pub(crate) const FAULTS: &str = "rate_limit, status, slow_first_byte, slow_body, cut_length, cut_chunks, cut_json, \
-                                 html, reset, repeat_cursor, empty_page, key_refused, forbidden, project_unknown, \
-                                 wrong_host";
-
 pub(crate) fn handle(control: &Control, method: &Method, path: &str, query: &str) -> Response {
     let params = Params(form_urlencoded::parse(query.as_bytes()).into_owned().collect());
     let result = match (method.as_str(), path) {
@@ -63,7 +59,7 @@ fn json_response(status: u16, value: &Value) -> Response {
 }
 
 /// Parameters that are taken one by one, so that unknown ones remain.
-struct Params(Vec<(String, String)>);
+pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
     fn take(&mut self, name: &str) -> Option<String> {
@@ -98,6 +94,10 @@ impl Params {
     fn end(&mut self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, String> {
         let duration = self.parse("for", parse_duration)?;
         Ok(duration.and_then(|duration| now.checked_add_signed(TimeDelta::from_std(duration).ok()?)))
+    }
+
+    fn delay(&mut self) -> Result<Duration, String> {
+        Ok(self.parse("delay", parse_duration)?.unwrap_or(Duration::from_secs(10)))
     }
 
     fn scope(&mut self) -> Scope {
@@ -137,36 +137,44 @@ fn end_incidents(control: &Control, mut params: Params) -> Result<Value, String>
     Ok(state(control))
 }
 
-fn add_fault(control: &Control, mut params: Params) -> Result<Value, String> {
-    let name = params.take("kind").unwrap_or_default();
-    let delay = |params: &mut Params| {
-        params.parse("delay", parse_duration).map(|delay| delay.unwrap_or(Duration::from_secs(10)))
-    };
-    let kind = match name.as_str() {
-        "rate_limit" => FaultKind::RateLimited(match params.take("retry_after").as_deref() {
+/// A kind of fault from its parameters.
+type ParseFault = fn(&mut Params) -> Result<FaultKind, String>;
+
+/// All faults by their names, except for `Body`, which only tests need.
+pub(crate) const FAULTS: [(&str, ParseFault); 15] = [
+    ("rate_limit", |params| {
+        Ok(FaultKind::RateLimited(match params.take("retry_after").as_deref() {
             None | Some("none") => RetryAfter::Missing,
             Some("date") => RetryAfter::Date(30),
             Some(text) => RetryAfter::Seconds(
                 text.parse()
                     .map_err(|_| format!("retry_after: {text:?} is not a number of seconds, date or none"))?,
             ),
-        }),
-        "status" => FaultKind::Status(params.in_range("status", 503, 200..=599)?),
-        "html" => FaultKind::Html(params.in_range("status", 200, 200..=599)?),
-        "slow_first_byte" => FaultKind::SlowFirstByte(delay(&mut params)?),
-        "slow_body" => FaultKind::SlowBody { pieces: 10, pause: delay(&mut params)? / 10 },
-        "cut_length" => FaultKind::Truncated(Truncation::Length),
-        "cut_chunks" => FaultKind::Truncated(Truncation::Chunks),
-        "cut_json" => FaultKind::Truncated(Truncation::Json),
-        "reset" => FaultKind::Reset,
-        "repeat_cursor" => FaultKind::RepeatCursor,
-        "empty_page" => FaultKind::EmptyPage,
-        "key_refused" => FaultKind::KeyRefused,
-        "forbidden" => FaultKind::Forbidden,
-        "project_unknown" => FaultKind::ProjectUnknown,
-        "wrong_host" => FaultKind::WrongHost,
-        other => return Err(format!("kind: {other:?} is not a fault; use one of {FAULTS}")),
+        }))
+    }),
+    ("status", |params| params.in_range("status", 503, 200..=599).map(FaultKind::Status)),
+    ("slow_first_byte", |params| params.delay().map(FaultKind::SlowFirstByte)),
+    ("slow_body", |params| Ok(FaultKind::SlowBody { pieces: 10, pause: params.delay()? / 10 })),
+    ("cut_length", |_| Ok(FaultKind::Truncated(Truncation::Length))),
+    ("cut_chunks", |_| Ok(FaultKind::Truncated(Truncation::Chunks))),
+    ("cut_json", |_| Ok(FaultKind::Truncated(Truncation::Json))),
+    ("html", |params| params.in_range("status", 200, 200..=599).map(FaultKind::Html)),
+    ("reset", |_| Ok(FaultKind::Reset)),
+    ("repeat_cursor", |_| Ok(FaultKind::RepeatCursor)),
+    ("empty_page", |_| Ok(FaultKind::EmptyPage)),
+    ("key_refused", |_| Ok(FaultKind::KeyRefused)),
+    ("forbidden", |_| Ok(FaultKind::Forbidden)),
+    ("project_unknown", |_| Ok(FaultKind::ProjectUnknown)),
+    ("wrong_host", |_| Ok(FaultKind::WrongHost)),
+];
+
+fn add_fault(control: &Control, mut params: Params) -> Result<Value, String> {
+    let name = params.take("kind").unwrap_or_default();
+    let Some((_, parse)) = FAULTS.into_iter().find(|(known, _)| *known == name) else {
+        let names = FAULTS.map(|(known, _)| known).join(", ");
+        return Err(format!("kind: {name:?} is not a fault; use one of {names}"));
     };
+    let kind = parse(&mut params)?;
     let fault = Fault {
         scope: params.known_scope(control)?,
         skip: params.number("after")?.unwrap_or(0),

@@ -101,18 +101,6 @@ pub enum Scope {
     Target(TargetKey),
 }
 
-impl From<&str> for Scope {
-    fn from(project: &str) -> Self {
-        Self::Project(project.to_owned())
-    }
-}
-
-impl From<&TargetKey> for Scope {
-    fn from(target: &TargetKey) -> Self {
-        Self::Target(target.clone())
-    }
-}
-
 impl Scope {
     /// Whether it includes `target`.
     pub fn covers(&self, target: &TargetKey) -> bool {
@@ -121,12 +109,6 @@ impl Scope {
             Self::Project(name) => *name == target.project,
             Self::Target(one) => one == target,
         }
-    }
-}
-
-impl From<FaultKind> for Fault {
-    fn from(kind: FaultKind) -> Self {
-        Self::new(kind)
     }
 }
 
@@ -143,36 +125,6 @@ impl Fault {
             from: None,
             until: None,
         }
-    }
-
-    /// Hits only `scope`: a project's name or a target.
-    pub fn with_scope(self, scope: impl Into<Scope>) -> Self {
-        Self { scope: scope.into(), ..self }
-    }
-
-    /// Hits `count` requests.
-    pub fn with_times(self, count: u64) -> Self {
-        Self { times: Some(count), ..self }
-    }
-
-    /// Hits only windows with both bounds that include `start`, as if one record made the API fail.
-    pub fn with_start(self, start: DateTime<Utc>) -> Self {
-        Self { start: Some(start), ..self }
-    }
-
-    /// Lets `count` matching requests pass first.
-    pub fn with_skip(self, count: u64) -> Self {
-        Self { skip: count, ..self }
-    }
-
-    /// Hits a matching request with this probability, 0 to 1.
-    pub fn with_probability(self, probability: f64) -> Self {
-        Self { probability, ..self }
-    }
-
-    /// Hits only requests from `from` to before `until`.
-    pub fn with_period(self, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
-        Self { from: Some(from), until: Some(until), ..self }
     }
 
     fn is_spent(&self, now: DateTime<Utc>) -> bool {

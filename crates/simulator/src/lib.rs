@@ -2,7 +2,6 @@
 
 mod admin_api;
 mod auth;
-mod bulk_records;
 mod call;
 mod control;
 mod cursor;
@@ -25,6 +24,8 @@ mod routes;
 mod scripted_calls;
 mod server;
 mod state;
+#[cfg(any(test, feature = "test-support"))]
+mod test_support;
 mod visibility;
 mod world;
 

@@ -7,11 +7,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use polyai_domain::target::ApiVersion;
 use serde_json::{Map, Value, json};
 
-use super::bulk_records::BulkRecords;
 use super::call::{Call, CallQuery, Turn};
 use super::cursor::{Cursor, Position};
 use super::encode::Dialect;
-use super::project::{Calls, Project};
+use super::faults::FaultKind;
+#[cfg(any(test, feature = "test-support"))]
+use super::project::Calls;
+use super::project::Project;
 use super::query::{Query, Retrieval, supports_cursors};
 use super::quirks::{LastCursor, Order, Paging};
 use super::rng::hash_text;
@@ -25,18 +27,7 @@ pub(crate) struct Page {
     /// Ids of the rows that are not listed as running.
     pub(crate) finished: Vec<String>,
     last: Option<Position>,
-    more: bool,
-}
-
-/// The effect of a fault on a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum PagingFault {
-    #[default]
-    None,
-    /// `cursor` is the one that was sent.
-    RepeatCursor,
-    /// No rows, and a cursor that leads to the omitted ones.
-    EmptyPage,
+    pub(crate) more: bool,
 }
 
 /// A list request to a project.
@@ -46,10 +37,11 @@ pub(crate) struct Listing<'a> {
     pub(crate) version: ApiVersion,
     pub(crate) query: &'a Query,
     pub(crate) now: DateTime<Utc>,
+    pub(crate) faults: &'a [FaultKind],
 }
 
 impl Page {
-    fn begin(&mut self, position: Position) {
+    pub(crate) fn begin(&mut self, position: Position) {
         if self.rows > 0 {
             self.body.push(b',');
         }
@@ -59,11 +51,11 @@ impl Page {
 }
 
 impl Listing<'_> {
-    pub(crate) fn page(&self, fault: PagingFault) -> Page {
+    pub(crate) fn page(&self) -> Page {
         let bare = self.project.quirks.bare_array;
         let mut page = Page::default();
         page.body.extend_from_slice(if bare { b"[" } else { br#"{"conversations":["# });
-        if fault != PagingFault::EmptyPage {
+        if !self.faults.contains(&FaultKind::EmptyPage) {
             match self.order() {
                 Order::Shuffled => self.shuffled(&mut page),
                 Order::Ascending => self.ordered(&mut page, false),
@@ -72,14 +64,14 @@ impl Listing<'_> {
         }
         page.body.push(b']');
         if !bare {
-            let rest = Value::Object(self.envelope(&page, fault)).to_string();
+            let rest = Value::Object(self.envelope(&page)).to_string();
             page.body.extend_from_slice(if rest == "{}" { b"" } else { b"," });
             page.body.extend_from_slice(&rest.as_bytes()[1..]);
         }
         page
     }
 
-    fn dialect(&self) -> Dialect<'_> {
+    pub(crate) fn dialect(&self) -> Dialect<'_> {
         self.project.dialect(self.version, self.query.include_latency)
     }
 
@@ -91,7 +83,7 @@ impl Listing<'_> {
         }
     }
 
-    fn call_query(&self, newest_first: bool) -> CallQuery {
+    pub(crate) fn call_query(&self, newest_first: bool) -> CallQuery {
         // The first possible time has none before it.
         let before = |end: DateTime<Utc>| end.checked_sub_signed(TimeDelta::microseconds(1)).unwrap_or(end);
         let inclusive = self.project.quirks.end_time_inclusive;
@@ -105,11 +97,12 @@ impl Listing<'_> {
         }
     }
 
-    fn state_filter(&self) -> Option<bool> {
+    pub(crate) fn state_filter(&self) -> Option<bool> {
         self.query.in_progress.filter(|_| !self.project.quirks.ignores_in_progress)
     }
 
     fn ordered(&self, page: &mut Page, newest_first: bool) {
+        #[cfg(any(test, feature = "test-support"))]
         if let Calls::Bulk(bulk) = &self.project.calls
             && self.has_no_filter()
         {
@@ -140,44 +133,6 @@ impl Listing<'_> {
             }
             self.push(page, &visible, position)
         });
-    }
-
-    /// Whether only time and state select rows.
-    fn has_no_filter(&self) -> bool {
-        let query = self.query;
-        query.channels.is_empty()
-            && query.variant_id.is_none()
-            && query.variant_name.is_none()
-            && query.retrieval.is_none()
-    }
-
-    /// The same as `ordered` for encoded records.
-    fn copy_bulk(&self, page: &mut Page, bulk: &BulkRecords, newest_first: bool) {
-        if self.state_filter() == Some(true) {
-            return;
-        }
-        let query = self.call_query(newest_first);
-        let mut range = bulk.range(query.from, query.to);
-        if let Some(cursor) = &self.query.cursor {
-            let rank =
-                i64::try_from(cursor.position.rank).unwrap_or(if newest_first { i64::MAX } else { i64::MIN });
-            if newest_first {
-                range.end = range.end.min(bulk.first_at(rank));
-            } else {
-                range.start = range.start.max(bulk.first_at(rank.saturating_add(1)));
-            }
-        }
-        let skip = u64::try_from(self.query.offset).unwrap_or(u64::MAX);
-        let left = range.end.saturating_sub(range.start).saturating_sub(skip);
-        let records = bulk.encoded(&self.dialect());
-        for step in 0..left.min(self.query.limit as u64) {
-            let index = if newest_first { range.end - 1 - skip - step } else { range.start + skip + step };
-            let id = bulk.id(index);
-            page.begin(Position::new(bulk.start(index), &id));
-            records.write(&mut page.body, bulk, index);
-            page.finished.push(id);
-        }
-        page.more = left > self.query.limit as u64;
     }
 
     fn shuffled(&self, page: &mut Page) {
@@ -231,11 +186,12 @@ impl Listing<'_> {
     }
 
     /// The fields other than `conversations`.
-    fn envelope(&self, page: &Page, fault: PagingFault) -> Map<String, Value> {
+    fn envelope(&self, page: &Page) -> Map<String, Value> {
         let quirks = &self.project.quirks;
         let with_cursor = supports_cursors(self.version, quirks);
-        let has_next =
-            page.more || (quirks.empty_last_page && page.rows > 0) || fault == PagingFault::EmptyPage;
+        let has_next = page.more
+            || (quirks.empty_last_page && page.rows > 0)
+            || self.faults.contains(&FaultKind::EmptyPage);
         let with_offset = match quirks.paging {
             Paging::CursorAndOffset | Paging::OffsetOnly => true,
             Paging::CursorOnly => !with_cursor,
@@ -246,7 +202,7 @@ impl Listing<'_> {
             envelope.insert("next_offset".to_owned(), self.query.offset.saturating_add(page.rows).into());
         }
         if with_cursor {
-            let cursor = self.cursor(page, fault, has_next).map(|cursor| cursor.encode().into());
+            let cursor = self.cursor(page, has_next).map(|cursor| cursor.encode().into());
             let absent = match quirks.last_cursor {
                 LastCursor::Null => Some(Value::Null),
                 LastCursor::Empty => Some("".into()),
@@ -260,10 +216,10 @@ impl Listing<'_> {
         envelope
     }
 
-    fn cursor(&self, page: &Page, fault: PagingFault, has_next: bool) -> Option<Cursor> {
+    fn cursor(&self, page: &Page, has_next: bool) -> Option<Cursor> {
         let sent = self.query.cursor.as_ref();
-        if let (Some(sent), PagingFault::RepeatCursor) = (sent, fault) {
-            return Some(sent.clone());
+        if sent.is_some() && self.faults.contains(&FaultKind::RepeatCursor) {
+            return sent.cloned();
         }
         let fingerprint = self.query.fingerprint;
         if let Some(last) = &page.last {
@@ -276,7 +232,8 @@ impl Listing<'_> {
         // After an empty page, the cursor looks new and leads to the position of this request.
         let begin = Cursor { position: Position { rank: start, id: String::new() }, fingerprint, nonce: 0 };
         let here = sent.cloned().unwrap_or(begin);
-        (fault == PagingFault::EmptyPage).then(|| Cursor { nonce: here.nonce + 1, ..here })
+        let is_empty = self.faults.contains(&FaultKind::EmptyPage);
+        is_empty.then(|| Cursor { nonce: here.nonce + 1, ..here })
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::ops::ControlFlow;
 
-use chrono::{DateTime, Utc};
 use polyai_domain::target::{ApiVersion, ClientEnv, Region, TargetKey};
 
-use super::bulk_records::BulkRecords;
 use super::call::{Call, CallQuery};
 use super::encode::Dialect;
 use super::profile::{AnomalyRates, Profile};
 use super::quirks::Quirks;
 use super::random_calls::RandomCalls;
 use super::scripted_calls::ScriptedCalls;
+#[cfg(any(test, feature = "test-support"))]
+use super::test_support::BulkRecords;
 
 /// A project of the simulated API.
 #[derive(Debug, Clone)]
@@ -41,6 +41,7 @@ pub struct Project {
 pub(crate) enum Calls {
     Scripted(ScriptedCalls),
     Random(Box<RandomCalls>),
+    #[cfg(any(test, feature = "test-support"))]
     Bulk(BulkRecords),
 }
 
@@ -50,6 +51,7 @@ impl Calls {
         match self {
             Self::Scripted(calls) => calls.visit(query, visitor),
             Self::Random(calls) => calls.visit(query, visitor),
+            #[cfg(any(test, feature = "test-support"))]
             Self::Bulk(calls) => calls.visit(query, visitor),
         }
     }
@@ -92,14 +94,6 @@ impl Project {
         self
     }
 
-    /// Has these calls in addition. They replace calls of the same id; a project with generated calls ignores them.
-    pub fn with_calls(mut self, calls: impl IntoIterator<Item = Call>) -> Self {
-        if let Calls::Scripted(script) = &mut self.calls {
-            calls.into_iter().for_each(|call| script.put(call));
-        }
-        self
-    }
-
     /// Has random calls instead of a script, at the volume of `profile` and with the default anomalies.
     pub fn with_generated(mut self, seed: u64, profile: Profile) -> Self {
         self.channels = profile.channels.iter().map(|(_, channel)| channel.to_string()).collect();
@@ -113,12 +107,6 @@ impl Project {
             calls.generator.anomalies = anomalies;
         }
         self
-    }
-
-    /// Has `count` finished calls of about `bytes` of JSON each, with starts evenly spread from `from` to `until`.
-    pub fn with_bulk(self, count: u64, bytes: usize, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
-        let calls = BulkRecords::new(count, bytes, from, until, &self.dialect(ApiVersion::V3, true));
-        Self { calls: Calls::Bulk(calls), ..self }
     }
 
     /// Its identity as a target of the exporter in `env`.

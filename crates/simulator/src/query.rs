@@ -7,6 +7,7 @@ use polyai_domain::target::{ApiVersion, ClientEnv};
 
 use super::cursor::Cursor;
 use super::quirks::{Paging, Quirks};
+use super::response::ApiError;
 use super::rng::{hash, hash_text};
 
 /// The parameters of a list request.
@@ -39,24 +40,17 @@ pub(crate) enum Retrieval {
     Sample,
 }
 
-/// A 400.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BadQuery {
-    pub(crate) code: &'static str,
-    pub(crate) message: String,
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new(400, "CONVERSATIONS_VALIDATION_FAILED", message)
 }
 
-fn invalid(message: impl Into<String>) -> BadQuery {
-    BadQuery { code: "CONVERSATIONS_VALIDATION_FAILED", message: message.into() }
-}
-
-fn bad_cursor(message: &str) -> BadQuery {
-    BadQuery { code: "GET_CONVERSATIONS_FILTER_PARSE_ERROR", message: message.to_owned() }
+fn bad_cursor(message: &str) -> ApiError {
+    ApiError::new(400, "GET_CONVERSATIONS_FILTER_PARSE_ERROR", message)
 }
 
 impl Query {
     /// Parses `query`, the part of the URL after `?`. Unknown parameters have no effect.
-    pub(crate) fn parse(query: &str, version: ApiVersion, quirks: &Quirks) -> Result<Self, BadQuery> {
+    pub(crate) fn parse(query: &str, version: ApiVersion, quirks: &Quirks) -> Result<Self, ApiError> {
         let prose_limits = quirks.prose_limits || version == ApiVersion::V1;
         let (max_limit, default_limit) = if prose_limits { (5000, 5) } else { (1000, 1000) };
         let mut parsed = Self {
@@ -135,7 +129,7 @@ pub(crate) fn supports_cursors(version: ApiVersion, quirks: &Quirks) -> bool {
 }
 
 impl Retrieval {
-    fn parse(parameters: &BTreeMap<String, String>) -> Result<Option<Self>, BadQuery> {
+    fn parse(parameters: &BTreeMap<String, String>) -> Result<Option<Self>, ApiError> {
         let get = |name| parameters.get(name).map(String::as_str);
         let not = |message: String| Err(invalid(message));
         let kind = match (get("query_type"), get("sample")) {
@@ -161,7 +155,7 @@ impl Retrieval {
     }
 }
 
-fn boolean(name: &str, value: &str) -> Result<bool, BadQuery> {
+fn boolean(name: &str, value: &str) -> Result<bool, ApiError> {
     match value.to_ascii_lowercase().as_str() {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
@@ -170,7 +164,7 @@ fn boolean(name: &str, value: &str) -> Result<bool, BadQuery> {
 }
 
 /// Parses ISO 8601; a time without a zone is UTC.
-fn timestamp(name: &str, value: &str) -> Result<DateTime<Utc>, BadQuery> {
+fn timestamp(name: &str, value: &str) -> Result<DateTime<Utc>, ApiError> {
     let zoned = DateTime::parse_from_rfc3339(value).map(|moment| moment.to_utc());
     zoned.or_else(|_| value.parse::<NaiveDateTime>().map(|naive| naive.and_utc())).map_err(|_| {
         let hint = if value.contains(' ') { " (a + must be sent as %2B)" } else { "" };
@@ -184,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(query: &str) -> Result<Query, BadQuery> {
+    fn parse(query: &str) -> Result<Query, ApiError> {
         Query::parse(query, ApiVersion::V3, &Quirks::default())
     }
 

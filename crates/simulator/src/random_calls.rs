@@ -7,11 +7,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use polyai_domain::target::ClientEnv;
+use polyai_domain::target::{ClientEnv, TargetKey};
 
 use super::call::{Call, CallQuery};
 use super::generate_call::{CallGenerator, CallKind};
-use super::incidents::{IncidentEffect, ProjectIncident};
+use super::incidents::{Incident, IncidentEffect};
 use super::profile::{AnomalyRates, Profile};
 use super::rng::{Rng, hash, hash_text};
 
@@ -29,7 +29,7 @@ pub(crate) struct RandomCalls {
     pub(crate) generator: CallGenerator,
     /// Multiplies the number of calls.
     pub(crate) volume: f64,
-    pub(crate) incidents: Vec<ProjectIncident>,
+    pub(crate) incidents: Vec<(TargetKey, Incident)>,
     cache: Option<Arc<CallCache>>,
 }
 

@@ -9,7 +9,7 @@ use polyai_domain::target::{ClientEnv, TargetKey};
 
 use super::auth::Authenticator;
 use super::faults::{FaultKind, Faults, RequestedPage};
-use super::list_endpoint::{Listing, PagingFault};
+use super::list_endpoint::Listing;
 use super::project::{Calls, Project};
 use super::query::Query;
 use super::request_log::{RequestLine, RequestLog};
@@ -97,14 +97,14 @@ impl State {
             request.correlation_id.map_or_else(|| format!("sim-{:012x}", self.sequence), str::to_owned);
         let route = Route::parse(request.path);
         let target = route.as_ref().and_then(|route| self.target(route, request.query));
-        let mut faults = match (&route, &target) {
+        let faults = match (&route, &target) {
             (Some(Route { resource: Resource::List, .. }), Some(target)) => {
                 self.apply_faults(target, request.query, now)
             }
-            _ => AppliedFaults::default(),
+            _ => Vec::new(),
         };
-        let response = (!faults.reset).then(|| {
-            let response = match (faults.response.take(), &route) {
+        let response = (!faults.contains(&FaultKind::Reset)).then(|| {
+            let response = match (faults.iter().find_map(replacement), &route) {
                 (Some(response), _) => response,
                 (None, Some(route)) => self.respond(request, route, target.as_ref(), &faults, now),
                 (None, None) => Ok(Response::no_route()),
@@ -119,7 +119,10 @@ impl State {
         let address = format!("{}{separator}{}", request.path, request.query);
         let line = RequestLine { at: now, target, address, status, correlation_id: correlation_id.clone() };
         self.requests.push(line);
-        Outcome { delay: faults.delay, response, correlation_id, date: self.date() }
+        let delays = faults.iter().filter_map(|fault| {
+            if let FaultKind::SlowFirstByte(delay) = fault { Some(*delay) } else { None }
+        });
+        Outcome { delay: delays.sum(), response, correlation_id, date: self.date() }
     }
 
     /// The target of a request, whether or not the key may read it.
@@ -135,7 +138,7 @@ impl State {
     }
 
     /// Counts a list request and fires the faults that hit it.
-    fn apply_faults(&mut self, target: &TargetKey, query: &str, now: DateTime<Utc>) -> AppliedFaults {
+    fn apply_faults(&mut self, target: &TargetKey, query: &str, now: DateTime<Utc>) -> Vec<FaultKind> {
         let in_progress = parameter(query, "in_progress").map(|value| value == "true");
         self.requests.traffic_mut(target).on_request(in_progress);
         let bound = |name| Some(DateTime::parse_from_rfc3339(&parameter(query, name)?).ok()?.to_utc());
@@ -144,7 +147,7 @@ impl State {
             is_first: parameter(query, "cursor").is_none() && parameter(query, "offset").is_none(),
             sequence: self.sequence,
         };
-        AppliedFaults::new(self.faults.fire(target, page, now))
+        self.faults.fire(target, page, now)
     }
 
     fn respond(
@@ -152,7 +155,7 @@ impl State {
         request: &Request<'_>,
         route: &Route,
         target: Option<&TargetKey>,
-        faults: &AppliedFaults,
+        faults: &[FaultKind],
         now: DateTime<Utc>,
     ) -> Result<Response, ApiError> {
         let ids = (route.account_id.as_str(), route.project_id.as_str());
@@ -164,24 +167,21 @@ impl State {
                 return Err(ApiError::new(404, "CONVERSATIONS_RECORDING_NOT_FOUND", "Recording not found"));
             }
         }
-        let query = Query::parse(request.query, route.version, &project.quirks)
-            .map_err(|bad| ApiError::new(400, bad.code, bad.message))?;
-        let page = Listing { project, version: route.version, query: &query, now }.page(faults.paging);
+        let query = Query::parse(request.query, route.version, &project.quirks)?;
+        let page = Listing { project, version: route.version, query: &query, now, faults }.page();
         let usual = if project.quirks.chunked { Delivery::Chunked } else { Delivery::Whole };
+        let delivery = faults.iter().rev().find_map(delivery).unwrap_or(usual);
         if let Some(target) = target {
             self.requests.traffic_mut(target).on_page(page.rows, page.body.len(), page.finished);
         }
-        Ok(Response::json(200, page.body).with_delivery(faults.delivery.unwrap_or(usual)))
+        Ok(Response::json(200, page.body).with_delivery(delivery))
     }
 }
 
 /// One conversation, if the project supports that.
 fn by_id(project: &Project, id: &str, route: &Route, now: DateTime<Utc>) -> Result<Response, ApiError> {
-    let call = match &project.calls {
-        Calls::Scripted(calls) if project.quirks.by_id => calls.get(id),
-        Calls::Scripted(_) | Calls::Random(_) | Calls::Bulk(_) => None,
-    };
-    let visible = call.and_then(|call| call.at(now, &project.quirks));
+    let call = if let Calls::Scripted(calls) = &project.calls { calls.get(id) } else { None };
+    let visible = call.filter(|_| project.quirks.by_id).and_then(|call| call.at(now, &project.quirks));
     let visible =
         visible.ok_or_else(|| ApiError::new(404, "CONVERSATIONS_NOT_FOUND", "Conversation not found"))?;
     let mut body = Vec::new();
@@ -189,49 +189,34 @@ fn by_id(project: &Project, id: &str, route: &Route, now: DateTime<Utc>) -> Resu
     Ok(Response::json(200, body))
 }
 
-/// The combined faults of one request.
-#[derive(Debug, Default)]
-struct AppliedFaults {
-    delay: Duration,
-    reset: bool,
-    response: Option<Result<Response, ApiError>>,
-    paging: PagingFault,
-    delivery: Option<Delivery>,
+/// The response that a fault gives in place of the API.
+fn replacement(fault: &FaultKind) -> Option<Result<Response, ApiError>> {
+    Some(match fault {
+        FaultKind::RateLimited(retry_after) => Err(ApiError::rate_limited(*retry_after)),
+        FaultKind::Status(status) => {
+            Err(ApiError::new(*status, "INTERNAL_SERVER_ERROR", format!("Simulated status {status}")))
+        }
+        FaultKind::KeyRefused => Err(ApiError::invalid_key()),
+        FaultKind::Forbidden => Err(ApiError::forbidden()),
+        FaultKind::ProjectUnknown => Err(ApiError::project_not_found()),
+        FaultKind::Html(status) => Ok(Response::html(*status)),
+        FaultKind::WrongHost => Ok(Response::no_route()),
+        FaultKind::Body(text) => Ok(Response::json(200, text.clone())),
+        FaultKind::SlowFirstByte(_)
+        | FaultKind::SlowBody { .. }
+        | FaultKind::Truncated(_)
+        | FaultKind::Reset
+        | FaultKind::RepeatCursor
+        | FaultKind::EmptyPage => return None,
+    })
 }
 
-impl AppliedFaults {
-    fn new(kinds: Vec<FaultKind>) -> Self {
-        let mut applied = Self::default();
-        for kind in kinds {
-            match kind {
-                FaultKind::SlowFirstByte(delay) => applied.delay += delay,
-                FaultKind::SlowBody { pieces, pause } => {
-                    applied.delivery = Some(Delivery::Slow { pieces, pause })
-                }
-                FaultKind::Truncated(truncation) => applied.delivery = Some(Delivery::Truncated(truncation)),
-                FaultKind::Reset => applied.reset = true,
-                FaultKind::RepeatCursor => applied.paging = PagingFault::RepeatCursor,
-                FaultKind::EmptyPage => applied.paging = PagingFault::EmptyPage,
-                FaultKind::RateLimited(retry_after) => {
-                    applied.respond(Err(ApiError::rate_limited(retry_after)))
-                }
-                FaultKind::Status(status) => {
-                    let message = format!("Simulated status {status}");
-                    applied.respond(Err(ApiError::new(status, "INTERNAL_SERVER_ERROR", message)));
-                }
-                FaultKind::KeyRefused => applied.respond(Err(ApiError::invalid_key())),
-                FaultKind::Forbidden => applied.respond(Err(ApiError::forbidden())),
-                FaultKind::ProjectUnknown => applied.respond(Err(ApiError::project_not_found())),
-                FaultKind::Html(status) => applied.respond(Ok(Response::html(status))),
-                FaultKind::WrongHost => applied.respond(Ok(Response::no_route())),
-                FaultKind::Body(text) => applied.respond(Ok(Response::json(200, text))),
-            }
-        }
-        applied
-    }
-
-    /// Responds in place of the API, unless an earlier fault does.
-    fn respond(&mut self, response: Result<Response, ApiError>) {
-        self.response.get_or_insert(response);
+fn delivery(fault: &FaultKind) -> Option<Delivery> {
+    if let FaultKind::SlowBody { pieces, pause } = *fault {
+        Some(Delivery::Slow { pieces, pause })
+    } else if let FaultKind::Truncated(truncation) = *fault {
+        Some(Delivery::Truncated(truncation))
+    } else {
+        None
     }
 }

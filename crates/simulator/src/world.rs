@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use polyai_domain::target::{ClientEnv, Region, TargetKey};
 
 use super::faults::Scope;
-use super::incidents::{Incident, ProjectIncident};
+use super::incidents::Incident;
 use super::profile::{AnomalyRates, Profile};
 use super::project::{Calls, Project};
 use super::quirks::{LastCursor, LatencyShape, Order, TimestampFormat};
@@ -92,33 +92,24 @@ impl World {
 
     /// Begins `incident` at `from` in the generated projects of its scope.
     pub(crate) fn begin_incident(&mut self, incident: &Incident, from: DateTime<Utc>) {
-        let &Incident { kind, ref scope, until, .. } = incident;
         for (targets, calls) in self.random_calls() {
-            let envs = targets.iter().filter(|target| scope.covers(target)).map(|target| target.client_env);
-            calls.incidents.extend(envs.map(|env| ProjectIncident { kind, env, from, until }));
+            let affected = targets.into_iter().filter(|target| incident.scope.covers(target));
+            calls.incidents.extend(affected.map(|target| (target, Incident { from, ..incident.clone() })));
         }
     }
 
     /// The incidents that have not ended at `now`, one per target.
-    pub(crate) fn incidents(&self, now: DateTime<Utc>) -> Vec<Incident> {
-        let mut found = Vec::new();
-        for project in &self.projects {
-            let Calls::Random(calls) = &project.calls else { continue };
-            for &ProjectIncident { kind, env, from, until } in &calls.incidents {
-                if until.is_none_or(|until| now < until) {
-                    found.push(Incident { kind, scope: Scope::Target(project.target(env)), from, until });
-                }
-            }
-        }
-        found
+    pub(crate) fn incidents(&mut self, now: DateTime<Utc>) -> Vec<Incident> {
+        let incidents = self.random_calls().flat_map(|(_, calls)| &calls.incidents);
+        let open = incidents.filter(|(_, incident)| incident.until.is_none_or(|until| now < until));
+        open.map(|(target, incident)| Incident { scope: Scope::Target(target.clone()), ..incident.clone() })
+            .collect()
     }
 
     pub(crate) fn end_incidents(&mut self, scope: &Scope, now: DateTime<Utc>) {
-        for (mut targets, calls) in self.random_calls() {
-            targets.retain(|target| scope.covers(target));
-            let matches = |incident: &ProjectIncident| targets.iter().any(|t| t.client_env == incident.env);
-            calls.incidents.retain(|incident| !matches(incident) || incident.from <= now);
-            for incident in calls.incidents.iter_mut().filter(|incident| matches(incident)) {
+        for (_, calls) in self.random_calls() {
+            calls.incidents.retain(|(target, incident)| !scope.covers(target) || incident.from <= now);
+            for (_, incident) in calls.incidents.iter_mut().filter(|(target, _)| scope.covers(target)) {
                 incident.until = Some(incident.until.map_or(now, |until| until.min(now)));
             }
         }
@@ -132,10 +123,8 @@ impl World {
     fn random_calls(&mut self) -> impl Iterator<Item = (Vec<TargetKey>, &mut RandomCalls)> {
         self.projects.iter_mut().filter_map(|project| {
             let targets = project.targets().collect();
-            match &mut project.calls {
-                Calls::Random(calls) => Some((targets, calls.as_mut())),
-                Calls::Scripted(_) | Calls::Bulk(_) => None,
-            }
+            let Calls::Random(calls) = &mut project.calls else { return None };
+            Some((targets, calls.as_mut()))
         })
     }
 }

@@ -8,14 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use polyai_domain::target::{ApiVersion, ClientEnv};
 
-use super::call::{Call, CallQuery, Text};
-use super::encode::{Dialect, timestamp};
-use super::generate_call::{CallGenerator, CallKind};
-use super::incidents::IncidentEffect;
-use super::profile::{AnomalyRates, Profile};
-use super::quirks::{Quirks, TimestampFormat};
-use super::random_calls::MAX_NORMAL_DURATION;
-use super::rng::{Rng, hash};
+use crate::call::{Call, CallQuery, Text};
+use crate::cursor::Position;
+use crate::encode::{Dialect, timestamp};
+use crate::generate_call::{CallGenerator, CallKind};
+use crate::incidents::IncidentEffect;
+use crate::list_endpoint::{Listing, Page};
+use crate::profile::{AnomalyRates, Profile};
+use crate::quirks::{Quirks, TimestampFormat};
+use crate::random_calls::MAX_NORMAL_DURATION;
+use crate::rng::{Rng, hash};
 
 const KINDS: u64 = 16;
 /// The placeholder for an id.
@@ -97,8 +99,9 @@ impl BulkRecords {
         let mut range = self.range(query.from.max(finished), query.to);
         let mut next = || if query.newest_first { range.next_back() } else { range.next() };
         while let Some(index) = next() {
-            let call = self.kinds[self.kind(index)].clone().starting(self.start(index)).in_env(query.env);
-            if visitor(&Call { id: self.id(index), ..call }).is_break() {
+            let call = self.kinds[self.kind(index)].clone();
+            let (id, start, env) = (self.id(index), self.start(index), query.env);
+            if visitor(&Call { id, start, env, ..call }).is_break() {
                 return;
             }
         }
@@ -130,6 +133,46 @@ impl EncodedRecords {
                 }
             }
         }
+    }
+}
+
+impl Listing<'_> {
+    /// Whether only time and state select rows.
+    pub(crate) fn has_no_filter(&self) -> bool {
+        let query = self.query;
+        query.channels.is_empty()
+            && query.variant_id.is_none()
+            && query.variant_name.is_none()
+            && query.retrieval.is_none()
+    }
+
+    /// The same as `ordered` for encoded records.
+    pub(crate) fn copy_bulk(&self, page: &mut Page, bulk: &BulkRecords, newest_first: bool) {
+        if self.state_filter() == Some(true) {
+            return;
+        }
+        let query = self.call_query(newest_first);
+        let mut range = bulk.range(query.from, query.to);
+        if let Some(cursor) = &self.query.cursor {
+            let rank =
+                i64::try_from(cursor.position.rank).unwrap_or(if newest_first { i64::MAX } else { i64::MIN });
+            if newest_first {
+                range.end = range.end.min(bulk.first_at(rank));
+            } else {
+                range.start = range.start.max(bulk.first_at(rank.saturating_add(1)));
+            }
+        }
+        let skip = u64::try_from(self.query.offset).unwrap_or(u64::MAX);
+        let left = range.end.saturating_sub(range.start).saturating_sub(skip);
+        let records = bulk.encoded(&self.dialect());
+        for step in 0..left.min(self.query.limit as u64) {
+            let index = if newest_first { range.end - 1 - skip - step } else { range.start + skip + step };
+            let id = bulk.id(index);
+            page.begin(Position::new(bulk.start(index), &id));
+            records.write(&mut page.body, bulk, index);
+            page.finished.push(id);
+        }
+        page.more = left > self.query.limit as u64;
     }
 }
 
