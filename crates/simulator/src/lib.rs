@@ -21,7 +21,6 @@ mod request_log;
 mod response;
 mod rng;
 mod routes;
-mod scripted_calls;
 mod server;
 mod state;
 #[cfg(any(test, feature = "test-support"))]

@@ -7,14 +7,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use polyai_domain::target::ApiVersion;
 use serde_json::{Map, Value, json};
 
-use super::call::{Call, CallQuery, Turn};
+use super::call::{Call, CallQuery};
 use super::cursor::{Cursor, Position};
 use super::encode::Dialect;
 use super::faults::FaultKind;
 #[cfg(any(test, feature = "test-support"))]
 use super::project::Calls;
 use super::project::Project;
-use super::query::{Query, Retrieval, supports_cursors};
+use super::query::{Query, supports_cursors};
 use super::quirks::{LastCursor, Order, Paging};
 use super::rng::hash_text;
 use super::visibility::VisibleCall;
@@ -76,11 +76,7 @@ impl Listing<'_> {
     }
 
     fn order(&self) -> Order {
-        match (self.version, &self.query.retrieval) {
-            (ApiVersion::V1, _) => Order::Ascending,
-            (_, Some(Retrieval::Sample)) => Order::Shuffled,
-            _ => self.project.quirks.order,
-        }
+        if self.version == ApiVersion::V1 { Order::Ascending } else { self.project.quirks.order }
     }
 
     pub(crate) fn call_query(&self, newest_first: bool) -> CallQuery {
@@ -104,7 +100,7 @@ impl Listing<'_> {
     fn ordered(&self, page: &mut Page, newest_first: bool) {
         #[cfg(any(test, feature = "test-support"))]
         if let Calls::Bulk(bulk) = &self.project.calls
-            && self.has_no_filter()
+            && self.query.channels.is_empty()
         {
             return self.copy_bulk(page, bulk, newest_first);
         }
@@ -172,16 +168,9 @@ impl Listing<'_> {
     /// The visible call, if it is visible and matches the query.
     fn matching<'c>(&self, call: &'c Call) -> Option<VisibleCall<'c>> {
         let visible = call.at(self.now, &self.project.quirks)?;
-        let query = self.query;
-        let (variant_id, variant_name) =
-            visible.call.variant.as_ref().map_or(("", ""), |(id, name)| (id.as_ref(), name.as_ref()));
-        let channel = visible.call.channel.as_deref().unwrap_or("");
+        let (channel, wanted) = (visible.call.channel.as_deref().unwrap_or(""), &self.query.channels);
         let wanted = self.state_filter().is_none_or(|running| running == visible.in_progress)
-            && (query.channels.is_empty()
-                || query.channels.iter().any(|wanted| is_on_channel(channel, wanted)))
-            && query.variant_id.as_deref().is_none_or(|wanted| wanted == variant_id)
-            && query.variant_name.as_deref().is_none_or(|wanted| wanted == variant_name)
-            && query.retrieval.as_ref().is_none_or(|retrieval| retrieval.matches(visible.turns));
+            && (wanted.is_empty() || wanted.iter().any(|wanted| is_on_channel(channel, wanted)));
         wanted.then_some(visible)
     }
 
@@ -242,21 +231,4 @@ fn is_on_channel(channel: &str, wanted: &str) -> bool {
     channel.eq_ignore_ascii_case(wanted)
         || (wanted.eq_ignore_ascii_case("voice") && channel.starts_with("VOICE"))
         || (wanted.eq_ignore_ascii_case("chat") && channel.ends_with("CHAT"))
-}
-
-impl Retrieval {
-    fn matches(&self, turns: &[Turn]) -> bool {
-        let (query, user, agent) = match self {
-            Self::Sample => return true,
-            Self::Semantic { query } => (query, true, true),
-            Self::Transcript { query, user, agent } => (query, *user, *agent),
-        };
-        let query = query.to_lowercase();
-        let texts = turns.iter().flat_map(|turn| [(user, &turn.user), (agent, &turn.agent)]);
-        let has = |text: &str| texts.clone().any(|(on, said)| on && said.to_lowercase().contains(text));
-        match self {
-            Self::Semantic { .. } => query.split_whitespace().all(has),
-            Self::Sample | Self::Transcript { .. } => has(&query),
-        }
-    }
 }

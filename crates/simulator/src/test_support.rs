@@ -2,20 +2,22 @@
 
 mod bulk_records;
 
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use polyai_domain::target::{ApiVersion, ClientEnv, TargetKey};
 
 pub(crate) use bulk_records::BulkRecords;
 
 use super::auth::Limit;
-use super::call::{Call, Handoff, MetricValue, ReportedCounts, Text, Turn};
+use super::call::{Call, CallQuery, Handoff, MetricValue, ReportedCounts, Text, Turn};
 use super::control::Control;
 use super::cursor::Position;
 use super::faults::{Fault, FaultKind, RetryAfter, Scope};
 use super::project::{Calls, Project};
 use super::quirks::Quirks;
 use super::request_log::{RequestLine, Traffic};
-use super::scripted_calls::ScriptedCalls;
 
 impl Call {
     /// Starts at `start`.
@@ -211,6 +213,13 @@ impl Fault {
     }
 }
 
+/// A mutable list of calls, ordered by start.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ScriptedCalls {
+    calls: BTreeMap<Position, Call>,
+    positions: HashMap<String, Position>,
+}
+
 impl ScriptedCalls {
     pub(crate) fn put(&mut self, call: Call) {
         self.remove(&call.id);
@@ -222,12 +231,39 @@ impl ScriptedCalls {
     pub(crate) fn remove(&mut self, id: &str) -> Option<Call> {
         self.calls.remove(&self.positions.remove(id)?)
     }
+
+    /// Visits the calls of `query` in its order until `visitor` breaks.
+    pub(crate) fn visit(&self, query: &CallQuery, visitor: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
+        let from = query.from.map_or(i128::MIN, |from| i128::from(from.timestamp_micros()));
+        let to = query.to.map_or(i128::MAX, |to| i128::from(to.timestamp_micros()));
+        if from > to {
+            return;
+        }
+        let bound = |rank| Position { rank, id: String::new() };
+        let mut calls = self.calls.range(bound(from)..bound(to.saturating_add(1)));
+        let mut next = || if query.newest_first { calls.next_back() } else { calls.next() };
+        while let Some((_, call)) = next() {
+            if call.env == query.env && visitor(call).is_break() {
+                return;
+            }
+        }
+    }
+}
+
+impl Calls {
+    /// The script, unless calls are generated.
+    fn script(&mut self) -> Option<&mut ScriptedCalls> {
+        if let Self::None = self {
+            *self = Self::Scripted(ScriptedCalls::default());
+        }
+        if let Self::Scripted(calls) = self { Some(calls) } else { None }
+    }
 }
 
 impl Project {
     /// Has these calls in addition. They replace calls of the same id; a project with generated calls ignores them.
     pub fn with_calls(mut self, calls: impl IntoIterator<Item = Call>) -> Self {
-        if let Calls::Scripted(script) = &mut self.calls {
+        if let Some(script) = self.calls.script() {
             calls.into_iter().for_each(|call| script.put(call));
         }
         self
@@ -254,8 +290,7 @@ impl Control {
     /// Applies `action` to the script of `target`; `None` if there is no such scripted project.
     fn script<T>(&self, target: &TargetKey, action: impl FnOnce(&mut ScriptedCalls) -> T) -> Option<T> {
         let mut state = self.0.lock();
-        let Calls::Scripted(calls) = &mut state.world.project_mut(target)?.calls else { return None };
-        Some(action(calls))
+        Some(action(state.world.project_mut(target)?.calls.script()?))
     }
 
     /// Adds or replaces a call of the scripted project of `target`. Returns false if there is no such project.

@@ -137,15 +137,6 @@ impl EncodedRecords {
 }
 
 impl Listing<'_> {
-    /// Whether only time and state select rows.
-    pub(crate) fn has_no_filter(&self) -> bool {
-        let query = self.query;
-        query.channels.is_empty()
-            && query.variant_id.is_none()
-            && query.variant_name.is_none()
-            && query.retrieval.is_none()
-    }
-
     /// The same as `ordered` for encoded records.
     pub(crate) fn copy_bulk(&self, page: &mut Page, bulk: &BulkRecords, newest_first: bool) {
         if self.state_filter() == Some(true) {
