@@ -11,8 +11,6 @@ use super::call::{Call, CallQuery};
 use super::cursor::{Cursor, Position};
 use super::encode::Dialect;
 use super::faults::FaultKind;
-#[cfg(any(test, feature = "test-support"))]
-use super::project::Calls;
 use super::project::Project;
 use super::query::{Query, supports_cursors};
 use super::quirks::{LastCursor, Order, Paging};
@@ -27,7 +25,7 @@ pub(crate) struct Page {
     /// Ids of the rows that are not listed as running.
     pub(crate) finished: Vec<String>,
     last: Option<Position>,
-    pub(crate) more: bool,
+    more: bool,
 }
 
 /// A list request to a project.
@@ -41,7 +39,7 @@ pub(crate) struct Listing<'a> {
 }
 
 impl Page {
-    pub(crate) fn begin(&mut self, position: Position) {
+    fn begin(&mut self, position: Position) {
         if self.rows > 0 {
             self.body.push(b',');
         }
@@ -71,7 +69,7 @@ impl Listing<'_> {
         page
     }
 
-    pub(crate) fn dialect(&self) -> Dialect<'_> {
+    fn dialect(&self) -> Dialect<'_> {
         self.project.dialect(self.version, self.query.include_latency)
     }
 
@@ -79,7 +77,7 @@ impl Listing<'_> {
         if self.version == ApiVersion::V1 { Order::Ascending } else { self.project.quirks.order }
     }
 
-    pub(crate) fn call_query(&self, newest_first: bool) -> CallQuery {
+    fn call_query(&self, newest_first: bool) -> CallQuery {
         // The first possible time has none before it.
         let before = |end: DateTime<Utc>| end.checked_sub_signed(TimeDelta::microseconds(1)).unwrap_or(end);
         let inclusive = self.project.quirks.end_time_inclusive;
@@ -93,17 +91,11 @@ impl Listing<'_> {
         }
     }
 
-    pub(crate) fn state_filter(&self) -> Option<bool> {
+    fn state_filter(&self) -> Option<bool> {
         self.query.in_progress.filter(|_| !self.project.quirks.ignores_in_progress)
     }
 
     fn ordered(&self, page: &mut Page, newest_first: bool) {
-        #[cfg(any(test, feature = "test-support"))]
-        if let Calls::Bulk(bulk) = &self.project.calls
-            && self.query.channels.is_empty()
-        {
-            return self.copy_bulk(page, bulk, newest_first);
-        }
         let after = self.query.cursor.as_ref().map(|cursor| &cursor.position);
         let mut query = self.call_query(newest_first);
         if let Some(start) =

@@ -9,8 +9,8 @@ use super::encode::Dialect;
 use super::profile::{AnomalyRates, Profile};
 use super::quirks::Quirks;
 use super::random_calls::RandomCalls;
-#[cfg(any(test, feature = "test-support"))]
-use super::test_support::{BulkRecords, ScriptedCalls};
+#[cfg(feature = "test-support")]
+use super::scripted_calls::ScriptedCalls;
 
 /// A project of the simulated API.
 #[derive(Debug, Clone)]
@@ -41,10 +41,8 @@ pub(crate) enum Calls {
     /// No calls.
     None,
     Random(Box<RandomCalls>),
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     Scripted(ScriptedCalls),
-    #[cfg(any(test, feature = "test-support"))]
-    Bulk(BulkRecords),
 }
 
 impl Calls {
@@ -53,10 +51,8 @@ impl Calls {
         match self {
             Self::None => {}
             Self::Random(calls) => calls.visit(query, visitor),
-            #[cfg(any(test, feature = "test-support"))]
+            #[cfg(feature = "test-support")]
             Self::Scripted(calls) => calls.visit(query, visitor),
-            #[cfg(any(test, feature = "test-support"))]
-            Self::Bulk(calls) => calls.visit(query, visitor),
         }
     }
 }
