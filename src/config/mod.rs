@@ -116,7 +116,7 @@ fn read(input: &ConfigInput<'_>, mut files: TrackedFiles) -> Result<LoadedConfig
         server: sections::server(&top, directory),
         storage: sections::storage(&mut report, &top),
         polling: sections::polling(&mut report, &top, input.now),
-        metrics: sections::metrics(&top),
+        metrics: sections::metrics(&mut report, &top),
         targets: if has_targets {
             targets::targets(&mut report, &mut files, &root, &context)
         } else {

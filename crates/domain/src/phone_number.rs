@@ -18,6 +18,11 @@ const MIN_HEX_ID: usize = 24;
 /// Not one are hexadecimal ids, more than 15 digits in a row, and the number of an id (`CONV-1234567890`) or, if zero-padded, of
 /// a name (`desk_0000001`).
 pub fn contains_phone_number(text: &str) -> bool {
+    // Most texts: no digits, and letters of one byte.
+    let possible_digits = text.bytes().filter(|byte| byte.is_ascii_digit() || !byte.is_ascii());
+    if possible_digits.count() < MIN_DIGITS {
+        return false;
+    }
     let is_hex = |letter: char| letter.is_ascii_hexdigit() || letter == '-';
     let mut run = Run::default();
     for piece in text.split_inclusive(|letter| !is_hex(letter)) {

@@ -60,6 +60,10 @@ pub(super) fn parse(name: &str, text: &str, dir: &Path, report: &mut Report) -> 
     let http2 = http.get("http2").unwrap_or(true);
     let tls = root.section("tls_server_config");
     let users = root.section("basic_auth_users");
+    if root.contains("basic_auth_users") && !is_set(&users) {
+        let text = "there are no users, so nobody needs a password; name one, or remove the key";
+        report.warnings.push(users.error(text));
+    }
     if is_set(&users) && !is_set(&tls) {
         let text = "passwords cross the network unencrypted without tls_server_config";
         report.warnings.push(users.error(text));
