@@ -23,7 +23,7 @@ use chrono::{DateTime, Utc};
 pub use exporter_schema::{
     ConfigErrors, DefaultValue, Diagnostic, Key, Location, TrackedFiles, ValueType, format_duration,
 };
-pub use exporter_web::{ListenAddress, ParseListenAddressError};
+pub use exporter_web::ListenAddress;
 pub use keys::{reference, reference_markdown, variable};
 pub use request_budget::{Budget, budgets};
 pub use secret::{Origin, Secret};

@@ -199,6 +199,12 @@ impl FamilyMeta {
         let unit = Unit::of_name(&name);
         Self { name, help: help.into(), kind, unit }
     }
+
+    /// The name of the family in OpenMetrics 1.0, which for a counter lacks `_total`.
+    pub(crate) fn base_name(&self) -> &str {
+        let base = self.name.strip_suffix("_total").filter(|_| self.kind == Kind::Counter);
+        base.unwrap_or(&self.name)
+    }
 }
 
 impl Family {

@@ -6,13 +6,7 @@
 use crate::family::{FamilyMeta, HistogramView, Sample, SampleValue, newest_exemplars};
 use crate::format_float::{write_count, write_value};
 use crate::native_histogram::NativeHistogram;
-use crate::openmetrics;
 use crate::text_common::{push_str, write_exemplar, write_name_and_labels, write_seconds};
-
-/// Writes the `# TYPE`, `# UNIT` and `# HELP` lines.
-pub(crate) fn write_metadata(meta: &FamilyMeta, out: &mut Vec<u8>) {
-    openmetrics::write_metadata_as(meta, &meta.name, out);
-}
 
 /// Writes the line of a sample.
 pub(crate) fn write_sample<H: HistogramView>(

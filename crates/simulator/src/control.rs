@@ -68,7 +68,7 @@ impl Control {
         state.world.end_incidents(&scope.into(), now);
     }
 
-    /// List requests per target since the start or the last [`forget_requests`](Self::forget_requests).
+    /// List requests per target since the start.
     pub fn requests(&self) -> BTreeMap<TargetKey, Traffic> {
         self.0.lock().requests.traffic.clone()
     }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 use polyai_domain::target::ApiVersion;
 use serde_json::{Value, json};
 
-use super::call::{MetricValue, Turn};
+use super::call::{Call, MetricValue, Piece, Turn};
 use super::quirks::{LatencyShape, MetricShape, Quirks, TimestampFormat};
 use super::visibility::VisibleCall;
 
@@ -23,9 +23,18 @@ pub(crate) struct Dialect<'a> {
 
 impl Dialect<'_> {
     pub(crate) fn write(&self, out: &mut Vec<u8>, visible: &VisibleCall<'_>) {
-        match &visible.call.raw {
-            Some(raw) => out.extend_from_slice(raw.as_bytes()),
-            None => out.extend_from_slice(self.record(visible).to_string().as_bytes()),
+        let Call { raw, id, start, .. } = visible.call;
+        let Some(pieces) = raw else {
+            return out.extend_from_slice(self.record(visible).to_string().as_bytes());
+        };
+        for piece in pieces.iter() {
+            match piece {
+                Piece::Literal(bytes) => out.extend_from_slice(bytes),
+                Piece::Id => out.extend_from_slice(id.as_bytes()),
+                Piece::Timestamp(offset) => {
+                    out.extend_from_slice(self.timestamp(*start + *offset).as_bytes())
+                }
+            }
         }
     }
 

@@ -21,10 +21,11 @@ mod request_log;
 mod response;
 mod rng;
 mod routes;
+#[cfg(feature = "test-support")]
 mod scripted_calls;
 mod server;
 mod state;
-#[cfg(any(test, feature = "test-support"))]
+#[cfg(feature = "test-support")]
 mod test_support;
 mod visibility;
 mod world;

@@ -9,9 +9,8 @@ use super::encode::Dialect;
 use super::profile::{AnomalyRates, Profile};
 use super::quirks::Quirks;
 use super::random_calls::RandomCalls;
+#[cfg(feature = "test-support")]
 use super::scripted_calls::ScriptedCalls;
-#[cfg(any(test, feature = "test-support"))]
-use super::test_support::BulkRecords;
 
 /// A project of the simulated API.
 #[derive(Debug, Clone)]
@@ -39,26 +38,27 @@ pub struct Project {
 /// The source of a project's calls.
 #[derive(Debug, Clone)]
 pub(crate) enum Calls {
-    Scripted(ScriptedCalls),
+    /// No calls.
+    None,
     Random(Box<RandomCalls>),
-    #[cfg(any(test, feature = "test-support"))]
-    Bulk(BulkRecords),
+    #[cfg(feature = "test-support")]
+    Scripted(ScriptedCalls),
 }
 
 impl Calls {
     /// Visits the calls of `query`, ordered by start and id, until `visitor` breaks.
     pub(crate) fn visit(&self, query: &CallQuery, visitor: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
         match self {
-            Self::Scripted(calls) => calls.visit(query, visitor),
+            Self::None => {}
             Self::Random(calls) => calls.visit(query, visitor),
-            #[cfg(any(test, feature = "test-support"))]
-            Self::Bulk(calls) => calls.visit(query, visitor),
+            #[cfg(feature = "test-support")]
+            Self::Scripted(calls) => calls.visit(query, visitor),
         }
     }
 }
 
 impl Project {
-    /// A scripted project without calls, with the key `demo-key`.
+    /// A project without calls, with the key `demo-key`.
     pub fn new(name: &str, region: Region) -> Self {
         Self {
             name: name.to_owned(),
@@ -69,7 +69,7 @@ impl Project {
             client_envs: vec![ClientEnv::Live],
             channels: vec!["VOICE-SIP".to_owned()],
             quirks: Quirks::default(),
-            calls: Calls::Scripted(ScriptedCalls::default()),
+            calls: Calls::None,
         }
     }
 
@@ -101,7 +101,7 @@ impl Project {
         self
     }
 
-    /// Has these anomalies instead of the default ones; a scripted project ignores them.
+    /// Has these anomalies instead of the default ones; projects without random calls ignore them.
     pub fn with_anomalies(mut self, anomalies: AnomalyRates) -> Self {
         if let Calls::Random(calls) = &mut self.calls {
             calls.generator.anomalies = anomalies;

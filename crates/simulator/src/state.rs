@@ -10,7 +10,7 @@ use polyai_domain::target::{ClientEnv, TargetKey};
 use super::auth::Authenticator;
 use super::faults::{FaultKind, Faults, RequestedPage};
 use super::list_endpoint::Listing;
-use super::project::{Calls, Project};
+use super::project::Project;
 use super::query::Query;
 use super::request_log::{RequestLine, RequestLog};
 use super::response::{ApiError, Delivery, Response};
@@ -160,9 +160,11 @@ impl State {
     ) -> Result<Response, ApiError> {
         let ids = (route.account_id.as_str(), route.project_id.as_str());
         let project = self.auth.authorize(&self.world.projects, route.region, ids, request.key, now)?;
-        match &route.resource {
+        match route.resource {
             Resource::List => {}
-            Resource::ById(id) => return by_id(project, id, route, now),
+            Resource::ById => {
+                return Err(ApiError::new(404, "CONVERSATIONS_NOT_FOUND", "Conversation not found"));
+            }
             Resource::Audio => {
                 return Err(ApiError::new(404, "CONVERSATIONS_RECORDING_NOT_FOUND", "Recording not found"));
             }
@@ -176,17 +178,6 @@ impl State {
         }
         Ok(Response::json(200, page.body).with_delivery(delivery))
     }
-}
-
-/// One conversation, if the project supports that.
-fn by_id(project: &Project, id: &str, route: &Route, now: DateTime<Utc>) -> Result<Response, ApiError> {
-    let call = if let Calls::Scripted(calls) = &project.calls { calls.get(id) } else { None };
-    let visible = call.filter(|_| project.quirks.by_id).and_then(|call| call.at(now, &project.quirks));
-    let visible =
-        visible.ok_or_else(|| ApiError::new(404, "CONVERSATIONS_NOT_FOUND", "Conversation not found"))?;
-    let mut body = Vec::new();
-    project.dialect(route.version, true).write(&mut body, &visible);
-    Ok(Response::json(200, body))
 }
 
 /// The response that a fault gives in place of the API.

@@ -27,22 +27,19 @@ use crate::access::{AccessControl, ConnectionInfo};
 use crate::activity::{ConnectionActivity, ConnectionTimeouts, TimeoutKind};
 use crate::limits::Limits;
 use crate::response::ResponseBody;
-use crate::stream::{Peer, Stream};
+use crate::stream::{Peer, Stream, peek_first_byte, reject};
 use crate::write_timeout::WriteTimeout;
 
-/// Serves connections. Clones share everything.
-#[derive(Clone)]
-pub(crate) struct ConnectionHandler(Arc<Shared>);
-
-struct Shared {
-    access: AccessControl,
+/// Serves connections.
+pub(crate) struct ConnectionHandler {
+    pub(crate) access: AccessControl,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
-    limits: Limits,
+    pub(crate) limits: Limits,
     /// Finish requests in flight.
     stop: CancellationToken,
     /// Close at once.
-    force_close: CancellationToken,
+    pub(crate) force_close: CancellationToken,
 }
 
 struct ConnectionState {
@@ -64,19 +61,14 @@ const PLAIN_HTTP_ON_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: tex
 const GOAWAY_GRACE: Duration = Duration::from_secs(5);
 
 impl ConnectionHandler {
-    pub(crate) fn new(
-        access: AccessControl,
-        limits: Limits,
-        stop: CancellationToken,
-        force_close: CancellationToken,
-    ) -> Self {
-        let (http1, http2) = (http1(&limits), http2(&limits));
-        Self(Arc::new(Shared { access, http1, http2, limits, stop, force_close }))
+    pub(crate) fn new(access: AccessControl, limits: Limits, stop: CancellationToken) -> Arc<Self> {
+        let (http1, http2, force_close) = (http1(&limits), http2(&limits), CancellationToken::new());
+        Arc::new(Self { access, http1, http2, limits, stop, force_close })
     }
 
     /// Serves one connection to its end.
-    pub(crate) async fn serve(&self, stream: Stream, peer: Peer, activity: ConnectionActivity) {
-        let Shared { access, limits, stop, .. } = &*self.0;
+    pub(crate) async fn serve(self: &Arc<Self>, stream: Stream, peer: Peer, activity: ConnectionActivity) {
+        let Self { access, limits, stop, .. } = &**self;
         let Some(config) = access.config.active().tls().cloned() else {
             let info = ConnectionInfo { peer, tls: None, certificates: Vec::new() };
             return self.serve_http(stream, info, false, activity).await;
@@ -104,13 +96,13 @@ impl ConnectionHandler {
         config: Arc<ServerConfig>,
     ) -> Option<TlsStream<Stream>> {
         let failed = |kind, reason: &dyn Display| {
-            self.0.access.observer.on_tls_handshake_failed(peer, kind, reason);
+            self.access.observer.on_tls_handshake_failed(peer, kind, reason);
         };
-        match stream.peek_first_byte().await {
+        match peek_first_byte(&mut stream).await {
             Ok(Some(TLS_HANDSHAKE_RECORD)) => {}
             Ok(Some(byte)) if byte.is_ascii_uppercase() => {
                 failed("plain_http", &"the client sent an HTTP request to an HTTPS server");
-                stream.reject(PLAIN_HTTP_ON_TLS).await;
+                reject(stream, PLAIN_HTTP_ON_TLS).await;
                 return None;
             }
             Ok(Some(_)) => {
@@ -128,7 +120,7 @@ impl ConnectionHandler {
     }
 
     async fn serve_http<S>(
-        &self,
+        self: &Arc<Self>,
         stream: S,
         info: ConnectionInfo,
         is_http2: bool,
@@ -136,20 +128,20 @@ impl ConnectionHandler {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let stream = TokioIo::new(WriteTimeout::new(stream, self.0.limits.write_timeout));
+        let stream = TokioIo::new(WriteTimeout::new(stream, self.limits.write_timeout));
         let (started, should_close) = (Instant::now(), Notify::new());
         let state = Arc::new(ConnectionState { info, is_http2, started, activity, should_close });
         let service = {
-            let (shared, state) = (Arc::clone(&self.0), Arc::clone(&state));
+            let (handler, state) = (Arc::clone(self), Arc::clone(&state));
             service_fn(move |request| {
-                let (shared, state) = (Arc::clone(&shared), Arc::clone(&state));
-                async move { Ok::<_, Infallible>(shared.respond(request, &state).await) }
+                let (handler, state) = (Arc::clone(&handler), Arc::clone(&state));
+                async move { Ok::<_, Infallible>(handler.respond(request, &state).await) }
             })
         };
         if is_http2 {
-            self.run(self.0.http2.serve_connection(stream, service), &state).await;
+            self.run(self.http2.serve_connection(stream, service), &state).await;
         } else {
-            self.run(self.0.http1.serve_connection(stream, service), &state).await;
+            self.run(self.http1.serve_connection(stream, service), &state).await;
         }
     }
 
@@ -158,7 +150,7 @@ impl ConnectionHandler {
     where
         C: GracefulConnection<Error = hyper::Error>,
     {
-        let Shared { stop, force_close, limits, .. } = &*self.0;
+        let Self { stop, force_close, limits, .. } = self;
         let peer = state.info.peer;
         let timeouts = ConnectionTimeouts {
             request: limits.request_timeout,
@@ -211,9 +203,7 @@ impl ConnectionHandler {
             }
         }
     }
-}
 
-impl Shared {
     async fn respond(&self, request: Request<Incoming>, state: &ConnectionState) -> Response<ResponseBody> {
         let in_flight = state.activity.start_request();
         let is_head = request.method() == Method::HEAD;

@@ -33,13 +33,19 @@ impl LoadedWebConfig {
     /// # Errors
     /// All errors at once, each with its location and advice.
     pub fn read(file: Option<&Path>, now: DateTime<Utc>) -> Result<Self, ConfigErrors> {
-        let read_at = Instant::now();
-        let (outcome, files) = load(file, now);
-        match outcome {
-            Ok((state, warnings)) => {
-                Ok(Self { file: file.map(Path::to_path_buf), read_at, state, files, warnings })
+        let (read_at, mut files, mut report) = (Instant::now(), TrackedFiles::default(), Report::default());
+        let state = match file {
+            Some(path) => load_file(path, now, &mut files, &mut report),
+            None => Some(WebState::default()),
+        };
+        match (ConfigErrors::from_diagnostics(report.errors), state) {
+            (None, Some(state)) => {
+                let (file, warnings) = (file.map(Path::to_path_buf), report.warnings);
+                Ok(Self { file, read_at, state, files, warnings })
             }
-            Err(errors) => Err(errors.with_files(files)),
+            (errors, _) => Err(errors
+                .unwrap_or_else(|| file_diagnostic(file, "cannot be used").into())
+                .with_files(files)),
         }
     }
 
@@ -65,20 +71,6 @@ pub enum InstallOutcome {
     Stale,
 }
 
-type Outcome = Result<(WebState, Vec<Diagnostic>), ConfigErrors>;
-
-fn load(file: Option<&Path>, now: DateTime<Utc>) -> (Outcome, TrackedFiles) {
-    let mut files = TrackedFiles::default();
-    let Some(path) = file else { return (Ok((WebState::default(), Vec::new())), files) };
-    let mut report = Report::default();
-    let state = load_file(path, now, &mut files, &mut report);
-    let outcome = match (ConfigErrors::from_diagnostics(report.errors), state) {
-        (None, Some(state)) => Ok((state, report.warnings)),
-        (errors, _) => Err(errors.unwrap_or_else(|| file_diagnostic(path, "cannot be used").into())),
-    };
-    (outcome, files)
-}
-
 /// `None` if there are errors in `report`.
 fn load_file(
     path: &Path,
@@ -87,19 +79,20 @@ fn load_file(
     report: &mut Report,
 ) -> Option<WebState> {
     let text = files.read_text(path, MAX_FILE_BYTES);
-    let text = text.map_err(|text| report.errors.push(file_diagnostic(path, text))).ok()?;
+    let text = text.map_err(|text| report.errors.push(file_diagnostic(Some(path), text))).ok()?;
     let dir = path.parent().unwrap_or(Path::new(""));
     let file = file::parse(&path.display().to_string(), &text, dir, report)?;
     let tls = match &file.tls {
         Some(tls) => Some(tls::load(tls, file.http2, now, files, report)?),
         None => None,
     };
-    WebState::new(file, tls).map_err(|text| report.errors.push(file_diagnostic(path, text))).ok()
+    WebState::new(file, tls).map_err(|text| report.errors.push(file_diagnostic(Some(path), text))).ok()
 }
 
 /// A diagnostic about the file as a whole.
-fn file_diagnostic(path: &Path, text: impl Into<String>) -> Diagnostic {
-    Diagnostic::new(&Location::File(path.display().to_string().into()), "", text)
+fn file_diagnostic(path: Option<&Path>, text: impl Into<String>) -> Diagnostic {
+    let name = path.map_or("web configuration".into(), |path| path.display().to_string());
+    Diagnostic::new(&Location::File(name.into()), "", text)
 }
 
 /// The active web configuration. Clones share it.
@@ -168,8 +161,7 @@ impl WebConfig {
             let removed = join_list(removed, "and");
             let text =
                 format!("removes {removed} of the active configuration; only a requested reload does that");
-            let unnamed = Path::new("web configuration");
-            file_diagnostic(loaded.file.as_deref().unwrap_or(unnamed), text)
+            file_diagnostic(loaded.file.as_deref(), text)
         })
     }
 
@@ -225,8 +217,8 @@ impl WebConfig {
         if stable_reads == 0 && !files.have_changed() {
             return PollOutcome::Unchanged;
         }
-        let read_at = Instant::now();
-        let (outcome, read) = load(file.as_deref(), now);
+        let outcome = LoadedWebConfig::read(file.as_deref(), now);
+        let read = outcome.as_ref().map_or_else(ConfigErrors::files, |loaded| &loaded.files).clone();
         let mut watch = self.watch_state();
         if watch.file != file || watch.files != files {
             // Another configuration was installed meanwhile.
@@ -239,12 +231,11 @@ impl WebConfig {
             return PollOutcome::Unchanged;
         }
         watch.stable_reads = 0;
-        let loaded = outcome.and_then(|(state, warnings)| {
-            let loaded = LoadedWebConfig { file, read_at, state, files: TrackedFiles::default(), warnings };
+        let loaded = outcome.and_then(|loaded| {
             self.removed_protections(&loaded).map_or(Ok(loaded), |removed| Err(removed.into()))
         });
         match loaded {
-            Ok(LoadedWebConfig { state, warnings, .. }) => {
+            Ok(LoadedWebConfig { read_at, state, warnings, .. }) => {
                 watch.read_at = read_at;
                 let was_rejected = std::mem::take(&mut watch.is_rejected);
                 if self.swap(state) || was_rejected {

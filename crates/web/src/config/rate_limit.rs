@@ -50,8 +50,8 @@ impl RateLimiter {
         Self { config, theoretical_arrival_time: Mutex::new(None) }
     }
 
-    pub(super) const fn config(&self) -> RateLimitConfig {
-        self.config
+    pub(super) const fn config(&self) -> &RateLimitConfig {
+        &self.config
     }
 
     /// Whether a request at `now` is accepted, in which case it takes a token.

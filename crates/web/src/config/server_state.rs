@@ -44,47 +44,41 @@ impl WebState {
 
     /// The protections of `previous` that this configuration lacks.
     pub(super) fn removed_protections(&self, previous: &Self) -> Vec<&'static str> {
-        let client_auth = |state: &Self, is: fn(ClientAuth) -> bool| {
-            state.tls.as_ref().is_some_and(|tls| is(tls.client_auth))
+        let protections = |state: &Self| {
+            let auth = state.client_auth();
+            [
+                ("TLS", state.tls.is_some()),
+                ("client certificates", auth.requires()),
+                ("client certificates", auth.verifies()),
+                ("users", state.users.is_some()),
+                ("the rate limit", state.rate_limiter.is_some()),
+            ]
         };
-        let lacks = |has: &dyn Fn(&Self) -> bool| has(previous) && !has(self);
-        [
-            ("TLS", lacks(&|state| state.tls.is_some())),
-            (
-                "client certificates",
-                lacks(&|state| client_auth(state, ClientAuth::requires))
-                    || lacks(&|state| client_auth(state, ClientAuth::verifies)),
-            ),
-            ("users", lacks(&|state| state.users.is_some())),
-            ("the rate limit", lacks(&|state| state.rate_limiter.is_some())),
-        ]
-        .into_iter()
-        .filter_map(|(name, is_removed)| is_removed.then_some(name))
-        .collect()
+        let changes = protections(previous).into_iter().zip(protections(self));
+        let removed = changes.filter(|((_, before), (_, now))| *before && !now);
+        let mut names: Vec<_> = removed.map(|((name, _), _)| name).collect();
+        names.dedup();
+        names
+    }
+
+    fn client_auth(&self) -> ClientAuth {
+        self.tls.as_ref().map_or(ClientAuth::NoClientCert, |tls| tls.client_auth)
     }
 
     /// Keeps the parts of `previous` that are equal, so that connections, cached passwords and the rate limit survive. Returns
     /// whether anything differs.
     pub(super) fn reuse_from(&mut self, previous: &Self) -> bool {
-        /// Replaces `new` by an equal `old`; returns whether they differ.
-        fn reuse<T>(
-            new: &mut Option<Arc<T>>,
-            old: &Option<Arc<T>>,
-            is_equal: impl Fn(&T, &T) -> bool,
-        ) -> bool {
-            match (&*new, old) {
-                (None, None) => false,
-                (Some(one), Some(other)) if is_equal(one, other) => {
-                    new.clone_from(old);
-                    false
-                }
-                (Some(_), Some(_)) | (Some(_), None) | (None, Some(_)) => true,
+        /// Replaces `new` by `old` if their keys are equal; returns whether they differ.
+        fn reuse<T, K: PartialEq>(new: &mut Option<Arc<T>>, old: &Option<Arc<T>>, key: fn(&T) -> &K) -> bool {
+            let differs = new.as_deref().map(key) != old.as_deref().map(key);
+            if !differs {
+                new.clone_from(old);
             }
+            differs
         }
-        let tls = reuse(&mut self.tls, &previous.tls, |new, old| new.fingerprint == old.fingerprint);
-        let users = reuse(&mut self.users, &previous.users, |new, old| new.hashes() == old.hashes());
-        let rate_limit =
-            reuse(&mut self.rate_limiter, &previous.rate_limiter, |new, old| new.config() == old.config());
+        let tls = reuse(&mut self.tls, &previous.tls, |tls| &tls.fingerprint);
+        let users = reuse(&mut self.users, &previous.users, Users::hashes);
+        let rate_limit = reuse(&mut self.rate_limiter, &previous.rate_limiter, RateLimiter::config);
         tls | users | rate_limit | (self.headers != previous.headers)
     }
 
@@ -105,7 +99,7 @@ impl WebState {
                 format!("TLS{}{}", expiry.unwrap_or_default(), if http2 { ", HTTP/2" } else { "" })
             }
         };
-        let clients = match self.tls.as_ref().map_or(ClientAuth::NoClientCert, |tls| tls.client_auth) {
+        let clients = match self.client_auth() {
             ClientAuth::NoClientCert => "",
             ClientAuth::RequestClientCert | ClientAuth::RequireAnyClientCert => {
                 ", client certificates not verified"
