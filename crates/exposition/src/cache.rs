@@ -168,7 +168,7 @@ impl<S: Source> Renderer<S> {
             Some(gzip) => gzip.end(&self.compressor.compress(&tail)),
             None => Bytes::from(tail),
         };
-        EncodedBody::new(prefix.chunks.clone(), tail)
+        EncodedBody { chunks: prefix.chunks.clone(), tail }
     }
 }
 

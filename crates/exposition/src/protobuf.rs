@@ -4,10 +4,10 @@
 //! the concatenation of its elements, so a family is its metadata, whose length includes the samples, and then the samples.
 //! Source: `proto/io/prometheus/client/metrics.proto`.
 
+use crate::buckets::NativeHistogram;
 use crate::family::{
     Exemplar, FamilyMeta, HistogramView, Kind, Sample, SampleValue, Timestamp, newest_exemplars,
 };
-use crate::native_histogram::NativeHistogram;
 
 /// Writes labels as fields of a `Metric`.
 pub(crate) fn write_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>, out: &mut Vec<u8>) {
