@@ -30,7 +30,6 @@ pub struct ExpositionCache<S: Source> {
     formats: [FormatCache<S>; Format::ALL.len()],
 }
 
-/// The bodies of one format.
 struct FormatCache<S: Source> {
     bodies: [ArcSwapOption<CachedBody>; ContentEncoding::ALL.len()],
     renderer: Mutex<Option<Renderer<S>>>,

@@ -8,7 +8,6 @@ use crate::family::{FamilyMeta, HistogramView, Sample, SampleValue, newest_exemp
 use crate::format_float::{write_count, write_value};
 use crate::text_common::{push_str, write_exemplar, write_name_and_labels, write_seconds};
 
-/// Writes the line of a sample.
 pub(crate) fn write_sample<H: HistogramView>(
     meta: &FamilyMeta,
     native_histograms: bool,

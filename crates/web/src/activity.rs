@@ -26,7 +26,6 @@ struct InFlight {
     progress: Option<Instant>,
 }
 
-/// The limit that was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TimeoutKind {
     /// The peer sends no requests.

@@ -29,7 +29,6 @@ use crate::response::ResponseBody;
 use crate::stream::{Peer, Stream, peek_first_byte, reject};
 use crate::write_timeout::WriteTimeout;
 
-/// Serves connections.
 pub(crate) struct ConnectionHandler {
     pub(crate) access: AccessControl,
     http1: http1::Builder,

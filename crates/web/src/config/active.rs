@@ -230,7 +230,6 @@ impl WebConfig {
     }
 }
 
-/// The result of polling the files.
 #[derive(Debug)]
 enum PollOutcome {
     /// Nothing new, or nothing stable yet.

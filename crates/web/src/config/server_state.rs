@@ -71,7 +71,6 @@ impl WebState {
         Some(Self { tls, headers, users: users.map(Arc::new), rate_limiter })
     }
 
-    /// The TLS configuration; `None` for plain HTTP.
     pub(crate) fn tls(&self) -> Option<&Arc<ServerConfig>> {
         self.tls.as_ref().map(|tls| &tls.config)
     }
@@ -126,7 +125,6 @@ impl WebState {
         Some(self.tls.as_ref()?.certificate.as_ref()?.not_after)
     }
 
-    /// A summary without secrets.
     pub(super) fn summary(&self) -> String {
         let tls = match &self.tls {
             None => "plain HTTP".to_owned(),

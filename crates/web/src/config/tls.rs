@@ -32,7 +32,6 @@ pub(super) struct TlsState {
 }
 
 impl TlsState {
-    /// Whether a client that presented `certificates`, its own first, would be accepted now.
     pub(super) fn accepts_client(&self, certificates: &[CertificateDer<'_>]) -> bool {
         let Some(verifier) = &self.verifier else { return true };
         match (certificates, self.config.time_provider.current_time()) {

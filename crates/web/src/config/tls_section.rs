@@ -102,7 +102,6 @@ fn pem_source(
     }
 }
 
-/// The mode of client authentication and the accepted names.
 fn parse_client_auth(
     section: &Section<'_>,
     client_ca: Option<&Located<PemSource>>,
