@@ -7,8 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bucket_bounds::BucketBounds;
-use crate::native_histogram::NativeHistogram;
+use crate::buckets::{BucketBounds, NativeHistogram};
 
 /// A point in time: milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,14 +8,13 @@
 
 mod blocks;
 mod body;
-mod bucket_bounds;
+mod buckets;
 mod cache;
 mod encoder;
 mod family;
 mod format_float;
 mod from_prometheus;
 mod gzip;
-mod native_histogram;
 mod negotiate;
 mod openmetrics;
 mod openmetrics2;
@@ -28,7 +27,7 @@ mod text;
 mod text_common;
 
 pub use body::{ContentEncoding, EncodedBody};
-pub use bucket_bounds::BucketBounds;
+pub use buckets::{BucketBounds, NativeHistogram};
 pub use cache::ExpositionCache;
 pub use encoder::{Encoder, Format, FormatOptions};
 pub use family::{
@@ -36,6 +35,5 @@ pub use family::{
     Timestamp, Unit, Value,
 };
 pub use from_prometheus::from_prometheus;
-pub use native_histogram::NativeHistogram;
 pub use negotiate::{Negotiated, negotiate};
 pub use source::Source;

@@ -110,7 +110,6 @@ impl MediaRange {
     }
 }
 
-/// The media type and escaping scheme to respond with.
 fn choose_media_type(ranges: &[MediaRange]) -> (MediaType, Option<&'static str>) {
     let is_refused = |media_type: &MediaType, specificity| {
         let mut refusals = ranges.iter().filter(|range| range.weight == 0.0);

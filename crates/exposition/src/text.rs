@@ -7,7 +7,6 @@ use crate::family::{FamilyMeta, HistogramView, Sample, SampleValue};
 use crate::format_float::{write_count, write_value};
 use crate::text_common::{push_str, write_buckets, write_exemplar, write_help, write_name_and_labels};
 
-/// Writes the `# HELP` and `# TYPE` lines.
 pub(crate) fn write_metadata(meta: &FamilyMeta, out: &mut Vec<u8>) {
     push_str(out, "# HELP ");
     push_str(out, &meta.name);

@@ -33,17 +33,17 @@ impl Control {
 
     /// Activates a fault. Faults that hit the same request add up; of several responses the first added wins.
     pub fn fault(&self, fault: impl Into<Fault>) {
-        self.0.lock().faults.0.push(fault.into());
+        self.0.lock().faults.push(fault.into());
     }
 
     /// The faults that can still fire.
     pub fn faults(&self) -> Vec<Fault> {
-        self.0.lock().faults.0.clone()
+        self.0.lock().faults.clone()
     }
 
     /// Removes all faults.
     pub fn clear_faults(&self) {
-        self.0.lock().faults.0.clear();
+        self.0.lock().faults.clear();
     }
 
     /// Begins an incident in the generated projects of its scope. It never changes calls that have started already: a

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use polyai_domain::target::ApiVersion;
+use polyai_domain::target::{ApiVersion, ClientEnv};
 use serde_json::{Map, Value, json};
 
 use super::call::{Call, CallQuery};
@@ -17,7 +17,6 @@ use super::quirks::{LastCursor, Order, Paging};
 use super::rng::hash_text;
 use super::visibility::VisibleCall;
 
-/// A page of a list.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) body: Vec<u8>,
@@ -28,7 +27,6 @@ pub(crate) struct Page {
     more: bool,
 }
 
-/// A list request to a project.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listing<'a> {
     pub(crate) project: &'a Project,
@@ -70,7 +68,8 @@ impl Listing<'_> {
     }
 
     fn dialect(&self) -> Dialect<'_> {
-        self.project.dialect(self.version, self.query.include_latency)
+        let include_latency = self.query.include_latency;
+        Dialect { project: self.project, version: self.version, include_latency }
     }
 
     fn order(&self) -> Order {
@@ -83,7 +82,7 @@ impl Listing<'_> {
         let inclusive = self.project.quirks.end_time_inclusive;
         let end = self.query.end_time.map(|end| if inclusive { end } else { before(end) });
         CallQuery {
-            env: self.query.client_env,
+            env: self.query.client_env.unwrap_or(ClientEnv::Live),
             from: self.query.start_time,
             to: Some(end.map_or(self.now, |end| end.min(self.now))),
             newest_first,

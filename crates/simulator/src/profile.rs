@@ -91,7 +91,6 @@ pub(crate) struct Topic {
     pub(crate) outcomes: Vec<(u32, Text)>,
 }
 
-/// `profiles.json`
 #[derive(Deserialize)]
 struct Profiles {
     reservations: Profile,

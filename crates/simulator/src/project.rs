@@ -2,11 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use polyai_domain::target::{ApiVersion, ClientEnv, Region, TargetKey};
+use polyai_domain::target::{ClientEnv, Region, TargetKey};
 
 use super::call::{Call, CallQuery};
-use super::encode::Dialect;
-use super::profile::{AnomalyRates, Profile};
 use super::quirks::Quirks;
 use super::random_calls::RandomCalls;
 #[cfg(feature = "test-support")]
@@ -35,7 +33,6 @@ pub struct Project {
     pub(crate) calls: Calls,
 }
 
-/// The source of a project's calls.
 #[derive(Debug, Clone)]
 pub(crate) enum Calls {
     /// No calls.
@@ -73,39 +70,10 @@ impl Project {
         }
     }
 
-    /// Has these ids.
-    pub fn with_ids(self, account_id: &str, project_id: &str) -> Self {
-        Self { account_id: account_id.to_owned(), project_id: project_id.to_owned(), ..self }
-    }
-
-    /// Can be read with `key` only.
-    pub fn with_key(self, key: &str) -> Self {
-        Self { keys: vec![key.to_owned()], ..self }
-    }
-
-    /// Has calls in these environments.
-    pub fn with_envs(self, envs: &[ClientEnv]) -> Self {
-        Self { client_envs: envs.to_vec(), ..self }
-    }
-
-    /// Has its quirks changed by `change`.
-    pub fn with_quirks(mut self, change: impl FnOnce(&mut Quirks)) -> Self {
-        change(&mut self.quirks);
-        self
-    }
-
-    /// Has random calls instead of a script, at the volume of `profile` and with the default anomalies.
-    pub fn with_generated(mut self, seed: u64, profile: Profile) -> Self {
-        self.channels = profile.channels.iter().map(|(_, channel)| channel.to_string()).collect();
-        self.calls = Calls::Random(Box::new(RandomCalls::new(&self.name, seed, profile)));
-        self
-    }
-
-    /// Has these anomalies instead of the default ones; projects without random calls ignore them.
-    pub fn with_anomalies(mut self, anomalies: AnomalyRates) -> Self {
-        if let Calls::Random(calls) = &mut self.calls {
-            calls.generator.anomalies = anomalies;
-        }
+    /// Has these random calls.
+    pub(crate) fn with_random(mut self, calls: RandomCalls) -> Self {
+        self.channels = calls.generator.profile.channels.iter().map(|(_, name)| name.to_string()).collect();
+        self.calls = Calls::Random(Box::new(calls));
         self
     }
 
@@ -117,10 +85,5 @@ impl Project {
     /// All its targets.
     pub fn targets(&self) -> impl Iterator<Item = TargetKey> + '_ {
         self.client_envs.iter().map(|env| self.target(*env))
-    }
-
-    pub(crate) fn dialect(&self, version: ApiVersion, include_latency: bool) -> Dialect<'_> {
-        let Self { account_id, project_id, quirks, .. } = self;
-        Dialect { account_id, project_id, quirks, version, include_latency }
     }
 }

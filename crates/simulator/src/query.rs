@@ -8,12 +8,11 @@ use super::quirks::{Paging, Quirks};
 use super::response::ApiError;
 use super::rng::{hash, hash_text};
 
-/// The parameters of a list request.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Query {
     pub(crate) start_time: Option<DateTime<Utc>>,
     pub(crate) end_time: Option<DateTime<Utc>>,
-    pub(crate) client_env: ClientEnv,
+    pub(crate) client_env: Option<ClientEnv>,
     pub(crate) limit: usize,
     pub(crate) cursor: Option<Cursor>,
     pub(crate) offset: usize,
@@ -37,18 +36,7 @@ impl Query {
     pub(crate) fn parse(query: &str, version: ApiVersion, quirks: &Quirks) -> Result<Self, ApiError> {
         let prose_limits = quirks.prose_limits || version == ApiVersion::V1;
         let (max_limit, default_limit) = if prose_limits { (5000, 5) } else { (1000, 1000) };
-        let mut parsed = Self {
-            start_time: None,
-            end_time: None,
-            client_env: ClientEnv::Live,
-            limit: default_limit,
-            cursor: None,
-            offset: 0,
-            channels: Vec::new(),
-            in_progress: None,
-            include_latency: false,
-            fingerprint: 0,
-        };
+        let mut parsed = Self { limit: default_limit, ..Self::default() };
         for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
             let name = name.as_str();
             if !matches!(name, "cursor" | "offset" | "limit") {
@@ -59,8 +47,8 @@ impl Query {
                 "start_time" => parsed.start_time = Some(timestamp(name, &value)?),
                 "end_time" => parsed.end_time = Some(timestamp(name, &value)?),
                 "client_env" => {
-                    parsed.client_env =
-                        ClientEnv::parse(&value).ok_or_else(|| not("sandbox, pre-release or live"))?;
+                    let env = ClientEnv::parse(&value);
+                    parsed.client_env = Some(env.ok_or_else(|| not("sandbox, pre-release or live"))?);
                 }
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| (1..=max_limit).contains(limit));
@@ -127,7 +115,7 @@ mod tests {
     #[test]
     fn absent_parameters_have_documented_defaults() {
         let query = parse("").unwrap();
-        assert_eq!((query.limit, query.client_env, query.in_progress), (1000, ClientEnv::Live, None));
+        assert_eq!((query.limit, query.client_env, query.in_progress), (1000, None, None));
         assert!(!query.include_latency);
         assert_eq!(Query::parse("", ApiVersion::V1, &Quirks::default()).unwrap().limit, 5);
     }

@@ -4,7 +4,6 @@ use percent_encoding::percent_decode_str;
 
 use polyai_domain::target::{ApiVersion, Region};
 
-/// A path of the Conversations API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
     /// From the first segment, which replaces the host of a region.
@@ -15,7 +14,6 @@ pub(crate) struct Route {
     pub(crate) resource: Resource,
 }
 
-/// The requested resource of a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resource {
     /// `.../conversations`

@@ -13,6 +13,7 @@ use super::incidents::IncidentEffect;
 use super::profile::{AnomalyRates, Profile};
 use super::project::{Calls, Project};
 use super::quirks::{Quirks, TimestampFormat};
+use super::random_calls::RandomCalls;
 use super::request_log::{RequestLine, Traffic};
 use super::rng::{Rng, hash};
 use super::scripted_calls::ScriptedCalls;
@@ -222,6 +223,41 @@ impl Calls {
 }
 
 impl Project {
+    /// Has these ids.
+    pub fn with_ids(self, account_id: &str, project_id: &str) -> Self {
+        Self { account_id: account_id.to_owned(), project_id: project_id.to_owned(), ..self }
+    }
+
+    /// Can be read with `key` only.
+    pub fn with_key(self, key: &str) -> Self {
+        Self { keys: vec![key.to_owned()], ..self }
+    }
+
+    /// Has calls in these environments.
+    pub fn with_envs(self, envs: &[ClientEnv]) -> Self {
+        Self { client_envs: envs.to_vec(), ..self }
+    }
+
+    /// Has its quirks changed by `change`.
+    pub fn with_quirks(mut self, change: impl FnOnce(&mut Quirks)) -> Self {
+        change(&mut self.quirks);
+        self
+    }
+
+    /// Has random calls instead of a script, at the volume of `profile` and with the default anomalies.
+    pub fn with_generated(self, seed: u64, profile: Profile) -> Self {
+        let calls = RandomCalls::new(&self.name, seed, profile);
+        self.with_random(calls)
+    }
+
+    /// Has these anomalies instead of the default ones; projects without random calls ignore them.
+    pub fn with_anomalies(mut self, anomalies: AnomalyRates) -> Self {
+        if let Calls::Random(calls) = &mut self.calls {
+            calls.generator.anomalies = anomalies;
+        }
+        self
+    }
+
     /// Has these calls in addition. They replace calls of the same id; a project with generated calls ignores them.
     pub fn with_calls(mut self, calls: impl IntoIterator<Item = Call>) -> Self {
         if let Some(script) = self.calls.script() {
@@ -236,7 +272,7 @@ impl Project {
     pub fn with_bulk(self, count: u64, bytes: usize, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
         let period = (until - from).num_microseconds().unwrap_or(i64::MAX);
         let spacing = (period / count.max(1).cast_signed()).max(1);
-        let dialect = self.dialect(ApiVersion::V3, true);
+        let dialect = Dialect { project: &self, version: ApiVersion::V3, include_latency: true };
         let kinds: Vec<Call> = (0..BULK_KINDS).map(|kind| bulk_call(kind, bytes, &dialect)).collect();
         let call = |index: u64| {
             let kind = &kinds[usize::try_from(hash(&[index, 1]) % BULK_KINDS).unwrap_or(0)];
@@ -360,7 +396,7 @@ fn bulk_call(kind: u64, bytes: usize, dialect: &Dialect<'_>) -> Call {
 
 fn record(call: &Call, dialect: &Dialect<'_>) -> Vec<u8> {
     let mut record = Vec::new();
-    if let Some(visible) = call.at(DateTime::<Utc>::MAX_UTC, dialect.quirks) {
+    if let Some(visible) = call.at(DateTime::<Utc>::MAX_UTC, &dialect.project.quirks) {
         dialect.write(&mut record, &visible);
     }
     record
@@ -369,7 +405,7 @@ fn record(call: &Call, dialect: &Dialect<'_>) -> Vec<u8> {
 /// The record of `call`, split at its id and times.
 fn pieces(call: &Call, dialect: &Dialect<'_>) -> Vec<Piece> {
     let record = record(call, dialect);
-    let format = dialect.quirks.timestamps;
+    let format = dialect.project.quirks.timestamps;
     let width = timestamp(call.start, format).len();
     let (mut pieces, mut literal, mut at) = (Vec::new(), 0, 0);
     while at < record.len() {

@@ -16,7 +16,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use rustls::{AlertDescription, Error as TlsError, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -24,13 +23,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::access::{AccessControl, ConnectionInfo};
-use crate::activity::{ConnectionActivity, ConnectionTimeouts, TimeoutKind};
+use crate::activity::{ConnectionActivity, TimeoutKind};
 use crate::limits::Limits;
 use crate::response::ResponseBody;
 use crate::stream::{Peer, Stream, peek_first_byte, reject};
 use crate::write_timeout::WriteTimeout;
 
-/// Serves connections.
 pub(crate) struct ConnectionHandler {
     pub(crate) access: AccessControl,
     http1: http1::Builder,
@@ -47,8 +45,8 @@ struct ConnectionState {
     is_http2: bool,
     started: Instant,
     activity: ConnectionActivity,
-    /// Notified when the connection should finish requests in flight and close.
-    should_close: Notify,
+    /// Finish requests in flight and close; a child of the token of the server.
+    close: CancellationToken,
 }
 
 /// The first byte of every TLS handshake (RFC 8446, section 5.1).
@@ -129,8 +127,8 @@ impl ConnectionHandler {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let stream = TokioIo::new(WriteTimeout::new(stream, self.limits.write_timeout));
-        let (started, should_close) = (Instant::now(), Notify::new());
-        let state = Arc::new(ConnectionState { info, is_http2, started, activity, should_close });
+        let (started, close) = (Instant::now(), self.stop.child_token());
+        let state = Arc::new(ConnectionState { info, is_http2, started, activity, close });
         let service = {
             let (handler, state) = (Arc::clone(self), Arc::clone(&state));
             service_fn(move |request| {
@@ -150,30 +148,24 @@ impl ConnectionHandler {
     where
         C: GracefulConnection<Error = hyper::Error>,
     {
-        let Self { stop, force_close, limits, .. } = self;
-        let peer = state.info.peer;
-        let timeouts = ConnectionTimeouts {
-            request: limits.request_timeout,
-            write_stall: limits.write_timeout,
-            // On HTTP/1, hyper itself closes an idle connection.
-            idle: state.is_http2.then_some(limits.header_read_timeout),
-        };
+        let Self { force_close, limits, .. } = self;
+        let ConnectionState { info: ConnectionInfo { peer, .. }, activity, close, .. } = state;
+        // On HTTP/1, hyper itself closes an idle connection.
+        let idle = state.is_http2.then_some(limits.header_read_timeout);
         let mut connection = pin!(connection);
-        let mut exceeded = pin!(state.activity.wait_timeout(timeouts));
-        let mut should_close = pin!(async {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = state.should_close.notified() => {}
-            }
-        });
+        let mut exceeded = pin!(activity.wait_timeout(limits, idle));
         let mut is_closing = false;
         // HTTP/2 can only ask a peer to open no more streams, so what was in flight at that time bounds the connection.
         let mut close_deadline = pin!(sleep(limits.request_timeout));
         loop {
-            let begin_closing = tokio::select! {
+            tokio::select! {
                 biased;
                 () = force_close.cancelled() => return,
-                () = should_close.as_mut(), if !is_closing => true,
+                () = close.cancelled(), if !is_closing => {
+                    connection.as_mut().graceful_shutdown();
+                    is_closing = true;
+                    close_deadline.as_mut().reset(Instant::now() + limits.request_timeout);
+                }
                 () = close_deadline.as_mut(), if is_closing => {
                     return debug!(%peer, "connection closed: peer ignored GOAWAY");
                 }
@@ -190,16 +182,11 @@ impl ConnectionHandler {
                     }
                     TimeoutKind::Idle if is_closing => return,
                     TimeoutKind::Idle => {
-                        let idle = Some(limits.header_read_timeout + GOAWAY_GRACE);
-                        exceeded.set(state.activity.wait_timeout(ConnectionTimeouts { idle, ..timeouts }));
-                        true
+                        let idle = limits.header_read_timeout + GOAWAY_GRACE;
+                        exceeded.set(activity.wait_timeout(limits, Some(idle)));
+                        close.cancel();
                     }
                 },
-            };
-            if begin_closing {
-                connection.as_mut().graceful_shutdown();
-                is_closing = true;
-                close_deadline.as_mut().reset(Instant::now() + limits.request_timeout);
             }
         }
     }
@@ -216,7 +203,7 @@ impl ConnectionHandler {
                 response = without_body(response);
             }
             if should_close {
-                state.should_close.notify_one();
+                state.close.cancel();
             }
         } else if should_close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

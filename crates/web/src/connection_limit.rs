@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::activity::ConnectionActivity;
 
-/// The limit on open connections over all listeners.
 #[derive(Debug)]
 pub(crate) struct ConnectionLimiter {
     max: usize,

@@ -35,7 +35,6 @@ fn advice(address: &ListenAddress, kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// A listener and its address.
 #[derive(Debug)]
 pub(crate) struct BoundListener {
     pub(crate) listener: Listener,

@@ -119,7 +119,6 @@ fn is_connection_error(reason: &io::Error) -> bool {
     kinds.contains(&reason.kind())
 }
 
-/// Shared by all listeners.
 struct Acceptor {
     limiter: Arc<ConnectionLimiter>,
     reject_permits: Arc<Semaphore>,

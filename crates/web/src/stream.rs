@@ -11,7 +11,6 @@ use tokio::time::timeout;
 use tokio_util::either::Either;
 use tracing::debug;
 
-/// A listener of either kind.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),

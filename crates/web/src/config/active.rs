@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
-use exporter_schema::{ConfigErrors, Diagnostic, Location, Report, TrackedFiles, join_list};
+use exporter_schema::{ConfigErrors, Diagnostic, Report, TrackedFiles, join_list};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::file;
-use super::server_state::WebState;
-use super::tls::{self, MAX_FILE_BYTES};
+use super::server_state::{WebState, file_diagnostic};
 use crate::observer::Observer;
 
 /// A web configuration that can be installed.
@@ -35,7 +33,7 @@ impl LoadedWebConfig {
     pub fn read(file: Option<&Path>, now: DateTime<Utc>) -> Result<Self, ConfigErrors> {
         let (read_at, mut files, mut report) = (Instant::now(), TrackedFiles::default(), Report::default());
         let state = match file {
-            Some(path) => load_file(path, now, &mut files, &mut report),
+            Some(path) => WebState::load(path, now, &mut files, &mut report),
             None => Some(WebState::default()),
         };
         match (ConfigErrors::from_diagnostics(report.errors), state) {
@@ -69,30 +67,6 @@ pub enum InstallOutcome {
     Same,
     /// Ignored: a later reading of the same file is active already.
     Stale,
-}
-
-/// `None` if there are errors in `report`.
-fn load_file(
-    path: &Path,
-    now: DateTime<Utc>,
-    files: &mut TrackedFiles,
-    report: &mut Report,
-) -> Option<WebState> {
-    let text = files.read_text(path, MAX_FILE_BYTES);
-    let text = text.map_err(|text| report.errors.push(file_diagnostic(Some(path), text))).ok()?;
-    let dir = path.parent().unwrap_or(Path::new(""));
-    let file = file::parse(&path.display().to_string(), &text, dir, report)?;
-    let tls = match &file.tls {
-        Some(tls) => Some(tls::load(tls, file.http2, now, files, report)?),
-        None => None,
-    };
-    WebState::new(file, tls).map_err(|text| report.errors.push(file_diagnostic(Some(path), text))).ok()
-}
-
-/// A diagnostic about the file as a whole.
-fn file_diagnostic(path: Option<&Path>, text: impl Into<String>) -> Diagnostic {
-    let name = path.map_or("web configuration".into(), |path| path.display().to_string());
-    Diagnostic::new(&Location::File(name.into()), "", text)
 }
 
 /// The active web configuration. Clones share it.
@@ -256,7 +230,6 @@ impl WebConfig {
     }
 }
 
-/// The result of polling the files.
 #[derive(Debug)]
 enum PollOutcome {
     /// Nothing new, or nothing stable yet.

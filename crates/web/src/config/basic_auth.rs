@@ -30,7 +30,6 @@ impl fmt::Debug for PasswordHash {
 /// Verifying a hash of a higher cost keeps a core busy for seconds.
 const MAX_REASONABLE_COST: u32 = 14;
 
-/// Parses section `basic_auth_users`.
 pub(super) fn parse(section: &Section<'_>, report: &mut Report) -> BTreeMap<String, PasswordHash> {
     const EXPECTED: &str =
         "write the bcrypt hash of the password, as `htpasswd -nBC 10 \"\" | tr -d ':\\n'` makes it";
@@ -61,7 +60,6 @@ pub(super) fn parse(section: &Section<'_>, report: &mut Report) -> BTreeMap<Stri
     users
 }
 
-/// The result of checking credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AuthResult {
     /// A user with the right password.

@@ -9,7 +9,6 @@ use super::choices::{check_name, check_optional_name};
 use super::client_auth::ClientAuth;
 use super::tls_params::{CIPHER_SUITES, CURVES, VERSIONS};
 
-/// The keys of the file.
 pub(super) static SCHEMA: Schema<'static> = Schema { keys: &KEYS, unsupported: &[], variable: None };
 
 static KEYS: [Key; 22] = [

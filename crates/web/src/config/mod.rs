@@ -1,8 +1,8 @@
 //! Prometheus' web configuration file: TLS, client certificates, users, headers and a rate limit.
 //!
 //! The format is that of [exporter-toolkit](https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md). A
-//! file becomes checked values (`file`), which with the certificates that they name (`tls`) become what the server uses
-//! (`server_state`); [`WebConfig`] holds the active one and replaces it as a whole.
+//! file and the certificates that it names become what the server uses (`server_state`); [`WebConfig`] holds the active one and
+//! replaces it as a whole.
 //!
 //! Differences from exporter-toolkit, apart from stricter checks:
 //!
@@ -25,13 +25,13 @@ mod basic_auth;
 mod certificate;
 mod choices;
 mod client_auth;
-mod file;
 mod keys;
 mod rate_limit;
 mod response_headers;
 mod server_state;
 mod tls;
 mod tls_params;
+mod tls_section;
 
 pub use active::{InstallOutcome, LoadedWebConfig, WebConfig};
 pub(crate) use basic_auth::AuthResult;

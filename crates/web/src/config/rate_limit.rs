@@ -6,7 +6,6 @@ use std::time::Duration;
 use exporter_schema::{Report, Section};
 use tokio::time::Instant;
 
-/// The rate at which requests are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RateLimitConfig {
     /// Time per request, greater than 0.

@@ -1,17 +1,26 @@
 //! A complete, valid web configuration as the server uses it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use exporter_schema::{Diagnostic, Location, Report, Section, TrackedFiles, parse_yaml};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 
-use super::basic_auth::Users;
+use super::basic_auth::{self, Users};
 use super::client_auth::ClientAuth;
-use super::file::WebFile;
-use super::rate_limit::RateLimiter;
+use super::keys::{SCHEMA, is_set};
+use super::rate_limit::{RateLimitConfig, RateLimiter};
 use super::response_headers::Headers;
-use super::tls::TlsState;
+use super::tls::{self, MAX_FILE_BYTES, TlsState};
+use super::tls_section;
+
+/// A diagnostic about the file as a whole.
+pub(super) fn file_diagnostic(path: Option<&Path>, text: impl Into<String>) -> Diagnostic {
+    let name = path.map_or("web configuration".into(), |path| path.display().to_string());
+    Diagnostic::new(&Location::File(name.into()), "", text)
+}
 
 /// A web configuration. Parts that a reload does not change are shared with the previous one.
 #[derive(Debug, Default)]
@@ -23,16 +32,45 @@ pub(crate) struct WebState {
 }
 
 impl WebState {
-    pub(super) fn new(file: WebFile, tls: Option<TlsState>) -> Result<Self, String> {
-        Ok(Self {
-            tls: tls.map(Arc::new),
-            headers: file.headers,
-            users: Users::new(file.users)?.map(Arc::new),
-            rate_limiter: file.rate_limit.map(|config| Arc::new(RateLimiter::new(config))),
-        })
+    /// Loads the file at `path` and the files that it names; `None` if there are errors in `report`. A value in error becomes
+    /// its default, so that one attempt reports all errors.
+    pub(super) fn load(
+        path: &Path,
+        now: DateTime<Utc>,
+        files: &mut TrackedFiles,
+        report: &mut Report,
+    ) -> Option<Self> {
+        let text = files.read_text(path, MAX_FILE_BYTES);
+        let text = text.map_err(|text| report.errors.push(file_diagnostic(Some(path), text))).ok()?;
+        let root = parse_yaml(&path.display().to_string(), &text);
+        let root = root.map_err(|errors| report.errors.extend(errors)).ok()?;
+        report.errors.extend(SCHEMA.check(&root));
+        let root = Section::root(&root);
+        let (http, tls) = (root.section("http_server_config"), root.section("tls_server_config"));
+        let users = root.section("basic_auth_users");
+        if root.contains("basic_auth_users") && !is_set(&users) {
+            let text = "there are no users, so nobody needs a password; name one, or remove the key";
+            report.warnings.push(users.error(text));
+        }
+        if is_set(&users) && !is_set(&tls) {
+            let text = "passwords cross the network unencrypted without tls_server_config";
+            report.warnings.push(users.error(text));
+        }
+        let http2 = http.get("http2").unwrap_or(true);
+        let tls = tls_section::parse(&tls, path.parent().unwrap_or(Path::new("")), http2, report);
+        let headers = Headers::parse(&http.section("headers"), report);
+        let users = basic_auth::parse(&users, report);
+        let rate_limit = RateLimitConfig::parse(&root.section("rate_limit"), report);
+        let tls = match &tls {
+            Some(tls) => Some(Arc::new(tls::load(tls, http2, now, files, report)?)),
+            None => None,
+        };
+        let users = Users::new(users);
+        let users = users.map_err(|text| report.errors.push(file_diagnostic(Some(path), text))).ok()?;
+        let rate_limiter = rate_limit.map(|config| Arc::new(RateLimiter::new(config)));
+        Some(Self { tls, headers, users: users.map(Arc::new), rate_limiter })
     }
 
-    /// The TLS configuration; `None` for plain HTTP.
     pub(crate) fn tls(&self) -> Option<&Arc<ServerConfig>> {
         self.tls.as_ref().map(|tls| &tls.config)
     }
@@ -87,7 +125,6 @@ impl WebState {
         Some(self.tls.as_ref()?.certificate.as_ref()?.not_after)
     }
 
-    /// A summary without secrets.
     pub(super) fn summary(&self) -> String {
         let tls = match &self.tls {
             None => "plain HTTP".to_owned(),

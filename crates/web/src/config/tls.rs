@@ -14,7 +14,7 @@ use rustls::{Error, RootCertStore, ServerConfig};
 
 use super::certificate::CertificateInfo;
 use super::client_auth::{ClientAuth, verifier};
-use super::file::{PemSource, TlsFileConfig, pem_diagnostic};
+use super::tls_section::{PemSource, TlsFileConfig, pem_diagnostic};
 
 /// No file of a web configuration is larger; a bundle of all public roots has some 200 KiB.
 pub(super) const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -32,7 +32,6 @@ pub(super) struct TlsState {
 }
 
 impl TlsState {
-    /// Whether a client that presented `certificates`, its own first, would be accepted now.
     pub(super) fn accepts_client(&self, certificates: &[CertificateDer<'_>]) -> bool {
         let Some(verifier) = &self.verifier else { return true };
         match (certificates, self.config.time_provider.current_time()) {

@@ -17,21 +17,8 @@ pub(super) struct TlsParams {
     pub(super) curves: Vec<&'static dyn SupportedKxGroup>,
 }
 
-/// A version of TLS, ascending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum TlsVersion {
-    Tls10,
-    Tls11,
-    Tls12,
-    Tls13,
-}
-
-pub(super) const VERSIONS: [(&str, TlsVersion); 4] = [
-    ("TLS13", TlsVersion::Tls13),
-    ("TLS12", TlsVersion::Tls12),
-    ("TLS11", TlsVersion::Tls11),
-    ("TLS10", TlsVersion::Tls10),
-];
+/// Versions of TLS, as comparable numbers.
+pub(super) const VERSIONS: [(&str, u8); 4] = [("TLS13", 13), ("TLS12", 12), ("TLS11", 11), ("TLS10", 10)];
 
 /// Go's `CipherSuites()`; `None` for those that rustls does not implement.
 pub(super) const CIPHER_SUITES: [(&str, Option<SupportedCipherSuite>); 13] = [
@@ -84,19 +71,19 @@ impl TlsParams {
 fn parse_cipher_suites(section: &Section<'_>, http2: bool, report: &mut Report) -> Vec<SupportedCipherSuite> {
     let min = choice(section, "min_version", &VERSIONS);
     let max = choice(section, "max_version", &VERSIONS);
-    let min_version = min.as_ref().map_or(TlsVersion::Tls12, |min| min.value);
-    let max_version = max.as_ref().map_or(TlsVersion::Tls13, |max| max.value);
-    if let Some(max) = max.filter(|max| max.value < TlsVersion::Tls12) {
+    let min_version = min.as_ref().map_or(12, |min| min.value);
+    let max_version = max.as_ref().map_or(13, |max| max.value);
+    if let Some(max) = max.filter(|max| max.value < 12) {
         let text = "TLS 1.0 and 1.1 are broken and not offered; write TLS12 or TLS13";
         report.errors.push(max.diagnostic(text));
     } else if let Some(min) = min.as_ref().filter(|_| min_version > max_version) {
         report.errors.push(min.diagnostic("found a min_version above max_version; no version is left"));
-    } else if let Some(min) = min.as_ref().filter(|min| min.value < TlsVersion::Tls12) {
+    } else if let Some(min) = min.as_ref().filter(|min| min.value < 12) {
         let text = "TLS 1.0 and 1.1 are broken and not offered; clients need TLS 1.2 at least";
         report.warnings.push(min.diagnostic(text));
     }
     let is_offered = |suite: &SupportedCipherSuite| {
-        let version = if is_tls13(suite) { TlsVersion::Tls13 } else { TlsVersion::Tls12 };
+        let version = if is_tls13(suite) { 13 } else { 12 };
         (min_version..=max_version).contains(&version)
     };
     let defaults = DEFAULT_CIPHER_SUITES.iter().copied();
@@ -118,7 +105,7 @@ fn parse_cipher_suites(section: &Section<'_>, http2: bool, report: &mut Report) 
     let has_tls12 = suites.iter().any(|suite| !is_tls13(suite));
     if suites.is_empty() {
         report.errors.push(names.diagnostic("none of these suites exists in the requested versions of TLS"));
-    } else if min_version < TlsVersion::Tls13 && !has_tls12 {
+    } else if min_version < 13 && !has_tls12 {
         let text = "no suite of TLS 1.2 is among these, so only TLS 1.3 is offered";
         report.warnings.push(names.diagnostic(text));
     } else if http2 && has_tls12 && !suites.iter().any(|suite| HTTP2_CIPHER_SUITES.contains(suite)) {
