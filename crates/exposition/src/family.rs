@@ -230,15 +230,6 @@ impl<H> SampleValue<'_, H> {
     pub const fn total(total: u64) -> Self {
         Self::Counter(total as f64, None)
     }
-
-    /// The type of the families that this value can be in.
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::Counter(..) => Kind::Counter,
-            Self::Gauge(_) => Kind::Gauge,
-            Self::Histogram(_) => Kind::Histogram,
-        }
-    }
 }
 
 impl Histogram {

@@ -139,8 +139,13 @@ fn labels(family: &Family, report: Report<'_>) {
 
 fn values(family: &Family, report: Report<'_>) {
     for series in &family.series {
-        if series.value.kind() != family.meta.kind {
-            report(format!("a {} among {} series", series.value.kind().as_str(), family.meta.kind.as_str()));
+        let kind = match series.value {
+            Value::Counter(..) => Kind::Counter,
+            Value::Gauge(_) => Kind::Gauge,
+            Value::Histogram(_) => Kind::Histogram,
+        };
+        if kind != family.meta.kind {
+            report(format!("a {} among {} series", kind.as_str(), family.meta.kind.as_str()));
         }
         match &series.value {
             Value::Counter(total, _) if !total.is_finite() || *total < 0.0 => {

@@ -9,7 +9,6 @@
 mod active;
 mod basic_auth;
 mod certificate;
-mod choices;
 mod client_auth;
 mod keys;
 mod rate_limit;
