@@ -63,10 +63,10 @@ impl Reading {
             families.iter().find(|family| family.meta.name == "polyai_exporter_records_rejected_total");
         let series = rejected.into_iter().flat_map(|family| &family.series);
         let counts = series.map(|series| match series.value {
-            Value::Counter(count) => count,
+            Value::Counter(count, _) => count,
             Value::Gauge(_) | Value::Histogram(_) => panic!("not a counter"),
         });
-        Value::Counter(counts.sum())
+        Value::Counter(counts.sum(), None)
     }
 }
 

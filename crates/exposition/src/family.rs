@@ -79,7 +79,7 @@ pub struct Sample<'a, H> {
 }
 
 /// The value of a [`Sample`], with a [`HistogramView`] for histograms.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SampleValue<'a, H> {
     /// A total, finite and not negative, and an exemplar of what it counts.
     Counter(f64, Option<Exemplar<'a>>),
@@ -143,15 +143,7 @@ pub struct Series {
 }
 
 /// The value of a [`Series`].
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    /// A total.
-    Counter(f64),
-    /// A number.
-    Gauge(f64),
-    /// A histogram.
-    Histogram(Histogram),
-}
+pub type Value = SampleValue<'static, Histogram>;
 
 /// Observations in classic buckets.
 #[derive(Debug, Clone, PartialEq)]
@@ -178,11 +170,6 @@ impl Labels {
     ) -> Self {
         let (names, values) = pairs.into_iter().map(|(name, value)| (name.into(), value.into())).unzip();
         Self { names, values }
-    }
-
-    /// No labels.
-    pub fn none() -> Self {
-        Self::default()
     }
 
     /// Name and value of each label.
@@ -222,7 +209,7 @@ impl Series {
     /// The sample to encode.
     pub fn sample(&self) -> Sample<'_, &Histogram> {
         let value = match &self.value {
-            Value::Counter(total) => SampleValue::Counter(*total, None),
+            Value::Counter(total, exemplar) => SampleValue::Counter(*total, *exemplar),
             Value::Gauge(value) => SampleValue::Gauge(*value),
             Value::Histogram(histogram) => SampleValue::Histogram(histogram),
         };
@@ -237,20 +224,11 @@ impl<H> Sample<'_, H> {
     }
 }
 
-impl Value {
+impl<H> SampleValue<'_, H> {
     /// A counter with this total.
     #[expect(clippy::cast_precision_loss, reason = "a sample is a double in every format")]
     pub const fn total(total: u64) -> Self {
-        Self::Counter(total as f64)
-    }
-
-    /// The type of the families that this value can be in.
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::Counter(_) => Kind::Counter,
-            Self::Gauge(_) => Kind::Gauge,
-            Self::Histogram(_) => Kind::Histogram,
-        }
+        Self::Counter(total as f64, None)
     }
 }
 
@@ -344,6 +322,6 @@ mod tests {
             labels.iter().collect::<Vec<_>>(),
             [("project", "reservations"), ("channel", "VOICE-SIP")]
         );
-        assert_eq!(Labels::none().iter().count(), 0);
+        assert_eq!(Labels::default().iter().count(), 0);
     }
 }

@@ -1,10 +1,4 @@
-//! Metric families, the formats that Prometheus reads, and a cache of rendered output.
-//!
-//! A scrape takes this way: [`negotiate()`] picks format and compression from the request's headers, and [`ExpositionCache`]
-//! returns a body that is recent enough or renders one. A render asks a [`Source`] which groups of series have changed, encodes
-//! those with an [`Encoder`], and compresses the blocks of output that differ.
-//!
-//! Nothing here reads a clock or knows where the numbers come from.
+#![doc = include_str!("../README.md")]
 
 mod blocks;
 mod body;

@@ -1,15 +1,20 @@
 //! Scripted calls and typed control of a simulator, for tests and benchmarks.
 
+use std::collections::BTreeMap;
+use std::io;
+
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use polyai_domain::clock::Clock;
 use polyai_domain::target::{ApiVersion, ClientEnv, TargetKey};
+use tokio::net::TcpListener;
 
 use super::auth::Limit;
 use super::call::{Call, Handoff, MetricValue, Piece, ReportedCounts, Text, Turn};
-use super::control::Control;
 use super::encode::{Dialect, timestamp};
+use super::expected::{self, ExpectedTotals};
 use super::faults::{Fault, FaultKind, RetryAfter, Scope};
 use super::generate_call::{CallGenerator, CallKind};
-use super::incidents::IncidentEffect;
+use super::incidents::{Incident, IncidentEffect};
 use super::profile::{AnomalyRates, Profile};
 use super::project::{Calls, Project};
 use super::quirks::{Quirks, TimestampFormat};
@@ -17,6 +22,8 @@ use super::random_calls::RandomCalls;
 use super::request_log::{RequestLine, Traffic};
 use super::rng::{Rng, hash};
 use super::scripted_calls::ScriptedCalls;
+use super::server::{Control, Simulator, SimulatorHandle};
+use super::world::World;
 
 impl Call {
     /// Starts at `start`.
@@ -180,6 +187,18 @@ impl From<FaultKind> for Fault {
     }
 }
 
+impl AnomalyRates {
+    /// No anomalies.
+    pub const NONE: Self = Self {
+        ingestion_seconds: 0.0,
+        late: 0.0,
+        late_finish: 0.0,
+        long: 0.0,
+        over_a_day: 0.0,
+        amended: 0.0,
+    };
+}
+
 impl Fault {
     /// Hits only `scope`: a project's name or a target.
     pub fn with_scope(self, scope: impl Into<Scope>) -> Self {
@@ -283,7 +302,78 @@ impl Project {
     }
 }
 
+impl World {
+    pub(crate) fn project_mut(&mut self, target: &TargetKey) -> Option<&mut Project> {
+        self.projects.iter_mut().find(|project| project.target(target.client_env) == *target)
+    }
+}
+
+impl Simulator {
+    /// Serves `world` on a free port of the loopback interface, for tests.
+    ///
+    /// # Errors
+    /// If there is no free port.
+    pub async fn on_loopback(world: World, clock: Clock) -> io::Result<SimulatorHandle> {
+        Self::start(world, TcpListener::bind(("127.0.0.1", 0)).await?, clock)
+    }
+}
+
 impl Control {
+    /// The API's own time, skew included.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.0.lock().now()
+    }
+
+    /// Activates a fault. Faults that hit the same request add up; of several responses the first added wins.
+    pub fn fault(&self, fault: impl Into<Fault>) {
+        self.0.lock().faults.push(fault.into());
+    }
+
+    /// The faults that can still fire.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.0.lock().faults.clone()
+    }
+
+    /// Removes all faults.
+    pub fn clear_faults(&self) {
+        self.0.lock().faults.clear();
+    }
+
+    /// Begins an incident in the generated projects of its scope. It never changes calls that have started already: a
+    /// beginning in the past is moved to now.
+    pub fn incident(&self, incident: &Incident) {
+        let mut state = self.0.lock();
+        let from = incident.from.max(state.now());
+        state.world.begin_incident(incident, from);
+    }
+
+    /// The incidents that have not ended yet, one per target.
+    pub fn incidents(&self) -> Vec<Incident> {
+        let mut state = self.0.lock();
+        let now = state.now();
+        state.world.incidents(now)
+    }
+
+    /// Ends all incidents in `scope` now; calls that they have changed stay changed.
+    pub fn end_incidents(&self, scope: impl Into<Scope>) {
+        let mut state = self.0.lock();
+        let now = state.now();
+        state.world.end_incidents(&scope.into(), now);
+    }
+
+    /// List requests per target since the start.
+    pub fn requests(&self) -> BTreeMap<TargetKey, Traffic> {
+        self.0.lock().requests.traffic.clone()
+    }
+
+    /// The totals of the finished conversations of `target` that ended at or after `anchor`, less a second of tolerance.
+    pub fn expected_totals(&self, target: &TargetKey, anchor: DateTime<Utc>) -> ExpectedTotals {
+        let mut state = self.0.lock();
+        let now = state.now();
+        let project = state.world.project_mut(target);
+        project.map(|project| expected::recount(project, target.client_env, anchor, now)).unwrap_or_default()
+    }
+
     /// Sets the API's clock ahead of the real time by `skew`, which may be negative.
     pub fn skew(&self, skew: TimeDelta) {
         self.0.lock().skew = skew;

@@ -112,10 +112,6 @@ impl World {
         }
     }
 
-    pub(crate) fn project_mut(&mut self, target: &TargetKey) -> Option<&mut Project> {
-        self.projects.iter_mut().find(|project| project.target(target.client_env) == *target)
-    }
-
     /// The calls of each generated project, with its targets.
     fn random_calls(&mut self) -> impl Iterator<Item = (Vec<TargetKey>, &mut RandomCalls)> {
         self.projects.iter_mut().filter_map(|project| {

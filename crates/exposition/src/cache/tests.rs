@@ -8,7 +8,7 @@ use crate::test_support::{LATER, OPTIONS, Shops};
 
 fn live(open: f64) -> Vec<Family> {
     let mut family = Family::new("process_open_fds", "Open files.", Kind::Gauge);
-    family.series.push(Series::new(Labels::none(), Value::Gauge(open)));
+    family.series.push(Series::new(Labels::default(), Value::Gauge(open)));
     vec![family]
 }
 

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::server_state::{WebState, file_diagnostic};
+use super::tls::Loader;
 use crate::observer::Observer;
 
 /// A web configuration that can be installed.
@@ -31,11 +32,13 @@ impl LoadedWebConfig {
     /// # Errors
     /// All errors at once, each with its location and advice.
     pub fn read(file: Option<&Path>, now: DateTime<Utc>) -> Result<Self, ConfigErrors> {
-        let (read_at, mut files, mut report) = (Instant::now(), TrackedFiles::default(), Report::default());
+        let read_at = Instant::now();
+        let mut loader = Loader { now, files: TrackedFiles::default(), report: Report::default() };
         let state = match file {
-            Some(path) => WebState::load(path, now, &mut files, &mut report),
+            Some(path) => WebState::load(path, &mut loader),
             None => Some(WebState::default()),
         };
+        let Loader { files, report, .. } = loader;
         match (ConfigErrors::from_diagnostics(report.errors), state) {
             (None, Some(state)) => {
                 let (file, warnings) = (file.map(Path::to_path_buf), report.warnings);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use exporter_schema::{Diagnostic, Location, Report, Section, TrackedFiles, parse_yaml};
+use exporter_schema::{Diagnostic, Location, Section, parse_yaml};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 
@@ -13,7 +13,7 @@ use super::client_auth::ClientAuth;
 use super::keys::{SCHEMA, is_set};
 use super::rate_limit::{RateLimitConfig, RateLimiter};
 use super::response_headers::Headers;
-use super::tls::{self, MAX_FILE_BYTES, TlsState};
+use super::tls::{Loader, MAX_FILE_BYTES, TlsState};
 use super::tls_section;
 
 /// A diagnostic about the file as a whole.
@@ -32,16 +32,13 @@ pub(crate) struct WebState {
 }
 
 impl WebState {
-    /// Loads the file at `path` and the files that it names; `None` if there are errors in `report`. A value in error becomes
+    /// Loads the file at `path` and the files that it names; `None` if there are errors. A value in error becomes
     /// its default, so that one attempt reports all errors.
-    pub(super) fn load(
-        path: &Path,
-        now: DateTime<Utc>,
-        files: &mut TrackedFiles,
-        report: &mut Report,
-    ) -> Option<Self> {
-        let text = files.read_text(path, MAX_FILE_BYTES);
-        let text = text.map_err(|text| report.errors.push(file_diagnostic(Some(path), text))).ok()?;
+    pub(super) fn load(path: &Path, loader: &mut Loader) -> Option<Self> {
+        let about_file = |text| file_diagnostic(Some(path), text);
+        let text = loader.files.read_text(path, MAX_FILE_BYTES);
+        let report = &mut loader.report;
+        let text = text.map_err(|text| report.errors.push(about_file(text))).ok()?;
         let root = parse_yaml(&path.display().to_string(), &text);
         let root = root.map_err(|errors| report.errors.extend(errors)).ok()?;
         report.errors.extend(SCHEMA.check(&root));
@@ -62,11 +59,11 @@ impl WebState {
         let users = basic_auth::parse(&users, report);
         let rate_limit = RateLimitConfig::parse(&root.section("rate_limit"), report);
         let tls = match &tls {
-            Some(tls) => Some(Arc::new(tls::load(tls, http2, now, files, report)?)),
+            Some(tls) => Some(Arc::new(loader.load_tls(tls, http2)?)),
             None => None,
         };
         let users = Users::new(users);
-        let users = users.map_err(|text| report.errors.push(file_diagnostic(Some(path), text))).ok()?;
+        let users = users.map_err(|text| loader.report.errors.push(about_file(text))).ok()?;
         let rate_limiter = rate_limit.map(|config| Arc::new(RateLimiter::new(config)));
         Some(Self { tls, headers, users: users.map(Arc::new), rate_limiter })
     }

@@ -1,11 +1,9 @@
 //! TLS versions, cipher suites and curves, by their names in Go's crypto/tls.
 
-use exporter_schema::{Report, Section, join_list, join_path};
+use exporter_schema::{Located, Report, Section, join_list, join_path};
 use rustls::crypto::SupportedKxGroup;
 use rustls::crypto::ring::{ALL_KX_GROUPS, DEFAULT_CIPHER_SUITES, cipher_suite as suite, kx_group};
 use rustls::{ProtocolVersion, SupportedCipherSuite, SupportedProtocolVersion};
-
-use super::choices::{choice, choices};
 
 /// What the server offers in a handshake.
 #[derive(Debug)]
@@ -126,6 +124,32 @@ fn parse_curves(section: &Section<'_>, report: &mut Report) -> Vec<&'static dyn 
         report.warnings.push(names.diagnostic("not offered here: CurveP521; the others are"));
     }
     curves
+}
+
+/// The value of the key `name`; `None` if it is absent or not one of `choices`.
+pub(super) fn choice<T: Copy>(
+    section: &Section<'_>,
+    name: &str,
+    choices: &[(&str, T)],
+) -> Option<Located<T>> {
+    let text = section.located::<String>(name)?;
+    let (_, value) = choices.iter().find(|(name, _)| *name == text.value)?;
+    Some(text.map(|_| *value))
+}
+
+/// The list at the key `name`, with the values and the unsupported names in it; `None` if it is absent or empty.
+fn choices<T: Copy>(
+    section: &Section<'_>,
+    name: &str,
+    choices: &[(&str, Option<T>)],
+) -> Option<(Located<()>, Vec<T>, Vec<String>)> {
+    let mut names = section.located::<Vec<String>>(name).filter(|names| !names.value.is_empty())?;
+    let supported =
+        |name: &String| choices.iter().find(|(choice, _)| choice == name).and_then(|(_, value)| *value);
+    let values = names.value.iter().filter_map(supported).collect();
+    names.value.retain(|name| supported(name).is_none());
+    let unsupported = std::mem::take(&mut names.value);
+    Some((names.map(|_| ()), values, unsupported))
 }
 
 #[cfg(test)]

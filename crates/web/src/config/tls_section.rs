@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use exporter_schema::{Diagnostic, Located, Report, Section, join_path};
 
-use super::choices::choice;
 use super::client_auth::ClientAuth;
 use super::keys::is_set;
-use super::tls_params::TlsParams;
+use super::tls_params::{TlsParams, choice};
 
 /// Section `tls_server_config`.
 pub(super) struct TlsFileConfig {
