@@ -199,7 +199,7 @@ fn registry(generation: &Snapshot) -> Registry {
     let layout = generation.schema.as_ref().unwrap();
     let mut registry = Registry::default();
     let mut of_metric: BTreeMap<Metric, Vec<(Labels, &Value)>> = BTreeMap::new();
-    for (target, series) in &generation.targets {
+    for (target, series) in generation.targets.iter() {
         let own = [target.project.as_str(), target.region.as_str(), target.client_env.as_str()];
         for (key, one) in series.iter() {
             let names = layout.label_names(key.metric);

@@ -1,7 +1,7 @@
-//! A thousand targets at 30 s, scraped every 15 s: CPU and memory of the release binary in steady state, what it asks of the
-//! API, and how long a start with 200,000 remembered conversations takes.
+//! 100, 1,000 and 5,000 targets at 30 s, scraped every 15 s: CPU per API request and memory of the release binary in steady
+//! state, and how long a start with 200,000 remembered conversations takes.
 //!
-//! `cargo bench --bench many_targets [-- TARGETS SECONDS]`
+//! `cargo bench --bench many_targets [-- TARGETS SECONDS]` measures one number of targets.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints its figures and may panic")]
 
@@ -19,9 +19,11 @@ use tokio::time::Instant;
 
 fn main() {
     let numbers: Vec<u64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
-    let targets = numbers.first().copied().unwrap_or(1000);
     let seconds = numbers.get(1).copied().unwrap_or(90);
-    steady_state(targets, seconds);
+    match numbers.first() {
+        Some(&targets) => steady_state(targets, seconds),
+        None => [100, 1000, 5000].into_iter().for_each(|targets| steady_state(targets, seconds)),
+    }
     start_with_rows(200_000);
 }
 
@@ -50,7 +52,12 @@ fn steady_state(targets: u64, seconds: u64) {
     let metrics = get(&exporter.address, "/metrics").unwrap();
     let requests = sum(&metrics, "polyai_exporter_api_requests_total") - requests_before;
     println!("{targets} targets at 30 s, {scrapes} scrapes in {elapsed:.0} s");
-    println!("  CPU            {:6.3} cores", (user + system - user_before - system_before) / elapsed);
+    let cpu = user + system - user_before - system_before;
+    println!(
+        "  CPU            {:6.3} cores, {:.3} ms per request",
+        cpu / elapsed,
+        per_request(cpu, requests)
+    );
     println!("  peak RSS       {:6.1} MB", mega(peak));
     println!("  scrape         {:6.1} MB, {} lines", mega(metrics.len() as u64), metrics.lines().count());
     println!(
@@ -60,6 +67,12 @@ fn steady_state(targets: u64, seconds: u64) {
     println!("  polls skipped  {}", sum(&metrics, "polyai_exporter_polls_skipped_total"));
     exporter.stop();
     runtime.block_on(simulator.stop());
+}
+
+/// Milliseconds.
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn per_request(seconds: f64, requests: u64) -> f64 {
+    seconds * 1000.0 / requests as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]

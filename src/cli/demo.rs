@@ -171,7 +171,7 @@ async fn wait_first_snapshot(published: &SnapshotCell, stop: &CancellationToken)
 
 fn print_totals(out: &mut impl Write, snapshot: &Snapshot, address: SocketAddr) -> io::Result<()> {
     writeln!(out, "{:34} {:>9} {:>8} {:>7} {:>12}", "target", "counted", "handoffs", "turns", "in progress")?;
-    for (key, series) in &snapshot.targets {
+    for (key, series) in snapshot.targets.iter() {
         let [counted, handoffs, turns, running] =
             [Metric::Conversations, Metric::Handoffs, Metric::Turns, Metric::InProgress]
                 .map(|metric| sum(series, metric));

@@ -82,7 +82,7 @@ impl Source for SnapshotSource {
         let (targets, others) = (&self.0.targets, &other.0.targets);
         same_schema
             && targets.len() == others.len()
-            && targets.iter().zip(others).all(|((target, _), (other, _))| Arc::ptr_eq(target, other))
+            && targets.iter().zip(others.iter()).all(|((target, _), (other, _))| Arc::ptr_eq(target, other))
     }
 
     fn groups(&self) -> usize {

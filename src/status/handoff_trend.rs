@@ -80,7 +80,7 @@ impl Trends {
     pub fn sample(&self, snapshot: &Snapshot, now: Timestamp) {
         let mut state = self.lock();
         let mut storage_failing = false;
-        for (key, series) in &snapshot.targets {
+        for (key, series) in snapshot.targets.iter() {
             let TargetTotals { recent, counters, up, storage_failing: failing, .. } =
                 TargetTotals::new(series, Duration::ZERO);
             storage_failing |= failing;
@@ -176,7 +176,7 @@ mod tests {
         for (number, up) in [1.0, 0.0].into_iter().enumerate() {
             series.set(Metric::TargetUp, &[], up, at);
             let targets = vec![(key(), Arc::new(series.clone()))];
-            let generation = Snapshot { targets, ..Snapshot::default() };
+            let generation = Snapshot { targets: targets.into_iter().collect(), ..Snapshot::default() };
             trends.sample(&generation, at + SAMPLE_INTERVAL * u32::try_from(number).unwrap());
         }
         let ratios: Vec<_> =
@@ -188,7 +188,10 @@ mod tests {
     fn removed_target_is_forgotten() {
         let key = key();
         let trends = Trends::default();
-        let with = Snapshot { targets: vec![(key.clone(), Arc::default())], ..Snapshot::default() };
+        let with = Snapshot {
+            targets: [(key.clone(), Arc::default())].into_iter().collect(),
+            ..Snapshot::default()
+        };
         trends.sample(&with, Timestamp::from_millis(1));
         assert_eq!(trends.points(&key).len(), 1);
         trends.sample(&Snapshot::default(), Timestamp::from_millis(2));

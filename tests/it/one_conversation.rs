@@ -196,7 +196,7 @@ fn one_conversation_from_poll_plan_to_exposition() {
     // front. The cache renders what has changed.
     let cache = ExpositionCache::new(FormatOptions { native_histograms: true, openmetrics_created: false });
     let page = |format| {
-        let source = SnapshotSource::new(Arc::new(recorder.snapshot().clone()));
+        let source = SnapshotSource::new(recorder.snapshot().clone());
         let now = exposition::Timestamp::from_millis(settled.millis());
         let body = cache.render(format, ContentEncoding::Identity, &source, now, Vec::new);
         String::from_utf8(body.to_bytes().to_vec()).unwrap()

@@ -137,7 +137,7 @@ impl Instance<'_> {
 
     /// Lets a scrape see the latest snapshot.
     pub(super) fn publish(&mut self) {
-        let generation: Snapshot = self.process().recorder.snapshot().clone();
+        let generation: Arc<Snapshot> = self.process().recorder.snapshot().clone();
         for (target, (_, series)) in generation.targets.iter().enumerate() {
             if self.shown.get(target).is_some_and(|before| Arc::ptr_eq(before, series)) {
                 continue;

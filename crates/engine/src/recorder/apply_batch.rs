@@ -23,6 +23,7 @@ impl Recorder {
     /// Applies a batch to the working state, for the next commit. After an error it may be applied again.
     pub fn apply_batch(&mut self, batch: &Batch) -> Result<BatchOutcome, StoreError> {
         let Some(state) = self.targets.get_mut(&batch.target) else { return Ok(BatchOutcome::default()) };
+        self.touched.insert(batch.target);
         if let Some(watermarks) = &batch.watermarks {
             state.set_watermarks(watermarks, batch.now, &mut self.changes);
         }
@@ -147,8 +148,11 @@ impl Application<'_> {
         } else {
             self.state.settling.remove(id);
         }
-        if entry.is_some() {
+        if let Some(entry) = &entry {
             self.state.known.add(id.as_str());
+            if let LedgerEntry::Counted(_) = entry {
+                self.state.note_counted(entry.started_at());
+            }
         }
         self.changes.entries.insert((self.state.id, id.clone()), entry);
     }

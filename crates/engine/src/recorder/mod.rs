@@ -9,6 +9,7 @@ mod codec;
 mod gauges;
 mod prune;
 mod reconfigure;
+mod snapshot;
 mod target;
 pub mod task;
 mod writer;
@@ -16,8 +17,9 @@ mod writer;
 pub(crate) use batch::FirstFinished;
 pub use batch::{Batch, BatchOutcome, Observation, PollStatus, TargetIndex};
 pub use reconfigure::{TargetAssignment, TargetEntry, TargetSet};
+pub use snapshot::{Snapshot, SnapshotTarget, TargetList};
 pub use target::{CountingPolicy, PollerCheckpoint, TargetSetup};
-pub use writer::{Recorder, Snapshot};
+pub use writer::Recorder;
 
 #[cfg(test)]
 mod tests;

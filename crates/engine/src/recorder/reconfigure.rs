@@ -132,10 +132,10 @@ impl Recorder {
         self.next_index = self.next_index.max(last.map_or(0, |last| last.0 + 1));
         let mut before: BTreeMap<TargetIndex, TargetState> = mem::take(&mut self.targets);
         let mut assignments = Vec::with_capacity(staged.len());
-        for (StagedTarget { index, checkpoint, restored }, target) in staged.into_iter().zip(&targets.targets)
-        {
+        for (position, (staged, target)) in staged.into_iter().zip(&targets.targets).enumerate() {
+            let StagedTarget { index, checkpoint, restored } = staged;
             assignments.push(TargetAssignment { index, checkpoint });
-            let state = match (restored, before.remove(&index)) {
+            let mut state = match (restored, before.remove(&index)) {
                 (Some(mut state), old) => {
                     state.init_series(&self.schema, now);
                     state.init_gauges(now);
@@ -159,8 +159,11 @@ impl Recorder {
                 }
                 (None, None) => continue,
             };
+            state.position = position;
             self.targets.insert(index, state);
         }
+        self.touched = self.targets.keys().copied().collect();
+        self.relisted = true;
         self.commit(true)?;
         Ok(assignments)
     }

@@ -104,6 +104,10 @@ pub(super) struct TargetState {
     pub(super) key: Arc<TargetKey>,
     pub(super) setup: TargetSetup,
     pub(super) id: TargetId,
+    /// In the order of the configuration.
+    pub(super) position: usize,
+    /// Entries that have counted and start earlier are known to be needed still; absent if none has counted.
+    pub(super) oldest_counted: Option<Timestamp>,
     pub(super) watermarks: Option<Watermarks>,
     pub(super) series: Arc<TargetSeries>,
     /// Persisted series that have changed since the last commit.
@@ -155,6 +159,8 @@ impl TargetState {
             key: Arc::new(setup.key.clone()),
             setup: setup.clone(),
             id,
+            position: 0,
+            oldest_counted: None,
             watermarks,
             series: Arc::new(series),
             dirty: BTreeSet::new(),
@@ -181,12 +187,14 @@ impl TargetState {
         store.for_each_entry(self.id, |id, entry| {
             checkpoint.add(id, &entry);
             self.known.add(id);
+            let started_at = entry.started_at();
             match entry {
                 LedgerEntry::Open { .. } => {}
                 LedgerEntry::Settling { since, .. } => {
                     self.settling.extend(ConversationId::new(id).map(|id| (id, since)));
                 }
                 LedgerEntry::Counted(counted) => {
+                    self.note_counted(started_at);
                     let recent = RecentConversation {
                         ended_at: counted.ended_at.min(latest),
                         labels: counted_labels(&schema.dimensions, &counted.dimensions),
@@ -197,6 +205,11 @@ impl TargetState {
             }
         })?;
         Ok(checkpoint)
+    }
+
+    /// Takes note of the start of an entry that has counted.
+    pub(super) fn note_counted(&mut self, start: Timestamp) {
+        self.oldest_counted = Some(self.oldest_counted.map_or(start, |oldest| oldest.min(start)));
     }
 
     /// The committed position from which a new poller continues.

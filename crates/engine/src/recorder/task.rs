@@ -14,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 use polyai_domain::target::TargetKey;
 use polyai_domain::timestamp::Timestamp;
 
-use super::batch::{Batch, BatchOutcome, PollStatus};
+use super::batch::{Batch, BatchOutcome, PollStatus, TargetIndex};
 use super::reconfigure::{TargetAssignment, TargetSet};
-use super::writer::{Recorder, Snapshot};
+use super::snapshot::Snapshot;
+use super::writer::Recorder;
 use crate::ledger::store::StoreError;
 
 /// Pollers wait when more messages than this are queued.
@@ -25,8 +26,8 @@ const QUEUE: usize = 256;
 const MAX_GROUP_OBSERVATIONS: usize = 20_000;
 /// How often watermarks are committed that have moved without anything being counted.
 const WATERMARK_FLUSH_INTERVAL: Duration = Duration::from_secs(60);
-/// How often one target is pruned.
-const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often one target is pruned, of those that have enough to prune: each of 5,000 once in 84 minutes.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often an idle task checks that the state file is still there.
 const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_INITIAL: Duration = Duration::from_millis(500);
@@ -121,7 +122,7 @@ impl RecorderTask {
     /// A task for `recorder`, the handle to it, and the snapshots that it publishes.
     pub fn new(recorder: Recorder, observer: impl RecorderObserver) -> (Self, RecorderHandle, SnapshotCell) {
         let (outbox, inbox) = mpsc::channel(QUEUE);
-        let published: SnapshotCell = Arc::new(ArcSwap::from_pointee(recorder.snapshot().clone()));
+        let published: SnapshotCell = Arc::new(ArcSwap::new(recorder.snapshot().clone()));
         let task = Self { recorder, inbox, published: published.clone(), observer: Box::new(observer) };
         (task, RecorderHandle(outbox), published)
     }
@@ -131,7 +132,7 @@ impl RecorderTask {
     pub async fn run(mut self, abort: CancellationToken) -> Result<(), StoreError> {
         let mut watermarks_due = Instant::now() + WATERMARK_FLUSH_INTERVAL;
         let mut prune_due = Instant::now() + PRUNE_INTERVAL;
-        let mut next_to_prune = 0;
+        let mut last_pruned = 0;
         loop {
             let mut group = CommitGroup::default();
             match timeout(FILE_CHECK_INTERVAL, self.inbox.recv()).await {
@@ -159,8 +160,10 @@ impl RecorderTask {
             self = self.commit(group, flush_watermarks, &abort).await?;
             if Instant::now() >= prune_due {
                 prune_due = Instant::now() + PRUNE_INTERVAL;
-                next_to_prune += 1;
-                self = self.prune(next_to_prune).await;
+                if let Some((place, target)) = self.recorder.next_to_prune(last_pruned) {
+                    last_pruned = place;
+                    self = self.prune(target).await;
+                }
             }
         }
         let (_, outcome) = run_blocking(self.recorder, |recorder| recorder.commit(true)).await;
@@ -201,7 +204,7 @@ impl RecorderTask {
                         // The failure was a read, and there is nothing to write.
                         self.observer.on_recovery();
                     }
-                    self.published.store(Arc::new(self.recorder.snapshot().clone()));
+                    self.published.store(self.recorder.snapshot().clone());
                     self.respond(group, batches, assignments);
                     return Ok(self);
                 }
@@ -210,7 +213,7 @@ impl RecorderTask {
             };
             failed = true;
             self.observer.on_commit_failed(started.elapsed(), &error, retry_in);
-            self.published.store(Arc::new(self.recorder.snapshot_with_storage_problem().clone()));
+            self.published.store(self.recorder.snapshot_with_storage_problem().clone());
             self.recorder.reopen();
             tokio::select! {
                 () = tokio::time::sleep(retry_in) => retry_in = (retry_in * 2).min(RETRY_MAX),
@@ -239,10 +242,7 @@ impl RecorderTask {
         }
     }
 
-    /// Prunes one target, in turn.
-    async fn prune(mut self, turn: usize) -> Self {
-        let targets = &self.recorder.display_order;
-        let Some(&target) = targets.get(turn % targets.len().max(1)) else { return self };
+    async fn prune(mut self, target: TargetIndex) -> Self {
         let started = Instant::now();
         let outcome;
         (self.recorder, outcome) = run_blocking(self.recorder, move |recorder| recorder.prune(target)).await;

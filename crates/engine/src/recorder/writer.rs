@@ -1,29 +1,14 @@
 //! The working state of all targets, its commits, and the snapshot of what is committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use polyai_domain::target::TargetKey;
 
 use super::batch::{PollStatus, TargetIndex};
 use super::gauges;
+use super::snapshot::Snapshot;
 use super::target::{CountingPolicy, TargetState};
-use crate::aggregate::{SeriesSchema, TargetSeries};
+use crate::aggregate::SeriesSchema;
 use crate::ledger::store::{Changes, Store, StoreError};
-
-/// The committed series: what a scrape shows. Cheap to share; a target that did not change is the same allocation as in the
-/// snapshot before.
-#[derive(Debug, Clone, Default)]
-pub struct Snapshot {
-    /// Counts up with every change.
-    pub number: u64,
-    /// In the order of the configuration.
-    pub targets: Vec<(Arc<TargetKey>, Arc<TargetSeries>)>,
-    /// The labels and buckets of the series.
-    pub schema: Option<Arc<SeriesSchema>>,
-    /// The size of the state on disk, bytes.
-    pub state_bytes: u64,
-}
 
 /// The working state, ahead of what is committed by at most one group of batches.
 pub struct Recorder {
@@ -36,7 +21,11 @@ pub struct Recorder {
     pub(super) next_index: usize,
     /// The content of the next commit, apart from series.
     pub(super) changes: Changes,
-    committed: Snapshot,
+    /// The targets whose series may differ from the snapshot.
+    pub(super) touched: BTreeSet<TargetIndex>,
+    /// Whether the targets themselves, or all their series, may differ from the snapshot.
+    pub(super) relisted: bool,
+    committed: Arc<Snapshot>,
 }
 
 impl Recorder {
@@ -49,13 +38,16 @@ impl Recorder {
             display_order: Vec::new(),
             next_index: 0,
             changes: Changes::default(),
-            committed: Snapshot::default(),
+            touched: BTreeSet::new(),
+            relisted: true,
+            committed: Arc::default(),
         }
     }
 
     /// Applies the result of a poll.
     pub fn set_poll_status(&mut self, status: &PollStatus) {
         let Some(state) = self.targets.get_mut(&status.target) else { return };
+        self.touched.insert(status.target);
         let series = Arc::make_mut(&mut state.series);
         gauges::set_poll_status(series, status);
         if status.up {
@@ -69,21 +61,29 @@ impl Recorder {
     /// changes, and [`snapshot`](Self::snapshot) stays what it was.
     pub fn commit(&mut self, flush_watermarks: bool) -> Result<bool, StoreError> {
         self.store.check_file()?;
-        for state in self.targets.values_mut() {
-            state.encode_dirty(&self.schema, &mut self.changes)?;
+        for index in &self.touched {
+            if let Some(state) = self.targets.get_mut(index) {
+                state.encode_dirty(&self.schema, &mut self.changes)?;
+            }
         }
         let due = self.changes.is_urgent() || flush_watermarks && !self.changes.watermarks.is_empty();
         if due {
             self.store.commit(&self.changes)?;
             self.changes = Changes::default();
         }
-        let shown = self.display_order.iter().filter_map(|index| self.targets.get(index));
-        self.committed = Snapshot {
-            number: self.committed.number + 1,
-            targets: shown.map(|state| (state.key.clone(), state.series.clone())).collect(),
-            schema: Some(self.schema.clone()),
-            state_bytes: self.store.bytes(),
-        };
+        let mut next = Snapshot { number: self.committed.number + 1, ..(*self.committed).clone() };
+        next.schema = Some(self.schema.clone());
+        next.state_bytes = self.store.bytes();
+        let touched = std::mem::take(&mut self.touched);
+        if std::mem::take(&mut self.relisted) {
+            let shown = self.display_order.iter().filter_map(|index| self.targets.get(index));
+            next.targets = shown.map(|state| (state.key.clone(), state.series.clone())).collect();
+        } else {
+            for state in touched.iter().filter_map(|index| self.targets.get(index)) {
+                next.targets[state.position].1 = state.series.clone();
+            }
+        }
+        self.committed = Arc::new(next);
         Ok(due)
     }
 
@@ -98,16 +98,19 @@ impl Recorder {
     }
 
     /// The committed snapshot, for scrapes.
-    pub fn snapshot(&self) -> &Snapshot {
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.committed
     }
 
     /// The last committed snapshot, with `storage` among the problems of every target.
-    pub fn snapshot_with_storage_problem(&mut self) -> &Snapshot {
-        self.committed.number += 1;
-        for (_, series) in &mut self.committed.targets {
-            gauges::set_storage_problem(Arc::make_mut(series));
+    pub fn snapshot_with_storage_problem(&mut self) -> &Arc<Snapshot> {
+        let snapshot = Arc::make_mut(&mut self.committed);
+        snapshot.number += 1;
+        for index in 0..snapshot.targets.len() {
+            gauges::set_storage_problem(Arc::make_mut(&mut snapshot.targets[index].1));
         }
+        // The next commit shows every target without it.
+        self.relisted = true;
         &self.committed
     }
 }

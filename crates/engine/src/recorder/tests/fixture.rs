@@ -131,7 +131,7 @@ impl Recorder {
 impl Snapshot {
     pub(super) fn series(&self, metric: Metric, values: &[&str]) -> Option<&Arc<crate::aggregate::Series>> {
         let values = values.iter().map(|&value| Arc::from(value)).collect();
-        self.targets.first()?.1.get(&SeriesKey { metric, values })
+        self.targets.iter().next()?.1.get(&SeriesKey { metric, values })
     }
 
     /// A counter, or the count of a histogram.
@@ -151,7 +151,7 @@ impl Snapshot {
     }
 
     pub(super) fn label_sets(&self, metric: Metric) -> Vec<String> {
-        let all = self.targets.first().map(|(_, series)| series.iter()).into_iter().flatten();
+        let all = self.targets.iter().next().map(|(_, series)| series.iter()).into_iter().flatten();
         all.filter(|(key, _)| key.metric == metric).map(|(key, _)| key.values.join(",")).collect()
     }
 }
