@@ -151,6 +151,31 @@ fn alerts_have_labels_and_annotations() {
     });
 }
 
+/// A share in words would be wrong once a threshold is changed; limits come from the thresholds.
+#[test]
+fn texts_put_no_share_into_words() {
+    let words = [
+        "most",
+        "mostly",
+        "half",
+        "majority",
+        "nearly",
+        "hardly",
+        "far",
+        "twice",
+        "third",
+        "quarter",
+        "immediately",
+    ];
+    for_each(alerts(), |rule| {
+        for text in rule.annotations.values() {
+            let said = text.split(|letter: char| !letter.is_alphabetic()).find(|word| words.contains(word));
+            ensure(said.is_none(), &format!("{said:?} in {text}"))?;
+        }
+        Ok(())
+    });
+}
+
 /// A label that the expression does not keep is an empty word in a message.
 #[test]
 #[expect(clippy::wildcard_enum_match_arm, reason = "only two kinds of expression tell labels")]

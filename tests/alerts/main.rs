@@ -13,4 +13,5 @@ mod quiet_week;
 mod routes;
 mod rules;
 mod runbooks;
+mod scrape_configs;
 mod values;
