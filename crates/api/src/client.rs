@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use memchr::memmem;
 use polyai_domain::clock::Clock;
 use polyai_domain::fetch::{FetchError, FetchErrorKind};
 use polyai_domain::phone_number;
@@ -47,18 +48,13 @@ impl ApiKey {
     /// Overwrites the key in what a server sent: everything from outside passes here before anything reads it.
     fn remove_from(&self, text: &mut [u8]) {
         let key = self.0.as_bytes();
-        let Some((&first, rest)) = key.split_first().filter(|_| key.len() >= MIN_SECRET_LEN) else { return };
-        let mut remaining = text;
-        while let Some(index) = remaining.iter().position(|&byte| byte == first) {
-            let Some(found) = remaining.get_mut(index..) else { return };
-            let skip = match found.get_mut(..key.len()) {
-                Some(echo) if echo.ends_with(rest) => {
-                    echo.fill(b'*');
-                    key.len()
-                }
-                _ => 1,
-            };
-            remaining = found.get_mut(skip..).unwrap_or_default();
+        let mut remaining = if key.len() < MIN_SECRET_LEN { &mut [] } else { text };
+        while let Some(index) = memmem::find(remaining, key) {
+            let (echo, rest) = remaining.split_at_mut(index + key.len());
+            if let Some(echo) = echo.get_mut(index..) {
+                echo.fill(b'*');
+            }
+            remaining = rest;
         }
     }
 }
@@ -188,7 +184,10 @@ impl Client {
         let mut result = self.exchange(credentials, request, &correlation_id, &mut info).await;
         info.duration = started.elapsed();
         if let Err(error) = &mut result {
-            error.correlation_id.get_or_insert(correlation_id);
+            let is_from_polyai = error.status.is_some()
+                && !matches!(error.kind, FetchErrorKind::WrongHost | FetchErrorKind::Redirected);
+            error.correlation_id =
+                error.correlation_id.take().or(Some(correlation_id)).filter(|_| is_from_polyai);
             if error.kind == FetchErrorKind::RateLimited {
                 credentials.rate_limiter.on_rate_limited(&permit, error.retry_after);
             }
@@ -263,7 +262,8 @@ impl Client {
             401 => FetchErrorKind::Unauthorized,
             403 => FetchErrorKind::Forbidden,
             404 => FetchErrorKind::NotFound,
-            400..=499 => FetchErrorKind::Refused,
+            400..=499 => FetchErrorKind::BadRequest,
+            300..=399 => FetchErrorKind::Redirected,
             _ => FetchErrorKind::ServerError,
         };
         let message = match (status, envelope.error_code()) {

@@ -1,6 +1,7 @@
 //! One conversation with everything that will ever happen to it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use polyai_domain::target::ClientEnv;
@@ -36,7 +37,17 @@ pub struct Call {
     /// Later versions of the record with the times at which they appear, ascending.
     pub(crate) versions: Vec<(DateTime<Utc>, Self)>,
     /// Served in place of the record.
-    pub(crate) raw: Option<String>,
+    pub(crate) raw: Option<Arc<[Piece]>>,
+}
+
+/// A part of a record that is served as it is.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(not(feature = "test-support"), expect(dead_code, reason = "for scripted calls"))]
+pub(crate) enum Piece {
+    Literal(Vec<u8>),
+    Id,
+    /// After the start.
+    Timestamp(TimeDelta),
 }
 
 /// Fields that contradict the rest of the record, or are missing.
@@ -135,146 +146,9 @@ impl Call {
         }
     }
 
-    /// `id`
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// `started_at`
-    pub fn start(&self) -> DateTime<Utc> {
-        self.start
-    }
-
     /// The end; `None` if it never ends.
     pub fn end(&self) -> Option<DateTime<Utc>> {
         self.lasting.map(|lasting| self.start + lasting)
-    }
-
-    /// Starts at `start`.
-    pub fn starting(self, start: DateTime<Utc>) -> Self {
-        Self { start, ..self }
-    }
-
-    /// Lasts `seconds`.
-    pub fn lasting(self, seconds: i64) -> Self {
-        self.lasting_exactly(TimeDelta::seconds(seconds))
-    }
-
-    /// Lasts exactly `length`, whose fraction of a second `total_duration` does not show.
-    pub fn lasting_exactly(self, length: TimeDelta) -> Self {
-        Self { lasting: Some(length), ..self }
-    }
-
-    /// Never ends.
-    pub fn never_ending(self) -> Self {
-        Self { lasting: None, ..self }
-    }
-
-    /// Belongs to `env` instead of `live`.
-    pub fn in_env(self, env: ClientEnv) -> Self {
-        Self { env, ..self }
-    }
-
-    /// Has this `channel`.
-    pub fn channel(self, channel: impl Into<Text>) -> Self {
-        Self { channel: Some(channel.into()), ..self }
-    }
-
-    /// Has no `channel` field.
-    pub fn without_channel(self) -> Self {
-        Self { channel: None, ..self }
-    }
-
-    /// Has this `variant_id` and `variant_name`.
-    pub fn variant(self, id: impl Into<Text>, name: impl Into<Text>) -> Self {
-        Self { variant: Some((id.into(), name.into())), ..self }
-    }
-
-    /// Has `count` turns, of which the first is a greeting.
-    pub fn turns(self, count: usize) -> Self {
-        let turn = |index| if index == 0 { Turn::greeting() } else { Turn::reply() };
-        Self { turns: (0..count).map(turn).collect(), ..self }
-    }
-
-    /// Has one more turn.
-    pub fn turn(mut self, turn: Turn) -> Self {
-        self.turns.push(turn);
-        self
-    }
-
-    /// The replies (turns after the first) have these latencies, in seconds; further ones have none. Call after `turns`.
-    pub fn latency(mut self, seconds: impl IntoIterator<Item = f64>) -> Self {
-        let mut seconds = seconds.into_iter();
-        self.turns.iter_mut().skip(1).for_each(|turn| turn.latency = seconds.next());
-        self
-    }
-
-    /// The greeting has this latency, in seconds. Call after `turns`.
-    pub fn greeting_latency(mut self, seconds: f64) -> Self {
-        self.turns.iter_mut().take(1).for_each(|turn| turn.latency = Some(seconds));
-        self
-    }
-
-    /// The last `count` turns are out of domain. Call after `turns`.
-    pub fn ood(self, count: usize) -> Self {
-        self.change_last_turns(count, |turn| turn.ood = true)
-    }
-
-    /// The last `count` turns are silent. Call after `turns`.
-    pub fn silences(self, count: usize) -> Self {
-        self.change_last_turns(count, |turn| turn.silence = true)
-    }
-
-    /// In the last `count` turns the user interrupts the agent. Call after `turns`.
-    pub fn barge_ins(self, count: usize) -> Self {
-        self.change_last_turns(count, |turn| turn.barge_in = true)
-    }
-
-    fn change_last_turns(mut self, count: usize, change: fn(&mut Turn)) -> Self {
-        self.turns.iter_mut().rev().take(count).for_each(change);
-        self
-    }
-
-    /// Is handed off to `destination` for `reason` at its end.
-    pub fn handoff(self, reason: impl Into<Text>, destination: impl Into<Text>) -> Self {
-        let handoff = Handoff { reason: reason.into(), destination: destination.into() };
-        Self { handoff: Some(handoff), ..self }
-    }
-
-    /// Is not handed off.
-    pub fn without_handoff(self) -> Self {
-        Self { handoff: None, ..self }
-    }
-
-    /// Has a value in `metrics`; a second value of the same name makes a list.
-    pub fn metric(mut self, name: impl Into<Text>, value: MetricValue) -> Self {
-        self.metrics.push((name.into(), value));
-        self
-    }
-
-    /// The agent handles the first `seconds` of it (`polyai_duration`).
-    pub fn agent_part(self, seconds: i64) -> Self {
-        Self { agent_part: Some(TimeDelta::seconds(seconds)), ..self }
-    }
-
-    /// Reports these counts, which may contradict the rest of the record.
-    pub fn reporting(self, reported: ReportedCounts) -> Self {
-        Self { reported, ..self }
-    }
-
-    /// Is listed only from `moment` on.
-    pub fn visible_from(self, moment: DateTime<Utc>) -> Self {
-        Self { visible_from: Some(moment), ..self }
-    }
-
-    /// Is listed as running until `moment`, even if it ends before.
-    pub fn finished_visible_from(self, moment: DateTime<Utc>) -> Self {
-        Self { finished_visible_from: Some(moment), ..self }
-    }
-
-    /// Is not listed while it runs.
-    pub fn hidden_while_running(self) -> Self {
-        Self { hidden_while_running: true, ..self }
     }
 
     /// From `moment` on the record is what `change` returns. A longer call that has not ended by then runs again.
@@ -284,11 +158,6 @@ impl Call {
         self.versions.push((moment, change(latest)));
         self.versions.sort_by_key(|(from, _)| *from);
         self
-    }
-
-    /// This text is served in place of the record. Filters and order follow the call; the expected totals omit it.
-    pub fn raw(self, json: impl Into<String>) -> Self {
-        Self { raw: Some(json.into()), ..self }
     }
 }
 

@@ -32,7 +32,6 @@ pub(crate) enum CallKind {
     OverADay,
 }
 
-/// Draws calls.
 #[derive(Debug, Clone)]
 pub(crate) struct CallGenerator {
     pub(crate) profile: Profile,
@@ -57,7 +56,7 @@ impl CallGenerator {
             let groups = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
             (format!("AS_CHAT_{}", groups.join("-")), 1.6)
         };
-        let mut call = Call::new(id).starting(start).in_env(env).channel(channel);
+        let mut call = Call { start, env, channel: Some(channel), ..Call::new(id) };
         call.numbers = (phone_number(rng), Text::Borrowed("+15555550100"));
         call.variant = rng.weighted(&profile.variants).cloned();
         let abandoned = rng.chance(0.08) || effect.short;
@@ -179,11 +178,15 @@ impl CallGenerator {
         let moment = end + time_delta(30.0 + 1770.0 * rng.unit());
         if call.handoff.is_none() && rng.chance(0.5) {
             let (reason, destination) = rng.weighted(&self.profile.handoffs).cloned().unwrap_or_default();
-            return call.amended(moment, |call| call.handoff(reason, destination));
+            let handoff = Some(Handoff { reason, destination });
+            return call.amended(moment, |call| Call { handoff, ..call });
         }
         let (user, agent) = self.profile.exchange(rng);
         let at = call.lasting.map(|length| length - TimeDelta::milliseconds(200));
-        call.amended(moment, |call| call.turn(Turn { at, user, agent, ..Turn::reply() }))
+        call.amended(moment, |mut call| {
+            call.turns.push(Turn { at, user, agent, ..Turn::reply() });
+            call
+        })
     }
 }
 

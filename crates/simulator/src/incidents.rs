@@ -5,7 +5,7 @@ use std::mem::discriminant;
 use chrono::{DateTime, Utc};
 
 use super::faults::Scope;
-use polyai_domain::target::ClientEnv;
+use polyai_domain::target::{ClientEnv, TargetKey};
 
 /// A change to the calls that start while it lasts.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,16 +78,6 @@ impl IncidentKind {
     }
 }
 
-/// An incident in one environment of a project.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct ProjectIncident {
-    pub(crate) kind: IncidentKind,
-    pub(crate) env: ClientEnv,
-    pub(crate) from: DateTime<Utc>,
-    pub(crate) until: Option<DateTime<Utc>>,
-}
-
-/// The combined effect of all incidents on one call.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct IncidentEffect {
     pub(crate) latency: f64,
@@ -100,12 +90,13 @@ pub(crate) struct IncidentEffect {
 
 impl IncidentEffect {
     /// The effect on a call of `env` that starts at `start`.
-    pub(crate) fn at(incidents: &[ProjectIncident], env: ClientEnv, start: DateTime<Utc>) -> Self {
+    pub(crate) fn at(incidents: &[(TargetKey, Incident)], env: ClientEnv, start: DateTime<Utc>) -> Self {
         let mut effect = Self::default();
-        let hits = |incident: &&ProjectIncident| {
-            incident.env == env && incident.from <= start && incident.until.is_none_or(|until| start < until)
-        };
-        for incident in incidents.iter().filter(hits) {
+        for (target, incident) in incidents {
+            let is_over = incident.until.is_some_and(|until| until <= start);
+            if target.client_env != env || start < incident.from || is_over {
+                continue;
+            }
             match incident.kind {
                 IncidentKind::Latency(seconds) => effect.latency += seconds,
                 IncidentKind::Handoffs(share) => effect.handoffs = Some(share),
@@ -121,6 +112,8 @@ impl IncidentEffect {
 
 #[cfg(test)]
 mod tests {
+    use polyai_domain::target::Region;
+
     use super::*;
 
     #[test]
@@ -137,7 +130,10 @@ mod tests {
     #[test]
     fn incident_affects_calls_that_start_while_it_lasts() {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
-        let local = |kind| ProjectIncident { kind, env: ClientEnv::Live, from: at(10), until: Some(at(20)) };
+        let client_env = ClientEnv::Live;
+        let target = TargetKey { project: "billing".into(), region: Region::Us1, client_env };
+        let local =
+            |kind| (target.clone(), Incident { kind, scope: Scope::All, from: at(10), until: Some(at(20)) });
         let incidents = [local(IncidentKind::Latency(3.0)), local(IncidentKind::Silence(0.5))];
         let both = IncidentEffect { latency: 3.0, silence: Some(0.5), ..IncidentEffect::default() };
         assert_eq!(IncidentEffect::at(&incidents, ClientEnv::Live, at(10)), both);

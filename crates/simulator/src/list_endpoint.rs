@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use polyai_domain::target::ApiVersion;
+use polyai_domain::target::{ApiVersion, ClientEnv};
 use serde_json::{Map, Value, json};
 
-use super::bulk_records::BulkRecords;
-use super::call::{Call, CallQuery, Turn};
+use super::call::{Call, CallQuery};
 use super::cursor::{Cursor, Position};
 use super::encode::Dialect;
-use super::project::{Calls, Project};
-use super::query::{Query, Retrieval, supports_cursors};
+use super::faults::FaultKind;
+use super::project::Project;
+use super::query::{Query, supports_cursors};
 use super::quirks::{LastCursor, Order, Paging};
 use super::rng::hash_text;
 use super::visibility::VisibleCall;
 
-/// A page of a list.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) body: Vec<u8>,
@@ -28,24 +27,13 @@ pub(crate) struct Page {
     more: bool,
 }
 
-/// The effect of a fault on a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum PagingFault {
-    #[default]
-    None,
-    /// `cursor` is the one that was sent.
-    RepeatCursor,
-    /// No rows, and a cursor that leads to the omitted ones.
-    EmptyPage,
-}
-
-/// A list request to a project.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listing<'a> {
     pub(crate) project: &'a Project,
     pub(crate) version: ApiVersion,
     pub(crate) query: &'a Query,
     pub(crate) now: DateTime<Utc>,
+    pub(crate) faults: &'a [FaultKind],
 }
 
 impl Page {
@@ -59,11 +47,11 @@ impl Page {
 }
 
 impl Listing<'_> {
-    pub(crate) fn page(&self, fault: PagingFault) -> Page {
+    pub(crate) fn page(&self) -> Page {
         let bare = self.project.quirks.bare_array;
         let mut page = Page::default();
         page.body.extend_from_slice(if bare { b"[" } else { br#"{"conversations":["# });
-        if fault != PagingFault::EmptyPage {
+        if !self.faults.contains(&FaultKind::EmptyPage) {
             match self.order() {
                 Order::Shuffled => self.shuffled(&mut page),
                 Order::Ascending => self.ordered(&mut page, false),
@@ -72,7 +60,7 @@ impl Listing<'_> {
         }
         page.body.push(b']');
         if !bare {
-            let rest = Value::Object(self.envelope(&page, fault)).to_string();
+            let rest = Value::Object(self.envelope(&page)).to_string();
             page.body.extend_from_slice(if rest == "{}" { b"" } else { b"," });
             page.body.extend_from_slice(&rest.as_bytes()[1..]);
         }
@@ -80,15 +68,12 @@ impl Listing<'_> {
     }
 
     fn dialect(&self) -> Dialect<'_> {
-        self.project.dialect(self.version, self.query.include_latency)
+        let include_latency = self.query.include_latency;
+        Dialect { project: self.project, version: self.version, include_latency }
     }
 
     fn order(&self) -> Order {
-        match (self.version, &self.query.retrieval) {
-            (ApiVersion::V1, _) => Order::Ascending,
-            (_, Some(Retrieval::Sample)) => Order::Shuffled,
-            _ => self.project.quirks.order,
-        }
+        if self.version == ApiVersion::V1 { Order::Ascending } else { self.project.quirks.order }
     }
 
     fn call_query(&self, newest_first: bool) -> CallQuery {
@@ -97,7 +82,7 @@ impl Listing<'_> {
         let inclusive = self.project.quirks.end_time_inclusive;
         let end = self.query.end_time.map(|end| if inclusive { end } else { before(end) });
         CallQuery {
-            env: self.query.client_env,
+            env: self.query.client_env.unwrap_or(ClientEnv::Live),
             from: self.query.start_time,
             to: Some(end.map_or(self.now, |end| end.min(self.now))),
             newest_first,
@@ -110,11 +95,6 @@ impl Listing<'_> {
     }
 
     fn ordered(&self, page: &mut Page, newest_first: bool) {
-        if let Calls::Bulk(bulk) = &self.project.calls
-            && self.has_no_filter()
-        {
-            return self.copy_bulk(page, bulk, newest_first);
-        }
         let after = self.query.cursor.as_ref().map(|cursor| &cursor.position);
         let mut query = self.call_query(newest_first);
         if let Some(start) =
@@ -140,44 +120,6 @@ impl Listing<'_> {
             }
             self.push(page, &visible, position)
         });
-    }
-
-    /// Whether only time and state select rows.
-    fn has_no_filter(&self) -> bool {
-        let query = self.query;
-        query.channels.is_empty()
-            && query.variant_id.is_none()
-            && query.variant_name.is_none()
-            && query.retrieval.is_none()
-    }
-
-    /// The same as `ordered` for encoded records.
-    fn copy_bulk(&self, page: &mut Page, bulk: &BulkRecords, newest_first: bool) {
-        if self.state_filter() == Some(true) {
-            return;
-        }
-        let query = self.call_query(newest_first);
-        let mut range = bulk.range(query.from, query.to);
-        if let Some(cursor) = &self.query.cursor {
-            let rank =
-                i64::try_from(cursor.position.rank).unwrap_or(if newest_first { i64::MAX } else { i64::MIN });
-            if newest_first {
-                range.end = range.end.min(bulk.first_at(rank));
-            } else {
-                range.start = range.start.max(bulk.first_at(rank.saturating_add(1)));
-            }
-        }
-        let skip = u64::try_from(self.query.offset).unwrap_or(u64::MAX);
-        let left = range.end.saturating_sub(range.start).saturating_sub(skip);
-        let records = bulk.encoded(&self.dialect());
-        for step in 0..left.min(self.query.limit as u64) {
-            let index = if newest_first { range.end - 1 - skip - step } else { range.start + skip + step };
-            let id = bulk.id(index);
-            page.begin(Position::new(bulk.start(index), &id));
-            records.write(&mut page.body, bulk, index);
-            page.finished.push(id);
-        }
-        page.more = left > self.query.limit as u64;
     }
 
     fn shuffled(&self, page: &mut Page) {
@@ -217,25 +159,19 @@ impl Listing<'_> {
     /// The visible call, if it is visible and matches the query.
     fn matching<'c>(&self, call: &'c Call) -> Option<VisibleCall<'c>> {
         let visible = call.at(self.now, &self.project.quirks)?;
-        let query = self.query;
-        let (variant_id, variant_name) =
-            visible.call.variant.as_ref().map_or(("", ""), |(id, name)| (id.as_ref(), name.as_ref()));
-        let channel = visible.call.channel.as_deref().unwrap_or("");
+        let (channel, wanted) = (visible.call.channel.as_deref().unwrap_or(""), &self.query.channels);
         let wanted = self.state_filter().is_none_or(|running| running == visible.in_progress)
-            && (query.channels.is_empty()
-                || query.channels.iter().any(|wanted| is_on_channel(channel, wanted)))
-            && query.variant_id.as_deref().is_none_or(|wanted| wanted == variant_id)
-            && query.variant_name.as_deref().is_none_or(|wanted| wanted == variant_name)
-            && query.retrieval.as_ref().is_none_or(|retrieval| retrieval.matches(visible.turns));
+            && (wanted.is_empty() || wanted.iter().any(|wanted| is_on_channel(channel, wanted)));
         wanted.then_some(visible)
     }
 
     /// The fields other than `conversations`.
-    fn envelope(&self, page: &Page, fault: PagingFault) -> Map<String, Value> {
+    fn envelope(&self, page: &Page) -> Map<String, Value> {
         let quirks = &self.project.quirks;
         let with_cursor = supports_cursors(self.version, quirks);
-        let has_next =
-            page.more || (quirks.empty_last_page && page.rows > 0) || fault == PagingFault::EmptyPage;
+        let has_next = page.more
+            || (quirks.empty_last_page && page.rows > 0)
+            || self.faults.contains(&FaultKind::EmptyPage);
         let with_offset = match quirks.paging {
             Paging::CursorAndOffset | Paging::OffsetOnly => true,
             Paging::CursorOnly => !with_cursor,
@@ -246,7 +182,7 @@ impl Listing<'_> {
             envelope.insert("next_offset".to_owned(), self.query.offset.saturating_add(page.rows).into());
         }
         if with_cursor {
-            let cursor = self.cursor(page, fault, has_next).map(|cursor| cursor.encode().into());
+            let cursor = self.cursor(page, has_next).map(|cursor| cursor.encode().into());
             let absent = match quirks.last_cursor {
                 LastCursor::Null => Some(Value::Null),
                 LastCursor::Empty => Some("".into()),
@@ -260,10 +196,10 @@ impl Listing<'_> {
         envelope
     }
 
-    fn cursor(&self, page: &Page, fault: PagingFault, has_next: bool) -> Option<Cursor> {
+    fn cursor(&self, page: &Page, has_next: bool) -> Option<Cursor> {
         let sent = self.query.cursor.as_ref();
-        if let (Some(sent), PagingFault::RepeatCursor) = (sent, fault) {
-            return Some(sent.clone());
+        if sent.is_some() && self.faults.contains(&FaultKind::RepeatCursor) {
+            return sent.cloned();
         }
         let fingerprint = self.query.fingerprint;
         if let Some(last) = &page.last {
@@ -276,7 +212,8 @@ impl Listing<'_> {
         // After an empty page, the cursor looks new and leads to the position of this request.
         let begin = Cursor { position: Position { rank: start, id: String::new() }, fingerprint, nonce: 0 };
         let here = sent.cloned().unwrap_or(begin);
-        (fault == PagingFault::EmptyPage).then(|| Cursor { nonce: here.nonce + 1, ..here })
+        let is_empty = self.faults.contains(&FaultKind::EmptyPage);
+        is_empty.then(|| Cursor { nonce: here.nonce + 1, ..here })
     }
 }
 
@@ -285,21 +222,4 @@ fn is_on_channel(channel: &str, wanted: &str) -> bool {
     channel.eq_ignore_ascii_case(wanted)
         || (wanted.eq_ignore_ascii_case("voice") && channel.starts_with("VOICE"))
         || (wanted.eq_ignore_ascii_case("chat") && channel.ends_with("CHAT"))
-}
-
-impl Retrieval {
-    fn matches(&self, turns: &[Turn]) -> bool {
-        let (query, user, agent) = match self {
-            Self::Sample => return true,
-            Self::Semantic { query } => (query, true, true),
-            Self::Transcript { query, user, agent } => (query, *user, *agent),
-        };
-        let query = query.to_lowercase();
-        let texts = turns.iter().flat_map(|turn| [(user, &turn.user), (agent, &turn.agent)]);
-        let has = |text: &str| texts.clone().any(|(on, said)| on && said.to_lowercase().contains(text));
-        match self {
-            Self::Semantic { .. } => query.split_whitespace().all(has),
-            Self::Sample | Self::Transcript { .. } => has(&query),
-        }
-    }
 }

@@ -7,11 +7,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use polyai_domain::target::ClientEnv;
+use polyai_domain::target::{ClientEnv, TargetKey};
 
 use super::call::{Call, CallQuery};
 use super::generate_call::{CallGenerator, CallKind};
-use super::incidents::{IncidentEffect, ProjectIncident};
+use super::incidents::{Incident, IncidentEffect};
 use super::profile::{AnomalyRates, Profile};
 use super::rng::{Rng, hash, hash_text};
 
@@ -22,14 +22,13 @@ const MAX_DURATION: TimeDelta = TimeDelta::hours(48);
 /// The beginning of history: 1 January 2024.
 const SINCE: DateTime<Utc> = const { DateTime::from_timestamp(1_704_067_200, 0).expect("within range") };
 
-/// The calls of a generated project.
 #[derive(Debug, Clone)]
 pub(crate) struct RandomCalls {
     seed: u64,
     pub(crate) generator: CallGenerator,
     /// Multiplies the number of calls.
     pub(crate) volume: f64,
-    pub(crate) incidents: Vec<ProjectIncident>,
+    pub(crate) incidents: Vec<(TargetKey, Incident)>,
     cache: Option<Arc<CallCache>>,
 }
 
@@ -40,7 +39,6 @@ struct CallCache {
     minutes: BTreeMap<ClientEnv, Vec<Minute>>,
 }
 
-/// The calls that start in one minute.
 #[derive(Debug)]
 struct Minute {
     /// Calls that are open for long or arrive late.

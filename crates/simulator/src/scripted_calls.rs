@@ -25,10 +25,6 @@ impl ScriptedCalls {
         self.calls.remove(&self.positions.remove(id)?)
     }
 
-    pub(crate) fn get(&self, id: &str) -> Option<&Call> {
-        self.calls.get(self.positions.get(id)?)
-    }
-
     /// Visits the calls of `query` in its order until `visitor` breaks.
     pub(crate) fn visit(&self, query: &CallQuery, visitor: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
         let from = query.from.map_or(i128::MIN, |from| i128::from(from.timestamp_micros()));

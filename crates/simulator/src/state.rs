@@ -8,12 +8,12 @@ use polyai_domain::clock::Clock;
 use polyai_domain::target::{ClientEnv, TargetKey};
 
 use super::auth::Authenticator;
-use super::faults::{FaultKind, Faults, RequestedPage};
-use super::list_endpoint::{Listing, PagingFault};
-use super::project::{Calls, Project};
+use super::faults::{self, Fault, FaultKind, RequestedPage};
+use super::list_endpoint::Listing;
+use super::project::Project;
 use super::query::Query;
 use super::request_log::{RequestLine, RequestLog};
-use super::response::{ApiError, Delivery, Response};
+use super::response::{ApiError, Response};
 use super::routes::{Resource, Route};
 use super::world::World;
 
@@ -28,13 +28,12 @@ pub(crate) struct State {
     /// By how much `Date` is ahead of the API's own time; `None` omits the header.
     pub(crate) date_skew: Option<TimeDelta>,
     pub(crate) world: World,
-    pub(crate) faults: Faults,
+    pub(crate) faults: Vec<Fault>,
     pub(crate) auth: Authenticator,
     pub(crate) requests: RequestLog,
     sequence: u64,
 }
 
-/// The parts of a request that the API depends on.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) path: &'a str,
@@ -43,7 +42,6 @@ pub(crate) struct Request<'a> {
     pub(crate) correlation_id: Option<&'a str>,
 }
 
-/// The reaction to a request.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// Before anything is sent.
@@ -61,7 +59,7 @@ impl Shared {
             skew: TimeDelta::zero(),
             date_skew: Some(TimeDelta::zero()),
             world,
-            faults: Faults::default(),
+            faults: Vec::new(),
             auth: Authenticator::default(),
             requests: RequestLog::default(),
             sequence: 0,
@@ -80,7 +78,6 @@ fn parameter(query: &str, name: &str) -> Option<String> {
 }
 
 impl State {
-    /// The API's own time.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now() + self.skew
     }
@@ -97,14 +94,14 @@ impl State {
             request.correlation_id.map_or_else(|| format!("sim-{:012x}", self.sequence), str::to_owned);
         let route = Route::parse(request.path);
         let target = route.as_ref().and_then(|route| self.target(route, request.query));
-        let mut faults = match (&route, &target) {
+        let faults = match (&route, &target) {
             (Some(Route { resource: Resource::List, .. }), Some(target)) => {
                 self.apply_faults(target, request.query, now)
             }
-            _ => AppliedFaults::default(),
+            _ => Vec::new(),
         };
-        let response = (!faults.reset).then(|| {
-            let response = match (faults.response.take(), &route) {
+        let response = (!faults.contains(&FaultKind::Reset)).then(|| {
+            let response = match (faults.iter().find_map(replacement), &route) {
                 (Some(response), _) => response,
                 (None, Some(route)) => self.respond(request, route, target.as_ref(), &faults, now),
                 (None, None) => Ok(Response::no_route()),
@@ -119,7 +116,10 @@ impl State {
         let address = format!("{}{separator}{}", request.path, request.query);
         let line = RequestLine { at: now, target, address, status, correlation_id: correlation_id.clone() };
         self.requests.push(line);
-        Outcome { delay: faults.delay, response, correlation_id, date: self.date() }
+        let delays = faults.iter().filter_map(|fault| {
+            if let FaultKind::SlowFirstByte(delay) = fault { Some(*delay) } else { None }
+        });
+        Outcome { delay: delays.sum(), response, correlation_id, date: self.date() }
     }
 
     /// The target of a request, whether or not the key may read it.
@@ -135,7 +135,7 @@ impl State {
     }
 
     /// Counts a list request and fires the faults that hit it.
-    fn apply_faults(&mut self, target: &TargetKey, query: &str, now: DateTime<Utc>) -> AppliedFaults {
+    fn apply_faults(&mut self, target: &TargetKey, query: &str, now: DateTime<Utc>) -> Vec<FaultKind> {
         let in_progress = parameter(query, "in_progress").map(|value| value == "true");
         self.requests.traffic_mut(target).on_request(in_progress);
         let bound = |name| Some(DateTime::parse_from_rfc3339(&parameter(query, name)?).ok()?.to_utc());
@@ -144,7 +144,7 @@ impl State {
             is_first: parameter(query, "cursor").is_none() && parameter(query, "offset").is_none(),
             sequence: self.sequence,
         };
-        AppliedFaults::new(self.faults.fire(target, page, now))
+        faults::fire(&mut self.faults, target, page, now)
     }
 
     fn respond(
@@ -152,86 +152,48 @@ impl State {
         request: &Request<'_>,
         route: &Route,
         target: Option<&TargetKey>,
-        faults: &AppliedFaults,
+        faults: &[FaultKind],
         now: DateTime<Utc>,
     ) -> Result<Response, ApiError> {
         let ids = (route.account_id.as_str(), route.project_id.as_str());
         let project = self.auth.authorize(&self.world.projects, route.region, ids, request.key, now)?;
-        match &route.resource {
+        match route.resource {
             Resource::List => {}
-            Resource::ById(id) => return by_id(project, id, route, now),
+            Resource::ById => {
+                return Err(ApiError::new(404, "CONVERSATIONS_NOT_FOUND", "Conversation not found"));
+            }
             Resource::Audio => {
                 return Err(ApiError::new(404, "CONVERSATIONS_RECORDING_NOT_FOUND", "Recording not found"));
             }
         }
-        let query = Query::parse(request.query, route.version, &project.quirks)
-            .map_err(|bad| ApiError::new(400, bad.code, bad.message))?;
-        let page = Listing { project, version: route.version, query: &query, now }.page(faults.paging);
-        let usual = if project.quirks.chunked { Delivery::Chunked } else { Delivery::Whole };
+        let query = Query::parse(request.query, route.version, &project.quirks)?;
+        let page = Listing { project, version: route.version, query: &query, now, faults }.page();
+        let is_chunked = project.quirks.chunked;
         if let Some(target) = target {
             self.requests.traffic_mut(target).on_page(page.rows, page.body.len(), page.finished);
         }
-        Ok(Response::json(200, page.body).with_delivery(faults.delivery.unwrap_or(usual)))
+        Ok(Response { is_chunked, faults: faults.to_vec(), ..Response::json(200, page.body) })
     }
 }
 
-/// One conversation, if the project supports that.
-fn by_id(project: &Project, id: &str, route: &Route, now: DateTime<Utc>) -> Result<Response, ApiError> {
-    let call = match &project.calls {
-        Calls::Scripted(calls) if project.quirks.by_id => calls.get(id),
-        Calls::Scripted(_) | Calls::Random(_) | Calls::Bulk(_) => None,
-    };
-    let visible = call.and_then(|call| call.at(now, &project.quirks));
-    let visible =
-        visible.ok_or_else(|| ApiError::new(404, "CONVERSATIONS_NOT_FOUND", "Conversation not found"))?;
-    let mut body = Vec::new();
-    project.dialect(route.version, true).write(&mut body, &visible);
-    Ok(Response::json(200, body))
-}
-
-/// The combined faults of one request.
-#[derive(Debug, Default)]
-struct AppliedFaults {
-    delay: Duration,
-    reset: bool,
-    response: Option<Result<Response, ApiError>>,
-    paging: PagingFault,
-    delivery: Option<Delivery>,
-}
-
-impl AppliedFaults {
-    fn new(kinds: Vec<FaultKind>) -> Self {
-        let mut applied = Self::default();
-        for kind in kinds {
-            match kind {
-                FaultKind::SlowFirstByte(delay) => applied.delay += delay,
-                FaultKind::SlowBody { pieces, pause } => {
-                    applied.delivery = Some(Delivery::Slow { pieces, pause })
-                }
-                FaultKind::Truncated(truncation) => applied.delivery = Some(Delivery::Truncated(truncation)),
-                FaultKind::Reset => applied.reset = true,
-                FaultKind::RepeatCursor => applied.paging = PagingFault::RepeatCursor,
-                FaultKind::EmptyPage => applied.paging = PagingFault::EmptyPage,
-                FaultKind::RateLimited(retry_after) => {
-                    applied.respond(Err(ApiError::rate_limited(retry_after)))
-                }
-                FaultKind::Status(status) => {
-                    let message = format!("Simulated status {status}");
-                    applied.respond(Err(ApiError::new(status, "INTERNAL_SERVER_ERROR", message)));
-                }
-                FaultKind::KeyRefused => applied.respond(Err(ApiError::invalid_key())),
-                FaultKind::Forbidden => applied.respond(Err(ApiError::forbidden())),
-                FaultKind::ProjectUnknown => applied.respond(Err(ApiError::project_not_found())),
-                FaultKind::Html(status) => applied.respond(Ok(Response::html(status))),
-                FaultKind::WrongHost => applied.respond(Ok(Response::no_route())),
-                FaultKind::Body(text) => applied.respond(Ok(Response::json(200, text))),
-            }
+/// The response that a fault gives in place of the API.
+fn replacement(fault: &FaultKind) -> Option<Result<Response, ApiError>> {
+    Some(match fault {
+        FaultKind::RateLimited(retry_after) => Err(ApiError::rate_limited(*retry_after)),
+        FaultKind::Status(status) => {
+            Err(ApiError::new(*status, "INTERNAL_SERVER_ERROR", format!("Simulated status {status}")))
         }
-        applied
-    }
-
-    /// Responds in place of the API, unless an earlier fault does.
-    fn respond(&mut self, response: Result<Response, ApiError>) {
-        self.response.get_or_insert(response);
-    }
+        FaultKind::KeyRefused => Err(ApiError::invalid_key()),
+        FaultKind::Forbidden => Err(ApiError::forbidden()),
+        FaultKind::ProjectUnknown => Err(ApiError::project_not_found()),
+        FaultKind::Html(status) => Ok(Response::html(*status)),
+        FaultKind::WrongHost => Ok(Response::no_route()),
+        FaultKind::Body(text) => Ok(Response::json(200, text.clone())),
+        FaultKind::SlowFirstByte(_)
+        | FaultKind::SlowBody { .. }
+        | FaultKind::Truncated(_)
+        | FaultKind::Reset
+        | FaultKind::RepeatCursor
+        | FaultKind::EmptyPage => return None,
+    })
 }

@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use polyai_domain::target::{ClientEnv, Region, TargetKey};
 
 use super::faults::Scope;
-use super::incidents::{Incident, ProjectIncident};
+use super::incidents::Incident;
 use super::profile::{AnomalyRates, Profile};
 use super::project::{Calls, Project};
-use super::quirks::{LastCursor, LatencyShape, Order, TimestampFormat};
+use super::quirks::{LastCursor, LatencyShape, Order, Quirks, TimestampFormat};
 use super::random_calls::RandomCalls;
 
 /// All projects of one simulator.
@@ -45,34 +45,32 @@ impl World {
 
     /// A realistic contact centre of four projects, each with quirks of its own.
     pub fn demo(demo: &Demo) -> Self {
-        let project = |name, region, profile| {
-            let mut project =
-                Project::new(name, region).with_key(&demo.api_key).with_generated(demo.seed, profile);
-            if let Calls::Random(calls) = &mut project.calls {
-                calls.volume = demo.volume;
-            }
-            project.with_anomalies(demo.anomalies)
+        let project = |name, region, (account_id, project_id): (&str, &str), profile, quirks| {
+            let mut calls = RandomCalls::new(name, demo.seed, profile);
+            (calls.volume, calls.generator.anomalies) = (demo.volume, demo.anomalies);
+            let (account_id, project_id) = (account_id.to_owned(), project_id.to_owned());
+            let keys = vec![demo.api_key.clone()];
+            Project { account_id, project_id, keys, quirks, ..Project::new(name, region) }.with_random(calls)
         };
-        let reservations = project("reservations", Region::Us1, Profile::reservations())
-            .with_ids("ws-00000001", "PROJECT-0000001")
-            .with_envs(&[ClientEnv::Live, ClientEnv::Sandbox]);
-        let billing = project("billing", Region::Uk1, Profile::billing())
-            .with_ids("ws-00000002", "PROJECT-0000002")
-            .with_quirks(|quirks| {
-                quirks.order = Order::Ascending;
-                quirks.latency = LatencyShape::Number;
-                quirks.last_cursor = LastCursor::Absent;
-            });
-        let support = project("support", Region::Euw1, Profile::support())
-            .with_ids("acme-eu", "acme-support")
-            .with_quirks(|quirks| {
-                quirks.timestamps = TimestampFormat::Zulu;
-                quirks.chunked = true;
-                quirks.null_flags = true;
-            });
-        let pilot = project("pilot", Region::Us1, Profile::pilot())
-            .with_ids("ws-00000001", "PROJECT-0000004")
-            .with_quirks(|quirks| quirks.last_cursor = LastCursor::Empty);
+        let ids = ("ws-00000001", "PROJECT-0000001");
+        let mut reservations =
+            project("reservations", Region::Us1, ids, Profile::reservations(), Quirks::default());
+        reservations.client_envs = vec![ClientEnv::Live, ClientEnv::Sandbox];
+        let quirks = Quirks {
+            order: Order::Ascending,
+            latency: LatencyShape::Number,
+            last_cursor: LastCursor::Absent,
+            ..Quirks::default()
+        };
+        let ids = ("ws-00000002", "PROJECT-0000002");
+        let billing = project("billing", Region::Uk1, ids, Profile::billing(), quirks);
+        let timestamps = TimestampFormat::Zulu;
+        let quirks = Quirks { timestamps, chunked: true, null_flags: true, ..Quirks::default() };
+        let support =
+            project("support", Region::Euw1, ("acme-eu", "acme-support"), Profile::support(), quirks);
+        let quirks = Quirks { last_cursor: LastCursor::Empty, ..Quirks::default() };
+        let ids = ("ws-00000001", "PROJECT-0000004");
+        let pilot = project("pilot", Region::Us1, ids, Profile::pilot(), quirks);
         Self::new([reservations, billing, support, pilot])
     }
 
@@ -90,52 +88,36 @@ impl World {
         self
     }
 
-    /// Begins `incident` at `from` in the generated projects of its scope.
     pub(crate) fn begin_incident(&mut self, incident: &Incident, from: DateTime<Utc>) {
-        let &Incident { kind, ref scope, until, .. } = incident;
         for (targets, calls) in self.random_calls() {
-            let envs = targets.iter().filter(|target| scope.covers(target)).map(|target| target.client_env);
-            calls.incidents.extend(envs.map(|env| ProjectIncident { kind, env, from, until }));
+            let affected = targets.into_iter().filter(|target| incident.scope.covers(target));
+            calls.incidents.extend(affected.map(|target| (target, Incident { from, ..incident.clone() })));
         }
     }
 
     /// The incidents that have not ended at `now`, one per target.
-    pub(crate) fn incidents(&self, now: DateTime<Utc>) -> Vec<Incident> {
-        let mut found = Vec::new();
-        for project in &self.projects {
-            let Calls::Random(calls) = &project.calls else { continue };
-            for &ProjectIncident { kind, env, from, until } in &calls.incidents {
-                if until.is_none_or(|until| now < until) {
-                    found.push(Incident { kind, scope: Scope::Target(project.target(env)), from, until });
-                }
-            }
-        }
-        found
+    pub(crate) fn incidents(&mut self, now: DateTime<Utc>) -> Vec<Incident> {
+        let incidents = self.random_calls().flat_map(|(_, calls)| &calls.incidents);
+        let open = incidents.filter(|(_, incident)| incident.until.is_none_or(|until| now < until));
+        open.map(|(target, incident)| Incident { scope: Scope::Target(target.clone()), ..incident.clone() })
+            .collect()
     }
 
     pub(crate) fn end_incidents(&mut self, scope: &Scope, now: DateTime<Utc>) {
-        for (mut targets, calls) in self.random_calls() {
-            targets.retain(|target| scope.covers(target));
-            let matches = |incident: &ProjectIncident| targets.iter().any(|t| t.client_env == incident.env);
-            calls.incidents.retain(|incident| !matches(incident) || incident.from <= now);
-            for incident in calls.incidents.iter_mut().filter(|incident| matches(incident)) {
+        for (_, calls) in self.random_calls() {
+            calls.incidents.retain(|(target, incident)| !scope.covers(target) || incident.from <= now);
+            for (_, incident) in calls.incidents.iter_mut().filter(|(target, _)| scope.covers(target)) {
                 incident.until = Some(incident.until.map_or(now, |until| until.min(now)));
             }
         }
-    }
-
-    pub(crate) fn project_mut(&mut self, target: &TargetKey) -> Option<&mut Project> {
-        self.projects.iter_mut().find(|project| project.target(target.client_env) == *target)
     }
 
     /// The calls of each generated project, with its targets.
     fn random_calls(&mut self) -> impl Iterator<Item = (Vec<TargetKey>, &mut RandomCalls)> {
         self.projects.iter_mut().filter_map(|project| {
             let targets = project.targets().collect();
-            match &mut project.calls {
-                Calls::Random(calls) => Some((targets, calls.as_mut())),
-                Calls::Scripted(_) | Calls::Bulk(_) => None,
-            }
+            let Calls::Random(calls) = &mut project.calls else { return None };
+            Some((targets, calls.as_mut()))
         })
     }
 }
