@@ -8,6 +8,7 @@ use polyai_exporter::api::{
     FetchedPages, Filter, Limit, RateLimiter, WalkError, Window,
 };
 use polyai_exporter::clock::Clock;
+use polyai_exporter::conversation::RejectedKind;
 use polyai_exporter::events::{Events, TargetEvents};
 use polyai_exporter::exporter_metrics::{BuildInfo, ExporterMetrics};
 use polyai_exporter::exposition::Value;
@@ -129,6 +130,27 @@ async fn given_raw_answer(answer: &'static [u8]) -> ConversationList {
     let target = project("hotel").target(ClientEnv::Live);
     let observer = TargetEvents { target, events: Events::new(stats) };
     ConversationList::new(client, credentials, NonZeroU16::new(100).unwrap(), Arc::new(observer))
+}
+
+#[tokio::test]
+async fn start_far_ahead_is_rejected_alone() {
+    let record = |id: &str, start: &str| format!(r#"{{"id":"{id}","started_at":"{start}"}}"#);
+    let starts =
+        ["9998-01-01T00:00:00Z", "2026-08-20T09:15:02Z", "2026-08-22T12:00:00Z", "2026-08-21T09:00:00Z"];
+    let records: Vec<String> =
+        starts.iter().enumerate().map(|(n, start)| record(&format!("CA{n}"), start)).collect();
+    let body = format!(r#"{{"conversations":[{}]}}"#, records.join(","));
+    let raw = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let mut list = given_raw_answer(Box::leak(raw.into_boxed_str()).as_bytes()).await;
+    let walked = list.walk(Window::ALL, Filter::Finished, Limit::None).await.unwrap();
+    let read: Vec<_> = walked.conversations.iter().map(|conversation| conversation.id.to_string()).collect();
+    assert_eq!(read, ["CA1", "CA3"], "the API's time and a day");
+    let rejected: Vec<_> =
+        walked.rejected.into_iter().map(|record| (record.id.clone().unwrap(), record.kind)).collect();
+    assert_eq!(
+        rejected,
+        [("CA0".to_owned(), RejectedKind::BadStart), ("CA2".to_owned(), RejectedKind::BadStart)]
+    );
 }
 
 #[tokio::test]

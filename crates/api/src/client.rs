@@ -174,6 +174,11 @@ impl Client {
         Ok(Self { http, concurrency, clock, correlation_prefix, next_request: Arc::default() })
     }
 
+    /// The clock of this machine.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// Requests a page, as soon as the rate limit of the key and the concurrency limit permit it.
     pub async fn page(&self, credentials: &ApiCredentials, request: &PageRequest<'_>) -> ApiResponse {
         let permit = credentials.rate_limiter.acquire(&self.concurrency).await;

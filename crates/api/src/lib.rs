@@ -58,7 +58,7 @@ pub mod wire;
 
 pub use client::{ApiCredentials, ApiKey, ApiResponse, CaBundle, Client, ClientError, ResponseInfo};
 pub use decode::{Page, PageStyle, PartialRecord};
-pub use paginate::{ConversationList, ListObserver, Pagination, dedup_by_id};
+pub use paginate::{ConversationList, ListObserver, Pagination, WalkRecords};
 pub use polyai_domain::fetch::{
     FetchError, FetchErrorKind, FetchedPages, Filter, Limit, RequestStats, WalkError, Window,
 };

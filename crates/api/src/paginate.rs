@@ -3,14 +3,17 @@
 //! The result is complete or an error: nothing is returned of a walk that failed halfway. A response names the next page by a
 //! cursor or, failing that, by an offset; the two are never mixed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-use polyai_domain::conversation::{Conversation, RejectedRecord};
+use chrono::TimeDelta;
+use polyai_domain::conversation::{Conversation, ConversationId, RejectedKind, RejectedRecord};
 use polyai_domain::fetch::{FetchError, FetchedPages, Filter, Limit, RequestStats, WalkError, Window};
+use polyai_domain::timestamp::Timestamp;
+use tokio::time::Instant;
 
 use crate::client::{ApiCredentials, ApiResponse, Client, ResponseInfo};
 use crate::decode::{Page, PageStyle, PartialRecord};
@@ -19,6 +22,18 @@ use crate::server_clock::ServerClock;
 
 /// Pages without records may come between others; this many in a row are the end.
 const MAX_EMPTY_PAGES: u32 = 10;
+/// So many pages in a row without a new conversation are an endless list.
+const MAX_REPEATING_PAGES: u32 = 10;
+/// Ten times the records of a window that is read whole.
+const MAX_RECORDS: usize = 100_000;
+/// A window of 10,000 conversations has 50 pages at the default size.
+const MAX_PAGES: u32 = 1000;
+/// A window of 10,000 conversations of 100 KB.
+const MAX_BYTES: u64 = 1 << 30;
+/// A window of 50 pages takes less even at two requests per minute.
+const MAX_DURATION: Duration = Duration::from_secs(30 * 60);
+/// A conversation that starts further ahead of the API's time is an error; its entry would never be pruned.
+const MAX_LEAD_OF_START: TimeDelta = TimeDelta::days(1);
 /// A longer `Retry-After` ends the walk; the poller waits instead.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(2);
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(900)];
@@ -63,59 +78,70 @@ impl ConversationList {
     /// Reads every page of a window. Each conversation is returned once.
     ///
     /// # Errors
-    /// If a page cannot be fetched, the pages never end, or they hold more than `limit` permits.
+    /// If a page cannot be fetched, the pages never end, or they hold more than `limit` or any window permits.
     pub async fn walk(
         &mut self,
         window: Window,
         filter: Filter,
         limit: Limit,
     ) -> Result<FetchedPages, WalkError> {
-        let mut fetched = self.pages(window, filter, limit).await?;
-        fetched.conversations = dedup_by_id(fetched.conversations);
-        Ok(fetched)
-    }
-
-    async fn pages(
-        &mut self,
-        window: Window,
-        filter: Filter,
-        limit: Limit,
-    ) -> Result<FetchedPages, WalkError> {
-        let mut fetched = FetchedPages::default();
+        let mut fetched = WalkRecords::default();
         let mut pagination = Pagination::default();
+        let bounds = WalkBounds::starting_at(Instant::now(), self.request_stats);
         loop {
             let request =
                 PageRequest { window, filter, limit: self.page_size, position: &pagination.position };
             let page = self.page_with_retries(&request).await?;
             let next = pagination.next_position(&page, self.page_size)?;
             let truncated = page.truncated;
-            self.add_page(page, &mut fetched);
+            self.add_page(page, &mut fetched)?;
             if truncated > 0 {
                 // Only an API that ignores `limit` sends such a page, and no position follows it.
                 return match limit {
-                    Limit::StopAt(_) => Ok(fetched),
+                    Limit::StopAt(_) => Ok(fetched.pages),
                     Limit::RefuseAt(max) => Err(WalkError::TooLarge(max)),
-                    Limit::None => Err(oversized_page_error(fetched.len() + truncated).into()),
+                    Limit::None => Err(oversized_page_error(fetched.pages.len() + truncated).into()),
                 };
             }
             let Some(next) = next else {
-                fetched.complete = true;
-                return Ok(fetched);
+                fetched.pages.complete = true;
+                return Ok(fetched.pages);
             };
             pagination.position = next;
+            let records = fetched.pages.len();
+            let exceeded = bounds.exceeded(records, self.request_stats);
             match limit {
-                Limit::StopAt(max) if fetched.len() >= max => return Ok(fetched),
-                Limit::RefuseAt(max) if fetched.len() > max => return Err(WalkError::TooLarge(max)),
+                Limit::StopAt(max) if records >= max || exceeded.is_some() => return Ok(fetched.pages),
+                Limit::RefuseAt(max) if records > max || exceeded.is_some() => {
+                    return Err(WalkError::TooLarge(max));
+                }
+                Limit::None if let Some(exceeded) = exceeded => {
+                    let text =
+                        format!("the list does not end after {exceeded}; the window is read again later");
+                    return Err(FetchError::bad_payload(text).into());
+                }
                 Limit::StopAt(_) | Limit::RefuseAt(_) | Limit::None => {}
             }
         }
     }
 
-    fn add_page(&self, page: Page, fetched: &mut FetchedPages) {
+    /// # Errors
+    /// If page after page repeats what has been read.
+    fn add_page(&self, page: Page, fetched: &mut WalkRecords) -> Result<(), FetchError> {
         page.partial.iter().for_each(|record| self.observer.on_partial(record));
-        fetched.conversations.extend(page.conversations);
-        let unnamed = fetched.rejected.extend(page.rejected);
+        let latest_start = self.server_clock.latest(self.client.clock().read()) + MAX_LEAD_OF_START;
+        let (plausible, ahead) = page
+            .conversations
+            .into_iter()
+            .partition(|conversation| conversation.data.started_at <= Timestamp::from(latest_start));
+        let ahead = Vec::into_iter(ahead).map(|conversation| RejectedRecord {
+            id: Some(conversation.id.to_string()),
+            kind: RejectedKind::BadStart,
+        });
+        let rejected = page.rejected.into_iter().chain(ahead).collect();
+        let unnamed = fetched.pages.rejected.extend(rejected);
         unnamed.iter().for_each(|record| self.observer.on_rejected(record));
+        fetched.add(plausible)
     }
 
     async fn page_with_retries(&mut self, request: &PageRequest<'_>) -> Result<Page, FetchError> {
@@ -146,14 +172,71 @@ fn oversized_page_error(records: usize) -> FetchError {
     ))
 }
 
-/// Keeps the last, which is the newest, of the conversations with the same id. With offsets, a conversation that starts while
-/// pages are read moves the last record of a page to the next one.
-pub fn dedup_by_id(mut conversations: Vec<Conversation>) -> Vec<Conversation> {
-    let mut seen = HashSet::with_capacity(conversations.len());
-    conversations.reverse();
-    conversations.retain(|conversation| seen.insert(conversation.id.clone()));
-    conversations.reverse();
-    conversations
+/// What has been read of a window.
+#[derive(Debug, Default)]
+pub struct WalkRecords {
+    /// The records, each conversation once.
+    pub pages: FetchedPages,
+    indices: HashMap<ConversationId, usize>,
+    repeating_pages: u32,
+}
+
+impl WalkRecords {
+    /// Adds a page. Of the records of one conversation the last is kept, which is the newest: with offsets, a conversation that
+    /// starts while pages are read moves the last record of a page to the next one.
+    ///
+    /// # Errors
+    /// If the last ten pages had no conversation that earlier ones had not.
+    pub fn add(&mut self, conversations: Vec<Conversation>) -> Result<(), FetchError> {
+        let (before, is_empty) = (self.indices.len(), conversations.is_empty());
+        for conversation in conversations {
+            let list = &mut self.pages.conversations;
+            match self.indices.get(&conversation.id).and_then(|index| list.get_mut(*index)) {
+                Some(earlier) => *earlier = conversation,
+                None => {
+                    self.indices.insert(conversation.id.clone(), list.len());
+                    list.push(conversation);
+                }
+            }
+        }
+        let repeats = !is_empty && self.indices.len() == before;
+        self.repeating_pages = if repeats { self.repeating_pages + 1 } else { 0 };
+        if self.repeating_pages < MAX_REPEATING_PAGES {
+            return Ok(());
+        }
+        Err(FetchError::bad_payload(
+            "the API repeats the same records under new cursors, so the pages never end; the window is read again later",
+        ))
+    }
+}
+
+/// What a walk may take, whatever the API sends.
+#[derive(Debug, Clone, Copy)]
+struct WalkBounds {
+    started: Instant,
+    before: RequestStats,
+}
+
+impl WalkBounds {
+    fn starting_at(started: Instant, before: RequestStats) -> Self {
+        Self { started, before }
+    }
+
+    /// The bound that a walk has exceeded which has read `records` until now.
+    fn exceeded(self, records: usize, now: RequestStats) -> Option<String> {
+        let pages = now.pages - self.before.pages;
+        let bytes = now.bytes - self.before.bytes;
+        if records > MAX_RECORDS {
+            Some(format!("{records} records"))
+        } else if pages >= MAX_PAGES {
+            Some(format!("{pages} pages"))
+        } else if bytes > MAX_BYTES {
+            Some(format!("{} MiB", bytes >> 20))
+        } else {
+            let elapsed = self.started.elapsed();
+            (elapsed > MAX_DURATION).then(|| format!("{} minutes", elapsed.as_secs() / 60))
+        }
+    }
 }
 
 /// The position in the pages of a window. Detects pages that repeat.
@@ -291,13 +374,15 @@ mod tests {
             format!(r#"{{"id":"{id}","started_at":"2026-08-20T09:15:02Z","in_progress":{running}}}"#)
         };
         let body = [record("A", true), record("B", false), record("A", false), record("C", true)].join(",");
-        let seen = dedup_by_id(Page::decode(format!("[{body}]").as_bytes()).unwrap().conversations);
-        let seen: Vec<_> = seen.iter().map(|seen| (seen.id.as_str(), seen.data.state)).collect();
+        let mut read = WalkRecords::default();
+        read.add(Page::decode(format!("[{body}]").as_bytes()).unwrap().conversations).unwrap();
+        let seen: Vec<_> =
+            read.pages.conversations.iter().map(|seen| (seen.id.as_str(), seen.data.state)).collect();
         assert_eq!(
             seen,
             [
-                ("B", ConversationState::Finished),
                 ("A", ConversationState::Finished),
+                ("B", ConversationState::Finished),
                 ("C", ConversationState::InProgress)
             ]
         );

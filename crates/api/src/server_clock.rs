@@ -4,8 +4,10 @@
 //! header was written between request and response and has whole seconds, so only a difference beyond that is one. A small
 //! step counts when a second response confirms it. A large step counts when every response of some minutes has confirmed
 //! it, because odd responses (a cache, one bad node, a proxy with its own clock) must not move the windows; as long as no
-//! response has been confirmed, a second one suffices for that too. Without `Date` the wall clock is used in its place.
+//! response has been confirmed, a second one suffices for that too. Responses that disagree in both directions, as those of two
+//! nodes, settle on their median in the same way. Without `Date` the wall clock is used in its place.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -20,6 +22,9 @@ const MIN_SKEW: TimeDelta = TimeDelta::seconds(10);
 const MAX_SMALL_STEP: TimeDelta = TimeDelta::seconds(60);
 /// The time over which every response must confirm a larger step.
 const LARGE_STEP_CONFIRMATION: Duration = Duration::from_secs(5 * 60);
+/// So many responses that disagree in both directions have a median.
+const MIN_FOR_MEDIAN: usize = 4;
+const MAX_FOR_MEDIAN: usize = 9;
 
 /// The `Date` header of a response, and the time around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +47,33 @@ pub struct ServerClock {
     ahead_of_wall: TimeDelta,
     confirmed: bool,
     pending: Option<PendingStep>,
+    /// Empty unless a step is pending.
+    disagreeing: Disagreeing,
+}
+
+/// Consecutive responses that disagree with the clock in any direction.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Disagreeing {
+    since: Option<Instant>,
+    /// Of the last few.
+    offsets: VecDeque<TimeDelta>,
+}
+
+impl Disagreeing {
+    fn push(&mut self, offset: TimeDelta, at: Instant) {
+        self.since.get_or_insert(at);
+        self.offsets.truncate(MAX_FOR_MEDIAN - 1);
+        self.offsets.push_front(offset);
+    }
+
+    /// The median of enough offsets on both sides of `clock`; of an even number, the earlier time.
+    fn median_around(&self, clock: TimeDelta) -> Option<TimeDelta> {
+        let ahead = self.offsets.iter().filter(|&&offset| offset > clock).count();
+        let is_around = ahead > 0 && ahead < self.offsets.len() && self.offsets.len() >= MIN_FOR_MEDIAN;
+        let mut sorted = Vec::from_iter(self.offsets.iter().copied());
+        sorted.sort_unstable();
+        sorted.get((sorted.len().max(1) - 1) / 2).copied().filter(|_| is_around)
+    }
 }
 
 /// Consecutive responses that disagree with the clock in the same direction.
@@ -84,7 +116,7 @@ impl ServerClock {
         self.origin.get_or_insert(sent);
         let observed = self.offset_range(observation);
         if observed.contains(self.offset) {
-            (self.confirmed, self.pending) = (true, None);
+            self.settle(self.offset);
         } else {
             self.note_disagreement(observed.smallest(), received.steady);
         }
@@ -111,13 +143,33 @@ impl ServerClock {
         let mut step = same_direction.unwrap_or(PendingStep { since: at, responses: 0, offset });
         step.responses = step.responses.saturating_add(1);
         step.offset = if is_ahead { step.offset.min(offset) } else { step.offset.max(offset) };
-        let is_small = (step.offset - self.offset).abs() <= MAX_SMALL_STEP;
-        let is_old = at.saturating_duration_since(step.since) >= LARGE_STEP_CONFIRMATION;
-        if step.responses >= 2 && (is_small || is_old || !self.confirmed) {
-            (self.offset, self.confirmed, self.pending) = (step.offset, true, None);
+        self.disagreeing.push(offset, at);
+        let is_settled = |to: TimeDelta, since: Instant| {
+            let is_small = (to - self.offset).abs() <= MAX_SMALL_STEP;
+            let is_old = at.saturating_duration_since(since) >= LARGE_STEP_CONFIRMATION;
+            is_small || is_old || !self.confirmed
+        };
+        let median = self.disagreeing.median_around(self.offset).zip(self.disagreeing.since);
+        if step.responses >= 2 && is_settled(step.offset, step.since) {
+            self.settle(step.offset);
+        } else if let Some((median, _)) = median.filter(|&(median, since)| is_settled(median, since)) {
+            self.settle(median);
         } else {
             self.pending = Some(step);
         }
+    }
+
+    fn settle(&mut self, offset: TimeDelta) {
+        (self.offset, self.confirmed, self.pending) = (offset, true, None);
+        self.disagreeing = Disagreeing::default();
+    }
+
+    /// The latest time that the API may have: a pending step counts.
+    pub fn latest(&self, reading: ClockReading) -> DateTime<Utc> {
+        let latest =
+            self.with_offset(self.pending.map_or(self.offset, |step| step.offset.max(self.offset)), reading);
+        // Until a response has confirmed it, the offset is a guess.
+        if self.confirmed { latest } else { latest.max(reading.wall) }
     }
 
     /// The API's time. While a step is pending this is the earlier of both times: a window that ends too early is continued

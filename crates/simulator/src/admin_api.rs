@@ -143,7 +143,7 @@ fn end_incidents(state: &mut State, mut params: Params) -> Result<Value, String>
 type ParseFault = fn(&mut Params) -> Result<FaultKind, String>;
 
 /// All faults by their names, except for `Body`, which only tests need.
-pub(crate) const FAULTS: [(&str, ParseFault); 15] = [
+pub(crate) const FAULTS: [(&str, ParseFault); 17] = [
     ("rate_limit", |params| {
         Ok(FaultKind::RateLimited(match params.take("retry_after").as_deref() {
             None | Some("none") => RetryAfter::Missing,
@@ -164,6 +164,8 @@ pub(crate) const FAULTS: [(&str, ParseFault); 15] = [
     ("reset", |_| Ok(FaultKind::Reset)),
     ("repeat_cursor", |_| Ok(FaultKind::RepeatCursor)),
     ("empty_page", |_| Ok(FaultKind::EmptyPage)),
+    ("endless_pages", |_| Ok(FaultKind::EndlessPages)),
+    ("single_row", |_| Ok(FaultKind::SingleRow)),
     ("key_refused", |_| Ok(FaultKind::KeyRefused)),
     ("forbidden", |_| Ok(FaultKind::Forbidden)),
     ("project_unknown", |_| Ok(FaultKind::ProjectUnknown)),

@@ -55,6 +55,10 @@ pub enum FaultKind {
     RepeatCursor,
     /// A page without rows, whose cursor leads to the omitted rows.
     EmptyPage,
+    /// Every page is the first one, with a new cursor.
+    EndlessPages,
+    /// One row per page, whatever `limit` asks for.
+    SingleRow,
     /// 401
     KeyRefused,
     /// 403

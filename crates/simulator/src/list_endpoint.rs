@@ -94,8 +94,14 @@ impl Listing<'_> {
         self.query.in_progress.filter(|_| !self.project.quirks.ignores_in_progress)
     }
 
+    /// The position of the row before the page.
+    fn after(&self) -> Option<&Position> {
+        let cursor = self.query.cursor.as_ref().filter(|_| !self.faults.contains(&FaultKind::EndlessPages));
+        cursor.map(|cursor| &cursor.position)
+    }
+
     fn ordered(&self, page: &mut Page, newest_first: bool) {
-        let after = self.query.cursor.as_ref().map(|cursor| &cursor.position);
+        let after = self.after();
         let mut query = self.call_query(newest_first);
         if let Some(start) =
             after.and_then(|position| DateTime::from_timestamp_micros(position.rank.try_into().ok()?))
@@ -123,7 +129,7 @@ impl Listing<'_> {
     }
 
     fn shuffled(&self, page: &mut Page) {
-        let after = self.query.cursor.as_ref().map(|cursor| &cursor.position);
+        let after = self.after();
         let wanted = self.query.offset.saturating_add(self.query.limit).saturating_add(1);
         let mut first: BTreeMap<Position, Call> = BTreeMap::new();
         self.project.calls.visit(&self.call_query(false), &mut |call| {
@@ -202,8 +208,10 @@ impl Listing<'_> {
             return sent.cloned();
         }
         let fingerprint = self.query.fingerprint;
-        if let Some(last) = &page.last {
-            return has_next.then(|| Cursor { position: last.clone(), fingerprint, nonce: 0 });
+        if let Some(position) = page.last.clone() {
+            let is_endless = self.faults.contains(&FaultKind::EndlessPages);
+            let nonce = sent.filter(|_| is_endless).map_or(0, |sent| sent.nonce + 1);
+            return (has_next || is_endless).then(|| Cursor { position, fingerprint, nonce });
         }
         let start = match self.order() {
             Order::Ascending | Order::Shuffled => i128::MIN,

@@ -25,8 +25,9 @@ pub(crate) struct Shared(Arc<Mutex<State>>);
 pub(crate) struct State {
     clock: Clock,
     pub(crate) skew: TimeDelta,
-    /// By how much `Date` is ahead of the API's own time; `None` omits the header.
-    pub(crate) date_skew: Option<TimeDelta>,
+    /// By how much `Date` is ahead of the API's own time, for each of the nodes that respond in turn; without any, the header is
+    /// omitted.
+    pub(crate) date_skews: Vec<TimeDelta>,
     pub(crate) world: World,
     pub(crate) faults: Vec<Fault>,
     pub(crate) auth: Authenticator,
@@ -57,7 +58,7 @@ impl Shared {
         Self(Arc::new(Mutex::new(State {
             clock,
             skew: TimeDelta::zero(),
-            date_skew: Some(TimeDelta::zero()),
+            date_skews: vec![TimeDelta::zero()],
             world,
             faults: Vec::new(),
             auth: Authenticator::default(),
@@ -83,7 +84,8 @@ impl State {
     }
 
     pub(crate) fn date(&self) -> Option<DateTime<Utc>> {
-        self.date_skew.map(|ahead| self.now() + ahead)
+        let node = usize::try_from(self.sequence).unwrap_or(0) % self.date_skews.len().max(1);
+        self.date_skews.get(node).map(|ahead| self.now() + *ahead)
     }
 
     /// Handles a request: faults come first, then the API key and its limit, the query, and the rows.
@@ -166,7 +168,10 @@ impl State {
                 return Err(ApiError::new(404, "CONVERSATIONS_RECORDING_NOT_FOUND", "Recording not found"));
             }
         }
-        let query = Query::parse(request.query, route.version, &project.quirks)?;
+        let mut query = Query::parse(request.query, route.version, &project.quirks)?;
+        if faults.contains(&FaultKind::SingleRow) {
+            query.limit = 1;
+        }
         let page = Listing { project, version: route.version, query: &query, now, faults }.page();
         let is_chunked = project.quirks.chunked;
         if let Some(target) = target {
@@ -194,6 +199,8 @@ fn replacement(fault: &FaultKind) -> Option<Result<Response, ApiError>> {
         | FaultKind::Truncated(_)
         | FaultKind::Reset
         | FaultKind::RepeatCursor
-        | FaultKind::EmptyPage => return None,
+        | FaultKind::EmptyPage
+        | FaultKind::EndlessPages
+        | FaultKind::SingleRow => return None,
     })
 }

@@ -381,7 +381,12 @@ impl Control {
 
     /// Sets only `Date` ahead of the API's own time, like a node or a proxy with another clock; `None` omits the header.
     pub fn date_ahead(&self, ahead: Option<TimeDelta>) {
-        self.0.lock().date_skew = ahead;
+        self.dates_of_nodes(ahead.as_slice());
+    }
+
+    /// As [`date_ahead`](Self::date_ahead), for nodes with clocks of their own, which respond in turn.
+    pub fn dates_of_nodes(&self, ahead: &[TimeDelta]) {
+        self.0.lock().date_skews = ahead.to_vec();
     }
 
     /// Applies `action` to the script of `target`; `None` if there is no such scripted project.

@@ -9,7 +9,7 @@ use polyai_domain::fetch::FetchErrorKind::{
 };
 use polyai_domain::fetch::{FetchError, FetchedPages, Limit, WalkError};
 use polyai_exporter::aggregate::TargetSeries;
-use polyai_exporter::api::dedup_by_id;
+use polyai_exporter::api::WalkRecords;
 use polyai_exporter::conversation::{Conversation, ConversationState};
 use polyai_exporter::ledger::store::Store;
 use polyai_exporter::planner::{FetchPlan, PassKind};
@@ -340,8 +340,9 @@ impl<'a> Instance<'a> {
             format!("is seen by the {} fetch of {} ({:?})", plan.pass.name(), plan.window, plan.pass)
         });
         self.count_deliveries(target, plan, &seen);
-        let conversations = dedup_by_id(seen.into_iter().map(|(_, conversation)| conversation).collect());
-        Ok(FetchedPages { conversations, complete, ..FetchedPages::default() })
+        let mut read = WalkRecords::default();
+        read.add(seen.into_iter().map(|(_, conversation)| conversation).collect())?;
+        Ok(FetchedPages { complete, ..read.pages })
     }
 
     fn count_deliveries(&mut self, target: usize, plan: &FetchPlan, seen: &[(usize, Conversation)]) {

@@ -165,3 +165,37 @@ async fn failing_window_affects_only_its_call() {
     scrape.assert_metric("polyai_target_up", &[], 1.0);
     scenario.assert_totals("hotel", &scrape);
 }
+
+#[tokio::test(start_paused = true)]
+async fn endless_list_is_bounded_and_shown() {
+    let calls = |prefix: &str| -> Vec<_> {
+        (0..40).map(|n| call(&format!("{prefix}{n:02}"), seconds(40 + n * 30)).lasting(50)).collect()
+    };
+    let projects = [project("hotel").with_calls(calls("CA")), project("bank").with_calls(calls("CB"))];
+    let scenario = scenario(projects).start().await;
+    scenario.api().fault(Fault::new(FaultKind::EndlessPages).with_scope("hotel"));
+    wait(minutes(10)).await;
+    let during = scenario.scrape().await;
+    assert_eq!(during.problems("hotel"), ["bad_payload"]);
+    during.assert_metric("polyai_target_up", &[("project", "hotel")], 0.0);
+    during.assert_metric("polyai_target_up", &[("project", "bank")], 1.0);
+    let requests = scenario.api().traffic(&scenario.target("hotel")).requests;
+    assert!(requests < 1000, "{requests} requests in ten minutes");
+    scenario.api().clear_faults();
+    wait(minutes(40)).await;
+    let after = scenario.scrape().await;
+    after.assert_metric("polyai_target_up", &[("project", "hotel")], 1.0);
+    scenario.assert_totals("hotel", &after);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_record_per_page_loses_nothing() {
+    let calls = (0..60).map(|n| call(&format!("CA{n:02}"), seconds(40 + n * 20)).lasting(50));
+    let scenario = scenario([project("hotel").with_calls(calls)])
+        .start_with(|api| api.fault(FaultKind::SingleRow))
+        .await;
+    wait(minutes(60)).await;
+    let scrape = scenario.scrape().await;
+    scrape.assert_metric("polyai_target_up", &[], 1.0);
+    scenario.assert_totals("hotel", &scrape);
+}

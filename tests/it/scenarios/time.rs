@@ -107,6 +107,22 @@ async fn counted_while(wrong: impl AsyncFn(&Scenario)) {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn nodes_with_different_clocks_count_within_minutes() {
+    for nodes in [[3, -3], [-3, 3], [40, -40], [900, -900]] {
+        let calls = (0..60).map(|n| call(&format!("CA{n:02}"), minutes(n)).lasting(20));
+        let scenario = scenario([project("hotel").with_calls(calls)])
+            .with_polling(|polling| polling.anchor = None)
+            .start_with(|api| api.dates_of_nodes(&nodes.map(TimeDelta::seconds)))
+            .await;
+        wait(minutes(30)).await;
+        let scrape = scenario.scrape().await;
+        let counted = scrape.total("polyai_conversations_total", &[]);
+        let is_skewed = scrape.problems("hotel") == ["clock_skew"];
+        assert!(counted >= 20.0 || is_skewed && nodes[0].abs() > 60, "{nodes:?}: {counted} in half an hour");
+    }
+}
+
 const DAYS: TimeDelta = TimeDelta::days(3);
 
 #[tokio::test(start_paused = true)]

@@ -124,6 +124,44 @@ fn smallest_of_differing_steps_counts() {
 }
 
 #[test]
+fn dates_of_nodes_that_differ_settle_within_minutes() {
+    for nodes in [&[3, -3][..], &[-3, 3], &[45, -45], &[300, -300], &[-300, 300], &[9, -4, 300], &[-DAY, DAY]]
+    {
+        let mut scene = Scene::new();
+        let mut certain = 0;
+        for turn in 0..40 {
+            scene.responses(nodes[turn % nodes.len()], 1);
+            if turn >= 10 {
+                certain += usize::from(scene.clock.is_certain());
+                assert!(nodes.contains(&scene.offset()), "{nodes:?}: {}", scene.offset());
+            }
+        }
+        assert!(certain >= 10, "{nodes:?}: certain at {certain} of 30 responses");
+    }
+}
+
+#[test]
+fn large_median_needs_five_minutes_once_confirmed() {
+    let mut scene = Scene::new();
+    scene.responses(0, 3);
+    for turn in 0..9 {
+        scene.responses(if turn % 2 == 0 { HOUR } else { -HOUR }, 1);
+        assert!(!scene.clock.is_certain() && scene.clock.skew_seconds(scene.read(0)).is_none());
+    }
+    scene.responses(-HOUR, 4);
+    assert_eq!((scene.offset(), scene.clock.is_certain()), (-HOUR, true));
+}
+
+#[test]
+fn latest_time_includes_pending_step() {
+    let mut scene = Scene::new();
+    scene.responses(0, 3);
+    scene.responses(DAY, 1);
+    let latest = scene.clock.latest(scene.read(0)) - wall() - TimeDelta::seconds(scene.now);
+    assert_eq!((scene.offset(), latest.num_seconds()), (0, DAY));
+}
+
+#[test]
 fn wall_clock_step_does_not_move_the_clock() {
     for step in [3 * DAY, -3 * DAY] {
         let mut scene = Scene::new();
