@@ -4,19 +4,23 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use polyai_domain::conversation::{Conversation, ConversationId};
-use polyai_domain::fetch::Window;
+use polyai_domain::fetch::{Filter, Window};
 use polyai_domain::timestamp::Timestamp;
 
 use super::PollPolicy;
 use super::fetch_plan::FetchPlan;
 use super::read_starts::ReadStarts;
-use super::refetch::{self, RefetchRequest, Search};
+use super::refetch::{self, RefetchRequest};
 
 /// A missing conversation is asked for at this many polls in a row, then less and less often.
 const IMMEDIATE_RETRIES: u32 = 4;
 const MIN_TRIES_BEFORE_GIVING_UP: u32 = 12;
 const MAX_BACKOFF: Duration = Duration::from_secs(10 * 60);
 const MIN_SEARCH_TIME: Duration = Duration::from_secs(3600);
+/// Read on either side of a start: the API does not say whether it includes the bounds, and may know fractions of milliseconds.
+const MARGIN: Duration = Duration::from_millis(1);
+/// The same where starts or bounds may be rounded to a second.
+const ROUNDING_MARGIN: Duration = Duration::from_secs(1);
 /// So many consecutive conversations that are found by the second try alone show that the API rounds starts or bounds.
 const ROUNDING_EVIDENCE: u32 = 10;
 
@@ -49,14 +53,7 @@ impl MissingConversations {
         now: Timestamp,
     ) {
         for (id, &started_at) in before {
-            let missing = Missing {
-                started_at,
-                since: now,
-                tries: 0,
-                due: now,
-                may_be_running: false,
-                isolated: false,
-            };
+            let missing = Missing::new(started_at, now);
             self.by_id.entry(id.clone()).or_insert(missing);
         }
         self.by_id.retain(|id, _| !listed.contains_key(id));
@@ -71,15 +68,9 @@ impl MissingConversations {
         policy: &PollPolicy,
     ) {
         let due = now + unlisted_recheck_delay(started_at, now, policy);
-        let missing = Missing {
-            started_at,
-            since: now,
-            tries: IMMEDIATE_RETRIES,
-            due,
-            may_be_running: true,
-            isolated: false,
-        };
-        self.by_id.entry(id.clone()).or_insert(missing).since = now;
+        let running =
+            Missing { tries: IMMEDIATE_RETRIES, due, may_be_running: true, ..Missing::new(started_at, now) };
+        self.by_id.entry(id.clone()).or_insert(running).since = now;
     }
 
     pub(super) fn on_found(&mut self, id: &ConversationId) {
@@ -102,13 +93,25 @@ impl MissingConversations {
         read: &ReadStarts,
         policy: &PollPolicy,
     ) -> Vec<FetchPlan> {
-        let first = if self.rounds() { Search::Rounded } else { Search::Exact };
+        let first_margin = if self.rounds() { ROUNDING_MARGIN } else { MARGIN };
         let is_rechecked =
             |missing: &Missing| recheck.is_some_and(|window| window.contains(missing.started_at));
         let due = self.by_id.iter().filter(|(_, missing)| missing.due <= now && !is_rechecked(missing));
         let requests = due.map(|(id, missing)| {
-            let search = if missing.may_be_running { Search::Any } else { first };
-            RefetchRequest::new(id.clone(), missing.started_at, search, missing.due, missing.isolated)
+            let Missing { started_at, due, may_be_running, isolated, .. } = *missing;
+            let (margin, filter) = if may_be_running {
+                (ROUNDING_MARGIN, Filter::Any)
+            } else {
+                (first_margin, Filter::Finished)
+            };
+            RefetchRequest {
+                from: started_at - margin,
+                to: started_at + margin,
+                filter,
+                queued_since: due,
+                isolated,
+                ids: vec![id.clone()],
+            }
         });
         let mut plans = refetch::plans(requests.collect(), read, policy.refetch_budget);
         plans.reverse();
@@ -207,6 +210,10 @@ impl MissingConversations {
 }
 
 impl Missing {
+    fn new(started_at: Timestamp, now: Timestamp) -> Self {
+        Self { started_at, since: now, tries: 0, due: now, may_be_running: false, isolated: false }
+    }
+
     /// Requires a number of tries too: a clock that was stepped must not end the search after the first one.
     fn should_give_up(&self, now: Timestamp, policy: &PollPolicy) -> bool {
         let max_search_time = policy.max_age().unwrap_or_default().max(MIN_SEARCH_TIME);

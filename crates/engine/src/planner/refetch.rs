@@ -14,52 +14,25 @@ use polyai_domain::timestamp::Timestamp;
 use super::fetch_plan::{FetchPlan, PassKind};
 use super::read_starts::ReadStarts;
 
-/// Read on either side of a start: the API does not say whether it includes the bounds, and it knows fractions of milliseconds.
-const NARROW_MARGIN: Duration = Duration::from_millis(1);
-/// The same where starts or bounds may be rounded to a second.
-const WIDE_MARGIN: Duration = Duration::from_secs(1);
 /// Conversations that the planner does not know of may have started between the requested ones, so windows stay short.
 const MAX_WINDOW: Duration = Duration::from_secs(5 * 60);
 /// To save requests, one conversation is downloaded again for so many that are read.
 const READ_PER_REPEATED: usize = 6;
 
-/// How a conversation is searched for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Search {
-    /// It should be finished, at its exact start.
-    Exact,
-    /// The same, with a margin for rounding.
-    Rounded,
-    /// It was not found so: it may also be in progress.
-    Any,
-}
-
 /// Conversations that share a window; at first one alone.
 #[derive(Debug, Clone)]
 pub(super) struct RefetchRequest {
-    from: Timestamp,
-    to: Timestamp,
-    filter: Filter,
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    pub(super) filter: Filter,
     /// Since when one of them has been due.
-    queued_since: Timestamp,
+    pub(super) queued_since: Timestamp,
     /// Whether it must not share a window.
-    isolated: bool,
-    ids: Vec<ConversationId>,
+    pub(super) isolated: bool,
+    pub(super) ids: Vec<ConversationId>,
 }
 
 impl RefetchRequest {
-    pub(super) fn new(
-        id: ConversationId,
-        start: Timestamp,
-        search: Search,
-        queued_since: Timestamp,
-        isolated: bool,
-    ) -> Self {
-        let margin = if search == Search::Exact { NARROW_MARGIN } else { WIDE_MARGIN };
-        let filter = if search == Search::Any { Filter::Any } else { Filter::Finished };
-        Self { from: start - margin, to: start + margin, filter, queued_since, isolated, ids: vec![id] }
-    }
-
     fn can_merge(&self, next: &Self) -> bool {
         let length = next.to.saturating_duration_since(self.from);
         !self.isolated && !next.isolated && length <= MAX_WINDOW
@@ -129,7 +102,9 @@ mod tests {
 
     fn request(start: i64, queued_since: i64) -> RefetchRequest {
         let id = ConversationId::new(&format!("CA{start}")).unwrap();
-        RefetchRequest::new(id, at(start), Search::Rounded, at(queued_since), false)
+        let (from, to) = (at(start - 1), at(start + 1));
+        let queued_since = at(queued_since);
+        RefetchRequest { from, to, filter: Filter::Finished, queued_since, isolated: false, ids: vec![id] }
     }
 
     /// Bounds in seconds and the number of conversations, where those that started at `read` have been read.
@@ -188,20 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn search_decides_margin_and_filter() {
-        let plan = |searches: &[Search]| {
-            let one = |(n, &search): (i64, &Search)| {
-                let id = ConversationId::new(&format!("CA{n}")).unwrap();
-                RefetchRequest::new(id, at(10), search, at(0), false)
-            };
-            let plans = plans((0..).zip(searches).map(one).collect(), &ReadStarts::default(), 5);
-            let [FetchPlan { window, filter, .. }] = &plans[..] else { panic!("{plans:?}") };
-            (window.from.unwrap().millis(), window.to.unwrap().millis(), *filter)
-        };
-        assert_eq!(plan(&[Search::Exact]), (9_999, 10_001, Filter::Finished));
-        assert_eq!(plan(&[Search::Rounded]), (9_000, 11_000, Filter::Finished));
-        assert_eq!(plan(&[Search::Any]), (9_000, 11_000, Filter::Any));
-        assert_eq!(plan(&[Search::Exact, Search::Any]), (9_000, 11_000, Filter::Any));
+    fn window_with_one_that_may_be_running_has_no_filter() {
+        let any = RefetchRequest { filter: Filter::Any, ..request(100, 0) };
+        for requests in [vec![request(101, 0), any.clone()], vec![request(99, 0), any]] {
+            let plans = plans(requests, &ReadStarts::default(), 5);
+            assert_eq!(plans.iter().map(|plan| plan.filter).collect::<Vec<_>>(), [Filter::Any]);
+        }
     }
 
     #[test]
