@@ -11,12 +11,14 @@ use crate::{Diagnostic, Location, Node, Value, display_key, join_path};
 
 /// How deep values may nest; no schema needs more than a few levels.
 const MAX_DEPTH: usize = 32;
+/// The handle of the tags that YAML itself defines, such as `!!str`.
+const CORE_TAGS: &str = "tag:yaml.org,2002:";
 
 /// Parses the YAML document `text`, which diagnostics call `name`. An empty document is an empty mapping.
 ///
 /// # Errors
 /// Syntax errors, keys that are given twice, and the parts of YAML that are refused here: anchors and aliases (a few lines of
-/// them expand without end), several documents, keys that are not text, infinity and NaN.
+/// them expand without end), tags of other programs, several documents, keys that are not text, infinity and NaN.
 pub fn parse_yaml(name: &str, text: &str) -> Result<Node, Vec<Diagnostic>> {
     let mut tree = TreeBuilder { file: name.into(), root: None, open: Vec::new(), errors: Vec::new() };
     let mut parser = Parser::new_from_str(text);
@@ -79,6 +81,12 @@ impl TreeBuilder {
             (Event::Scalar(.., 1.., _) | Event::SequenceStart(1.., _) | Event::MappingStart(1.., _), _) => {
                 Some("anchors (&name) are not read here; write the value out where it is needed")
             }
+            (
+                Event::Scalar(.., Some(tag))
+                | Event::SequenceStart(_, Some(tag))
+                | Event::MappingStart(_, Some(tag)),
+                _,
+            ) if tag.handle != CORE_TAGS => Some("tags (!name) are not read here; write the value out"),
             (Event::DocumentStart, _) if documents > 1 => {
                 Some("a second YAML document begins here; the file must be one document")
             }
