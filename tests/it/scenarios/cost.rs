@@ -86,7 +86,6 @@ impl Cost {
     /// Once when it ends and once at its recheck; a tenth may be repeated.
     fn assert_within(&self, per_second: f64, requests: f64, delay: f64) {
         let Self { downloads_per_call, requests_per_poll, delay: measured } = *self;
-        println!("{per_second}/s: {downloads_per_call} {requests_per_poll} {measured}");
         assert!(downloads_per_call <= 2.2, "{per_second}/s: {downloads_per_call} downloads per call");
         assert!(requests_per_poll <= requests, "{per_second}/s: {requests_per_poll} requests per poll");
         assert!(measured <= delay, "{per_second}/s: calls count after {measured} s");

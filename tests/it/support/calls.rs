@@ -95,9 +95,9 @@ pub(crate) fn random_calls(per_second: f64, span: Duration) -> Vec<Call> {
     let mut calls = Vec::new();
     let mut start = exponential(1.0 / per_second);
     while start < span.as_secs_f64() {
-        let lasts = TimeDelta::milliseconds(30_000 + (exponential(90.0) * 1000.0) as i64);
-        let starts_at = at(Duration::from_millis((start * 1000.0) as u64));
-        calls.push(Call::new(format!("CA{:05}", calls.len())).starting(starts_at).lasting_exactly(lasts));
+        let lasts = TimeDelta::from_std(Duration::from_secs_f64(30.0 + exponential(90.0))).unwrap();
+        let call = Call::new(format!("CA{:05}", calls.len())).starting(at(Duration::from_secs_f64(start)));
+        calls.push(call.lasting_exactly(lasts));
         start += exponential(1.0 / per_second);
     }
     calls
