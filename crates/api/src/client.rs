@@ -20,9 +20,9 @@ use tokio::time::{Instant, timeout};
 use crate::decode::Page;
 use crate::proxy::{ProxySettings, address as proxy_address, tunnel_status};
 use crate::rate_limit::{ConcurrencyLimit, RateLimiter};
+use crate::redact::{self, redact};
 use crate::request::{Endpoint, PageRequest};
 use crate::server_clock::DateObservation;
-use crate::redact::{self, redact};
 use crate::{tls, wire};
 
 /// Larger than any page of up to 1,000 records should be.
@@ -141,8 +141,9 @@ impl Client {
             None => Vec::new(),
         };
         let tls = tls::client_config(listed).map_err(|error| ClientError::Setup(error.to_string()))?;
-        let proxies = ProxySettings::from_env(|name| std::env::var(name).ok()).map_err(ClientError::Proxy)?;
-        let proxies = Arc::new(proxies);
+        #[expect(clippy::disallowed_methods, reason = "they apply to a process as a whole, as in curl")]
+        let variable = |name: &str| std::env::var(name).ok();
+        let proxies = Arc::new(ProxySettings::from_env(variable).map_err(ClientError::Proxy)?);
         let used = Arc::clone(&proxies);
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
@@ -251,7 +252,9 @@ impl Client {
             return FetchError { message: format!("via the proxy {shown}: {}", failed.message), ..failed };
         };
         let reason = match status {
-            Some(407) => "HTTP 407; it wants a user name and password in its variable of the environment".to_owned(),
+            Some(407) => {
+                "HTTP 407; it wants a user name and password in its variable of the environment".to_owned()
+            }
             Some(status) => format!("HTTP {status}"),
             None => "its status is not known".to_owned(),
         };
@@ -274,10 +277,11 @@ impl Client {
             400..=499 => FetchErrorKind::Refused,
             _ => FetchErrorKind::ServerError,
         };
-        let message = match (status, envelope.error_code()) {
-            (300..=399, _) => format!("HTTP {status}: a redirect, which is not followed; check base_url"),
-            (_, Some(code)) => format!("HTTP {status} ({code})"),
-            (_, None) => format!("HTTP {status}"),
+        let message = match (status, envelope.error_code(), self.proxies.find(response.url())) {
+            (300..=399, ..) => format!("HTTP {status}: a redirect, which is not followed; check base_url"),
+            (_, Some(code), _) => format!("HTTP {status} ({code})"),
+            (_, None, Some(proxy)) => format!("HTTP {status}, via the proxy {}", proxy_address(proxy)),
+            (_, None, None) => format!("HTTP {status}"),
         };
         FetchError {
             kind,
@@ -337,7 +341,10 @@ fn transport_error(error: reqwest::Error) -> FetchError {
     let host = error.url().and_then(Url::host_str).unwrap_or_default();
     let explained = tls::handshake_failure(&error, host);
     let kind = if error.is_timeout() { FetchErrorKind::Timeout } else { FetchErrorKind::Unreachable };
-    FetchError { kind, ..FetchError::bad_payload(explained.unwrap_or_else(|| error_chain(&error.without_url()))) }
+    FetchError {
+        kind,
+        ..FetchError::bad_payload(explained.unwrap_or_else(|| error_chain(&error.without_url())))
+    }
 }
 
 /// The error of a response whose body breaks off after `bytes`, or cannot be decompressed.

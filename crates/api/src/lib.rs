@@ -65,6 +65,7 @@ pub use paginate::{ConversationList, ListObserver, Pagination, dedup_by_id};
 pub use polyai_domain::fetch::{
     FetchError, FetchErrorKind, FetchedPages, Filter, Limit, RequestStats, WalkError, Window,
 };
+pub use proxy::check_proxy_variables;
 pub use rate_limit::{ConcurrencyLimit, RateLimiter, RequestPermit};
 pub use request::{Endpoint, PageRequest, Position};
 pub use server_clock::{DateObservation, ServerClock};

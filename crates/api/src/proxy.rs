@@ -16,6 +16,14 @@ pub(crate) struct ProxySettings {
     bypass: String,
 }
 
+/// Checks the values of the proxy variables, of which `variable` returns one by its name.
+///
+/// # Errors
+/// The name of a variable whose value is not the address of a proxy. The value may contain a password.
+pub fn check_proxy_variables(variable: impl Fn(&str) -> Option<String>) -> Result<(), &'static str> {
+    ProxySettings::from_env(variable).map(drop)
+}
+
 /// As in curl, except for port 443 of a proxy with TLS.
 const DEFAULT_PORT: u16 = 1080;
 
@@ -29,9 +37,8 @@ impl ProxySettings {
             let mut values = names.iter().filter_map(|&name| Some((name, variable(name)?)));
             values.find(|(_, value)| !value.is_empty())
         };
-        let proxy = |names: &[&'static str]| {
-            first(names).map(|(name, value)| parse(&value).ok_or(name)).transpose()
-        };
+        let proxy =
+            |names: &[&'static str]| first(names).map(|(name, value)| parse(&value).ok_or(name)).transpose();
         Ok(Self {
             http: proxy(&["http_proxy", "all_proxy", "ALL_PROXY"])?,
             https: proxy(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?,
@@ -166,7 +173,8 @@ mod tests {
             ("ftp://proxy.test", None),
             ("http://", None),
         ] {
-            let parsed = settings(&[("https_proxy", value)]).map(|settings| settings.https.unwrap().to_string());
+            let parsed =
+                settings(&[("https_proxy", value)]).map(|settings| settings.https.unwrap().to_string());
             assert_eq!(parsed.as_deref(), expected.ok_or(&"https_proxy"), "{value}");
         }
     }

@@ -49,7 +49,8 @@ fn encoded_forms(key: &str) -> Vec<Vec<u8>> {
     let texts = [in_lower_case, in_url, in_json.replace('/', r"\/"), in_json];
     let in_base64 = [(0, 0), (1, 2), (2, 3)].into_iter().flat_map(|(offset, skipped)| {
         let bytes = [&[0; 2][..offset], key.as_bytes()].concat();
-        [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)].map(|text| text[skipped..].to_owned())
+        [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)]
+            .map(|text| text[skipped..].to_owned())
     });
     texts.into_iter().chain(in_base64).map(String::into_bytes).collect()
 }
@@ -76,7 +77,8 @@ fn finder() -> Option<Arc<Finder>> {
     if known.finder.is_none() && !known.forms.is_empty() {
         let forms = known.forms.clone();
         let beginnings = forms.iter().filter_map(|form| form.get(..MIN_LEN));
-        let beginnings = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(beginnings).ok()?;
+        let beginnings =
+            AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(beginnings).ok()?;
         known.finder = Some(Arc::new(Finder { beginnings, forms }));
     }
     known.finder.clone()

@@ -81,7 +81,8 @@ fn check_listed(
     now: UnixTime,
 ) -> Result<(), Error> {
     let validity = certificate.tbs_certificate().validity();
-    let (not_before, not_after) = (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
+    let (not_before, not_after) =
+        (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
     if now.as_secs() > not_after.as_secs() {
         let not_after = UnixTime::since_unix_epoch(not_after);
         return Err(CertificateError::ExpiredContext { time: now, not_after }.into());
@@ -94,11 +95,9 @@ fn check_listed(
         common_name.is_some_and(|common_name| common_name.value().eq_ignore_ascii_case(&name.to_str()))
     };
     match ParsedCertificate::try_from(der).map(|parsed| verify_server_name(&parsed, name)) {
-        Ok(Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })))
-            if presented.is_empty() && is_common_name() =>
-        {
-            Ok(())
-        }
+        Ok(Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+            presented, ..
+        }))) if presented.is_empty() && is_common_name() => Ok(()),
         Ok(result) => result,
         Err(_) if is_common_name() => Ok(()),
         Err(error) => Err(error),
@@ -115,7 +114,9 @@ impl ServerCertVerifier for ServerVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match self.find_listed(der) {
-            Some(certificate) => check_listed(&certificate, der, name, now).map(|()| ServerCertVerified::assertion()),
+            Some(certificate) => {
+                check_listed(&certificate, der, name, now).map(|()| ServerCertVerified::assertion())
+            }
             None => self.chain.verify_server_cert(der, intermediates, name, ocsp_response, now),
         }
     }
@@ -161,13 +162,14 @@ fn verify_with_key(
 pub(crate) fn handshake_failure(error: &(dyn StdError + 'static), host: &str) -> Option<String> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        // The source of an I/O error is not the error in it but the source of that.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref::<Error>());
-        if let Some(tls) = tls {
+        if let Some(tls) = error.downcast_ref() {
             return Some(describe(tls, host));
         }
-        cause = error.source();
+        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            // Its source is not the error in it but the source of that.
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     None
 }
@@ -177,7 +179,8 @@ const ALGORITHMS: &str = "supported are RSA of 2048 to 8192 bits with SHA-256, S
 
 fn describe(error: &Error, host: &str) -> String {
     let date = |time: &UnixTime| {
-        let date = i64::try_from(time.as_secs()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+        let date =
+            i64::try_from(time.as_secs()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
         date.unwrap_or_default()
     };
     let problem = match error {
@@ -193,7 +196,9 @@ fn describe(error: &Error, host: &str) -> String {
                 "has no subject alternative name, and the common name counts only if the certificate itself is in ca_file".to_owned()
             }
             CertificateError::NotValidForNameContext { presented, .. } => {
-                format!("is for {}", presented.join(", "))
+                // Written as `DnsName("a.test")`.
+                let names = presented.iter().filter_map(|name| name.split(['(', ')', '"']).rfind(|part| !part.is_empty()));
+                format!("is for {}", Vec::from_iter(names).join(", "))
             }
             CertificateError::BadSignature
             | CertificateError::UnsupportedSignatureAlgorithmContext { .. }

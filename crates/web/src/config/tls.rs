@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{Error, RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig};
 
 use super::certificate::CertificateInfo;
 use super::client_auth::{ClientAuth, verifier};
@@ -71,13 +71,14 @@ pub(super) fn load(
         certified_key(tls, chain, key, &provider).map_err(|error| report.errors.extend(error)).ok()
     });
     let roots = match &ca {
-        None => Some(RootCertStore::empty()),
+        None => Some((Vec::new(), RootCertStore::empty())),
         Some((source, pem)) => pem.as_deref().and_then(|pem| parse_roots(source, pem, now, report)),
     };
     if !report.errors.is_empty() {
         return None;
     }
-    let verifier = verifier(tls.client_auth, tls.allowed_names.clone(), roots?, &provider)
+    let (listed, roots) = roots?;
+    let verifier = verifier(tls.client_auth, tls.allowed_names.clone(), listed, roots, &provider)
         .map_err(|error| {
             let source = tls.client_ca.as_ref().unwrap_or(&tls.certificate);
             report.errors.push(pem_diagnostic(source, &format!("cannot be used: {error}")));
@@ -163,16 +164,18 @@ fn certified_key(
             },
         )));
     };
-    CertifiedKey::from_der(chain.ok_or(None)?, key, provider).map_err(|error| {
-        let (source, text) = if matches!(error, Error::InconsistentKeys(_)) {
-            (&tls.key, "the key does not belong to the certificate")
-        } else if matches!(error, Error::InvalidCertificate(_)) {
-            (&tls.certificate, "the certificate is malformed")
-        } else {
-            (&tls.key, "the key cannot be used; RSA of 2048 to 8192 bits, P-256, P-384 and Ed25519 can")
-        };
-        Some(pem_diagnostic(source, text))
-    })
+    let chain = chain.ok_or(None)?;
+    let key = provider.key_provider.load_private_key(key).map_err(|_| {
+        let text = "the key cannot be used; RSA of 2048 to 4096 bits, P-256, P-384 and Ed25519 can";
+        pem_diagnostic(&tls.key, text)
+    })?;
+    // Not by rustls, which refuses certificates of X.509 version 1; they can be served as well as any.
+    let info = chain.first().and_then(|own| CertificateInfo::from_der(own));
+    let info = info.ok_or_else(|| pem_diagnostic(&tls.certificate, "the certificate is malformed"))?;
+    if key.public_key().is_some_and(|public_key| public_key.as_ref() != info.public_key) {
+        return Err(Some(pem_diagnostic(&tls.key, "the key does not belong to the certificate")));
+    }
+    Ok(CertifiedKey::new(chain, key))
 }
 
 fn parse_roots(
@@ -180,19 +183,20 @@ fn parse_roots(
     pem: &[u8],
     now: DateTime<Utc>,
     report: &mut Report,
-) -> Option<RootCertStore> {
+) -> Option<(Vec<CertificateDer<'static>>, RootCertStore)> {
     let mut store = RootCertStore::empty();
-    for certificate in parse_certificates(source, pem, report)? {
-        if let Some(info) = CertificateInfo::from_der(&certificate) {
+    let certificates = parse_certificates(source, pem, report)?;
+    for certificate in &certificates {
+        if let Some(info) = CertificateInfo::from_der(certificate) {
             check_validity(source, &info, now, report);
         }
-        if let Err(error) = store.add(certificate) {
+        if let Err(error) = store.add(certificate.clone()) {
             let text = format!("a certificate in it cannot be used: {error}");
             report.errors.push(pem_diagnostic(source, &text));
             return None;
         }
     }
-    Some(store)
+    Some((certificates, store))
 }
 
 /// Warns of a certificate that is not valid now or not for long; it can be served nevertheless.
