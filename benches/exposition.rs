@@ -82,7 +82,7 @@ fn measure(lines: usize) {
             let source = source(&world);
             let render_first =
                 || ExpositionCache::new(OPTIONS).render(format, encoding, &source, NOW, Vec::new);
-            let bytes = render_first().len();
+            let bytes = render_first().to_bytes().len();
             let first = best(render_first);
 
             let cache = ExpositionCache::new(OPTIONS);

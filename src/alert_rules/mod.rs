@@ -13,10 +13,10 @@ mod template;
 mod thresholds;
 mod validate;
 
-use exporter_schema::ConfigErrors;
+use exporter_schema::{ConfigErrors, Diagnostic};
 
 pub use render::{Format, TemplateError, render};
-pub use thresholds::{Source, Values};
+pub use thresholds::{DEFAULT_VALUES, Source, Values};
 
 impl Values {
     /// The defaults, with `sources` over them in their order.
@@ -30,6 +30,11 @@ impl Values {
             errors = validate::errors(&values);
         }
         ConfigErrors::from_diagnostics(errors).map_or(Ok(values), Err)
+    }
+
+    /// The values that change nothing in rules of this form, with the reasons.
+    pub fn without_effect(&self, format: Format) -> Vec<Diagnostic> {
+        validate::without_effect(self, format)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Templates and values to the rules, in the two forms of the file.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use exporter_schema::{Node, Value};
+use exporter_schema::Node;
 use minijinja::Environment;
 
 use super::context::{self, Context};
@@ -26,6 +27,11 @@ const ALERTS: [&str; 4] = [
 /// Alerts that compare with the same window of former weeks.
 const WEEK_OVER_WEEK_ALERTS: [&str; 3] =
     ["PolyAITrafficStopped", "PolyAITrafficDropped", "PolyAIHandoffRateJump"];
+
+/// The template of `alert`.
+pub(super) fn template_of(alert: &str) -> Option<Rule<'static>> {
+    ALERTS.iter().flat_map(|text| Template::split(text).rules).find(|rule| rule.alert == Some(alert))
+}
 
 /// The form of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -151,12 +157,9 @@ impl Renderer<'_> {
     /// Adds `alert` for all projects, and once more for each project with values of its own.
     fn add_alert(&self, rules: &mut String, rule: &Rule<'_>, alert: &str) -> Result<(), TemplateError> {
         let values = self.values;
-        // An alert about an exporter has no project.
-        let is_of_target = rule.text.contains("${by}");
-        let projects = if is_of_target { values.projects(alert) } else { Vec::new() };
+        let projects = values.projects(alert);
         for project in [None].into_iter().chain(projects.iter().map(|project| Some(*project))) {
-            let enabled = values.of_alert(alert, project, "enabled").map(|node| &node.value);
-            if enabled != Some(&Value::Bool(true)) {
+            if !values.is_enabled(alert, project) {
                 continue;
             }
             let exclusion = match (project, projects.as_slice()) {
@@ -169,7 +172,12 @@ impl Renderer<'_> {
                 }
             };
             let context = context::of_alert(values, alert, project, &exclusion);
-            rules.push_str(&with_labels(&self.render(rule.text, &context)?, values, project));
+            rules.push_str(&with_labels(
+                &self.render(rule.text, &context)?,
+                values,
+                project,
+                rule.is_of_target(),
+            ));
         }
         Ok(())
     }
@@ -179,8 +187,8 @@ impl Renderer<'_> {
     }
 }
 
-/// The rule without durations of 0s, and with the labels of `common.alert_labels`.
-fn with_labels(rule: &str, values: &Values, project: Option<&str>) -> String {
+/// The rule without durations of 0s, and with the labels of `common.alert_labels` and the annotations of a user.
+fn with_labels(rule: &str, values: &Values, project: Option<&str>, is_of_target: bool) -> String {
     let mut text = String::with_capacity(rule.len());
     for line in rule.split_inclusive('\n') {
         if matches!(line.trim(), "for: 0s" | "keep_firing_for: 0s") {
@@ -193,8 +201,28 @@ fn with_labels(rule: &str, values: &Values, project: Option<&str>) -> String {
                 let _ = writeln!(text, "          {name}: {}", quoted(value));
             }
         }
+        if line == "        annotations:\n" {
+            for (name, value) in annotations(values, is_of_target) {
+                let _ = writeln!(text, "          {name}: {}", quoted(&value));
+            }
+        }
     }
     text
+}
+
+/// The annotations of a user; where projects have their own, a template of Prometheus decides by the project.
+fn annotations(values: &Values, is_of_target: bool) -> BTreeMap<&str, String> {
+    let text = |node: &Node| node.as_text().unwrap_or_default().to_owned();
+    let mut found: BTreeMap<&str, String> =
+        values.annotations(None).map(|(name, node)| (name, text(node))).collect();
+    for (project, _) in values.entries("projects").filter(|_| is_of_target) {
+        for (name, node) in values.annotations(Some(project)) {
+            let others = found.entry(name).or_default();
+            let is_project = format!("{{{{ if eq $labels.project {} }}}}", quoted(project));
+            *others = format!("{is_project}{}{{{{ else }}}}{others}{{{{ end }}}}", text(node));
+        }
+    }
+    found
 }
 
 #[cfg(test)]

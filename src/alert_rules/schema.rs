@@ -6,6 +6,8 @@ use super::{ALERT_WINDOWS, matchers, prom_duration};
 
 /// Sections with names of the user's own: labels with their values.
 const LABEL_SECTIONS: [&str; 2] = ["common.alert_labels", "operator.labels"];
+/// The same for annotations: of all alerts, and of those about a project.
+const ANNOTATIONS: [&str; 2] = ["common.annotations", "projects.*.annotations"];
 
 /// All keys: those of `defaults`, and those of each alert once more for single projects.
 pub(super) fn keys(defaults: &Node) -> Vec<Key> {
@@ -17,14 +19,20 @@ pub(super) fn keys(defaults: &Node) -> Vec<Key> {
     });
     let projects: Vec<Key> = projects.collect();
     keys.extend(projects);
+    // Braces would be a template, which may be invalid.
+    let value_type =
+        text(|text| !text.contains(char::is_control) && !text.contains("{{"), "text in one line without {{");
+    keys.extend(ANNOTATIONS.map(|path| key(format!("{path}.*"), value_type)));
     keys
 }
 
+fn key(path: String, value_type: ValueType) -> Key {
+    let default = DefaultValue::Derived("as in alerts/thresholds.yml");
+    Key { path: path.into(), value_type, default, description: "" }
+}
+
 fn collect(node: &Node, path: &str, keys: &mut Vec<Key>) {
-    let mut declare = |path: String, value_type| {
-        let default = DefaultValue::Derived("as in alerts/thresholds.yml");
-        keys.push(Key { path: path.into(), value_type, default, description: "" });
-    };
+    let mut declare = |path: String, value_type| keys.push(key(path, value_type));
     if LABEL_SECTIONS.contains(&path) {
         declare(format!("{path}.*"), text(|text| !text.contains(char::is_control), "text in one line"));
     } else if let Some(value_type) = value_type(path) {

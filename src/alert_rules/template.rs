@@ -18,6 +18,13 @@ pub(super) struct Rule<'t> {
     pub(super) alert: Option<&'t str>,
 }
 
+impl Rule<'_> {
+    /// Whether it is about targets, and not about exporters.
+    pub(super) fn is_of_target(&self) -> bool {
+        self.text.contains("${by}")
+    }
+}
+
 const ALERT: &str = "      - alert: ";
 const RECORD: &str = "      - record: ";
 

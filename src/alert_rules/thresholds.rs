@@ -6,8 +6,8 @@ use exporter_schema::{Diagnostic, FromNode, Location, Node, Schema, Value, parse
 
 use super::schema;
 
-/// Every key, its default, and the reason for it.
-const DEFAULTS: &str = include_str!("../../alerts/thresholds.yml");
+/// A values file with every key, its default, and the reason for it.
+pub const DEFAULT_VALUES: &str = include_str!("../../alerts/thresholds.yml");
 
 /// Values of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Values {
     /// The defaults with `sources` over them in their order, and every unknown key or value of a wrong type.
     pub(super) fn merge(sources: &[Source]) -> (Self, Vec<Diagnostic>) {
         let mut errors = Vec::new();
-        let defaults = parse_yaml("alerts/thresholds.yml", DEFAULTS);
+        let defaults = parse_yaml("alerts/thresholds.yml", DEFAULT_VALUES);
         let mut root =
             defaults.map_err(|wrong| errors.extend(wrong)).unwrap_or(Node::table(Location::Program));
         let keys = schema::keys(&root);
@@ -53,10 +53,32 @@ impl Values {
         path.split('.').try_fold(&self.root, |node, name| node.get(name))
     }
 
-    /// The value of `alert` for `project`, or for all.
+    /// The values of `alert` for `project` alone, or for all.
+    pub(super) fn section(&self, alert: &str, project: Option<&str>) -> Option<&Node> {
+        match project {
+            Some(project) => self.root.get("projects")?.get(project)?.get(alert),
+            None => self.root.get("alerts")?.get(alert),
+        }
+    }
+
+    /// The value of `alert` for `project`, or else for all.
     pub(super) fn of_alert(&self, alert: &str, project: Option<&str>, name: &str) -> Option<&Node> {
-        let own = project.and_then(|project| self.root.get("projects")?.get(project)?.get(alert)?.get(name));
-        own.or_else(|| self.root.get("alerts")?.get(alert)?.get(name))
+        let of = |project| self.section(alert, project)?.get(name);
+        of(project).or_else(|| of(None))
+    }
+
+    pub(super) fn is_enabled(&self, alert: &str, project: Option<&str>) -> bool {
+        self.of_alert(alert, project, "enabled").is_some_and(|node| node.value == Value::Bool(true))
+    }
+
+    /// The annotations of every alert about `project`, or of every alert.
+    pub(super) fn annotations(&self, project: Option<&str>) -> impl Iterator<Item = (&str, &Node)> {
+        let section = match project {
+            Some(project) => self.root.get("projects").and_then(|projects| projects.get(project)),
+            None => self.root.get("common"),
+        };
+        let entries = section.and_then(|section| section.get("annotations")?.entries()).into_iter().flatten();
+        entries.map(|(name, node)| (name.as_str(), node))
     }
 
     /// The alerts, by name.

@@ -2,8 +2,8 @@
 
 use exporter_schema::{Diagnostic, FromNode, Node, display_key};
 
-use super::matchers;
 use super::thresholds::Values;
+use super::{Format, matchers, render};
 
 /// The factors of each burn alert, and the objective whose budget they multiply.
 const BURN_ALERTS: [(&str, &str, &[&str]); 4] = [
@@ -12,6 +12,10 @@ const BURN_ALERTS: [(&str, &str, &[&str]); 4] = [
     ("PolyAIFreshnessBudgetBurn", "freshness", &["factor_1d"]),
     ("PolyAIHandledBudgetBurn", "handled", &["factor_1d", "factor_3d"]),
 ];
+
+const TARGET_LABELS: [&str; 3] = ["project", "region", "client_env"];
+/// Annotations that every alert has.
+const OWN_ANNOTATIONS: [&str; 4] = ["summary", "description", "runbook_url", "dashboard_url"];
 
 /// Labels that rules keep or aggregate anyway, and so of no use in `common.by`.
 const OWN_LABELS: [&str; 6] = ["project", "region", "client_env", "job", "instance", "le"];
@@ -48,6 +52,21 @@ pub(super) fn errors(values: &Values) -> Vec<Diagnostic> {
             );
             error(node, &path(alert, project, "seconds"), text);
         }
+        if project.is_some()
+            && let Some(section) = values.section(alert, project)
+            && !is_of_target(alert)
+        {
+            let text = format!("is about an exporter and not about a project; change alerts.{alert}");
+            error(section, &path(alert, project, "enabled").replace(".enabled", ""), text);
+        }
+        if let Some(node) = values.of_alert(alert, project, "selector")
+            && let Some(text) = node
+                .as_text()
+                .and_then(matchers::labels)
+                .and_then(|labels| unmatched(values, alert, project, &labels))
+        {
+            error(node, &path(alert, project, "selector"), text);
+        }
         if let Some(node) = values.of_alert(alert, project, "selector")
             && node.as_text().and_then(matchers::labels).is_some_and(|labels| labels.contains(&"client_env"))
             && values.text("common.target_selector").contains("client_env")
@@ -82,6 +101,16 @@ pub(super) fn errors(values: &Values) -> Vec<Diagnostic> {
             }
         }
     }
+    let projects =
+        values.entries("projects").map(|(project, _)| (format!("projects.{project}"), Some(project)));
+    for (section, project) in projects.chain([("common".to_owned(), None)]) {
+        for (name, node) in values.annotations(project) {
+            if !matchers::is_label(name) || OWN_ANNOTATIONS.contains(&name) {
+                let text = "found the name of an annotation that alerts have already, or that is not one of letters, digits and _";
+                error(node, &format!("{section}.annotations.{name}"), text.to_owned());
+            }
+        }
+    }
     for section in ["common.alert_labels", "operator.labels"] {
         for (name, node) in values.entries(section) {
             // Those of Kubernetes have dots and slashes.
@@ -92,6 +121,62 @@ pub(super) fn errors(values: &Values) -> Vec<Diagnostic> {
         }
     }
     errors
+}
+
+/// The values that change nothing: those of a disabled alert, and of an object that is not printed.
+pub(super) fn without_effect(values: &Values, format: Format) -> Vec<Diagnostic> {
+    let (defaults, _) = Values::merge(&[]);
+    let mut found = Vec::new();
+    for (alert, project) in
+        values.alerts().flat_map(|alert| values.scopes(alert).map(move |project| (alert, project)))
+    {
+        // Projects without a value of their own use the one for all.
+        let mut users = if project.is_some() { vec![project] } else { values.scopes(alert).collect() };
+        users.retain(|project| values.is_enabled(alert, *project));
+        if !users.is_empty() {
+            continue;
+        }
+        for (name, node) in values.section(alert, project).and_then(Node::entries).into_iter().flatten() {
+            let disables = name == "enabled" && (project.is_none() || values.is_enabled(alert, None));
+            let default = defaults.section(alert, project).and_then(|section| section.get(name));
+            if !disables && default.is_none_or(|default| default.value != node.value) {
+                let text = "has no effect, because the alert is disabled";
+                found.push(Diagnostic::new(&node.location, &path(alert, project, name), text));
+            }
+        }
+    }
+    for (name, node) in values.entries("operator").filter(|_| format == Format::Prometheus) {
+        let path = format!("operator.{name}");
+        if defaults.node(&path).is_none_or(|default| default.value != node.value) {
+            found.push(Diagnostic::new(&node.location, &path, "has no effect without --format operator"));
+        }
+    }
+    found
+}
+
+fn is_of_target(alert: &str) -> bool {
+    render::template_of(alert).is_some_and(|rule| rule.is_of_target())
+}
+
+/// Why a selector with these labels would match everything or nothing.
+fn unmatched(values: &Values, alert: &str, project: Option<&str>, labels: &[&str]) -> Option<String> {
+    let rule = render::template_of(alert)?;
+    let by = values.get::<Vec<String>>("common.by").unwrap_or_default();
+    let target = [&TARGET_LABELS.map(str::to_owned)[..], &by].concat();
+    if project.is_some() && labels.contains(&"project") {
+        Some("these values are for one project; remove the matcher of project".to_owned())
+    } else if !rule.is_of_target() {
+        let found = labels.iter().find(|label| TARGET_LABELS.contains(label))?;
+        Some(format!(
+            "is about an exporter as a whole, which has no {found}; select by job, instance or the like"
+        ))
+    } else {
+        let found = labels.iter().find(|label| !target.iter().any(|own| own == *label))?;
+        let is_recorded = rule.text.contains("${pick}");
+        is_recorded.then(|| {
+            format!("found {found}, but the series that it compares have only {}", target.join(", "))
+        })
+    }
 }
 
 fn path(alert: &str, project: Option<&str>, name: &str) -> String {
@@ -142,6 +227,85 @@ mod tests {
         assert!(errors_of(&["common.by=[cluster]"]).is_empty());
         let selector = errors_of(&[r#"alerts.PolyAIClockSkew.selector=client_env="sandbox""#]);
         assert!(selector.contains("common.target_selector matches client_env already"), "{selector}");
+    }
+
+    #[test]
+    fn values_of_single_projects_are_of_alerts_about_projects() {
+        let exporter = errors_of(&["projects.billing.PolyAIExporterDown.enabled=false"]);
+        assert!(
+            exporter.contains(
+                "projects.billing.PolyAIExporterDown: is about an exporter and not about a project; change alerts.PolyAIExporterDown"
+            ),
+            "{exporter}"
+        );
+        assert!(errors_of(&["projects.billing.PolyAILabelValuesFolded.enabled=false"]).is_empty());
+        let limited = errors_of(&["projects.billing.PolyAIApiRateLimited.ratio=0.5"]);
+        assert!(limited.contains("change alerts.PolyAIApiRateLimited"), "{limited}");
+    }
+
+    #[test]
+    fn selectors_that_match_all_or_nothing_are_refused() {
+        for (assignment, expected) in [
+            (r#"alerts.PolyAIExporterDown.selector=project!="pilot""#, "has no project"),
+            (r#"alerts.PolyAIHandoffRateHigh.selector=instance="a:9890""#, "found instance, but the series"),
+            (
+                r#"projects.billing.PolyAIHandoffRateHigh.selector=project!="x""#,
+                "remove the matcher of project",
+            ),
+            (r#"alerts.PolyAIExporterDown.selector=instance!="a:9890""#, ""),
+            (r#"alerts.PolyAIKeyRefused.selector=instance="a:9890""#, ""),
+            (r#"projects.billing.PolyAIHandoffRateHigh.selector=region="us-1""#, ""),
+        ] {
+            let found = errors_of(&[assignment]);
+            assert!(
+                found.contains(expected) && found.is_empty() == expected.is_empty(),
+                "{assignment}: {found}"
+            );
+        }
+        let by = r#"alerts.PolyAIHandoffRateHigh.selector=cluster="eu""#;
+        assert!(errors_of(&[by]).contains("project, region, client_env"));
+        assert!(errors_of(&["common.by=[cluster]", by]).is_empty());
+    }
+
+    #[test]
+    fn values_without_effect_are_reported() {
+        let found = |assignments: &[&str], format| {
+            let sources: Vec<Source> =
+                assignments.iter().map(|text| Source::Assignment((*text).to_owned())).collect();
+            let notes = Values::load(&sources).unwrap().without_effect(format);
+            notes.iter().map(|note| format!("{note}\n")).collect::<String>()
+        };
+        let plain = |assignments: &[&str]| found(assignments, Format::Prometheus);
+        assert_eq!(plain(&[]), "");
+        let disabled = "because the alert is disabled";
+        let alone = plain(&["alerts.PolyAIHandledBudgetBurn.factor_1d=2"]);
+        assert!(alone.contains("alerts.PolyAIHandledBudgetBurn.factor_1d: has no effect"), "{alone}");
+        let enabled = "projects.billing.PolyAIHandledBudgetBurn.enabled=true";
+        assert_eq!(plain(&["alerts.PolyAIHandledBudgetBurn.factor_1d=2", enabled]), "");
+        let twice = plain(&["projects.billing.PolyAIHandledBudgetBurn.enabled=false"]);
+        assert!(twice.contains("projects.billing.PolyAIHandledBudgetBurn.enabled: has no effect"), "{twice}");
+        assert_eq!(plain(&["projects.billing.PolyAITrafficDropped.enabled=false"]), "");
+        let project = plain(&["projects.billing.PolyAITrafficDropped={enabled: false, ratio: 0.2}"]);
+        assert!(project.contains("PolyAITrafficDropped.ratio") && project.contains(disabled), "{project}");
+        let namespace = ["operator.namespace=monitoring"];
+        assert!(plain(&namespace).contains("operator.namespace: has no effect without --format operator"));
+        assert_eq!(found(&namespace, Format::Operator), "");
+    }
+
+    #[test]
+    fn annotations_are_those_of_no_template() {
+        for (assignment, expected) in [
+            ("common.annotations={summary: x}", "common.annotations.summary: found the name"),
+            ("projects.billing.annotations={'a b': x}", "projects.billing.annotations.a b: found the name"),
+            ("projects.billing.annotations={owner: '{{ x'}", "text in one line without {{"),
+            ("projects.billing.annotations={number: '+1 555 0100'}", ""),
+        ] {
+            let found = errors_of(&[assignment]);
+            assert!(
+                found.contains(expected) && found.is_empty() == expected.is_empty(),
+                "{assignment}: {found}"
+            );
+        }
     }
 
     #[test]

@@ -91,10 +91,11 @@ impl<'a> LiveCheck<'a> {
             diagnosis.compare_clocks(observation);
         }
         if self.target.api_version == ApiVersion::V1 {
-            diagnosis.notes.push(
-                "v1 works, but PolyAI has not supported it since 31 August 2026, and it may lack latency; ask PolyAI for a v3 key"
-                    .into(),
-            );
+            let fact = "PolyAI ended its support of v1 on 31 August 2026, and it may lack latency; ask PolyAI for a v3 key";
+            match result {
+                Ok(_) => diagnosis.notes.push(format!("v1 still answers, but {fact}")),
+                Err(_) => diagnosis.problems.push(fact.to_owned()),
+            }
         }
         match result {
             Err(error) => diagnosis.problems.push(explain(self.target, &error)),

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use exporter_schema::TrackedFiles;
 
 use super::{CliError, write_all};
-use crate::alert_rules::{Format, Source, Values, render};
+use crate::alert_rules::{DEFAULT_VALUES, Format, Source, Values, render};
 
 /// A file with every threshold has about 20 KiB.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Print Prometheus recording and alerting rules with custom thresholds.
 ///
-/// alerts/thresholds.yml has every value with its default and the reason for it. A values file needs only the values that
-/// differ. Later files take precedence over earlier ones, and --set over files.
+/// --print-values prints every value with its default and the reason for it. A values file needs only the values that differ.
+/// Later files take precedence over earlier ones, and --set over files.
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 pub struct Rules {
     /// A YAML file with values; may be repeated.
@@ -26,6 +26,9 @@ pub struct Rules {
     /// The form of the output: a file for Prometheus, or a PrometheusRule object for the Prometheus Operator.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Print the default values as a values file with explanations, instead of rules.
+    #[arg(long, conflicts_with_all = ["values", "set", "format"])]
+    pub print_values: bool,
 }
 
 /// Writes the rules to `out`, and notes about them to `notes`.
@@ -33,6 +36,9 @@ pub struct Rules {
 /// # Errors
 /// If a file cannot be read or a value is invalid (exit code 2), or `out` cannot be written.
 pub fn run(flags: &Rules, out: &mut impl io::Write, notes: &mut impl io::Write) -> Result<(), CliError> {
+    if flags.print_values {
+        return write_all(out, DEFAULT_VALUES.as_bytes(), "the values");
+    }
     let mut sources = Vec::new();
     for path in &flags.values {
         let name = path.display().to_string();
@@ -44,9 +50,12 @@ pub fn run(flags: &Rules, out: &mut impl io::Write, notes: &mut impl io::Write) 
     sources.extend(flags.set.iter().cloned().map(Source::Assignment));
     let values = Values::load(&sources).map_err(|problems| CliError::configuration(&problems))?;
     let rules = render(&values, flags.format).map_err(|error| CliError::run_time(&error))?;
-    for key in values.placeholders() {
+    let placeholders = values.placeholders().into_iter();
+    let examples = placeholders.map(|key| format!("{key} is an example; set it to your address"));
+    let unused = values.without_effect(flags.format).into_iter().map(|diagnostic| diagnostic.to_string());
+    for note in examples.chain(unused) {
         // Nothing can be done if standard error is closed.
-        let _ = writeln!(notes, "note: {key} is an example; set it to your address");
+        let _ = writeln!(notes, "note: {note}");
     }
     write_all(out, rules.as_bytes(), "the rules")
 }
@@ -81,6 +90,16 @@ mod tests {
         );
         let (_, _, notes) = run_with(&["--set", "common.dashboard_url=http://localhost:3000/"]);
         assert_eq!(notes, "");
+    }
+
+    #[test]
+    fn printed_values_change_nothing_as_a_values_file() {
+        let (_, values, notes) = run_with(&["--print-values"]);
+        assert!(values.contains("PolyAIHandoffRateHigh:") && notes.is_empty());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), values).unwrap();
+        let with_file = run_with(&["--values", file.path().to_str().unwrap()]);
+        assert_eq!(with_file, run_with(&[]), "the same rules and notes");
     }
 
     #[test]

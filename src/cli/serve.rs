@@ -66,7 +66,8 @@ pub async fn run(
     }
     let app = App::build(&loaded.settings, Clock::system()).await.map_err(|error| match error {
         BuildError::Web(problems) => CliError::configuration(&problems),
-        BuildError::Store(_) | BuildError::Bind(_) | BuildError::Client(_) => CliError::run_time(&error),
+        BuildError::Client(_) => CliError::configuration(&error),
+        BuildError::Store(_) | BuildError::Bind(_) => CliError::run_time(&error),
     })?;
     let load: ConfigLoader = Arc::new(move || config::load_again(&source.input()));
     let app = app.with_reload(&loaded, load, flags.auto_reload_interval);

@@ -101,14 +101,32 @@ fn is_words(text: &str) -> bool {
     pieces().count() > 1 && pieces().all(is_word)
 }
 
+/// What was copied together with a key, if anything.
+fn wrapping(key: &str) -> Option<&'static str> {
+    let starts_with =
+        |start: &str| key.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start));
+    Some(match key.as_bytes() {
+        [b'"', .., b'"'] | [b'\'', .., b'\''] => "quotes around the API key",
+        [b'{' | b'[', ..] => "JSON instead of an API key",
+        _ if starts_with("bearer ") => "the word Bearer before the API key",
+        _ if starts_with("x-api-key") => "the name of a header before the API key",
+        _ if starts_with("-----begin") => "a certificate or a private key instead of an API key",
+        _ => return None,
+    })
+}
+
 /// The key in `text`, if an HTTP header can carry it (RFC 9110, section 5.5: visible ASCII and inner spaces).
 fn validate_header_value(text: &str) -> Result<Secret, String> {
     let key = text.trim();
     if key.is_empty() {
         return Err("the API key is empty".to_owned());
     }
+    if let Some(found) = wrapping(key) {
+        return Err(format!("found {found}; give the API key alone"));
+    }
     match key.chars().position(|letter| !(' '..='~').contains(&letter)) {
         None => Ok(Secret::new(key)),
+        Some(_) if key.contains('\n') => Err("found several lines; give the API key alone".to_owned()),
         Some(index) => Err(format!(
             "the API key has a character that no HTTP header can carry, at position {}; copy it again",
             index + 1
@@ -123,9 +141,13 @@ mod tests {
     #[test]
     fn api_key_must_fit_into_a_header() {
         assert_eq!(validate_header_value(" abc\r\n").unwrap().expose_secret(), "abc");
-        for (key, expected) in
-            [("  \n", "empty"), ("ab\ncd", "position 3"), ("ключ", "position 1"), ("a\0", "position 2")]
-        {
+        for (key, expected) in [
+            ("  \n", "empty"),
+            ("ab\ncd", "several lines"),
+            ("ab\tcd", "position 3"),
+            ("ключ", "position 1"),
+            ("a\0", "position 2"),
+        ] {
             let error = validate_header_value(key).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }

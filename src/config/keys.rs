@@ -58,10 +58,14 @@ const TEXT: ValueType = text(is_text, "text that is not empty, without control c
 const PATH: ValueType = text(is_text, "a path");
 const CREDENTIAL: ValueType = text(is_text, "text that is not empty");
 const URL: ValueType = text(is_text, "a URL such as \"https://proxy.example.com/polyai\"");
-/// A segment of a URL.
+/// A segment of a URL, as PolyAI's studio shows it.
 const ID: ValueType = text(
-    |text| is_text(text) && !text.contains('/') && text.trim() == text,
-    "text that is not empty, without slashes, control characters and spaces at its ends",
+    |text| {
+        is_text(text)
+            && !text.contains(|letter: char| letter.is_whitespace() || "/\\?#%".contains(letter))
+            && !text.starts_with('.')
+    },
+    "an id as in the URL of PolyAI's studio: no spaces, /, ?, # or %, and no dot at its start",
 );
 const TIME: ValueType = text(
     |text| chrono::DateTime::parse_from_rfc3339(text).is_ok(),

@@ -59,9 +59,10 @@ pub(super) fn merge(file: Node, env: &BTreeMap<String, String>, errors: &mut Vec
     let mut assignments = Vec::new();
     for (variable, value) in env {
         let Some(rest) = variable.strip_prefix(PREFIX) else {
-            if let Some(meant) = misspelt_prefix(variable) {
-                let text =
-                    format!("is not read; sections and keys are separated by two underscores: {meant}");
+            if let Some(meant) = misspelt_prefix(&variable.to_ascii_uppercase()) {
+                let text = format!(
+                    "is not read; in capitals, with two underscores between section and key, it is {meant}"
+                );
                 errors.push(Diagnostic::new(&Location::Variable(variable.clone()), "", text));
             }
             continue;
@@ -288,16 +289,20 @@ pub(super) fn add_quickstart(root: &mut Node, env: &BTreeMap<String, String>) ->
     Err(Diagnostic::new(&Location::Environment, "targets", text))
 }
 
-/// Refuses values of the file such as `${NAME}`, which other programs expand. Messages omit the value: it may be secret.
+/// Refuses values such as `${NAME}`, which other programs or people replace. Messages omit the value: it may be
+/// secret.
 pub(super) fn check_placeholders(node: &Node, path: &str, errors: &mut Vec<Diagnostic>) {
     match &node.value {
-        Value::Text(text) if !node.is_from_environment() && has_placeholder(text) => {
-            let variable = variable_of(path);
-            let is_key = path.ends_with(".api_key");
-            let advice = if is_key { "name the variable with api_key_env" } else { "write the value" };
-            let text = format!(
-                "found a placeholder such as ${{NAME}}, which is not replaced here; {advice}, or set {variable}"
-            );
+        Value::Text(text) if has_placeholder(text) => {
+            let advice = match path.rsplit('.').next() {
+                _ if node.is_from_environment() => "set the value".to_owned(),
+                Some("api_key") => {
+                    format!("name the variable with api_key_env, or set {}", variable_of(path))
+                }
+                Some("api_key_env") => "write the name of the variable alone".to_owned(),
+                _ => format!("write the value, or set {}", variable_of(path)),
+            };
+            let text = format!("found a placeholder, which is not replaced here; {advice}");
             errors.retain(|error| error.key() != path);
             errors.push(Diagnostic::new(&node.location, path, text));
         }
@@ -323,8 +328,16 @@ fn has_placeholder(text: &str) -> bool {
     let is_name = |name: &str| {
         name.starts_with(is_letter) && name.chars().all(|letter| is_letter(letter) || letter.is_ascii_digit())
     };
-    let braced = text.split_once("${").is_some_and(|(_, rest)| rest.contains('}'));
-    braced || text.trim().strip_prefix('$').is_some_and(is_name)
+    let text = text.trim();
+    let has = |open: &str, close: &str| text.split_once(open).is_some_and(|(_, rest)| rest.contains(close));
+    let is_within = |open, close| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+    has("${", "}")
+        || has("$(", ")")
+        || has("{{", "}}")
+        || is_within('<', '>').is_some()
+        || is_within('%', '%').is_some_and(is_name)
+        || text.strip_prefix('$').is_some_and(is_name)
+        || ["YOUR_", "YOUR-"].iter().any(|start| text.to_ascii_uppercase().starts_with(start))
 }
 
 /// Whether any of the quickstart's variables is set.

@@ -23,7 +23,7 @@ use chrono::{DateTime, Utc};
 pub use exporter_schema::{
     ConfigErrors, DefaultValue, Diagnostic, Key, Location, TrackedFiles, ValueType, format_duration,
 };
-pub use exporter_web::{ListenAddress, ParseListenAddressError};
+pub use exporter_web::ListenAddress;
 pub use keys::{reference, reference_markdown, variable};
 pub use request_budget::{Budget, budgets};
 pub use secret::{Origin, Secret};
@@ -116,7 +116,7 @@ fn read(input: &ConfigInput<'_>, mut files: TrackedFiles) -> Result<LoadedConfig
         server: sections::server(&top, directory),
         storage: sections::storage(&mut report, &top),
         polling: sections::polling(&mut report, &top, input.now),
-        metrics: sections::metrics(&top),
+        metrics: sections::metrics(&mut report, &top),
         targets: if has_targets {
             targets::targets(&mut report, &mut files, &root, &context)
         } else {

@@ -96,7 +96,10 @@ fn warn_future_anchor(report: &mut Report, section: &Section<'_>, polling: &Poll
     }
 }
 
-pub(super) fn metrics(root: &Section<'_>) -> Metrics {
+/// The longest reply that a caller waits for is far shorter.
+const MAX_FIRST_LATENCY_BUCKET: f64 = 60.0;
+
+pub(super) fn metrics(report: &mut Report, root: &Section<'_>) -> Metrics {
     let section = root.section("metrics");
     let default = Metrics::default();
     let names: Option<Vec<String>> = section.get("labels");
@@ -109,13 +112,20 @@ pub(super) fn metrics(root: &Section<'_>) -> Metrics {
         // As they are counted, in whole millionths.
         bounds.map(|bounds| bounds.into_iter().filter_map(Amount::from_units).map(Amount::units).collect())
     };
+    let latency_buckets = bounds("latency_buckets").unwrap_or(default.latency_buckets);
+    if let Some(first) = latency_buckets.first().filter(|first| **first > MAX_FIRST_LATENCY_BUCKET) {
+        let text = format!(
+            "the first bound is {first} seconds, which every reply is within; give the bounds in seconds"
+        );
+        report.warnings.push(section.diagnostic("latency_buckets", text));
+    }
     Metrics {
         labels: labels.unwrap_or(default.labels),
         max_label_values: non_zero(&section, "max_label_values").unwrap_or(default.max_label_values),
         native_histograms: section.get("native_histograms").unwrap_or(default.native_histograms),
         openmetrics_created: section.get("openmetrics_created").unwrap_or(default.openmetrics_created),
         recent_window: section.get("recent_window").unwrap_or(default.recent_window),
-        latency_buckets: bounds("latency_buckets").unwrap_or(default.latency_buckets),
+        latency_buckets,
         duration_buckets: bounds("duration_buckets").unwrap_or(default.duration_buckets),
     }
 }

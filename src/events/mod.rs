@@ -348,6 +348,8 @@ const fn needs_a_person(problem: Problem) -> bool {
         | Problem::Forbidden
         | Problem::NotFound
         | Problem::WrongHost
+        | Problem::Redirected
+        | Problem::BadRequest
         | Problem::BadPayload
         | Problem::Storage
         | Problem::InternalError => true,

@@ -229,7 +229,7 @@ async fn refused_ticks_count_as_skipped_polls() {
     for _ in 0..2 {
         fixture.events.poll_skipped(&target("a"));
     }
-    assert_eq!(fixture.value("polyai_exporter_polls_skipped_total", &Labels::none()), Value::total(2));
+    assert_eq!(fixture.value("polyai_exporter_polls_skipped_total", &Labels::default()), Value::total(2));
     assert_eq!(fixture.lines().len(), 2);
 }
 

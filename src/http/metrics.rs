@@ -80,7 +80,7 @@ impl MetricsHandler {
                 return text_response(StatusCode::INTERNAL_SERVER_ERROR, text);
             }
         };
-        let (shared, tail) = body.into_parts();
+        let EncodedBody { chunks: shared, tail } = body;
         let mut response = Response::new(ResponseBody::from_chunks(shared, tail));
         let headers = response.headers_mut();
         let content_type = HeaderValue::try_from(choice.content_type);
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     fn body(text: &'static str) -> EncodedBody {
-        EncodedBody::new(Arc::from([]), Bytes::from_static(text.as_bytes()))
+        EncodedBody { chunks: Arc::from([]), tail: Bytes::from_static(text.as_bytes()) }
     }
 
     /// A source whose generation advances with every scrape, as if commits never ceased; each render waits for permission.

@@ -22,7 +22,7 @@ impl MetricsSource for Fixed {
     }
 
     fn ready(&self, _: Format, _: ContentEncoding, _: u64) -> Option<EncodedBody> {
-        Some(EncodedBody::new(Arc::from([]), Bytes::from_static(EXPOSITION.as_bytes())))
+        Some(EncodedBody { chunks: Arc::from([]), tail: Bytes::from_static(EXPOSITION.as_bytes()) })
     }
 
     fn render(&self, _: Format, _: ContentEncoding) -> io::Result<EncodedBody> {

@@ -26,10 +26,12 @@ const fn fault_domain(problem: Problem) -> FaultDomain {
         | Problem::Forbidden
         | Problem::NotFound
         | Problem::WrongHost
+        | Problem::Redirected
         | Problem::TranscriptOff
         | Problem::LatencyMissing
         | Problem::PartialFields => FaultDomain::Access,
-        Problem::ServerError
+        Problem::BadRequest
+        | Problem::ServerError
         | Problem::Unreachable
         | Problem::Timeout
         | Problem::CutOff

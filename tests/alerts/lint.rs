@@ -69,8 +69,24 @@ fn only_counters_are_read_as_increases() {
             let name = selector.name.as_deref().unwrap_or_default();
             let grows = around.iter().any(|function| ["increase", "rate"].contains(function));
             // Whether a counter was there at some time is asked by counting it.
-            let is_counted = rule.text.contains(&format!(") ({name}{{")) && selector.offset.is_some();
+            let is_counted = around.contains(&"last_over_time") && selector.offset.is_some();
             ensure(series.is_counter == grows || is_counted, &format!("{name} and its increase"))?;
+        }
+        Ok(())
+    });
+}
+
+/// A failed scrape ends all series of the exporter until the next one, which would start `for` over and end what fires.
+#[test]
+fn scraped_series_are_read_over_windows() {
+    let recorded = recorded();
+    for_each(all(), |rule| {
+        for Named { selector, around, .. } in resolved(&rule.expr, &recorded)? {
+            let name = selector.name.as_deref().unwrap_or_default();
+            let over_window = around.iter().any(|function| {
+                function.ends_with("_over_time") || ["increase", "changes"].contains(function)
+            });
+            ensure(over_window || name == "up" || recorded.contains(name), &format!("{name} at an instant"))?;
         }
         Ok(())
     });
@@ -130,6 +146,31 @@ fn alerts_have_labels_and_annotations() {
                 let own = format!("var-{label}={{{{ $labels.{label} | urlquery }}}}");
                 ensure(variables.contains(&own), "the dashboard opens with the labels of the alert")?;
             }
+        }
+        Ok(())
+    });
+}
+
+/// A share in words would be wrong once a threshold is changed; limits come from the thresholds.
+#[test]
+fn texts_put_no_share_into_words() {
+    let words = [
+        "most",
+        "mostly",
+        "half",
+        "majority",
+        "nearly",
+        "hardly",
+        "far",
+        "twice",
+        "third",
+        "quarter",
+        "immediately",
+    ];
+    for_each(alerts(), |rule| {
+        for text in rule.annotations.values() {
+            let said = text.split(|letter: char| !letter.is_alphabetic()).find(|word| words.contains(word));
+            ensure(said.is_none(), &format!("{said:?} in {text}"))?;
         }
         Ok(())
     });

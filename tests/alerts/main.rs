@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test whose setup fails has failed")]
 
+mod clocks_change;
 mod coverage;
+mod failing_scrapes;
 mod lint;
 mod names;
 mod promql_ast;
@@ -11,4 +13,5 @@ mod quiet_week;
 mod routes;
 mod rules;
 mod runbooks;
+mod scrape_configs;
 mod values;

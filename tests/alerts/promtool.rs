@@ -72,6 +72,8 @@ fn promtool_accepts_the_rules() {
         &[
             "projects.billing.PolyAIHandoffRateHigh={ratio: 0.7, window: 1h}",
             "common.alert_labels={team: voice}",
+            "common.annotations={vendor: 'support@example.com \"24/7\"'}",
+            "projects.billing.annotations={number: '+1 555 0100', vendor: ''}",
         ],
     ];
     for (index, assignments) in variants.into_iter().enumerate() {
@@ -81,6 +83,46 @@ fn promtool_accepts_the_rules() {
         let checked =
             Command::new(&promtool).args(["check", "rules", "--lint=all"]).arg(&file).output().unwrap();
         assert!(checked.status.success() && !said(&checked).contains("rror"), "{index}: {}", said(&checked));
+    }
+}
+
+#[test]
+fn annotations_of_projects_are_filled_in() {
+    let Some(promtool) = tool("promtool") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let rules = rendered(
+        &[
+            "common.annotations={vendor: support@example.com}",
+            "projects.billing.annotations={number: '+1 555 0100', owner: 'O''Neil \"ops\"'}",
+            "projects.orders.annotations={number: '+44 20 7946 0000', vendor: orders@example.com}",
+        ],
+        Format::Prometheus,
+    );
+    std::fs::write(folder.path().join("rules.yml"), rules).unwrap();
+    let series: String = ["billing", "orders", "other"]
+        .into_iter()
+        .flat_map(|project| [("up", "0x40"), ("last_success_timestamp_seconds", "1x40"), ("watermark_timestamp_seconds", "1x40")].map(|(name, values)| {
+            format!("      - {{series: 'polyai_target_{name}{{project=\"{project}\",region=\"us-1\",client_env=\"live\"}}', values: '{values}'}}\n")
+        }))
+        .collect();
+    let text = format!(
+        "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n{series}    \
+         alert_rule_test:\n      - {{eval_time: 35m, alertname: PolyAITargetStale, exp_alerts: []}}\n"
+    );
+    std::fs::write(folder.path().join("case.yml"), text).unwrap();
+    let output =
+        Command::new(promtool).args(["test", "rules", "case.yml"]).current_dir(folder.path()).output();
+    // promtool shows what fires unexpectedly.
+    let said = said(&output.unwrap());
+    for (expected, times) in [
+        ("number=\"+1 555 0100\"", 1),
+        ("number=\"+44 20 7946 0000\"", 1),
+        ("number=\"\"", 1),
+        (r#"owner="O'Neil \"ops\"""#, 1),
+        ("vendor=\"support@example.com\"", 2),
+        ("vendor=\"orders@example.com\"", 1),
+    ] {
+        assert_eq!(said.matches(expected).count(), times, "{expected}: {said}");
     }
 }
 

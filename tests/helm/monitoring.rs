@@ -149,7 +149,7 @@ fn service_monitor_matches_port_and_authentication() {
     let endpoint = |index: usize| &monitor(index)["endpoints"][0];
     for index in 0..all.len() {
         assert_eq!(endpoint(index)["scheme"].as_str(), Some("https"));
-        assert_eq!(endpoint(index)["honorLabels"].as_bool(), Some(false));
+        assert_eq!(endpoint(index)["honorLabels"].as_bool(), Some(true));
     }
     assert_eq!(endpoint(0)["basicAuth"]["password"]["key"].as_str(), Some("password"));
     assert_eq!(monitor(0)["scrapeNativeHistograms"].as_bool(), Some(true));

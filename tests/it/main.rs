@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test whose setup fails has failed")]
 
 mod architecture;
+mod check;
 mod config;
 mod doc_links;
 mod http_server;

@@ -63,10 +63,10 @@ impl Reading {
             families.iter().find(|family| family.meta.name == "polyai_exporter_records_rejected_total");
         let series = rejected.into_iter().flat_map(|family| &family.series);
         let counts = series.map(|series| match series.value {
-            Value::Counter(count) => count,
+            Value::Counter(count, _) => count,
             Value::Gauge(_) | Value::Histogram(_) => panic!("not a counter"),
         });
-        Value::Counter(counts.sum())
+        Value::Counter(counts.sum(), None)
     }
 }
 
@@ -133,10 +133,12 @@ async fn given_raw_answer(answer: &'static [u8]) -> ConversationList {
 
 #[tokio::test]
 async fn raw_answer_is_classified_by_kind() {
-    use FetchErrorKind::{CutOff, Forbidden, NotFound, Refused, ServerError, Unauthorized, WrongHost};
+    use FetchErrorKind::{
+        BadRequest, CutOff, Forbidden, NotFound, Redirected, ServerError, Unauthorized, WrongHost,
+    };
     let page = "Content-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>";
     let envelope = "Content-Length: 38\r\n\r\n{\"error_code\":\"X\",\"error_message\":\"Y\"}";
-    let cases: [(String, FetchErrorKind, u32); 20] = [
+    let cases: [(String, FetchErrorKind, u32); 23] = [
         ("200 OK\r\nContent-Length: 500\r\n\r\n{\"conversations\":[".into(), CutOff, 3),
         ("200 OK\r\nContent-Length: 500\r\n\r\n".into(), CutOff, 3),
         ("200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"con\r\n".into(), CutOff, 3),
@@ -154,7 +156,10 @@ async fn raw_answer_is_classified_by_kind() {
         (format!("401 Unauthorized\r\n{envelope}"), Unauthorized, 1),
         (format!("403 Forbidden\r\n{envelope}"), Forbidden, 1),
         (format!("404 Not Found\r\n{envelope}"), NotFound, 1),
-        (format!("400 Bad Request\r\n{envelope}"), Refused, 1),
+        (format!("400 Bad Request\r\n{envelope}"), BadRequest, 1),
+        (format!("410 Gone\r\n{envelope}"), BadRequest, 1),
+        (format!("302 Found\r\nLocation: https://login.example.com\r\n{page}"), Redirected, 1),
+        ("308 Permanent Redirect\r\nContent-Length: 0\r\n\r\n".into(), Redirected, 1),
         ("503 Unavailable\r\nContent-Length: 500\r\n\r\n<html>".into(), ServerError, 3),
         ("503 Unavailable\r\nRetry-After: 90\r\nContent-Length: 0\r\n\r\n".into(), ServerError, 1),
     ];

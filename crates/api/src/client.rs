@@ -170,7 +170,10 @@ impl Client {
         let mut result = self.exchange(credentials, request, &correlation_id, &mut info).await;
         info.duration = started.elapsed();
         if let Err(error) = &mut result {
-            error.correlation_id.get_or_insert(correlation_id);
+            let is_from_polyai = error.status.is_some()
+                && !matches!(error.kind, FetchErrorKind::WrongHost | FetchErrorKind::Redirected);
+            error.correlation_id =
+                error.correlation_id.take().or(Some(correlation_id)).filter(|_| is_from_polyai);
             if error.kind == FetchErrorKind::RateLimited {
                 credentials.rate_limiter.on_rate_limited(&permit, error.retry_after);
             }
@@ -274,7 +277,8 @@ impl Client {
             401 => FetchErrorKind::Unauthorized,
             403 => FetchErrorKind::Forbidden,
             404 => FetchErrorKind::NotFound,
-            400..=499 => FetchErrorKind::Refused,
+            400..=499 => FetchErrorKind::BadRequest,
+            300..=399 => FetchErrorKind::Redirected,
             _ => FetchErrorKind::ServerError,
         };
         let message = match (status, envelope.error_code(), self.proxies.find(response.url())) {

@@ -105,9 +105,11 @@ named_enum! {
         WrongHost "wrong_host"
         /// 429
         RateLimited "rate_limited"
-        /// Any other 4xx.
-        Refused "refused"
-        /// 5xx, and redirects, which are not followed.
+        /// 3xx: redirects are not followed.
+        Redirected "redirected"
+        /// Any other 4xx with the API's own error body.
+        BadRequest "bad_request"
+        /// 5xx
         ServerError "server_error"
         /// The connection failed or was lost.
         Unreachable "unreachable"
@@ -139,7 +141,7 @@ impl FetchErrorKind {
         matches!(
             self,
             Self::WrongHost
-                | Self::Refused
+                | Self::BadRequest
                 | Self::ServerError
                 | Self::Timeout
                 | Self::CutOff
@@ -159,7 +161,9 @@ impl FetchErrorKind {
             Self::Unreachable => Problem::Unreachable,
             Self::Timeout => Problem::Timeout,
             Self::CutOff => Problem::CutOff,
-            Self::Refused | Self::BadPayload => Problem::BadPayload,
+            Self::Redirected => Problem::Redirected,
+            Self::BadRequest => Problem::BadRequest,
+            Self::BadPayload => Problem::BadPayload,
         }
     }
 }

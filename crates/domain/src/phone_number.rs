@@ -15,9 +15,13 @@ const MAX_DIGITS: usize = 15;
 const MIN_HEX_ID: usize = 24;
 
 /// Whether `text` may contain a phone number: at least 7 digits, joined to words or not, with any separators between them.
-/// Not one are hexadecimal ids, more than 15 digits in a row, and the number of an id (`CONV-1234567890`) or, if zero-padded, of
-/// a name (`desk_0000001`).
+/// Not one are hexadecimal ids, more than 15 digits in a row, and the zero-padded number of a name (`desk_0000001`).
 pub fn contains_phone_number(text: &str) -> bool {
+    // Most texts: no digits, and letters of one byte.
+    let possible_digits = text.bytes().filter(|byte| byte.is_ascii_digit() || !byte.is_ascii());
+    if possible_digits.count() < MIN_DIGITS {
+        return false;
+    }
     let is_hex = |letter: char| letter.is_ascii_hexdigit() || letter == '-';
     let mut run = Run::default();
     for piece in text.split_inclusive(|letter| !is_hex(letter)) {
@@ -57,8 +61,6 @@ struct Run {
     is_separated: bool,
     /// Whether it continues a word, as in `desk_1`.
     is_joined: bool,
-    /// Whether it follows capitals and a hyphen, as in `CONV-1`.
-    is_id: bool,
     /// The two characters before.
     before: [Option<char>; 2],
 }
@@ -73,7 +75,6 @@ impl Run {
             if self.digits == 0 {
                 let is_joint = matches!(last, Some('-' | '_')) && is_letter(before_last);
                 self.is_joined = is_letter(last) || is_joint;
-                self.is_id = last == Some('-') && before_last.is_some_and(char::is_uppercase);
             } else {
                 self.is_separated |= !last.is_some_and(char::is_numeric);
             }
@@ -92,7 +93,7 @@ impl Run {
     fn is_phone_number(&self) -> bool {
         // `00` precedes a country code, which does not begin with 0.
         let is_padded = self.leading_zeros > 2 || self.leading_zeros == 2 && self.digits < 10;
-        let is_name = self.is_id || self.is_joined && is_padded || self.digits > MAX_DIGITS;
+        let is_name = self.is_joined && is_padded || self.digits > MAX_DIGITS;
         self.digits >= MIN_DIGITS && (self.is_separated || !is_name)
     }
 }
@@ -122,6 +123,8 @@ mod tests {
             "wa.me/2125550136",
             "transfer_to_912345678",
             "to5550116",
+            "CALL-2125550116",
+            "build-20261120",
             "call_00442079460958",
             "555_010_0123",
             "QUEUE-0000001 2125550116",
@@ -143,7 +146,6 @@ mod tests {
             "billing_question",
             "QUEUE-0000001",
             "desk_0000000012",
-            "CONV-1234567890",
             "PROJECT0012345",
             "CA0123456789012345678901234567890b",
             "3fa85f64-5717-4562-8888-123456789012",

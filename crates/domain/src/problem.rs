@@ -46,10 +46,16 @@ problems! {
     "The response is a 4xx that does not come from the Conversations API but from another server or a filter in between; it says nothing about the key. Check what proxies and firewalls do with the address; its host family is api.{us-1,uk-1,euw-1}.platform.polyai.app, not api.{us,uk,eu}.poly.ai, unless base_url sets another."
 
     RateLimited "rate_limited" "too many requests for this key"
-    "The API answers 429: too many requests for this key. Polling continues more slowly; lower polling.requests_per_minute, raise polling.interval, or give targets keys of their own."
+    "The API answers 429: too many requests for this key, so the daemon polls more slowly. Lower polling.requests_per_minute, raise polling.interval, or give targets keys of their own."
+
+    Redirected "redirected" "the address redirects elsewhere"
+    "The address answers with a redirect, which is not followed, because the key would go along to another host. A proxy wants a login, or base_url is not the address of the API: exempt the API from the proxy's login, or correct base_url."
+
+    BadRequest "bad_request" "the API rejects the requests"
+    "The API accepts the key but rejects the request itself (HTTP 400, 410, 422 or the like). Check api_version and whether a newer version of the exporter knows of a change; if not, send the error code to PolyAI."
 
     ServerError "server_error" "the API answers with server errors"
-    "The API answers with a server error (5xx). Nothing to do here: polling retries and reads the gap afterwards; if it lasts, send the correlation id from the log to PolyAI."
+    "The API answers with a server error (5xx), which is PolyAI's to fix; the daemon retries and reads the gap afterwards. If it lasts, send the correlation id to PolyAI."
 
     Unreachable "unreachable" "no connection to the API"
     "No connection to the API: name resolution, network, proxy or TLS failed. Check egress rules, DNS and the system's CA certificates (or ca_file)."
@@ -61,7 +67,7 @@ problems! {
     "Responses of the API break off before their end, or cannot be decompressed; smaller windows are tried. Check proxies and firewalls on the way for limits on size, and lower polling.page_size."
 
     BadPayload "bad_payload" "responses of the API cannot be parsed"
-    "The API's response, or records in it, could not be parsed. Readable records were counted; the log lists the others by id."
+    "The API's response, or records in it, cannot be parsed. Records that can be read count; one whose id or start cannot be read does not, until it can."
 
     TranscriptOff "transcript_off" "transcripts are hidden, so latency and barge-ins cannot be measured"
     "Conversations have turns (num_turns > 0) but the turns are hidden, so turn latency and barge-ins cannot be measured. Enable \"Conversation transcript\" under API Keys > Configuration in Agent Studio."

@@ -259,7 +259,7 @@ impl PollSession {
         let Stage::Fetching(plan, limit) = std::mem::replace(&mut self.poll.stage, Stage::Planning) else {
             return;
         };
-        match result {
+        match result.and_then(|fetched| self.require_readable(fetched)) {
             Ok(fetched) if plan.pass == PassKind::Open => self.on_open_list(&plan, fetched, time),
             Ok(fetched) => self.on_window(&plan, fetched, time),
             Err(WalkError::Fetch(error)) => self.on_failed(&plan, error, time),
@@ -274,6 +274,17 @@ impl PollSession {
                 self.on_failed(&plan, FetchError::bad_payload(error.to_string()), time);
             }
         }
+    }
+
+    /// A window without a readable record has not been read: after a change of the format, its conversations would be lost.
+    fn require_readable(&mut self, fetched: FetchedPages) -> Result<FetchedPages, WalkError> {
+        if !fetched.conversations.is_empty() || fetched.rejected.is_empty() {
+            return Ok(fetched);
+        }
+        let message = format!("no record of {} could be read", fetched.rejected.len());
+        self.poll.stats.rejected += fetched.rejected.len() as u64;
+        self.poll.notices.push_back(Notice::RecordsRejected(fetched.rejected));
+        Err(FetchError::bad_payload(message).into())
     }
 
     fn on_open_list(&mut self, plan: &FetchPlan, mut fetched: FetchedPages, time: SessionTime) {

@@ -155,7 +155,8 @@ fn main() {
     }
     for format in Format::ALL {
         let body = cache.render(format, ContentEncoding::Identity, &source, NOW, own_metrics);
-        println!("{format:?}: {} bytes\n{}", body.len(), String::from_utf8_lossy(&body.to_bytes()));
+        let bytes = body.to_bytes();
+        println!("{format:?}: {} bytes\n{}", bytes.len(), String::from_utf8_lossy(&bytes));
     }
     // Only the sensor that has changed is encoded again.
     source.version += 1;

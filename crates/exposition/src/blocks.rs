@@ -11,7 +11,6 @@ use crate::gzip::{Segment, SegmentCompressor};
 /// chunks and compresses well.
 pub(crate) const BLOCK_BYTES: usize = 16 << 10;
 
-/// The output of one family.
 #[derive(Debug, Default)]
 pub(crate) struct FamilyBlocks {
     metadata: Bytes,
@@ -54,7 +53,6 @@ impl FamilyBlocks {
         Self { blocks: vec![empty], ..Self::default() }
     }
 
-    /// The number of bytes without metadata.
     pub(crate) fn samples_len(&self) -> usize {
         self.blocks.iter().map(|block| block.samples.len()).sum()
     }

@@ -29,37 +29,16 @@ impl ContentEncoding {
 /// The bytes of a response. Clones share them.
 #[derive(Debug, Clone)]
 pub struct EncodedBody {
-    chunks: Arc<[Bytes]>,
-    tail: Bytes,
-    len: usize,
+    /// Come first; many bodies share them.
+    pub chunks: Arc<[Bytes]>,
+    /// The part of this body alone.
+    pub tail: Bytes,
 }
 
 impl EncodedBody {
-    /// From chunks that many bodies share, and the tail of this one.
-    pub fn new(chunks: Arc<[Bytes]>, tail: Bytes) -> Self {
-        let len = chunks.iter().map(Bytes::len).sum::<usize>() + tail.len();
-        Self { chunks, tail, len }
-    }
-
-    /// The number of bytes.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The shared chunks, and the tail.
-    pub fn into_parts(self) -> (Arc<[Bytes]>, Bytes) {
-        (self.chunks, self.tail)
-    }
-
     /// A copy in one piece.
     pub fn to_bytes(&self) -> Bytes {
-        let mut out = Vec::with_capacity(self.len);
-        self.chunks.iter().chain([&self.tail]).for_each(|chunk| out.extend_from_slice(chunk));
-        out.into()
+        let chunks: Vec<&[u8]> = self.chunks.iter().chain([&self.tail]).map(AsRef::as_ref).collect();
+        chunks.concat().into()
     }
 }

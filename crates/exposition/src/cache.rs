@@ -30,7 +30,6 @@ pub struct ExpositionCache<S: Source> {
     formats: [FormatCache<S>; Format::ALL.len()],
 }
 
-/// The bodies of one format.
 struct FormatCache<S: Source> {
     bodies: [ArcSwapOption<CachedBody>; ContentEncoding::ALL.len()],
     renderer: Mutex<Option<Renderer<S>>>,
@@ -168,7 +167,7 @@ impl<S: Source> Renderer<S> {
             Some(gzip) => gzip.end(&self.compressor.compress(&tail)),
             None => Bytes::from(tail),
         };
-        EncodedBody::new(prefix.chunks.clone(), tail)
+        EncodedBody { chunks: prefix.chunks.clone(), tail }
     }
 }
 

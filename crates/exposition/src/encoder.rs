@@ -59,8 +59,8 @@ impl Encoder {
     pub fn write_metadata(&self, meta: &FamilyMeta, samples_len: usize, out: &mut Vec<u8>) {
         match self.format {
             Format::Text => text::write_metadata(meta, out),
-            Format::OpenMetrics => openmetrics::write_metadata(meta, out),
-            Format::OpenMetrics2 => openmetrics2::write_metadata(meta, out),
+            Format::OpenMetrics => openmetrics::write_metadata(meta, meta.base_name(), out),
+            Format::OpenMetrics2 => openmetrics::write_metadata(meta, &meta.name, out),
             Format::Protobuf => protobuf::write_metadata(meta, samples_len, out),
         }
     }
@@ -75,7 +75,7 @@ impl Encoder {
     ) {
         let FormatOptions { native_histograms, openmetrics_created } = self.options;
         match self.format {
-            Format::Text => text::write_sample(meta, group_labels, sample, out),
+            Format::Text => text::write_sample(meta, false, group_labels, sample, out),
             Format::OpenMetrics => {
                 openmetrics::write_sample(meta, openmetrics_created, group_labels, sample, out);
             }

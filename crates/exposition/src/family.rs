@@ -7,8 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bucket_bounds::BucketBounds;
-use crate::native_histogram::NativeHistogram;
+use crate::buckets::{BucketBounds, NativeHistogram};
 
 /// A point in time: milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,7 +79,7 @@ pub struct Sample<'a, H> {
 }
 
 /// The value of a [`Sample`], with a [`HistogramView`] for histograms.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SampleValue<'a, H> {
     /// A total, finite and not negative, and an exemplar of what it counts.
     Counter(f64, Option<Exemplar<'a>>),
@@ -144,15 +143,7 @@ pub struct Series {
 }
 
 /// The value of a [`Series`].
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    /// A total.
-    Counter(f64),
-    /// A number.
-    Gauge(f64),
-    /// A histogram.
-    Histogram(Histogram),
-}
+pub type Value = SampleValue<'static, Histogram>;
 
 /// Observations in classic buckets.
 #[derive(Debug, Clone, PartialEq)]
@@ -181,11 +172,6 @@ impl Labels {
         Self { names, values }
     }
 
-    /// No labels.
-    pub fn none() -> Self {
-        Self::default()
-    }
-
     /// Name and value of each label.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.names.iter().zip(&self.values).map(|(name, value)| (name.as_ref(), value.as_ref()))
@@ -198,6 +184,12 @@ impl FamilyMeta {
         let name = name.into();
         let unit = Unit::of_name(&name);
         Self { name, help: help.into(), kind, unit }
+    }
+
+    /// The name of the family in OpenMetrics 1.0, which for a counter lacks `_total`.
+    pub(crate) fn base_name(&self) -> &str {
+        let base = self.name.strip_suffix("_total").filter(|_| self.kind == Kind::Counter);
+        base.unwrap_or(&self.name)
     }
 }
 
@@ -217,7 +209,7 @@ impl Series {
     /// The sample to encode.
     pub fn sample(&self) -> Sample<'_, &Histogram> {
         let value = match &self.value {
-            Value::Counter(total) => SampleValue::Counter(*total, None),
+            Value::Counter(total, exemplar) => SampleValue::Counter(*total, *exemplar),
             Value::Gauge(value) => SampleValue::Gauge(*value),
             Value::Histogram(histogram) => SampleValue::Histogram(histogram),
         };
@@ -232,20 +224,11 @@ impl<H> Sample<'_, H> {
     }
 }
 
-impl Value {
+impl<H> SampleValue<'_, H> {
     /// A counter with this total.
     #[expect(clippy::cast_precision_loss, reason = "a sample is a double in every format")]
     pub const fn total(total: u64) -> Self {
-        Self::Counter(total as f64)
-    }
-
-    /// The type of the families that this value can be in.
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::Counter(_) => Kind::Counter,
-            Self::Gauge(_) => Kind::Gauge,
-            Self::Histogram(_) => Kind::Histogram,
-        }
+        Self::Counter(total as f64, None)
     }
 }
 
@@ -339,6 +322,6 @@ mod tests {
             labels.iter().collect::<Vec<_>>(),
             [("project", "reservations"), ("channel", "VOICE-SIP")]
         );
-        assert_eq!(Labels::none().iter().count(), 0);
+        assert_eq!(Labels::default().iter().count(), 0);
     }
 }

@@ -3,7 +3,6 @@
 /// Above this, an `f64` no longer distinguishes adjacent integers.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_992.0;
 
-/// Writes an integer.
 pub(crate) fn write_count(out: &mut Vec<u8>, count: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
 }

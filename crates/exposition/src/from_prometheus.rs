@@ -25,7 +25,7 @@ fn convert_family(family: &proto::MetricFamily, start: Option<Timestamp>) -> Opt
 fn convert_series(kind: Kind, metric: &proto::Metric, start: Option<Timestamp>) -> Series {
     let labels = metric.get_label().iter().map(|pair| (pair.name().to_owned(), pair.value()));
     let value = match kind {
-        Kind::Counter => Value::Counter(metric.get_counter().get_value()),
+        Kind::Counter => Value::Counter(metric.get_counter().get_value(), None),
         Kind::Gauge => Value::Gauge(metric.get_gauge().get_value()),
         Kind::Histogram => Value::Histogram(convert_histogram(metric.get_histogram())),
     };

@@ -21,7 +21,6 @@ pub(crate) struct Segment {
     checksum: Crc,
 }
 
-/// Compresses segments.
 #[derive(Debug)]
 pub(crate) struct SegmentCompressor(Compress);
 

@@ -29,58 +29,31 @@ pub fn negotiate<'a>(
     accept: impl Iterator<Item = &'a str>,
     accept_encoding: impl Iterator<Item = &'a str>,
 ) -> Negotiated {
-    let (media_type, escaping) = choose_media_type(elements(accept).filter_map(MediaRange::parse).collect());
-    let mut content_type = media_type.content_type().to_owned();
-    if let Some(escaping) = escaping {
-        content_type.push_str("; escaping=");
-        content_type.push_str(escaping);
-    }
-    Negotiated { format: media_type.format(), encoding: choose_encoding(accept_encoding), content_type }
-}
-
-/// A media type that can be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum MediaType {
-    Text0,
-    Text1,
-    OpenMetrics0,
-    OpenMetrics1,
-    OpenMetrics2,
-    Protobuf,
-}
-
-impl MediaType {
-    const ALL: [Self; 6] = [
-        Self::Text0,
-        Self::Text1,
-        Self::OpenMetrics0,
-        Self::OpenMetrics1,
-        Self::OpenMetrics2,
-        Self::Protobuf,
-    ];
-
-    const fn format(self) -> Format {
-        match self {
-            Self::Text0 | Self::Text1 => Format::Text,
-            Self::OpenMetrics0 | Self::OpenMetrics1 => Format::OpenMetrics,
-            Self::OpenMetrics2 => Format::OpenMetrics2,
-            Self::Protobuf => Format::Protobuf,
-        }
-    }
-
-    const fn content_type(self) -> &'static str {
-        match self {
-            Self::Text0 => "text/plain; version=0.0.4; charset=utf-8",
-            Self::Text1 => "text/plain; version=1.0.0; charset=utf-8",
-            Self::OpenMetrics0 => "application/openmetrics-text; version=0.0.1; charset=utf-8",
-            Self::OpenMetrics1 => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Self::OpenMetrics2 => "application/openmetrics-text; version=2.0.0; charset=utf-8",
-            Self::Protobuf => {
-                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
-            }
-        }
+    let ranges: Vec<_> = elements(accept).filter_map(MediaRange::parse).collect();
+    let ((format, media_type), escaping) = choose_media_type(&ranges);
+    let escaping = escaping.map_or_else(String::new, |escaping| format!("; escaping={escaping}"));
+    Negotiated {
+        format,
+        encoding: choose_encoding(accept_encoding),
+        content_type: media_type.to_owned() + &escaping,
     }
 }
+
+/// A media type that can be sent: its format and `Content-Type`.
+type MediaType = (Format, &'static str);
+
+const TEXT_0: MediaType = (Format::Text, "text/plain; version=0.0.4; charset=utf-8");
+const TEXT_1: MediaType = (Format::Text, "text/plain; version=1.0.0; charset=utf-8");
+const OPENMETRICS_0: MediaType =
+    (Format::OpenMetrics, "application/openmetrics-text; version=0.0.1; charset=utf-8");
+const OPENMETRICS_1: MediaType =
+    (Format::OpenMetrics, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+const OPENMETRICS_2: MediaType =
+    (Format::OpenMetrics2, "application/openmetrics-text; version=2.0.0; charset=utf-8");
+const PROTOBUF: MediaType = (
+    Format::Protobuf,
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+);
 
 const ESCAPINGS: [&str; 4] = ["allow-utf-8", "underscores", "dots", "values"];
 
@@ -105,30 +78,28 @@ struct MediaRange {
 
 impl MediaRange {
     fn parse(element: HeaderElement<'_>) -> Option<Self> {
-        use MediaType::{OpenMetrics0, OpenMetrics1, OpenMetrics2, Protobuf, Text0, Text1};
-
         let version = element.parameter("version");
         let is_or_absent = |name, value| element.parameter(name).is_none_or(|given| given == value);
         let mut specificity = if version.is_some() { Specificity::Version } else { Specificity::Type };
         let media_types: &[MediaType] = match (element.name.to_ascii_lowercase().as_str(), version) {
             ("*/*", _) => {
                 specificity = Specificity::All;
-                &[Text0, OpenMetrics1, Protobuf]
+                &[TEXT_0, OPENMETRICS_1, PROTOBUF]
             }
             ("text/*", _) => {
                 specificity = Specificity::Subtypes;
-                &[Text0]
+                &[TEXT_0]
             }
-            ("text/plain", None | Some("0.0.4")) => &[Text0],
-            ("text/plain", Some("1.0.0")) => &[Text1],
-            ("application/openmetrics-text", None | Some("1.0.0")) => &[OpenMetrics1],
-            ("application/openmetrics-text", Some("0.0.1")) => &[OpenMetrics0],
-            ("application/openmetrics-text", Some("2.0.0")) => &[OpenMetrics2],
+            ("text/plain", None | Some("0.0.4")) => &[TEXT_0],
+            ("text/plain", Some("1.0.0")) => &[TEXT_1],
+            ("application/openmetrics-text", None | Some("1.0.0")) => &[OPENMETRICS_1],
+            ("application/openmetrics-text", Some("0.0.1")) => &[OPENMETRICS_0],
+            ("application/openmetrics-text", Some("2.0.0")) => &[OPENMETRICS_2],
             ("application/vnd.google.protobuf", _)
                 if is_or_absent("proto", "io.prometheus.client.MetricFamily")
                     && is_or_absent("encoding", "delimited") =>
             {
-                &[Protobuf]
+                &[PROTOBUF]
             }
             _ => return None,
         };
@@ -139,22 +110,15 @@ impl MediaRange {
     }
 }
 
-/// The media type and escaping scheme to respond with.
-fn choose_media_type(ranges: Vec<MediaRange>) -> (MediaType, Option<&'static str>) {
-    // By media type: the narrowest range that refuses it.
-    let mut refused_by = [None::<Specificity>; MediaType::ALL.len()];
-    for range in ranges.iter().filter(|range| range.weight == 0.0) {
-        for media_type in range.media_types {
-            let narrowest = &mut refused_by[*media_type as usize];
-            *narrowest = Some(narrowest.map_or(range.specificity, |known| known.min(range.specificity)));
-        }
-    }
-    let mut best = (0.0, MediaType::Text0, None);
+fn choose_media_type(ranges: &[MediaRange]) -> (MediaType, Option<&'static str>) {
+    let is_refused = |media_type: &MediaType, specificity| {
+        let mut refusals = ranges.iter().filter(|range| range.weight == 0.0);
+        refusals.any(|range| range.specificity < specificity && range.media_types.contains(media_type))
+    };
+    let mut best = (0.0, TEXT_0, None);
     for range in ranges {
-        let is_refused = |media_type: &MediaType| {
-            refused_by[*media_type as usize].is_some_and(|refusing| refusing < range.specificity)
-        };
-        let accepted = range.media_types.iter().find(|media_type| !is_refused(media_type));
+        let mut media_types = range.media_types.iter();
+        let accepted = media_types.find(|media_type| !is_refused(media_type, range.specificity));
         if let Some(media_type) = accepted.filter(|_| range.weight > best.0) {
             best = (range.weight, *media_type, range.escaping);
         }

@@ -3,18 +3,11 @@
 //! Each series is one line: a histogram is a composite value with classic and native buckets. Source: the OpenMetrics 2.0
 //! specification, March 2026. It may still change, so this format is sent only to scrapers that ask for `version=2.0.0`.
 
+use crate::buckets::NativeHistogram;
 use crate::family::{FamilyMeta, HistogramView, Sample, SampleValue, newest_exemplars};
 use crate::format_float::{write_count, write_value};
-use crate::native_histogram::NativeHistogram;
-use crate::openmetrics;
 use crate::text_common::{push_str, write_exemplar, write_name_and_labels, write_seconds};
 
-/// Writes the `# TYPE`, `# UNIT` and `# HELP` lines.
-pub(crate) fn write_metadata(meta: &FamilyMeta, out: &mut Vec<u8>) {
-    openmetrics::write_metadata_as(meta, &meta.name, out);
-}
-
-/// Writes the line of a sample.
 pub(crate) fn write_sample<H: HistogramView>(
     meta: &FamilyMeta,
     native_histograms: bool,

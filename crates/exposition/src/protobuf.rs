@@ -4,12 +4,11 @@
 //! the concatenation of its elements, so a family is its metadata, whose length includes the samples, and then the samples.
 //! Source: `proto/io/prometheus/client/metrics.proto`.
 
+use crate::buckets::NativeHistogram;
 use crate::family::{
     Exemplar, FamilyMeta, HistogramView, Kind, Sample, SampleValue, Timestamp, newest_exemplars,
 };
-use crate::native_histogram::NativeHistogram;
 
-/// Writes labels as fields of a `Metric`.
 pub(crate) fn write_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>, out: &mut Vec<u8>) {
     labels.for_each(|label| label_pair(1, label, out));
 }
@@ -33,7 +32,6 @@ pub(crate) fn write_metadata(meta: &FamilyMeta, samples_len: usize, out: &mut Ve
     out.extend_from_slice(&fields);
 }
 
-/// Writes a sample as a `Metric` of its family.
 pub(crate) fn write_sample<H: HistogramView>(
     native_histograms: bool,
     group_labels: &[u8],
@@ -102,7 +100,6 @@ fn label_pair(field: u64, (name, value): (&str, &str), out: &mut Vec<u8>) {
     });
 }
 
-/// Writes a `google.protobuf.Timestamp`.
 fn timestamp(field: u64, at: Timestamp, out: &mut Vec<u8>) {
     message(field, out, |out| {
         // Negative numbers are written as their two's complement.

@@ -12,7 +12,6 @@ use crate::family::FamilyMeta;
 use crate::gzip::{Segment, SegmentCompressor};
 use crate::source::Source;
 
-/// The output of one format.
 pub(crate) struct RenderedExposition<S: Source> {
     encoder: Encoder,
     /// The source that was rendered last, with its layout.

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::bucket_bounds::BucketBounds;
+use crate::buckets::BucketBounds;
+use crate::buckets::NativeHistogram;
 use crate::encoder::FormatOptions;
 use crate::family::{Exemplar, FamilyMeta, HistogramView, Kind, Sample, SampleValue, Timestamp};
-use crate::native_histogram::NativeHistogram;
 use crate::source::Source;
 
 /// When all series start.

@@ -5,9 +5,8 @@
 
 use crate::family::{FamilyMeta, HistogramView, Sample, SampleValue};
 use crate::format_float::{write_count, write_value};
-use crate::text_common::{push_str, write_buckets, write_help, write_name_and_labels};
+use crate::text_common::{push_str, write_buckets, write_exemplar, write_help, write_name_and_labels};
 
-/// Writes the `# HELP` and `# TYPE` lines.
 pub(crate) fn write_metadata(meta: &FamilyMeta, out: &mut Vec<u8>) {
     push_str(out, "# HELP ");
     push_str(out, &meta.name);
@@ -20,42 +19,39 @@ pub(crate) fn write_metadata(meta: &FamilyMeta, out: &mut Vec<u8>) {
     push_str(out, "\n");
 }
 
-/// Writes the lines of a sample.
+/// Writes the lines of a sample; those of OpenMetrics have exemplars, and counters end in `_total` whatever their name is.
 pub(crate) fn write_sample<H: HistogramView>(
     meta: &FamilyMeta,
+    is_openmetrics: bool,
     group_labels: &[u8],
     sample: &Sample<'_, H>,
     out: &mut Vec<u8>,
 ) {
+    let (counter, suffix) =
+        if is_openmetrics { (meta.base_name(), "_total") } else { (meta.name.as_ref(), "") };
     match &sample.value {
-        SampleValue::Counter(value, _) | SampleValue::Gauge(value) => {
+        SampleValue::Counter(value, exemplar) => {
+            write_name_and_labels(counter, suffix, group_labels, sample, out);
+            write_value(out, *value);
+            write_exemplar(out, exemplar.filter(|_| is_openmetrics));
+        }
+        SampleValue::Gauge(value) => {
             write_name_and_labels(&meta.name, "", group_labels, sample, out);
             write_value(out, *value);
-            push_str(out, "\n");
         }
         SampleValue::Histogram(histogram) => {
             let bounds = histogram.bounds();
-            let buckets = bounds.le_labels().zip(bounds.cumulative(histogram.counts()));
-            let buckets = buckets.map(|(le, (_, count))| (le, count, None));
+            let buckets = bounds.le_labels().zip(bounds.cumulative(histogram.counts())).enumerate();
+            let exemplar = |index| if is_openmetrics { histogram.exemplar(index) } else { None };
+            let buckets = buckets.map(|(index, (le, (_, count)))| (le, count, exemplar(index)));
             write_buckets(&meta.name, group_labels, sample, buckets, out);
-            write_sum_and_count(meta, group_labels, sample, histogram, out);
+            write_name_and_labels(&meta.name, "_sum", group_labels, sample, out);
+            write_value(out, histogram.sum());
+            push_str(out, "\n");
+            write_name_and_labels(&meta.name, "_count", group_labels, sample, out);
+            write_count(out, histogram.counts().iter().sum());
         }
     }
-}
-
-/// Writes the lines of a histogram after its buckets.
-pub(crate) fn write_sum_and_count<H: HistogramView>(
-    meta: &FamilyMeta,
-    group_labels: &[u8],
-    sample: &Sample<'_, H>,
-    histogram: &H,
-    out: &mut Vec<u8>,
-) {
-    write_name_and_labels(&meta.name, "_sum", group_labels, sample, out);
-    write_value(out, histogram.sum());
-    push_str(out, "\n");
-    write_name_and_labels(&meta.name, "_count", group_labels, sample, out);
-    write_count(out, histogram.counts().iter().sum());
     push_str(out, "\n");
 }
 

@@ -115,7 +115,9 @@ impl<'s> Schema<'s> {
                     }
                 }
                 (KeyKind::Section, _) => errors.push(wrong_type(entry, &path, "a section with keys")),
-                (KeyKind::Sections, _) => errors.push(wrong_type(entry, &path, "a list of sections")),
+                (KeyKind::Sections, _) => {
+                    errors.push(wrong_type(entry, &path, "a list of sections, each after a dash"))
+                }
             }
         }
         self.check_required(node, path, pattern, errors);

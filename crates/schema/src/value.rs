@@ -82,14 +82,9 @@ impl Node {
 
     /// The number, if it is one.
     pub fn as_number(&self) -> Option<f64> {
-        if let Value::Float(number) = self.value {
-            Some(number)
-        } else if let Value::Integer(number) = self.value {
-            // Through text, because there is no exact conversion.
-            number.to_string().parse().ok()
-        } else {
-            None
-        }
+        let is_number = matches!(self.value, Value::Integer(_) | Value::Float(_));
+        // Through text, because there is no exact conversion of an integer.
+        self.scalar().filter(|_| is_number)?.parse().ok()
     }
 
     /// The entries, if it is a mapping.

@@ -9,24 +9,25 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::control::Control;
+use super::expected;
 use super::faults::{Fault, FaultKind, RetryAfter, Scope, Truncation};
 use super::incidents::{Incident, IncidentKind};
 use super::project::Project;
 use super::response::Response;
+use super::state::State;
 
-pub(crate) fn handle(control: &Control, method: &Method, path: &str, query: &str) -> Response {
+pub(crate) fn handle(state: &mut State, method: &Method, path: &str, query: &str) -> Response {
     let params = Params(form_urlencoded::parse(query.as_bytes()).into_owned().collect());
     let result = match (method.as_str(), path) {
-        ("GET", "state") => params.finish().map(|()| state(control)),
-        ("GET", "truth") => expected_totals(control, params),
-        ("GET", "requests") => params.finish().map(|()| requests(control)),
-        ("POST", "incidents") => begin_incident(control, params),
-        ("DELETE", "incidents") => end_incidents(control, params),
-        ("POST", "faults") => add_fault(control, params),
+        ("GET", "state") => params.finish().map(|()| describe(state)),
+        ("GET", "truth") => expected_totals(state, params),
+        ("GET", "requests") => params.finish().map(|()| requests(state)),
+        ("POST", "incidents") => begin_incident(state, params),
+        ("DELETE", "incidents") => end_incidents(state, params),
+        ("POST", "faults") => add_fault(state, params),
         ("DELETE", "faults") => params.finish().map(|()| {
-            control.clear_faults();
-            state(control)
+            state.faults.clear();
+            describe(state)
         }),
         (_, "state" | "truth" | "requests" | "incidents" | "faults") => {
             return json_response(405, &json!({"error": format!("{method} is not supported here")}));
@@ -105,8 +106,8 @@ impl Params {
     }
 
     /// The scope, whose project must exist.
-    fn known_scope(&mut self, control: &Control) -> Result<Scope, String> {
-        let (scope, projects) = (self.scope(), control.projects());
+    fn known_scope(&mut self, state: &State) -> Result<Scope, String> {
+        let (scope, projects) = (self.scope(), &state.world.projects);
         if projects.iter().flat_map(Project::targets).any(|target| scope.covers(&target)) {
             return Ok(scope);
         }
@@ -119,22 +120,23 @@ impl Params {
     }
 }
 
-fn begin_incident(control: &Control, mut params: Params) -> Result<Value, String> {
+fn begin_incident(state: &mut State, mut params: Params) -> Result<Value, String> {
     let name = params.take("kind").unwrap_or_default();
     let kind = IncidentKind::parse(&name, params.number("amount")?)?;
-    let scope = params.known_scope(control)?;
-    let from = control.now();
+    let scope = params.known_scope(state)?;
+    let from = state.now();
     let until = params.end(from)?;
     params.finish()?;
-    control.incident(&Incident { kind, scope, from, until });
-    Ok(state(control))
+    state.world.begin_incident(&Incident { kind, scope, from, until }, from);
+    Ok(describe(state))
 }
 
-fn end_incidents(control: &Control, mut params: Params) -> Result<Value, String> {
+fn end_incidents(state: &mut State, mut params: Params) -> Result<Value, String> {
     let scope = params.scope();
     params.finish()?;
-    control.end_incidents(scope);
-    Ok(state(control))
+    let now = state.now();
+    state.world.end_incidents(&scope, now);
+    Ok(describe(state))
 }
 
 /// A kind of fault from its parameters.
@@ -168,7 +170,7 @@ pub(crate) const FAULTS: [(&str, ParseFault); 15] = [
     ("wrong_host", |_| Ok(FaultKind::WrongHost)),
 ];
 
-fn add_fault(control: &Control, mut params: Params) -> Result<Value, String> {
+fn add_fault(state: &mut State, mut params: Params) -> Result<Value, String> {
     let name = params.take("kind").unwrap_or_default();
     let Some((_, parse)) = FAULTS.into_iter().find(|(known, _)| *known == name) else {
         let names = FAULTS.map(|(known, _)| known).join(", ");
@@ -176,35 +178,36 @@ fn add_fault(control: &Control, mut params: Params) -> Result<Value, String> {
     };
     let kind = parse(&mut params)?;
     let fault = Fault {
-        scope: params.known_scope(control)?,
+        scope: params.known_scope(state)?,
         skip: params.number("after")?.unwrap_or(0),
         times: params.number("times")?,
         probability: params.in_range("probability", 1.0, 0.0..=1.0)?,
-        until: params.end(control.now())?,
+        until: params.end(state.now())?,
         ..Fault::new(kind)
     };
     params.finish()?;
-    control.fault(fault);
-    Ok(state(control))
+    state.faults.push(fault);
+    Ok(describe(state))
 }
 
-fn expected_totals(control: &Control, mut params: Params) -> Result<Value, String> {
+fn expected_totals(state: &State, mut params: Params) -> Result<Value, String> {
     let since = params.parse("since", |text| {
         DateTime::parse_from_rfc3339(text)
             .map_err(|_| format!("{text:?} is not a time such as 2026-08-20T09:00:00Z"))
     })?;
     params.finish()?;
-    let since = since.map_or_else(|| control.now() - TimeDelta::hours(1), |since| since.to_utc());
-    let projects = control.projects();
-    let totals = projects
-        .iter()
-        .flat_map(Project::targets)
-        .map(|target| (target.to_string(), json!(control.expected_totals(&target, since))));
+    let now = state.now();
+    let since = since.map_or_else(|| now - TimeDelta::hours(1), |since| since.to_utc());
+    let projects = state.world.projects.iter();
+    let totals = projects.flat_map(|project| project.client_envs.iter().map(move |env| (project, *env)));
+    let totals = totals.map(|(project, env)| {
+        (project.target(env).to_string(), json!(expected::recount(project, env, since, now)))
+    });
     let targets: Value = totals.collect();
-    Ok(json!({"now": control.now().to_rfc3339(), "since": since.to_rfc3339(), "targets": targets}))
+    Ok(json!({"now": now.to_rfc3339(), "since": since.to_rfc3339(), "targets": targets}))
 }
 
-fn state(control: &Control) -> Value {
+fn describe(state: &mut State) -> Value {
     let project = |project: &Project| {
         json!({
             "name": project.name,
@@ -238,16 +241,17 @@ fn state(control: &Control) -> Value {
             "until": until(fault.until),
         })
     };
+    let now = state.now();
     json!({
-        "now": control.now().to_rfc3339(),
-        "projects": control.projects().iter().map(project).collect::<Vec<_>>(),
-        "incidents": control.incidents().iter().map(incident).collect::<Vec<_>>(),
-        "faults": control.faults().iter().map(fault).collect::<Vec<_>>(),
+        "now": now.to_rfc3339(),
+        "projects": state.world.projects.iter().map(project).collect::<Vec<_>>(),
+        "incidents": state.world.incidents(now).iter().map(incident).collect::<Vec<_>>(),
+        "faults": state.faults.iter().map(fault).collect::<Vec<_>>(),
     })
 }
 
-fn requests(control: &Control) -> Value {
-    let targets = control.requests().into_iter().map(|(target, traffic)| {
+fn requests(state: &State) -> Value {
+    let targets = state.requests.traffic.iter().map(|(target, traffic)| {
         let mut value = json!(traffic);
         value["downloaded_conversations"] = traffic.downloads.len().into();
         value["downloads"] = traffic.downloads.values().sum::<u64>().into();

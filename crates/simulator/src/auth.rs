@@ -9,7 +9,6 @@ use super::faults::RetryAfter;
 use super::project::Project;
 use super::response::ApiError;
 
-/// The state of all keys.
 #[derive(Debug, Default)]
 pub(crate) struct Authenticator {
     /// Revoked keys, with the time of revocation.

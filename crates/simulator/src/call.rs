@@ -1,6 +1,7 @@
 //! One conversation with everything that will ever happen to it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use polyai_domain::target::ClientEnv;
@@ -36,7 +37,17 @@ pub struct Call {
     /// Later versions of the record with the times at which they appear, ascending.
     pub(crate) versions: Vec<(DateTime<Utc>, Self)>,
     /// Served in place of the record.
-    pub(crate) raw: Option<String>,
+    pub(crate) raw: Option<Arc<[Piece]>>,
+}
+
+/// A part of a record that is served as it is.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(not(feature = "test-support"), expect(dead_code, reason = "for scripted calls"))]
+pub(crate) enum Piece {
+    Literal(Vec<u8>),
+    Id,
+    /// After the start.
+    Timestamp(TimeDelta),
 }
 
 /// Fields that contradict the rest of the record, or are missing.

@@ -12,7 +12,6 @@ pub(crate) struct Position {
     pub(crate) id: String,
 }
 
-/// A position with the walk to which it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) position: Position,

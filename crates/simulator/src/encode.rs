@@ -7,25 +7,33 @@ use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 use polyai_domain::target::ApiVersion;
 use serde_json::{Value, json};
 
-use super::call::{MetricValue, Turn};
-use super::quirks::{LatencyShape, MetricShape, Quirks, TimestampFormat};
+use super::call::{Call, MetricValue, Piece, Turn};
+use super::project::Project;
+use super::quirks::{LatencyShape, MetricShape, TimestampFormat};
 use super::visibility::VisibleCall;
 
 /// The forms of a record that depend on the project and the request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dialect<'a> {
-    pub(crate) account_id: &'a str,
-    pub(crate) project_id: &'a str,
-    pub(crate) quirks: &'a Quirks,
+    pub(crate) project: &'a Project,
     pub(crate) version: ApiVersion,
     pub(crate) include_latency: bool,
 }
 
 impl Dialect<'_> {
     pub(crate) fn write(&self, out: &mut Vec<u8>, visible: &VisibleCall<'_>) {
-        match &visible.call.raw {
-            Some(raw) => out.extend_from_slice(raw.as_bytes()),
-            None => out.extend_from_slice(self.record(visible).to_string().as_bytes()),
+        let Call { raw, id, start, .. } = visible.call;
+        let Some(pieces) = raw else {
+            return out.extend_from_slice(self.record(visible).to_string().as_bytes());
+        };
+        for piece in pieces.iter() {
+            match piece {
+                Piece::Literal(bytes) => out.extend_from_slice(bytes),
+                Piece::Id => out.extend_from_slice(id.as_bytes()),
+                Piece::Timestamp(offset) => {
+                    out.extend_from_slice(self.timestamp(*start + *offset).as_bytes())
+                }
+            }
         }
     }
 
@@ -33,11 +41,11 @@ impl Dialect<'_> {
         let call = visible.call;
         let mut record = json!({
             "id": call.id,
-            "account_id": self.account_id,
-            "project_id": self.project_id,
+            "account_id": self.project.account_id,
+            "project_id": self.project.project_id,
             "started_at": self.timestamp(call.start),
         });
-        if self.quirks.sparse {
+        if self.project.quirks.sparse {
             return record;
         }
         let (variant_id, variant_name) =
@@ -48,7 +56,7 @@ impl Dialect<'_> {
         let (reason, destination) = (self.text(reason), self.text(destination));
         let utterance = "I'll connect you with a colleague.";
         let object = || json!({"destination": destination, "reason": reason, "utterance": utterance});
-        let flat = !self.quirks.handoff_object;
+        let flat = !self.project.quirks.handoff_object;
         let handoff: Value =
             if flat { visible.handoff.is_some().into() } else { visible.handoff.map(|_| object()).into() };
         let turns =
@@ -84,7 +92,7 @@ impl Dialect<'_> {
 
     fn turn(&self, turn: &Turn, at: DateTime<Utc>) -> Value {
         let delay = if turn.latency.is_some_and(|seconds| seconds > 2.0) { 4472 } else { 2190 };
-        let nothing = if self.quirks.null_flags { Value::Null } else { json!([]) };
+        let nothing = if self.project.quirks.null_flags { Value::Null } else { json!([]) };
         let mut record = json!({
             "user_input": self.text(&turn.user),
             "user_input_dtmf": self.text(""),
@@ -100,7 +108,7 @@ impl Dialect<'_> {
             "is_silence": self.flag(turn.silence),
         });
         let object = |seconds| json!({"label": null, "perceived_latency": seconds, "perceived_latency_percentile_1d": null});
-        let latency = match self.quirks.latency {
+        let latency = match self.project.quirks.latency {
             LatencyShape::Number => Some(json!(turn.latency)),
             LatencyShape::Object => Some(object(turn.latency)),
             LatencyShape::NullInside => Some(object(None)),
@@ -124,7 +132,7 @@ impl Dialect<'_> {
     }
 
     fn metric(&self, values: &[&MetricValue], written: &str) -> Value {
-        let shape = self.quirks.metrics;
+        let shape = self.project.quirks.metrics;
         match values {
             [MetricValue::Number(number)] if shape == MetricShape::Scalars => json!(number),
             [MetricValue::Flag(flag)] if shape == MetricShape::Scalars => json!(flag),
@@ -138,20 +146,20 @@ impl Dialect<'_> {
     }
 
     fn text(&self, text: &str) -> Value {
-        let null = self.version == ApiVersion::V1 || self.quirks.null_text;
+        let null = self.version == ApiVersion::V1 || self.project.quirks.null_text;
         if text.is_empty() && null { Value::Null } else { text.into() }
     }
 
     fn flag(&self, flag: bool) -> Value {
-        if self.quirks.null_flags && !flag { Value::Null } else { flag.into() }
+        if self.project.quirks.null_flags && !flag { Value::Null } else { flag.into() }
     }
 
     fn count(&self, count: u64) -> Value {
-        if self.quirks.numbers_as_text { count.to_string().into() } else { count.into() }
+        if self.project.quirks.numbers_as_text { count.to_string().into() } else { count.into() }
     }
 
     fn timestamp(&self, moment: DateTime<Utc>) -> String {
-        timestamp(moment, self.quirks.timestamps)
+        timestamp(moment, self.project.quirks.timestamps)
     }
 }
 

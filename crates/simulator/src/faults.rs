@@ -164,26 +164,20 @@ pub(crate) struct RequestedPage {
     pub(crate) sequence: u64,
 }
 
-/// All active faults.
-#[derive(Debug, Default)]
-pub(crate) struct Faults(pub(crate) Vec<Fault>);
-
-impl Faults {
-    /// The kinds that hit this request, in the order in which they were added.
-    pub(crate) fn fire(
-        &mut self,
-        target: &TargetKey,
-        page: RequestedPage,
-        now: DateTime<Utc>,
-    ) -> Vec<FaultKind> {
-        let firing = self.0.iter_mut().filter_map(|fault| {
-            let fires = fault.fires(target, page, now);
-            fires.then(|| fault.kind.clone())
-        });
-        let kinds = firing.collect();
-        self.0.retain(|fault| !fault.is_spent(now));
-        kinds
-    }
+/// The kinds of `faults` that hit this request, in their order.
+pub(crate) fn fire(
+    faults: &mut Vec<Fault>,
+    target: &TargetKey,
+    page: RequestedPage,
+    now: DateTime<Utc>,
+) -> Vec<FaultKind> {
+    let firing = faults.iter_mut().filter_map(|fault| {
+        let fires = fault.fires(target, page, now);
+        fires.then(|| fault.kind.clone())
+    });
+    let kinds = firing.collect();
+    faults.retain(|fault| !fault.is_spent(now));
+    kinds
 }
 
 #[cfg(test)]
@@ -196,10 +190,10 @@ mod tests {
     }
 
     fn hits(fault: Fault, project: &str, requests: u64) -> Vec<u64> {
-        let mut faults = Faults(vec![fault]);
+        let mut faults = vec![fault];
         let now = DateTime::UNIX_EPOCH;
         let page = |sequence| RequestedPage { is_first: true, sequence, window: None };
-        (0..requests).filter(|n| !faults.fire(&target(project), page(*n), now).is_empty()).collect()
+        (0..requests).filter(|n| !fire(&mut faults, &target(project), page(*n), now).is_empty()).collect()
     }
 
     #[test]
@@ -220,10 +214,10 @@ mod tests {
     #[test]
     fn fault_with_start_hits_windows_that_include_it() {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
-        let mut faults = Faults(vec![Fault::new(FaultKind::Status(500)).with_start(at(100))]);
+        let mut faults = vec![Fault::new(FaultKind::Status(500)).with_start(at(100))];
         let mut hits = |window| {
             let page = RequestedPage { window, ..RequestedPage::default() };
-            !faults.fire(&target("a"), page, DateTime::UNIX_EPOCH).is_empty()
+            !fire(&mut faults, &target("a"), page, DateTime::UNIX_EPOCH).is_empty()
         };
         assert!(hits(Some((at(50), at(150)))) && hits(Some((at(100), at(100)))));
         assert!(!hits(Some((at(101), at(150)))) && !hits(None));
@@ -232,9 +226,9 @@ mod tests {
     #[test]
     fn fault_ends_with_its_period() {
         let (from, until) = (DateTime::UNIX_EPOCH, DateTime::from_timestamp(60, 0).unwrap());
-        let mut faults = Faults(vec![Fault::new(FaultKind::Reset).with_period(from, until)]);
-        assert_eq!(faults.fire(&target("a"), RequestedPage::default(), from).len(), 1);
-        assert!(faults.fire(&target("a"), RequestedPage::default(), until).is_empty());
-        assert!(faults.0.is_empty(), "a spent fault is forgotten");
+        let mut faults = vec![Fault::new(FaultKind::Reset).with_period(from, until)];
+        assert_eq!(fire(&mut faults, &target("a"), RequestedPage::default(), from).len(), 1);
+        assert!(fire(&mut faults, &target("a"), RequestedPage::default(), until).is_empty());
+        assert!(faults.is_empty(), "a spent fault is forgotten");
     }
 }

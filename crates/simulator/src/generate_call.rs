@@ -32,7 +32,6 @@ pub(crate) enum CallKind {
     OverADay,
 }
 
-/// Draws calls.
 #[derive(Debug, Clone)]
 pub(crate) struct CallGenerator {
     pub(crate) profile: Profile,

@@ -78,7 +78,6 @@ impl IncidentKind {
     }
 }
 
-/// The combined effect of all incidents on one call.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct IncidentEffect {
     pub(crate) latency: f64,

@@ -3,7 +3,6 @@
 mod admin_api;
 mod auth;
 mod call;
-mod control;
 mod cursor;
 mod encode;
 mod expected;
@@ -21,17 +20,17 @@ mod request_log;
 mod response;
 mod rng;
 mod routes;
+#[cfg(feature = "test-support")]
 mod scripted_calls;
 mod server;
 mod state;
-#[cfg(any(test, feature = "test-support"))]
+#[cfg(feature = "test-support")]
 mod test_support;
 mod visibility;
 mod world;
 
 pub use admin_api::parse_duration;
 pub use call::{Call, Handoff, MetricValue, ReportedCounts, Turn};
-pub use control::Control;
 pub use expected::ExpectedTotals;
 pub use faults::{Fault, FaultKind, RetryAfter, Scope, Truncation};
 pub use in_process::{InProcessApi, Reply};
@@ -40,7 +39,7 @@ pub use profile::{AnomalyRates, Profile};
 pub use project::Project;
 pub use quirks::{LastCursor, LatencyShape, MetricShape, Order, Paging, Quirks, TimestampFormat};
 pub use request_log::{RequestLine, Traffic};
-pub use server::{Simulator, SimulatorHandle};
+pub use server::{Control, Simulator, SimulatorHandle};
 pub use world::{Demo, World};
 
 #[cfg(test)]

@@ -4,22 +4,19 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use polyai_domain::target::ApiVersion;
+use polyai_domain::target::{ApiVersion, ClientEnv};
 use serde_json::{Map, Value, json};
 
-use super::call::{Call, CallQuery, Turn};
+use super::call::{Call, CallQuery};
 use super::cursor::{Cursor, Position};
 use super::encode::Dialect;
 use super::faults::FaultKind;
-#[cfg(any(test, feature = "test-support"))]
-use super::project::Calls;
 use super::project::Project;
-use super::query::{Query, Retrieval, supports_cursors};
+use super::query::{Query, supports_cursors};
 use super::quirks::{LastCursor, Order, Paging};
 use super::rng::hash_text;
 use super::visibility::VisibleCall;
 
-/// A page of a list.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) body: Vec<u8>,
@@ -27,10 +24,9 @@ pub(crate) struct Page {
     /// Ids of the rows that are not listed as running.
     pub(crate) finished: Vec<String>,
     last: Option<Position>,
-    pub(crate) more: bool,
+    more: bool,
 }
 
-/// A list request to a project.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listing<'a> {
     pub(crate) project: &'a Project,
@@ -41,7 +37,7 @@ pub(crate) struct Listing<'a> {
 }
 
 impl Page {
-    pub(crate) fn begin(&mut self, position: Position) {
+    fn begin(&mut self, position: Position) {
         if self.rows > 0 {
             self.body.push(b',');
         }
@@ -71,25 +67,22 @@ impl Listing<'_> {
         page
     }
 
-    pub(crate) fn dialect(&self) -> Dialect<'_> {
-        self.project.dialect(self.version, self.query.include_latency)
+    fn dialect(&self) -> Dialect<'_> {
+        let include_latency = self.query.include_latency;
+        Dialect { project: self.project, version: self.version, include_latency }
     }
 
     fn order(&self) -> Order {
-        match (self.version, &self.query.retrieval) {
-            (ApiVersion::V1, _) => Order::Ascending,
-            (_, Some(Retrieval::Sample)) => Order::Shuffled,
-            _ => self.project.quirks.order,
-        }
+        if self.version == ApiVersion::V1 { Order::Ascending } else { self.project.quirks.order }
     }
 
-    pub(crate) fn call_query(&self, newest_first: bool) -> CallQuery {
+    fn call_query(&self, newest_first: bool) -> CallQuery {
         // The first possible time has none before it.
         let before = |end: DateTime<Utc>| end.checked_sub_signed(TimeDelta::microseconds(1)).unwrap_or(end);
         let inclusive = self.project.quirks.end_time_inclusive;
         let end = self.query.end_time.map(|end| if inclusive { end } else { before(end) });
         CallQuery {
-            env: self.query.client_env,
+            env: self.query.client_env.unwrap_or(ClientEnv::Live),
             from: self.query.start_time,
             to: Some(end.map_or(self.now, |end| end.min(self.now))),
             newest_first,
@@ -97,17 +90,11 @@ impl Listing<'_> {
         }
     }
 
-    pub(crate) fn state_filter(&self) -> Option<bool> {
+    fn state_filter(&self) -> Option<bool> {
         self.query.in_progress.filter(|_| !self.project.quirks.ignores_in_progress)
     }
 
     fn ordered(&self, page: &mut Page, newest_first: bool) {
-        #[cfg(any(test, feature = "test-support"))]
-        if let Calls::Bulk(bulk) = &self.project.calls
-            && self.has_no_filter()
-        {
-            return self.copy_bulk(page, bulk, newest_first);
-        }
         let after = self.query.cursor.as_ref().map(|cursor| &cursor.position);
         let mut query = self.call_query(newest_first);
         if let Some(start) =
@@ -172,16 +159,9 @@ impl Listing<'_> {
     /// The visible call, if it is visible and matches the query.
     fn matching<'c>(&self, call: &'c Call) -> Option<VisibleCall<'c>> {
         let visible = call.at(self.now, &self.project.quirks)?;
-        let query = self.query;
-        let (variant_id, variant_name) =
-            visible.call.variant.as_ref().map_or(("", ""), |(id, name)| (id.as_ref(), name.as_ref()));
-        let channel = visible.call.channel.as_deref().unwrap_or("");
+        let (channel, wanted) = (visible.call.channel.as_deref().unwrap_or(""), &self.query.channels);
         let wanted = self.state_filter().is_none_or(|running| running == visible.in_progress)
-            && (query.channels.is_empty()
-                || query.channels.iter().any(|wanted| is_on_channel(channel, wanted)))
-            && query.variant_id.as_deref().is_none_or(|wanted| wanted == variant_id)
-            && query.variant_name.as_deref().is_none_or(|wanted| wanted == variant_name)
-            && query.retrieval.as_ref().is_none_or(|retrieval| retrieval.matches(visible.turns));
+            && (wanted.is_empty() || wanted.iter().any(|wanted| is_on_channel(channel, wanted)));
         wanted.then_some(visible)
     }
 
@@ -242,21 +222,4 @@ fn is_on_channel(channel: &str, wanted: &str) -> bool {
     channel.eq_ignore_ascii_case(wanted)
         || (wanted.eq_ignore_ascii_case("voice") && channel.starts_with("VOICE"))
         || (wanted.eq_ignore_ascii_case("chat") && channel.ends_with("CHAT"))
-}
-
-impl Retrieval {
-    fn matches(&self, turns: &[Turn]) -> bool {
-        let (query, user, agent) = match self {
-            Self::Sample => return true,
-            Self::Semantic { query } => (query, true, true),
-            Self::Transcript { query, user, agent } => (query, *user, *agent),
-        };
-        let query = query.to_lowercase();
-        let texts = turns.iter().flat_map(|turn| [(user, &turn.user), (agent, &turn.agent)]);
-        let has = |text: &str| texts.clone().any(|(on, said)| on && said.to_lowercase().contains(text));
-        match self {
-            Self::Semantic { .. } => query.split_whitespace().all(has),
-            Self::Sample | Self::Transcript { .. } => has(&query),
-        }
-    }
 }

@@ -66,18 +66,6 @@ impl Default for AnomalyRates {
     }
 }
 
-impl AnomalyRates {
-    /// No anomalies.
-    pub const NONE: Self = Self {
-        ingestion_seconds: 0.0,
-        late: 0.0,
-        late_finish: 0.0,
-        long: 0.0,
-        over_a_day: 0.0,
-        amended: 0.0,
-    };
-}
-
 /// Phrases on one topic; none is from a real call. `{n}`, `{day}`, `{time}` and `{ref}` are placeholders.
 #[derive(Debug, PartialEq, Deserialize)]
 pub(crate) struct Topic {
@@ -91,7 +79,6 @@ pub(crate) struct Topic {
     pub(crate) outcomes: Vec<(u32, Text)>,
 }
 
-/// `profiles.json`
 #[derive(Deserialize)]
 struct Profiles {
     reservations: Profile,

@@ -2,16 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use polyai_domain::target::{ApiVersion, ClientEnv, Region, TargetKey};
+use polyai_domain::target::{ClientEnv, Region, TargetKey};
 
 use super::call::{Call, CallQuery};
-use super::encode::Dialect;
-use super::profile::{AnomalyRates, Profile};
 use super::quirks::Quirks;
 use super::random_calls::RandomCalls;
+#[cfg(feature = "test-support")]
 use super::scripted_calls::ScriptedCalls;
-#[cfg(any(test, feature = "test-support"))]
-use super::test_support::BulkRecords;
 
 /// A project of the simulated API.
 #[derive(Debug, Clone)]
@@ -36,29 +33,29 @@ pub struct Project {
     pub(crate) calls: Calls,
 }
 
-/// The source of a project's calls.
 #[derive(Debug, Clone)]
 pub(crate) enum Calls {
-    Scripted(ScriptedCalls),
+    /// No calls.
+    None,
     Random(Box<RandomCalls>),
-    #[cfg(any(test, feature = "test-support"))]
-    Bulk(BulkRecords),
+    #[cfg(feature = "test-support")]
+    Scripted(ScriptedCalls),
 }
 
 impl Calls {
     /// Visits the calls of `query`, ordered by start and id, until `visitor` breaks.
     pub(crate) fn visit(&self, query: &CallQuery, visitor: &mut dyn FnMut(&Call) -> ControlFlow<()>) {
         match self {
-            Self::Scripted(calls) => calls.visit(query, visitor),
+            Self::None => {}
             Self::Random(calls) => calls.visit(query, visitor),
-            #[cfg(any(test, feature = "test-support"))]
-            Self::Bulk(calls) => calls.visit(query, visitor),
+            #[cfg(feature = "test-support")]
+            Self::Scripted(calls) => calls.visit(query, visitor),
         }
     }
 }
 
 impl Project {
-    /// A scripted project without calls, with the key `demo-key`.
+    /// A project without calls, with the key `demo-key`.
     pub fn new(name: &str, region: Region) -> Self {
         Self {
             name: name.to_owned(),
@@ -69,43 +66,14 @@ impl Project {
             client_envs: vec![ClientEnv::Live],
             channels: vec!["VOICE-SIP".to_owned()],
             quirks: Quirks::default(),
-            calls: Calls::Scripted(ScriptedCalls::default()),
+            calls: Calls::None,
         }
     }
 
-    /// Has these ids.
-    pub fn with_ids(self, account_id: &str, project_id: &str) -> Self {
-        Self { account_id: account_id.to_owned(), project_id: project_id.to_owned(), ..self }
-    }
-
-    /// Can be read with `key` only.
-    pub fn with_key(self, key: &str) -> Self {
-        Self { keys: vec![key.to_owned()], ..self }
-    }
-
-    /// Has calls in these environments.
-    pub fn with_envs(self, envs: &[ClientEnv]) -> Self {
-        Self { client_envs: envs.to_vec(), ..self }
-    }
-
-    /// Has its quirks changed by `change`.
-    pub fn with_quirks(mut self, change: impl FnOnce(&mut Quirks)) -> Self {
-        change(&mut self.quirks);
-        self
-    }
-
-    /// Has random calls instead of a script, at the volume of `profile` and with the default anomalies.
-    pub fn with_generated(mut self, seed: u64, profile: Profile) -> Self {
-        self.channels = profile.channels.iter().map(|(_, channel)| channel.to_string()).collect();
-        self.calls = Calls::Random(Box::new(RandomCalls::new(&self.name, seed, profile)));
-        self
-    }
-
-    /// Has these anomalies instead of the default ones; a scripted project ignores them.
-    pub fn with_anomalies(mut self, anomalies: AnomalyRates) -> Self {
-        if let Calls::Random(calls) = &mut self.calls {
-            calls.generator.anomalies = anomalies;
-        }
+    /// Has these random calls.
+    pub(crate) fn with_random(mut self, calls: RandomCalls) -> Self {
+        self.channels = calls.generator.profile.channels.iter().map(|(_, name)| name.to_string()).collect();
+        self.calls = Calls::Random(Box::new(calls));
         self
     }
 
@@ -117,10 +85,5 @@ impl Project {
     /// All its targets.
     pub fn targets(&self) -> impl Iterator<Item = TargetKey> + '_ {
         self.client_envs.iter().map(|env| self.target(*env))
-    }
-
-    pub(crate) fn dialect(&self, version: ApiVersion, include_latency: bool) -> Dialect<'_> {
-        let Self { account_id, project_id, quirks, .. } = self;
-        Dialect { account_id, project_id, quirks, version, include_latency }
     }
 }

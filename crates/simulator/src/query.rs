@@ -1,7 +1,5 @@
 //! The query of a list request, parsed as strictly as the API does.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, NaiveDateTime, Utc};
 use polyai_domain::target::{ApiVersion, ClientEnv};
 
@@ -10,34 +8,19 @@ use super::quirks::{Paging, Quirks};
 use super::response::ApiError;
 use super::rng::{hash, hash_text};
 
-/// The parameters of a list request.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Query {
     pub(crate) start_time: Option<DateTime<Utc>>,
     pub(crate) end_time: Option<DateTime<Utc>>,
-    pub(crate) client_env: ClientEnv,
+    pub(crate) client_env: Option<ClientEnv>,
     pub(crate) limit: usize,
     pub(crate) cursor: Option<Cursor>,
     pub(crate) offset: usize,
     pub(crate) channels: Vec<String>,
-    pub(crate) variant_id: Option<String>,
-    pub(crate) variant_name: Option<String>,
     pub(crate) in_progress: Option<bool>,
     pub(crate) include_latency: bool,
-    pub(crate) retrieval: Option<Retrieval>,
     /// A hash of all parameters that must stay the same over a walk.
     pub(crate) fingerprint: u64,
-}
-
-/// The retrieval modes of v3.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Retrieval {
-    /// `query_type=transcript`, with `turn_type`: the text occurs in a turn.
-    Transcript { query: String, user: bool, agent: bool },
-    /// `query_type=semantic`: in this simulator, every word occurs in some turn.
-    Semantic { query: String },
-    /// `sample=random`
-    Sample,
 }
 
 fn invalid(message: impl Into<String>) -> ApiError {
@@ -53,22 +36,7 @@ impl Query {
     pub(crate) fn parse(query: &str, version: ApiVersion, quirks: &Quirks) -> Result<Self, ApiError> {
         let prose_limits = quirks.prose_limits || version == ApiVersion::V1;
         let (max_limit, default_limit) = if prose_limits { (5000, 5) } else { (1000, 1000) };
-        let mut parsed = Self {
-            start_time: None,
-            end_time: None,
-            client_env: ClientEnv::Live,
-            limit: default_limit,
-            cursor: None,
-            offset: 0,
-            channels: Vec::new(),
-            variant_id: None,
-            variant_name: None,
-            in_progress: None,
-            include_latency: false,
-            retrieval: None,
-            fingerprint: 0,
-        };
-        let mut modes = BTreeMap::new();
+        let mut parsed = Self { limit: default_limit, ..Self::default() };
         for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
             let name = name.as_str();
             if !matches!(name, "cursor" | "offset" | "limit") {
@@ -79,8 +47,8 @@ impl Query {
                 "start_time" => parsed.start_time = Some(timestamp(name, &value)?),
                 "end_time" => parsed.end_time = Some(timestamp(name, &value)?),
                 "client_env" => {
-                    parsed.client_env =
-                        ClientEnv::parse(&value).ok_or_else(|| not("sandbox, pre-release or live"))?;
+                    let env = ClientEnv::parse(&value);
+                    parsed.client_env = Some(env.ok_or_else(|| not("sandbox, pre-release or live"))?);
                 }
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| (1..=max_limit).contains(limit));
@@ -92,20 +60,9 @@ impl Query {
                 }
                 "offset" => parsed.offset = value.parse().map_err(|_| not("a whole number from 0"))?,
                 "channel" if version != ApiVersion::V1 => parsed.channels.push(value),
-                "variant_id" => parsed.variant_id = Some(value),
-                "variant_name" => parsed.variant_name = Some(value),
                 "in_progress" => parsed.in_progress = Some(boolean(name, &value)?),
                 "include_latency" => parsed.include_latency = boolean(name, &value)?,
-                _ => drop(modes.insert(name.to_owned(), value)),
-            }
-        }
-        if parsed.variant_id.is_some() && parsed.variant_name.is_some() {
-            return Err(invalid("variant_id and variant_name exclude each other"));
-        }
-        if version == ApiVersion::V3 {
-            parsed.retrieval = Retrieval::parse(&modes)?;
-            if parsed.retrieval.is_some() && (parsed.start_time.is_none() || parsed.end_time.is_none()) {
-                return Err(invalid("retrieval modes need start_time and end_time"));
+                _ => {}
             }
         }
         if let Some(cursor) = &parsed.cursor {
@@ -125,33 +82,6 @@ pub(crate) fn supports_cursors(version: ApiVersion, quirks: &Quirks) -> bool {
         ApiVersion::V1 => false,
         ApiVersion::V2 => offered && quirks.chunked,
         ApiVersion::V3 => offered,
-    }
-}
-
-impl Retrieval {
-    fn parse(parameters: &BTreeMap<String, String>) -> Result<Option<Self>, ApiError> {
-        let get = |name| parameters.get(name).map(String::as_str);
-        let not = |message: String| Err(invalid(message));
-        let kind = match (get("query_type"), get("sample")) {
-            (Some(_), Some(_)) => return Err(invalid("sample and query_type exclude each other")),
-            (None, Some("random")) => return Ok(Some(Self::Sample)),
-            (None, Some(other)) => return not(format!("sample: {other:?} is not random")),
-            (None, None) if get("query").is_some() => return Err(invalid("query needs query_type")),
-            (None, None) => return Ok(None),
-            (Some(kind), None) => kind,
-        };
-        let query = get("query").filter(|query| !query.trim().is_empty());
-        let query = query.ok_or_else(|| invalid("query_type needs query"))?.to_owned();
-        let (user, agent) = match (kind, get("turn_type")) {
-            ("semantic", None) => return Ok(Some(Self::Semantic { query })),
-            ("semantic", Some(_)) => return Err(invalid("turn_type needs query_type=transcript")),
-            ("transcript", None) => (true, true),
-            ("transcript", Some("user")) => (true, false),
-            ("transcript", Some("agent")) => (false, true),
-            ("transcript", Some(other)) => return not(format!("turn_type: {other:?} is not user or agent")),
-            (other, _) => return not(format!("query_type: {other:?} is not transcript or semantic")),
-        };
-        Ok(Some(Self::Transcript { query, user, agent }))
     }
 }
 
@@ -185,7 +115,7 @@ mod tests {
     #[test]
     fn absent_parameters_have_documented_defaults() {
         let query = parse("").unwrap();
-        assert_eq!((query.limit, query.client_env, query.in_progress), (1000, ClientEnv::Live, None));
+        assert_eq!((query.limit, query.client_env, query.in_progress), (1000, None, None));
         assert!(!query.include_latency);
         assert_eq!(Query::parse("", ApiVersion::V1, &Quirks::default()).unwrap().limit, 5);
     }
@@ -210,11 +140,6 @@ mod tests {
             ("in_progress=maybe", "in_progress"),
             ("start_time=yesterday", "start_time"),
             ("start_time=2021-07-01T15:15:00+01:00", "%2B"),
-            ("variant_id=a&variant_name=b", "exclude"),
-            ("query_type=semantic", "needs query"),
-            ("query_type=semantic&query=x", "need start_time"),
-            ("query_type=semantic&query=x&sample=random", "exclude"),
-            ("sample=first", "random"),
         ];
         for (query, part) in cases {
             let problem = parse(query).unwrap_err();
@@ -241,7 +166,7 @@ mod tests {
 
         #[test]
         fn arbitrary_value_does_not_panic(
-            name in "start_time|end_time|limit|offset|cursor|channel|in_progress|query_type|query|turn_type|sample",
+            name in "start_time|end_time|limit|offset|cursor|channel|in_progress|include_latency",
             value in "[-+%0-9a-zA-Z:.]{0,40}",
         ) {
             let _ = parse(&format!("{name}={value}"));

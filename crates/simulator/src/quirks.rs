@@ -43,8 +43,6 @@ pub struct Quirks {
     pub bare_array: bool,
     /// The body is sent in chunks without a length.
     pub chunked: bool,
-    /// `GET .../conversations/{id}` finds scripted conversations. In production it mostly returns 404.
-    pub by_id: bool,
 }
 
 /// Order of a list, by `started_at`.

@@ -22,7 +22,6 @@ const MAX_DURATION: TimeDelta = TimeDelta::hours(48);
 /// The beginning of history: 1 January 2024.
 const SINCE: DateTime<Utc> = const { DateTime::from_timestamp(1_704_067_200, 0).expect("within range") };
 
-/// The calls of a generated project.
 #[derive(Debug, Clone)]
 pub(crate) struct RandomCalls {
     seed: u64,
@@ -40,7 +39,6 @@ struct CallCache {
     minutes: BTreeMap<ClientEnv, Vec<Minute>>,
 }
 
-/// The calls that start in one minute.
 #[derive(Debug)]
 struct Minute {
     /// Calls that are open for long or arrive late.

@@ -48,7 +48,6 @@ pub struct RequestLine {
     pub correlation_id: String,
 }
 
-/// All requests.
 #[derive(Debug, Default)]
 pub(crate) struct RequestLog {
     pub(crate) traffic: BTreeMap<TargetKey, Traffic>,

@@ -9,7 +9,7 @@ use http_body_util::Channel;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER};
 use serde_json::json;
 
-use super::faults::{RetryAfter, Truncation};
+use super::faults::{FaultKind, RetryAfter, Truncation};
 
 pub(crate) const CORRELATION_ID: &str = "x-polyai-correlation-id";
 
@@ -17,13 +17,13 @@ pub(crate) const CORRELATION_ID: &str = "x-polyai-correlation-id";
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
-    content_type: &'static str,
-    retry_after: Option<String>,
+    pub(crate) content_type: &'static str,
+    pub(crate) retry_after: Option<String>,
     pub(crate) body: Bytes,
-    delivery: Delivery,
+    pub(crate) is_chunked: bool,
+    pub(crate) faults: Vec<FaultKind>,
 }
 
-/// An error of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
     pub(crate) status: u16,
@@ -56,12 +56,8 @@ impl ApiError {
 
 impl Response {
     pub(crate) fn json(status: u16, body: impl Into<Bytes>) -> Self {
-        let (content_type, delivery) = ("application/json", Delivery::Whole);
-        Self { status, content_type, retry_after: None, body: body.into(), delivery }
-    }
-
-    pub(crate) fn with_delivery(self, delivery: Delivery) -> Self {
-        Self { delivery, ..self }
+        let (content_type, body, faults) = ("application/json", body.into(), Vec::new());
+        Self { status, content_type, retry_after: None, body, is_chunked: false, faults }
     }
 
     /// The documented envelope with its six keys.
@@ -100,7 +96,7 @@ impl Response {
         correlation_id: &str,
         date: Option<DateTime<Utc>>,
     ) -> hyper::Response<Body> {
-        let (body, length) = send(self.body, self.delivery);
+        let (body, length) = send(self.body, self.is_chunked, &self.faults);
         let headers = [
             (CONTENT_TYPE, Some(self.content_type.to_owned())),
             (CONTENT_LENGTH, length.map(|length| length.to_string())),
@@ -123,31 +119,24 @@ fn http_date(moment: DateTime<Utc>) -> String {
     moment.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-/// The way in which a body is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Delivery {
-    /// At once, with its length.
-    Whole,
-    /// In chunks of at most 16 KiB, without a length.
-    Chunked,
-    /// In pieces with a pause before each.
-    Slow { pieces: usize, pause: Duration },
-    /// Only the first half.
-    Truncated(Truncation),
-}
-
 pub(crate) type Body = Channel<Bytes, io::Error>;
 
-/// Sends `bytes` in a task of its own. Returns the body and `Content-Length`; `None` sends chunks.
-fn send(bytes: Bytes, delivery: Delivery) -> (Body, Option<usize>) {
+/// Sends `bytes` in a task of its own, as the last of `faults` requires. Returns the body and `Content-Length`; `None` sends chunks.
+fn send(mut bytes: Bytes, is_chunked: bool, faults: &[FaultKind]) -> (Body, Option<usize>) {
     let length = bytes.len();
-    let half = bytes.slice(..length / 2);
-    let (bytes, size, pause, aborts) = match delivery {
-        Delivery::Whole => (bytes, length, Duration::ZERO, false),
-        Delivery::Chunked => (bytes, 16 * 1024, Duration::ZERO, false),
-        Delivery::Slow { pieces, pause } => (bytes, length.div_ceil(pieces.max(1)), pause, false),
-        Delivery::Truncated(Truncation::Json) => return send(half, Delivery::Whole),
-        Delivery::Truncated(Truncation::Length | Truncation::Chunks) => (half, length, Duration::ZERO, true),
+    let is_of_body =
+        |fault: &&FaultKind| matches!(fault, FaultKind::SlowBody { .. } | FaultKind::Truncated(_));
+    let (size, pause, has_length, aborts) = match faults.iter().rfind(is_of_body) {
+        Some(FaultKind::SlowBody { pieces, pause }) => {
+            (length.div_ceil(*pieces.max(&1)), *pause, true, false)
+        }
+        Some(FaultKind::Truncated(Truncation::Json)) => return send(bytes.slice(..length / 2), false, &[]),
+        Some(FaultKind::Truncated(truncation)) => {
+            bytes.truncate(length / 2);
+            (length, Duration::ZERO, *truncation == Truncation::Length, true)
+        }
+        _ if is_chunked => (16 * 1024, Duration::ZERO, false, false),
+        _ => (length, Duration::ZERO, true, false),
     };
     let (mut sender, body) = Channel::new(1);
     tokio::spawn(async move {
@@ -166,6 +155,5 @@ fn send(bytes: Bytes, delivery: Delivery) -> (Body, Option<usize>) {
             sender.abort(io::Error::other("truncated by a fault"));
         }
     });
-    let chunked = matches!(delivery, Delivery::Chunked | Delivery::Truncated(Truncation::Chunks));
-    (body, (!chunked).then_some(length))
+    (body, has_length.then_some(length))
 }

@@ -8,7 +8,6 @@ use rand::{Rng as _, RngExt, SeedableRng};
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(Xoshiro256PlusPlus);
 
-/// Hashes `parts` in their order.
 pub(crate) fn hash(parts: &[u64]) -> u64 {
     parts.iter().fold(0, |state, part| Xoshiro256PlusPlus::seed_from_u64(state ^ part).next_u64())
 }

@@ -4,7 +4,6 @@ use percent_encoding::percent_decode_str;
 
 use polyai_domain::target::{ApiVersion, Region};
 
-/// A path of the Conversations API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
     /// From the first segment, which replaces the host of a region.
@@ -15,13 +14,12 @@ pub(crate) struct Route {
     pub(crate) resource: Resource,
 }
 
-/// The requested resource of a project.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resource {
     /// `.../conversations`
     List,
-    /// `.../conversations/{id}`
-    ById(String),
+    /// `.../conversations/{id}`, which in production mostly returns 404.
+    ById,
     /// `.../conversations/{id}/audio`
     Audio,
 }
@@ -42,7 +40,7 @@ impl Route {
         let resource = match rest {
             _ if collection != "conversations" => return None,
             [] => Resource::List,
-            [id] => Resource::ById(id.clone()),
+            [_] => Resource::ById,
             [_, audio] if audio == "audio" => Resource::Audio,
             _ => return None,
         };
@@ -69,7 +67,7 @@ mod tests {
                 resource: Resource::List
             }
         );
-        assert_eq!(Route::parse("/v1/a/p/conversations/CA1").unwrap().resource, Resource::ById("CA1".into()));
+        assert_eq!(Route::parse("/v1/a/p/conversations/CA1").unwrap().resource, Resource::ById);
         for path in ["/", "", "/v4/a/p/conversations", "/v3/a/conversations", "/mars/v3/a/p/conversations"] {
             assert_eq!(Route::parse(path), None, "{path}");
         }

@@ -9,13 +9,20 @@ use super::cursor::Position;
 /// A mutable list of calls, ordered by start.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ScriptedCalls {
-    pub(crate) calls: BTreeMap<Position, Call>,
-    pub(crate) positions: HashMap<String, Position>,
+    calls: BTreeMap<Position, Call>,
+    positions: HashMap<String, Position>,
 }
 
 impl ScriptedCalls {
-    pub(crate) fn get(&self, id: &str) -> Option<&Call> {
-        self.calls.get(self.positions.get(id)?)
+    pub(crate) fn put(&mut self, call: Call) {
+        self.remove(&call.id);
+        let position = Position::new(call.start, &call.id);
+        self.positions.insert(call.id.clone(), position.clone());
+        self.calls.insert(position, call);
+    }
+
+    pub(crate) fn remove(&mut self, id: &str) -> Option<Call> {
+        self.calls.remove(&self.positions.remove(id)?)
     }
 
     /// Visits the calls of `query` in its order until `visitor` breaks.

@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::admin_api;
-use super::control::Control;
+use super::project::Project;
 use super::response::{Body, CORRELATION_ID, Response};
 use super::state::{self, Shared};
 use super::world::World;
@@ -37,6 +37,17 @@ pub struct SimulatorHandle {
     stop: DropGuard,
 }
 
+/// Changes the behaviour of a simulator and reports its requests. Clones control the same simulator.
+#[derive(Debug, Clone)]
+pub struct Control(pub(crate) Shared);
+
+impl Control {
+    /// The projects in their current state.
+    pub fn projects(&self) -> Vec<Project> {
+        self.0.lock().world.projects.clone()
+    }
+}
+
 impl Simulator {
     /// Serves `world` on `listener`, in the current runtime, in the time of `clock`.
     ///
@@ -48,15 +59,7 @@ impl Simulator {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(accept(listener, shared.clone(), stop.clone(), tasks.clone()));
         tasks.close();
-        Ok(SimulatorHandle { addr, control: Control::new(shared), tasks, stop: stop.drop_guard() })
-    }
-
-    /// Serves `world` on a free port of the loopback interface, for tests.
-    ///
-    /// # Errors
-    /// If there is no free port.
-    pub async fn on_loopback(world: World, clock: Clock) -> io::Result<SimulatorHandle> {
-        Self::start(world, TcpListener::bind(("127.0.0.1", 0)).await?, clock)
+        Ok(SimulatorHandle { addr, control: Control(shared), tasks, stop: stop.drop_guard() })
     }
 }
 
@@ -141,8 +144,8 @@ async fn respond(
     let without_id =
         |response: Response| Ok(response.into_http(correlation_id.unwrap_or("sim"), shared.lock().date()));
     if let Some(path) = path.strip_prefix("/_sim/") {
-        let control = Control::new(shared.clone());
-        return without_id(admin_api::handle(&control, request.method(), path, query));
+        let response = admin_api::handle(&mut shared.lock(), request.method(), path, query);
+        return without_id(response);
     }
     if request.method() != Method::GET {
         return without_id(Response::json(405, r#"{"message":"Method not allowed"}"#));

@@ -8,12 +8,12 @@ use polyai_domain::clock::Clock;
 use polyai_domain::target::{ClientEnv, TargetKey};
 
 use super::auth::Authenticator;
-use super::faults::{FaultKind, Faults, RequestedPage};
+use super::faults::{self, Fault, FaultKind, RequestedPage};
 use super::list_endpoint::Listing;
-use super::project::{Calls, Project};
+use super::project::Project;
 use super::query::Query;
 use super::request_log::{RequestLine, RequestLog};
-use super::response::{ApiError, Delivery, Response};
+use super::response::{ApiError, Response};
 use super::routes::{Resource, Route};
 use super::world::World;
 
@@ -28,13 +28,12 @@ pub(crate) struct State {
     /// By how much `Date` is ahead of the API's own time; `None` omits the header.
     pub(crate) date_skew: Option<TimeDelta>,
     pub(crate) world: World,
-    pub(crate) faults: Faults,
+    pub(crate) faults: Vec<Fault>,
     pub(crate) auth: Authenticator,
     pub(crate) requests: RequestLog,
     sequence: u64,
 }
 
-/// The parts of a request that the API depends on.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) path: &'a str,
@@ -43,7 +42,6 @@ pub(crate) struct Request<'a> {
     pub(crate) correlation_id: Option<&'a str>,
 }
 
-/// The reaction to a request.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// Before anything is sent.
@@ -61,7 +59,7 @@ impl Shared {
             skew: TimeDelta::zero(),
             date_skew: Some(TimeDelta::zero()),
             world,
-            faults: Faults::default(),
+            faults: Vec::new(),
             auth: Authenticator::default(),
             requests: RequestLog::default(),
             sequence: 0,
@@ -80,7 +78,6 @@ fn parameter(query: &str, name: &str) -> Option<String> {
 }
 
 impl State {
-    /// The API's own time.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now() + self.skew
     }
@@ -147,7 +144,7 @@ impl State {
             is_first: parameter(query, "cursor").is_none() && parameter(query, "offset").is_none(),
             sequence: self.sequence,
         };
-        self.faults.fire(target, page, now)
+        faults::fire(&mut self.faults, target, page, now)
     }
 
     fn respond(
@@ -160,33 +157,23 @@ impl State {
     ) -> Result<Response, ApiError> {
         let ids = (route.account_id.as_str(), route.project_id.as_str());
         let project = self.auth.authorize(&self.world.projects, route.region, ids, request.key, now)?;
-        match &route.resource {
+        match route.resource {
             Resource::List => {}
-            Resource::ById(id) => return by_id(project, id, route, now),
+            Resource::ById => {
+                return Err(ApiError::new(404, "CONVERSATIONS_NOT_FOUND", "Conversation not found"));
+            }
             Resource::Audio => {
                 return Err(ApiError::new(404, "CONVERSATIONS_RECORDING_NOT_FOUND", "Recording not found"));
             }
         }
         let query = Query::parse(request.query, route.version, &project.quirks)?;
         let page = Listing { project, version: route.version, query: &query, now, faults }.page();
-        let usual = if project.quirks.chunked { Delivery::Chunked } else { Delivery::Whole };
-        let delivery = faults.iter().rev().find_map(delivery).unwrap_or(usual);
+        let is_chunked = project.quirks.chunked;
         if let Some(target) = target {
             self.requests.traffic_mut(target).on_page(page.rows, page.body.len(), page.finished);
         }
-        Ok(Response::json(200, page.body).with_delivery(delivery))
+        Ok(Response { is_chunked, faults: faults.to_vec(), ..Response::json(200, page.body) })
     }
-}
-
-/// One conversation, if the project supports that.
-fn by_id(project: &Project, id: &str, route: &Route, now: DateTime<Utc>) -> Result<Response, ApiError> {
-    let call = if let Calls::Scripted(calls) = &project.calls { calls.get(id) } else { None };
-    let visible = call.filter(|_| project.quirks.by_id).and_then(|call| call.at(now, &project.quirks));
-    let visible =
-        visible.ok_or_else(|| ApiError::new(404, "CONVERSATIONS_NOT_FOUND", "Conversation not found"))?;
-    let mut body = Vec::new();
-    project.dialect(route.version, true).write(&mut body, &visible);
-    Ok(Response::json(200, body))
 }
 
 /// The response that a fault gives in place of the API.
@@ -209,14 +196,4 @@ fn replacement(fault: &FaultKind) -> Option<Result<Response, ApiError>> {
         | FaultKind::RepeatCursor
         | FaultKind::EmptyPage => return None,
     })
-}
-
-fn delivery(fault: &FaultKind) -> Option<Delivery> {
-    if let FaultKind::SlowBody { pieces, pause } = *fault {
-        Some(Delivery::Slow { pieces, pause })
-    } else if let FaultKind::Truncated(truncation) = *fault {
-        Some(Delivery::Truncated(truncation))
-    } else {
-        None
-    }
 }

@@ -1,21 +1,29 @@
 //! Scripted calls and typed control of a simulator, for tests and benchmarks.
 
-mod bulk_records;
+use std::collections::BTreeMap;
+use std::io;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use polyai_domain::clock::Clock;
 use polyai_domain::target::{ApiVersion, ClientEnv, TargetKey};
-
-pub(crate) use bulk_records::BulkRecords;
+use tokio::net::TcpListener;
 
 use super::auth::Limit;
-use super::call::{Call, Handoff, MetricValue, ReportedCounts, Text, Turn};
-use super::control::Control;
-use super::cursor::Position;
+use super::call::{Call, Handoff, MetricValue, Piece, ReportedCounts, Text, Turn};
+use super::encode::{Dialect, timestamp};
+use super::expected::{self, ExpectedTotals};
 use super::faults::{Fault, FaultKind, RetryAfter, Scope};
+use super::generate_call::{CallGenerator, CallKind};
+use super::incidents::{Incident, IncidentEffect};
+use super::profile::{AnomalyRates, Profile};
 use super::project::{Calls, Project};
-use super::quirks::Quirks;
+use super::quirks::{Quirks, TimestampFormat};
+use super::random_calls::RandomCalls;
 use super::request_log::{RequestLine, Traffic};
+use super::rng::{Rng, hash};
 use super::scripted_calls::ScriptedCalls;
+use super::server::{Control, Simulator, SimulatorHandle};
+use super::world::World;
 
 impl Call {
     /// Starts at `start`.
@@ -157,7 +165,7 @@ impl Call {
 
     /// This text is served in place of the record. Filters and order follow the call; the expected totals omit it.
     pub fn raw(self, json: impl Into<String>) -> Self {
-        Self { raw: Some(json.into()), ..self }
+        Self { raw: Some([Piece::Literal(json.into().into_bytes())].into()), ..self }
     }
 }
 
@@ -177,6 +185,18 @@ impl From<FaultKind> for Fault {
     fn from(kind: FaultKind) -> Self {
         Self::new(kind)
     }
+}
+
+impl AnomalyRates {
+    /// No anomalies.
+    pub const NONE: Self = Self {
+        ingestion_seconds: 0.0,
+        late: 0.0,
+        late_finish: 0.0,
+        long: 0.0,
+        over_a_day: 0.0,
+        amended: 0.0,
+    };
 }
 
 impl Fault {
@@ -211,36 +231,149 @@ impl Fault {
     }
 }
 
-impl ScriptedCalls {
-    pub(crate) fn put(&mut self, call: Call) {
-        self.remove(&call.id);
-        let position = Position::new(call.start, &call.id);
-        self.positions.insert(call.id.clone(), position.clone());
-        self.calls.insert(position, call);
-    }
-
-    pub(crate) fn remove(&mut self, id: &str) -> Option<Call> {
-        self.calls.remove(&self.positions.remove(id)?)
+impl Calls {
+    /// The script, unless calls are generated.
+    fn script(&mut self) -> Option<&mut ScriptedCalls> {
+        if let Self::None = self {
+            *self = Self::Scripted(ScriptedCalls::default());
+        }
+        if let Self::Scripted(calls) = self { Some(calls) } else { None }
     }
 }
 
 impl Project {
+    /// Has these ids.
+    pub fn with_ids(self, account_id: &str, project_id: &str) -> Self {
+        Self { account_id: account_id.to_owned(), project_id: project_id.to_owned(), ..self }
+    }
+
+    /// Can be read with `key` only.
+    pub fn with_key(self, key: &str) -> Self {
+        Self { keys: vec![key.to_owned()], ..self }
+    }
+
+    /// Has calls in these environments.
+    pub fn with_envs(self, envs: &[ClientEnv]) -> Self {
+        Self { client_envs: envs.to_vec(), ..self }
+    }
+
+    /// Has its quirks changed by `change`.
+    pub fn with_quirks(mut self, change: impl FnOnce(&mut Quirks)) -> Self {
+        change(&mut self.quirks);
+        self
+    }
+
+    /// Has random calls instead of a script, at the volume of `profile` and with the default anomalies.
+    pub fn with_generated(self, seed: u64, profile: Profile) -> Self {
+        let calls = RandomCalls::new(&self.name, seed, profile);
+        self.with_random(calls)
+    }
+
+    /// Has these anomalies instead of the default ones; projects without random calls ignore them.
+    pub fn with_anomalies(mut self, anomalies: AnomalyRates) -> Self {
+        if let Calls::Random(calls) = &mut self.calls {
+            calls.generator.anomalies = anomalies;
+        }
+        self
+    }
+
     /// Has these calls in addition. They replace calls of the same id; a project with generated calls ignores them.
     pub fn with_calls(mut self, calls: impl IntoIterator<Item = Call>) -> Self {
-        if let Calls::Scripted(script) = &mut self.calls {
+        if let Some(script) = self.calls.script() {
             calls.into_iter().for_each(|call| script.put(call));
         }
         self
     }
 
-    /// Has `count` finished calls of about `bytes` of JSON each, with starts evenly spread from `from` to `until`.
+    /// Has `count` finished calls of about `bytes` of JSON each, with starts evenly spread from `from` to `until`. Records of a
+    /// few kinds are encoded once, in the present dialect, and served with other ids and times, so that a benchmark measures the
+    /// client and not the simulator. The expected totals omit them.
     pub fn with_bulk(self, count: u64, bytes: usize, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
-        let calls = BulkRecords::new(count, bytes, from, until, &self.dialect(ApiVersion::V3, true));
-        Self { calls: Calls::Bulk(calls), ..self }
+        let period = (until - from).num_microseconds().unwrap_or(i64::MAX);
+        let spacing = (period / count.max(1).cast_signed()).max(1);
+        let dialect = Dialect { project: &self, version: ApiVersion::V3, include_latency: true };
+        let kinds: Vec<Call> = (0..BULK_KINDS).map(|kind| bulk_call(kind, bytes, &dialect)).collect();
+        let call = |index: u64| {
+            let kind = &kinds[usize::try_from(hash(&[index, 1]) % BULK_KINDS).unwrap_or(0)];
+            let start = from + TimeDelta::microseconds(spacing * index.cast_signed());
+            Call { id: format!("CA{:016x}{index:016x}", hash(&[index])), start, ..kind.clone() }
+        };
+        self.with_calls((0..count).map(call))
+    }
+}
+
+impl World {
+    pub(crate) fn project_mut(&mut self, target: &TargetKey) -> Option<&mut Project> {
+        self.projects.iter_mut().find(|project| project.target(target.client_env) == *target)
+    }
+}
+
+impl Simulator {
+    /// Serves `world` on a free port of the loopback interface, for tests.
+    ///
+    /// # Errors
+    /// If there is no free port.
+    pub async fn on_loopback(world: World, clock: Clock) -> io::Result<SimulatorHandle> {
+        Self::start(world, TcpListener::bind(("127.0.0.1", 0)).await?, clock)
     }
 }
 
 impl Control {
+    /// The API's own time, skew included.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.0.lock().now()
+    }
+
+    /// Activates a fault. Faults that hit the same request add up; of several responses the first added wins.
+    pub fn fault(&self, fault: impl Into<Fault>) {
+        self.0.lock().faults.push(fault.into());
+    }
+
+    /// The faults that can still fire.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.0.lock().faults.clone()
+    }
+
+    /// Removes all faults.
+    pub fn clear_faults(&self) {
+        self.0.lock().faults.clear();
+    }
+
+    /// Begins an incident in the generated projects of its scope. It never changes calls that have started already: a
+    /// beginning in the past is moved to now.
+    pub fn incident(&self, incident: &Incident) {
+        let mut state = self.0.lock();
+        let from = incident.from.max(state.now());
+        state.world.begin_incident(incident, from);
+    }
+
+    /// The incidents that have not ended yet, one per target.
+    pub fn incidents(&self) -> Vec<Incident> {
+        let mut state = self.0.lock();
+        let now = state.now();
+        state.world.incidents(now)
+    }
+
+    /// Ends all incidents in `scope` now; calls that they have changed stay changed.
+    pub fn end_incidents(&self, scope: impl Into<Scope>) {
+        let mut state = self.0.lock();
+        let now = state.now();
+        state.world.end_incidents(&scope.into(), now);
+    }
+
+    /// List requests per target since the start.
+    pub fn requests(&self) -> BTreeMap<TargetKey, Traffic> {
+        self.0.lock().requests.traffic.clone()
+    }
+
+    /// The totals of the finished conversations of `target` that ended at or after `anchor`, less a second of tolerance.
+    pub fn expected_totals(&self, target: &TargetKey, anchor: DateTime<Utc>) -> ExpectedTotals {
+        let mut state = self.0.lock();
+        let now = state.now();
+        let project = state.world.project_mut(target);
+        project.map(|project| expected::recount(project, target.client_env, anchor, now)).unwrap_or_default()
+    }
+
     /// Sets the API's clock ahead of the real time by `skew`, which may be negative.
     pub fn skew(&self, skew: TimeDelta) {
         self.0.lock().skew = skew;
@@ -254,8 +387,7 @@ impl Control {
     /// Applies `action` to the script of `target`; `None` if there is no such scripted project.
     fn script<T>(&self, target: &TargetKey, action: impl FnOnce(&mut ScriptedCalls) -> T) -> Option<T> {
         let mut state = self.0.lock();
-        let Calls::Scripted(calls) = &mut state.world.project_mut(target)?.calls else { return None };
-        Some(action(calls))
+        Some(action(state.world.project_mut(target)?.calls.script()?))
     }
 
     /// Adds or replaces a call of the scripted project of `target`. Returns false if there is no such project.
@@ -327,4 +459,74 @@ impl Control {
     pub fn forget_requests(&self) {
         self.0.lock().requests = Default::default();
     }
+}
+
+const BULK_KINDS: u64 = 16;
+/// The placeholder for an id.
+const ID: &str = "CAffffffffffffffffffffffffffffffff";
+/// The placeholder for a date; 978,307,200 s after the epoch.
+const DAY: &str = "2001-01-01";
+
+/// A normal call of which only the pieces of its record are left; visible and finished from its start.
+fn bulk_call(kind: u64, bytes: usize, dialect: &Dialect<'_>) -> Call {
+    const FILLER: &str = " Let me say a little more about that, so that nothing remains unclear.";
+    let generator = CallGenerator { profile: Profile::reservations(), anomalies: AnomalyRates::NONE };
+    let start = DateTime::from_timestamp(978_307_200, 0).unwrap_or_default();
+    let (mut rng, effect) = (Rng::new(&[kind]), IncidentEffect::default());
+    let call = generator.generate(&mut rng, ClientEnv::Live, start, CallKind::Normal, &effect);
+    let mut call = Call { id: ID.to_owned(), visible_from: None, finished_visible_from: None, ..call };
+    let missing = bytes.saturating_sub(record(&call, dialect).len()) / call.turns.len().max(1);
+    for turn in &mut call.turns {
+        let filler = FILLER.chars().cycle().take(missing);
+        turn.agent = Text::Owned(turn.agent.chars().chain(filler).collect());
+    }
+    let raw = Some(pieces(&call, dialect).into());
+    Call { raw, turns: Vec::new(), metrics: Vec::new(), ..call }
+}
+
+fn record(call: &Call, dialect: &Dialect<'_>) -> Vec<u8> {
+    let mut record = Vec::new();
+    if let Some(visible) = call.at(DateTime::<Utc>::MAX_UTC, &dialect.project.quirks) {
+        dialect.write(&mut record, &visible);
+    }
+    record
+}
+
+/// The record of `call`, split at its id and times.
+fn pieces(call: &Call, dialect: &Dialect<'_>) -> Vec<Piece> {
+    let record = record(call, dialect);
+    let format = dialect.project.quirks.timestamps;
+    let width = timestamp(call.start, format).len();
+    let (mut pieces, mut literal, mut at) = (Vec::new(), 0, 0);
+    while at < record.len() {
+        let rest = &record[at..];
+        let (piece, length) = if rest.starts_with(ID.as_bytes()) {
+            (Piece::Id, ID.len())
+        } else if rest.starts_with(DAY.as_bytes())
+            && let Some(offset) = rest.get(..width).and_then(|text| time_of_day(text, format))
+        {
+            (Piece::Timestamp(offset), width)
+        } else {
+            at += 1;
+            continue;
+        };
+        pieces.push(Piece::Literal(record[literal..at].to_vec()));
+        pieces.push(piece);
+        at += length;
+        literal = at;
+    }
+    pieces.push(Piece::Literal(record[literal..].to_vec()));
+    pieces
+}
+
+fn time_of_day(text: &[u8], format: TimestampFormat) -> Option<TimeDelta> {
+    let text = std::str::from_utf8(text).ok()?;
+    let pattern = match format {
+        TimestampFormat::Offset => "%Y-%m-%dT%H:%M:%S%.f+00:00",
+        TimestampFormat::Zulu => "%Y-%m-%dT%H:%M:%S%.fZ",
+        TimestampFormat::Naive => "%Y-%m-%dT%H:%M:%S%.f",
+        TimestampFormat::Spaced => "%Y-%m-%d %H:%M:%S%.f",
+    };
+    let moment = NaiveDateTime::parse_from_str(text, pattern).ok()?;
+    Some(moment.time() - chrono::NaiveTime::MIN)
 }

@@ -7,7 +7,7 @@ use super::faults::Scope;
 use super::incidents::Incident;
 use super::profile::{AnomalyRates, Profile};
 use super::project::{Calls, Project};
-use super::quirks::{LastCursor, LatencyShape, Order, TimestampFormat};
+use super::quirks::{LastCursor, LatencyShape, Order, Quirks, TimestampFormat};
 use super::random_calls::RandomCalls;
 
 /// All projects of one simulator.
@@ -45,34 +45,32 @@ impl World {
 
     /// A realistic contact centre of four projects, each with quirks of its own.
     pub fn demo(demo: &Demo) -> Self {
-        let project = |name, region, profile| {
-            let mut project =
-                Project::new(name, region).with_key(&demo.api_key).with_generated(demo.seed, profile);
-            if let Calls::Random(calls) = &mut project.calls {
-                calls.volume = demo.volume;
-            }
-            project.with_anomalies(demo.anomalies)
+        let project = |name, region, (account_id, project_id): (&str, &str), profile, quirks| {
+            let mut calls = RandomCalls::new(name, demo.seed, profile);
+            (calls.volume, calls.generator.anomalies) = (demo.volume, demo.anomalies);
+            let (account_id, project_id) = (account_id.to_owned(), project_id.to_owned());
+            let keys = vec![demo.api_key.clone()];
+            Project { account_id, project_id, keys, quirks, ..Project::new(name, region) }.with_random(calls)
         };
-        let reservations = project("reservations", Region::Us1, Profile::reservations())
-            .with_ids("ws-00000001", "PROJECT-0000001")
-            .with_envs(&[ClientEnv::Live, ClientEnv::Sandbox]);
-        let billing = project("billing", Region::Uk1, Profile::billing())
-            .with_ids("ws-00000002", "PROJECT-0000002")
-            .with_quirks(|quirks| {
-                quirks.order = Order::Ascending;
-                quirks.latency = LatencyShape::Number;
-                quirks.last_cursor = LastCursor::Absent;
-            });
-        let support = project("support", Region::Euw1, Profile::support())
-            .with_ids("acme-eu", "acme-support")
-            .with_quirks(|quirks| {
-                quirks.timestamps = TimestampFormat::Zulu;
-                quirks.chunked = true;
-                quirks.null_flags = true;
-            });
-        let pilot = project("pilot", Region::Us1, Profile::pilot())
-            .with_ids("ws-00000001", "PROJECT-0000004")
-            .with_quirks(|quirks| quirks.last_cursor = LastCursor::Empty);
+        let ids = ("ws-00000001", "PROJECT-0000001");
+        let mut reservations =
+            project("reservations", Region::Us1, ids, Profile::reservations(), Quirks::default());
+        reservations.client_envs = vec![ClientEnv::Live, ClientEnv::Sandbox];
+        let quirks = Quirks {
+            order: Order::Ascending,
+            latency: LatencyShape::Number,
+            last_cursor: LastCursor::Absent,
+            ..Quirks::default()
+        };
+        let ids = ("ws-00000002", "PROJECT-0000002");
+        let billing = project("billing", Region::Uk1, ids, Profile::billing(), quirks);
+        let timestamps = TimestampFormat::Zulu;
+        let quirks = Quirks { timestamps, chunked: true, null_flags: true, ..Quirks::default() };
+        let support =
+            project("support", Region::Euw1, ("acme-eu", "acme-support"), Profile::support(), quirks);
+        let quirks = Quirks { last_cursor: LastCursor::Empty, ..Quirks::default() };
+        let ids = ("ws-00000001", "PROJECT-0000004");
+        let pilot = project("pilot", Region::Us1, ids, Profile::pilot(), quirks);
         Self::new([reservations, billing, support, pilot])
     }
 
@@ -90,7 +88,6 @@ impl World {
         self
     }
 
-    /// Begins `incident` at `from` in the generated projects of its scope.
     pub(crate) fn begin_incident(&mut self, incident: &Incident, from: DateTime<Utc>) {
         for (targets, calls) in self.random_calls() {
             let affected = targets.into_iter().filter(|target| incident.scope.covers(target));
@@ -113,10 +110,6 @@ impl World {
                 incident.until = Some(incident.until.map_or(now, |until| until.min(now)));
             }
         }
-    }
-
-    pub(crate) fn project_mut(&mut self, target: &TargetKey) -> Option<&mut Project> {
-        self.projects.iter_mut().find(|project| project.target(target.client_env) == *target)
     }
 
     /// The calls of each generated project, with its targets.

@@ -36,7 +36,6 @@ impl ConnectionInfo {
     }
 }
 
-/// The handler behind its access control.
 pub(crate) struct AccessControl {
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) config: WebConfig,
@@ -64,7 +63,6 @@ impl AccessControl {
         response
     }
 
-    /// The response to a request that is refused.
     async fn check(
         &self,
         active: &WebState,

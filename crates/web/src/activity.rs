@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::limits::Limits;
+
 /// The activity of one connection. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionActivity(Arc<Mutex<State>>);
@@ -24,18 +26,6 @@ struct InFlight {
     progress: Option<Instant>,
 }
 
-/// Time limits of a connection. hyper limits only the head of a request, and nothing on HTTP/2.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ConnectionTimeouts {
-    /// For a request with its whole response.
-    pub(crate) request: Duration,
-    /// For a response of which the peer takes nothing.
-    pub(crate) write_stall: Duration,
-    /// Without a request; `None` for no limit.
-    pub(crate) idle: Option<Duration>,
-}
-
-/// The limit that was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TimeoutKind {
     /// The peer sends no requests.
@@ -71,13 +61,14 @@ impl ConnectionActivity {
         progress?.into_iter().max()
     }
 
-    /// Waits until one of `timeouts` has passed.
-    pub(crate) async fn wait_timeout(&self, timeouts: ConnectionTimeouts) -> TimeoutKind {
+    /// Waits until a request takes too long, the peer takes nothing of a response, or there is no request for `idle`, if limited.
+    /// hyper limits only the head of a request, and nothing on HTTP/2.
+    pub(crate) async fn wait_timeout(&self, limits: &Limits, idle: Option<Duration>) -> TimeoutKind {
         loop {
             let now = Instant::now();
             // Requests come and go while this sleeps, so it never sleeps long.
-            let recheck = now + timeouts.write_stall.max(Duration::from_millis(10));
-            match self.deadline(timeouts) {
+            let recheck = now + limits.write_timeout.max(Duration::from_millis(10));
+            match self.deadline(limits, idle) {
                 Some((deadline, kind)) if deadline <= now => return kind,
                 Some((deadline, _)) => sleep_until(deadline.min(recheck)).await,
                 None => sleep_until(recheck).await,
@@ -85,18 +76,18 @@ impl ConnectionActivity {
         }
     }
 
-    fn deadline(&self, timeouts: ConnectionTimeouts) -> Option<(Instant, TimeoutKind)> {
+    fn deadline(&self, limits: &Limits, idle: Option<Duration>) -> Option<(Instant, TimeoutKind)> {
         let state = self.state();
         let of_request = |request: &InFlight| {
-            let end = request.started + timeouts.request;
+            let end = request.started + limits.request_timeout;
             match request.progress {
                 None => (end, TimeoutKind::Handler),
-                Some(progress) => (end.min(progress + timeouts.write_stall), TimeoutKind::WriteStalled),
+                Some(progress) => (end.min(progress + limits.write_timeout), TimeoutKind::WriteStalled),
             }
         };
         match state.in_flight.values().map(of_request).min_by_key(|(deadline, _)| *deadline) {
             Some(first) => Some(first),
-            None => timeouts.idle.map(|idle| (state.idle_since + idle, TimeoutKind::Idle)),
+            None => idle.map(|idle| (state.idle_since + idle, TimeoutKind::Idle)),
         }
     }
 
@@ -135,11 +126,11 @@ mod tests {
 
     use super::*;
 
-    const TIMEOUTS: ConnectionTimeouts = ConnectionTimeouts {
-        request: Duration::from_secs(100),
-        write_stall: Duration::from_secs(30),
-        idle: Some(Duration::from_secs(20)),
-    };
+    async fn exceeded(activity: &ConnectionActivity) -> TimeoutKind {
+        let request_timeout = Duration::from_secs(100);
+        let limits = Limits { request_timeout, write_timeout: Duration::from_secs(30), ..Limits::default() };
+        activity.wait_timeout(&limits, Some(Duration::from_secs(20))).await
+    }
 
     #[tokio::test(start_paused = true)]
     async fn connection_without_requests_times_out() {
@@ -147,7 +138,7 @@ mod tests {
         let started = Instant::now();
         advance(Duration::from_secs(15)).await;
         drop(activity.start_request());
-        assert_eq!(activity.wait_timeout(TIMEOUTS).await, TimeoutKind::Idle);
+        assert_eq!(exceeded(&activity).await, TimeoutKind::Idle);
         assert_eq!(started.elapsed(), Duration::from_secs(35));
     }
 
@@ -164,7 +155,7 @@ mod tests {
                 sleep(Duration::from_secs(1)).await;
             }
         });
-        assert_eq!(activity.wait_timeout(TIMEOUTS).await, TimeoutKind::WriteStalled);
+        assert_eq!(exceeded(&activity).await, TimeoutKind::WriteStalled);
         assert_eq!(started.elapsed(), Duration::from_secs(30));
         others.abort();
     }
@@ -181,7 +172,7 @@ mod tests {
             }
         };
         let kind = tokio::select! {
-            kind = activity.wait_timeout(TIMEOUTS) => kind,
+            kind = exceeded(&activity) => kind,
             () = drip => unreachable!("dripping never ends"),
         };
         assert_eq!((kind, started.elapsed()), (TimeoutKind::WriteStalled, Duration::from_secs(100)));
@@ -192,7 +183,7 @@ mod tests {
         let activity = ConnectionActivity::new();
         let started = Instant::now();
         let _request = activity.start_request();
-        assert_eq!(activity.wait_timeout(TIMEOUTS).await, TimeoutKind::Handler);
+        assert_eq!(exceeded(&activity).await, TimeoutKind::Handler);
         assert_eq!(started.elapsed(), Duration::from_secs(100));
     }
 }

@@ -16,7 +16,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use rustls::{AlertDescription, Error as TlsError, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -24,25 +23,21 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::access::{AccessControl, ConnectionInfo};
-use crate::activity::{ConnectionActivity, ConnectionTimeouts, TimeoutKind};
+use crate::activity::{ConnectionActivity, TimeoutKind};
 use crate::limits::Limits;
 use crate::response::ResponseBody;
-use crate::stream::{Peer, Stream};
+use crate::stream::{Peer, Stream, peek_first_byte, reject};
 use crate::write_timeout::WriteTimeout;
 
-/// Serves connections. Clones share everything.
-#[derive(Clone)]
-pub(crate) struct ConnectionHandler(Arc<Shared>);
-
-struct Shared {
-    access: AccessControl,
+pub(crate) struct ConnectionHandler {
+    pub(crate) access: AccessControl,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
-    limits: Limits,
+    pub(crate) limits: Limits,
     /// Finish requests in flight.
     stop: CancellationToken,
     /// Close at once.
-    force_close: CancellationToken,
+    pub(crate) force_close: CancellationToken,
 }
 
 struct ConnectionState {
@@ -50,8 +45,8 @@ struct ConnectionState {
     is_http2: bool,
     started: Instant,
     activity: ConnectionActivity,
-    /// Notified when the connection should finish requests in flight and close.
-    should_close: Notify,
+    /// Finish requests in flight and close; a child of the token of the server.
+    close: CancellationToken,
 }
 
 /// The first byte of every TLS handshake (RFC 8446, section 5.1).
@@ -64,19 +59,14 @@ const PLAIN_HTTP_ON_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: tex
 const GOAWAY_GRACE: Duration = Duration::from_secs(5);
 
 impl ConnectionHandler {
-    pub(crate) fn new(
-        access: AccessControl,
-        limits: Limits,
-        stop: CancellationToken,
-        force_close: CancellationToken,
-    ) -> Self {
-        let (http1, http2) = (http1(&limits), http2(&limits));
-        Self(Arc::new(Shared { access, http1, http2, limits, stop, force_close }))
+    pub(crate) fn new(access: AccessControl, limits: Limits, stop: CancellationToken) -> Arc<Self> {
+        let (http1, http2, force_close) = (http1(&limits), http2(&limits), CancellationToken::new());
+        Arc::new(Self { access, http1, http2, limits, stop, force_close })
     }
 
     /// Serves one connection to its end.
-    pub(crate) async fn serve(&self, stream: Stream, peer: Peer, activity: ConnectionActivity) {
-        let Shared { access, limits, stop, .. } = &*self.0;
+    pub(crate) async fn serve(self: &Arc<Self>, stream: Stream, peer: Peer, activity: ConnectionActivity) {
+        let Self { access, limits, stop, .. } = &**self;
         let Some(config) = access.config.active().tls().cloned() else {
             let info = ConnectionInfo { peer, tls: None, certificates: Vec::new() };
             return self.serve_http(stream, info, false, activity).await;
@@ -104,13 +94,13 @@ impl ConnectionHandler {
         config: Arc<ServerConfig>,
     ) -> Option<TlsStream<Stream>> {
         let failed = |kind, reason: &dyn Display| {
-            self.0.access.observer.on_tls_handshake_failed(peer, kind, reason);
+            self.access.observer.on_tls_handshake_failed(peer, kind, reason);
         };
-        match stream.peek_first_byte().await {
+        match peek_first_byte(&mut stream).await {
             Ok(Some(TLS_HANDSHAKE_RECORD)) => {}
             Ok(Some(byte)) if byte.is_ascii_uppercase() => {
                 failed("plain_http", &"the client sent an HTTP request to an HTTPS server");
-                stream.reject(PLAIN_HTTP_ON_TLS).await;
+                reject(stream, PLAIN_HTTP_ON_TLS).await;
                 return None;
             }
             Ok(Some(_)) => {
@@ -128,7 +118,7 @@ impl ConnectionHandler {
     }
 
     async fn serve_http<S>(
-        &self,
+        self: &Arc<Self>,
         stream: S,
         info: ConnectionInfo,
         is_http2: bool,
@@ -136,20 +126,20 @@ impl ConnectionHandler {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let stream = TokioIo::new(WriteTimeout::new(stream, self.0.limits.write_timeout));
-        let (started, should_close) = (Instant::now(), Notify::new());
-        let state = Arc::new(ConnectionState { info, is_http2, started, activity, should_close });
+        let stream = TokioIo::new(WriteTimeout::new(stream, self.limits.write_timeout));
+        let (started, close) = (Instant::now(), self.stop.child_token());
+        let state = Arc::new(ConnectionState { info, is_http2, started, activity, close });
         let service = {
-            let (shared, state) = (Arc::clone(&self.0), Arc::clone(&state));
+            let (handler, state) = (Arc::clone(self), Arc::clone(&state));
             service_fn(move |request| {
-                let (shared, state) = (Arc::clone(&shared), Arc::clone(&state));
-                async move { Ok::<_, Infallible>(shared.respond(request, &state).await) }
+                let (handler, state) = (Arc::clone(&handler), Arc::clone(&state));
+                async move { Ok::<_, Infallible>(handler.respond(request, &state).await) }
             })
         };
         if is_http2 {
-            self.run(self.0.http2.serve_connection(stream, service), &state).await;
+            self.run(self.http2.serve_connection(stream, service), &state).await;
         } else {
-            self.run(self.0.http1.serve_connection(stream, service), &state).await;
+            self.run(self.http1.serve_connection(stream, service), &state).await;
         }
     }
 
@@ -158,30 +148,24 @@ impl ConnectionHandler {
     where
         C: GracefulConnection<Error = hyper::Error>,
     {
-        let Shared { stop, force_close, limits, .. } = &*self.0;
-        let peer = state.info.peer;
-        let timeouts = ConnectionTimeouts {
-            request: limits.request_timeout,
-            write_stall: limits.write_timeout,
-            // On HTTP/1, hyper itself closes an idle connection.
-            idle: state.is_http2.then_some(limits.header_read_timeout),
-        };
+        let Self { force_close, limits, .. } = self;
+        let ConnectionState { info: ConnectionInfo { peer, .. }, activity, close, .. } = state;
+        // On HTTP/1, hyper itself closes an idle connection.
+        let idle = state.is_http2.then_some(limits.header_read_timeout);
         let mut connection = pin!(connection);
-        let mut exceeded = pin!(state.activity.wait_timeout(timeouts));
-        let mut should_close = pin!(async {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = state.should_close.notified() => {}
-            }
-        });
+        let mut exceeded = pin!(activity.wait_timeout(limits, idle));
         let mut is_closing = false;
         // HTTP/2 can only ask a peer to open no more streams, so what was in flight at that time bounds the connection.
         let mut close_deadline = pin!(sleep(limits.request_timeout));
         loop {
-            let begin_closing = tokio::select! {
+            tokio::select! {
                 biased;
                 () = force_close.cancelled() => return,
-                () = should_close.as_mut(), if !is_closing => true,
+                () = close.cancelled(), if !is_closing => {
+                    connection.as_mut().graceful_shutdown();
+                    is_closing = true;
+                    close_deadline.as_mut().reset(Instant::now() + limits.request_timeout);
+                }
                 () = close_deadline.as_mut(), if is_closing => {
                     return debug!(%peer, "connection closed: peer ignored GOAWAY");
                 }
@@ -198,22 +182,15 @@ impl ConnectionHandler {
                     }
                     TimeoutKind::Idle if is_closing => return,
                     TimeoutKind::Idle => {
-                        let idle = Some(limits.header_read_timeout + GOAWAY_GRACE);
-                        exceeded.set(state.activity.wait_timeout(ConnectionTimeouts { idle, ..timeouts }));
-                        true
+                        let idle = limits.header_read_timeout + GOAWAY_GRACE;
+                        exceeded.set(activity.wait_timeout(limits, Some(idle)));
+                        close.cancel();
                     }
                 },
-            };
-            if begin_closing {
-                connection.as_mut().graceful_shutdown();
-                is_closing = true;
-                close_deadline.as_mut().reset(Instant::now() + limits.request_timeout);
             }
         }
     }
-}
 
-impl Shared {
     async fn respond(&self, request: Request<Incoming>, state: &ConnectionState) -> Response<ResponseBody> {
         let in_flight = state.activity.start_request();
         let is_head = request.method() == Method::HEAD;
@@ -226,7 +203,7 @@ impl Shared {
                 response = without_body(response);
             }
             if should_close {
-                state.should_close.notify_one();
+                state.close.cancel();
             }
         } else if should_close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::activity::ConnectionActivity;
 
-/// The limit on open connections over all listeners.
 #[derive(Debug)]
 pub(crate) struct ConnectionLimiter {
     max: usize,
@@ -21,13 +20,7 @@ pub(crate) struct ConnectionLimiter {
 #[derive(Debug, Default)]
 struct Connections {
     next: u64,
-    open: BTreeMap<u64, Entry>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    activity: ConnectionActivity,
-    evicted: CancellationToken,
+    open: BTreeMap<u64, (ConnectionActivity, CancellationToken)>,
 }
 
 /// The right to one connection, until this is dropped or the connection is evicted.
@@ -38,17 +31,8 @@ pub(crate) struct ConnectionPermit {
     pub(crate) activity: ConnectionActivity,
     /// Cancelled when the connection must close at once.
     pub(crate) evicted: CancellationToken,
-}
-
-/// The decision on a new connection.
-#[derive(Debug)]
-pub(crate) enum Admission {
-    /// The limit was not reached.
-    Available(ConnectionPermit),
-    /// Another connection was evicted.
-    Evicting(ConnectionPermit),
-    /// All connections are waiting for a response to be produced.
-    Refused,
+    /// Whether another connection was evicted for this one.
+    pub(crate) has_evicted: bool,
 }
 
 impl ConnectionLimiter {
@@ -56,22 +40,20 @@ impl ConnectionLimiter {
         Arc::new(Self { max, connections: Mutex::default() })
     }
 
-    pub(crate) fn admit(self: &Arc<Self>) -> Admission {
+    /// `None` if the limit is reached and all connections are waiting for a response to be produced.
+    pub(crate) fn admit(self: &Arc<Self>) -> Option<ConnectionPermit> {
         let mut connections = self.connections();
-        let mut is_evicting = false;
-        if connections.open.len() >= self.max {
-            let evicted =
-                connections.least_recently_active().and_then(|number| connections.open.remove(&number));
-            let Some(evicted) = evicted else { return Admission::Refused };
-            evicted.evicted.cancel();
-            is_evicting = true;
+        let has_evicted = connections.open.len() >= self.max;
+        if has_evicted {
+            let number = connections.least_recently_active()?;
+            let (_, evicted) = connections.open.remove(&number)?;
+            evicted.cancel();
         }
         let (number, activity, evicted) =
             (connections.next, ConnectionActivity::new(), CancellationToken::new());
         connections.next += 1;
-        connections.open.insert(number, Entry { activity: activity.clone(), evicted: evicted.clone() });
-        let permit = ConnectionPermit { limiter: Arc::clone(self), number, activity, evicted };
-        if is_evicting { Admission::Evicting(permit) } else { Admission::Available(permit) }
+        connections.open.insert(number, (activity.clone(), evicted.clone()));
+        Some(ConnectionPermit { limiter: Arc::clone(self), number, activity, evicted, has_evicted })
     }
 
     fn connections(&self) -> MutexGuard<'_, Connections> {
@@ -83,7 +65,7 @@ impl Connections {
     /// The evictable connection that has been idle for longest; the older one of two.
     fn least_recently_active(&self) -> Option<u64> {
         let idle =
-            self.open.iter().filter_map(|(number, entry)| Some((entry.activity.idle_since()?, number)));
+            self.open.iter().filter_map(|(number, (activity, _))| Some((activity.idle_since()?, number)));
         idle.min().map(|(_, number)| *number)
     }
 }
@@ -103,13 +85,11 @@ mod tests {
     use super::*;
 
     fn available(limiter: &Arc<ConnectionLimiter>) -> ConnectionPermit {
-        let Admission::Available(permit) = limiter.admit() else { panic!("no permit is available") };
-        permit
+        limiter.admit().filter(|permit| !permit.has_evicted).unwrap()
     }
 
     fn evicting(limiter: &Arc<ConnectionLimiter>) -> ConnectionPermit {
-        let Admission::Evicting(permit) = limiter.admit() else { panic!("no connection is evicted") };
-        permit
+        limiter.admit().filter(|permit| permit.has_evicted).unwrap()
     }
 
     async fn a_second() {
@@ -139,7 +119,7 @@ mod tests {
         let (working, stalled) = (available(&limiter), available(&limiter));
         let (_answer, unread) = (working.activity.start_request(), stalled.activity.start_request());
         a_second().await;
-        assert!(matches!(limiter.admit(), Admission::Refused));
+        assert!(limiter.admit().is_none());
         unread.record_progress();
         a_second().await;
         let _newcomer = evicting(&limiter);

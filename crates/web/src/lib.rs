@@ -23,7 +23,7 @@ pub use admission::{AdmissionControl, Permit};
 pub use config::{InstallOutcome, LoadedWebConfig, WebConfig};
 pub use drain::{DrainOutcome, drain};
 pub use limits::Limits;
-pub use listen_address::{ListenAddress, ParseListenAddressError};
+pub use listen_address::ListenAddress;
 pub use listener::BindError;
 pub use observer::Observer;
 pub use response::{BodyChunks, Handler, ResponseBody, ResponseFuture, text_response, unavailable_response};

@@ -23,11 +23,6 @@ pub enum ListenAddress {
 /// The maximum length of a socket path: `sun_path` of unix(7), less its terminator.
 const MAX_PATH_BYTES: usize = 107;
 
-/// Text that is not a listen address; displayed as advice on what to write.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ParseListenAddressError(String);
-
 impl ListenAddress {
     /// The accepted forms, for error messages.
     pub const EXPECTED: &str = "an IP address and port such as \"0.0.0.0:9890\", a port such as \":9890\", or \
@@ -35,23 +30,21 @@ impl ListenAddress {
 }
 
 impl FromStr for ListenAddress {
-    type Err = ParseListenAddressError;
+    /// Advice on what to write.
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, ParseListenAddressError> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let invalid = |advice: String| Err(ParseListenAddressError(advice));
         if text.starts_with("vsock:") {
-            return invalid(
-                "vsock sockets are not supported; listen on an IP address or a unix socket".to_owned(),
+            return Err(
+                "vsock sockets are not supported; listen on an IP address or a unix socket".to_owned()
             );
         }
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path);
             return match path.len() {
-                0 => {
-                    invalid("the path of the socket is missing, as in \"unix:/run/exporter.sock\"".to_owned())
-                }
-                length if length > MAX_PATH_BYTES => invalid(format!(
+                0 => Err("the path of the socket is missing, as in \"unix:/run/exporter.sock\"".to_owned()),
+                length if length > MAX_PATH_BYTES => Err(format!(
                     "the path of the socket has {length} bytes; the system allows {MAX_PATH_BYTES}"
                 )),
                 _ => Ok(Self::Unix(path.into())),
@@ -64,9 +57,9 @@ impl FromStr for ListenAddress {
             return Ok(Self::Socket((Ipv4Addr::LOCALHOST, port).into()));
         }
         if text.parse::<u16>().is_ok() {
-            return invalid(format!("write {} for that port on every address", quoted(&format!(":{text}"))));
+            return Err(format!("write {} for that port on every address", quoted(&format!(":{text}"))));
         }
-        text.parse().map(Self::Socket).or_else(|_| invalid(format!("write {}", Self::EXPECTED)))
+        text.parse().map(Self::Socket).map_err(|_| format!("write {}", Self::EXPECTED))
     }
 }
 
@@ -115,7 +108,7 @@ mod tests {
             (&long, "has 108 bytes"),
             ("vsock://:9890", "vsock"),
         ] {
-            let error = text.parse::<ListenAddress>().unwrap_err().to_string();
+            let error = text.parse::<ListenAddress>().unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
         }
     }

@@ -13,21 +13,10 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
 use crate::listen_address::ListenAddress;
 use crate::stream::Listener;
 
-/// An address could not be bound.
+/// Why an address cannot be listened on, with advice.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// An address that cannot be listened on.
-    #[error("cannot listen on {address}: {source}{}", advice(address, source.kind()))]
-    Address {
-        /// The requested address.
-        address: ListenAddress,
-        /// The cause.
-        source: io::Error,
-    },
-    /// No usable socket was inherited from the service manager.
-    #[error("--web.systemd-socket: {0}")]
-    Inherited(String),
-}
+#[error("{0}")]
+pub struct BindError(String);
 
 fn advice(address: &ListenAddress, kind: io::ErrorKind) -> &'static str {
     let is_unix = matches!(address, ListenAddress::Unix(_));
@@ -46,7 +35,6 @@ fn advice(address: &ListenAddress, kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// A listener and its address.
 #[derive(Debug)]
 pub(crate) struct BoundListener {
     pub(crate) listener: Listener,
@@ -64,8 +52,10 @@ pub(crate) fn bind(address: &ListenAddress) -> Result<Vec<BoundListener>, BindEr
         ListenAddress::Unix(path) => unix(path),
         ListenAddress::Inherited => return inherited(),
     };
-    let bound = bound.map_err(|source| BindError::Address { address: address.clone(), source })?;
-    Ok(vec![bound])
+    let advised = |reason: io::Error| {
+        BindError(format!("cannot listen on {address}: {reason}{}", advice(address, reason.kind())))
+    };
+    Ok(vec![bound.map_err(advised)?])
 }
 
 fn is_unsupported(error: &io::Error) -> bool {
@@ -112,7 +102,7 @@ fn unix(path: &Path) -> io::Result<BoundListener> {
     remove_stale_socket(path)?;
     let socket = UnixSocket::new_stream()?;
     socket.bind(path)?;
-    let file = SocketFile::new(path)?;
+    let file = SocketFile { path: path.to_path_buf(), identity: identity(path)? };
     // Before listening, so that others cannot connect in between.
     fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
     let listener = socket.listen(BACKLOG)?;
@@ -147,12 +137,6 @@ struct SocketFile {
     identity: (u64, u64),
 }
 
-impl SocketFile {
-    fn new(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_path_buf(), identity: identity(path)? })
-    }
-}
-
 /// Device and inode, which distinguish a file from a later one at the same path.
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let metadata = fs::symlink_metadata(path)?;
@@ -174,13 +158,13 @@ impl Drop for SocketFile {
 fn inherited() -> Result<Vec<BoundListener>, BindError> {
     let mut inherited = ListenFd::from_env();
     if inherited.len() == 0 {
-        let message = "no socket was passed; start the process through a .socket unit, or omit the flag";
-        return Err(BindError::Inherited(message.to_owned()));
+        let text = "no socket was passed; start the process through a .socket unit, or omit the flag";
+        return Err(BindError(format!("--web.systemd-socket: {text}")));
     }
     let listeners = (0..inherited.len()).map(|index| {
         from_listenfd(&mut inherited, index).map_err(|reason| {
-            BindError::Inherited(format!(
-                "socket {index}: {reason}; it must be a listening stream socket, TCP or unix (ListenStream=, with Accept=no)"
+            BindError(format!(
+                "--web.systemd-socket: socket {index}: {reason}; it must be a listening stream socket, TCP or unix (ListenStream=, with Accept=no)"
             ))
         })
     });

@@ -14,14 +14,14 @@ use tracing::{debug, info};
 use crate::access::AccessControl;
 use crate::config::WebConfig;
 use crate::connection::ConnectionHandler;
-use crate::connection_limit::{Admission, ConnectionLimiter, ConnectionPermit};
+use crate::connection_limit::ConnectionLimiter;
 use crate::drain::{DrainOutcome, drain};
 use crate::limits::Limits;
 use crate::listen_address::ListenAddress;
 use crate::listener::{BindError, BoundListener, bind};
 use crate::observer::Observer;
 use crate::response::Handler;
-use crate::stream::{Peer, Stream};
+use crate::stream::{Peer, Stream, reject};
 
 /// Listeners that are bound but do not serve yet.
 #[derive(Debug)]
@@ -65,21 +65,16 @@ impl Server {
         stop: CancellationToken,
     ) -> DrainOutcome {
         let Self { listeners, limits } = self;
-        let access = AccessControl { handler, config: config.clone(), observer: Arc::clone(&observer) };
-        let force_close = CancellationToken::new();
+        let access = AccessControl { handler, config, observer };
         let acceptor = Arc::new(Acceptor {
             limiter: ConnectionLimiter::new(limits.connections),
             reject_permits: Arc::new(Semaphore::new(MAX_POLITE_REJECTIONS)),
             tracker: TaskTracker::new(),
-            connections: ConnectionHandler::new(access, limits.clone(), stop.clone(), force_close.clone()),
-            force_close,
-            config,
-            limits,
-            observer,
+            connections: ConnectionHandler::new(access, limits, stop.clone()),
         });
         let accepting = TaskTracker::new();
         for bound in listeners {
-            let tls = acceptor.config.active().tls().is_some();
+            let tls = acceptor.connections.access.config.active().tls().is_some();
             info!(address = %bound.address, tls, "listening");
             let (acceptor, stop) = (Arc::clone(&acceptor), stop.clone());
             accepting.spawn(async move { acceptor.accept_loop(bound, &stop).await });
@@ -87,8 +82,8 @@ impl Server {
         accepting.close();
         // Each loop ends with `stop`, and its listener with it.
         accepting.wait().await;
-        let outcome = drain(&acceptor.tracker, acceptor.limits.drain).await;
-        acceptor.force_close.cancel();
+        let outcome = drain(&acceptor.tracker, acceptor.connections.limits.drain).await;
+        acceptor.connections.force_close.cancel();
         acceptor.tracker.wait().await;
         outcome
     }
@@ -106,31 +101,29 @@ const TOO_MANY_CONNECTIONS: &[u8] =
 
 /// Whether accept(2) failed because of the peer, rather than for a local reason.
 fn is_connection_error(reason: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
+        NetworkUnreachable, TimedOut,
+    };
 
     let kinds = [
-        Kind::ConnectionAborted,
-        Kind::ConnectionRefused,
-        Kind::ConnectionReset,
-        Kind::HostUnreachable,
-        Kind::Interrupted,
-        Kind::NetworkDown,
-        Kind::NetworkUnreachable,
-        Kind::TimedOut,
+        ConnectionAborted,
+        ConnectionRefused,
+        ConnectionReset,
+        HostUnreachable,
+        Interrupted,
+        NetworkDown,
+        NetworkUnreachable,
+        TimedOut,
     ];
     kinds.contains(&reason.kind())
 }
 
-/// Shared by all listeners.
 struct Acceptor {
     limiter: Arc<ConnectionLimiter>,
     reject_permits: Arc<Semaphore>,
     tracker: TaskTracker,
-    connections: ConnectionHandler,
-    force_close: CancellationToken,
-    config: WebConfig,
-    limits: Limits,
-    observer: Arc<dyn Observer>,
+    connections: Arc<ConnectionHandler>,
 }
 
 impl Acceptor {
@@ -142,7 +135,7 @@ impl Acceptor {
                     debug!(%reason, "connection ended before it was accepted");
                 }
                 Err(reason) => {
-                    self.observer.on_accept_failed(&reason);
+                    self.connections.access.observer.on_accept_failed(&reason);
                     stop.run_until_cancelled(sleep(ACCEPT_PAUSE)).await;
                 }
             }
@@ -150,18 +143,11 @@ impl Acceptor {
     }
 
     fn on_accept(&self, stream: Stream, peer: Peer) {
-        match self.limiter.admit() {
-            Admission::Available(permit) => self.serve(stream, peer, permit),
-            Admission::Evicting(permit) => {
-                self.observer.on_connection_evicted(self.limits.connections);
-                self.serve(stream, peer, permit);
-            }
-            Admission::Refused => self.reject(stream),
+        let connections = Arc::clone(&self.connections);
+        let Some(permit) = self.limiter.admit() else { return self.reject(stream) };
+        if permit.has_evicted {
+            connections.access.observer.on_connection_evicted(connections.limits.connections);
         }
-    }
-
-    fn serve(&self, stream: Stream, peer: Peer, permit: ConnectionPermit) {
-        let connections = self.connections.clone();
         self.tracker.spawn(async move {
             let serving = connections.serve(stream, peer, permit.activity.clone());
             if permit.evicted.run_until_cancelled(serving).await.is_none() {
@@ -171,13 +157,14 @@ impl Acceptor {
     }
 
     fn reject(&self, stream: Stream) {
-        self.observer.on_connection_rejected(self.limits.connections);
+        let ConnectionHandler { access, limits, force_close, .. } = &*self.connections;
+        access.observer.on_connection_rejected(limits.connections);
         // With TLS a response would cost a handshake.
-        if self.config.active().tls().is_none()
+        if access.config.active().tls().is_none()
             && let Ok(permit) = Arc::clone(&self.reject_permits).try_acquire_owned()
         {
             let rejecting =
-                self.force_close.clone().run_until_cancelled_owned(stream.reject(TOO_MANY_CONNECTIONS));
+                force_close.clone().run_until_cancelled_owned(reject(stream, TOO_MANY_CONNECTIONS));
             self.tracker.spawn(async move {
                 rejecting.await;
                 drop(permit);

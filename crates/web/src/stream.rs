@@ -1,19 +1,16 @@
 //! Listeners and streams over TCP and unix sockets, as one type.
 
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::timeout;
 use tokio_util::either::Either;
 use tracing::debug;
 
-/// A listener of either kind.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
@@ -29,11 +26,11 @@ impl Listener {
                 if let Err(reason) = stream.set_nodelay(true) {
                     debug!(peer = %address, %reason, "cannot set TCP_NODELAY");
                 }
-                Ok((Stream { peeked: None, inner: Either::Left(stream) }, Peer::Address(address)))
+                Ok((buffered(Either::Left(stream)), Peer::Address(address)))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Stream { peeked: None, inner: Either::Right(stream) }, Peer::Local))
+                Ok((buffered(Either::Right(stream)), Peer::Local))
             }
         }
     }
@@ -68,81 +65,33 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A connection whose first byte can be inspected before it is read.
-#[derive(Debug)]
-pub(crate) struct Stream {
-    peeked: Option<u8>,
-    inner: Either<TcpStream, UnixStream>,
+/// A connection whose first byte can be peeked: the buffer holds no more, so that reads of more bytes bypass it.
+pub(crate) type Stream = BufReader<Either<TcpStream, UnixStream>>;
+
+fn buffered(stream: Either<TcpStream, UnixStream>) -> Stream {
+    BufReader::with_capacity(1, stream)
 }
 
-impl Stream {
-    /// The first byte that the peer sends, which the next read returns again; `None` if the peer closes without sending any.
-    pub(crate) async fn peek_first_byte(&mut self) -> io::Result<Option<u8>> {
-        let mut byte = [0];
-        if self.peeked.is_none() && self.read(&mut byte).await? > 0 {
-            self.peeked = Some(byte[0]);
-        }
-        Ok(self.peeked)
-    }
-
-    /// Sends `response` and waits up to a second for the peer to read it: closing a connection with unread data resets it, and
-    /// the response would be lost.
-    pub(crate) async fn reject(mut self, response: &'static [u8]) {
-        let sending = async {
-            self.write_all(response).await?;
-            self.shutdown().await?;
-            let mut discarded = [0; 1024];
-            let mut budget = 64;
-            while budget > 0 && self.read(&mut discarded).await? > 0 {
-                budget -= 1;
-            }
-            io::Result::Ok(())
-        };
-        if let Ok(Err(reason)) = timeout(Duration::from_secs(1), sending).await {
-            debug!(%reason, "rejected peer disconnected");
-        }
-    }
+/// The first byte that the peer sends, which the next read returns again; `None` if the peer closes without sending any.
+pub(crate) async fn peek_first_byte(stream: &mut Stream) -> io::Result<Option<u8>> {
+    Ok(stream.fill_buf().await?.first().copied())
 }
 
-impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if buffer.remaining() > 0
-            && let Some(byte) = self.peeked.take()
-        {
-            buffer.put_slice(&[byte]);
-            return Poll::Ready(Ok(()));
+/// Sends `response` and waits up to a second for the peer to read it: closing a connection with unread data resets it, and the
+/// response would be lost.
+pub(crate) async fn reject(mut stream: Stream, response: &'static [u8]) {
+    let sending = async {
+        stream.write_all(response).await?;
+        stream.shutdown().await?;
+        let mut discarded = [0; 1024];
+        let mut budget = 64;
+        while budget > 0 && stream.read(&mut discarded).await? > 0 {
+            budget -= 1;
         }
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        io::Result::Ok(())
+    };
+    if let Ok(Err(reason)) = timeout(Duration::from_secs(1), sending).await {
+        debug!(%reason, "rejected peer disconnected");
     }
 }
 
@@ -153,14 +102,14 @@ mod tests {
     #[tokio::test]
     async fn peeked_byte_is_read_again() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let mut stream = Stream { peeked: None, inner: Either::Right(ours) };
+        let mut stream = buffered(Either::Right(ours));
         theirs.write_all(b"GET").await.unwrap();
-        assert_eq!(stream.peek_first_byte().await.unwrap(), Some(b'G'));
-        assert_eq!(stream.peek_first_byte().await.unwrap(), Some(b'G'));
+        assert_eq!(peek_first_byte(&mut stream).await.unwrap(), Some(b'G'));
+        assert_eq!(peek_first_byte(&mut stream).await.unwrap(), Some(b'G'));
         drop(theirs);
         let mut read = String::new();
         stream.read_to_string(&mut read).await.unwrap();
-        assert_eq!((read.as_str(), stream.peek_first_byte().await.unwrap()), ("GET", None));
+        assert_eq!((read.as_str(), peek_first_byte(&mut stream).await.unwrap()), ("GET", None));
     }
 
     #[test]

@@ -139,15 +139,20 @@ fn labels(family: &Family, report: Report<'_>) {
 
 fn values(family: &Family, report: Report<'_>) {
     for series in &family.series {
-        if series.value.kind() != family.meta.kind {
-            report(format!("a {} among {} series", series.value.kind().as_str(), family.meta.kind.as_str()));
+        let kind = match series.value {
+            Value::Counter(..) => Kind::Counter,
+            Value::Gauge(_) => Kind::Gauge,
+            Value::Histogram(_) => Kind::Histogram,
+        };
+        if kind != family.meta.kind {
+            report(format!("a {} among {} series", kind.as_str(), family.meta.kind.as_str()));
         }
         match &series.value {
-            Value::Counter(total) if !total.is_finite() || *total < 0.0 => {
+            Value::Counter(total, _) if !total.is_finite() || *total < 0.0 => {
                 report(format!("a counter cannot be {total}"));
             }
             Value::Gauge(value) if value.is_nan() => report("NaN does not mean missing".to_owned()),
-            Value::Counter(_) | Value::Gauge(_) => {}
+            Value::Counter(..) | Value::Gauge(_) => {}
             Value::Histogram(histogram) => {
                 if histogram.counts.len() != histogram.bounds.bounds().len() + 1 {
                     report(format!(
@@ -259,8 +264,8 @@ mod tests {
             let family = with(family("open", Kind::Gauge), Labels::new(labels), Value::Gauge(1.0));
             assert_eq!(lint(&[family]), [problem]);
         }
-        let twice = with(family("open", Kind::Gauge), Labels::none(), Value::Gauge(1.0));
-        let twice = with(twice, Labels::none(), Value::Gauge(1.0));
+        let twice = with(family("open", Kind::Gauge), Labels::default(), Value::Gauge(1.0));
+        let twice = with(twice, Labels::default(), Value::Gauge(1.0));
         assert_eq!(lint(&[twice]), ["open: two series with the labels []"]);
     }
 
@@ -271,7 +276,7 @@ mod tests {
         };
         let cases = [
             (Kind::Gauge, Value::Gauge(f64::NAN), "a_total: NaN does not mean missing"),
-            (Kind::Counter, Value::Counter(-1.0), "a_total: a counter cannot be -1"),
+            (Kind::Counter, Value::Counter(-1.0, None), "a_total: a counter cannot be -1"),
             (Kind::Counter, Value::Gauge(1.0), "a_total: a gauge among counter series"),
             (Kind::Histogram, histogram(&[1.0], &[1]), "a_total: 1 buckets for 1 bounds"),
             (Kind::Histogram, histogram(&[2.0, 1.0], &[1, 1, 1]), "a_total: bounds are finite and ascending"),
@@ -282,7 +287,7 @@ mod tests {
             ),
         ];
         for (kind, value, problem) in cases {
-            let found = lint(&[with(family("a_total", kind), Labels::none(), value)]);
+            let found = lint(&[with(family("a_total", kind), Labels::default(), value)]);
             assert!(found.iter().any(|reported| reported == problem), "{problem}: {found:?}");
         }
     }

@@ -226,7 +226,7 @@ impl MetricsSource for Fixed {
     }
 
     fn ready(&self, _: Format, _: ContentEncoding, _: u64) -> Option<EncodedBody> {
-        Some(EncodedBody::new(Arc::from([]), self.0.clone()))
+        Some(EncodedBody { chunks: Arc::from([]), tail: self.0.clone() })
     }
 
     fn render(&self, _: Format, _: ContentEncoding) -> io::Result<EncodedBody> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use polyai_domain::fetch::FetchErrorKind::{
-    BadPayload, RateLimited, Refused, ServerError, Timeout, Unauthorized, Unreachable,
+    BadPayload, BadRequest, RateLimited, ServerError, Timeout, Unauthorized, Unreachable,
 };
 use polyai_domain::fetch::{FetchError, FetchedPages, Limit, WalkError};
 use polyai_exporter::aggregate::TargetSeries;
@@ -314,7 +314,7 @@ impl<'a> Instance<'a> {
             let name = plan.pass.name();
             self.trace.event(self.now, || format!("a {name} fetch of target {target} fails"));
             let kind = if self.rng.percent(70) {
-                self.rng.pick(&[ServerError, Timeout, BadPayload, Refused])
+                self.rng.pick(&[ServerError, Timeout, BadPayload, BadRequest])
             } else {
                 self.rng.pick(&[Unreachable, RateLimited, Unauthorized])
             };

@@ -6,6 +6,7 @@
 //! `demo`, because it is stopped and restarted while the API continues.
 
 mod compressed;
+mod pairs;
 mod receiver;
 mod servers;
 mod watch;

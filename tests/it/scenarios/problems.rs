@@ -8,7 +8,7 @@ use crate::support::{at, hours, minutes, seconds};
 
 type Cause = fn(&Control);
 
-const POLLS_FAIL: [(&str, Cause, Cause); 11] = [
+const POLLS_FAIL: [(&str, Cause, Cause); 13] = [
     (
         "unauthorized",
         |api| api.revoke_key("key-of-unauthorized"),
@@ -23,6 +23,16 @@ const POLLS_FAIL: [(&str, Cause, Cause); 11] = [
     (
         "wrong_host",
         |api| api.fault(Fault::new(FaultKind::Html(403)).with_scope("wrong_host")),
+        Control::clear_faults,
+    ),
+    (
+        "redirected",
+        |api| api.fault(Fault::new(FaultKind::Html(302)).with_scope("redirected")),
+        Control::clear_faults,
+    ),
+    (
+        "bad_request",
+        |api| api.fault(Fault::new(FaultKind::Status(422)).with_scope("bad_request")),
         Control::clear_faults,
     ),
     (

@@ -114,7 +114,7 @@ mod tests {
             "AS_CHAT_0b8c6c52-5e2f-4b1e-9d40-3c1f3a8a7d11",
             "TESTING_CHAT_0b8c6c52-5e2f-4b1e-9d40-3c1f3a8a7d11",
             "0b8c6c52-5e2f-4b1e-9d40-3c1f3a8a7d11",
-            "CONV-1234567890",
+            "CONV-0000001234",
             "a",
             "42",
             "1234567890123456",

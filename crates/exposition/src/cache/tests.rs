@@ -8,7 +8,7 @@ use crate::test_support::{LATER, OPTIONS, Shops};
 
 fn live(open: f64) -> Vec<Family> {
     let mut family = Family::new("process_open_fds", "Open files.", Kind::Gauge);
-    family.series.push(Series::new(Labels::none(), Value::Gauge(open)));
+    family.series.push(Series::new(Labels::default(), Value::Gauge(open)));
     vec![family]
 }
 
@@ -84,7 +84,7 @@ fn unchanged_output_is_shared_between_bodies() {
         let first = cache.render(Format::Text, encoding, &source, LATER, || live(7.0));
         let second = cache.render(Format::Text, encoding, &source, LATER, || live(8.0));
         assert!(decoded(&second, encoding).ends_with(b"process_open_fds 8\n"), "{encoding:?}");
-        let ((first, _), (second, _)) = (first.into_parts(), second.into_parts());
+        let (first, second) = (first.chunks, second.chunks);
         assert!(Arc::ptr_eq(&first, &second), "{encoding:?}");
     }
 }
@@ -94,7 +94,7 @@ fn outdated_output_of_other_encodings_is_dropped() {
     let mut source = busy(1000);
     let cache = ExpositionCache::new(OPTIONS);
     let body = cache.render(Format::Text, ContentEncoding::Identity, &source, LATER, Vec::new);
-    let (chunks, _) = body.into_parts();
+    let chunks = body.chunks;
     let chunk = chunks[1].clone();
     drop(chunks);
     assert!(!chunk.is_unique(), "the cache holds it too");
@@ -114,5 +114,5 @@ fn unused_format_is_evicted() {
     cache.render(Format::Text, ContentEncoding::Identity, &source, later, Vec::new);
     assert!(is_kept(Format::Text) && !is_kept(Format::Protobuf));
     let again = cache.render(Format::Protobuf, ContentEncoding::Identity, &source, later, Vec::new);
-    assert!(!again.is_empty());
+    assert!(!again.to_bytes().is_empty());
 }

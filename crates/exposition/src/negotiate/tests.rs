@@ -2,12 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-const TEXT: &str = MediaType::Text0.content_type();
-const TEXT_1: &str = MediaType::Text1.content_type();
-const OPENMETRICS_0: &str = MediaType::OpenMetrics0.content_type();
-const OPENMETRICS_1: &str = MediaType::OpenMetrics1.content_type();
-const OPENMETRICS_2: &str = MediaType::OpenMetrics2.content_type();
-const PROTOBUF: &str = MediaType::Protobuf.content_type();
+const TEXT: &str = super::TEXT_0.1;
+const TEXT_1: &str = super::TEXT_1.1;
+const OPENMETRICS_0: &str = super::OPENMETRICS_0.1;
+const OPENMETRICS_1: &str = super::OPENMETRICS_1.1;
+const OPENMETRICS_2: &str = super::OPENMETRICS_2.1;
+const PROTOBUF: &str = super::PROTOBUF.1;
 
 fn chosen(accept: &str) -> (Format, String) {
     let negotiated = negotiate([accept].into_iter(), [].into_iter());
@@ -184,6 +184,6 @@ proptest! {
     #[test]
     fn any_header_gets_a_known_content_type(accept in "\\PC{0,80}", encoding in "\\PC{0,40}") {
         let negotiated = negotiate([accept.as_str()].into_iter(), [encoding.as_str()].into_iter());
-        prop_assert!(MediaType::ALL.iter().any(|known| negotiated.content_type.starts_with(known.content_type())));
+        prop_assert!([TEXT, TEXT_1, OPENMETRICS_0, OPENMETRICS_1, OPENMETRICS_2, PROTOBUF].iter().any(|known| negotiated.content_type.starts_with(known)));
     }
 }

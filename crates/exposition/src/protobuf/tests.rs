@@ -123,7 +123,7 @@ fn native_histograms_can_be_disabled() {
 #[test]
 fn owned_families_are_encoded() {
     let mut family = Family::new("process_cpu_seconds_total", "CPU \"time\".", Kind::Counter);
-    let series = Series::new(Labels::new([("mode", "a\"b\n")]), Value::Counter(1.5));
+    let series = Series::new(Labels::new([("mode", "a\"b\n")]), Value::Counter(1.5, None));
     family.series.push(Series { start: Some(START), ..series });
     let empty = Family::new("empty", "Without series.", Kind::Gauge);
     let mut out = Vec::new();

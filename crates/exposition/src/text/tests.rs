@@ -24,7 +24,7 @@ fn families_follow_the_format_specification() {
     let mut handoffs =
         Family::new("polyai_handoffs_total", "Counted conversations with `handoff`.", Kind::Counter);
     handoffs.series.push(Series::new(target.clone(), Value::total(7)));
-    handoffs.series.push(Series::new(Labels::none(), Value::total(0)));
+    handoffs.series.push(Series::new(Labels::default(), Value::total(0)));
     let mut latency =
         Family::new("polyai_turn_latency_seconds", "One\nline, one \\ and \"quotes\".", Kind::Histogram);
     latency.series.push(Series::new(target, Value::Histogram(Histogram::new([0.5, 2.0], [3, 0, 2], 12.25))));
@@ -50,7 +50,7 @@ polyai_turn_latency_seconds_count{project="reservations",region="us-1"} 5
 #[test]
 fn histogram_without_labels_has_only_le() {
     let mut waits = Family::new("wait_seconds", "Waits.", Kind::Histogram);
-    waits.series.push(Series::new(Labels::none(), Value::Histogram(Histogram::new([1.0], [1, 1], 3.5))));
+    waits.series.push(Series::new(Labels::default(), Value::Histogram(Histogram::new([1.0], [1, 1], 3.5))));
     let text = encoded(&[waits]);
     assert!(
         text.contains("wait_seconds_bucket{le=\"1.0\"} 1\nwait_seconds_bucket{le=\"+Inf\"} 2\n"),

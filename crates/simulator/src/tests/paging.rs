@@ -118,21 +118,15 @@ async fn filters_select_rows() {
         Call::new("SANDBOX").starting(at(300)).in_env(ClientEnv::Sandbox),
     ];
     let running = simulate(reservations().with_calls(calls)).await;
-    let times = "start_time=2026-08-20T08:00:00Z&end_time=2026-08-20T10:00:00Z";
     let cases = [
-        ("in_progress=true".to_owned(), vec!["RUNNING"]),
-        ("in_progress=false".to_owned(), vec!["CHAT", "REFUND"]),
-        ("client_env=sandbox".to_owned(), vec!["SANDBOX"]),
-        ("channel=WEBCHAT".to_owned(), vec!["CHAT"]),
-        ("channel=voice&in_progress=false".to_owned(), vec!["REFUND"]),
-        ("variant_name=Downtown%20desk".to_owned(), vec!["CHAT"]),
-        (format!("{times}&query_type=transcript&query=REFUND&turn_type=user"), vec!["REFUND"]),
-        (format!("{times}&query_type=transcript&query=refund&turn_type=agent"), vec![]),
-        (format!("{times}&query_type=semantic&query=refund%20where"), vec!["REFUND"]),
-        (format!("{times}&sample=random&limit=2&in_progress=false"), vec!["CHAT", "REFUND"]),
+        ("in_progress=true", vec!["RUNNING"]),
+        ("in_progress=false", vec!["CHAT", "REFUND"]),
+        ("client_env=sandbox", vec!["SANDBOX"]),
+        ("channel=WEBCHAT", vec!["CHAT"]),
+        ("channel=voice&in_progress=false", vec!["REFUND"]),
     ];
     for (query, expected) in cases {
-        let mut ids = list(running.addr, &query).await.ids();
+        let mut ids = list(running.addr, query).await.ids();
         ids.sort();
         assert_eq!(ids, expected, "{query}");
     }

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
-use exporter_schema::{ConfigErrors, Diagnostic, Location, Report, TrackedFiles, join_list};
+use exporter_schema::{ConfigErrors, Diagnostic, Report, TrackedFiles, join_list};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::file;
-use super::server_state::WebState;
-use super::tls::{self, MAX_FILE_BYTES};
+use super::server_state::{WebState, file_diagnostic};
+use super::tls::Loader;
 use crate::observer::Observer;
 
 /// A web configuration that can be installed.
@@ -34,12 +33,20 @@ impl LoadedWebConfig {
     /// All errors at once, each with its location and advice.
     pub fn read(file: Option<&Path>, now: DateTime<Utc>) -> Result<Self, ConfigErrors> {
         let read_at = Instant::now();
-        let (outcome, files) = load(file, now);
-        match outcome {
-            Ok((state, warnings)) => {
-                Ok(Self { file: file.map(Path::to_path_buf), read_at, state, files, warnings })
+        let mut loader = Loader { now, files: TrackedFiles::default(), report: Report::default() };
+        let state = match file {
+            Some(path) => WebState::load(path, &mut loader),
+            None => Some(WebState::default()),
+        };
+        let Loader { files, report, .. } = loader;
+        match (ConfigErrors::from_diagnostics(report.errors), state) {
+            (None, Some(state)) => {
+                let (file, warnings) = (file.map(Path::to_path_buf), report.warnings);
+                Ok(Self { file, read_at, state, files, warnings })
             }
-            Err(errors) => Err(errors.with_files(files)),
+            (errors, _) => Err(errors
+                .unwrap_or_else(|| file_diagnostic(file, "cannot be used").into())
+                .with_files(files)),
         }
     }
 
@@ -63,43 +70,6 @@ pub enum InstallOutcome {
     Same,
     /// Ignored: a later reading of the same file is active already.
     Stale,
-}
-
-type Outcome = Result<(WebState, Vec<Diagnostic>), ConfigErrors>;
-
-fn load(file: Option<&Path>, now: DateTime<Utc>) -> (Outcome, TrackedFiles) {
-    let mut files = TrackedFiles::default();
-    let Some(path) = file else { return (Ok((WebState::default(), Vec::new())), files) };
-    let mut report = Report::default();
-    let state = load_file(path, now, &mut files, &mut report);
-    let outcome = match (ConfigErrors::from_diagnostics(report.errors), state) {
-        (None, Some(state)) => Ok((state, report.warnings)),
-        (errors, _) => Err(errors.unwrap_or_else(|| file_diagnostic(path, "cannot be used").into())),
-    };
-    (outcome, files)
-}
-
-/// `None` if there are errors in `report`.
-fn load_file(
-    path: &Path,
-    now: DateTime<Utc>,
-    files: &mut TrackedFiles,
-    report: &mut Report,
-) -> Option<WebState> {
-    let text = files.read_text(path, MAX_FILE_BYTES);
-    let text = text.map_err(|text| report.errors.push(file_diagnostic(path, text))).ok()?;
-    let dir = path.parent().unwrap_or(Path::new(""));
-    let file = file::parse(&path.display().to_string(), &text, dir, report)?;
-    let tls = match &file.tls {
-        Some(tls) => Some(tls::load(tls, file.http2, now, files, report)?),
-        None => None,
-    };
-    WebState::new(file, tls).map_err(|text| report.errors.push(file_diagnostic(path, text))).ok()
-}
-
-/// A diagnostic about the file as a whole.
-fn file_diagnostic(path: &Path, text: impl Into<String>) -> Diagnostic {
-    Diagnostic::new(&Location::File(path.display().to_string().into()), "", text)
 }
 
 /// The active web configuration. Clones share it.
@@ -168,8 +138,7 @@ impl WebConfig {
             let removed = join_list(removed, "and");
             let text =
                 format!("removes {removed} of the active configuration; only a requested reload does that");
-            let unnamed = Path::new("web configuration");
-            file_diagnostic(loaded.file.as_deref().unwrap_or(unnamed), text)
+            file_diagnostic(loaded.file.as_deref(), text)
         })
     }
 
@@ -225,8 +194,8 @@ impl WebConfig {
         if stable_reads == 0 && !files.have_changed() {
             return PollOutcome::Unchanged;
         }
-        let read_at = Instant::now();
-        let (outcome, read) = load(file.as_deref(), now);
+        let outcome = LoadedWebConfig::read(file.as_deref(), now);
+        let read = outcome.as_ref().map_or_else(ConfigErrors::files, |loaded| &loaded.files).clone();
         let mut watch = self.watch_state();
         if watch.file != file || watch.files != files {
             // Another configuration was installed meanwhile.
@@ -239,12 +208,11 @@ impl WebConfig {
             return PollOutcome::Unchanged;
         }
         watch.stable_reads = 0;
-        let loaded = outcome.and_then(|(state, warnings)| {
-            let loaded = LoadedWebConfig { file, read_at, state, files: TrackedFiles::default(), warnings };
+        let loaded = outcome.and_then(|loaded| {
             self.removed_protections(&loaded).map_or(Ok(loaded), |removed| Err(removed.into()))
         });
         match loaded {
-            Ok(LoadedWebConfig { state, warnings, .. }) => {
+            Ok(LoadedWebConfig { read_at, state, warnings, .. }) => {
                 watch.read_at = read_at;
                 let was_rejected = std::mem::take(&mut watch.is_rejected);
                 if self.swap(state) || was_rejected {
@@ -265,7 +233,6 @@ impl WebConfig {
     }
 }
 
-/// The result of polling the files.
 #[derive(Debug)]
 enum PollOutcome {
     /// Nothing new, or nothing stable yet.

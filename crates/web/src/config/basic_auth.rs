@@ -2,7 +2,7 @@
 //!
 //! Neither passwords, hashes nor the user names of requests appear in messages: people type passwords into that field.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr as _;
@@ -30,7 +30,6 @@ impl fmt::Debug for PasswordHash {
 /// Verifying a hash of a higher cost keeps a core busy for seconds.
 const MAX_REASONABLE_COST: u32 = 14;
 
-/// Parses section `basic_auth_users`.
 pub(super) fn parse(section: &Section<'_>, report: &mut Report) -> BTreeMap<String, PasswordHash> {
     const EXPECTED: &str =
         "write the bcrypt hash of the password, as `htpasswd -nBC 10 \"\" | tr -d ':\\n'` makes it";
@@ -61,7 +60,6 @@ pub(super) fn parse(section: &Section<'_>, report: &mut Report) -> BTreeMap<Stri
     users
 }
 
-/// The result of checking credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AuthResult {
     /// A user with the right password.
@@ -146,13 +144,17 @@ impl Users {
         });
         let is_right = checking.await.unwrap_or(false);
         let cache = if is_right { &self.right } else { &self.wrong };
-        cache.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+        let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if !cache.contains(&digest) {
+            cache.truncate(CACHE_SIZE - 1);
+            cache.push_front(digest);
+        }
         if is_right { AuthResult::Known } else { AuthResult::Unknown }
     }
 
     fn cached(&self, digest: &CredentialDigest) -> Option<AuthResult> {
         let has = |cache: &Mutex<CredentialCache>| {
-            cache.lock().unwrap_or_else(PoisonError::into_inner).digests.contains(digest)
+            cache.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
         };
         if has(&self.right) {
             Some(AuthResult::Known)
@@ -164,10 +166,8 @@ impl Users {
     /// The hash that passwords of an unknown user are checked against; the same for the same name, as a real one would be.
     fn dummy_hash(&self, user: &str) -> &PasswordHash {
         let tag = hmac::sign(&self.key, user.as_bytes());
-        let index = tag
-            .as_ref()
-            .iter()
-            .fold(0_usize, |sum, byte| (sum * 31 + usize::from(*byte)) % self.hashes.len());
+        let bytes = tag.as_ref().iter();
+        let index = bytes.fold(0, |sum, byte| (sum * 31 + usize::from(*byte)) % self.hashes.len());
         self.hashes.values().nth(index).expect("there is at least one user")
     }
 
@@ -186,28 +186,11 @@ impl Users {
 /// A keyed digest of a user, a hash and a password.
 type CredentialDigest = [u8; 32];
 
-/// Results that need not be computed again; the oldest is evicted first.
-#[derive(Default)]
-struct CredentialCache {
-    digests: HashSet<CredentialDigest>,
-    order: VecDeque<CredentialDigest>,
-}
+/// Results that need not be computed again, newest first.
+type CredentialCache = VecDeque<CredentialDigest>;
 
 /// As many as exporter-toolkit caches.
 const CACHE_SIZE: usize = 100;
-
-impl CredentialCache {
-    fn insert(&mut self, digest: CredentialDigest) {
-        if self.digests.insert(digest) {
-            self.order.push_back(digest);
-        }
-        if self.order.len() > CACHE_SIZE
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.digests.remove(&oldest);
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -268,9 +251,8 @@ mod tests {
         for guess in 0..150 {
             assert_eq!(check(&users, "alice", &format!("guess {guess}")).await, AuthResult::Unknown);
         }
-        assert_eq!(users.wrong.lock().unwrap().digests.len(), CACHE_SIZE);
-        assert_eq!(users.wrong.lock().unwrap().order.len(), CACHE_SIZE);
-        assert_eq!(users.right.lock().unwrap().digests.len(), 1);
+        assert_eq!(users.wrong.lock().unwrap().len(), CACHE_SIZE);
+        assert_eq!(users.right.lock().unwrap().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

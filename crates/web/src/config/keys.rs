@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use exporter_schema::{DefaultValue, Key, ListType, Order, Schema, Section, Value, ValueType};
+use exporter_schema::{
+    DefaultValue, Key, ListType, Order, Schema, Section, Value, ValueType, closest, join_list,
+};
 
-use super::choices::{check_name, check_optional_name};
 use super::client_auth::ClientAuth;
 use super::tls_params::{CIPHER_SUITES, CURVES, VERSIONS};
 
-/// The keys of the file.
 pub(super) static SCHEMA: Schema<'static> = Schema { keys: &KEYS, unsupported: &[], variable: None };
 
 static KEYS: [Key; 22] = [
@@ -64,6 +64,23 @@ const fn name(check: fn(&str) -> Result<(), String>) -> ValueType {
 
 const fn list(item: ValueType) -> ListType {
     ListType { item, min_items: 0, max_items: usize::MAX, order: Order::Any, expected: "a list of text" }
+}
+
+/// As [`check_name`], but blank text is the same as an absent key.
+fn check_optional_name<T>(text: &str, choices: &[(&str, T)]) -> Result<(), String> {
+    if text.trim().is_empty() { Ok(()) } else { check_name(text, choices) }
+}
+
+/// Accepts the names of `choices`; the error says what to write instead.
+fn check_name<T>(text: &str, choices: &[(&str, T)]) -> Result<(), String> {
+    let names = choices.iter().map(|(name, _)| *name);
+    if names.clone().any(|name| name == text) {
+        return Ok(());
+    }
+    Err(match closest(text, names.clone()) {
+        Some(similar) => format!("did you mean `{similar}`?"),
+        None => format!("write {}", join_list(names, "or")),
+    })
 }
 
 /// Whether any key of the section has a value.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use exporter_schema::{Report, Section};
 use tokio::time::Instant;
 
-/// The rate at which requests are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RateLimitConfig {
     /// Time per request, greater than 0.
@@ -50,8 +49,8 @@ impl RateLimiter {
         Self { config, theoretical_arrival_time: Mutex::new(None) }
     }
 
-    pub(super) const fn config(&self) -> RateLimitConfig {
-        self.config
+    pub(super) const fn config(&self) -> &RateLimitConfig {
+        &self.config
     }
 
     /// Whether a request at `now` is accepted, in which case it takes a token.

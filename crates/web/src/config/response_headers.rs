@@ -15,7 +15,6 @@ const HEADERS: [(&str, HeaderName, &[&str]); 5] = [
     ("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY, &[]),
 ];
 
-/// Headers added to every response.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Headers(Vec<(HeaderName, HeaderValue)>);
 
@@ -30,9 +29,11 @@ impl Headers {
                 Value::Integer(number) => Some(number.to_string()),
                 Value::Null | Value::Bool(_) | Value::Float(_) | Value::List(_) | Value::Table(_) => None,
             };
-            let is_permitted = |text: &&String| permitted.is_empty() || permitted.contains(&text.as_str());
-            let advice = match text.as_ref().filter(is_permitted).map(|text| HeaderValue::from_str(text)) {
-                _ if text.as_deref() == Some("") => continue,
+            if text.as_deref() == Some("") {
+                continue;
+            }
+            let text = text.filter(|text| permitted.is_empty() || permitted.contains(&text.as_str()));
+            let advice = match text.map(HeaderValue::try_from) {
                 Some(Ok(value)) => {
                     headers.push((header, value));
                     continue;
@@ -41,11 +42,8 @@ impl Headers {
                     "no HTTP header can carry this value; write visible ASCII in one line".to_owned()
                 }
                 None => {
-                    let expected = if permitted.is_empty() {
-                        "text".to_owned()
-                    } else {
-                        join_list(permitted.iter().copied(), "or")
-                    };
+                    let permitted = join_list(permitted.iter().copied(), "or");
+                    let expected = if permitted.is_empty() { "text" } else { &permitted };
                     format!("found {}; write {expected}", entry.value.describe(&entry.key))
                 }
             };

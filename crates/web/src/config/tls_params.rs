@@ -1,11 +1,9 @@
 //! TLS versions, cipher suites and curves, by their names in Go's crypto/tls.
 
-use exporter_schema::{Report, Section, join_list, join_path};
+use exporter_schema::{Located, Report, Section, join_list, join_path};
 use rustls::crypto::SupportedKxGroup;
 use rustls::crypto::ring::{ALL_KX_GROUPS, DEFAULT_CIPHER_SUITES, cipher_suite as suite, kx_group};
 use rustls::{ProtocolVersion, SupportedCipherSuite, SupportedProtocolVersion};
-
-use super::choices::{choice, choices};
 
 /// What the server offers in a handshake.
 #[derive(Debug)]
@@ -17,21 +15,8 @@ pub(super) struct TlsParams {
     pub(super) curves: Vec<&'static dyn SupportedKxGroup>,
 }
 
-/// A version of TLS, ascending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum TlsVersion {
-    Tls10,
-    Tls11,
-    Tls12,
-    Tls13,
-}
-
-pub(super) const VERSIONS: [(&str, TlsVersion); 4] = [
-    ("TLS13", TlsVersion::Tls13),
-    ("TLS12", TlsVersion::Tls12),
-    ("TLS11", TlsVersion::Tls11),
-    ("TLS10", TlsVersion::Tls10),
-];
+/// Versions of TLS, as comparable numbers.
+pub(super) const VERSIONS: [(&str, u8); 4] = [("TLS13", 13), ("TLS12", 12), ("TLS11", 11), ("TLS10", 10)];
 
 /// Go's `CipherSuites()`; `None` for those that rustls does not implement.
 pub(super) const CIPHER_SUITES: [(&str, Option<SupportedCipherSuite>); 13] = [
@@ -84,19 +69,19 @@ impl TlsParams {
 fn parse_cipher_suites(section: &Section<'_>, http2: bool, report: &mut Report) -> Vec<SupportedCipherSuite> {
     let min = choice(section, "min_version", &VERSIONS);
     let max = choice(section, "max_version", &VERSIONS);
-    let min_version = min.as_ref().map_or(TlsVersion::Tls12, |min| min.value);
-    let max_version = max.as_ref().map_or(TlsVersion::Tls13, |max| max.value);
-    if let Some(max) = max.filter(|max| max.value < TlsVersion::Tls12) {
+    let min_version = min.as_ref().map_or(12, |min| min.value);
+    let max_version = max.as_ref().map_or(13, |max| max.value);
+    if let Some(max) = max.filter(|max| max.value < 12) {
         let text = "TLS 1.0 and 1.1 are broken and not offered; write TLS12 or TLS13";
         report.errors.push(max.diagnostic(text));
     } else if let Some(min) = min.as_ref().filter(|_| min_version > max_version) {
         report.errors.push(min.diagnostic("found a min_version above max_version; no version is left"));
-    } else if let Some(min) = min.as_ref().filter(|min| min.value < TlsVersion::Tls12) {
+    } else if let Some(min) = min.as_ref().filter(|min| min.value < 12) {
         let text = "TLS 1.0 and 1.1 are broken and not offered; clients need TLS 1.2 at least";
         report.warnings.push(min.diagnostic(text));
     }
     let is_offered = |suite: &SupportedCipherSuite| {
-        let version = if is_tls13(suite) { TlsVersion::Tls13 } else { TlsVersion::Tls12 };
+        let version = if is_tls13(suite) { 13 } else { 12 };
         (min_version..=max_version).contains(&version)
     };
     let defaults = DEFAULT_CIPHER_SUITES.iter().copied();
@@ -118,7 +103,7 @@ fn parse_cipher_suites(section: &Section<'_>, http2: bool, report: &mut Report) 
     let has_tls12 = suites.iter().any(|suite| !is_tls13(suite));
     if suites.is_empty() {
         report.errors.push(names.diagnostic("none of these suites exists in the requested versions of TLS"));
-    } else if min_version < TlsVersion::Tls13 && !has_tls12 {
+    } else if min_version < 13 && !has_tls12 {
         let text = "no suite of TLS 1.2 is among these, so only TLS 1.3 is offered";
         report.warnings.push(names.diagnostic(text));
     } else if http2 && has_tls12 && !suites.iter().any(|suite| HTTP2_CIPHER_SUITES.contains(suite)) {
@@ -139,6 +124,32 @@ fn parse_curves(section: &Section<'_>, report: &mut Report) -> Vec<&'static dyn 
         report.warnings.push(names.diagnostic("not offered here: CurveP521; the others are"));
     }
     curves
+}
+
+/// The value of the key `name`; `None` if it is absent or not one of `choices`.
+pub(super) fn choice<T: Copy>(
+    section: &Section<'_>,
+    name: &str,
+    choices: &[(&str, T)],
+) -> Option<Located<T>> {
+    let text = section.located::<String>(name)?;
+    let (_, value) = choices.iter().find(|(name, _)| *name == text.value)?;
+    Some(text.map(|_| *value))
+}
+
+/// The list at the key `name`, with the values and the unsupported names in it; `None` if it is absent or empty.
+fn choices<T: Copy>(
+    section: &Section<'_>,
+    name: &str,
+    choices: &[(&str, Option<T>)],
+) -> Option<(Located<()>, Vec<T>, Vec<String>)> {
+    let mut names = section.located::<Vec<String>>(name).filter(|names| !names.value.is_empty())?;
+    let supported =
+        |name: &String| choices.iter().find(|(choice, _)| choice == name).and_then(|(_, value)| *value);
+    let values = names.value.iter().filter_map(supported).collect();
+    names.value.retain(|name| supported(name).is_none());
+    let unsupported = std::mem::take(&mut names.value);
+    Some((names.map(|_| ()), values, unsupported))
 }
 
 #[cfg(test)]

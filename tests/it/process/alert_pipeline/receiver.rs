@@ -17,6 +17,8 @@ use tokio::time::Instant;
 #[derive(Debug, Clone)]
 pub(super) struct Notification {
     pub(super) at: Instant,
+    /// The same for all alerts of a message.
+    pub(super) message: usize,
     /// The receiver: its path.
     pub(super) to: String,
     pub(super) is_firing: bool,
@@ -68,7 +70,9 @@ impl Receiver {
                 tokio::spawn(async move {
                     // A message that is cut is sent again.
                     if let Ok((to, message)) = read(stream).await {
-                        record.lock().unwrap().extend(alerts(&to, &message));
+                        let mut record = record.lock().unwrap();
+                        let number = record.len();
+                        record.extend(alerts(number, &to, &message));
                     }
                 });
             }
@@ -120,12 +124,13 @@ async fn read(stream: TcpStream) -> std::io::Result<(String, Vec<u8>)> {
     Ok((path, body))
 }
 
-fn alerts(to: &str, message: &[u8]) -> Vec<Notification> {
+fn alerts(number: usize, to: &str, message: &[u8]) -> Vec<Notification> {
     let message: Value = serde_json::from_slice(message).expect("Alertmanager writes JSON");
     let texts = |value: &Value| serde_json::from_value(value.clone()).expect("labels are texts");
     let alerts = message["alerts"].as_array().expect("a message has alerts");
     let notification = |alert: &Value| Notification {
         at: Instant::now(),
+        message: number,
         to: to.trim_start_matches('/').to_owned(),
         is_firing: alert["status"] == "firing",
         labels: texts(&alert["labels"]),

@@ -1,5 +1,6 @@
 //! The order of the commands of a session, and what it reports.
 
+use polyai_domain::conversation::{RejectedKind, RejectedRecord};
 use polyai_domain::fetch::FetchErrorKind;
 
 use super::*;
@@ -87,6 +88,21 @@ fn failed_open_list_ends_the_poll() {
     session.start(time(30));
     session.on_fetched(Err(server_error()), time(31));
     assert_eq!(next(&mut session, 31), r#"report ["server_error"], 1 fetches, 0 counted"#);
+}
+
+#[test]
+fn window_without_readable_record_moves_no_watermark() {
+    let mut session = session();
+    session.start(time(30));
+    session.on_fetched(Ok(fetched(Vec::new())), time(30));
+    assert_eq!(next(&mut session, 30), "submit up to 0");
+    assert_eq!(next(&mut session, 30), "fetch fresh -2 to 30, RefuseAt(10000)");
+    let mut unreadable = fetched(Vec::new());
+    unreadable.rejected.extend(vec![RejectedRecord { id: None, kind: RejectedKind::BadShape }; 7]);
+    session.on_fetched(Ok(unreadable), time(31));
+    assert!(next(&mut session, 31).contains("RecordsRejected"));
+    session.on_committed(&counted(0), time(31));
+    assert_eq!(next(&mut session, 31), r#"report ["bad_payload"], 2 fetches, 0 counted"#);
 }
 
 #[test]

@@ -1,28 +1,12 @@
-//! The web configuration file as checked values, without the content of the files it names.
+//! Section `tls_server_config` as checked values, without the content of the files it names.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use exporter_schema::{Diagnostic, Located, Report, Section, join_path, parse_yaml};
+use exporter_schema::{Diagnostic, Located, Report, Section, join_path};
 
-use super::basic_auth::{self, PasswordHash};
-use super::choices::choice;
 use super::client_auth::ClientAuth;
-use super::keys::{SCHEMA, is_set};
-use super::rate_limit::RateLimitConfig;
-use super::response_headers::Headers;
-use super::tls_params::TlsParams;
-
-/// The file.
-pub(super) struct WebFile {
-    /// `None` for plain HTTP.
-    pub(super) tls: Option<TlsFileConfig>,
-    pub(super) http2: bool,
-    pub(super) headers: Headers,
-    /// Empty if no authentication is required.
-    pub(super) users: BTreeMap<String, PasswordHash>,
-    pub(super) rate_limit: Option<RateLimitConfig>,
-}
+use super::keys::is_set;
+use super::tls_params::{TlsParams, choice};
 
 /// Section `tls_server_config`.
 pub(super) struct TlsFileConfig {
@@ -50,30 +34,13 @@ pub(super) fn pem_diagnostic(source: &Located<PemSource>, text: &str) -> Diagnos
     }
 }
 
-/// Parses `text`, the content of the file `name`; relative paths are resolved in `dir`. A value in error becomes its default, so
-/// that one attempt reports all errors; `None` if the text is not YAML.
-pub(super) fn parse(name: &str, text: &str, dir: &Path, report: &mut Report) -> Option<WebFile> {
-    let root = parse_yaml(name, text).map_err(|errors| report.errors.extend(errors)).ok()?;
-    report.errors.extend(SCHEMA.check(&root));
-    let root = Section::root(&root);
-    let http = root.section("http_server_config");
-    let http2 = http.get("http2").unwrap_or(true);
-    let tls = root.section("tls_server_config");
-    let users = root.section("basic_auth_users");
-    if is_set(&users) && !is_set(&tls) {
-        let text = "passwords cross the network unencrypted without tls_server_config";
-        report.warnings.push(users.error(text));
-    }
-    Some(WebFile {
-        tls: parse_tls(&tls, dir, http2, report),
-        http2,
-        headers: Headers::parse(&http.section("headers"), report),
-        users: basic_auth::parse(&users, report),
-        rate_limit: RateLimitConfig::parse(&root.section("rate_limit"), report),
-    })
-}
-
-fn parse_tls(section: &Section<'_>, dir: &Path, http2: bool, report: &mut Report) -> Option<TlsFileConfig> {
+/// Parses the section; relative paths are resolved in `dir`. `None` for plain HTTP, or if certificate or key are in error.
+pub(super) fn parse(
+    section: &Section<'_>,
+    dir: &Path,
+    http2: bool,
+    report: &mut Report,
+) -> Option<TlsFileConfig> {
     if !is_set(section) {
         return None;
     }
@@ -134,7 +101,6 @@ fn pem_source(
     }
 }
 
-/// The mode of client authentication and the accepted names.
 fn parse_client_auth(
     section: &Section<'_>,
     client_ca: Option<&Located<PemSource>>,
