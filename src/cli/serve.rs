@@ -59,6 +59,7 @@ pub async fn run(
     let source = Source { flags: flags.clone(), env: env.clone() };
     let loaded = config::load(&source.input()).map_err(|problems| CliError::configuration(&problems))?;
     let BuildInfo { version, revision, .. } = BuildInfo::CURRENT;
+    let revision = revision.unwrap_or("unknown");
     let (configuration, state) = (&loaded.origin, &loaded.settings.storage);
     info!(version, revision, %configuration, %state, "starting polyai-exporter");
     for warning in &loaded.warnings {

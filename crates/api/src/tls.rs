@@ -7,9 +7,9 @@ use std::sync::Arc;
 use chrono::DateTime;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
-use rustls::crypto::{ring, verify_tls13_signature_with_raw_key};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
@@ -48,6 +48,8 @@ pub fn parse_ca_bundle(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Strin
 /// # Errors
 /// If there are no certificates to trust.
 pub(crate) fn client_config(listed: Vec<CertificateDer<'static>>) -> Result<ClientConfig, Error> {
+    // For other clients in this process. Fails only if there is one already.
+    let _ = ring::default_provider().install_default();
     let provider = Arc::new(ring::default_provider());
     let chain = Verifier::new_with_extra_roots(listed.iter().cloned(), Arc::clone(&provider))?;
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -152,10 +154,18 @@ fn verify_with_key(
     message: &[u8],
     signed: &DigitallySignedStruct,
 ) -> Option<HandshakeSignatureValid> {
-    let key = certificate?.tbs_certificate().subject_public_key_info().to_der().ok()?;
-    let algorithms = ring::default_provider().signature_verification_algorithms;
-    let key = SubjectPublicKeyInfoDer::from(key);
-    verify_tls13_signature_with_raw_key(message, &key, signed, &algorithms).ok()
+    let certificate = certificate?;
+    let key = certificate.tbs_certificate().subject_public_key_info();
+    let algorithm = key.algorithm.to_der().ok()?;
+    let schemes = ring::default_provider().signature_verification_algorithms.mapping;
+    let (_, candidates) = schemes.iter().find(|(scheme, _)| *scheme == signed.scheme)?;
+    // Their identifiers lack the two bytes in front of a sequence.
+    let mut candidates =
+        candidates.iter().filter(|candidate| algorithm.get(2..) == Some(&*candidate.public_key_alg_id()));
+    let key = key.subject_public_key.raw_bytes();
+    let is_valid =
+        candidates.any(|candidate| candidate.verify_signature(key, message, signed.signature()).is_ok());
+    is_valid.then(HandshakeSignatureValid::assertion)
 }
 
 /// The reason why the handshake with `host` failed, if `error` comes from TLS.
@@ -177,6 +187,7 @@ pub(crate) fn handshake_failure(error: &(dyn StdError + 'static), host: &str) ->
 const ALGORITHMS: &str = "supported are RSA of 2048 to 8192 bits with SHA-256, SHA-384 or SHA-512, ECDSA on P-256 or P-384 \
                           with SHA-256 or SHA-384, and Ed25519";
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "errors that need no sentence keep the text of rustls")]
 fn describe(error: &Error, host: &str) -> String {
     let date = |time: &UnixTime| {
         let date =
@@ -211,6 +222,9 @@ fn describe(error: &Error, host: &str) -> String {
                 }
                 text if text.contains("UnsupportedCertVersion") => {
                     "or one of its issuers is not of X.509 version 3; make one of version 3, or add the certificate itself to ca_file".to_owned()
+                }
+                text if text.contains("UnsupportedCriticalExtension") => {
+                    "or one of its issuers has a critical extension that is not supported".to_owned()
                 }
                 text => format!("is not accepted: {text}"),
             },

@@ -4,16 +4,19 @@ use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use polyai_api::{
     ApiCredentials, ApiKey, CaBundle, Client, ConcurrencyLimit, Endpoint, FetchErrorKind, Filter,
     PageRequest, Position, RateLimiter, Window,
 };
 use polyai_domain::clock::Clock;
-use polyai_exporter::target::{ApiVersion, ClientEnv};
+use polyai_exporter::target::{ApiVersion, ClientEnv, Region};
+use polyai_simulator::Project;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-use super::daemon::{command, polyai_exporter, run};
+use super::daemon::{BINARY, Daemon, command, polyai_exporter, run};
+use super::fixture::Fixture;
 use super::has;
 
 /// Writes keys and certificates for `localhost`: NAME.pem with its key, and what signed it.
@@ -83,7 +86,13 @@ const CASES: [(&str, &str, &str, bool, Option<&str>); 24] = [
     ("p521", "root", "", true, Some("has no version, cipher suite, curve or key")),
     ("p521sha256", "p521root", "", true, Some("has a signature that cannot be verified; supported are RSA")),
     ("pss", "root", "", true, Some("has no version, cipher suite, curve or key")),
-    ("sha1leaf", "rsaroot", "", false, Some("has a signature that cannot be verified")),
+    (
+        "sha1leaf",
+        "rsaroot",
+        "-cipher DEFAULT@SECLEVEL=0",
+        false,
+        Some("has a signature that cannot be verified"),
+    ),
     ("expired", "expired", "", false, Some("the certificate of localhost expired at ")),
     ("pinned", "other", "", false, Some("comes from an unknown issuer; add the issuer")),
     ("critical", "root", "", false, Some("critical")),
@@ -114,21 +123,28 @@ async fn failure(base_url: &str, ca_file: &Path) -> (FetchErrorKind, String) {
     (error.kind, error.message)
 }
 
+async fn make_certificates(dir: &Path) {
+    let mut script = command("bash");
+    script.current_dir(dir).args(["-c", CERTIFICATES]);
+    let made = run(script).await;
+    assert_eq!(made.code, 0, "{made:?}");
+}
+
+/// Whether the tools are there that the tests compare with.
+async fn has_tools() -> bool {
+    let (openssl, curl) =
+        (command("openssl").arg("version").output(), command("curl").arg("--version").output());
+    let are_there = openssl.await.is_ok() && curl.await.is_ok();
+    has(are_there, "openssl or curl is not installed; tests/run installs them")
+}
+
 #[tokio::test]
 async fn certificates_of_curl_connect_or_name_the_reason() {
-    let has_tools = ["openssl", "curl"].map(|tool| command(tool).arg("version").output());
-    let [openssl, curl] = has_tools;
-    if !has(
-        openssl.await.is_ok() && curl.await.is_ok(),
-        "openssl or curl is not installed; tests/run installs them",
-    ) {
+    if !has_tools().await {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let mut script = command("bash");
-    script.current_dir(&dir).args(["-c", CERTIFICATES]);
-    let made = run(script).await;
-    assert_eq!(made.code, 0, "{made:?}");
+    make_certificates(dir.path()).await;
     for (certificate, ca, arguments, curl_connects, reason) in CASES {
         let file = |name: &str| dir.path().join(name);
         let mut server = command("openssl");
@@ -170,6 +186,83 @@ async fn certificates_of_curl_connect_or_name_the_reason() {
     tokio::spawn(async move { respond(&listener, "HTTP/1.1 400 Bad Request\r\n\r\n").await });
     let (_, message) = failure(&url, &dir.path().join("root.pem")).await;
     assert!(message.starts_with("127.0.0.1 does not speak TLS on this port; check base_url"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_of_the_toolkit_are_served_or_named() {
+    if !has_tools().await {
+        return;
+    }
+    let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    make_certificates(fixture.path("x").parent().unwrap()).await;
+    let config = fixture.config("polyai.yaml", &fixture.path("state"));
+    let config = config.to_str().unwrap();
+    let file = |name: &str| fixture.path(name).to_str().unwrap().to_owned();
+    let web = |certificate: &str, more: &str| {
+        let text = format!(
+            "tls_server_config:\n  cert_file: {certificate}.pem\n  key_file: {certificate}.key\n  client_ca_file: clients.pem\n  \
+             client_auth_type: RequireAndVerifyClientCert\n{more}"
+        );
+        fixture.write("web.yml", &text).to_str().unwrap().to_owned()
+    };
+    let clients =
+        ["selfsigned", "expired"].map(|name| std::fs::read_to_string(file(&format!("{name}.pem"))).unwrap());
+    fixture.write("clients.pem", &clients.concat());
+    for (certificate, expected) in [
+        ("v1self", "web.yml: TLS"),
+        ("critical", "web.yml: TLS"),
+        ("p384", "web.yml: TLS"),
+        ("ed25519", "web.yml: TLS"),
+        ("p521", "p521.key: the key cannot be used; RSA of 2048 to 4096 bits"),
+        ("weak", "weak.key: the key cannot be used; RSA of 2048 to 4096 bits"),
+    ] {
+        let web = web(certificate, "");
+        let checked = polyai_exporter(&["check", "--config", config, "--web.config.file", &web], &[]).await;
+        assert!(checked.stdout.contains(expected), "{certificate}: {checked:?}");
+    }
+    fixture.write("mixed.pem", &std::fs::read_to_string(file("v1self.pem")).unwrap());
+    fixture.write("mixed.key", &std::fs::read_to_string(file("named.key")).unwrap());
+    let mixed =
+        polyai_exporter(&["check", "--config", config, "--web.config.file", &web("mixed", "")], &[]).await;
+    assert!(mixed.stdout.contains("the key does not belong to the certificate"), "{mixed:?}");
+
+    for (more, client, is_accepted) in [
+        ("", "selfsigned", true),
+        ("", "expired", false),
+        ("", "named", false),
+        ("  client_allowed_sans: [localhost]\n", "selfsigned", true),
+        ("  client_allowed_sans: [other.test]\n", "selfsigned", false),
+    ] {
+        let mut daemon = command(BINARY);
+        daemon.args([
+            "serve",
+            "--log.format",
+            "json",
+            "--web.listen-address",
+            "127.0.0.1:0",
+            "--config",
+            config,
+        ]);
+        daemon.args(["--web.config.file", &web("v1self", more)]);
+        let mut daemon = Daemon::start(daemon);
+        let url = format!("https://localhost:{}/metrics", daemon.address().await.port());
+        let mut curl = command("curl");
+        curl.args(["--silent", "--show-error", "--max-time", "20", "--cacert", &file("v1self.pem"), &url]);
+        curl.args(["--cert", &file(&format!("{client}.pem")), "--key", &file(&format!("{client}.key"))]);
+        let scraped = run(curl).await;
+        assert_eq!(
+            scraped.stdout.contains("polyai_exporter_build_info"),
+            is_accepted,
+            "{client} {more}: {scraped:?}"
+        );
+        let (_, log) = daemon.terminate().await;
+        let first = log.lines().next().unwrap_or_default();
+        for field in ["\"version\":\"", "\"revision\":", "\"configuration\":\"", "\"state\":\"", "/state\""] {
+            assert!(first.contains(field), "{first}");
+        }
+        let is_named = log.contains("client_allowed_sans lists none of the names of the client certificate");
+        assert_eq!(is_named, more.contains("other.test"), "{log}");
+    }
 }
 
 /// Answers every connection with `response`; returns the heads of the requests when `listener` is dropped.
