@@ -106,7 +106,7 @@ named_enum! {
         Forbidden "forbidden"
         /// 404 with the API's own error body.
         NotFound "not_found"
-        /// 4xx from something that is not the Conversations API.
+        /// 4xx from something that is not the Conversations API, or a proxy that refuses a connection to it.
         WrongHost "wrong_host"
         /// 429
         RateLimited "rate_limited"
