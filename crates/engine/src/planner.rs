@@ -37,6 +37,8 @@ use crate::recorder::{FirstFinished, PollerCheckpoint};
 
 /// How far in the future a start may be and still be believed.
 const MAX_FUTURE_SKEW: Duration = Duration::from_secs(3600);
+/// How far behind its watermark a recheck reads again, in case the API rounds the bounds of windows.
+const RECHECK_OVERLAP: Duration = Duration::from_secs(1);
 /// An open list without a filter goes back at least this far.
 const OPEN_LOOKBACK: Duration = Duration::from_secs(2 * 3600);
 /// A conversation that is in progress for longer than this is reported.
@@ -266,7 +268,7 @@ impl PollPlanner {
         let mut from = fresh_from;
         if to == state.until && !self.window_sizer.is_failing(PassId::Fresh) {
             for (index, recheck) in watermarks.rechecks.iter().enumerate() {
-                let read_from = recheck.read_to - MIN_OVERLAP;
+                let read_from = recheck.read_to - RECHECK_OVERLAP;
                 let near = state.until.saturating_duration_since(read_from)
                     <= recheck.age + (recheck.age / 4).max(self.policy.interval * 2);
                 let aged = (state.until - recheck.age).min(watermarks.fresh);
@@ -309,7 +311,7 @@ impl PollPlanner {
             let end = recheck.already_read.map_or(aged, |(covered_from, _)| aged.min(covered_from));
             let to = end.min(recheck.read_to + self.window_sizer.length(pass));
             let range = FetchRange { rechecks: vec![(index, to)], ..FetchRange::default() };
-            let window = Window::between(recheck.read_to - MIN_OVERLAP, to);
+            let window = Window::between(recheck.read_to - RECHECK_OVERLAP, to);
             Some(FetchPlan { pass: PassKind::Range(range), window, filter: Filter::Any })
         })
     }

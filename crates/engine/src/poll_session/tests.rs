@@ -66,12 +66,12 @@ fn recheck_joins_fresh_pass_over_empty_gap() {
     harness.poll(0);
     harness.windows();
     harness.poll(30);
-    assert_eq!(harness.windows(), ["fresh -302 to 30"]);
+    assert_eq!(harness.windows(), ["fresh -301 to 30"]);
     harness.run(60, 16 * MINUTE);
     harness.windows();
     // With a call in the last minutes, reading both at once would download it twice.
     harness.poll(16 * MINUTE + 30);
-    assert_eq!(harness.windows(), ["fresh 958 to 990", "recheck 658 to 690"]);
+    assert_eq!(harness.windows(), ["fresh 958 to 990", "recheck 659 to 690"]);
 }
 
 #[test]
@@ -92,6 +92,28 @@ fn call_that_left_open_list_is_refetched() {
     assert_eq!(harness.session.planner.tracked_count(), 0);
     harness.poll(450);
     assert!(!harness.windows().iter().any(|line| line.starts_with("refetch")), "found is found");
+}
+
+#[test]
+fn call_in_next_recheck_is_left_to_it() {
+    let mut harness = Harness::new(vec![call("CA01", 100, 400), call("CA02", 200, 400)]);
+    harness.run(0, 390);
+    harness.windows();
+    harness.poll(420);
+    assert_eq!(harness.windows(), ["fresh 388 to 420", "refetch 199 to 200", "recheck 89 to 120"]);
+    assert_eq!(harness.downloads[&id("CA01")], 1);
+    assert_eq!(harness.seen_finished[&id("CA01")], SeenBy::Recheck);
+    assert_eq!(harness.session.planner.tracked_count(), 0);
+}
+
+#[test]
+fn call_in_failing_recheck_is_refetched() {
+    let mut harness = Harness::new(vec![call("X", 95, 700), call("CA01", 100, 430)]);
+    harness.run(0, 390);
+    harness.poisoned = vec![id("X")];
+    harness.run(420, 450);
+    assert_eq!(harness.failed_at, [420, 450], "the recheck");
+    assert!(harness.seen_finished.contains_key(&id("CA01")), "{:?}", harness.windows());
 }
 
 #[test]
