@@ -36,6 +36,11 @@ impl Window {
         Self { from: Some(clamp_year(from)), to: None }
     }
 
+    /// Whether `time` is certainly inside, wherever the API puts the bounds.
+    pub fn contains(self, time: Timestamp) -> bool {
+        self.from.is_none_or(|from| from < time) && self.to.is_none_or(|to| time < to)
+    }
+
     /// The time between the bounds; `None` without one of them.
     pub fn length(self) -> Option<Duration> {
         Some(self.to?.saturating_duration_since(self.from?))

@@ -75,7 +75,7 @@ impl Call {
 
 /// The calls of one target.
 pub(super) fn calls(scenario: &Scenario, rng: &mut Rng) -> Vec<Call> {
-    let most = rng.pick(&[5, 20, 60]);
+    let most = if scenario.kind == Kind::Calm { rng.pick(&[5, 60, 300]) } else { rng.pick(&[5, 20, 60]) };
     let number = rng.between(1, most);
     let mut calls: Vec<Call> = Vec::new();
     for n in 0..number {

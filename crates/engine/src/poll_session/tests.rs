@@ -77,17 +77,53 @@ fn recheck_joins_fresh_pass_over_empty_gap() {
 #[test]
 fn call_that_left_open_list_is_refetched() {
     let mut harness =
-        Harness::new(vec![call("CA01", 100, 400), call("CA02", 101, 400), call("CA03", 250, 400)]);
+        Harness::new(vec![call("CA01", 130, 400), call("CA02", 180, 400), call("CA03", 250, 400)]);
+    harness.calls.push(call("CA04", 200, 240));
+    harness.calls.sort_by_key(|call| call.start);
     harness.run(0, 390);
     harness.windows();
     harness.poll(420);
     let refetches: Vec<String> =
         harness.windows().into_iter().filter(|line| line.starts_with("refetch")).collect();
-    assert_eq!(refetches, ["refetch 99 to 102", "refetch 249 to 251"], "neighbours share a request");
-    assert_eq!(harness.seen_finished.len(), 3);
+    // Between CA02 and CA03 one has been read already.
+    assert_eq!(refetches, ["refetch 129 to 180", "refetch 249 to 250"], "neighbours share a request");
+    assert_eq!(harness.seen_finished.len(), 4);
+    assert!(harness.downloads.values().all(|&times| times == 1), "{:?}", harness.downloads);
     assert_eq!(harness.session.planner.tracked_count(), 0);
     harness.poll(450);
     assert!(!harness.windows().iter().any(|line| line.starts_with("refetch")), "found is found");
+}
+
+#[test]
+fn rounded_starts_are_searched_with_a_margin_once_known() {
+    let mut harness = Harness::new(steady_calls(0, 2 * HOUR, 3 * MINUTE));
+    harness.rounded_off = Duration::from_millis(700);
+    harness.run(0, 2 * HOUR);
+    let is_refetch = |(_, plan): &&(i64, FetchPlan)| matches!(plan.pass, PassKind::Refetch(_));
+    let margins = harness.fetches.iter().filter(is_refetch).map(|(_, plan)| plan.window.length().unwrap());
+    let narrow = margins.filter(|&length| length < secs(1)).count();
+    assert_eq!(narrow, 10, "then it is known");
+    assert_eq!(harness.seen_finished.len(), 40);
+}
+
+#[test]
+fn failed_fetches_are_no_evidence_of_rounding() {
+    let mut harness = Harness::new(steady_calls(0, 2 * HOUR, 3 * MINUTE));
+    for now in (0..2 * HOUR).step_by(30) {
+        // Each call has ended when the target fails, and is found at the next poll.
+        let ended: Vec<ConversationId> = harness
+            .calls
+            .iter()
+            .filter(|call| now - 30 < call.end && call.end <= now)
+            .map(|call| call.id.clone())
+            .collect();
+        harness.poisoned = ended;
+        harness.poll(now);
+    }
+    let is_refetch = |(_, plan): &&(i64, FetchPlan)| matches!(plan.pass, PassKind::Refetch(_));
+    let mut refetches = harness.fetches.iter().filter(is_refetch);
+    assert!(harness.failed_at.len() > 20, "{:?}", harness.failed_at);
+    assert!(refetches.all(|(_, plan)| plan.window.length().unwrap() < secs(1)));
 }
 
 #[test]
@@ -109,7 +145,7 @@ fn restored_open_calls_are_followed() {
     let mut harness =
         Harness::resumed(policy(), vec![call("ended", -900, -10), call("runs", -800, HOUR)], checkpoint);
     harness.poll(0);
-    assert!(harness.windows().contains(&"refetch -901 to -899".to_owned()));
+    assert!(harness.windows().contains(&"refetch -901 to -900".to_owned()));
     assert_eq!(harness.seen_finished.keys().cloned().collect::<Vec<_>>(), [id("ended")]);
     assert_eq!(harness.session.planner.tracked_count(), 1);
 }
@@ -138,14 +174,24 @@ fn vanished_conversation_backs_off_then_is_abandoned() {
 
 #[test]
 fn many_missing_calls_share_the_refetch_budget() {
-    let calls = (0..40).map(|n| call(&format!("CA{n:02}"), 100 + n * 20, 2000)).collect();
-    let mut harness = Harness::new(calls);
+    // Between all of them calls have been read, in twos.
+    let long = (0..40).map(|n| call(&format!("CA{n:02}"), 100 + n * 20, 2000));
+    let short = (0..80).map(|n| call(&format!("CB{n:02}"), 105 + n * 10, 105 + n * 10 + 60));
+    let mut harness = Harness::new(long.chain(short).collect());
     harness.run(0, 1980);
     harness.windows();
-    harness.poll(2010);
-    let refetches = harness.windows().into_iter().filter(|line| line.starts_with("refetch")).count();
-    assert_eq!(refetches, 5);
-    assert_eq!(harness.seen_finished.len(), 40);
+    let counts: Vec<(usize, usize)> = (2010..=2250)
+        .step_by(30)
+        .map(|now| {
+            harness.poll(now);
+            let refetches = harness.windows().into_iter().filter(|line| line.starts_with("refetch")).count();
+            (refetches, harness.seen_finished.len() - 80)
+        })
+        .collect();
+    assert!(counts.iter().all(|&(refetches, _)| refetches <= 5), "{counts:?}");
+    assert_eq!(counts.last(), Some(&(0, 40)), "{counts:?}");
+    let often = harness.downloads.values().filter(|&&times| times > 3).count();
+    assert!(often <= 40 / 6, "{often}");
 }
 
 #[test]
