@@ -134,7 +134,7 @@ async fn given_raw_answer(answer: &'static [u8]) -> ConversationList {
 #[tokio::test]
 async fn echoed_key_is_redacted_in_an_error() {
     const KEYS: [&str; 2] = ["Zq7_own_0123456789", "Zr8_other_0123456789"];
-    KEYS.map(ApiKey::new);
+    let _known = KEYS.map(ApiKey::new);
     for echo in [KEYS[0], KEYS[1], "Zr8_othe", "WnI4X290aGVyXzAxMjM0NTY3ODk"] {
         for answer in [
             format!(

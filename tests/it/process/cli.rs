@@ -20,8 +20,8 @@ async fn fatal_error_is_one_line_of_the_json_log() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let (good, bad, web) = (good.to_str().unwrap(), bad.to_str().unwrap(), web.to_str().unwrap());
-    let cases: [(&[&str], &[(&str, &str)], u8, &str); 6] = [
-        (&["--config", bad], &[], 2, "no_such_key"),
+    for (arguments, env, code, expected) in [
+        (&["--config", bad][..], &[][..], 2, "no_such_key"),
         (&["--config", "/no/such/file.yaml"], &[], 2, "no such file"),
         (&["--config", good, "--web.config.file", web], &[], 2, "no_such_key"),
         (&["--config", good, "--web.listen-address", &taken], &[], 1, &taken),
@@ -37,12 +37,11 @@ async fn fatal_error_is_one_line_of_the_json_log() {
             2,
             "all_proxy: found text that is not",
         ),
-    ];
-    for (arguments, env, code, expected) in cases {
+    ] {
         for format in ["json", "text"] {
             let arguments = [&["serve", "--log.format", format], arguments].concat();
             let ended = polyai_exporter(&arguments, env).await;
-            assert_eq!(ended.code, i32::from(code), "{ended:?}");
+            assert_eq!(ended.code, code, "{ended:?}");
             assert!(ended.stderr.contains(expected) && !ended.stderr.contains("marker"), "{ended:?}");
             let mut lines = ended.stderr.lines().map(serde_json::from_str::<serde_json::Value>);
             match format {
