@@ -29,6 +29,8 @@ pub(super) struct TlsState {
     pub(super) fingerprint: Vec<u8>,
     pub(super) certificate: Option<CertificateInfo>,
     pub(super) client_auth: ClientAuth,
+    /// Whether clients need one of `client_allowed_sans`.
+    pub(super) limits_names: bool,
 }
 
 impl TlsState {
@@ -111,6 +113,7 @@ impl Loader {
             fingerprint: sha256(&fingerprint),
             certificate: info,
             client_auth: tls.client_auth,
+            limits_names: tls.allowed_names.is_some(),
         })
     }
 
