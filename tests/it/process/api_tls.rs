@@ -326,3 +326,23 @@ async fn refusal_of_a_proxy_is_shown_with_its_status() {
         assert!(!heads.is_empty(), "{case}");
     }
 }
+
+#[tokio::test]
+async fn socks_proxy_is_used_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("polyai.yaml");
+    std::fs::write(
+        &config,
+        "storage: {ephemeral: true}\ntargets: [{region: us-1, account_id: ws-1, project_id: P-1, api_key: key-of-nobody}]\n",
+    )
+    .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let proxy = format!("socks5h://{address}");
+    let arguments = ["check", "--live", "--config", config.to_str().unwrap()];
+    let env = [("all_proxy", proxy.as_str())];
+    let (checked, head) = tokio::join!(polyai_exporter(&arguments, &env), respond(&listener, "\x05\u{7f}"));
+    assert!(head.starts_with('\u{5}'), "{head:?}");
+    let expected = format!("problem  unreachable: via the proxy {address}: ");
+    assert!(checked.stdout.contains(&expected), "{checked:?}");
+}
