@@ -59,7 +59,7 @@ openssl x509 -req -in expired.csr -signkey expired.key -days -1 -extfile san -ou
 "#;
 
 /// Certificate, `ca_file`, further arguments of the server, whether curl connects, and the reason if the exporter does not.
-const CASES: [(&str, &str, &str, bool, Option<&str>); 24] = [
+const CASES: [(&str, &str, &str, bool, Option<&str>); 25] = [
     ("selfsigned", "selfsigned", "", true, None),
     ("named", "named", "", true, None),
     ("named", "named", "-tls1_2", true, None),
@@ -86,6 +86,13 @@ const CASES: [(&str, &str, &str, bool, Option<&str>); 24] = [
     ("p521", "root", "", true, Some("has no version, cipher suite, curve or key")),
     ("p521sha256", "p521root", "", true, Some("has a signature that cannot be verified; supported are RSA")),
     ("pss", "root", "", true, Some("has no version, cipher suite, curve or key")),
+    (
+        "weak",
+        "root",
+        "-cipher DEFAULT@SECLEVEL=0",
+        false,
+        Some("has a signature that cannot be verified; supported are RSA"),
+    ),
     (
         "sha1leaf",
         "rsaroot",
