@@ -250,7 +250,11 @@ impl Client {
         let status = if failed.message.contains("proxy authorization required") {
             Some(407)
         } else if failed.message.contains("tunnel error: unsuccessful") {
-            timeout(CONNECT_TIMEOUT, tunnel_status(proxy, url)).await.ok().flatten()
+            timeout(CONNECT_TIMEOUT, tunnel_status(proxy, url))
+                .await
+                .ok()
+                .flatten()
+                .filter(|status| *status != 200)
         } else {
             return FetchError { message: format!("via the proxy {shown}: {}", failed.message), ..failed };
         };

@@ -246,3 +246,32 @@ fn describe(error: &Error, host: &str) -> String {
     };
     format!("the certificate of {host} {problem}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundle_without_usable_certificates_is_refused_with_advice() {
+        let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (pem, expected) in [
+            ("", "there is no certificate in it"),
+            (
+                "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+                "there is no certificate in it",
+            ),
+            (damaged, "certificate 1 in it is damaged"),
+            (
+                &damaged.replace("CERTIFICATE", "TRUSTED CERTIFICATE"),
+                "found BEGIN TRUSTED CERTIFICATE; write BEGIN",
+            ),
+            (
+                &damaged.replace("CERTIFICATE", "X509 CERTIFICATE"),
+                "found BEGIN X509 CERTIFICATE; write BEGIN",
+            ),
+        ] {
+            let error = parse_ca_bundle(pem.as_bytes()).unwrap_err();
+            assert!(error.starts_with(expected), "{pem}: {error}");
+        }
+    }
+}

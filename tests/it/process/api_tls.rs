@@ -59,7 +59,7 @@ openssl x509 -req -in expired.csr -signkey expired.key -days -1 -extfile san -ou
 "#;
 
 /// Certificate, `ca_file`, further arguments of the server, whether curl connects, and the reason if the exporter does not.
-const CASES: [(&str, &str, &str, bool, Option<&str>); 24] = [
+const CASES: [(&str, &str, &str, bool, Option<&str>); 25] = [
     ("selfsigned", "selfsigned", "", true, None),
     ("named", "named", "", true, None),
     ("named", "named", "-tls1_2", true, None),
@@ -86,6 +86,13 @@ const CASES: [(&str, &str, &str, bool, Option<&str>); 24] = [
     ("p521", "root", "", true, Some("has no version, cipher suite, curve or key")),
     ("p521sha256", "p521root", "", true, Some("has a signature that cannot be verified; supported are RSA")),
     ("pss", "root", "", true, Some("has no version, cipher suite, curve or key")),
+    (
+        "weak",
+        "root",
+        "-cipher DEFAULT@SECLEVEL=0",
+        false,
+        Some("has a signature that cannot be verified; supported are RSA"),
+    ),
     (
         "sha1leaf",
         "rsaroot",
@@ -325,4 +332,24 @@ async fn refusal_of_a_proxy_is_shown_with_its_status() {
         }
         assert!(!heads.is_empty(), "{case}");
     }
+}
+
+#[tokio::test]
+async fn socks_proxy_is_used_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("polyai.yaml");
+    std::fs::write(
+        &config,
+        "storage: {ephemeral: true}\ntargets: [{region: us-1, account_id: ws-1, project_id: P-1, api_key: key-of-nobody}]\n",
+    )
+    .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let proxy = format!("socks5h://{address}");
+    let arguments = ["check", "--live", "--config", config.to_str().unwrap()];
+    let env = [("all_proxy", proxy.as_str())];
+    let (checked, head) = tokio::join!(polyai_exporter(&arguments, &env), respond(&listener, "\x05\u{7f}"));
+    assert!(head.starts_with('\u{5}'), "{head:?}");
+    let expected = format!("problem  unreachable: via the proxy {address}: ");
+    assert!(checked.stdout.contains(&expected), "{checked:?}");
 }
