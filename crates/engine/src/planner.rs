@@ -332,6 +332,7 @@ impl PollPlanner {
         for conversation in seen {
             let started_at = conversation.data.started_at;
             self.start_index.add(started_at, now + MAX_FUTURE_SKEW);
+            self.missing.on_listed(plan.window, started_at);
             match conversation.data.state {
                 ConversationState::Finished => {
                     self.open.remove(&conversation.id);

@@ -19,17 +19,16 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10 * 60);
 const MIN_SEARCH_TIME: Duration = Duration::from_secs(3600);
 /// Read on either side of a start: the API does not say whether it includes the bounds, and may know fractions of milliseconds.
 const MARGIN: Duration = Duration::from_millis(1);
-/// The same where starts or bounds may be rounded to a second.
+/// The same where starts or bounds may be rounded to a second: if that has been seen, or after some tries.
 const ROUNDING_MARGIN: Duration = Duration::from_secs(1);
-/// So many consecutive conversations that are found by the second try alone show that the API rounds starts or bounds.
-const ROUNDING_EVIDENCE: u32 = 10;
+const EXACT_TRIES: u32 = 3;
 
 /// The missing conversations of one target.
 #[derive(Debug, Default)]
 pub(super) struct MissingConversations {
     by_id: BTreeMap<ConversationId, Missing>,
-    /// Consecutive conversations that were found by their second try.
-    found_by_second_try: u32,
+    /// Whether the API rounds starts or bounds.
+    rounds: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -74,15 +73,14 @@ impl MissingConversations {
     }
 
     pub(super) fn on_found(&mut self, id: &ConversationId) {
-        match self.by_id.remove(id) {
-            Some(Missing { may_be_running: false, .. }) if !self.rounds() => self.found_by_second_try = 0,
-            Some(Missing { may_be_running: true, tries: 1, .. }) => self.found_by_second_try += 1,
-            Some(_) | None => {}
-        }
+        self.by_id.remove(id);
     }
 
-    fn rounds(&self) -> bool {
-        self.found_by_second_try >= ROUNDING_EVIDENCE
+    /// A window returned a conversation with this start, which by its record may be just outside.
+    pub(super) fn on_listed(&mut self, window: Window, start: Timestamp) {
+        let before = |from: Timestamp| start < from && from - ROUNDING_MARGIN <= start;
+        let after = |to: Timestamp| to < start && start <= to + ROUNDING_MARGIN;
+        self.rounds |= window.from.is_some_and(before) || window.to.is_some_and(after);
     }
 
     /// The fetches of this poll, the most urgent last. What the window `recheck` will read anyway is left out.
@@ -93,23 +91,18 @@ impl MissingConversations {
         read: &ReadStarts,
         policy: &PollPolicy,
     ) -> Vec<FetchPlan> {
-        let first_margin = if self.rounds() { ROUNDING_MARGIN } else { MARGIN };
         let is_rechecked =
             |missing: &Missing| recheck.is_some_and(|window| window.contains(missing.started_at));
         let due = self.by_id.iter().filter(|(_, missing)| missing.due <= now && !is_rechecked(missing));
         let requests = due.map(|(id, missing)| {
-            let Missing { started_at, due, may_be_running, isolated, .. } = *missing;
-            let (margin, filter) = if may_be_running {
-                (ROUNDING_MARGIN, Filter::Any)
-            } else {
-                (first_margin, Filter::Finished)
-            };
+            let is_exact = !self.rounds && missing.tries < EXACT_TRIES;
+            let margin = if is_exact { MARGIN } else { ROUNDING_MARGIN };
             RefetchRequest {
-                from: started_at - margin,
-                to: started_at + margin,
-                filter,
-                queued_since: due,
-                isolated,
+                from: missing.started_at - margin,
+                to: missing.started_at + margin,
+                filter: if missing.may_be_running { Filter::Any } else { Filter::Finished },
+                queued_since: missing.due,
+                isolated: missing.isolated,
                 ids: vec![id.clone()],
             }
         });

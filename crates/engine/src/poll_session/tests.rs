@@ -9,6 +9,7 @@ mod protocol;
 use std::collections::BTreeMap;
 
 use harness::*;
+use polyai_domain::fetch::{Filter, Window};
 
 use super::*;
 use crate::ledger::Watermarks;
@@ -117,35 +118,42 @@ fn call_in_failing_recheck_is_refetched() {
 }
 
 #[test]
-fn rounded_starts_are_searched_with_a_margin_once_known() {
-    let mut harness = Harness::new(steady_calls(0, 2 * HOUR, 3 * MINUTE));
+fn rounded_starts_are_found_after_some_tries() {
+    let mut harness = Harness::new(steady_calls(0, HOUR, 3 * MINUTE));
     harness.rounded_off = Duration::from_millis(700);
-    harness.run(0, 2 * HOUR);
-    let is_refetch = |(_, plan): &&(i64, FetchPlan)| matches!(plan.pass, PassKind::Refetch(_));
-    let margins = harness.fetches.iter().filter(is_refetch).map(|(_, plan)| plan.window.length().unwrap());
-    let narrow = margins.filter(|&length| length < secs(1)).count();
-    assert_eq!(narrow, 10, "then it is known");
-    assert_eq!(harness.seen_finished.len(), 40);
+    harness.run(0, HOUR + 3 * MINUTE);
+    assert_eq!(harness.seen_finished.len(), 20);
+    let lengths = refetch_lengths(&harness);
+    let exact = lengths.iter().filter(|&&length| length < secs(1)).count();
+    assert_eq!((lengths.len(), exact), (4 * 20, 3 * 20));
 }
 
 #[test]
-fn failed_fetches_are_no_evidence_of_rounding() {
-    let mut harness = Harness::new(steady_calls(0, 2 * HOUR, 3 * MINUTE));
-    for now in (0..2 * HOUR).step_by(30) {
-        // Each call has ended when the target fails, and is found at the next poll.
-        let ended: Vec<ConversationId> = harness
-            .calls
-            .iter()
-            .filter(|call| now - 30 < call.end && call.end <= now)
-            .map(|call| call.id.clone())
-            .collect();
-        harness.poisoned = ended;
-        harness.poll(now);
+fn start_outside_its_window_widens_searches() {
+    let mut harness = Harness::new(vec![call("CA01", 200, 400)]);
+    harness.run(0, 390);
+    let (fraction, window) = (Duration::from_millis(300), Window::between(at(10), at(20)));
+    let listed = |harness: &mut Harness, window: Window, start: i64| {
+        let plan = FetchPlan { pass: PassKind::Refetch(Vec::new()), window, filter: Filter::Finished };
+        harness.session.planner.on_fetched(&plan, &[call("CA02", start, 30).conversation(60)], at(60));
+    };
+    listed(&mut harness, window, 10);
+    listed(&mut harness, window, 20);
+    // The filter is not rounded, but ignored.
+    listed(&mut harness, window, 3);
+    let mut rounding = Harness::new(harness.calls.clone());
+    rounding.run(0, 390);
+    listed(&mut rounding, Window { from: Some(at(10) + fraction), ..window }, 10);
+    for (harness, expected) in [(&mut harness, 2), (&mut rounding, 2000)] {
+        harness.poll(420);
+        assert_eq!(refetch_lengths(harness), [Duration::from_millis(expected)]);
     }
+}
+
+/// The lengths of all refetched windows.
+fn refetch_lengths(harness: &Harness) -> Vec<Duration> {
     let is_refetch = |(_, plan): &&(i64, FetchPlan)| matches!(plan.pass, PassKind::Refetch(_));
-    let mut refetches = harness.fetches.iter().filter(is_refetch);
-    assert!(harness.failed_at.len() > 20, "{:?}", harness.failed_at);
-    assert!(refetches.all(|(_, plan)| plan.window.length().unwrap() < secs(1)));
+    harness.fetches.iter().filter(is_refetch).map(|(_, plan)| plan.window.length().unwrap()).collect()
 }
 
 #[test]
