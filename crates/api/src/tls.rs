@@ -83,13 +83,11 @@ fn check_listed(
     now: UnixTime,
 ) -> Result<(), Error> {
     let validity = certificate.tbs_certificate().validity();
-    let (not_before, not_after) =
-        (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
-    if now.as_secs() > not_after.as_secs() {
-        let not_after = UnixTime::since_unix_epoch(not_after);
+    let [not_before, not_after] = [validity.not_before, validity.not_after]
+        .map(|time| UnixTime::since_unix_epoch(time.to_unix_duration()));
+    if now > not_after {
         return Err(CertificateError::ExpiredContext { time: now, not_after }.into());
-    } else if now.as_secs() < not_before.as_secs() {
-        let not_before = UnixTime::since_unix_epoch(not_before);
+    } else if now < not_before {
         return Err(CertificateError::NotValidYetContext { time: now, not_before }.into());
     }
     let is_common_name = || {
@@ -184,50 +182,47 @@ pub(crate) fn handshake_failure(error: &(dyn StdError + 'static), host: &str) ->
     None
 }
 
-const ALGORITHMS: &str = "supported are RSA of 2048 to 8192 bits with SHA-256, SHA-384 or SHA-512, ECDSA on P-256 or P-384 \
-                          with SHA-256 or SHA-384, and Ed25519";
+/// What is wrong with a certificate, by a part of what rustls calls it.
+const CERTIFICATE_PROBLEMS: [(&str, &str); 5] = [
+    ("UnknownIssuer", "comes from an unknown issuer; add the issuer, or the certificate itself, to ca_file"),
+    ("CaUsedAsEndEntity", "is that of an authority (CA:TRUE); add the certificate itself to ca_file"),
+    (
+        "UnsupportedCertVersion",
+        "or one of its issuers is not of X.509 version 3; make one of version 3, or add the certificate itself to ca_file",
+    ),
+    ("CriticalExtension", "or one of its issuers has a critical extension that is not supported"),
+    (
+        "Signature",
+        "or one of its issuers has a signature that cannot be verified; supported are RSA of 2048 to 8192 bits with SHA-256, \
+         SHA-384 or SHA-512, ECDSA on P-256 or P-384 with SHA-256 or SHA-384, and Ed25519",
+    ),
+];
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "errors that need no sentence keep the text of rustls")]
 fn describe(error: &Error, host: &str) -> String {
     let date = |time: &UnixTime| {
-        let date =
-            i64::try_from(time.as_secs()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-        date.unwrap_or_default()
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        DateTime::from_timestamp(seconds, 0).unwrap_or_default()
     };
     let problem = match error {
         Error::InvalidCertificate(problem) => match problem {
-            CertificateError::UnknownIssuer => {
-                "comes from an unknown issuer; add the issuer, or the certificate itself, to ca_file".to_owned()
-            }
             CertificateError::ExpiredContext { not_after, .. } => format!("expired at {:?}", date(not_after)),
             CertificateError::NotValidYetContext { not_before, .. } => {
                 format!("is not valid before {:?}; check the clock of this machine", date(not_before))
             }
             CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-                "has no subject alternative name, and the common name counts only if the certificate itself is in ca_file".to_owned()
+                "has no subject alternative name; the common name counts only if the certificate itself is in ca_file".to_owned()
             }
             CertificateError::NotValidForNameContext { presented, .. } => {
                 // Written as `DnsName("a.test")`.
-                let names = presented.iter().filter_map(|name| name.split(['(', ')', '"']).rfind(|part| !part.is_empty()));
-                format!("is for {}", Vec::from_iter(names).join(", "))
+                let name = |name: &String| name.split(['(', ')', '"']).rfind(|part| !part.is_empty()).map(str::to_owned);
+                format!("is for {}", Vec::from_iter(presented.iter().filter_map(name)).join(", "))
             }
-            CertificateError::BadSignature
-            | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
-            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-                format!("or one of its issuers has a signature that cannot be verified; {ALGORITHMS}")
+            other => {
+                let text = other.to_string();
+                let known = CERTIFICATE_PROBLEMS.iter().find(|(part, _)| text.contains(part));
+                known.map_or_else(|| format!("is not accepted: {text}"), |(_, problem)| (*problem).to_owned())
             }
-            other => match other.to_string() {
-                text if text.contains("CaUsedAsEndEntity") => {
-                    "is that of an authority (CA:TRUE); add the certificate itself to ca_file".to_owned()
-                }
-                text if text.contains("UnsupportedCertVersion") => {
-                    "or one of its issuers is not of X.509 version 3; make one of version 3, or add the certificate itself to ca_file".to_owned()
-                }
-                text if text.contains("UnsupportedCriticalExtension") => {
-                    "or one of its issuers has a critical extension that is not supported".to_owned()
-                }
-                text => format!("is not accepted: {text}"),
-            },
         },
         Error::AlertReceived(AlertDescription::CertificateRequired) => {
             return format!("{host} requires a client certificate, which is not supported");
