@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
 use polyai_domain::fetch::FetchedPages;
