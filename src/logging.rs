@@ -4,7 +4,7 @@ mod panics;
 mod writer;
 
 use std::fmt::{self, Write as _};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write as _};
 use std::str::FromStr;
 
 use tracing::Subscriber;
@@ -121,6 +121,16 @@ pub fn install(format: Format, filter: &LevelFilterSpec) -> Result<(), AlreadyIn
     Ok(())
 }
 
+/// Reports the reason for which a command ends: as text with all its lines, or as one event of the JSON log.
+pub fn fatal(format: Format, reason: &str) {
+    if format == Format::Json && tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!("{reason}");
+    } else {
+        // Nothing can be done if standard error is closed.
+        let _ = writeln!(io::stderr(), "polyai-exporter: {reason}");
+    }
+}
+
 /// A log that writes to `writer`; each event reaches it as one line.
 pub fn subscriber<W>(
     format: Format,
@@ -148,13 +158,32 @@ where
     }
 }
 
-/// Writes a field of the text format. Control characters are escaped in every value, so that none can end the line or control
-/// the terminal; the formatter itself escapes only some kinds of values.
+/// Writes a field of the text format. A value that is not one word is quoted (logfmt), and control characters are escaped in every
+/// value, so that none can end the line or control the terminal; the formatter itself does so for some kinds of values.
 fn text_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
-    if field.name() != "message" {
-        write!(out, "{}=", field.name())?;
+    if field.name() == "message" {
+        return write!(Escaping(out), "{value:?}");
     }
-    write!(Escaping(out), "{value:?}")
+    let text = format!("{value:?}");
+    let is_word =
+        |letter: char| !letter.is_whitespace() && !letter.is_control() && !matches!(letter, '"' | '=');
+    if is_quoted(&text) || (!text.is_empty() && text.chars().all(is_word)) {
+        write!(out, "{}={text}", field.name())
+    } else {
+        write!(out, "{}={text:?}", field.name())
+    }
+}
+
+/// Whether `text` is one string in quotation marks, as the debug output of text is.
+fn is_quoted(text: &str) -> bool {
+    let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else { return false };
+    let mut is_escaped = false;
+    let is_inner = |letter: char| {
+        let ends = letter == '"' && !is_escaped;
+        is_escaped = letter == '\\' && !is_escaped;
+        !ends && !letter.is_control()
+    };
+    inner.chars().all(is_inner) && !is_escaped
 }
 
 struct Escaping<'a, 'b>(&'a mut Writer<'b>);
@@ -240,6 +269,22 @@ mod tests {
         assert!(plain.contains("WARN") && plain.ends_with("poll failed project=\"a\"\n"), "{plain}");
         assert!(!plain.contains('\u{1b}'));
         assert!(logged(Format::Auto, "info", true, say).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn text_format_quotes_what_is_not_one_word() {
+        let text = logged(Format::Text, "info", false, || {
+            let (none, some) = ("", Some("a b"));
+            tracing::info!(a = %"two words", b = %"word", c = "text", d = %none, e = %"x=y", f = 5, "message of words");
+            tracing::info!(g = ?some, h = %"\"a\" b", i = %"\"a b\"", j = %"\"", k = %"\"\\\"", l = %"tab\t", "next");
+        });
+        let (first, second) = text.trim_end().split_once('\n').unwrap();
+        assert!(
+            first.ends_with(r#"message of words a="two words" b=word c="text" d="" e="x=y" f=5"#),
+            "{first}"
+        );
+        let quoted = r#"next g="Some(\"a b\")" h="\"a\" b" i="a b" j="\"" k="\"\\\"" l="tab\t""#;
+        assert!(second.ends_with(quoted), "{second}");
     }
 
     #[test]

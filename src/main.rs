@@ -1,7 +1,6 @@
 //! The `polyai-exporter` command.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -46,9 +45,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    run(&Cli::parse()).unwrap_or_else(|error| {
-        // Nothing can be done if standard error is closed.
-        let _ = writeln!(std::io::stderr(), "polyai-exporter: {error}");
+    let flags = Cli::parse();
+    run(&flags).unwrap_or_else(|error| {
+        logging::fatal(flags.log_format, &error.message);
         ExitCode::from(error.code)
     })
 }

@@ -10,8 +10,7 @@ use polyai_domain::clock::Clock;
 
 use super::{CliError, check_live};
 use crate::config::{
-    self, Budget, ConfigErrors, ConfigInput, LoadedConfig, Settings, Storage, Target, budgets,
-    format_duration,
+    self, Budget, ConfigErrors, ConfigInput, LoadedConfig, Settings, Target, budgets, format_duration,
 };
 use crate::text::pluralize;
 
@@ -127,14 +126,10 @@ pub fn print_report(
 
 fn settings(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
     let polling = &settings.polling;
-    let state = match &settings.storage {
-        Storage::Directory(path) => path.display().to_string(),
-        Storage::Ephemeral => "in memory, gone with the process".to_owned(),
-    };
     let ages: Vec<String> = polling.recheck.iter().map(|age| format_duration(*age)).collect();
     let listen: Vec<String> = settings.server.listen.iter().map(ToString::to_string).collect();
     writeln!(out, "listen      {}", listen.join(", "))?;
-    writeln!(out, "state       {state}")?;
+    writeln!(out, "state       {}", settings.storage)?;
     writeln!(
         out,
         "polling     every {}; a conversation counts once seen finished for {}; {}",

@@ -8,11 +8,12 @@ use std::time::Duration;
 use polyai_domain::clock::Clock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{CliError, systemd};
 use crate::app::{App, BuildError, ConfigLoader, ReloadHandle, ReloadTrigger, ShutdownOutcome};
 use crate::config::{self, ConfigInput, ListenAddress};
+use crate::exporter_metrics::BuildInfo;
 
 /// The flags of `serve`.
 #[derive(Debug, Clone, clap::Args)]
@@ -57,6 +58,10 @@ pub async fn run(
         .map_err(|error| CliError::run_time(&format!("cannot listen for SIGHUP: {error}")))?;
     let source = Source { flags: flags.clone(), env: env.clone() };
     let loaded = config::load(&source.input()).map_err(|problems| CliError::configuration(&problems))?;
+    let BuildInfo { version, revision, .. } = BuildInfo::CURRENT;
+    let revision = revision.unwrap_or("unknown");
+    let (configuration, state) = (&loaded.origin, &loaded.settings.storage);
+    info!(version, revision, %configuration, %state, "starting polyai-exporter");
     for warning in &loaded.warnings {
         warn!(%warning, "configuration");
     }

@@ -178,7 +178,7 @@ pub(super) static KEYS: [Key; 33] = key_table! {
     "targets[].base_url": URL, Derived("the host of the region"),
         "Another address of the API, such as a proxy or the simulator.";
     "targets[].ca_file": PATH, Derived("the roots of the system alone"),
-        "A PEM bundle of further certificates to trust, relative to the directory of the configuration file.";
+        "A PEM bundle of further certificates to trust, issuers or that of the API itself, relative to the directory of the configuration file.";
     "targets[].channels": TEXTS, Value("[VOICE-SIP]"),
         "Channels whose series exist with value 0 from the first scrape; may be empty.";
     "targets[].collectors": COLLECTORS, Value("[conversations]"),

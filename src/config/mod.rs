@@ -129,6 +129,10 @@ fn read(input: &ConfigInput<'_>, mut files: TrackedFiles) -> Result<LoadedConfig
     if let Some(path) = input.web_config_file {
         settings.server.web_config_file = Some(path.to_path_buf());
     }
+    if let Err(variable) = polyai_api::check_proxy_variables(|name| input.env.get(name).cloned()) {
+        let text = "found text that is not the address of a proxy (not shown); write http://HOST:PORT";
+        report.errors.push(Diagnostic::new(&Location::Variable(variable.to_owned()), "", text));
+    }
     if let Some(errors) = ConfigErrors::from_diagnostics(report.errors) {
         return Err(errors.with_files(files).with_web_config_file(settings.server.web_config_file));
     }

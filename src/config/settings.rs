@@ -48,6 +48,15 @@ pub enum Storage {
     Ephemeral,
 }
 
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "{}", path.display()),
+            Self::Ephemeral => f.write_str("in memory, gone with the process"),
+        }
+    }
+}
+
 /// Section `polling`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Polling {

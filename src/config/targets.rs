@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use exporter_schema::{Node, Report, Section, TrackedFiles, quoted};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use polyai_api::parse_ca_bundle;
 
 use super::Context;
 use super::api_key::api_key;
@@ -149,7 +147,7 @@ fn ca_file(
     section: &Section<'_>,
     path: &Path,
 ) -> Option<CaFile> {
-    let checked = files.read(path, MAX_CA_BYTES).and_then(|pem| check_certificates(&pem).map(|()| pem));
+    let checked = files.read(path, MAX_CA_BYTES).and_then(|pem| parse_ca_bundle(&pem).map(|_| pem));
     match checked {
         Ok(pem) => Some(CaFile { path: path.to_owned(), pem: pem.into() }),
         Err(text) => {
@@ -157,18 +155,4 @@ fn ca_file(
             None
         }
     }
-}
-
-fn check_certificates(pem: &[u8]) -> Result<(), String> {
-    let mut roots = RootCertStore::empty();
-    for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
-        let added = certificate.is_ok_and(|certificate| roots.add(certificate).is_ok());
-        if !added {
-            return Err(format!("certificate {} in it is damaged; write a PEM bundle", index + 1));
-        }
-    }
-    if roots.is_empty() {
-        return Err("there is no certificate in it; write a PEM bundle".to_owned());
-    }
-    Ok(())
 }

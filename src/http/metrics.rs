@@ -67,7 +67,11 @@ impl MetricsHandler {
 
     pub(super) async fn respond(&self, headers: &HeaderMap) -> Response<ResponseBody> {
         let choice = negotiate(values(headers, ACCEPT), values(headers, ACCEPT_ENCODING));
-        let body = match self.body(choice.format, choice.encoding).await {
+        let Some(encoding) = choice.encoding else {
+            let text = "metrics are sent uncompressed or as gzip, and Accept-Encoding refuses both\n";
+            return text_response(StatusCode::NOT_ACCEPTABLE, text);
+        };
+        let body = match self.body(choice.format, encoding).await {
             Ok(body) => body,
             Err(ScrapeError::Busy) => return unavailable_response("too many scrapes at once\n"),
             Err(ScrapeError::Failed(reason)) => {
@@ -83,7 +87,7 @@ impl MetricsHandler {
         headers.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("text/plain")));
         headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Some(name) = choice.encoding.name() {
+        if let Some(name) = encoding.name() {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
         }
         response

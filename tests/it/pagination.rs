@@ -132,6 +132,35 @@ async fn given_raw_answer(answer: &'static [u8]) -> ConversationList {
 }
 
 #[tokio::test]
+async fn echoed_key_is_redacted_in_an_error() {
+    const KEYS: [&str; 2] = ["Zq7_own_0123456789", "Zr8_other_0123456789"];
+    let _known = KEYS.map(ApiKey::new);
+    for echo in [KEYS[0], KEYS[1], "Zr8_othe", "WnI4X290aGVyXzAxMjM0NTY3ODk"] {
+        for answer in [
+            format!(
+                "401 Unauthorized\r\nX-PolyAI-Correlation-Id: id-{echo}\r\nContent-Length: 2\r\n\r\n{{}}"
+            ),
+            format!(
+                "401 Unauthorized\r\nX-PolyAI-Correlation-Id: {echo}\r\nContent-Length: {}\r\n\r\n{{\"error_code\":\"{echo}\"}}",
+                echo.len() + 17
+            ),
+            format!(
+                "503 Unavailable\r\nContent-Length: {}\r\n\r\n{{\"error_code\":\"{echo}\"}}",
+                echo.len() + 17
+            ),
+        ] {
+            let raw = format!("HTTP/1.1 {answer}").replacen("\r\n", "\r\nConnection: close\r\n", 1);
+            let mut list = given_raw_answer(Box::leak(raw.into_boxed_str()).as_bytes()).await;
+            let Err(WalkError::Fetch(error)) = list.walk(Window::ALL, Filter::Finished, Limit::None).await
+            else {
+                panic!("{answer}")
+            };
+            assert!(!format!("{error:?}").contains(&echo[..8]), "{answer}: {error:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn raw_answer_is_classified_by_kind() {
     use FetchErrorKind::{
         BadRequest, CutOff, Forbidden, NotFound, Redirected, ServerError, Unauthorized, WrongHost,

@@ -1,6 +1,7 @@
 //! Tests of real processes: the binary with its state on disk, the simulated API, and a real Prometheus.
 
 mod alert_pipeline;
+mod api_tls;
 mod browser;
 mod cli;
 mod contention;

@@ -10,19 +10,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use memchr::memmem;
 use polyai_domain::clock::Clock;
 use polyai_domain::fetch::{FetchError, FetchErrorKind};
 use polyai_domain::phone_number;
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
-use tokio::time::Instant;
+use reqwest::{Proxy, Response, StatusCode, Url};
+use tokio::time::{Instant, timeout};
 
 use crate::decode::Page;
+use crate::proxy::{ProxySettings, address as proxy_address, tunnel_status};
 use crate::rate_limit::{ConcurrencyLimit, RateLimiter};
+use crate::redact::{self, redact};
 use crate::request::{Endpoint, PageRequest};
 use crate::server_clock::DateObservation;
-use crate::wire;
+use crate::{tls, wire};
 
 /// Larger than any page of up to 1,000 records should be.
 const MAX_BODY_BYTES: usize = 128 << 20;
@@ -35,27 +36,11 @@ const CORRELATION_ID: &str = "x-polyai-correlation-id";
 pub struct ApiKey(String);
 
 impl ApiKey {
-    /// The key `value`.
+    /// The key `value`, which from now on is overwritten in all that servers send.
     pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-}
-
-/// Shorter keys are no secret, and may be part of any word.
-const MIN_SECRET_LEN: usize = 8;
-
-impl ApiKey {
-    /// Overwrites the key in what a server sent: everything from outside passes here before anything reads it.
-    fn remove_from(&self, text: &mut [u8]) {
-        let key = self.0.as_bytes();
-        let mut remaining = if key.len() < MIN_SECRET_LEN { &mut [] } else { text };
-        while let Some(index) = memmem::find(remaining, key) {
-            let (echo, rest) = remaining.split_at_mut(index + key.len());
-            if let Some(echo) = echo.get_mut(index..) {
-                echo.fill(b'*');
-            }
-            remaining = rest;
-        }
+        let value = value.into();
+        redact::register(&value);
+        Self(value)
     }
 }
 
@@ -80,6 +65,7 @@ pub struct ApiCredentials {
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    proxies: Arc<ProxySettings>,
     concurrency: ConcurrencyLimit,
     clock: Clock,
     correlation_prefix: Arc<str>,
@@ -108,7 +94,7 @@ pub struct ResponseInfo {
     pub bytes: u64,
 }
 
-/// Root certificates to trust in addition to those of the system.
+/// Certificates to trust in addition to the roots of the system.
 #[derive(Debug, Clone, Copy)]
 pub struct CaBundle<'a> {
     /// The file they come from, for error messages.
@@ -120,7 +106,7 @@ pub struct CaBundle<'a> {
 /// The reason a client could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The bundle of root certificates is invalid.
+    /// The bundle of certificates is invalid.
     #[error("ca_file {path}: {reason}")]
     CaBundle {
         /// The file.
@@ -128,17 +114,20 @@ pub enum ClientError {
         /// The cause.
         reason: String,
     },
+    /// A proxy variable of the environment is invalid; its value may contain a password.
+    #[error("{0}: found text that is not the address of a proxy (not shown); write http://HOST:PORT")]
+    Proxy(&'static str),
     /// TLS could not be set up.
     #[error("the HTTP client cannot be set up: {0}")]
     Setup(String),
 }
 
 impl Client {
-    /// Creates a client that trusts the system's root certificates and those in `ca_bundle`. Correlation ids begin with the
-    /// product name of `user_agent`, which is `product/version`.
+    /// Creates a client that trusts the system's root certificates and those in `ca_bundle`, and uses the proxies of the
+    /// environment. Correlation ids begin with the product name of `user_agent`, which is `product/version`.
     ///
     /// # Errors
-    /// If `ca_bundle` is invalid or TLS cannot be set up.
+    /// If `ca_bundle` or a proxy variable is invalid, or TLS cannot be set up.
     pub fn new(
         user_agent: &str,
         timeout: Duration,
@@ -146,32 +135,29 @@ impl Client {
         concurrency: ConcurrencyLimit,
         clock: Clock,
     ) -> Result<Self, ClientError> {
-        // Fails only if a provider is already installed, which then serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
+        let listed = match ca_bundle {
+            Some(CaBundle { path, pem }) => tls::parse_ca_bundle(pem)
+                .map_err(|reason| ClientError::CaBundle { path: path.display().to_string(), reason })?,
+            None => Vec::new(),
+        };
+        let tls = tls::client_config(listed).map_err(|error| ClientError::Setup(error.to_string()))?;
+        #[expect(clippy::disallowed_methods, reason = "they apply to a process as a whole, as in curl")]
+        let variable = |name: &str| std::env::var(name).ok();
+        let proxies = Arc::new(ProxySettings::from_env(variable).map_err(ClientError::Proxy)?);
+        let used = Arc::clone(&proxies);
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .proxy(Proxy::custom(move |url| used.find(url).cloned()))
             .redirect(reqwest::redirect::Policy::none())
             .timeout(timeout)
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
             .pool_max_idle_per_host(8)
-            .user_agent(user_agent);
-        let invalid =
-            |path: &Path, reason: String| ClientError::CaBundle { path: path.display().to_string(), reason };
-        if let Some(CaBundle { path, pem }) = ca_bundle {
-            let roots = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| invalid(path, error_chain(&error)))?;
-            if roots.is_empty() {
-                return Err(invalid(path, "holds no certificate; expected PEM".into()));
-            }
-            builder = builder.tls_certs_merge(roots);
-        }
-        let http = builder.build().map_err(|error| match ca_bundle {
-            // The certificates are parsed only here; without a bundle, they cannot be the cause.
-            Some(CaBundle { path, .. }) => invalid(path, error_chain(&error)),
-            None => ClientError::Setup(error_chain(&error)),
-        })?;
+            .user_agent(user_agent)
+            .build()
+            .map_err(|error| ClientError::Setup(error_chain(&error)))?;
         let product = user_agent.split('/').next().unwrap_or(user_agent);
         let correlation_prefix = format!("{product}-{:08x}", rand::random::<u32>()).into();
-        Ok(Self { http, concurrency, clock, correlation_prefix, next_request: Arc::default() })
+        Ok(Self { http, proxies, concurrency, clock, correlation_prefix, next_request: Arc::default() })
     }
 
     /// Requests a page, as soon as the rate limit of the key and the concurrency limit permit it.
@@ -213,7 +199,10 @@ impl Client {
             .get(credentials.endpoint.page_url(request))
             .header("x-api-key", api_key)
             .header(CORRELATION_ID, correlation_id);
-        let mut response = request.send().await.map_err(transport_error)?;
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return Err(self.connect_error(error).await),
+        };
         let received = self.clock.read();
         info.date = Some(DateObservation { date: http_date(response.headers().get(DATE)), sent, received });
         let status = response.status();
@@ -234,13 +223,13 @@ impl Client {
                 break;
             }
         }
-        credentials.api_key.remove_from(&mut body);
+        redact(&mut body);
         if status == StatusCode::OK {
             return Page::decode(&body);
         }
         let mut correlation_id =
             response.headers().get(CORRELATION_ID).map(|id| id.as_bytes().to_vec()).unwrap_or_default();
-        credentials.api_key.remove_from(&mut correlation_id);
+        redact(&mut correlation_id);
         Err(FetchError {
             correlation_id: String::from_utf8(correlation_id)
                 .ok()
@@ -248,6 +237,36 @@ impl Client {
                 .map(|id| phone_number::redact(&id).chars().take(64).collect()),
             ..self.status_error(&response, &body)
         })
+    }
+
+    /// The error of a request without a response. A proxy that refuses to connect is not the network, and is named.
+    async fn connect_error(&self, error: reqwest::Error) -> FetchError {
+        let url = error.url().cloned();
+        let failed = transport_error(error);
+        let Some((url, proxy)) = url.as_ref().and_then(|url| Some((url, self.proxies.find(url)?))) else {
+            return failed;
+        };
+        let shown = proxy_address(proxy);
+        let status = if failed.message.contains("proxy authorization required") {
+            Some(407)
+        } else if failed.message.contains("tunnel error: unsuccessful") {
+            timeout(CONNECT_TIMEOUT, tunnel_status(proxy, url))
+                .await
+                .ok()
+                .flatten()
+                .filter(|status| *status != 200)
+        } else {
+            return FetchError { message: format!("via the proxy {shown}: {}", failed.message), ..failed };
+        };
+        let reason = match status {
+            Some(407) => {
+                "HTTP 407; it wants a user name and password in its variable of the environment".to_owned()
+            }
+            Some(status) => format!("HTTP {status}"),
+            None => "its status is not known".to_owned(),
+        };
+        let message = format!("the proxy {shown} refuses a connection to the API: {reason}");
+        FetchError { kind: FetchErrorKind::WrongHost, status, message, ..failed }
     }
 
     /// The error of a response other than 200.
@@ -266,10 +285,11 @@ impl Client {
             300..=399 => FetchErrorKind::Redirected,
             _ => FetchErrorKind::ServerError,
         };
-        let message = match (status, envelope.error_code()) {
-            (300..=399, _) => format!("HTTP {status}: a redirect, which is not followed; check base_url"),
-            (_, Some(code)) => format!("HTTP {status} ({code})"),
-            (_, None) => format!("HTTP {status}"),
+        let message = match (status, envelope.error_code(), self.proxies.find(response.url())) {
+            (300..=399, ..) => format!("HTTP {status}: a redirect, which is not followed; check base_url"),
+            (_, Some(code), _) => format!("HTTP {status} ({code})"),
+            (_, None, Some(proxy)) => format!("HTTP {status}, via the proxy {}", proxy_address(proxy)),
+            (_, None, None) => format!("HTTP {status}"),
         };
         FetchError {
             kind,
@@ -326,9 +346,13 @@ fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
 }
 
 fn transport_error(error: reqwest::Error) -> FetchError {
-    let error = error.without_url();
+    let host = error.url().and_then(Url::host_str).unwrap_or_default();
+    let explained = tls::handshake_failure(&error, host);
     let kind = if error.is_timeout() { FetchErrorKind::Timeout } else { FetchErrorKind::Unreachable };
-    FetchError { kind, ..FetchError::bad_payload(error_chain(&error)) }
+    FetchError {
+        kind,
+        ..FetchError::bad_payload(explained.unwrap_or_else(|| error_chain(&error.without_url())))
+    }
 }
 
 /// The error of a response whose body breaks off after `bytes`, or cannot be decompressed.
@@ -385,25 +409,6 @@ mod tests {
         assert_eq!(wait("Fri, 20 Nov 2026 08:00:30 GMT", Some("Fri, 20 Nov 2026 08:00:00 GMT")), Some(30));
         assert_eq!(wait(in_half_a_minute, Some("no date")), Some(2 * 3600 + 30));
         assert_eq!(wait("17", Some("Fri, 20 Nov 2026 12:00:00 GMT")), Some(17));
-    }
-
-    #[test]
-    fn echoed_key_is_removed_from_what_a_server_sent() {
-        let key = ApiKey::new("sk-sk-Qz7mark");
-        for (sent, cleaned) in [
-            ("sk-sk-Qz7mark", "*************"),
-            ("x sk-sk-sk-Qz7mark, sk-sk-Qz7mark", "x sk-*************, *************"),
-            ("sk-sk-Qz7marksk-sk-Qz7mark", "**************************"),
-            ("sk-sk-Qz7mar", "sk-sk-Qz7mar"),
-            ("", ""),
-        ] {
-            let mut text = sent.as_bytes().to_vec();
-            key.remove_from(&mut text);
-            assert_eq!(String::from_utf8(text).unwrap(), cleaned);
-        }
-        let mut word = *b"kind";
-        ApiKey::new("k").remove_from(&mut word);
-        assert_eq!(&word, b"kind");
     }
 
     #[test]

@@ -50,10 +50,13 @@ mod decode;
 mod lenient;
 mod non_finite;
 mod paginate;
+mod proxy;
 mod rate_limit;
 mod record;
+mod redact;
 mod request;
 mod server_clock;
+mod tls;
 pub mod wire;
 
 pub use client::{ApiCredentials, ApiKey, ApiResponse, CaBundle, Client, ClientError, ResponseInfo};
@@ -62,6 +65,8 @@ pub use paginate::{ConversationList, ListObserver, Pagination, dedup_by_id};
 pub use polyai_domain::fetch::{
     FetchError, FetchErrorKind, FetchedPages, Filter, Limit, RequestStats, WalkError, Window,
 };
+pub use proxy::check_proxy_variables;
 pub use rate_limit::{ConcurrencyLimit, RateLimiter, RequestPermit};
 pub use request::{Endpoint, PageRequest, Position};
 pub use server_clock::{DateObservation, ServerClock};
+pub use tls::parse_ca_bundle;

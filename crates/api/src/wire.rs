@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 /// One page of `GET /v{1,2,3}/{account}/{project}/conversations`.
 #[derive(Debug, Deserialize)]
@@ -64,9 +65,10 @@ pub struct Turn<'a> {
     pub barge_in: LenientBool,
 }
 
-/// Reads a key that exists, even if its value is null.
+/// Reads a key that exists, even if its value is null. One that cannot be read, such as 1e999, is as good as absent.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
+    let value = <&RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(value.get()).ok())
 }
 
 /// A string; also a number or boolean as text. Anything else is empty.

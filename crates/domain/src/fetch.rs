@@ -36,6 +36,11 @@ impl Window {
         Self { from: Some(clamp_year(from)), to: None }
     }
 
+    /// Whether `time` is certainly inside, wherever the API puts the bounds.
+    pub fn contains(self, time: Timestamp) -> bool {
+        self.from.is_none_or(|from| from < time) && self.to.is_none_or(|to| time < to)
+    }
+
     /// The time between the bounds; `None` without one of them.
     pub fn length(self) -> Option<Duration> {
         Some(self.to?.saturating_duration_since(self.from?))
@@ -101,7 +106,7 @@ named_enum! {
         Forbidden "forbidden"
         /// 404 with the API's own error body.
         NotFound "not_found"
-        /// 4xx from something that is not the Conversations API.
+        /// 4xx from something that is not the Conversations API, or a proxy that refuses a connection to it.
         WrongHost "wrong_host"
         /// 429
         RateLimited "rate_limited"

@@ -42,8 +42,8 @@ problems! {
     NotFound "not_found" "the API does not know this project"
     "The API does not know this account or project in this region. Check account_id, project_id and region; ids of one region do not exist in another."
 
-    WrongHost "wrong_host" "the address is not the Conversations API"
-    "The response is a 4xx that does not come from the Conversations API but from another server or a filter in between; it says nothing about the key. Check what proxies and firewalls do with the address; its host family is api.{us-1,uk-1,euw-1}.platform.polyai.app, not api.{us,uk,eu}.poly.ai, unless base_url sets another."
+    WrongHost "wrong_host" "another server answers instead of the Conversations API"
+    "The response is a 4xx, or the refusal of a proxy, that does not come from the Conversations API but from another server or a filter in between; it says nothing about the key. Check what proxies and firewalls do with the address; its host family is api.{us-1,uk-1,euw-1}.platform.polyai.app, not api.{us,uk,eu}.poly.ai, unless base_url sets another."
 
     RateLimited "rate_limited" "too many requests for this key"
     "The API answers 429: too many requests for this key, so the daemon polls more slowly. Lower polling.requests_per_minute, raise polling.interval, or give targets keys of their own."

@@ -10,6 +10,7 @@ mod fetch_plan;
 mod filter_support;
 mod lookback;
 mod missing;
+mod read_starts;
 mod refetch;
 mod rollback;
 mod start_index;
@@ -25,6 +26,7 @@ use missing::MissingConversations;
 use polyai_domain::conversation::{Conversation, ConversationId, ConversationState};
 use polyai_domain::fetch::{Filter, Window};
 use polyai_domain::timestamp::Timestamp;
+use read_starts::ReadStarts;
 use rollback::WatermarkHistory;
 use start_index::StartIndex;
 use window_size::{PassId, WindowSizer};
@@ -35,6 +37,8 @@ use crate::recorder::{FirstFinished, PollerCheckpoint};
 
 /// How far in the future a start may be and still be believed.
 const MAX_FUTURE_SKEW: Duration = Duration::from_secs(3600);
+/// How far behind its watermark a recheck reads again, in case the API rounds the bounds of windows.
+const RECHECK_OVERLAP: Duration = Duration::from_secs(1);
 /// An open list without a filter goes back at least this far.
 const OPEN_LOOKBACK: Duration = Duration::from_secs(2 * 3600);
 /// A conversation that is in progress for longer than this is reported.
@@ -70,6 +74,7 @@ pub(crate) struct PollPlanner {
     start_index: StartIndex,
     open: BTreeMap<ConversationId, Timestamp>,
     missing: MissingConversations,
+    read_starts: ReadStarts,
     /// Given up since the last fetch.
     given_up: Vec<ConversationId>,
     window_sizer: WindowSizer,
@@ -85,7 +90,7 @@ pub(crate) struct PollPlanner {
 pub(crate) struct PollState {
     /// The time up to which it reads.
     until: Timestamp,
-    refetches: Option<Vec<(Window, Vec<ConversationId>)>>,
+    refetches: Option<Vec<FetchPlan>>,
     failed: BTreeSet<PassId>,
     rechecks_done: bool,
 }
@@ -114,6 +119,8 @@ impl PollPlanner {
             let latest = watermarks.fresh + MAX_FUTURE_SKEW;
             checkpoint.starts.iter().for_each(|&start| start_index.add(start, latest));
         }
+        let mut read_starts = ReadStarts::default();
+        checkpoint.starts.iter().for_each(|&start| read_starts.add(start));
         let overlap = watermarks.as_ref().map_or(Duration::ZERO, |watermarks| watermarks.overlap);
         Self {
             policy,
@@ -122,6 +129,7 @@ impl PollPlanner {
             start_index,
             open: checkpoint.open,
             missing: MissingConversations::default(),
+            read_starts,
             given_up: Vec::new(),
             window_sizer: WindowSizer::default(),
             history: WatermarkHistory::default(),
@@ -198,6 +206,8 @@ impl PollPlanner {
         listed.values().for_each(|&start| self.start_index.add(start, now + MAX_FUTURE_SKEW));
         self.missing.on_open_list(&self.open, &listed, now);
         self.open = listed;
+        let tracked = self.open.values().copied().chain(self.missing.starts().map(|(_, start)| start));
+        self.read_starts.forget_before(tracked.min().unwrap_or(now));
 
         // An anchor in the future may still be corrected, and nothing can count before it.
         if let Some(anchor) = self.policy.anchor.filter(|&anchor| self.watermarks.is_none() && anchor <= now)
@@ -218,10 +228,13 @@ impl PollPlanner {
         if let Some(plan) = self.fresh(state) {
             return Some(plan);
         }
-        let refetches = state.refetches.get_or_insert_with(|| self.missing.due(now, &self.policy));
-        if let Some((window, ids)) = refetches.pop() {
-            // Not only finished ones: one that is still running must not be given up.
-            return Some(FetchPlan { pass: PassKind::Refetch(ids), window, filter: Filter::Any });
+        let refetches = match state.refetches.take() {
+            Some(refetches) => refetches,
+            None => self.missing.due(now, self.next_recheck(state), &self.read_starts, &self.policy),
+        };
+        let refetches = state.refetches.insert(refetches);
+        if let Some(plan) = refetches.pop() {
+            return Some(plan);
         }
         if state.rechecks_done {
             return None;
@@ -255,7 +268,7 @@ impl PollPlanner {
         let mut from = fresh_from;
         if to == state.until && !self.window_sizer.is_failing(PassId::Fresh) {
             for (index, recheck) in watermarks.rechecks.iter().enumerate() {
-                let read_from = recheck.read_to - MIN_OVERLAP;
+                let read_from = recheck.read_to - RECHECK_OVERLAP;
                 let near = state.until.saturating_duration_since(read_from)
                     <= recheck.age + (recheck.age / 4).max(self.policy.interval * 2);
                 let aged = (state.until - recheck.age).min(watermarks.fresh);
@@ -276,6 +289,14 @@ impl PollPlanner {
         Some(FetchPlan { pass: PassKind::Range(range), window: Window::between(from, to), filter })
     }
 
+    /// What the first recheck that is due will read in this poll.
+    fn next_recheck(&self, state: &PollState) -> Option<Window> {
+        let plan = self.recheck(state)?;
+        let PassKind::Range(range) = &plan.pass else { return None };
+        let (pass, _) = self.step(range)?;
+        (!self.window_sizer.is_failing(pass)).then_some(plan.window)
+    }
+
     /// The first recheck that is due.
     fn recheck(&self, state: &PollState) -> Option<FetchPlan> {
         let watermarks = self.watermarks.as_ref()?;
@@ -290,7 +311,7 @@ impl PollPlanner {
             let end = recheck.already_read.map_or(aged, |(covered_from, _)| aged.min(covered_from));
             let to = end.min(recheck.read_to + self.window_sizer.length(pass));
             let range = FetchRange { rechecks: vec![(index, to)], ..FetchRange::default() };
-            let window = Window::between(recheck.read_to - MIN_OVERLAP, to);
+            let window = Window::between(recheck.read_to - RECHECK_OVERLAP, to);
             Some(FetchPlan { pass: PassKind::Range(range), window, filter: Filter::Any })
         })
     }
@@ -311,10 +332,12 @@ impl PollPlanner {
         for conversation in seen {
             let started_at = conversation.data.started_at;
             self.start_index.add(started_at, now + MAX_FUTURE_SKEW);
+            self.missing.on_listed(plan.window, started_at);
             match conversation.data.state {
                 ConversationState::Finished => {
                     self.open.remove(&conversation.id);
                     self.missing.on_found(&conversation.id);
+                    self.read_starts.add(started_at);
                 }
                 ConversationState::InProgress if !self.open.contains_key(&conversation.id) => {
                     self.missing.on_running_unlisted(&conversation.id, started_at, now, &self.policy);

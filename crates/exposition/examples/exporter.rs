@@ -144,7 +144,8 @@ fn main() {
 
     if let Some(accept) = std::env::args().nth(1) {
         let negotiated = negotiate([accept.as_str()].into_iter(), ["identity"].into_iter());
-        let body = cache.render(negotiated.format, negotiated.encoding, &source, NOW, own_metrics);
+        let encoding = negotiated.encoding.expect("identity is acceptable");
+        let body = cache.render(negotiated.format, encoding, &source, NOW, own_metrics);
         println!(
             "Content-Type: {}\n\n{}",
             negotiated.content_type,

@@ -101,9 +101,8 @@ impl Encoder {
 
     /// Writes the end of an exposition.
     pub fn write_end(&self, out: &mut Vec<u8>) {
-        match self.format {
-            Format::OpenMetrics | Format::OpenMetrics2 => text_common::push_str(out, openmetrics::END),
-            Format::Text | Format::Protobuf => {}
+        if matches!(self.format, Format::OpenMetrics | Format::OpenMetrics2) {
+            text_common::push_str(out, openmetrics::END);
         }
     }
 }

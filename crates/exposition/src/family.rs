@@ -43,15 +43,15 @@ pub struct FamilyMeta {
     pub unit: Option<Unit>,
 }
 
-/// The type of a family.
+/// The type of a family, with its number in the protobuf format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Only increases.
-    Counter,
+    Counter = 0,
     /// Increases and decreases.
-    Gauge,
+    Gauge = 1,
     /// Observations in buckets.
-    Histogram,
+    Histogram = 4,
 }
 
 /// A base unit of Prometheus.

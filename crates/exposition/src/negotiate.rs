@@ -18,8 +18,8 @@ const MAX_ELEMENTS: usize = 64;
 pub struct Negotiated {
     /// The format.
     pub format: Format,
-    /// The compression.
-    pub encoding: ContentEncoding,
+    /// The compression; `None` if the request refuses gzip and no compression, for which the response is 406.
+    pub encoding: Option<ContentEncoding>,
     /// The `Content-Type` of the response.
     pub content_type: String,
 }
@@ -127,7 +127,7 @@ fn choose_media_type(ranges: &[MediaRange]) -> (MediaType, Option<&'static str>)
 }
 
 /// Gzip if it is accepted and not less welcome than no compression, which is acceptable unless refused.
-fn choose_encoding<'a>(accept_encoding: impl Iterator<Item = &'a str>) -> ContentEncoding {
+fn choose_encoding<'a>(accept_encoding: impl Iterator<Item = &'a str>) -> Option<ContentEncoding> {
     let (mut gzip, mut identity, mut any) = (None, None, None);
     for element in elements(accept_encoding) {
         match element.name.to_ascii_lowercase().as_str() {
@@ -139,9 +139,9 @@ fn choose_encoding<'a>(accept_encoding: impl Iterator<Item = &'a str>) -> Conten
     }
     let gzip = gzip.or(any).unwrap_or(0.0);
     if gzip > 0.0 && gzip >= identity.unwrap_or(0.0) {
-        ContentEncoding::Gzip
+        Some(ContentEncoding::Gzip)
     } else {
-        ContentEncoding::Identity
+        (identity.or(any) != Some(0.0)).then_some(ContentEncoding::Identity)
     }
 }
 

@@ -5,9 +5,7 @@
 //! Source: `proto/io/prometheus/client/metrics.proto`.
 
 use crate::buckets::NativeHistogram;
-use crate::family::{
-    Exemplar, FamilyMeta, HistogramView, Kind, Sample, SampleValue, Timestamp, newest_exemplars,
-};
+use crate::family::{Exemplar, FamilyMeta, HistogramView, Sample, SampleValue, Timestamp, newest_exemplars};
 
 pub(crate) fn write_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>, out: &mut Vec<u8>) {
     labels.for_each(|label| label_pair(1, label, out));
@@ -18,15 +16,7 @@ pub(crate) fn write_metadata(meta: &FamilyMeta, samples_len: usize, out: &mut Ve
     let mut fields = Vec::new();
     bytes(1, meta.name.as_bytes(), &mut fields);
     bytes(2, meta.help.as_bytes(), &mut fields);
-    uint64(
-        3,
-        match meta.kind {
-            Kind::Counter => 0,
-            Kind::Gauge => 1,
-            Kind::Histogram => 4,
-        },
-        &mut fields,
-    );
+    uint64(3, meta.kind as u64, &mut fields);
     bytes(5, meta.unit.map_or("", |unit| unit.as_str()).as_bytes(), &mut fields);
     varint((fields.len() + samples_len) as u64, out);
     out.extend_from_slice(&fields);

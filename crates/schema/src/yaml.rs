@@ -50,16 +50,12 @@ struct TreeBuilder {
     errors: Vec<Diagnostic>,
 }
 
-/// A mapping or a list that has begun, with its path for messages.
+/// A mapping or a list that has begun.
 struct Open {
-    path: String,
     location: Location,
-    content: Content,
-}
-
-enum Content {
-    Table { entries: BTreeMap<String, Node>, key: Option<(String, Location)> },
-    List(Vec<Node>),
+    value: Value,
+    /// The key of a mapping whose value comes next.
+    key: Option<(String, Location)>,
 }
 
 impl TreeBuilder {
@@ -69,7 +65,7 @@ impl TreeBuilder {
     }
 
     fn expects_key(&self) -> bool {
-        matches!(self.open.last(), Some(Open { content: Content::Table { key: None, .. }, .. }))
+        matches!(self.open.last(), Some(Open { value: Value::Table(_), key: None, .. }))
     }
 
     /// Why `event` makes everything after it meaningless, if it does.
@@ -120,16 +116,10 @@ impl TreeBuilder {
                 }
                 self.add_value(value, location);
             }
-            (Event::SequenceStart(..), _) => self.begin(Content::List(Vec::new()), location),
-            (Event::MappingStart(..), _) => {
-                self.begin(Content::Table { entries: BTreeMap::new(), key: None }, location);
-            }
+            (Event::SequenceStart(..), _) => self.begin(Value::List(Vec::new()), location),
+            (Event::MappingStart(..), _) => self.begin(Value::Table(BTreeMap::new()), location),
             (Event::SequenceEnd | Event::MappingEnd, _) => {
-                let Some(Open { location, content, .. }) = self.open.pop() else { return };
-                let value = match content {
-                    Content::Table { entries, .. } => Value::Table(entries),
-                    Content::List(items) => Value::List(items),
-                };
+                let Some(Open { location, value, .. }) = self.open.pop() else { return };
                 self.add_value(value, location);
             }
             _ => {}
@@ -137,36 +127,39 @@ impl TreeBuilder {
     }
 
     fn add_key(&mut self, name: String, location: Location) {
-        if let Some(Open { path, content: Content::Table { entries, key }, .. }) = self.open.last_mut() {
-            if let Some(Node { location: Location::Line(_, first, _), .. }) = entries.get(&name) {
-                let error = format!("given twice, first on line {first}; keep one");
-                self.errors.push(Diagnostic::new(&location, &join_path(path, &display_key(&name)), error));
-            }
-            *key = Some((name, location));
+        let path = self.path();
+        let Some(Open { value: Value::Table(entries), key, .. }) = self.open.last_mut() else { return };
+        if let Some(Node { location: Location::Line(_, first, _), .. }) = entries.get(&name) {
+            let error = format!("given twice, first on line {first}; keep one");
+            self.errors.push(Diagnostic::new(&location, &join_path(&path, &display_key(&name)), error));
         }
+        *key = Some((name, location));
     }
 
-    fn begin(&mut self, content: Content, location: Location) {
-        let path = match self.open.last() {
-            None => String::new(),
-            Some(Open { path, content: Content::Table { key, .. }, .. }) => {
-                key.as_ref().map_or_else(String::new, |(name, _)| join_path(path, &display_key(name)))
-            }
-            Some(Open { path, content: Content::List(items), .. }) => format!("{path}[{}]", items.len()),
-        };
-        self.open.push(Open { path, location, content });
+    fn begin(&mut self, value: Value, location: Location) {
+        self.open.push(Open { location, value, key: None });
+    }
+
+    /// The path of the innermost mapping or list.
+    fn path(&self) -> String {
+        let outer = self.open.split_last().map_or(&[][..], |(_, outer)| outer);
+        outer.iter().fold(String::new(), |path, open| match (&open.value, &open.key) {
+            (Value::List(items), _) => format!("{path}[{}]", items.len()),
+            (_, Some((name, _))) => join_path(&path, &display_key(name)),
+            (_, None) => path,
+        })
     }
 
     /// Puts a complete value where it belongs. An entry of a mapping is located at its key.
     fn add_value(&mut self, value: Value, location: Location) {
-        match self.open.last_mut().map(|open| &mut open.content) {
-            None => self.root = Some(Node { location, value }),
-            Some(Content::List(items)) => items.push(Node { location, value }),
-            Some(Content::Table { entries, key }) => {
-                if let Some((name, location)) = key.take() {
-                    entries.entry(name).or_insert(Node { location, value });
-                }
-            }
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(Node { location, value });
+            return;
+        };
+        if let Value::List(items) = &mut open.value {
+            items.push(Node { location, value });
+        } else if let (Value::Table(entries), Some((name, location))) = (&mut open.value, open.key.take()) {
+            entries.entry(name).or_insert(Node { location, value });
         }
     }
 
@@ -225,6 +218,17 @@ mod tests {
         assert_eq!(location_of(json, "polling.interval"), "file:2:3");
         assert_eq!(location_of(json, "targets.0.region"), "file:4:2");
         assert_eq!(location_of(json, "targets.0.channels.1"), "file:6:2");
+    }
+
+    #[test]
+    fn repeated_key_is_named_with_its_path() {
+        let errors = parse_yaml("file", "a: [x, {b: [[{c: 1, c: 2}]]}]\nd: {e: 1, e: 2}").unwrap_err();
+        let shown: Vec<String> = errors.iter().map(Diagnostic::to_string).collect();
+        let expected = [
+            "file:1:21: a[1].b[0][0].c: given twice, first on line 1; keep one",
+            "file:2:11: d.e: given twice, first on line 2; keep one",
+        ];
+        assert_eq!(shown, expected);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Access control in front of the handler: rate limit, client certificate, user, origin.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::body::Body;
 use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::http::uri::Authority;
+use hyper::{Method, Request, Response, StatusCode, Version};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
@@ -68,6 +70,10 @@ impl AccessControl {
         connection: &ConnectionInfo,
     ) -> Option<Response<ResponseBody>> {
         let peer = connection.peer;
+        if !has_valid_host(request) {
+            let text = "the request must have exactly one valid Host header\n";
+            return Some(text_response(StatusCode::BAD_REQUEST, text));
+        }
         if active.rate_limiter.as_ref().is_some_and(|limiter| !limiter.try_acquire(Instant::now())) {
             self.observer.on_request_limited(peer);
             return Some(text_response(StatusCode::TOO_MANY_REQUESTS, "too many requests\n"));
@@ -98,8 +104,15 @@ impl AccessControl {
                 }
             }
         }
-        (is_mutating(request.method()) && is_cross_origin(request))
-            .then(|| text_response(StatusCode::FORBIDDEN, "cross-origin request refused\n"))
+        let is_open = connection.tls.is_none() && active.users.is_none();
+        let refusal = match is_mutating(request.method()) {
+            true if is_cross_origin(request) => "cross-origin request refused\n",
+            true if is_open && is_browser(request) && !is_local_host(request) => {
+                "refused: without TLS or users, a browser must use an IP address or localhost\n"
+            }
+            true | false => return None,
+        };
+        Some(text_response(StatusCode::FORBIDDEN, refusal))
     }
 }
 
@@ -119,6 +132,30 @@ fn is_mutating(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
+/// Whether there is one `Host`, as RFC 9112, section 3.2 requires. HTTP/1.0 may lack it, and HTTP/2 has `:authority` instead.
+fn has_valid_host<B>(request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() != Version::HTTP_11,
+        (Some(host), None) => host.is_empty() || Authority::try_from(host.as_bytes()).is_ok(),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Whether the request has a header that browsers add to every request that is not a plain `GET`.
+fn is_browser<B>(request: &Request<B>) -> bool {
+    request.headers().contains_key(ORIGIN) || request.headers().contains_key("sec-fetch-site")
+}
+
+/// Whether `Host` is a name that no other site can make resolve to this address (DNS rebinding).
+fn is_local_host<B>(request: &Request<B>) -> bool {
+    let host = request.headers().get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    host.is_none_or(|host| {
+        let host = host.host().trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+        host.parse::<IpAddr>().is_ok() || host == "localhost" || host.ends_with(".localhost")
+    })
+}
+
 /// Whether a browser sends the request on behalf of another site, with the user's credentials but without the user's intent.
 /// Programs other than browsers send neither header.
 fn is_cross_origin<B>(request: &Request<B>) -> bool {
@@ -136,6 +173,47 @@ fn is_cross_origin<B>(request: &Request<B>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn with_hosts(version: Version, hosts: &[&str]) -> Request<()> {
+        let request = Request::get("/metrics").version(version);
+        hosts.iter().fold(request, |request, host| request.header(HOST, *host)).body(()).unwrap()
+    }
+
+    #[test]
+    fn host_must_be_present_once_and_valid() {
+        for (version, hosts, is_valid) in [
+            (Version::HTTP_11, &["a:9890"][..], true),
+            (Version::HTTP_11, &["[::1]:9890"], true),
+            (Version::HTTP_11, &[""], true),
+            (Version::HTTP_11, &[], false),
+            (Version::HTTP_11, &["a", "a"], false),
+            (Version::HTTP_11, &["a", "b"], false),
+            (Version::HTTP_11, &["a b"], false),
+            (Version::HTTP_11, &["a/b"], false),
+            (Version::HTTP_10, &[], true),
+            (Version::HTTP_10, &["a", "b"], false),
+            (Version::HTTP_2, &[], true),
+        ] {
+            assert_eq!(has_valid_host(&with_hosts(version, hosts)), is_valid, "{version:?} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn local_hosts_cannot_be_rebound() {
+        for (host, is_local) in [
+            ("127.0.0.1:9890", true),
+            ("10.0.0.7", true),
+            ("[::1]:9890", true),
+            ("localhost:9890", true),
+            ("LOCALHOST.", true),
+            ("exporter.localhost", true),
+            ("exporter.example.com:9890", false),
+            ("127.0.0.1.evil.example", false),
+            ("notlocalhost", false),
+        ] {
+            assert_eq!(is_local_host(&with_hosts(Version::HTTP_11, &[host])), is_local, "{host}");
+        }
+    }
 
     fn authorization(value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))])

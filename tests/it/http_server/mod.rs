@@ -3,6 +3,7 @@
 mod basic_auth;
 mod client_auth;
 mod fixture;
+mod host;
 mod load;
 mod raw_http2;
 mod reload;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use polyai_exporter::clock::Clock;
 use polyai_exporter::exposition::Value;
+use polyai_exporter::web::{LoadedWebConfig, WebConfig};
 use reqwest::Version;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -121,6 +123,46 @@ async fn invalid_reload_keeps_certificate_and_counts_once() {
     fixture.set_certificate(&one);
     wait_until_served_with(&fixture, &server, &one).await;
     wait_until("the reload succeeds", || is_reload_successful(&server)).await;
+}
+
+#[tokio::test]
+async fn removed_protection_of_any_kind_is_named() {
+    let tls = "tls_server_config:\n  cert_file: server.pem\n  key_file: server-key.pem\n";
+    let clients = |kind: &str| format!("{tls}  client_ca_file: authority.pem\n  client_auth_type: {kind}\n");
+    let (verified, any) = (clients("RequireAndVerifyClientCert"), clients("RequireAnyClientCert"));
+    let if_given = clients("VerifyClientCertIfGiven");
+    let named = format!("{verified}  client_allowed_sans: [a.test]\n");
+    let hash = bcrypt::hash("secret", 4).unwrap();
+    let users = format!("basic_auth_users:\n  alice: {hash}\n");
+    let (two, limit) = (format!("{users}  bob: {hash}\n"), "rate_limit: {interval: 1s, burst: 5}\n");
+    for (before, after, removed) in [
+        (
+            &*format!("{named}{users}{limit}"),
+            "",
+            "TLS, client certificates, client_allowed_sans, users and the rate limit",
+        ),
+        (tls, "", "TLS"),
+        (tls, "tls_server_config:\n", "TLS"),
+        (&verified, tls, "client certificates"),
+        (&verified, &if_given, "client certificates"),
+        (&verified, &any, "client certificates"),
+        (&named, &verified, "client_allowed_sans"),
+        (&users, "basic_auth_users:\n", "users"),
+        (&two, &users, ""),
+        (limit, "# empty\n", "the rate limit"),
+        (tls, &verified, ""),
+        (&verified, &named, ""),
+        ("", &users, ""),
+    ] {
+        let fixture = Fixture::new(before);
+        let read = || LoadedWebConfig::read(Some(&fixture.path("web.yml")), Clock::system().now()).unwrap();
+        let active = WebConfig::new(read());
+        fixture.write("web.yml", after);
+        let warning = active.removed_protections(&read()).map(|warning| warning.to_string());
+        assert_eq!(warning.is_some(), !removed.is_empty(), "{before} {after}: {warning:?}");
+        let expected = format!("removes {removed} of the active configuration");
+        assert!(warning.is_none_or(|warning| warning.contains(&expected)), "{before} {after}: {expected}");
+    }
 }
 
 #[tokio::test]

@@ -75,12 +75,12 @@ impl Call {
 
 /// The calls of one target.
 pub(super) fn calls(scenario: &Scenario, rng: &mut Rng) -> Vec<Call> {
-    let most = rng.pick(&[5, 20, 60]);
+    let most = if scenario.kind == Kind::Calm { rng.pick(&[5, 60, 300]) } else { rng.pick(&[5, 20, 60]) };
     let number = rng.between(1, most);
     let mut calls: Vec<Call> = Vec::new();
     for n in 0..number {
         let neighbour = calls.last().map(|call| call.start);
-        let start = scenario.on_grid(start(scenario, neighbour, rng));
+        let start = scenario.on_grid(start(scenario, number, neighbour, rng));
         calls.push(call(scenario, format!("CA{n}"), start, rng));
     }
     let mut records = Vec::new();
@@ -98,11 +98,12 @@ pub(super) fn calls(scenario: &Scenario, rng: &mut Rng) -> Vec<Call> {
     calls
 }
 
-/// Starts lie all over the time that is read, thickest around the anchor, and some almost together.
-fn start(scenario: &Scenario, neighbour: Option<i64>, rng: &mut Rng) -> i64 {
+/// Starts lie all over the time that is read, thickest around the anchor, and some almost together. Many lie close together.
+fn start(scenario: &Scenario, number: i64, neighbour: Option<i64>, rng: &mut Rng) -> i64 {
     let last = scenario.last_age();
     let anchor = scenario.anchor.unwrap_or(scenario.start - scenario.lookback);
     match (rng.below(10), neighbour) {
+        _ if number > 60 => scenario.start + rng.between(0, scenario.span / 6),
         (0..2, Some(neighbour)) => neighbour + rng.between(-1500, 1500),
         // What a first start does not read cannot be the same everywhere.
         (2..3, _) if scenario.kind == Kind::Replicas => anchor - rng.between(0, last),

@@ -350,12 +350,12 @@ impl<'a> Instance<'a> {
                 .window
                 .from
                 .is_some_and(|from| conversation.data.started_at <= from + length(2 * SECOND));
-            let is_asked_for = match &plan.pass {
+            let is_counted = match &plan.pass {
                 PassKind::Open => false,
                 PassKind::Range(_) => !overlaps,
-                PassKind::Refetch(ids) => ids.contains(&conversation.id),
+                PassKind::Refetch(_) => true,
             };
-            if conversation.data.state == ConversationState::Finished && is_asked_for {
+            if conversation.data.state == ConversationState::Finished && is_counted {
                 self.deliveries[target][*number] += 1;
             }
         }

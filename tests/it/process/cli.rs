@@ -1,5 +1,6 @@
 //! The command line: exit codes and messages.
 
+use std::net::TcpListener;
 use std::path::Path;
 
 use chrono::TimeDelta;
@@ -9,6 +10,51 @@ use polyai_simulator::{Call, Project};
 
 use super::daemon::{Output, polyai_exporter};
 use super::fixture::{Fixture, SECRET};
+
+#[tokio::test]
+async fn fatal_error_is_one_line_of_the_json_log() {
+    let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
+    let good = fixture.config("good.yaml", &fixture.path("state"));
+    let bad = fixture.write("bad.yaml", "targets:\n  - {region: us-1}\nno_such_key: 1\n");
+    let web = fixture.write("web.yml", "no_such_key: 1\n");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let (good, bad, web) = (good.to_str().unwrap(), bad.to_str().unwrap(), web.to_str().unwrap());
+    for (arguments, env, code, expected) in [
+        (&["--config", bad][..], &[][..], 2, "no_such_key"),
+        (&["--config", "/no/such/file.yaml"], &[], 2, "no such file"),
+        (&["--config", good, "--web.config.file", web], &[], 2, "no_such_key"),
+        (&["--config", good, "--web.listen-address", &taken], &[], 1, &taken),
+        (
+            &["--config", good],
+            &[("HTTPS_PROXY", "ftp://me:marker@proxy")],
+            2,
+            "HTTPS_PROXY: found text that is not",
+        ),
+        (
+            &["--config", good],
+            &[("all_proxy", "http://me:marker@:x")],
+            2,
+            "all_proxy: found text that is not",
+        ),
+    ] {
+        for format in ["json", "text"] {
+            let arguments = [&["serve", "--log.format", format], arguments].concat();
+            let ended = polyai_exporter(&arguments, env).await;
+            assert_eq!(ended.code, code, "{ended:?}");
+            assert!(ended.stderr.contains(expected) && !ended.stderr.contains("marker"), "{ended:?}");
+            let mut lines = ended.stderr.lines().map(serde_json::from_str::<serde_json::Value>);
+            match format {
+                "json" => {
+                    let last = lines.by_ref().map(Result::unwrap).last().unwrap();
+                    assert_eq!(last["level"], "ERROR", "{ended:?}");
+                    assert!(last["message"].as_str().unwrap().contains(expected), "{ended:?}");
+                }
+                _ => assert!(ended.stderr.contains("polyai-exporter: "), "{ended:?}"),
+            }
+        }
+    }
+}
 
 const KEY: (&str, &str) = ("POLYAI_API_KEY", SECRET);
 

@@ -1,10 +1,10 @@
 //! How many requests the exporter makes.
 
-use polyai_simulator::{AnomalyRates, Profile};
+use polyai_simulator::{AnomalyRates, Call, Profile};
 
-use crate::support::calls::project;
+use crate::support::calls::{project, random_calls};
 use crate::support::scenario::{scenario, wait};
-use crate::support::{hours, minutes};
+use crate::support::{at, hours, minutes, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn idle_target_costs_two_requests_per_interval() {
@@ -43,10 +43,76 @@ async fn call_is_downloaded_once_per_recheck_age() {
     let downloads: u64 = traffic.downloads.values().sum();
     let per_call = downloads as f64 / truth.conversations as f64;
     assert!(truth.conversations > 300, "{} calls tell nothing", truth.conversations);
-    // One for the pass that finds it, three for the recheck ages; stretches overlap by 2 s, which few calls fall into.
+    // One for the pass that finds it, three for the recheck ages; stretches overlap by a second, which few calls fall into.
     assert!(per_call <= 4.1, "{per_call} downloads per call");
     let bytes = scenario.scrape().await.value("polyai_exporter_api_response_bytes_total", &[]) - before;
     assert_eq!(bytes, traffic.bytes as f64, "what came is what was sent");
+}
+
+/// What an hour of calls costs.
+struct Cost {
+    downloads_per_call: f64,
+    requests_per_poll: f64,
+    /// Mean time in seconds from the end of a call until it counts.
+    delay: f64,
+}
+
+impl Cost {
+    async fn of(calls: Vec<Call>, requests_per_minute: u32) -> Self {
+        let passed_recheck = at(minutes(5))..at(minutes(40));
+        let measured = calls.iter().filter(|call| passed_recheck.contains(&call.start()));
+        let measured: Vec<String> = measured.map(|call| call.id().to_owned()).collect();
+        let scenario = scenario([project("hotel").with_calls(calls)])
+            .with_polling(|polling| {
+                polling.recheck = vec![minutes(5)];
+                polling.requests_per_minute = requests_per_minute.try_into().unwrap();
+            })
+            .start()
+            .await;
+        wait(minutes(59)).await;
+        let traffic = scenario.api().traffic(&scenario.target("hotel"));
+        let downloads: u64 = measured.iter().map(|id| traffic.downloads[id]).sum();
+        let scrape = scenario.scrape().await;
+        let lag = |part: &str| scrape.total(&format!("polyai_ingest_lag_seconds_{part}"), &[]);
+        assert!(lag("count") >= measured.len() as f64, "{} calls have counted", lag("count"));
+        Self {
+            downloads_per_call: downloads as f64 / measured.len() as f64,
+            requests_per_poll: traffic.requests as f64 / 118.0,
+            delay: lag("sum") / lag("count"),
+        }
+    }
+
+    /// Once when it ends and once at its recheck; a tenth may be repeated.
+    fn assert_within(&self, per_second: f64, requests: f64, delay: f64) {
+        let Self { downloads_per_call, requests_per_poll, delay: measured } = *self;
+        assert!(downloads_per_call <= 2.2, "{per_second}/s: {downloads_per_call} downloads per call");
+        assert!(requests_per_poll <= requests, "{per_second}/s: {requests_per_poll} requests per poll");
+        assert!(measured <= delay, "{per_second}/s: calls count after {measured} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dense_calls_are_downloaded_twice_with_one_recheck_age() {
+    for (per_second, requests) in [(0.1, 5.2), (0.5, 11.0), (1.0, 17.5), (3.0, 43.0)] {
+        Cost::of(random_calls(per_second, hours(1)), 6000).await.assert_within(per_second, requests, 47.0);
+    }
+}
+
+/// None is read for the first time by its recheck, so that none costs less than two downloads.
+#[tokio::test(start_paused = true)]
+async fn calls_that_end_before_their_recheck_are_downloaded_twice() {
+    let call = |n: u64| {
+        let lasts = chrono::TimeDelta::seconds((30 + n * 7919 % 181).cast_signed());
+        Call::new(format!("CA{n:04}")).starting(at(seconds(n))).lasting_exactly(lasts)
+    };
+    Cost::of((0..3600).map(call).collect(), 6000).await.assert_within(1.0, 21.0, 47.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_budget_delays_calls_instead_of_downloading_them_again() {
+    for (per_second, delay) in [(1.0, 45.0), (3.0, 90.0)] {
+        Cost::of(random_calls(per_second, hours(1)), 30).await.assert_within(per_second, 15.5, delay);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -41,6 +41,30 @@ async fn log_has_no_key_phone_number_or_transcript() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn echoed_key_of_any_target_reaches_no_output() {
+    let started_at = at(minutes(1)).to_rfc3339();
+    let echo = format!(
+        r#"{{"id":"CA-key-of-bank","started_at":"{started_at}","total_duration":20,"channel":"key-of-bank","handoff":true,"handoff_reason":"a2V5LW9mLWJhbms","handoff_destination":"key-of-hot..."}}"#
+    );
+    let rejected = r#"{"id":"X-key-of-bank","started_at":"never"}"#;
+    let calls = [call("A", minutes(1)).raw(echo), call("B", minutes(1)).raw(rejected)];
+    let scenario = scenario([project("hotel").with_calls(calls), project("bank")]).start().await;
+    wait(minutes(10)).await;
+    let mut outputs = vec![scenario.log.text()];
+    for path in ["/metrics", "/", "/api/v1/targets", "/targets/hotel/us-1/live"] {
+        outputs.push(scenario.exporter.get(path).await.1);
+    }
+    assert!(outputs[0].contains("record rejected"), "{}", outputs[0]);
+    assert!(outputs[1].contains(r#"channel="***********""#), "{}", outputs[1]);
+    for secret in ["key-of-b", "key-of-h", "a2V5LW9m"] {
+        for output in &outputs {
+            let told = output.lines().find(|line| line.contains(secret));
+            assert!(told.is_none(), "{secret}: {}", told.unwrap_or_default());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn outage_is_logged_once_at_start_and_end() {
     let scenario = scenario([project("hotel"), project("other")]).start().await;
     let outage = Fault::new(FaultKind::Status(503)).with_scope("hotel");

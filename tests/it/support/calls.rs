@@ -83,3 +83,22 @@ fn visible(n: usize, call: Call) -> Call {
         _ => call,
     }
 }
+
+/// Calls that start at random, `per_second` on average over `span`, and last 30 s and exponentially distributed 90 s more.
+pub(crate) fn random_calls(per_second: f64, span: Duration) -> Vec<Call> {
+    let mut draws = (1u64..).map(|n| {
+        let mixed = (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bd1_e995).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 31).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (((mixed ^ mixed >> 29) >> 11) as f64 / (1u64 << 53) as f64).max(f64::MIN_POSITIVE)
+    });
+    let mut exponential = |mean: f64| -draws.next().unwrap().ln() * mean;
+    let mut calls = Vec::new();
+    let mut start = exponential(1.0 / per_second);
+    while start < span.as_secs_f64() {
+        let lasts = TimeDelta::from_std(Duration::from_secs_f64(30.0 + exponential(90.0))).unwrap();
+        let call = Call::new(format!("CA{:05}", calls.len())).starting(at(Duration::from_secs_f64(start)));
+        calls.push(call.lasting_exactly(lasts));
+        start += exponential(1.0 / per_second);
+    }
+    calls
+}

@@ -163,6 +163,27 @@ fn style_depends_on_cursor_keys() {
 }
 
 #[test]
+fn unreadable_position_costs_only_itself() {
+    for field in [
+        r#""next_offset":1e999"#,
+        r#""next_offset":-1e999"#,
+        r#""cursor":1e999"#,
+        r#""cursor":"\ud83d""#,
+        r#""total":1e999"#,
+    ] {
+        let page =
+            Page::decode(format!(r#"{{"conversations":[{}],{field}}}"#, good("A")).as_bytes()).unwrap();
+        let position = (page.cursor, page.next_offset, page.style);
+        assert_eq!(page.conversations.len(), 1, "{field}");
+        assert_eq!(
+            position,
+            (None, None, PageStyle::NoCursor),
+            "{field}: a full page is continued by offset"
+        );
+    }
+}
+
+#[test]
 fn invalid_utf8_costs_no_other_record() {
     let mut body = br#"{"conversations":["#.to_vec();
     body.extend(good("A").bytes());

@@ -9,6 +9,7 @@ mod protocol;
 use std::collections::BTreeMap;
 
 use harness::*;
+use polyai_domain::fetch::{Filter, Window};
 
 use super::*;
 use crate::ledger::Watermarks;
@@ -66,28 +67,93 @@ fn recheck_joins_fresh_pass_over_empty_gap() {
     harness.poll(0);
     harness.windows();
     harness.poll(30);
-    assert_eq!(harness.windows(), ["fresh -302 to 30"]);
+    assert_eq!(harness.windows(), ["fresh -301 to 30"]);
     harness.run(60, 16 * MINUTE);
     harness.windows();
     // With a call in the last minutes, reading both at once would download it twice.
     harness.poll(16 * MINUTE + 30);
-    assert_eq!(harness.windows(), ["fresh 958 to 990", "recheck 658 to 690"]);
+    assert_eq!(harness.windows(), ["fresh 958 to 990", "recheck 659 to 690"]);
 }
 
 #[test]
 fn call_that_left_open_list_is_refetched() {
     let mut harness =
-        Harness::new(vec![call("CA01", 100, 400), call("CA02", 101, 400), call("CA03", 250, 400)]);
+        Harness::new(vec![call("CA01", 130, 400), call("CA02", 180, 400), call("CA03", 250, 400)]);
+    harness.calls.push(call("CA04", 200, 240));
+    harness.calls.sort_by_key(|call| call.start);
     harness.run(0, 390);
     harness.windows();
     harness.poll(420);
     let refetches: Vec<String> =
         harness.windows().into_iter().filter(|line| line.starts_with("refetch")).collect();
-    assert_eq!(refetches, ["refetch 99 to 102", "refetch 249 to 251"], "neighbours share a request");
-    assert_eq!(harness.seen_finished.len(), 3);
+    // Between CA02 and CA03 one has been read already.
+    assert_eq!(refetches, ["refetch 129 to 180", "refetch 249 to 250"], "neighbours share a request");
+    assert_eq!(harness.seen_finished.len(), 4);
+    assert!(harness.downloads.values().all(|&times| times == 1), "{:?}", harness.downloads);
     assert_eq!(harness.session.planner.tracked_count(), 0);
     harness.poll(450);
     assert!(!harness.windows().iter().any(|line| line.starts_with("refetch")), "found is found");
+}
+
+#[test]
+fn call_in_next_recheck_is_left_to_it() {
+    let mut harness = Harness::new(vec![call("CA01", 100, 400), call("CA02", 200, 400)]);
+    harness.run(0, 390);
+    harness.windows();
+    harness.poll(420);
+    assert_eq!(harness.windows(), ["fresh 388 to 420", "refetch 199 to 200", "recheck 89 to 120"]);
+    assert_eq!(harness.downloads[&id("CA01")], 1);
+    assert_eq!(harness.seen_finished[&id("CA01")], SeenBy::Recheck);
+    assert_eq!(harness.session.planner.tracked_count(), 0);
+}
+
+#[test]
+fn call_in_failing_recheck_is_refetched() {
+    let mut harness = Harness::new(vec![call("X", 95, 700), call("CA01", 100, 430)]);
+    harness.run(0, 390);
+    harness.poisoned = vec![id("X")];
+    harness.run(420, 450);
+    assert_eq!(harness.failed_at, [420, 450], "the recheck");
+    assert!(harness.seen_finished.contains_key(&id("CA01")), "{:?}", harness.windows());
+}
+
+#[test]
+fn rounded_starts_are_found_after_some_tries() {
+    let mut harness = Harness::new(steady_calls(0, HOUR, 3 * MINUTE));
+    harness.rounded_off = Duration::from_millis(700);
+    harness.run(0, HOUR + 3 * MINUTE);
+    assert_eq!(harness.seen_finished.len(), 20);
+    let lengths = refetch_lengths(&harness);
+    let exact = lengths.iter().filter(|&&length| length < secs(1)).count();
+    assert_eq!((lengths.len(), exact), (4 * 20, 3 * 20));
+}
+
+#[test]
+fn start_outside_its_window_widens_searches() {
+    let mut harness = Harness::new(vec![call("CA01", 200, 400)]);
+    harness.run(0, 390);
+    let (fraction, window) = (Duration::from_millis(300), Window::between(at(10), at(20)));
+    let listed = |harness: &mut Harness, window: Window, start: i64| {
+        let plan = FetchPlan { pass: PassKind::Refetch(Vec::new()), window, filter: Filter::Finished };
+        harness.session.planner.on_fetched(&plan, &[call("CA02", start, 30).conversation(60)], at(60));
+    };
+    listed(&mut harness, window, 10);
+    listed(&mut harness, window, 20);
+    // The filter is not rounded, but ignored.
+    listed(&mut harness, window, 3);
+    let mut rounding = Harness::new(harness.calls.clone());
+    rounding.run(0, 390);
+    listed(&mut rounding, Window { from: Some(at(10) + fraction), ..window }, 10);
+    for (harness, expected) in [(&mut harness, 2), (&mut rounding, 2000)] {
+        harness.poll(420);
+        assert_eq!(refetch_lengths(harness), [Duration::from_millis(expected)]);
+    }
+}
+
+/// The lengths of all refetched windows.
+fn refetch_lengths(harness: &Harness) -> Vec<Duration> {
+    let is_refetch = |(_, plan): &&(i64, FetchPlan)| matches!(plan.pass, PassKind::Refetch(_));
+    harness.fetches.iter().filter(is_refetch).map(|(_, plan)| plan.window.length().unwrap()).collect()
 }
 
 #[test]
@@ -109,7 +175,7 @@ fn restored_open_calls_are_followed() {
     let mut harness =
         Harness::resumed(policy(), vec![call("ended", -900, -10), call("runs", -800, HOUR)], checkpoint);
     harness.poll(0);
-    assert!(harness.windows().contains(&"refetch -901 to -899".to_owned()));
+    assert!(harness.windows().contains(&"refetch -901 to -900".to_owned()));
     assert_eq!(harness.seen_finished.keys().cloned().collect::<Vec<_>>(), [id("ended")]);
     assert_eq!(harness.session.planner.tracked_count(), 1);
 }
@@ -138,14 +204,24 @@ fn vanished_conversation_backs_off_then_is_abandoned() {
 
 #[test]
 fn many_missing_calls_share_the_refetch_budget() {
-    let calls = (0..40).map(|n| call(&format!("CA{n:02}"), 100 + n * 20, 2000)).collect();
-    let mut harness = Harness::new(calls);
+    // Between all of them calls have been read, in twos.
+    let long = (0..40).map(|n| call(&format!("CA{n:02}"), 100 + n * 20, 2000));
+    let short = (0..80).map(|n| call(&format!("CB{n:02}"), 105 + n * 10, 105 + n * 10 + 60));
+    let mut harness = Harness::new(long.chain(short).collect());
     harness.run(0, 1980);
     harness.windows();
-    harness.poll(2010);
-    let refetches = harness.windows().into_iter().filter(|line| line.starts_with("refetch")).count();
-    assert_eq!(refetches, 5);
-    assert_eq!(harness.seen_finished.len(), 40);
+    let counts: Vec<(usize, usize)> = (2010..=2250)
+        .step_by(30)
+        .map(|now| {
+            harness.poll(now);
+            let refetches = harness.windows().into_iter().filter(|line| line.starts_with("refetch")).count();
+            (refetches, harness.seen_finished.len() - 80)
+        })
+        .collect();
+    assert!(counts.iter().all(|&(refetches, _)| refetches <= 5), "{counts:?}");
+    assert_eq!(counts.last(), Some(&(0, 40)), "{counts:?}");
+    let often = harness.downloads.values().filter(|&&times| times > 3).count();
+    assert!(often <= 40 / 6, "{often}");
 }
 
 #[test]

@@ -135,7 +135,6 @@ fn encoding_is_chosen_by_weight() {
         ("gzip ; Q=1.0", ContentEncoding::Gzip),
         ("x-gzip", ContentEncoding::Gzip),
         ("*", ContentEncoding::Gzip),
-        ("*;q=0", ContentEncoding::Identity),
         ("*;q=0, gzip;q=0.1", ContentEncoding::Gzip),
         ("identity", ContentEncoding::Identity),
         ("identity;q=1, gzip;q=0.5", ContentEncoding::Identity),
@@ -145,10 +144,23 @@ fn encoding_is_chosen_by_weight() {
         ("", ContentEncoding::Identity),
     ];
     for (header, expected) in cases {
-        assert_eq!(choose_encoding([header].into_iter()), expected, "{header}");
+        assert_eq!(choose_encoding([header].into_iter()), Some(expected), "{header}");
     }
-    assert_eq!(choose_encoding([].into_iter()), ContentEncoding::Identity, "no header accepts anything");
-    assert_eq!(choose_encoding(["br", "gzip"].into_iter()), ContentEncoding::Gzip, "headers may be repeated");
+    let absent = choose_encoding([].into_iter());
+    assert_eq!(absent, Some(ContentEncoding::Identity), "no header accepts anything");
+    for header in ["identity;q=0", "*;q=0", "br, *;q=0", "gzip;q=0, identity;q=0", "identity; q=0.000"] {
+        assert_eq!(choose_encoding([header].into_iter()), None, "{header}");
+    }
+    for header in ["identity;q=0, gzip", "identity;q=0, *", "*;q=0, gzip"] {
+        assert_eq!(choose_encoding([header].into_iter()), Some(ContentEncoding::Gzip), "{header}");
+    }
+    let identity = choose_encoding(["*;q=0, identity"].into_iter());
+    assert_eq!(identity, Some(ContentEncoding::Identity));
+    assert_eq!(
+        choose_encoding(["br", "gzip"].into_iter()),
+        Some(ContentEncoding::Gzip),
+        "headers may be repeated"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use prost::Message;
 
 use super::*;
 use crate::encoder::{Encoder, Format, FormatOptions};
-use crate::family::{Family, Labels, Series, Value};
+use crate::family::{Family, Kind, Labels, Series, Value};
 use crate::rendered::RenderedExposition;
 use crate::test_support::{LATER, OPTIONS, START, Shops};
 

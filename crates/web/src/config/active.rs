@@ -130,7 +130,7 @@ impl WebConfig {
         if self.swap(state) { InstallOutcome::Changed } else { InstallOutcome::Same }
     }
 
-    /// A warning if `loaded` would remove TLS, client certificates, users or the rate limit, which only an explicitly requested
+    /// A warning if `loaded` would remove TLS, client certificates, allowed names, users or the rate limit, which only an explicitly requested
     /// reload may do: an emptied file is valid.
     pub fn removed_protections(&self, loaded: &LoadedWebConfig) -> Option<Diagnostic> {
         let removed = loaded.state.removed_protections(&self.active());

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use x509_cert::Certificate;
-use x509_cert::der::Decode;
+use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
@@ -12,7 +12,9 @@ use x509_cert::ext::pkix::name::GeneralName;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CertificateInfo {
     /// The DNS names, e-mail addresses, IP addresses and URIs of the subject alternative names.
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
+    /// The public key with its algorithm, as DER.
+    pub(super) public_key: Vec<u8>,
     pub(super) not_before: DateTime<Utc>,
     pub(super) not_after: DateTime<Utc>,
 }
@@ -30,7 +32,18 @@ impl CertificateInfo {
             None => Vec::new(),
         };
         let validity = inner.validity();
-        Some(Self { names, not_before: time(validity.not_before)?, not_after: time(validity.not_after)? })
+        let public_key = inner.subject_public_key_info().to_der().ok()?;
+        Some(Self {
+            names,
+            public_key,
+            not_before: time(validity.not_before)?,
+            not_after: time(validity.not_after)?,
+        })
+    }
+
+    pub(super) fn is_valid_at(&self, unix_seconds: u64) -> bool {
+        let now = i64::try_from(unix_seconds).unwrap_or(i64::MAX);
+        (self.not_before.timestamp()..=self.not_after.timestamp()).contains(&now)
     }
 
     /// Whether one of the names is `wanted`; IP addresses match in any notation.

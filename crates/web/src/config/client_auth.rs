@@ -1,5 +1,6 @@
 //! Client authentication by certificate: the modes of `client_auth_type` and their verifier.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
@@ -8,7 +9,8 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
 };
 
 use super::certificate::CertificateInfo;
@@ -49,6 +51,8 @@ struct ClientVerifier {
     auth: ClientAuth,
     /// Verifies the chain; `None` accepts any certificate.
     chain: Option<Arc<dyn ClientCertVerifier>>,
+    /// The certificates of `client_ca` themselves.
+    listed: Vec<CertificateDer<'static>>,
     allowed_names: Option<Vec<String>>,
     /// The subjects of the authorities, by which clients choose a certificate.
     hints: Vec<DistinguishedName>,
@@ -59,6 +63,7 @@ struct ClientVerifier {
 pub(super) fn verifier(
     auth: ClientAuth,
     allowed_names: Option<Vec<String>>,
+    listed: Vec<CertificateDer<'static>>,
     roots: RootCertStore,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, VerifierBuilderError> {
@@ -72,7 +77,19 @@ pub(super) fn verifier(
     } else {
         None
     };
-    Ok(Some(Arc::new(ClientVerifier { auth, chain, allowed_names, hints, provider })))
+    Ok(Some(Arc::new(ClientVerifier { auth, chain, listed, allowed_names, hints, provider })))
+}
+
+/// A client certificate without any of the allowed names; it has these.
+#[derive(thiserror::Error)]
+#[error("client_allowed_sans lists none of the names of the client certificate, which are {0:?}")]
+struct NameNotAllowed(Vec<String>);
+
+/// The form that rustls puts into its message.
+impl fmt::Debug for NameNotAllowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl ClientCertVerifier for ClientVerifier {
@@ -90,14 +107,20 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if let Some(chain) = &self.chain {
-            chain.verify_client_cert(certificate, intermediates, now)?;
+        let info = CertificateInfo::from_der(certificate).ok_or(CertificateError::BadEncoding)?;
+        if let Some(chain) = &self.chain
+            && let Err(error) = chain.verify_client_cert(certificate, intermediates, now)
+        {
+            // As in Go, a certificate in `client_ca` is accepted itself; rustls takes it for an issuer only.
+            let is_listed = self.listed.iter().any(|listed| listed == certificate);
+            let is_valid = info.is_valid_at(now.as_secs());
+            (is_listed && is_valid).then_some(()).ok_or(error)?;
         }
-        if let Some(allowed) = &self.allowed_names {
-            let info = CertificateInfo::from_der(certificate).ok_or(CertificateError::BadEncoding)?;
-            if !allowed.iter().any(|name| info.has_name(name)) {
-                return Err(CertificateError::ApplicationVerificationFailure.into());
-            }
+        if let Some(allowed) = &self.allowed_names
+            && !allowed.iter().any(|name| info.has_name(name))
+        {
+            let error = NameNotAllowed(info.names);
+            return Err(CertificateError::Other(OtherError(Arc::new(error))).into());
         }
         Ok(ClientCertVerified::assertion())
     }

@@ -85,6 +85,7 @@ impl WebState {
                 ("TLS", state.tls.is_some()),
                 ("client certificates", auth.requires()),
                 ("client certificates", auth.verifies()),
+                ("client_allowed_sans", state.tls.as_ref().is_some_and(|tls| tls.limits_names)),
                 ("users", state.users.is_some()),
                 ("the rate limit", state.rate_limiter.is_some()),
             ]

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{Error, RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig};
 
 use super::certificate::CertificateInfo;
 use super::client_auth::{ClientAuth, verifier};
@@ -29,6 +29,8 @@ pub(super) struct TlsState {
     pub(super) fingerprint: Vec<u8>,
     pub(super) certificate: Option<CertificateInfo>,
     pub(super) client_auth: ClientAuth,
+    /// Whether clients need one of `client_allowed_sans`.
+    pub(super) limits_names: bool,
 }
 
 impl TlsState {
@@ -70,13 +72,14 @@ impl Loader {
         }
         let own = key.as_deref().and_then(|key| self.certified_key(tls, chain, key, &provider));
         let roots = match &ca {
-            None => Some(RootCertStore::empty()),
+            None => Some((Vec::new(), RootCertStore::empty())),
             Some((source, pem)) => pem.as_deref().and_then(|pem| self.roots(source, pem)),
         };
         if !self.report.errors.is_empty() {
             return None;
         }
-        let verifier = verifier(tls.client_auth, tls.allowed_names.clone(), roots?, &provider)
+        let (listed, roots) = roots?;
+        let verifier = verifier(tls.client_auth, tls.allowed_names.clone(), listed, roots, &provider)
             .map_err(|error| {
                 let source = tls.client_ca.as_ref().unwrap_or(&tls.certificate);
                 self.error(source, &format!("cannot be used: {error}"));
@@ -110,6 +113,7 @@ impl Loader {
             fingerprint: sha256(&fingerprint),
             certificate: info,
             client_auth: tls.client_auth,
+            limits_names: tls.allowed_names.is_some(),
         })
     }
 
@@ -164,30 +168,41 @@ impl Loader {
             self.error(&tls.key, text);
             return None;
         };
-        let (source, text) = match CertifiedKey::from_der(chain?, key, provider) {
-            Ok(certified) => return Some(certified),
-            Err(Error::InconsistentKeys(_)) => (&tls.key, "the key does not belong to the certificate"),
-            Err(Error::InvalidCertificate(_)) => (&tls.certificate, "the certificate is malformed"),
-            Err(_) => {
-                (&tls.key, "the key cannot be used; RSA of 2048 to 8192 bits, P-256, P-384 and Ed25519 can")
+        // Not `CertifiedKey::from_der`, which refuses certificates of X.509 version 1; they can be served as well as any.
+        let chain = chain?;
+        let info = chain.first().and_then(|own| CertificateInfo::from_der(own));
+        let (source, text) = match (provider.key_provider.load_private_key(key), info) {
+            (Err(_), _) => {
+                (&tls.key, "the key cannot be used; RSA of 2048 to 4096 bits, P-256, P-384 and Ed25519 can")
             }
+            (_, None) => (&tls.certificate, "the certificate is malformed"),
+            (Ok(key), Some(info)) if key.public_key().is_none_or(|own| own.as_ref() == info.public_key) => {
+                return Some(CertifiedKey::new(chain, key));
+            }
+            (Ok(_), Some(_)) => (&tls.key, "the key does not belong to the certificate"),
         };
         self.error(source, text);
         None
     }
 
-    fn roots(&mut self, source: &Located<PemSource>, pem: &[u8]) -> Option<RootCertStore> {
+    /// The certificates in `pem`, also as issuers.
+    fn roots(
+        &mut self,
+        source: &Located<PemSource>,
+        pem: &[u8],
+    ) -> Option<(Vec<CertificateDer<'static>>, RootCertStore)> {
         let mut store = RootCertStore::empty();
-        for certificate in self.certificates(source, pem)? {
-            if let Some(info) = CertificateInfo::from_der(&certificate) {
+        let certificates = self.certificates(source, pem)?;
+        for certificate in &certificates {
+            if let Some(info) = CertificateInfo::from_der(certificate) {
                 self.check_validity(source, &info);
             }
-            let added = store.add(certificate);
+            let added = store.add(certificate.clone());
             added
                 .map_err(|error| self.error(source, &format!("a certificate in it cannot be used: {error}")))
                 .ok()?;
         }
-        Some(store)
+        Some((certificates, store))
     }
 
     /// Warns of a certificate that is not valid now or not for long; it can be served nevertheless.

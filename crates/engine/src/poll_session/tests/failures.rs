@@ -74,12 +74,12 @@ fn too_large_refetch_is_split() {
         Some((is_refetch, line(&plan)))
     });
     let refetches: Vec<String> = plans.filter(|(is_refetch, _)| *is_refetch).map(|(_, line)| line).collect();
-    assert_eq!(refetches, ["refetch 99 to 221"]);
+    assert_eq!(refetches, ["refetch 99 to 220"]);
     harness.windows();
     harness.run(630, 690);
     let refetches: Vec<String> =
         harness.windows().into_iter().filter(|line| line.starts_with("refetch")).collect();
-    assert_eq!(refetches, ["refetch 99 to 101", "refetch 159 to 161", "refetch 219 to 221"]);
+    assert_eq!(refetches, ["refetch 99 to 100", "refetch 159 to 160", "refetch 219 to 220"]);
 }
 
 #[test]

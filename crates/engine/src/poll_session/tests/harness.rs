@@ -94,6 +94,8 @@ pub(super) struct Harness {
     pub(super) seen_finished: BTreeMap<ConversationId, SeenBy>,
     /// In progress, but not in the open list.
     pub(super) unlisted: Vec<ConversationId>,
+    /// How much later calls start than their records say.
+    pub(super) rounded_off: Duration,
     /// Fetches of windows that contain a start of one of these calls fail.
     pub(super) poisoned: Vec<ConversationId>,
     /// When a fetch failed.
@@ -118,6 +120,7 @@ impl Harness {
             seen_open: BTreeSet::new(),
             seen_finished: BTreeMap::new(),
             unlisted: Vec::new(),
+            rounded_off: Duration::ZERO,
             poisoned: Vec::new(),
             failed_at: Vec::new(),
             outcome: None,
@@ -130,11 +133,14 @@ impl Harness {
 
     /// The API's response to `plan`.
     pub(super) fn respond(&mut self, plan: &FetchPlan, now: i64) -> Vec<Conversation> {
-        let starts_before = |moment: Timestamp| self.calls.partition_point(|call| at(call.start) < moment);
+        let starts_before =
+            |moment: Timestamp| self.calls.partition_point(|call| at(call.start) + self.rounded_off < moment);
         let first = plan.window.from.map_or(0, starts_before);
         let seen: Vec<Conversation> = self.calls[first..]
             .iter()
-            .take_while(|call| call.start <= now && plan.window.to.is_none_or(|to| at(call.start) <= to))
+            .take_while(|call| {
+                call.start <= now && plan.window.to.is_none_or(|to| at(call.start) + self.rounded_off <= to)
+            })
             .filter(|call| match plan.filter {
                 Filter::InProgress => now < call.end,
                 Filter::Finished => call.end <= now,

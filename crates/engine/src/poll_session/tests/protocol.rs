@@ -1,7 +1,7 @@
 //! The order of the commands of a session, and what it reports.
 
 use polyai_domain::conversation::{RejectedKind, RejectedRecord};
-use polyai_domain::fetch::FetchErrorKind;
+use polyai_domain::fetch::{FetchError, FetchErrorKind};
 
 use super::*;
 
@@ -119,6 +119,30 @@ fn three_failures_in_a_row_end_the_poll() {
     let failure = report.failure.expect("windows have failed");
     assert!(failure.partial && failure.error.kind == FetchErrorKind::ServerError);
     assert!(!report.status.up);
+}
+
+#[test]
+fn retry_after_of_a_window_ends_the_poll() {
+    for (retry_after, is_partial) in [(None, true), (Some(Duration::from_secs(90)), false)] {
+        let mut session = session();
+        session.start(time(HOUR));
+        session.on_fetched(Ok(fetched(Vec::new())), time(HOUR));
+        assert_eq!(next(&mut session, HOUR), "submit up to 0");
+        assert_eq!(next(&mut session, HOUR), "fetch fresh -2 to 900, RefuseAt(10000)");
+        let kind = FetchErrorKind::ServerError;
+        let error = FetchError { kind, retry_after, ..FetchError::bad_payload("a failure for tests") };
+        session.on_fetched(Err(error.into()), time(HOUR));
+        let report = loop {
+            match session.next_command(time(HOUR)) {
+                Some(Command::AwaitCommit) => session.on_committed(&counted(0), time(HOUR)),
+                Some(Command::Report(report)) => break report,
+                other => panic!("the poll has ended: {other:?}"),
+            }
+        };
+        let failure = report.failure.expect("a window has failed");
+        // Only after a poll that is not partial does the poller wait for as long as requested.
+        assert_eq!((failure.partial, failure.error.retry_after), (is_partial, retry_after));
+    }
 }
 
 #[test]
