@@ -98,12 +98,15 @@ fn documented_parameters_are_those_of_the_code() {
     assert_eq!(sorted(rows("## Faults")), sorted(faults));
     let incidents = crate::IncidentKind::names().into_iter().map(str::to_owned).collect();
     assert_eq!(sorted(rows("## Incidents")), sorted(incidents));
-    let code = include_str!("../admin_api.rs");
-    let parameters = ["take(\"", "parse(\"", "number(\"", "in_range(\""].into_iter().flat_map(|call| {
-        code.split(&format!("params.{call}"))
-            .chain(code.split(&format!("self.{call}")))
-            .filter_map(|rest| rest.split_once('"').map(|(name, _)| name.to_owned()))
-            .filter(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
-    });
+    // `params.take("kind")`, `self.parse("for", ...)` and the like.
+    let calls = include_str!("../admin_api.rs").split("(\"").collect::<Vec<_>>();
+    let is_read = |before: &str| {
+        ["take", "parse", "number", "in_range"]
+            .iter()
+            .any(|call| before.ends_with(&format!("s.{call}")) || before.ends_with(&format!("self.{call}")))
+    };
+    let parameters =
+        calls.windows(2).filter(|pair| is_read(pair[0])).filter_map(|pair| pair[1].split('"').next());
+    let parameters = parameters.map(str::to_owned);
     assert_eq!(sorted(rows("## Parameters")), sorted(parameters.collect()));
 }
