@@ -1,12 +1,11 @@
 //! The values of the `event` label of `polyai_exporter_events_total`.
 
 macro_rules! events {
-    ($($variant:ident = $label:literal,)+) => {
-        /// A notable event; the function of `Events` that reports it documents it.
+    ($($variant:ident $label:literal $meaning:literal)+) => {
+        /// A notable event.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[expect(missing_docs, reason = "each is documented where it is reported")]
         pub enum Event {
-            $($variant,)+
+            $(#[doc = $meaning] $variant,)+
         }
 
         impl Event {
@@ -19,33 +18,38 @@ macro_rules! events {
                     $(Self::$variant => $label,)+
                 }
             }
+
+            /// What has happened, for the documents.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)+ }
+            }
         }
     };
 }
 
 events! {
-    AcceptFailed = "accept_failed",
-    AuthenticationFailed = "authentication_failed",
-    CatchingUp = "catching_up",
-    ClockSkew = "clock_skew",
-    CommitFailed = "commit_failed",
-    ConfigReloadFailed = "config_reload_failed",
-    ConfigReloaded = "config_reloaded",
-    ConnectionEvicted = "connection_evicted",
-    ConnectionRefused = "connection_refused",
-    ConversationMissing = "conversation_missing",
-    ConversationStuck = "conversation_stuck",
-    FetchAbandoned = "fetch_abandoned",
-    LabelLimitReached = "label_limit_reached",
-    OpenConversationsTruncated = "open_conversations_truncated",
-    PollFailed = "poll_failed",
-    PollSkipped = "poll_skipped",
-    PollerPanicked = "poller_panicked",
-    ProblemStarted = "problem_started",
-    RecordPartiallyRead = "record_partially_read",
-    RecordRejected = "record_rejected",
-    RequestFailed = "request_failed",
-    RequestRateLimited = "request_rate_limited",
-    TlsHandshakeFailed = "tls_handshake_failed",
-    WebConfigReloadFailed = "web_config_reload_failed",
+    AcceptFailed "accept_failed" "A connection could not be accepted, usually for lack of file descriptors."
+    AuthenticationFailed "authentication_failed" "A request had no valid user name and password."
+    CatchingUp "catching_up" "A long window is being read, after a first start or an outage."
+    ClockSkew "clock_skew" "The clocks of the exporter and of the API differ."
+    CommitFailed "commit_failed" "A transaction failed; it is retried."
+    ConfigReloadFailed "config_reload_failed" "A reload was rejected; the previous configuration stays active."
+    ConfigReloaded "config_reloaded" "The configuration was reloaded."
+    ConnectionEvicted "connection_evicted" "All connections were in use, and the one that was idle longest was closed."
+    ConnectionRefused "connection_refused" "A connection was closed at once, because all were in use."
+    ConversationMissing "conversation_missing" "An open conversation is no longer listed, neither open nor finished; there is nothing to count."
+    ConversationStuck "conversation_stuck" "A conversation has been open for more than a day."
+    FetchAbandoned "fetch_abandoned" "The fetch of a window was given up; it is read again later."
+    LabelLimitReached "label_limit_reached" "A label value was replaced by `other`, because `metrics.max_label_values` is reached."
+    OpenConversationsTruncated "open_conversations_truncated" "More conversations are open than are read in a poll."
+    PollFailed "poll_failed" "A poll failed; the next one reads the same window again."
+    PollSkipped "poll_skipped" "A poll was due while the previous one of the target was running."
+    PollerPanicked "poller_panicked" "A bug interrupted the polling of a target; it restarts after a minute."
+    ProblemStarted "problem_started" "A target has a problem that it did not have before."
+    RecordPartiallyRead "record_partially_read" "A record counts without a field that could not be read."
+    RecordRejected "record_rejected" "A record could not be parsed, and is not counted."
+    RequestFailed "request_failed" "A request to the API failed; it may be retried."
+    RequestRateLimited "request_rate_limited" "A request to this port was rejected by `rate_limit`."
+    TlsHandshakeFailed "tls_handshake_failed" "A TLS handshake on this port failed."
+    WebConfigReloadFailed "web_config_reload_failed" "A change of the web configuration was rejected; the previous one stays active."
 }

@@ -211,7 +211,11 @@ impl BuildInfo {
     };
 }
 
-/// Values of the `outcome` label.
+/// The values of the `outcome` label, and what they mean.
+pub const OUTCOMES: [(&str, &str); 2] = [
+    (COMMITTED, "The transaction is on disk."),
+    (FAILED, "The transaction failed, and is retried until it succeeds."),
+];
 const COMMITTED: &str = "committed";
 const FAILED: &str = "failed";
 
@@ -233,7 +237,7 @@ impl ExporterMetrics {
         for event in Event::ALL {
             metrics.events.with_label_values(&[event.as_str()]);
         }
-        for outcome in [COMMITTED, FAILED] {
+        for (outcome, _) in OUTCOMES {
             metrics.commits.with_label_values(&[outcome]);
         }
         for kind in RejectedKind::ALL {

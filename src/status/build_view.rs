@@ -65,7 +65,7 @@ impl StatusInputs<'_> {
     pub(super) fn targets(&self, query: &Query) -> TargetsView {
         let mut targets = self.rows();
         let targets_configured = targets.len();
-        targets.retain(|row| query.matches(&row.key));
+        targets.retain(|row| query.matches(&row.key) && query.has_state(row.state));
         TargetsView { generated_at: JsonTimestamp(self.now), targets_configured, targets }
     }
 

@@ -30,9 +30,9 @@ use query::Query;
 #[cfg(test)]
 mod tests;
 
-/// Renders the document of `route`; `query` is the query string.
-pub fn render(inputs: &StatusInputs<'_>, route: StatusRoute, query: &str) -> RenderedDocument {
-    let query = Query::parse(query);
+/// Renders the document of `route`.
+pub fn render(inputs: &StatusInputs<'_>, route: StatusRoute, query_string: &str) -> RenderedDocument {
+    let query = Query::parse(query_string);
     match route {
         StatusRoute::Overview => {
             let rows = inputs.rows();
@@ -43,7 +43,10 @@ pub fn render(inputs: &StatusInputs<'_>, route: StatusRoute, query: &str) -> Ren
             None => html(StatusCode::NOT_FOUND, page::target_not_found(&inputs.process.build, &query)),
         },
         StatusRoute::StatusJson => json(StatusCode::OK, &inputs.status(&inputs.rows())),
-        StatusRoute::TargetsJson => json(StatusCode::OK, &inputs.targets(&query)),
+        StatusRoute::TargetsJson => match Query::parse_strictly(query_string) {
+            Ok(query) => json(StatusCode::OK, &inputs.targets(&query)),
+            Err(error) => json(StatusCode::BAD_REQUEST, &serde_json::json!({ "error": error })),
+        },
         StatusRoute::TargetJson => match inputs.target(&query) {
             Some(target) => json(StatusCode::OK, &target),
             None => {

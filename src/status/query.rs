@@ -4,11 +4,12 @@
 
 use form_urlencoded::{Serializer, parse};
 
+use super::target_state::State;
 use crate::target::{ClientEnv, Region, TargetKey};
 
 const MAX_FILTER_CHARS: usize = 200;
 
-/// The known parameters; others are ignored.
+/// The known parameters. Pages ignore others; the JSON rejects them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Query {
     /// `q`, a substring of the name of a target.
@@ -18,6 +19,8 @@ pub(super) struct Query {
     region: Option<String>,
     /// May be unknown; then it matches nothing.
     client_env: Option<String>,
+    /// A state, by its name in the JSON.
+    state: Option<String>,
     /// Seconds, 5 to 3600.
     pub(super) refresh: Option<u32>,
 }
@@ -35,6 +38,7 @@ impl Query {
                 "project" => found.project = Some(value.into_owned()),
                 "region" => found.region = text(),
                 "client_env" => found.client_env = text(),
+                "state" => found.state = text(),
                 "refresh" => {
                     found.refresh = value.parse().ok().filter(|seconds| (5..=3600).contains(seconds));
                 }
@@ -42,6 +46,34 @@ impl Query {
             }
         }
         found
+    }
+
+    /// The same, if every parameter is one of a list of targets and has a value that a target can have.
+    ///
+    /// # Errors
+    /// What was found, and what would be right.
+    pub(super) fn parse_strictly(query: &str) -> Result<Self, String> {
+        let known = ["q", "project", "region", "client_env", "state"];
+        if let Some((name, _)) = parse(query.as_bytes()).find(|(name, _)| !known.contains(&&**name)) {
+            return Err(format!("{name:?} is not a parameter here; use {}", known.join(", ")));
+        }
+        let found = Self::parse(query);
+        let regions = Region::ALL.map(Region::as_str);
+        let environments = ClientEnv::ALL.map(ClientEnv::as_str);
+        for (name, value, values) in [
+            ("region", &found.region, &regions[..]),
+            ("client_env", &found.client_env, &environments),
+            ("state", &found.state, &State::ALL.map(State::name)),
+        ] {
+            if let Some(value) = value.as_deref().filter(|value| !values.contains(value)) {
+                return Err(format!("{name}: found {value:?}; use one of {}", values.join(", ")));
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn has_state(&self, state: State) -> bool {
+        self.state.as_deref().is_none_or(|wanted| wanted == state.name())
     }
 
     pub(super) fn matches(&self, target: &TargetKey) -> bool {
@@ -126,6 +158,23 @@ mod tests {
             ("project=billing", true),
         ] {
             assert_eq!(Query::parse(query).matches(&key("billing")), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn strict_query_names_what_would_be_right() {
+        for (query, expected) in [
+            ("", ""),
+            ("q=x&project=a&region=us-1&client_env=live&state=up_to_date", ""),
+            ("state=stale", ""),
+            ("regoin=us-1", "\"regoin\" is not a parameter here; use q, project, region, client_env, state"),
+            ("refresh=30", "\"refresh\" is not a parameter"),
+            ("region=us", "region: found \"us\"; use one of us-1, uk-1, euw-1, studio"),
+            ("client_env=prod", "use one of live, sandbox, pre-release"),
+            ("state=down", "state: found \"down\"; use one of storage_failing, stale, failing"),
+        ] {
+            let error = Query::parse_strictly(query).err().unwrap_or_default();
+            assert!(error.contains(expected) && error.is_empty() == expected.is_empty(), "{query}: {error}");
         }
     }
 

@@ -10,8 +10,7 @@ use super::thresholds::{Breach, STALE_AFTER};
 use crate::timestamp::Timestamp;
 
 /// The state of a target, worst first. `docs/api.md` defines each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum State {
     StorageFailing,
     Stale,
@@ -34,24 +33,45 @@ pub(super) enum Severity {
 }
 
 impl State {
-    const fn label_and_severity(self) -> (&'static str, Severity) {
+    pub(super) const ALL: [Self; 7] = [
+        Self::StorageFailing,
+        Self::Stale,
+        Self::Failing,
+        Self::NotTried,
+        Self::CatchingUp,
+        Self::Limited,
+        Self::UpToDate,
+    ];
+
+    const fn texts_and_severity(self) -> (&'static str, &'static str, Severity) {
         match self {
-            Self::StorageFailing => ("storage failing", Severity::Bad),
-            Self::Stale => ("stale", Severity::Bad),
-            Self::Failing => ("failing", Severity::Warn),
-            Self::NotTried => ("not polled yet", Severity::Wait),
-            Self::CatchingUp => ("catching up", Severity::Wait),
-            Self::Limited => ("limited", Severity::Warn),
-            Self::UpToDate => ("up to date", Severity::Good),
+            Self::StorageFailing => ("storage_failing", "storage failing", Severity::Bad),
+            Self::Stale => ("stale", "stale", Severity::Bad),
+            Self::Failing => ("failing", "failing", Severity::Warn),
+            Self::NotTried => ("not_tried", "not polled yet", Severity::Wait),
+            Self::CatchingUp => ("catching_up", "catching up", Severity::Wait),
+            Self::Limited => ("limited", "limited", Severity::Warn),
+            Self::UpToDate => ("up_to_date", "up to date", Severity::Good),
         }
     }
 
+    /// The name in the JSON.
+    pub(super) const fn name(self) -> &'static str {
+        self.texts_and_severity().0
+    }
+
     pub(super) const fn label(self) -> &'static str {
-        self.label_and_severity().0
+        self.texts_and_severity().1
     }
 
     pub(super) const fn severity(self) -> Severity {
-        self.label_and_severity().1
+        self.texts_and_severity().2
+    }
+}
+
+impl Serialize for State {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

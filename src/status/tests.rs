@@ -534,6 +534,14 @@ fn page_is_sorted_by_severity_and_json_by_name() {
     let filtered = world.json(StatusRoute::TargetsJson, "project=b&region=us-1");
     assert_eq!(filtered["targets"].as_array().unwrap().len(), 1);
     assert_eq!(filtered["targets_configured"], 3);
+    let failing = world.json(StatusRoute::TargetsJson, "state=failing");
+    assert_eq!(
+        (failing["targets"].as_array().unwrap().len(), &failing["targets"][0]["project"]),
+        (1, &"c".into())
+    );
+    let render = |query| world.inputs(|inputs| render(inputs, StatusRoute::TargetsJson, query));
+    assert_eq!(render("states=failing").status, StatusCode::BAD_REQUEST);
+    assert_eq!(render("state=stale").status, StatusCode::OK, "none is a result, too");
 }
 
 #[test]

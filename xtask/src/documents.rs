@@ -3,8 +3,10 @@
 use polyai_exporter::aggregate::Kind;
 use polyai_exporter::aggregate::catalogue::{CATALOGUE, Labels};
 use polyai_exporter::config::reference_markdown;
-use polyai_exporter::exporter_metrics::ExporterMetrics;
+use polyai_exporter::conversation::RejectedKind;
+use polyai_exporter::exporter_metrics::{Event, ExporterMetrics, OUTCOMES};
 use polyai_exporter::exposition;
+use polyai_exporter::fetch::FetchErrorKind;
 use polyai_exporter::problem::Problem;
 
 use crate::repository::read;
@@ -38,7 +40,34 @@ pub(crate) fn metrics() -> String {
         let labels: Vec<String> = entry.labels.iter().map(|label| format!("`{label}`")).collect();
         table.push_str(&format!("| `{}` | {kind} | {} | {} |\n", entry.name, labels.join(", "), entry.help));
     }
-    with_section(&read("docs/metrics.md"), "metrics", &table)
+    with_section(&with_section(&read("docs/metrics.md"), "metrics", &table), "values", &label_values())
+}
+
+/// The values of the labels that are closed sets.
+fn label_values() -> String {
+    let mut table = "| metric | label | value | meaning |\n| --- | --- | --- | --- |\n".to_owned();
+    let mut add = |metric: &str, label: &str, values: &[(&str, &str)]| {
+        for (value, meaning) in values {
+            table.push_str(&format!("| `{metric}` | `{label}` | `{value}` | {} |\n", meaning.trim()));
+        }
+    };
+    add(
+        "polyai_exporter_events_total",
+        "event",
+        &Event::ALL.iter().map(|one| (one.as_str(), one.meaning())).collect::<Vec<_>>(),
+    );
+    add(
+        "polyai_exporter_records_rejected_total",
+        "kind",
+        &RejectedKind::ALL.map(|one| (one.as_str(), one.meaning())),
+    );
+    add("polyai_exporter_commits_total", "outcome", &OUTCOMES);
+    add(
+        "polyai_exporter_api_requests_total",
+        "code",
+        &FetchErrorKind::ALL.map(|one| (one.as_str(), one.meaning())),
+    );
+    table
 }
 
 /// `docs/configuration.md`, with the table of all keys.

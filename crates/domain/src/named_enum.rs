@@ -1,11 +1,11 @@
 //! Enums whose variants have a name in labels, URLs and the configuration.
 
 macro_rules! named_enum {
-    ($(#[$meta:meta])* $enum:ident { $($(#[$doc:meta])* $variant:ident $name:literal)* }) => {
+    ($(#[$meta:meta])* $enum:ident { $($(#[doc = $doc:literal])* $variant:ident $name:literal)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
         pub enum $enum {
-            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+            $($(#[doc = $doc])* #[serde(rename = $name)] $variant,)*
         }
 
         impl $enum {
@@ -15,6 +15,11 @@ macro_rules! named_enum {
             /// The name in labels, URLs and the configuration.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What the value means, for the documents.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),*),)* }
             }
 
             /// Returns the value named `name`.

@@ -162,19 +162,60 @@ fn grafana_reads_mounted_dashboards() {
     assert_eq!(beside("dashboards").iter().filter(|name| name.ends_with(".json")).count(), 5);
 }
 
+/// Versions of Prometheus that reject the key for native histograms get the configuration without it, and all get the flag.
+#[cfg(unix)]
+#[tokio::test]
+async fn compose_keeps_native_histograms_with_each_prometheus() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let compose = yaml("compose.yml");
+    let script = compose["services"]["prometheus"]["command"][0].as_str().unwrap();
+    for (version, has_key) in [
+        ("3.0.1", false),
+        ("3.5.3+ds1", false),
+        ("3.7.3", false),
+        ("3.8.0", true),
+        ("3.9.1", true),
+        ("3.13.3", true),
+        ("3.70.0", true),
+        ("4.0.0", true),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (stub, written) = (folder.path().join("prometheus"), folder.path().join("written.yml"));
+        let text = format!(
+            "#!/bin/sh\n[ \"$1\" = --version ] && echo 'prometheus, version {version} (branch: HEAD)' || echo \"$@\"\n"
+        );
+        std::fs::write(&stub, text).unwrap();
+        std::fs::set_permissions(&stub, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let script = script
+            .replace("$$", "$")
+            .replace("/etc/prometheus/prometheus.yml", &format!("{DEPLOY}/prometheus/prometheus.yml"))
+            .replace("/tmp/prometheus.yml", &written.display().to_string());
+        let mut shell = command("sh");
+        shell.arg("-ec").arg(script).env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()));
+        let ended = run(shell).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert!(ended.stdout.contains("--enable-feature=exemplar-storage,native-histograms"), "{ended:?}");
+        let config = std::fs::read_to_string(written).unwrap();
+        assert_eq!(config.contains("\n    scrape_native_histograms: true\n"), has_key, "{version}");
+        assert!(config.contains("always_scrape_classic_histograms: true"), "{version}");
+    }
+}
+
 #[tokio::test]
 async fn promtool_and_amtool_accept_configuration() {
     if !installed().await {
         return;
     }
     let file = |name: &str| -> PathBuf { Path::new(DEPLOY).join(name) };
-    // The image is newer than the promtool of some distributions, which does not know this key yet.
-    let text = std::fs::read_to_string(file("prometheus/prometheus.yml")).unwrap();
-    let newer = "always_scrape_classic_histograms: true\n";
-    assert_eq!(text.matches(newer).count(), 1, "{text}");
+    // The image is newer than the promtool of some distributions, which does not know these keys yet.
+    let mut text = std::fs::read_to_string(file("prometheus/prometheus.yml")).unwrap();
+    for newer in ["always_scrape_classic_histograms: true\n", "scrape_native_histograms: true\n"] {
+        assert_eq!(text.matches(newer).count(), 1, "{text}");
+        text = text.replace(newer, "\n");
+    }
     let folder = tempfile::tempdir().unwrap();
     let older = folder.path().join("prometheus.yml");
-    std::fs::write(&older, text.replace(newer, "\n")).unwrap();
+    std::fs::write(&older, text).unwrap();
     let mut promtool = command("promtool");
     promtool.args(["check", "config"]).arg(older);
     let mut amtool = command("amtool");

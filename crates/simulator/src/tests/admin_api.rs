@@ -82,3 +82,31 @@ async fn expected_totals_and_requests_are_served() {
     let state = call(&running, "GET", "state").await.json();
     assert_eq!(state["projects"][3]["name"], "pilot");
 }
+
+/// docs/simulator.md has every request, kind and parameter of the code, and no other.
+#[test]
+fn documented_parameters_are_those_of_the_code() {
+    let document = include_str!("../../../../docs/simulator.md");
+    let rows = |heading: &str| -> Vec<String> {
+        let (_, rest) = document.split_once(heading).unwrap();
+        let section = rest.split("\n## ").next().unwrap();
+        let names = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        names.map(str::to_owned).collect()
+    };
+    let sorted = |names: Vec<String>| names.into_iter().collect::<std::collections::BTreeSet<_>>();
+    let faults = crate::admin_api::FAULTS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(sorted(rows("## Faults")), sorted(faults));
+    let incidents = crate::IncidentKind::names().into_iter().map(str::to_owned).collect();
+    assert_eq!(sorted(rows("## Incidents")), sorted(incidents));
+    // `params.take("kind")`, `self.parse("for", ...)` and the like.
+    let calls = include_str!("../admin_api.rs").split("(\"").collect::<Vec<_>>();
+    let is_read = |before: &str| {
+        ["take", "parse", "number", "in_range"]
+            .iter()
+            .any(|call| before.ends_with(&format!("s.{call}")) || before.ends_with(&format!("self.{call}")))
+    };
+    let parameters =
+        calls.windows(2).filter(|pair| is_read(pair[0])).filter_map(|pair| pair[1].split('"').next());
+    let parameters = parameters.map(str::to_owned);
+    assert_eq!(sorted(rows("## Parameters")), sorted(parameters.collect()));
+}
