@@ -211,7 +211,7 @@ impl Listing<'_> {
         if let Some(position) = page.last.clone() {
             let is_endless = self.faults.contains(&FaultKind::EndlessPages);
             let nonce = sent.filter(|_| is_endless).map_or(0, |sent| sent.nonce + 1);
-            return (has_next || is_endless).then(|| Cursor { position, fingerprint, nonce });
+            return (has_next || is_endless).then_some(Cursor { position, fingerprint, nonce });
         }
         let start = match self.order() {
             Order::Ascending | Order::Shuffled => i128::MIN,
