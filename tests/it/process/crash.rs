@@ -162,10 +162,11 @@ async fn second_instance_on_same_state_is_refused() {
     let refused = run(second).await;
     assert_eq!(refused.code, 1, "{refused:?}");
     let sentence = format!(
-        "polyai-exporter: state file {} is in use by another instance; stop that instance, or give this one its own storage.path\n",
+        "state file {} is in use by another instance; stop that instance, or give this one its own storage.path",
         state.join("state.redb").display()
     );
-    assert_eq!(refused.stderr, sentence);
+    let last: serde_json::Value = serde_json::from_str(refused.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!(last["message"], sentence.as_str());
 
     first.scrape_until(PATIENCE, every_target_is_up).await;
     let (status, log) = first.terminate().await;
