@@ -1,6 +1,6 @@
 //! Catching up: 100,000 conversations of about 8 KB, from an API that answers at once, into a durable state.
 //!
-//! Measures the release binary as a process of its own (wall time until the last one is counted and durable, CPU, peak memory)
+//! Measures the release binary as a separate process (wall time until the last one is counted and durable, CPU, peak memory)
 //! and, in the same run, the CPU of nothing but a typed, borrowing serde_json parse of the same bytes. Figures are ratios; no
 //! time is asserted.
 //!

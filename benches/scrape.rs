@@ -1,5 +1,5 @@
-//! What a scrape costs over HTTP: CPU of the server process per answer, and the slowest answers, against other servers that
-//! send the same series. One core for the server, the other for who asks.
+//! The cost of a scrape over HTTP: CPU of the server process per answer, and the slowest answers, against other servers that
+//! send the same series. One core for the server, the other for the load generator.
 //!
 //!     scripts/bench-scrape
 //!
@@ -29,20 +29,26 @@ const SECONDS: u64 = 4;
 /// Polls once and then rests, so that nothing but scrapes takes time.
 const POLLING: &str = "interval: 1h, recheck: [2h], initial_lookback: 3h, requests_per_minute: 60000, max_concurrent_requests: 64";
 
+/// Polls all the time, so that every scrape finds something new; the CPU of the polls is part of the figures.
+const LIVE_POLLING: &str =
+    "interval: 30s, recheck: [2h], requests_per_minute: 60000, max_concurrent_requests: 64";
+
 fn main() {
     assert!(peers::is_installed("wrk"), "wrk asks the questions: apt-get install wrk");
     pin(std::process::id(), 0);
     for lines in [1_000, 10_000, 100_000] {
-        measure(lines);
+        measure(lines, POLLING);
     }
+    println!("\nunder live commits");
+    measure(100_000, LIVE_POLLING);
 }
 
-fn measure(lines: u64) {
+fn measure(lines: u64, polling: &str) {
     let targets = lines.div_ceil(LINES_PER_TARGET);
     let (runtime, simulator) = fleet::simulate(targets);
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("exporter.yaml");
-    let text = fleet::configuration(targets, &simulator, directory.path(), POLLING);
+    let text = fleet::configuration(targets, &simulator, directory.path(), polling);
     std::fs::write(&config, text).unwrap();
     let mut exporter = Exporter::start(&config);
     // Over `/-/ready`, so that the first scrape is the one that is measured.

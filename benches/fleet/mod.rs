@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 
 use crate::process::free_port;
 
-/// The simulated API of so many projects, on a thread of its own.
+/// The simulated API of a number of projects, on a separate thread.
 pub(crate) fn simulate(targets: u64) -> (Runtime, SimulatorHandle) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let projects = (0..targets).map(|number| {

@@ -1,4 +1,4 @@
-//! Other servers to compare with, who asks them, and what that costs them.
+//! Other servers to compare with, a load generator, and the CPU that requests cost them.
 
 #![expect(clippy::panic, reason = "a bench may stop at any surprise")]
 
@@ -37,7 +37,7 @@ pub(crate) struct Load {
     pub(crate) coding: Option<&'static str>,
 }
 
-/// What that cost.
+/// The cost of a load.
 pub(crate) struct Cost {
     name: &'static str,
     connections: u32,
@@ -49,7 +49,7 @@ pub(crate) struct Cost {
 }
 
 impl Load {
-    /// Asks over and over with wrk, which has a core of its own.
+    /// Sends requests continuously with wrk, which has a separate core.
     pub(crate) fn on(&self, served: &Served<'_>) -> Cost {
         let header = format!("Accept-Encoding: {}", self.coding.unwrap_or("identity"));
         let wrk = |seconds: u64| {

@@ -1,4 +1,4 @@
-//! The release binary as a process of its own, measured from outside.
+//! The release binary as a separate process, measured from outside.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -26,7 +26,7 @@ const GROUPS: [&str; 7] = [
     "polyai-agent",
 ];
 
-/// What happens in the four minutes that begin at a minute: conversations that end, handoffs among them, and those in progress.
+/// The load in the four minutes from a minute on: conversations that end, handoffs among them, and conversations in progress.
 type Load = fn(day: usize, minute: usize) -> (u32, u32, u32);
 
 /// Whether a line that is open for eight hours on working days is open, if it opens at this hour of UTC.
@@ -172,12 +172,12 @@ fn changed_clocks_page_nobody_and_hide_no_stop() {
         ]
         .concat()
     );
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("rules.yml"), needed(&rendered(&[], Format::Prometheus))).unwrap();
-    std::fs::write(folder.path().join("clocks.yml"), text).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("rules.yml"), needed(&rendered(&[], Format::Prometheus))).unwrap();
+    std::fs::write(dir.path().join("clocks.yml"), text).unwrap();
     let output = Command::new(promtool)
         .args(["test", "rules", "clocks.yml"])
-        .current_dir(folder.path())
+        .current_dir(dir.path())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", said(&output));

@@ -27,7 +27,7 @@ const WORLDS: [(&str, Fails, bool); 6] = [
     ("all, but for a minute now and then", |minute| minute > TROUBLE && minute % 15 != 0, true),
 ];
 
-/// What goes wrong, each in a project or an exporter of its own.
+/// The alerts under test, each caused in a separate project or exporter.
 const TROUBLES: [&str; 9] = [
     "PolyAIConversationsStuck",
     "PolyAIFreshnessBudgetBurn",
@@ -124,14 +124,14 @@ fn alerts_hold_with_any_share_of_failing_scrapes() {
         )
         .unwrap();
     }
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     // A world has two hours.
     let rules = rendered(&["alerts.PolyAIConversationsStuck.age=1h"], Format::Prometheus);
-    std::fs::write(folder.path().join("rules.yml"), rules).unwrap();
-    std::fs::write(folder.path().join("scrapes.yml"), text).unwrap();
+    std::fs::write(dir.path().join("rules.yml"), rules).unwrap();
+    std::fs::write(dir.path().join("scrapes.yml"), text).unwrap();
     let output = Command::new(promtool)
         .args(["test", "rules", "scrapes.yml"])
-        .current_dir(folder.path())
+        .current_dir(dir.path())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", said(&output));

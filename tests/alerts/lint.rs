@@ -178,7 +178,7 @@ fn texts_put_no_share_into_words() {
 
 /// A label that the expression does not keep is an empty word in a message.
 #[test]
-#[expect(clippy::wildcard_enum_match_arm, reason = "only two kinds of expression tell labels")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "only two kinds of expression name labels")]
 fn annotations_use_labels_of_the_alert() {
     for_each(alerts(), |rule| {
         let kept: BTreeSet<String> = parts(&rule.expr)
@@ -269,10 +269,7 @@ fn agent_alerts_require_fresh_data() {
         ensure(!about_agent || asks, "not gated on freshness")?;
         // The gate binds all of it, and not one side of an `or`.
         let Expr::Binary(last) = &rule.expr else { return Ok(()) };
-        ensure(
-            !about_agent || !last.op.to_string().contains("or"),
-            "the gate stands inside one side of an `or`",
-        )
+        ensure(!about_agent || !last.op.to_string().contains("or"), "the gate is inside one side of an `or`")
     });
 }
 
@@ -332,6 +329,6 @@ fn groups_are_evaluated_within_5m_and_unique() {
     let mut seen = BTreeMap::new();
     for rule in all() {
         let before = seen.insert((rule.name.clone(), rule.labels.clone()), rule.text);
-        assert_eq!(before, None, "{} stands twice", rule.name);
+        assert_eq!(before, None, "{} is defined twice", rule.name);
     }
 }

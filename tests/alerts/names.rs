@@ -8,7 +8,7 @@ use polyai_exporter::config::Dimension;
 use polyai_exporter::exporter_metrics::ExporterMetrics;
 use polyai_exporter::exposition::Kind;
 
-/// What a name stands for.
+/// The type and labels of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Series {
     /// Whether it only grows, so that only `increase` and the like make sense of it.
@@ -19,7 +19,7 @@ pub(crate) struct Series {
 /// The labels of recorded series.
 const RECORDED: [&str; 4] = ["project", "region", "client_env", "slo"];
 
-/// What `name` stands for; `recorded` are the names that rules record.
+/// Returns the series called `name`; `recorded` are the names that rules record.
 pub(crate) fn series(name: &str, recorded: &BTreeSet<String>) -> Option<Series> {
     let found = |is_counter: bool, labels: &[&str]| {
         Some(Series { is_counter, labels: labels.iter().map(|label| (*label).to_owned()).collect() })

@@ -67,7 +67,7 @@ pub(crate) fn binaries(expr: &Expr) -> Vec<&BinaryExpr> {
         .collect()
 }
 
-/// What every selector of `expr` names, or what is wrong with it.
+/// Resolves every selector of `expr`, or returns the first fault.
 pub(crate) fn resolved<'e>(expr: &'e Expr, recorded: &BTreeSet<String>) -> Result<Vec<Named<'e>>, String> {
     let resolve = |(selector, around): (&'e VectorSelector, _)| {
         let name = selector.name.as_deref().ok_or("a selector without a name")?;

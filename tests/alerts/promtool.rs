@@ -29,28 +29,28 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     found.then_some(path)
 }
 
-/// What a program said, in both streams.
+/// The output of a program, from both streams.
 pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// A folder with the rules, by default and with every alert, laid out as in the repository.
-pub(crate) fn bench() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(folder.path().join("tests/optional")).unwrap();
-    std::fs::write(folder.path().join("polyai-rules.yml"), rendered(&[], Format::Prometheus)).unwrap();
-    std::fs::write(folder.path().join("polyai-rules-all.yml"), rendered(&ALL, Format::Prometheus)).unwrap();
-    folder
+/// Writes the default rules and the rules with every alert into a directory laid out as in the repository.
+pub(crate) fn rules_dir() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("tests/optional")).unwrap();
+    std::fs::write(dir.path().join("polyai-rules.yml"), rendered(&[], Format::Prometheus)).unwrap();
+    std::fs::write(dir.path().join("polyai-rules-all.yml"), rendered(&ALL, Format::Prometheus)).unwrap();
+    dir
 }
 
 /// The files with cases, relative to `alerts`.
 pub(crate) fn cases() -> Vec<String> {
     let mut files = Vec::new();
-    for folder in ["tests", "tests/optional"] {
-        for entry in std::fs::read_dir(project().join("alerts").join(folder)).unwrap() {
+    for dir in ["tests", "tests/optional"] {
+        for entry in std::fs::read_dir(project().join("alerts").join(dir)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             if name.ends_with(".yml") {
-                files.push(format!("{folder}/{name}"));
+                files.push(format!("{dir}/{name}"));
             }
         }
     }
@@ -77,8 +77,8 @@ fn promtool_accepts_the_rules() {
         ],
     ];
     for (index, assignments) in variants.into_iter().enumerate() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("rules.yml");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("rules.yml");
         std::fs::write(&file, rendered(assignments, Format::Prometheus)).unwrap();
         let checked =
             Command::new(&promtool).args(["check", "rules", "--lint=all"]).arg(&file).output().unwrap();
@@ -89,7 +89,7 @@ fn promtool_accepts_the_rules() {
 #[test]
 fn annotations_of_projects_are_filled_in() {
     let Some(promtool) = tool("promtool") else { return };
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let rules = rendered(
         &[
             "common.annotations={vendor: support@example.com}",
@@ -98,7 +98,7 @@ fn annotations_of_projects_are_filled_in() {
         ],
         Format::Prometheus,
     );
-    std::fs::write(folder.path().join("rules.yml"), rules).unwrap();
+    std::fs::write(dir.path().join("rules.yml"), rules).unwrap();
     let series: String = ["billing", "orders", "other"]
         .into_iter()
         .flat_map(|project| [("up", "0x40"), ("last_success_timestamp_seconds", "1x40"), ("watermark_timestamp_seconds", "1x40")].map(|(name, values)| {
@@ -109,9 +109,8 @@ fn annotations_of_projects_are_filled_in() {
         "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n{series}    \
          alert_rule_test:\n      - {{eval_time: 35m, alertname: PolyAITargetStale, exp_alerts: []}}\n"
     );
-    std::fs::write(folder.path().join("case.yml"), text).unwrap();
-    let output =
-        Command::new(promtool).args(["test", "rules", "case.yml"]).current_dir(folder.path()).output();
+    std::fs::write(dir.path().join("case.yml"), text).unwrap();
+    let output = Command::new(promtool).args(["test", "rules", "case.yml"]).current_dir(dir.path()).output();
     // promtool shows what fires unexpectedly.
     let said = said(&output.unwrap());
     for (expected, times) in [
@@ -161,11 +160,11 @@ fn every_case_file_is_run() {
 /// is asked a second time as if nothing were to fire: these, and nothing else, must fail.
 fn hold(file: &str) {
     let Some(promtool) = tool("promtool") else { return };
-    let folder = bench();
+    let dir = rules_dir();
     let (text, firing) = asked_twice(&case(file));
-    std::fs::write(folder.path().join(file), text).unwrap();
+    std::fs::write(dir.path().join(file), text).unwrap();
     let output =
-        Command::new(promtool).args(["test", "rules", file]).current_dir(folder.path()).output().unwrap();
+        Command::new(promtool).args(["test", "rules", file]).current_dir(dir.path()).output().unwrap();
     let said = said(&output);
     if firing.is_empty() {
         assert!(output.status.success(), "{file}: {said}");
@@ -173,7 +172,7 @@ fn hold(file: &str) {
     for fault in ["expr: ", "err: ", "error expanding", "<no value>", "%!", "{{"] {
         assert!(!said.contains(fault), "{file}: {fault}: {said}");
     }
-    // promtool writes times in a form of its own, so the cases of an alert are counted.
+    // promtool reformats times, so the cases of an alert are counted.
     for alert in &firing {
         let expected = firing.iter().filter(|other| *other == alert).count();
         let fired = said.matches(&format!("alertname: {alert}, time: ")).count();

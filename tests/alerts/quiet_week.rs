@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use super::promtool::{bench, said, tool};
+use super::promtool::{rules_dir, said, tool};
 
 /// Minutes between samples, fewer than the five after which Prometheus forgets one; and how many there are in eight days.
 const STEP: usize = 4;
@@ -215,12 +215,9 @@ fn no_alert_fires_in_a_normal_week() {
         "rule_files: [polyai-rules-all.yml]\nevaluation_interval: {STEP}m\ntests:\n  - interval: {STEP}m\n    input_series:\n{}{expectations}",
         week.input()
     );
-    let folder = bench();
-    std::fs::write(folder.path().join("day.yml"), text).unwrap();
-    let output = Command::new(promtool)
-        .args(["test", "rules", "day.yml"])
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
+    let dir = rules_dir();
+    std::fs::write(dir.path().join("day.yml"), text).unwrap();
+    let output =
+        Command::new(promtool).args(["test", "rules", "day.yml"]).current_dir(dir.path()).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
 }

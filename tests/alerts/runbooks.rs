@@ -111,10 +111,9 @@ fn growing_reasons_include_new_ones() {
     // The usual reason has a handoff an hour; the new one appears 16 minutes before.
     let input = series("usual", "0+0.05x4000") + &series("new", "_x3996 40x10");
     let text = format!("tests:\n  - interval: 3m\n    input_series:\n{input}    promql_expr_test:\n{cases}");
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("case.yml"), text).unwrap();
-    let output =
-        Command::new(promtool).args(["test", "rules", "case.yml"]).current_dir(folder.path()).output();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("case.yml"), text).unwrap();
+    let output = Command::new(promtool).args(["test", "rules", "case.yml"]).current_dir(dir.path()).output();
     let output = output.unwrap();
     assert!(output.status.success(), "{}", said(&output));
 }

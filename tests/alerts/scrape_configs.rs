@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::rules::project;
 
-/// The files below `folder` with text that may contain a scrape configuration.
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
+/// The files below `dir` with text that may contain a scrape configuration.
+fn files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files(&path, found);
@@ -22,8 +22,8 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn scrape_configurations_honor_labels() {
     let mut found = vec![project().join("README.md")];
-    for folder in ["alerts", "deploy", "docs", "scripts"] {
-        files(&project().join(folder), &mut found);
+    for dir in ["alerts", "deploy", "docs", "scripts"] {
+        files(&project().join(dir), &mut found);
     }
     let mut jobs = 0;
     for path in found {

@@ -9,14 +9,14 @@ pub(crate) fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The folder of the chart.
-pub(crate) fn folder() -> PathBuf {
+/// The directory of the chart.
+pub(crate) fn dir() -> PathBuf {
     project().join("deploy/helm/polyai-exporter")
 }
 
 /// A file of the chart.
 pub(crate) fn file(name: &str) -> String {
-    read(&folder().join(name))
+    read(&dir().join(name))
 }
 
 /// A file, or which one is missing.
@@ -32,7 +32,7 @@ pub(crate) fn yaml(text: &str) -> Yaml {
 /// Values to render the chart with.
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
-    /// What stands before `-values.yaml`.
+    /// The file name without `-values.yaml`.
     pub(crate) name: String,
     /// The values, as YAML.
     pub(crate) text: String,
@@ -40,7 +40,7 @@ pub(crate) struct Scenario {
 
 /// All scenarios of `ci/`, and the values with which the README begins, in the order of their names.
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    let mut found: Vec<Scenario> = std::fs::read_dir(folder().join("ci"))
+    let mut found: Vec<Scenario> = std::fs::read_dir(dir().join("ci"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .map(|path| {

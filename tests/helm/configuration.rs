@@ -64,14 +64,14 @@ fn exporter_accepts_rendered_configuration() {
     for one in &all {
         let Some(text) = configuration(&one.objects) else { continue };
         let pod = the(&one.objects, "StatefulSet").pod().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("polyai.yaml");
-        let secrets = folder.path().join("secrets");
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("polyai.yaml");
+        let secrets = dir.path().join("secrets");
         std::fs::write(&config, text.replace("/secrets/", &format!("{}/", secrets.display()))).unwrap();
         secret_files(pod, text, &secrets);
         let mut command = Command::new(BINARY);
         command.env_clear().args(["check", "--config"]).arg(&config).envs(environment(pod));
-        let tls = web_config(&one.objects).map(|text| with_a_certificate(text, folder.path()));
+        let tls = web_config(&one.objects).map(|text| with_a_certificate(text, dir.path()));
         if let Some(file) = &tls {
             command.env("POLYAI_EXPORTER__SERVER__WEB_CONFIG_FILE", file);
         }
@@ -109,34 +109,34 @@ fn web_config(objects: &[Object]) -> Option<&str> {
     of(objects, "ConfigMap").find_map(|map| map.yaml["data"]["web.config.yml"].as_str())
 }
 
-/// The same file in `folder`, and beside it what its Secret of type kubernetes.io/tls would hold.
-fn with_a_certificate(text: &str, folder: &Path) -> std::path::PathBuf {
-    let (mounted, here) = ("/etc/polyai-exporter-tls", folder.join("tls"));
+/// The same file in `dir`, and beside it what its Secret of type kubernetes.io/tls would hold.
+fn with_a_certificate(text: &str, dir: &Path) -> std::path::PathBuf {
+    let (mounted, here) = ("/etc/polyai-exporter-tls", dir.join("tls"));
     assert!(text.contains(mounted), "{text}");
     std::fs::create_dir(&here).unwrap();
     let made = rcgen::generate_simple_self_signed(["polyai-exporter".to_owned()]).unwrap();
     std::fs::write(here.join("tls.crt"), made.cert.pem()).unwrap();
     std::fs::write(here.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
-    let file = folder.join("web.config.yml");
+    let file = dir.join("web.config.yml");
     std::fs::write(&file, text.replace(mounted, &here.display().to_string())).unwrap();
     file
 }
 
 /// A file for each `api_key_file`, which must be in a Secret that is mounted there.
-fn secret_files(pod: Pod<'_>, config: &str, folder: &Path) {
+fn secret_files(pod: Pod<'_>, config: &str, dir: &Path) {
     for target in items(&yaml(config)["targets"]) {
         let Some(path) = target["api_key_file"].as_str() else { continue };
         let (mount, _) = path.rsplit_once('/').unwrap();
         let mounts: Vec<_> =
             items(&pod.exporter()["volumeMounts"]).map(|one| one["mountPath"].as_str().unwrap()).collect();
         assert!(mounts.contains(&mount), "{path}: {mounts:?}");
-        let file = folder.join(path.strip_prefix("/secrets/").unwrap());
+        let file = dir.join(path.strip_prefix("/secrets/").unwrap());
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, "a-key").unwrap();
     }
 }
 
-/// What the pods call is there: a flag that the exporter does not know would end it at once.
+/// A flag that the exporter does not know would end it at once.
 #[test]
 fn chart_uses_existing_commands_and_flags() {
     let Some(all) = rendered(&scenarios()) else { return };

@@ -2,7 +2,7 @@
 
 Standard input: a JSON list of {"values": YAML text, "release": name, "namespace": name}. Standard output: a JSON list of
 {"files": {template: text}} or {"error": sentence}, with "lint" for what `helm lint --strict` says beyond hints.
-Argument: the chart's folder.
+Argument: the chart's directory.
 """
 
 import json

@@ -5,18 +5,18 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::chart::{Scenario, folder, project};
+use super::chart::{Scenario, dir, project};
 use super::object::Object;
 
-/// What Helm 4 made of a scenario.
+/// A scenario as rendered by Helm 4.
 #[derive(Debug, Clone)]
 pub(crate) struct Rendered {
     /// The scenario's name.
     pub(crate) name: String,
     pub(crate) objects: Vec<Object>,
-    /// What is printed after the installation.
+    /// The text printed after the installation.
     pub(crate) notes: String,
-    /// What lint says beyond hints.
+    /// Findings of `helm lint` above the level of hints.
     pub(crate) lint: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn helm4(scenarios: &[Scenario], release: &str) -> Option<Vec<Result<
         .collect();
     let mut child = Command::new(python)
         .arg(project().join("tests/helm/engine.py"))
-        .arg(folder())
+        .arg(dir())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -91,7 +91,7 @@ pub(crate) fn helm3(scenario: &Scenario) -> Option<Result<Vec<Object>, String>> 
         .env_clear()
         .env("HOME", values.path().parent().unwrap())
         .args(["template", RELEASE])
-        .arg(folder())
+        .arg(dir())
         .args(["--namespace", NAMESPACE, "--kube-version", "1.25.0", "--values"])
         .arg(values.path())
         .output()

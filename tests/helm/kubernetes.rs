@@ -39,14 +39,14 @@ fn helm_3_and_helm_4_render_same_objects() {
 fn objects_match_kubernetes_schemas() {
     let Some(all) = rendered(&scenarios()) else { return };
     let Some(validate) = beside_python("kubernetes-validate") else { return };
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let mut files = Vec::new();
     let mut objects = 0;
     for one in &all {
         let native = one.objects.iter().filter(|object| object.is_native());
         let texts: Vec<&str> = native.map(|object| object.text.as_str()).collect();
         objects += texts.len();
-        let file = folder.path().join(format!("{}.yaml", one.name));
+        let file = dir.path().join(format!("{}.yaml", one.name));
         std::fs::write(&file, texts.join("\n---\n")).unwrap();
         files.push(file);
     }

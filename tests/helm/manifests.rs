@@ -5,23 +5,23 @@ use std::process::Command;
 use super::chart::{project, read, yaml};
 use super::object::{Object, items, of, the};
 
-const FOLDER: &str = "deploy/kubernetes";
+const DIRECTORY: &str = "deploy/kubernetes";
 
 #[test]
 fn kustomization_matches_manifests() {
-    let folder = project().join(FOLDER);
-    let kustomization = yaml(&read(&folder.join("kustomization.yaml")));
+    let dir = project().join(DIRECTORY);
+    let kustomization = yaml(&read(&dir.join("kustomization.yaml")));
     let resource = kustomization["resources"][0].as_str().unwrap();
-    let objects = Object::all_in(&read(&folder.join(resource)));
+    let objects = Object::all_in(&read(&dir.join(resource)));
     let pod = the(&objects, "StatefulSet").pod().unwrap();
     let config =
         items(&pod.spec["volumes"]).find(|volume| volume["name"].as_str() == Some("config")).unwrap();
     let generated = &kustomization["configMapGenerator"][0];
     assert_eq!(config["configMap"]["name"], generated["name"]);
-    assert_eq!(generated["files"][0].as_str(), Some("polyai.yaml"), "as the exporter is told by --config");
+    assert_eq!(generated["files"][0].as_str(), Some("polyai.yaml"), "as in --config");
     assert_eq!(of(&objects, "Service").count(), 2);
     // The key is where the configuration looks for it.
-    let target = yaml(&read(&folder.join("polyai.yaml")))["targets"][0].clone();
+    let target = yaml(&read(&dir.join("polyai.yaml")))["targets"][0].clone();
     let (mount, _) = target["api_key_file"].as_str().unwrap().rsplit_once('/').unwrap();
     assert!(
         items(&pod.exporter()["volumeMounts"]).any(|one| one["mountPath"].as_str() == Some(mount)),
@@ -31,10 +31,10 @@ fn kustomization_matches_manifests() {
 
 #[test]
 fn exporter_accepts_kubernetes_configuration() {
-    let folder = tempfile::tempdir().unwrap();
-    let (config, key) = (folder.path().join("polyai.yaml"), folder.path().join("key"));
+    let dir = tempfile::tempdir().unwrap();
+    let (config, key) = (dir.path().join("polyai.yaml"), dir.path().join("key"));
     std::fs::write(&key, "a-key").unwrap();
-    let text = read(&project().join(FOLDER).join("polyai.yaml"));
+    let text = read(&project().join(DIRECTORY).join("polyai.yaml"));
     let here = text.replace("/secrets/polyai-api-keys/reservations", key.to_str().unwrap());
     std::fs::write(&config, here).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_polyai-exporter"));

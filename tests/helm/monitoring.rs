@@ -131,7 +131,7 @@ fn pod_is_scraped_by_one_monitor() {
     }
 }
 
-/// `up` and the process metrics are asked for by job.
+/// `up` and the process metrics are selected by job.
 #[test]
 fn job_label_matches_rules() {
     let Some(rendered) = one(scenario("full")) else { return };

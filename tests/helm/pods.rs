@@ -19,7 +19,7 @@ fn pods(one: &Rendered) -> impl Iterator<Item = (String, Pod<'_>)> {
     })
 }
 
-/// The restricted Pod Security Standard, and a read-only root besides.
+/// The restricted Pod Security Standard, and a read-only root file system.
 #[test]
 fn containers_meet_restricted_policy() {
     let Some(all) = all() else { return };
@@ -231,14 +231,14 @@ fn probes_match_tls_and_authentication() {
     assert_eq!(tls["httpGet"]["scheme"].as_str(), Some("HTTPS"));
     let users = probe("full", "readinessProbe").unwrap();
     let command = ["/polyai-exporter", "healthcheck", "--config=/etc/polyai-exporter/polyai.yaml"];
-    assert_eq!(texts(&users["exec"]["command"]), command, "with users only life can be told");
+    assert_eq!(texts(&users["exec"]["command"]), command, "with users, only liveness can be checked");
     let asked = probe("text", "readinessProbe").unwrap();
     assert_eq!(texts(&asked["exec"]["command"])[3], "--ready");
     let certificates = probe("client-certificates", "readinessProbe").unwrap();
     assert_eq!(texts(&certificates["exec"]["command"]), command, "and with client certificates");
 }
 
-/// It may have nothing but a `rate_limit`, which any peer can use up: the kubelet would be told 429, and kill the container.
+/// It may have only a `rate_limit`, which any peer can use up: the kubelet would get a 429 and kill the container.
 #[test]
 fn custom_web_config_uses_exec_probes() {
     for web in ["web: {existingSecret: limits}", "web: {existingConfigMap: limits}"] {
@@ -255,7 +255,7 @@ fn custom_web_config_uses_exec_probes() {
     let asked = one(minimal_and("web: {existingSecret: limits}\nprobes: {type: http}")).unwrap();
     let set = the(&asked.objects, "StatefulSet");
     let liveness = &set.pod().unwrap().exporter()["livenessProbe"];
-    assert_eq!(liveness["httpGet"]["path"].as_str(), Some("/-/healthy"), "who asks for http gets it");
+    assert_eq!(liveness["httpGet"]["path"].as_str(), Some("/-/healthy"), "an explicit probe type is used");
 }
 
 /// Else `check --live` would fail where the exporter works.

@@ -41,10 +41,10 @@ fn load_file(file: &Path, env: &Env<'_>) -> Result<LoadedConfig, ConfigErrors> {
 
 /// Loads `text` as a file with this extension in a directory of its own; messages then have its name without the directory.
 fn load_text(extension: &str, text: &str, env: &Env<'_>) -> Result<LoadedConfig, String> {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join(format!("polyai.{extension}"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(format!("polyai.{extension}"));
     fs::write(&file, text).unwrap();
-    let prefix = format!("{}/", folder.path().display());
+    let prefix = format!("{}/", dir.path().display());
     load_file(&file, env).map_err(|problems| problems.to_string().replace(&prefix, ""))
 }
 
@@ -139,8 +139,8 @@ fn refused_configuration_has_exit_code_2() {
 
 #[test]
 fn directories_and_oversized_files_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let text = load_file(folder.path(), &[]).unwrap_err().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let text = load_file(dir.path(), &[]).unwrap_err().to_string();
     assert!(text.ends_with(": this is a directory; name the file in it"), "{text}");
     let text = load_text("yaml", &" ".repeat(10_000_000), &[]).unwrap_err();
     assert_eq!(text, "polyai.yaml: the file is larger than 1 MiB; check the path");
@@ -253,10 +253,10 @@ fn every_key_has_a_variable() {
             (_, ValueType::OneOf(names)) => names[0],
             _ => "text",
         };
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("ca.pem"), certificate()).unwrap();
-        fs::write(folder.path().join("key"), "from a file").unwrap();
-        let file = folder.path().join("polyai.yaml");
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("ca.pem"), certificate()).unwrap();
+        fs::write(dir.path().join("key"), "from a file").unwrap();
+        let file = dir.path().join("polyai.yaml");
         fs::write(&file, TARGET).unwrap();
         let variable = polyai_exporter::config::variable(key);
         let plain = load_file(&file, &[("POLYAI_API_KEY", "from the environment")]).unwrap();
@@ -316,14 +316,14 @@ fn targets_of_the_environment_are_in_numeric_order() {
 
 #[test]
 fn state_path_on_a_file_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("state");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("state");
     fs::write(&file, "").unwrap();
     for path in [file.clone(), file.join("below/it")] {
         let error = load_text("yaml", &format!("storage: {{path: {:?}}}\n{TARGET}", path), &[]).unwrap_err();
         assert!(error.contains("storage.path") && error.contains("state is not a directory"), "{error}");
     }
-    let absent = folder.path().join("to/come");
+    let absent = dir.path().join("to/come");
     load_text("yaml", &format!("storage: {{path: {absent:?}}}\n{TARGET}"), &[]).unwrap();
 }
 

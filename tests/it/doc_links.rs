@@ -10,13 +10,13 @@ fn root() -> &'static Path {
 /// Every document that is kept in the repository.
 fn documents() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![root().to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
+    let mut dirs = vec![root().to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() && !name.starts_with('.') && name != "target" && name != "node_modules" {
-                folders.push(path);
+                dirs.push(path);
             } else if path.extension().is_some_and(|extension| extension == "md") {
                 found.push(path);
             }
@@ -32,7 +32,7 @@ fn prose(text: &str) -> String {
     blocks.step_by(2).collect::<Vec<_>>().join("\n")
 }
 
-/// Where the links of `text` lead.
+/// The destinations of the links in `text`.
 fn links(text: &str) -> Vec<String> {
     let after = prose(text);
     let targets = after.split("](").skip(1).filter_map(|rest| rest.split_once(')'));

@@ -243,7 +243,7 @@ fn at(time: &str) -> Timestamp {
     Timestamp::parse(time).unwrap()
 }
 
-/// What a driver knows of the time.
+/// The time as a driver passes it.
 fn time(now: Timestamp) -> SessionTime {
     let steady = now.saturating_duration_since(at(ANCHOR));
     SessionTime { api: now, steady, certain: true, skewed: false }

@@ -64,7 +64,7 @@ fn transcripts_and_callers_are_not_kept() {
     }
 }
 
-/// What is known of a conversation, a line for each thing.
+/// The fields of a conversation, one per line.
 pub(crate) fn described(conversation: &Conversation) -> String {
     let mut text = String::new();
     let ConversationData {

@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bundle_without_usable_certificates_is_refused_with_advice() {
+    fn bundle_without_usable_certificates_is_refused() {
         let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for (pem, expected) in [
             ("", "there is no certificate in it"),

@@ -29,7 +29,7 @@ struct Sensor {
     read_times: Histogram,
 }
 
-/// What all samples share.
+/// The metadata that all samples share.
 struct Layout {
     families: [FamilyMeta; 3],
     error_labels: [Cow<'static, str>; 1],
@@ -119,7 +119,7 @@ impl Source for Sensors {
     }
 }
 
-/// What is not grouped by sensor is gathered for each scrape.
+/// Metrics that are not grouped by sensor, gathered for each scrape.
 fn own_metrics() -> Vec<Family> {
     let mut family = Family::new("exporter_build_info", "Version of this exporter.", Kind::Gauge);
     family.series.push(Series::new(Labels::new([("version", "1.0.0")]), Value::Gauge(1.0)));

@@ -82,7 +82,7 @@ impl CrateModules {
             .collect()
     }
 
-    /// Which modules refer to which of their siblings, on every level: with all that is below them, and with the references.
+    /// References between sibling modules on every level, each including the modules below it.
     fn edges(&self) -> BTreeMap<(ModulePath, ModulePath), BTreeSet<String>> {
         let mut edges: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
         for (from, module) in &self.modules {
@@ -165,7 +165,7 @@ impl CrateModules {
     }
 }
 
-/// Where a name is defined.
+/// The place that defines a name.
 enum Found {
     Here(ModulePath),
     /// In another crate.
@@ -184,7 +184,7 @@ struct Reader {
     modules: BTreeMap<ModulePath, Module>,
     /// The module that is being read.
     path: ModulePath,
-    /// Where the files of its children are.
+    /// The directory with the files of its children.
     directory: PathBuf,
 }
 

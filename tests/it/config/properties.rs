@@ -114,8 +114,8 @@ proptest! {
         let text = format!(
             "targets:\n  - {source}: {value}\n    region: us-1\n    account_id: w\n    project_id: p\n    {rest}\n"
         );
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("polyai.yaml");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("polyai.yaml");
         fs::write(&file, text).unwrap();
         let variable = format!("POLYAI_EXPORTER__TARGETS__0__{}", source.to_ascii_uppercase());
         for outcome in [
@@ -138,8 +138,8 @@ proptest! {
         };
         let mut letters: Vec<char> = text.chars().collect();
         letters.remove(cut % letters.len());
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join(format!("polyai.{extension}"));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(format!("polyai.{extension}"));
         fs::write(&file, letters.into_iter().collect::<String>()).unwrap();
         let printed = printed(&load_file(&file, &[]));
         prop_assert!(!printed.contains("marker"), "{}", printed);

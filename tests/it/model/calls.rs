@@ -14,9 +14,9 @@ pub(super) struct Call {
     pub(super) id: String,
     pub(super) start: i64,
     pub(super) channel: &'static str,
-    /// What its finished record says: at first and, as it is amended, later.
+    /// Its finished record: as first served, then each amendment.
     pub(super) contents: Vec<Content>,
-    /// From when on it shows which state.
+    /// Its states, each with the time from which it is shown.
     pub(super) states: Vec<(i64, CallState)>,
     running: Option<Conversation>,
     finished: Vec<Conversation>,
@@ -30,7 +30,7 @@ pub(super) enum CallState {
     Finished(usize),
 }
 
-/// What a finished record says.
+/// The content of a finished record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Content {
     /// `total_duration`, whole seconds.

@@ -1,6 +1,6 @@
 //! A disk that can lose power and fill up.
 //!
-//! What was synced is kept apart from what was only written. A kill keeps the synced state and either everything written
+//! Synced data is separate from data that was only written. A kill keeps the synced state and either everything written
 //! since, as when only the process dies, or any part of it, torn at sectors, as when the power fails.
 
 use std::io::{Error, ErrorKind};

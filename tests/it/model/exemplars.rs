@@ -14,14 +14,14 @@ use super::scenario::{HOUR, SECOND, Scenario, moment};
 struct Event {
     metric: Metric,
     labels: Vec<String>,
-    /// Which bucket of a histogram.
+    /// The index of a bucket of a histogram.
     bucket: usize,
     millionths: i64,
     /// None where it depends on when the call was first seen finished.
     at: Option<i64>,
 }
 
-/// What is wrong with the exemplars shown; empty if all is well.
+/// Differences between the exemplars shown and the records; empty if there are none.
 pub(super) fn differences(
     scenario: &Scenario,
     calls: &[Call],
@@ -34,7 +34,7 @@ pub(super) fn differences(
         let call = calls.iter().find(|call| call.id == exemplar.id());
         let is_true = call.is_some_and(|call| {
             let counted = counts(scenario, call, since) != Counts::No;
-            counted && told_truly(scenario, call, (*metric, labels, *bucket), exemplar)
+            counted && matches_a_record(scenario, call, (*metric, labels, *bucket), exemplar)
         });
         if !is_true {
             wrong.push(format!("{} {labels:?} {bucket}: {exemplar:?} is made up", metric.definition().name));
@@ -71,7 +71,7 @@ pub(super) fn differences(
     wrong
 }
 
-/// How much earlier than it was an event may be told of: a clock that is behind does not know of it yet.
+/// The time by which an exemplar may precede its event, because the clock of the exporter is behind.
 pub(super) fn slack(scenario: &Scenario) -> i64 {
     scenario.clock_error + if scenario.steps_back { HOUR } else { 0 }
 }
@@ -99,8 +99,8 @@ fn millionths(exemplar: &Exemplar) -> i64 {
     (exemplar.value() * 1e6).round() as i64
 }
 
-/// Whether some record of `call` says what the exemplar says.
-fn told_truly(
+/// Whether some record of `call` contains the event of the exemplar.
+fn matches_a_record(
     scenario: &Scenario,
     call: &Call,
     (metric, labels, bucket): (Metric, &[String], usize),
@@ -111,17 +111,17 @@ fn told_truly(
     let fits = |true_at: Option<i64>| true_at.is_none_or(|true_at| (true_at - slack..=true_at).contains(&at));
     let mut ends = call.contents.iter().map(|content| own_end(call, content));
     if metric == Metric::IngestLag {
-        // What lies between the end and now is the lag.
+        // The lag is the time from the end until now.
         return ends.any(|end| end.is_none_or(|end| (at - end).max(0) * 1000 == value));
     }
-    let mut told = call.contents.iter().flat_map(|content| events(scenario, call, content));
+    let mut events = call.contents.iter().flat_map(|content| events(scenario, call, content));
     let is_counter = DEFINED_BY_THE_END.contains(&metric);
-    told.any(|event| {
+    events.any(|event| {
         event.metric == metric
             && (is_capped(scenario) || event.labels == labels)
             && event.bucket == bucket
             && event.millionths == value
-            // What an amendment brings stands for the end that the call was counted with.
+            // An amendment is dated with the end that the call was counted with.
             && (fits(event.at) || is_counter && ends.any(fits))
     })
 }

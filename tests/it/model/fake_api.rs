@@ -1,4 +1,4 @@
-//! What a fetch of a window returns.
+//! The fake API of the model: the pages that a fetch of a window returns.
 
 use std::collections::BTreeSet;
 
@@ -81,7 +81,7 @@ impl List<'_> {
         seen
     }
 
-    /// What is omitted once must be seen later: by the last recheck, or by a fetch that satisfies it.
+    /// Whether a record omitted once is seen later, by the last recheck or by a fetch that satisfies it.
     fn is_seen_later(&self, call: &Call, at: i64) -> bool {
         at < call.start + self.scenario.last_age() * 8 / 10
     }

@@ -27,7 +27,7 @@ use super::settings::{counting, policy, setups};
 use super::settle_bounds::SettleBounds;
 use super::trace::Trace;
 
-/// What interrupts a poll.
+/// An event that interrupts a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interruption {
     Killed,
@@ -51,7 +51,7 @@ pub(super) struct Instance<'a> {
     /// Whether nothing fails any more.
     pub(super) is_calm: bool,
     calm_from: i64,
-    /// What the last scrape has shown.
+    /// The series of the last scrape.
     pub(super) shown: Vec<Arc<TargetSeries>>,
     pub(super) anchors: Vec<Option<Timestamp>>,
     pub(super) settle_bounds: Vec<SettleBounds>,
@@ -63,7 +63,7 @@ pub(super) struct Instance<'a> {
     pub(super) in_ledger: Vec<BTreeMap<usize, &'static str>>,
 }
 
-/// What a kill takes.
+/// The state that a kill discards.
 pub(super) struct Process {
     pub(super) recorder: Recorder,
     pub(super) sessions: Vec<PollSession>,
@@ -293,7 +293,7 @@ impl<'a> Instance<'a> {
         let is_bounded = plan.window.from.is_some();
         assert!(
             !is_open_list || !is_bounded || self.scenario.ignores_filter,
-            "what has been open for long is not asked for"
+            "long open conversations are not requested"
         );
         let began = self.now;
         // A list that moves while it is read needs time to do so.

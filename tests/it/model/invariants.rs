@@ -1,4 +1,4 @@
-//! What must hold for every snapshot that a scrape sees.
+//! Invariants of every snapshot that a scrape sees.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

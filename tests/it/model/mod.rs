@@ -51,7 +51,7 @@ fn calm_target_downloads_once_per_age() {
 
 fn histories(kind: Kind, by_default: u64) {
     let from_environment = |name: &str| -> Option<u64> {
-        #[expect(clippy::disallowed_methods, reason = "how much is tested is asked for from outside")]
+        #[expect(clippy::disallowed_methods, reason = "the number of histories is set by the environment")]
         let text = std::env::var(name).ok()?;
         Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, expected a whole number")))
     };
@@ -87,11 +87,11 @@ fn run(kind: Kind, seed: u64, trace: &Trace) -> Result<(), String> {
         }
     };
     let mut report = format!("{scenario:?}\n");
-    let mut told = std::collections::BTreeSet::new();
+    let mut described = std::collections::BTreeSet::new();
     for Violation { what, concerned } in wrong {
         writeln!(report, "{what}").unwrap();
         for (target, number) in concerned {
-            if told.len() < 3 && told.insert((target, number)) {
+            if described.len() < 3 && described.insert((target, number)) {
                 report.push_str(&trace.describe(&scenario, target, number, &calls[target][number]));
             }
         }
@@ -99,7 +99,7 @@ fn run(kind: Kind, seed: u64, trace: &Trace) -> Result<(), String> {
     Err(report)
 }
 
-/// What is wrong, and the calls that may show why.
+/// A violated invariant, and the calls that may explain it.
 struct Violation {
     what: String,
     concerned: Vec<(usize, usize)>,

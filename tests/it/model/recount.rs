@@ -23,7 +23,7 @@ enum Part {
 
 type Amounts = BTreeMap<Key, u64>;
 
-/// What differs between the recount and what an instance shows; empty if all is well.
+/// Differences between the recount and the series of an instance; empty if there are none.
 pub(super) fn differences(
     scenario: &Scenario,
     calls: &[Call],
@@ -51,10 +51,10 @@ pub(super) fn differences(
         .collect()
 }
 
-/// What an instance counts, besides the truth, depends on these.
+/// Bounds of the time in which an instance counts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CountingPeriod {
-    /// What ended from here on counts.
+    /// Conversations that ended from here on count.
     pub(super) anchor: i64,
     /// From here on no poll of it fails.
     pub(super) calm_from: i64,

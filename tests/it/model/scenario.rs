@@ -1,4 +1,4 @@
-//! What a seed generates: the settings of the exporter, the behaviour of the API, and the faults.
+//! Settings, API behaviour and faults of a history, generated from a seed.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub(super) const SECOND: i64 = 1000;
 pub(super) const MINUTE: i64 = 60 * SECOND;
 pub(super) const HOUR: i64 = 60 * MINUTE;
 
-/// What a history tests.
+/// The subject of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Everything may happen.
@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Calm,
 }
 
-/// Which lists show calls in progress.
+/// The lists that show calls in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Running {
     /// The open list.

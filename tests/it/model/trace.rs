@@ -52,7 +52,7 @@ impl Trace {
 
     /// Describes one call, and everything that happened to it.
     pub(super) fn describe(&self, scenario: &Scenario, target: usize, number: usize, call: &Call) -> String {
-        let mut told = format!(
+        let mut trace = format!(
             "{} of target {target}, started {} ({}), channel {:?}\n",
             call.id,
             moment(call.start),
@@ -60,19 +60,19 @@ impl Trace {
             call.channel
         );
         for (from, state) in &call.states {
-            writeln!(told, "  {:>12}  truth: {state:?}", after(scenario, *from)).unwrap();
+            writeln!(trace, "  {:>12}  truth: {state:?}", after(scenario, *from)).unwrap();
         }
         for content in &call.contents {
-            writeln!(told, "  {:>12}  {content:?}", "").unwrap();
+            writeln!(trace, "  {:>12}  {content:?}", "").unwrap();
         }
         let events = self.0.as_ref().map(|events| events.borrow());
         for event in events.iter().flat_map(|events| events.iter()) {
             let concerned = event.calls.as_ref();
             if concerned.is_none_or(|(of, calls)| *of == target && calls.contains(&number)) {
-                writeln!(told, "  {:>12}  {}", after(scenario, event.at), event.text).unwrap();
+                writeln!(trace, "  {:>12}  {}", after(scenario, event.at), event.text).unwrap();
             }
         }
-        told
+        trace
     }
 }
 

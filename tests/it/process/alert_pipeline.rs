@@ -52,9 +52,9 @@ async fn incident(chain: &Chain, kind: IncidentKind, right: Right, companions: &
         .await;
 }
 
-/// What goes wrong for callers: four projects, each with trouble of its own, at the same time. Every alert names its project, so
-/// that each must get its own alert and none of another's.
-async fn callers_are_hurt(chain: &Chain) {
+/// Four projects have different faults at the same time. Every alert names its project, so each project must get only its own
+/// alert.
+async fn callers_are_affected(chain: &Chain) {
     let began = Instant::now();
     let right = |alert, project, severity, receiver, dashboard| Right {
         alert,
@@ -228,7 +228,7 @@ async fn incidents_are_notified_and_resolved() {
     // The first minute is quiet, whatever the rules make of a beginning.
     sleep(Duration::from_secs(20)).await;
     chain.only(chain.began, |_| false).await;
-    callers_are_hurt(&chain).await;
+    callers_are_affected(&chain).await;
     a_stale_target_raises_no_alert_about_its_agent(&mut chain).await;
     the_api_is_down(&chain).await;
     the_exporter_is_stopped(&mut chain).await;

@@ -113,7 +113,7 @@ fn api(base_url: &str) -> ApiCredentials {
     }
 }
 
-/// What a request to `base_url` fails with, by a client that trusts `ca_file`.
+/// The error of a request to `base_url` by a client that trusts `ca_file`.
 async fn failure(base_url: &str, ca_file: &Path) -> (FetchErrorKind, String) {
     let pem = std::fs::read(ca_file).unwrap();
     let bundle = CaBundle { path: ca_file, pem: &pem };

@@ -164,7 +164,7 @@ async fn status_page_works_in_browser_without_requests() {
     let ours = |url: &&String| ["data:", "chrome:", &origin].iter().any(|start| url.starts_with(start));
     let elsewhere: Vec<&String> = requests.iter().filter(|url| !ours(url)).collect();
     assert!(requests.len() > 5 && elsewhere.is_empty(), "{elsewhere:?} of {requests:?}");
-    // The 404 that was asked for is told too; nothing else.
+    // The console shows the 404 that this test requested, and nothing else.
     let console: Vec<String> =
         browser.console().await.into_iter().filter(|line| !line.contains("project=nobody")).collect();
     assert_eq!(console, Vec::<String>::new());

@@ -103,8 +103,8 @@ fn content(rng: &mut StdRng, call: Call) -> Call {
     }
 }
 
-/// What nobody sees running or what is late starts early, and is there before the first recheck age, so that this recheck
-/// finds it within the test.
+/// A call that is never seen in progress or is listed late starts early and is listed before the first recheck age, so this
+/// recheck finds it within the test.
 fn mishap(rng: &mut StdRng, call: Call, traffic: &Traffic) -> Call {
     let seconds = TimeDelta::seconds;
     let start = call.start();

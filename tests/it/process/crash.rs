@@ -138,10 +138,10 @@ async fn orderly_stop_is_quick_and_loses_nothing() {
         let shows = daemon.scrape().await;
         nothing_fell(&shown, &shows);
         shown = shows;
-        let told = Instant::now();
+        let signalled = Instant::now();
         let (status, log) = daemon.terminate().await;
         assert_eq!(status.code(), Some(0), "{log}");
-        assert!(told.elapsed() < Duration::from_secs(20), "it took {:?}", told.elapsed());
+        assert!(signalled.elapsed() < Duration::from_secs(20), "it took {:?}", signalled.elapsed());
         assert!(log.contains("shutdown complete; all counts persisted"), "{log}");
     }
     let mut daemon = Daemon::serve(&config);

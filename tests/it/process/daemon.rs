@@ -39,7 +39,7 @@ pub(super) struct Output {
 
 /// Runs `command` to its end.
 pub(super) async fn run(mut command: Command) -> Output {
-    let output = timeout(PATIENCE, command.output()).await.expect("it ends by itself").unwrap();
+    let output = timeout(PATIENCE, command.output()).await.expect("the command ends").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let ended = Output {
         code: output.status.code().expect("it ends without a signal"),
@@ -86,12 +86,12 @@ impl Daemon {
         self.child.id().expect("it runs").to_string()
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     pub(super) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// Where it serves, once it does.
+    /// Waits until it serves, and returns the address.
     pub(super) async fn address(&mut self) -> SocketAddr {
         for _ in 0..PATIENCE.as_millis() / 5 {
             if let Some(address) = listening(&self.log()) {
@@ -105,7 +105,7 @@ impl Daemon {
         panic!("it does not serve: {}", self.log());
     }
 
-    /// What `/metrics` shows, as text.
+    /// The text of `/metrics`.
     pub(super) async fn metrics(&mut self) -> String {
         let address = self.address().await;
         let (status, body) = web::get(address, "/metrics").await.unwrap();
@@ -114,7 +114,7 @@ impl Daemon {
         body
     }
 
-    /// What `/metrics` shows.
+    /// The samples of `/metrics`.
     pub(super) async fn scrape(&mut self) -> Scrape {
         Scrape::of(&self.metrics().await)
     }
@@ -147,7 +147,7 @@ impl Daemon {
     pub(super) async fn terminate(mut self) -> (ExitStatus, String) {
         let kill = format!("kill -TERM {}", self.pid());
         assert!(command("sh").args(["-c", &kill]).status().await.unwrap().success());
-        let status = timeout(PATIENCE, self.child.wait()).await.expect("it ends when told").unwrap();
+        let status = timeout(PATIENCE, self.child.wait()).await.expect("it ends after the signal").unwrap();
         (status, self.hear_out().await)
     }
 

@@ -64,9 +64,9 @@ fn compose_mounts_existing_files() {
     assert_eq!(files, 6);
 }
 
-/// The names of the files in a folder beside `deploy`.
-fn beside(folder: &str) -> Vec<String> {
-    let entries = std::fs::read_dir(Path::new(DEPLOY).join("..").join(folder)).unwrap();
+/// The names of the files in a directory beside `deploy`.
+fn beside(dir: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(Path::new(DEPLOY).join("..").join(dir)).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
@@ -74,8 +74,8 @@ fn beside(folder: &str) -> Vec<String> {
 fn prometheus_config_loads_only_rule_files() {
     let (compose, prometheus) = (yaml("compose.yml"), yaml("prometheus/prometheus.yml"));
     let pattern = prometheus["rule_files"][0].as_str().unwrap();
-    let (folder, pattern) = pattern.rsplit_once('/').unwrap();
-    let mount = format!("../alerts:{folder}:ro");
+    let (dir, pattern) = pattern.rsplit_once('/').unwrap();
+    let mount = format!("../alerts:{dir}:ro");
     assert!(texts(&compose["services"]["prometheus"]["volumes"]).any(|volume| volume == mount), "{mount}");
     let parts: Vec<&str> = pattern.split('*').collect();
     let [before, within, after] = parts[..] else { panic!("{pattern}") };
@@ -179,8 +179,8 @@ async fn compose_keeps_native_histograms_with_each_prometheus() {
         ("3.70.0", true),
         ("4.0.0", true),
     ] {
-        let folder = tempfile::tempdir().unwrap();
-        let (stub, written) = (folder.path().join("prometheus"), folder.path().join("written.yml"));
+        let dir = tempfile::tempdir().unwrap();
+        let (stub, written) = (dir.path().join("prometheus"), dir.path().join("written.yml"));
         let text = format!(
             "#!/bin/sh\n[ \"$1\" = --version ] && echo 'prometheus, version {version} (branch: HEAD)' || echo \"$@\"\n"
         );
@@ -191,7 +191,7 @@ async fn compose_keeps_native_histograms_with_each_prometheus() {
             .replace("/etc/prometheus/prometheus.yml", &format!("{DEPLOY}/prometheus/prometheus.yml"))
             .replace("/tmp/prometheus.yml", &written.display().to_string());
         let mut shell = command("sh");
-        shell.arg("-ec").arg(script).env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()));
+        shell.arg("-ec").arg(script).env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()));
         let ended = run(shell).await;
         assert_eq!(ended.code, 0, "{ended:?}");
         assert!(ended.stdout.contains("--enable-feature=exemplar-storage,native-histograms"), "{ended:?}");
@@ -213,8 +213,8 @@ async fn promtool_and_amtool_accept_configuration() {
         assert_eq!(text.matches(newer).count(), 1, "{text}");
         text = text.replace(newer, "\n");
     }
-    let folder = tempfile::tempdir().unwrap();
-    let older = folder.path().join("prometheus.yml");
+    let dir = tempfile::tempdir().unwrap();
+    let older = dir.path().join("prometheus.yml");
     std::fs::write(&older, text).unwrap();
     let mut promtool = command("promtool");
     promtool.args(["check", "config"]).arg(older);

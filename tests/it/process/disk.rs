@@ -54,7 +54,7 @@ async fn full_disk(squeeze: &Squeeze) {
     let hindered = daemon
         .scrape_until(PATIENCE, |scrape| match scrape.has_problem(&target, "storage") {
             true => Ok(()),
-            false => Err("the problem is not told".to_owned()),
+            false => Err("the problem is not shown".to_owned()),
         })
         .await;
     let shown = hindered.total("polyai_conversations_total", &target);
@@ -69,7 +69,7 @@ async fn full_disk(squeeze: &Squeeze) {
     assert_eq!(after.total("polyai_conversations_total", &target), (100 + MANY) as f64);
     daemon
         .scrape_until(PATIENCE, |scrape| match scrape.has_problem(&target, "storage") {
-            true => Err("the problem is still told".to_owned()),
+            true => Err("the problem is still shown".to_owned()),
             false => Ok(()),
         })
         .await;

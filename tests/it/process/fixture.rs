@@ -17,7 +17,7 @@ pub(super) const SECRET: &str = "k-3f9b1c7de05a48f2-never-shown";
 #[derive(Debug)]
 pub(super) struct Fixture {
     api: SimulatorHandle,
-    folder: TempDir,
+    dir: TempDir,
     /// Conversations that ended since then count.
     pub(super) anchor: DateTime<Utc>,
 }
@@ -30,7 +30,7 @@ impl Fixture {
         let anchor = api.control.now() - lookback;
         // As the configuration writes it.
         let anchor = DateTime::from_timestamp(anchor.timestamp(), 0).unwrap();
-        Self { api, folder: tempfile::tempdir().unwrap(), anchor }
+        Self { api, dir: tempfile::tempdir().unwrap(), anchor }
     }
 
     /// Controls the API.
@@ -45,7 +45,7 @@ impl Fixture {
 
     /// A path in the directory.
     pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     /// A configuration with the state in `state`, with the shortest intervals that are allowed.

@@ -163,14 +163,14 @@ const TLS: &str = "tls_server_config:\n  cert_file: server.pem\n  key_file: serv
 async fn healthcheck_uses_tls_without_name_verification() {
     let (fixture, daemon, address) = behind(TLS).await;
     let web = fixture.path("web.yml");
-    let told = ["--web.listen-address", &address, "--web.config.file", web.to_str().unwrap()];
-    let healthy = healthcheck(&told).await;
+    let arguments = ["--web.listen-address", &address, "--web.config.file", web.to_str().unwrap()];
+    let healthy = healthcheck(&arguments).await;
     assert_eq!((healthy.code, healthy.stdout), (0, format!("{address} is healthy\n")), "{}", healthy.stderr);
     let config = fixture.path("polyai.yaml");
     let named = ["--web.listen-address", &address, "--config", config.to_str().unwrap()];
     assert_eq!(healthcheck(&named).await.code, 0);
     assert!(!daemon.log().contains("TLS handshake failed"), "{}", daemon.log());
-    // Not told, it finds out.
+    // Without a web configuration it detects TLS.
     let healthy = healthcheck(&["--web.listen-address", &address]).await;
     assert_eq!((healthy.code, healthy.stdout), (0, format!("{address} is healthy\n")), "{}", healthy.stderr);
 }
@@ -188,19 +188,19 @@ async fn healthcheck_passes_with_required_authentication() {
     ] {
         let (fixture, _daemon, address) = behind(&web_config).await;
         let web = fixture.path("web.yml");
-        let told = ["--web.listen-address", &address, "--web.config.file", web.to_str().unwrap()];
-        let healthy = healthcheck(&told).await;
+        let arguments = ["--web.listen-address", &address, "--web.config.file", web.to_str().unwrap()];
+        let healthy = healthcheck(&arguments).await;
         assert_eq!(healthy.code, 0, "{web_config}: {healthy:?}");
         assert_eq!(healthy.stdout, format!("{address} is healthy: {reason}, so it runs\n"));
-        let ready = healthcheck(&[&told[..], &["--ready"]].concat()).await;
+        let ready = healthcheck(&[&arguments[..], &["--ready"]].concat()).await;
         assert!(ready.code == 1 && ready.stderr.contains("omit --ready"), "{ready:?}");
     }
 }
 
 #[tokio::test]
 async fn healthcheck_connects_to_unix_socket() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("exporter.sock");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("exporter.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let answered = async {
         while let Ok((stream, _)) = listener.accept().await {

@@ -20,8 +20,8 @@ async fn prometheus_imports_and_continues_backfill() {
     if !installed().await {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("history.om");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("history.om");
     let instance = "127.0.0.1:9";
     // Busy enough at any hour of any day.
     let busy = ["--volume", "12"];
@@ -29,7 +29,7 @@ async fn prometheus_imports_and_continues_backfill() {
     let past = ["--history", "40m", "--history.instance", instance, "--incident", incident];
     let demo = Demo::start_with(|demo| demo.args(busy).args(past).arg("--history.file").arg(&file)).await;
 
-    let data = folder.path().join("data");
+    let data = dir.path().join("data");
     let mut promtool = command("promtool");
     promtool.args(["tsdb", "create-blocks-from", "openmetrics"]).arg(&file).arg(&data);
     let made = run(promtool).await;
@@ -40,7 +40,7 @@ async fn prometheus_imports_and_continues_backfill() {
     let total: f64 = samples_of(&text, "polyai_conversations_total")
         .filter_map(|(time, value)| (time == last).then_some(value))
         .sum();
-    assert!(total > 100.0, "{total} conversations: too few to tell anything");
+    assert!(total > 100.0, "{total} conversations: too few for this test");
 
     let prometheus = Prometheus::on(&data, demo.exporter, instance).await;
     let at = |seconds: f64| format!("@ {seconds:.3}");

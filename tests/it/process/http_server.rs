@@ -23,7 +23,7 @@ async fn a_scene() -> Fixture {
     Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await
 }
 
-/// What curl says with `arguments`; its code is 0 for any answer of HTTP.
+/// Runs curl with `arguments`; its exit code is 0 for any HTTP response.
 async fn curl(arguments: &[&str]) -> Output {
     let mut curl = command("curl");
     curl.args(["--silent", "--show-error", "--max-time", "20"]).args(arguments);
@@ -212,7 +212,7 @@ async fn several_addresses_and_unix_socket_are_served() {
     assert!(!socket.exists(), "it takes its socket along");
 }
 
-/// A network of its own, with a loopback interface and nothing else, where sockets of IPv6 do not hear IPv4 unless they ask for
+/// A separate network namespace with only a loopback interface, where sockets of IPv6 do not hear IPv4 unless they ask for
 /// it. The daemon in it answers to both, or the shell ends with 1.
 const IPV6_ALONE: &str = "python3 -c 'import fcntl, socket, struct; \
     fcntl.ioctl(socket.socket(), 0x8914, struct.pack(\"16sh\", b\"lo\", 1))' || exit 9
@@ -235,7 +235,7 @@ async fn wildcard_address_accepts_ipv4_with_bindv6only() {
     probe.args(["--net", "--map-root-user", "test", "-w", "/proc/sys/net/ipv6/bindv6only"]);
     let probed = run(probe).await;
     if probed.code != 0 {
-        skip(&format!("this user may not have a network with IPv6 of its own here: {probed:?}"));
+        skip(&format!("this user may not create a network namespace with IPv6: {probed:?}"));
         return;
     }
     let fixture = a_scene().await;
@@ -282,19 +282,20 @@ async fn socket_activation_serves_and_notifies_systemd() {
     let mut daemon = Daemon::start(serve);
     assert_eq!(daemon.address().await, address);
     assert_eq!(curl(&[&format!("http://{address}/-/healthy")]).await.stdout, "healthy\n");
-    assert_eq!(told(&manager).await, "READY=1\n");
+    assert_eq!(notification(&manager).await, "READY=1\n");
     let hangup = format!("kill -HUP {}", daemon.pid());
     assert!(command("sh").args(["-c", &hangup]).status().await.unwrap().success());
-    assert!(told(&manager).await.starts_with("RELOADING=1\nMONOTONIC_USEC="));
-    assert_eq!(told(&manager).await, "READY=1\n");
+    assert!(notification(&manager).await.starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(notification(&manager).await, "READY=1\n");
     let (ended, log) = daemon.terminate().await;
     assert!(ended.success(), "{log}");
-    assert_eq!(told(&manager).await, "STOPPING=1\n");
+    assert_eq!(notification(&manager).await, "STOPPING=1\n");
 }
 
-async fn told(manager: &UnixDatagram) -> String {
+async fn notification(manager: &UnixDatagram) -> String {
     let mut message = [0; 256];
-    let length = timeout(PATIENCE, manager.recv(&mut message)).await.expect("it is told").unwrap();
+    let length =
+        timeout(PATIENCE, manager.recv(&mut message)).await.expect("a notification arrives").unwrap();
     String::from_utf8(message[..length].to_vec()).unwrap()
 }
 

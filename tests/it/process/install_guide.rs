@@ -50,9 +50,9 @@ fn steps(ports: &[u16; 4]) -> Vec<Step> {
 }
 
 /// Ends what the guide has started, by the process ids that it keeps.
-struct Folder(TempDir);
+struct WorkDir(TempDir);
 
-impl Drop for Folder {
+impl Drop for WorkDir {
     fn drop(&mut self) {
         for pid in self.pids() {
             let _ = std::process::Command::new("kill").arg(pid).stderr(Stdio::null()).status();
@@ -65,7 +65,7 @@ fn runs(pid: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
-impl Folder {
+impl WorkDir {
     fn path(&self) -> &Path {
         self.0.path()
     }
@@ -92,7 +92,7 @@ impl Folder {
         panic!("they go on: {pids:?}");
     }
 
-    /// What the programs have said, for whoever reads why a step failed.
+    /// The logs of the programs, to explain a failed step.
     fn logs(&self) -> String {
         let mut logs = String::new();
         for entry in std::fs::read_dir(self.path()).unwrap().flatten() {
@@ -126,30 +126,30 @@ async fn install_guide_works_as_written() {
             return;
         }
     }
-    let folder = Folder(tempfile::tempdir().unwrap());
+    let dir = WorkDir(tempfile::tempdir().unwrap());
     let bin = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(BINARY, bin.path().join("polyai-exporter")).unwrap();
     let steps = steps(&free_ports());
     assert!(steps.len() >= 12, "only {} steps", steps.len());
     for step in steps {
         match step {
-            Step::File(name, text) => std::fs::write(folder.path().join(name), text).unwrap(),
+            Step::File(name, text) => std::fs::write(dir.path().join(name), text).unwrap(),
             Step::Commands(text) => {
                 let mut shell = command("bash");
                 let path = format!(
                     "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                     bin.path().display()
                 );
-                shell.env("PATH", path).env("HOME", folder.path()).current_dir(folder.path());
+                shell.env("PATH", path).env("HOME", dir.path()).current_dir(dir.path());
                 // What goes on in the background must not hold this one's output open.
-                let said = folder.path().join("step.log");
+                let said = dir.path().join("step.log");
                 let output = std::fs::File::create(&said).unwrap();
                 shell.args(["-euo", "pipefail", "-c", &text]).kill_on_drop(false);
                 shell.stdout(output.try_clone().unwrap()).stderr(output);
                 let status = timeout(PATIENCE, shell.status()).await.expect("each step ends").unwrap();
-                assert!(status.success(), "{status}:\n{text}\n{}", folder.logs());
+                assert!(status.success(), "{status}:\n{text}\n{}", dir.logs());
             }
         }
     }
-    folder.end().await;
+    dir.end().await;
 }

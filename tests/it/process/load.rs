@@ -124,7 +124,7 @@ async fn head_has_length_for_each_format_and_encoding() {
     for media in [TEXT, OPENMETRICS, OPENMETRICS_2, PROTOBUF] {
         for encoding in ENCODINGS {
             let headers = [("accept", media), ("accept-encoding", encoding)];
-            let mut told = Vec::new();
+            let mut lengths = Vec::new();
             let mut agreed = false;
             // The exporter's own metrics move once per second, so one pair may lie on both sides of that.
             for _ in 0..10 {
@@ -134,13 +134,13 @@ async fn head_has_length_for_each_format_and_encoding() {
                 assert_eq!(head.header("content-encoding"), get.header("content-encoding"));
                 assert!(head.body.is_empty(), "{media} in {encoding}");
                 let length: usize = head.header("content-length").unwrap().parse().unwrap();
-                told.push((length, get.body.len()));
+                lengths.push((length, get.body.len()));
                 agreed |= length == get.body.len();
                 if agreed {
                     break;
                 }
             }
-            assert!(agreed, "{media} in {encoding}: {told:?}");
+            assert!(agreed, "{media} in {encoding}: {lengths:?}");
         }
     }
 }

@@ -17,7 +17,7 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// What `--help` of `command` prints; of the program itself, if it is empty.
+/// The output of `--help` of `command`, or of the program if it is empty.
 async fn help(command: &str) -> String {
     let arguments: Vec<&str> =
         [command, "--help"].into_iter().filter(|argument| !argument.is_empty()).collect();
@@ -52,8 +52,8 @@ fn plain(page: &str) -> String {
 
 #[tokio::test]
 async fn man_pages_have_all_flags_and_exit_codes() {
-    let folder = tempfile::tempdir().unwrap();
-    let written = polyai_exporter(&["man", "--output-dir", folder.path().to_str().unwrap()], &[]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let written = polyai_exporter(&["man", "--output-dir", dir.path().to_str().unwrap()], &[]).await;
     assert_eq!(written.code, 0, "{written:?}");
     let mut pages = 0;
     for name in std::iter::once(String::new()).chain(commands().await) {
@@ -62,7 +62,7 @@ async fn man_pages_have_all_flags_and_exit_codes() {
         } else {
             format!("polyai-exporter-{name}.1")
         };
-        let page = std::fs::read_to_string(folder.path().join(&file)).unwrap_or_else(|_| panic!("no {file}"));
+        let page = std::fs::read_to_string(dir.path().join(&file)).unwrap_or_else(|_| panic!("no {file}"));
         let shown = plain(&page);
         for flag in flags(&help(&name).await) {
             assert!(shown.contains(&format!("--{flag}")), "{file} does not have --{flag}: {shown}");
@@ -73,16 +73,16 @@ async fn man_pages_have_all_flags_and_exit_codes() {
         assert_eq!(polyai_exporter(&arguments, &[]).await.stdout, page, "{file}");
         pages += 1;
     }
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), pages, "no page without a command");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), pages, "no page without a command");
 
-    let serve = plain(&std::fs::read_to_string(folder.path().join("polyai-exporter-serve.1")).unwrap());
+    let serve = plain(&std::fs::read_to_string(dir.path().join("polyai-exporter-serve.1")).unwrap());
     for key in reference() {
         assert!(serve.contains(&format!("\n{}\n", variable(key))), "{} is not in {serve}", key.path);
     }
     let unknown = polyai_exporter(&["man", "nonsense"], &[]).await;
     assert_eq!(unknown.code, 2, "{unknown:?}");
-    let nowhere = polyai_exporter(&["man", "--output-dir", "no/such/folder"], &[]).await;
-    assert!(nowhere.code == 1 && nowhere.stderr.contains("--output-dir no/such/folder"), "{nowhere:?}");
+    let nowhere = polyai_exporter(&["man", "--output-dir", "no/such/directory"], &[]).await;
+    assert!(nowhere.code == 1 && nowhere.stderr.contains("--output-dir no/such/directory"), "{nowhere:?}");
 }
 
 #[tokio::test]
@@ -119,9 +119,9 @@ async fn systemd_analyze_accepts_hardened_units() {
     if !has(found, "systemd-analyze is not installed; tests/run installs systemd") {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let (service, socket) =
-        (folder.path().join("polyai-exporter.service"), folder.path().join("polyai-exporter.socket"));
+        (dir.path().join("polyai-exporter.service"), dir.path().join("polyai-exporter.socket"));
     // The program must be where the unit says.
     let unit = read(UNIT);
     assert!(unit.contains("ExecStart=/usr/bin/polyai-exporter serve "), "{unit}");
@@ -149,8 +149,8 @@ async fn systemd_service_matches_example_and_program() {
     let example = read("deploy/systemd/polyai.yaml");
     assert!(example.contains(&format!("api_key_file: {credential}\n")), "{example}");
     // The example is right, but for its key, which is somewhere else here.
-    let folder = tempfile::tempdir().unwrap();
-    let key = folder.path().join(name);
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join(name);
     std::fs::write(&key, "a-key").unwrap();
     let stand_in = ("POLYAI_EXPORTER__TARGETS__0__API_KEY_FILE", key.to_str().unwrap());
     let checked = polyai_exporter(&["check", "--config", "deploy/systemd/polyai.yaml"], &[stand_in]).await;
@@ -239,7 +239,7 @@ fn image_exposes_default_port_as_non_root() {
         "USER 65532:65532",
         "ENTRYPOINT [\"/polyai-exporter\"]",
         "CMD [\"serve\"]",
-        // The state of a configuration that names no folder is in ./data.
+        // The state of a configuration that names no directory is in ./data.
         "WORKDIR /",
         "VOLUME /data",
     ] {
@@ -271,11 +271,11 @@ fn debian_package_assets_exist() {
         if source.starts_with("target/") {
             continue;
         }
-        // Of folders in folders, the first tells enough.
+        // For nested directories, the first is enough.
         let source = source.replace("**/", "");
-        let (folder, pattern) = source.rsplit_once('/').unwrap_or((".", &source));
+        let (dir, pattern) = source.rsplit_once('/').unwrap_or((".", &source));
         let (before, after) = pattern.split_once('*').unwrap_or((pattern, ""));
-        let there = std::fs::read_dir(Path::new(ROOT).join(folder)).unwrap().any(|entry| {
+        let there = std::fs::read_dir(Path::new(ROOT).join(dir)).unwrap().any(|entry| {
             let name = entry.unwrap().file_name().into_string().unwrap();
             name == pattern || (pattern.contains('*') && name.starts_with(before) && name.ends_with(after))
         });
@@ -287,17 +287,17 @@ fn debian_package_assets_exist() {
 /// `--output ~/Desktop` must cost nobody a file.
 #[tokio::test]
 async fn release_refuses_directory_with_other_files() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let earlier = format!("{}  polyai-exporter.tar.gz\n", "0".repeat(64));
     for (name, text) in [("thesis.odt", "years"), ("polyai-exporter.tar.gz", ""), ("SHA256SUMS", &earlier)] {
-        std::fs::write(folder.path().join(name), text).unwrap();
+        std::fs::write(dir.path().join(name), text).unwrap();
     }
-    for output in [folder.path(), &folder.path().join("thesis.odt")] {
+    for output in [dir.path(), &dir.path().join("thesis.odt")] {
         let mut release = command(Path::new(ROOT).join("scripts/release"));
         release.args(["--skip-tests", "--output"]).arg(output);
         let ended = run(release).await;
         assert_eq!(ended.code, 1, "{ended:?}");
         assert!(ended.stderr.contains("thesis.odt"), "what is in the way is named: {ended:?}");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "{ended:?}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3, "{ended:?}");
     }
 }

@@ -33,7 +33,7 @@ pub(super) async fn installed() -> bool {
     has(found, "prometheus and prometheus-alertmanager are not installed; tests/run installs them")
 }
 
-/// `demo` in a process of its own.
+/// `demo` in a separate process.
 pub(super) struct Demo {
     _process: Child,
     pub(super) exporter: SocketAddr,
@@ -118,7 +118,7 @@ async fn prometheus_stores_demo_totals() {
     let quantile = wait("a latency", async || prometheus.number(quantile).await).await;
     assert!((0.25..=15.0).contains(&quantile), "{quantile} s; {increase} conversations");
 
-    // With the API out of order the counts stand still, and so can be compared exactly.
+    // While the API fails, counts do not change and can be compared exactly.
     let fault = "/_sim/faults?kind=status&status=503";
     assert_eq!(web::ask(demo.simulator, "POST", fault).await.unwrap().0, 200);
     let down = "sum(polyai_target_up)";

@@ -28,7 +28,7 @@ fn without_the_last_target(config: &Path) -> String {
     format!("{rest}\n")
 }
 
-/// The same configuration, with a key in `file` that stood in it before; and the key.
+/// Moves the first key of the configuration to `file`; returns the configuration and the key.
 fn with_its_first_key_in(file: &Path, config: &str) -> (String, String) {
     let (before, rest) = config.split_once("api_key: ").unwrap();
     let (quoted, after) = rest.split_once('\n').unwrap();
@@ -122,9 +122,9 @@ async fn changed_configmap_is_reloaded() {
     let written = fixture.config("written.yaml", &fixture.path("state"));
     let mounted = fixture.path("mounted");
     let mount = |version: &str, text: &str| {
-        let folder = mounted.join(version);
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("polyai.yaml"), text).unwrap();
+        let dir = mounted.join(version);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("polyai.yaml"), text).unwrap();
         symlink(version, mounted.join("..tmp")).unwrap();
         std::fs::rename(mounted.join("..tmp"), mounted.join("..data")).unwrap();
     };
@@ -147,7 +147,7 @@ async fn changed_configmap_is_reloaded() {
     }
     assert_eq!(targets_shown(&mut daemon).await, targets - 1, "{}", daemon.log());
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(refusals(&daemon), 1, "a file that stays bad is told of once");
+    assert_eq!(refusals(&daemon), 1, "a file that stays invalid is reported once");
 
     // A Secret is mounted later than the ConfigMap that names it.
     let late = fixture.path("late-key");
@@ -184,12 +184,12 @@ async fn config_from_pipe_cannot_be_reloaded() {
     let targets = targets_shown(&mut daemon).await;
     assert!(targets >= 2, "{targets} targets");
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(refusals(&daemon), 0, "by itself it does not look at what it cannot see: {}", daemon.log());
+    assert_eq!(refusals(&daemon), 0, "without a reload a pipe is not read again: {}", daemon.log());
     for _ in 0..2 {
         let (status, text) = reload(&mut daemon).await;
         assert_eq!(status, 500, "{text}");
-        let told = "pipe.yaml: not a regular file, so it cannot be read again; name a regular file\n";
-        assert!(text.ends_with(told), "{text}");
+        let expected = "pipe.yaml: not a regular file, so it cannot be read again; name a regular file\n";
+        assert!(text.ends_with(expected), "{text}");
     }
     assert!(daemon.terminate().await.0.success());
 }
@@ -205,9 +205,9 @@ async fn key_file_pipe_does_not_block_reload() {
     make_pipe(&pipe).await;
     let (text, key) = with_its_first_key_in(&pipe, &all);
     std::fs::write(&config, text).unwrap();
-    let (status, told) = reload(&mut daemon).await;
-    assert_eq!(status, 500, "{told}");
-    assert!(told.contains("api_key_file: ") && told.contains("/key: not a regular file"), "{told}");
+    let (status, answer) = reload(&mut daemon).await;
+    assert_eq!(status, 500, "{answer}");
+    assert!(answer.contains("api_key_file: ") && answer.contains("/key: not a regular file"), "{answer}");
     std::fs::remove_file(&pipe).unwrap();
     std::fs::write(&pipe, key).unwrap();
     assert_eq!(reload(&mut daemon).await, (200, "reloaded: nothing changed\n".to_owned()));

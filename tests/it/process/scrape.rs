@@ -57,7 +57,7 @@ impl Scrape {
         whole(self.total(name, target))
     }
 
-    /// All that is counted of `target`, as the recount tells it. Sums of fractions of seconds are rounded to microseconds,
+    /// The totals of `target`, in the form of the recount. Sums of fractions of seconds are rounded to microseconds,
     /// since the order of adding shows in their last digits.
     pub(super) fn counted(&self, target: &TargetKey) -> ExpectedTotals {
         let count = |name| self.count(name, target);
@@ -111,7 +111,7 @@ impl Scrape {
     }
 }
 
-/// `truth` as [`Scrape::counted`] tells it.
+/// `truth` in the form of [`Scrape::counted`].
 pub(super) fn comparable(mut truth: ExpectedTotals) -> ExpectedTotals {
     truth.reply_latency_seconds = micros(truth.reply_latency_seconds);
     truth.greeting_latency_seconds = micros(truth.greeting_latency_seconds);

@@ -27,9 +27,9 @@ groups:
         expr: up{job="polyai"} == 1
 "#;
 
-/// The files in `folder`, by name.
-fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap();
+/// The files in `dir`, by name.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
 
@@ -42,12 +42,12 @@ async fn stack_starts_with_backfill_and_cleans_up() {
     if !installed().await {
         return;
     }
-    let (folder, rules) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (dir, rules) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::write(rules.path().join("test-rules.yml"), RULES).unwrap();
     let mut stack = command("bash");
     stack.arg(SCRIPT).args(["--history", "12m", "--scrape-interval", "5s", "--exporter", BINARY]);
     stack.arg("--rules").arg(rules.path().join("*rules*.yml")).args(["--", "--incident", "none"]);
-    stack.env("TMPDIR", folder.path());
+    stack.env("TMPDIR", dir.path());
     let mut stack = stack.spawn().unwrap();
     let said = Arc::<Mutex<String>>::default();
     tokio::spawn(follow(stack.stdout.take().unwrap(), said.clone()));
@@ -55,16 +55,16 @@ async fn stack_starts_with_backfill_and_cleans_up() {
     tokio::spawn(follow(stack.stderr.take().unwrap(), complaints.clone()));
     wait("the stack to be ready", async || said.lock().unwrap().contains("\nready").then_some(())).await;
 
-    let told = said.lock().unwrap().clone();
+    let output = said.lock().unwrap().clone();
     let line =
-        |name: &str| told.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{told}"));
+        |name: &str| output.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{output}"));
     let address = |name: &str| -> SocketAddr {
         line(name).split("http://").nth(1).unwrap().split(['/', ' ']).next().unwrap().parse().unwrap()
     };
     let pids: Vec<String> = ["exporter", "prometheus", "alertmanager"]
         .map(|name| line(name).rsplit(' ').next().unwrap().to_owned())
         .into();
-    assert!(pids.iter().all(|pid| is_running(pid)), "{told}");
+    assert!(pids.iter().all(|pid| is_running(pid)), "{output}");
 
     let prometheus = address("prometheus");
     let number = async |text: &str| query(prometheus, text).await.first().map(|(_, value)| *value);
@@ -87,26 +87,27 @@ async fn stack_starts_with_backfill_and_cleans_up() {
     let pid = stack.id().unwrap().to_string();
     let mut kill = command("kill");
     assert!(kill.args(["-TERM", &pid]).stdout(Stdio::null()).status().await.unwrap().success());
-    let ended = timeout(Duration::from_secs(30), stack.wait()).await.expect("it ends when told").unwrap();
+    let ended =
+        timeout(Duration::from_secs(30), stack.wait()).await.expect("it ends after the signal").unwrap();
     assert!(ended.success(), "{ended}");
     assert!(!pids.iter().any(|pid| is_running(pid)), "{pids:?}");
-    assert_eq!(names(folder.path()), Vec::<String>::new());
+    assert_eq!(names(dir.path()), Vec::<String>::new());
     assert_eq!(*complaints.lock().unwrap(), "");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stack_names_missing_package() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     // Everything that the script itself uses, but no Prometheus.
     for tool in ["bash", "sed", "dirname"] {
         let found = ["/bin", "/usr/bin"]
             .map(|place| Path::new(place).join(tool))
             .into_iter()
             .find(|path| path.exists());
-        std::os::unix::fs::symlink(found.unwrap(), folder.path().join(tool)).unwrap();
+        std::os::unix::fs::symlink(found.unwrap(), dir.path().join(tool)).unwrap();
     }
-    let mut stack = command(folder.path().join("bash"));
-    stack.arg(SCRIPT).env("PATH", folder.path());
+    let mut stack = command(dir.path().join("bash"));
+    stack.arg(SCRIPT).env("PATH", dir.path());
     let ended = super::daemon::run(stack).await;
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.stderr.contains("apt-get install prometheus "), "{ended:?}");

@@ -16,21 +16,21 @@ use super::daemon::{Daemon, command};
 use super::fixture::Fixture;
 
 /// The hash of some password at the highest cost, which takes a day to check.
-const DEAR: &str = "$2b$31$US2shveJKaZjmYcQmKbc4.4c1xmsb5sPPvSQa5VmcwO50uJZhPh9u";
+const SLOW_HASH: &str = "$2b$31$US2shveJKaZjmYcQmKbc4.4c1xmsb5sPPvSQa5VmcwO50uJZhPh9u";
 
-/// A daemon that is at work on something that nothing can call off, and whoever asked for it.
+/// A daemon that is checking a password, which cannot be cancelled, and the connection of the request.
 async fn at_work() -> (Fixture, Daemon, TcpStream) {
     let fixture = Fixture::new([Project::new("reservations", Region::Us1)], TimeDelta::zero()).await;
     let config = fixture.config("polyai.yaml", &fixture.path("state"));
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("server: {{web_config_file: web.yml}}\n{text}")).unwrap();
-    fixture.write("web.yml", &format!("basic_auth_users: {{prometheus: {DEAR:?}}}\n"));
+    fixture.write("web.yml", &format!("basic_auth_users: {{prometheus: {SLOW_HASH:?}}}\n"));
     let mut daemon = Daemon::serve(&config);
     let address = daemon.address().await;
     let before = ticks(&daemon);
     let asking = ask_with_password(address).await;
     for _ in 0..600 {
-        // Half a second of computing is more than all else takes.
+        // Half a second of CPU time is more than everything else takes.
         if ticks(&daemon) > before + 50 {
             return (fixture, daemon, asking);
         }
@@ -60,11 +60,11 @@ fn ticks(daemon: &Daemon) -> u64 {
 async fn stop_does_not_wait_for_blocking_work() {
     let (_scene, daemon, asking) = at_work().await;
     drop(asking);
-    let told = Instant::now();
+    let signalled = Instant::now();
     let (status, log) = daemon.terminate().await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("shutdown complete; all counts persisted"), "{log}");
-    let took = told.elapsed();
+    let took = signalled.elapsed();
     assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
@@ -80,9 +80,9 @@ async fn second_signal_exits_immediately() {
         }
         sleep(Duration::from_millis(5)).await;
     }
-    let told = Instant::now();
+    let signalled = Instant::now();
     let (status, log) = daemon.terminate().await;
-    let took = told.elapsed();
+    let took = signalled.elapsed();
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(took < Duration::from_secs(3), "{took:?}: {log}");
     assert!(!log.contains("stopped; all that"), "{log}");

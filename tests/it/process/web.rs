@@ -38,7 +38,7 @@ impl Answer {
     }
 }
 
-/// What `method path` with these headers brings. HTTP 1.0, so that the answer ends with the connection.
+/// Returns the response to `method path` with these headers. With HTTP/1.0 it ends with the connection.
 pub(super) async fn fetch(
     address: SocketAddr,
     method: &str,

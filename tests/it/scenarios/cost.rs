@@ -1,4 +1,4 @@
-//! How many requests the exporter makes.
+//! The number of requests that the exporter makes.
 
 use polyai_simulator::{AnomalyRates, Call, Profile};
 
@@ -42,14 +42,14 @@ async fn call_is_downloaded_once_per_recheck_age() {
         .expected_totals(&scenario.target("hotel"), scenario.now() - chrono::TimeDelta::hours(5));
     let downloads: u64 = traffic.downloads.values().sum();
     let per_call = downloads as f64 / truth.conversations as f64;
-    assert!(truth.conversations > 300, "{} calls tell nothing", truth.conversations);
+    assert!(truth.conversations > 300, "{} calls are too few", truth.conversations);
     // One for the pass that finds it, three for the recheck ages; stretches overlap by a second, which few calls fall into.
     assert!(per_call <= 4.1, "{per_call} downloads per call");
     let bytes = scenario.scrape().await.value("polyai_exporter_api_response_bytes_total", &[]) - before;
     assert_eq!(bytes, traffic.bytes as f64, "what came is what was sent");
 }
 
-/// What an hour of calls costs.
+/// The requests for an hour of calls.
 struct Cost {
     downloads_per_call: f64,
     requests_per_poll: f64,
@@ -100,7 +100,7 @@ async fn dense_calls_are_downloaded_twice_with_one_recheck_age() {
 
 /// None is read for the first time by its recheck, so that none costs less than two downloads.
 #[tokio::test(start_paused = true)]
-async fn calls_that_end_before_their_recheck_are_downloaded_twice() {
+async fn calls_ended_before_their_recheck_download_twice() {
     let call = |n: u64| {
         let lasts = chrono::TimeDelta::seconds((30 + n * 7919 % 181).cast_signed());
         Call::new(format!("CA{n:04}")).starting(at(seconds(n))).lasting_exactly(lasts)
@@ -109,7 +109,7 @@ async fn calls_that_end_before_their_recheck_are_downloaded_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn short_budget_delays_calls_instead_of_downloading_them_again() {
+async fn short_budget_delays_calls_without_more_downloads() {
     for (per_second, delay) in [(1.0, 45.0), (3.0, 90.0)] {
         Cost::of(random_calls(per_second, hours(1)), 30).await.assert_within(per_second, 15.5, delay);
     }

@@ -10,7 +10,7 @@ use crate::support::scenario::{Scenario, scenario, wait};
 use crate::support::{at, hours, minutes, seconds};
 
 /// Lets time pass until the daemon asks for the first page of the live list.
-async fn until_the_live_list_is_asked_for(scenario: &Scenario) {
+async fn until_the_live_list_is_requested(scenario: &Scenario) {
     scenario.api().forget_requests();
     let is_asked =
         || scenario.api().request_log().iter().any(|line| line.address.contains("in_progress=true"));
@@ -37,7 +37,7 @@ async fn call_started_between_pages_duplicates_no_open_call() {
     scenario.scrape().await.assert_metric("polyai_conversations_in_progress", &[], 3.0);
 
     // The first page is on its way with the two newest calls; of the second one, the older of them is the first now.
-    until_the_live_list_is_asked_for(&scenario).await;
+    until_the_live_list_is_requested(&scenario).await;
     let begun = Call::new("CA4").starting(scenario.now()).lasting(4 * 3600);
     assert!(scenario.api().put(&scenario.target("hotel"), begun));
     wait(seconds(18)).await;
@@ -45,8 +45,8 @@ async fn call_started_between_pages_duplicates_no_open_call() {
     wait(minutes(1)).await;
     scenario.scrape().await.assert_metric("polyai_conversations_in_progress", &[], 4.0);
 
-    // It is still asked for all that is open, however long ago it started.
-    until_the_live_list_is_asked_for(&scenario).await;
+    // All open calls are still requested, however long ago they started.
+    until_the_live_list_is_requested(&scenario).await;
     let lines = scenario.api().request_log();
     let live = lines.iter().find(|line| line.address.contains("in_progress=true")).unwrap();
     assert!(!live.address.contains("start_time"), "{}", live.address);

@@ -1,4 +1,4 @@
-//! How soon a call that ended is in `/metrics`.
+//! The delay from the end of a call until `/metrics` counts it.
 
 use polyai_simulator::{AnomalyRates, Profile};
 
@@ -24,7 +24,7 @@ async fn calls_count_within_settle_and_two_intervals() {
     let scrape = scenario.scrape().await;
     let counted = scrape.value("polyai_ingest_lag_seconds_count", &[]);
     let in_time = scrape.value("polyai_ingest_lag_seconds_bucket", &[("le", "60.0")]);
-    assert!(counted > 600.0, "{counted} calls tell nothing");
+    assert!(counted > 600.0, "{counted} calls are too few");
     assert!(in_time >= 0.99 * counted, "{in_time} of {counted} calls counted in time");
     let truth = scenario.api().expected_totals(&scenario.target("hotel"), crate::support::start_time());
     let missing = truth.conversations as f64 - scrape.total("polyai_conversations_total", &[]);

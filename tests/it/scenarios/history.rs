@@ -46,7 +46,7 @@ fn lived(settings: &Settings) -> BackfillResult {
     backfill::run(&plan, settings, &world(), &CancellationToken::new()).unwrap()
 }
 
-/// What the file of a history says, by series: times in milliseconds, and values.
+/// The samples of a history file by series: times in milliseconds, and values.
 struct File(BTreeMap<String, Vec<(i64, f64)>>);
 
 impl File {

@@ -1,4 +1,4 @@
-//! What is logged, how often, and what must never be logged.
+//! Content and frequency of log lines, and secrets that must never be logged.
 
 use polyai_simulator::{Fault, FaultKind, RetryAfter, Truncation};
 
@@ -33,10 +33,10 @@ async fn log_has_no_key_phone_number_or_transcript() {
     }
     wait(minutes(60)).await;
     let text = scenario.log.text();
-    assert!(text.contains("request failed") && text.contains("record rejected"), "a quiet run tells nothing");
+    assert!(text.contains("request failed") && text.contains("record rejected"), "nothing was logged");
     for secret in ["5555501", "key-of-hotel", "I have a question", "go ahead", "how can I help", "+1555"] {
-        let told = text.lines().find(|line| line.contains(secret));
-        assert!(told.is_none(), "the log holds {secret:?}: {}", told.unwrap_or_default());
+        let leak = text.lines().find(|line| line.contains(secret));
+        assert!(leak.is_none(), "the log holds {secret:?}: {}", leak.unwrap_or_default());
     }
 }
 
@@ -58,8 +58,8 @@ async fn echoed_key_of_any_target_reaches_no_output() {
     assert!(outputs[1].contains(r#"channel="***********""#), "{}", outputs[1]);
     for secret in ["key-of-b", "key-of-h", "a2V5LW9m"] {
         for output in &outputs {
-            let told = output.lines().find(|line| line.contains(secret));
-            assert!(told.is_none(), "{secret}: {}", told.unwrap_or_default());
+            let leak = output.lines().find(|line| line.contains(secret));
+            assert!(leak.is_none(), "{secret}: {}", leak.unwrap_or_default());
         }
     }
 }

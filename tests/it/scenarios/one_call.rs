@@ -183,7 +183,7 @@ async fn vanished_call_is_abandoned_and_logged() {
     let named: Vec<String> =
         scenario.log.about("hotel").iter().map(|line| line.field("conversation_id")).collect();
     assert_eq!(named.iter().filter(|id| *id == "CA-LOST").count(), 1, "{named:?}");
-    // Two passes an interval for 90 min, and few searches besides.
+    // Two passes an interval for 90 min, and a few searches.
     let requests = scenario.api().traffic(&scenario.target("hotel")).requests;
     assert!((350..=390).contains(&requests), "{requests} requests");
 }

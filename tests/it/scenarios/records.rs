@@ -66,13 +66,13 @@ async fn unreadable_field_is_omitted_and_logged() {
     assert_eq!(scrape.total("polyai_exporter_records_rejected_total", &[]), 0.0);
     assert!(scrape.value("polyai_exporter_events_total", &[("event", "record_partially_read")]) >= 4.0);
     let lines = scenario.log.about("hotel");
-    let told: std::collections::BTreeSet<(String, String)> = lines
+    let logged: std::collections::BTreeSet<(String, String)> = lines
         .iter()
         .filter(|line| line.gist() == "WARN record partially parsed; unreadable fields treated as absent")
         .map(|line| (line.field("conversation_id"), line.field("unread")))
         .collect();
     let expected = broken.iter().filter(|(_, unread, _)| !unread.is_empty());
-    assert_eq!(told, expected.map(|(id, unread, _)| ((*id).to_owned(), (*unread).to_owned())).collect());
+    assert_eq!(logged, expected.map(|(id, unread, _)| ((*id).to_owned(), (*unread).to_owned())).collect());
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,7 +38,7 @@ async fn late_and_long_calls_are_counted_within_a_day() {
     let scrape = scenario.scrape().await;
     scenario.assert_totals("hotel", &scrape);
     let late = scrape.value("polyai_late_conversations_total", &[]);
-    assert!(late > 0.0, "the world was too tidy to tell anything");
+    assert!(late > 0.0, "no call was listed late");
     scrape.assert_metric("polyai_amendments_total", &[("direction", "down")], 0.0);
 }
 
@@ -59,7 +59,7 @@ async fn amended_calls_match_recount() {
     // A histogram keeps the first observation of a call.
     scenario.assert_totals_since(start_time(), "hotel", &scrape, &["latencies of replies"]);
     let amended = scrape.value("polyai_amendments_total", &[("direction", "up")]);
-    assert!(amended > 5.0, "{amended} amendments tell nothing");
+    assert!(amended > 5.0, "{amended} amendments are too few");
 }
 
 #[tokio::test(start_paused = true)]

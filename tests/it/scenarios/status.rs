@@ -100,7 +100,7 @@ async fn clock_set_back_hides_no_outage() {
     let uptime = json(&scenario.exporter, "/api/v1/status").await["exporter"]["uptime_seconds"].take();
     assert!((1900.0..2000.0).contains(&uptime.as_f64().unwrap()), "it has run for {uptime} s");
 
-    // The metrics tell the API's time, whatever this machine's clock does.
+    // The metrics use the API's time, independent of this machine's clock.
     let last = scenario
         .scrape()
         .await
@@ -152,8 +152,8 @@ async fn status_shows_anchor_as_configured() {
     let since = async |exporter: &Exporter| {
         json(exporter, "/api/v1/targets").await["targets"][0]["counts_since"].as_str().unwrap().to_owned()
     };
-    let told = chrono::DateTime::parse_from_rfc3339(&since(&scenario.exporter).await).unwrap();
-    assert!((told.to_utc() - anchor).num_seconds().abs() < 60, "{told} is not about {anchor}");
+    let shown_since = chrono::DateTime::parse_from_rfc3339(&since(&scenario.exporter).await).unwrap();
+    assert!((shown_since.to_utc() - anchor).num_seconds().abs() < 60, "{shown_since} is not about {anchor}");
     let before = since(&scenario.exporter).await;
     wait(hours(1)).await;
     assert_eq!(since(&scenario.exporter).await, before, "it stays");

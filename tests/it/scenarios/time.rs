@@ -44,7 +44,7 @@ async fn api_clock_behind_changes_no_totals() {
     counted_under_a_skew_of(-300).await;
 }
 
-/// The machine's clock is stepped while calls come in; no recheck is there to mend what the other passes leave out.
+/// The machine's clock is stepped while calls come in; without rechecks, which would find what the other passes miss.
 async fn counted_across_a_step_of(step: TimeDelta) {
     let calls = (0..60).map(|n| {
         crate::support::calls::call(&format!("CA{n:02}"), seconds(20 + n * 31))
@@ -65,10 +65,10 @@ async fn counted_across_a_step_of(step: TimeDelta) {
     wait(minutes(10)).await;
     scenario.exporter.clock.step(-step);
     wait(minutes(20)).await;
-    let mended = scenario.scrape().await;
-    assert_eq!(mended.problems("hotel"), Vec::<String>::new(), "{step}");
-    scenario.assert_totals("hotel", &mended);
-    let in_time = mended.value("polyai_ingest_lag_seconds_bucket", &[("le", "90.0")]);
+    let settled = scenario.scrape().await;
+    assert_eq!(settled.problems("hotel"), Vec::<String>::new(), "{step}");
+    scenario.assert_totals("hotel", &settled);
+    let in_time = settled.value("polyai_ingest_lag_seconds_bucket", &[("le", "90.0")]);
     assert!(in_time >= 59.0, "{step}: {in_time} of 60 calls counted in time");
 }
 

@@ -17,7 +17,7 @@ use crate::support::scenario::wait;
 use crate::support::scrape::Scrape;
 use crate::support::{minutes, seconds};
 
-/// A folder with the files of a configuration.
+/// A directory with the files of a configuration.
 struct Files(TempDir);
 
 impl Files {
@@ -115,7 +115,7 @@ impl Watching {
         self.ask(user, "/-/healthy").await.status().as_u16()
     }
 
-    /// What a user is told.
+    /// The metrics that a user gets.
     async fn scrape(&self, user: &str) -> Scrape {
         Scrape::read(&self.ask(user, "/metrics").await.text().await.unwrap())
     }
@@ -150,8 +150,8 @@ async fn corrected_ca_file_is_loaded() {
     files.say(&both, ", ca_file: ca.pem");
     wait(minutes(1)).await;
     let refused = daemon.last_attempt();
-    let told = refused.outcome.clone().unwrap_err();
-    assert!(told.contains("].ca_file: ") && told.contains("ca.pem: "), "{told}");
+    let reason = refused.outcome.clone().unwrap_err();
+    assert!(reason.contains("].ca_file: ") && reason.contains("ca.pem: "), "{reason}");
     wait(minutes(10)).await;
     assert_eq!(daemon.last_attempt(), refused, "what stays as it was is not tried again");
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -206,7 +206,7 @@ async fn user_removed_during_reload_stays_removed() {
     assert!(!reload.is_finished());
     assert_eq!(daemon.admits("mallory").await, 401);
 
-    // And a later one that cannot be used is told of.
+    // A later invalid one is reported.
     files.write("web.yml", "basic_auth_user: {}\n");
     wait(seconds(10)).await;
     disk.set_full(false);

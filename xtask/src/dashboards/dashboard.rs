@@ -1,4 +1,4 @@
-//! A dashboard file: classic JSON, variables, links, annotations, and where the panels stand.
+//! A dashboard file: classic JSON, variables, links, annotations, and the positions of panels.
 //!
 //! Owns: what all dashboards have in common. Never: panels of one of them.
 
@@ -43,7 +43,7 @@ pub(crate) struct Dashboard {
     grid: Grid,
 }
 
-/// Where the next panel goes.
+/// The position of the next panel.
 #[derive(Debug, Clone, Copy, Default)]
 struct Grid {
     x: u32,
@@ -116,7 +116,7 @@ impl Dashboard {
         self
     }
 
-    /// Adds a headline; the panels after it stand under it.
+    /// Adds a row heading for the panels that follow.
     pub(crate) fn row(mut self, title: &str) -> Self {
         let row = self.headline(title, false, None, Vec::new());
         self.panels.push(row);

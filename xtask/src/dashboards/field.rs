@@ -64,7 +64,7 @@ impl Field {
         self.steps(&[(None, BAD), (Some(bad), WARN), (Some(good), GOOD)])
     }
 
-    /// One colour, whatever the value.
+    /// One colour for all values.
     pub(crate) fn colour(self, colour: &str) -> Self {
         self.set("color", json!({"mode": "fixed", "fixedColor": colour})).steps(&[(None, colour)])
     }

@@ -89,7 +89,7 @@ pub(crate) fn turns(scope: Scope, title: &str, metric: Metric, limit: Limit) -> 
     .over_time(scope.turn_share(metric, TARGET), TARGET_LEGEND)
 }
 
-/// A line of its own colour, for an override.
+/// A line with a separate colour, for an override.
 pub(crate) fn coloured(colour: &str) -> Field {
     Field::default().set("color", json!({"mode": "fixed", "fixedColor": colour}))
 }
@@ -146,7 +146,7 @@ pub(crate) fn quantiles(panel: Panel, scope: Scope, metric: Metric, quantiles: &
     })
 }
 
-/// The one place where the share of slow replies is asked for: how many in the window took longer than `SLOW_SECONDS`.
+/// The share of replies in the window that took longer than `SLOW_SECONDS`; the only query for it.
 pub(crate) fn slow_replies(scope: Scope, by: &[&str]) -> String {
     let all = sum_by(by, scope.count(Metric::TurnLatency).increase(WINDOW));
     let fast = sum_by(by, scope.bucket(Metric::TurnLatency).up_to(SLOW_SECONDS).increase(WINDOW));

@@ -72,7 +72,7 @@ impl Selector {
     }
 }
 
-/// What a dashboard selects by: the variables that it has.
+/// The variables that a dashboard selects by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scope {
     /// Whether it has a variable for the channel.

@@ -9,7 +9,7 @@ use crate::dashboards::query::{Scope, max_by, sum_by};
 
 /// The labels of a row: what an engineer is responsible for.
 pub(crate) const TARGET: &[&str] = &["project", "region"];
-/// How a series of a target is called.
+/// The legend of a series of a target.
 pub(crate) const TARGET_LEGEND: &str = "{{project}} {{region}}";
 /// The window that the reader chose.
 pub(crate) const WINDOW: &str = "$window";
@@ -50,7 +50,7 @@ pub(crate) const ALERTS: [(&str, &str, f64); 6] = [
     ("PolyAIShortConversationsHigh", "ratio", SHORT.warn),
 ];
 
-/// Who hangs up before this has hardly been served. A bound of the histogram.
+/// A conversation that is shorter counts as short. A bound of the histogram.
 pub(crate) const SHORT_SECONDS: f64 = 15.0;
 /// A reply that takes longer misses the goal for latency. A bound of the histogram.
 pub(crate) const SLOW_SECONDS: f64 = 3.5;
@@ -114,7 +114,7 @@ impl Scope {
             ("handoff", over(2, self.handoff(TARGET), HANDOFF)),
             ("ood", over(1, self.turn_share(Metric::OodTurns, TARGET), OOD)),
         ];
-        // A label of its own keeps the sides of `or` apart.
+        // A separate label keeps the sides of `or` apart.
         let kinds =
             kinds.map(|(kind, expr)| format!("label_replace({expr}, \"kind\", \"{kind}\", \"\", \"\")"));
         let enough = format!("({ended} >= bool $min_conversations) - 1");
@@ -152,13 +152,13 @@ pub(crate) fn state_field() -> Field {
     Field::default().words(&STATES).steps(&steps)
 }
 
-/// What the states mean, for descriptions.
+/// The meaning of the states, for descriptions.
 pub(crate) const STATES_EXPLAINED: &str = "States, the most severe first. Purple, there is no current data: never read; data is stale (no good \
     poll for 10 minutes); polls fail (for 2 minutes). Red or orange, by how far a limit is passed: no calls (none ended within \
     the window and none runs, where last week had enough); some or many callers hang up (30 or 50 % of calls are shorter than \
     15 s); some silence or much (10 or 20 % of turns); slow replies or very slow ones (p95 of 5 or 7 s); many handoffs or a wave of \
     them (35 or 50 % of calls); some or many turns not understood (15 or 30 %). Then fine, and few calls: too few to judge.";
 
-/// Where the limits are.
+/// The location of the limits, for descriptions.
 pub(crate) const LIMITS_ARE: &str =
     "The limits are those of alerts/thresholds.yml; dashboards/README.md explains how to change them.";

@@ -69,7 +69,7 @@ pub(crate) fn dashboard() -> Dashboard {
         )
 }
 
-/// What may go wrong, as a share.
+/// The error budget, as a ratio.
 fn allowed(slo: &str) -> String {
     format!("on () group_left () (1 - max({}))", goal(slo))
 }
@@ -82,7 +82,7 @@ fn budget_left(slo: &str) -> String {
     recorded("target:polyai_budget_left:ratio30d").and(&format!("slo=\"{slo}\"")).to_string()
 }
 
-/// How many times too fast the budget for replies is spent, where enough replies tell.
+/// The burn rate of the budget for replies, where the window holds enough replies.
 fn burn(window: &str) -> String {
     let slow = recorded(&format!("target:polyai_slow_replies_per_reply:ratio{window}"));
     let replies = recorded(&format!("target:polyai_replies:increase{window}"));

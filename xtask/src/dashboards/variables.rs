@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::dashboards::panel::chosen_source;
 use crate::dashboards::query::own;
 
-/// Which variables a dashboard has.
+/// The variables of a dashboard.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Variables {
     list: Vec<Value>,
@@ -86,14 +86,14 @@ impl Variables {
         self
     }
 
-    /// How many conversations the window must hold before a rate is shown.
+    /// The number of conversations that the window must hold before a rate is shown.
     pub(crate) fn floor(mut self) -> Self {
         let floors = ["1", "10", "20", "50", "100"];
         self.list.push(number("min_conversations", "Least conversations", &floors, "20"));
         self
     }
 
-    /// How many replies a window must hold before its burn rate is shown.
+    /// The number of replies that a window must hold before its burn rate is shown.
     pub(crate) fn events(mut self) -> Self {
         self.list.push(number("min_events", "Least replies", &["1", "50", "200", "500", "1000"], "200"));
         self

@@ -25,7 +25,7 @@ fn first_start_reads_second_age_before_anchor() {
     let lengths: Vec<&String> = windows.iter().filter(|line| line.starts_with("fresh")).collect();
     assert_eq!(lengths, ["fresh -3602 to -2700", "fresh -2702 to -900", "fresh -902 to 0"]);
 
-    // With a lookback all of that lies so much earlier.
+    // A lookback moves the start of reading back by its length.
     let policy = PollPolicy { initial_lookback: secs(2 * HOUR), ..policy() };
     let mut harness = Harness::resumed(policy, Vec::new(), PollerCheckpoint::default());
     harness.poll(0);

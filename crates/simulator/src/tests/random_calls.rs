@@ -176,7 +176,7 @@ async fn incident_changes_only_calls_that_start_during_it() {
             (calm.control.expected_totals(&target(), anchor), hit.control.expected_totals(&target(), anchor));
         assert!(a.conversations > 100);
         assert!(differs(&a, &b, ask(&a), ask(&b)), "{kind:?}:\n{a:?}\n{b:?}");
-        assert!(hit.control.incidents().is_empty(), "it ends by itself");
+        assert!(hit.control.incidents().is_empty(), "it ends on its own");
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn rules(rules: &str) -> String {
     text
 }
 
-/// Durations stand after these, and the age of data, in seconds, after the last.
+/// Durations follow these; the age of data, in seconds, follows the last.
 const BEFORE: [&str; 5] = ["for: ", "[", "offset ", ":", "polyai_data_age:seconds <= bool "];
 
 fn line_of_rule(line: &str) -> String {

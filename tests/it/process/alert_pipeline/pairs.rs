@@ -17,7 +17,7 @@ use super::super::prometheus::installed;
 use super::receiver::Receiver;
 use super::{PATIENCE, servers};
 
-/// Who sends it, the alert, its component, and its project and region, or the instance of the exporter.
+/// The sender, the alert, its component, and its project and region, or the instance of the exporter.
 type Sent = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
 const SENT: [Sent; 12] = [
@@ -110,7 +110,7 @@ async fn pages_once(has_external_labels: bool) {
 }
 
 #[tokio::test]
-async fn pair_of_prometheus_pages_once_with_and_without_external_labels() {
+async fn prometheus_pair_pages_once_with_or_without_labels() {
     if installed().await {
         tokio::join!(pages_once(true), pages_once(false));
     }

@@ -71,7 +71,7 @@ impl Server {
         Self { address, _process: process, said }
     }
 
-    /// What it had to complain about.
+    /// Its warnings and errors so far.
     pub(super) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
     }

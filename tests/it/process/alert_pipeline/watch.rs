@@ -17,7 +17,7 @@ use super::{CALLS_PER_SECOND, PATIENCE, PROJECTS};
 /// How long nothing may happen before all is taken to be well. Longer than rules, routes and a word take.
 const CALM: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Where alerts say that their runbooks are, by default.
+/// The default location of runbooks in alerts.
 const RUNBOOKS: &str = "https://github.com/polyai-exporter/polyai-exporter/blob/main/docs/runbooks";
 
 /// An alert that must come.
@@ -189,7 +189,7 @@ impl Chain {
         self.note("all is well");
     }
 
-    /// The names of alerts that Prometheus itself has firing, whoever receives them.
+    /// The names of alerts that fire in Prometheus, with or without a receiver.
     pub(super) async fn rules_firing(&self, matchers: &str) -> BTreeSet<String> {
         let alerts =
             query(self.prometheus.address, &format!("ALERTS{{alertstate=\"firing\"{matchers}}}")).await;

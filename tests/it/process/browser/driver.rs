@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The name under which the protocol hands out elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// Where Debian has them.
+/// The paths of the Debian packages.
 const DRIVER: &str = "/usr/bin/chromedriver";
 const CHROMIUM: &str = "/usr/bin/chromium";
 
@@ -99,7 +99,7 @@ impl Browser {
         self.post(&format!("/element/{element}/click"), &json!({})).await;
     }
 
-    /// What a function body returns that runs in the page.
+    /// Runs a function body in the page and returns its result.
     pub(super) async fn evaluate(&self, script: &str) -> Value {
         self.post("/execute/sync", &json!({"script": script, "args": []})).await
     }
@@ -116,21 +116,21 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
     }
 
-    /// What the console says, and with it what a policy has refused.
+    /// Messages of the console, which include violations of the content security policy.
     pub(super) async fn console(&self) -> Vec<String> {
         self.log("browser").await.iter().map(|line| line["message"].to_string()).collect()
     }
 
-    /// The addresses that pages have asked for since the last look.
+    /// The addresses that pages have requested since the last call.
     pub(super) async fn requests(&self) -> Vec<String> {
         let lines = self.log("performance").await;
-        let told = |line: &Value| {
+        let requested = |line: &Value| {
             let message: Value = serde_json::from_str(line["message"].as_str()?).ok()?;
             let message = &message["message"];
             (message["method"] == "Network.requestWillBeSent")
                 .then(|| message["params"]["request"]["url"].as_str().map(str::to_owned))?
         };
-        lines.iter().filter_map(told).collect()
+        lines.iter().filter_map(requested).collect()
     }
 
     /// Ends both processes.

@@ -39,10 +39,10 @@ fn may_be_empty(expr: &str) -> Option<&'static str> {
 
 /// All queries of all dashboards: panels, also of closed rows, annotations and variables.
 fn all() -> Vec<Asked> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
     let mut asked = Vec::new();
     let mut dashboards = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
+    for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;
@@ -134,7 +134,7 @@ async fn dashboard_queries_return_data() {
     let demo = Demo::start().await;
     let prometheus = Prometheus::start(demo.exporter).await;
     wait("up", async || prometheus.number(r#"up{job="polyai"}"#).await.filter(|up| *up == 1.0)).await;
-    // One target in trouble, so that what tells of trouble has something to tell.
+    // One failing target, so that panels about failures have data.
     let fault = "/_sim/faults?kind=key_refused&project=pilot";
     assert_eq!(web::ask(demo.simulator, "POST", fault).await.unwrap().0, 200);
 

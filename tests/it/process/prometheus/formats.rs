@@ -1,7 +1,8 @@
-//! What a real Prometheus makes of each format: exemplars that are calls, quantiles from native and from classic buckets, the first
-//! event of a new label set, and the names of bucket series.
+//! Each format as a real Prometheus stores it.
 //!
-//! The installed Prometheus (2.42 in Debian 12) chooses the format by its feature flags. For Prometheus 3, which can be told per
+//! Compared are exemplars, quantiles of native and classic buckets, the first event of a label set, and names of bucket series.
+//!
+//! The installed Prometheus (2.42 in Debian 12) chooses the format by its feature flags. For Prometheus 3, which chooses it per
 //! job, `POLYAI_PROMETHEUS_3` names a directory with its `prometheus` and `promtool`; without it that test is skipped.
 
 use std::collections::BTreeSet;
@@ -158,7 +159,7 @@ async fn prometheus_reads_exemplars_and_both_histograms() {
     }
 }
 
-/// Each protocol that Prometheus 3 can be told to ask for, and whether it carries exemplars and starts.
+/// Each scrape protocol of Prometheus 3, and whether it carries exemplars and start timestamps.
 const PROTOCOLS: [(&str, bool); 5] = [
     ("PrometheusProto", true),
     ("OpenMetricsText1.0.0", true),
@@ -167,16 +168,16 @@ const PROTOCOLS: [(&str, bool); 5] = [
     ("PrometheusText0.0.4", false),
 ];
 
-/// Where Prometheus 3 is.
+/// The directory of Prometheus 3, if it is configured.
 fn prometheus_3() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "tests/run tells it so")]
-    let folder = std::env::var("POLYAI_PROMETHEUS_3").ok().filter(|folder| !folder.is_empty())?;
-    Some(PathBuf::from(folder))
+    #[expect(clippy::disallowed_methods, reason = "tests/run sets it")]
+    let dir = std::env::var("POLYAI_PROMETHEUS_3").ok().filter(|dir| !dir.is_empty())?;
+    Some(PathBuf::from(dir))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_3_reads_protocols_and_start_timestamps() {
-    let Some(folder) = prometheus_3() else {
+    let Some(dir) = prometheus_3() else {
         skip("POLYAI_PROMETHEUS_3 does not name a directory with the prometheus and promtool of version 3");
         return;
     };
@@ -191,12 +192,12 @@ async fn prometheus_3_reads_protocols_and_start_timestamps() {
         PROTOCOLS.iter().map(job).collect()
     };
     // Newer versions have a setting for what was a feature flag before.
-    let promtool = folder.join("promtool");
+    let promtool = dir.join("promtool");
     let new = jobs(&["scrape_native_histograms: true"]);
     let (jobs, native) =
         if accepts(&promtool, &new).await { (new, "") } else { (jobs(&[]), ",native-histograms") };
     let features = format!("--enable-feature=exemplar-storage,created-timestamp-zero-ingestion{native}");
-    let prometheus = Prometheus::with(folder.join("prometheus"), &[&features], &jobs).await;
+    let prometheus = Prometheus::with(dir.join("prometheus"), &[&features], &jobs).await;
     for job in &jobs {
         has_counted(&prometheus, &job.name, 0).await;
     }

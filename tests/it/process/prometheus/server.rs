@@ -1,4 +1,4 @@
-//! A Prometheus in a process of its own, and questions to its API.
+//! A Prometheus server process, and queries to its API.
 //!
 //! Owns: the process, its configuration, and patience. Never: expectations.
 
@@ -21,7 +21,7 @@ use super::super::web;
 const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) const STEP: Duration = Duration::from_millis(250);
 
-/// What is scraped, and how.
+/// A scrape job.
 pub(super) struct Job {
     pub(super) name: String,
     exporter: SocketAddr,
@@ -58,8 +58,8 @@ fn configuration(jobs: &[Job]) -> String {
 
 /// Whether the `promtool` in this place accepts the configuration of `jobs`.
 pub(super) async fn accepts(promtool: &Path, jobs: &[Job]) -> bool {
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("prometheus.yml");
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("prometheus.yml");
     std::fs::write(&config, configuration(jobs)).unwrap();
     let mut promtool = command(promtool);
     promtool.args(["check", "config"]).arg(config).stdout(Stdio::null()).stderr(Stdio::null());
@@ -69,7 +69,7 @@ pub(super) async fn accepts(promtool: &Path, jobs: &[Job]) -> bool {
 /// A Prometheus that scrapes once a second.
 pub(crate) struct Prometheus {
     _process: Child,
-    _folder: TempDir,
+    _dir: TempDir,
     pub(super) address: SocketAddr,
     said: Arc<Mutex<String>>,
 }
@@ -82,9 +82,9 @@ impl Prometheus {
 
     /// Starts `program`, with these flags.
     pub(super) async fn with(program: impl AsRef<Path>, flags: &[&str], jobs: &[Job]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        Self::run(program, folder, &data, flags, jobs).await
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        Self::run(program, dir, &data, flags, jobs).await
     }
 
     /// The installed one, on the blocks in `data`; it scrapes `exporter`, which it calls `instance`.
@@ -93,14 +93,8 @@ impl Prometheus {
         Self::run("prometheus", tempfile::tempdir().unwrap(), data, &[], &[job]).await
     }
 
-    async fn run(
-        program: impl AsRef<Path>,
-        folder: TempDir,
-        data: &Path,
-        flags: &[&str],
-        jobs: &[Job],
-    ) -> Self {
-        let config = folder.path().join("prometheus.yml");
+    async fn run(program: impl AsRef<Path>, dir: TempDir, data: &Path, flags: &[&str], jobs: &[Job]) -> Self {
+        let config = dir.path().join("prometheus.yml");
         std::fs::write(&config, configuration(jobs)).unwrap();
         // Given back at once; nobody else is likely to be given it in between.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -115,7 +109,7 @@ impl Prometheus {
         let mut process = prometheus.spawn().unwrap();
         let said = Arc::<Mutex<String>>::default();
         tokio::spawn(follow(process.stderr.take().unwrap(), said.clone()));
-        let started = Self { _process: process, _folder: folder, address, said };
+        let started = Self { _process: process, _dir: dir, address, said };
         wait("prometheus to be ready", async || {
             web::get(address, "/-/ready").await.ok().filter(|(status, _)| *status == 200)
         })
@@ -123,7 +117,7 @@ impl Prometheus {
         started
     }
 
-    /// What it has complained of so far.
+    /// Its warnings and errors so far.
     pub(super) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
     }
@@ -179,7 +173,7 @@ pub(crate) async fn query(address: SocketAddr, text: &str) -> Vec<(BTreeMap<Stri
     samples.iter().map(sample).collect()
 }
 
-/// What `ask` answers, as soon as it does.
+/// Polls `ask` until it returns a value.
 pub(crate) async fn wait<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
     for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
         if let Some(answer) = ask().await {

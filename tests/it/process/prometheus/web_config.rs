@@ -5,8 +5,8 @@ use polyai_exporter::web::LoadedWebConfig;
 use super::super::daemon::{command, run};
 use crate::http_server::web_config_fixtures::{dir, fixtures, instantiate, now};
 
-/// Where we refuse what the original accepts, each for a reason that `src/web/mod.rs` tells. The last five have keys that only
-/// later versions of the original know.
+/// Fixtures that we refuse and the original accepts, for the reasons in `src/web/mod.rs`. The last five have keys of later versions
+/// of the original.
 const STRICTER: [&str; 12] = [
     "auth-without-ca.bad.yml",
     "crossed-versions.bad.yml",

@@ -16,7 +16,7 @@ use crate::dashboards::table::{Table, judged, plain, text, words};
 use crate::dashboards::variables::Variables;
 
 const SCOPE: Scope = Scope { channel: false };
-/// What a poll is about.
+/// The labels of a target.
 const TARGET: &[&str] = &["project", "region", "client_env"];
 const ALL: &[&str] = &[];
 const NO_SCRAPE: &str = "The exporter was not scraped in this time range.";
@@ -290,7 +290,7 @@ fn events() -> Panel {
     let events = sum_by(&["event"], own("polyai_exporter_events_total").increase("$__rate_interval"));
     Panel::lines(
         "Out of the ordinary",
-        "Events that also stand in the log, by name, per interval of the graph; only those that happened.",
+        "Events, which are also logged, by name, per interval of the graph. Events that did not occur are not shown.",
         Field::number()
             .custom("drawStyle", "bars")
             .custom("fillOpacity", 60)

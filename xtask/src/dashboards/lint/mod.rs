@@ -1,6 +1,6 @@
-//! What every dashboard must keep to: rules of Grafana's dashboard-linter and of pint that need no server, and our own.
+//! Checks of the dashboards: rules of Grafana's dashboard-linter and pint, and our own.
 //!
-//! Owns: the list of findings. Never: the dashboards; it reads the files as anybody else would.
+//! Checks read the generated files, not the generator, and need no server.
 
 mod promql;
 mod queries;

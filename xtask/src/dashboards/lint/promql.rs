@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use promql_parser::parser::{self, Expr, LabelModifier, MatrixSelector, VectorSelector};
 
-/// Windows stand for themselves in the tree by lengths that nobody would write.
+/// Windows are represented in the tree by lengths that no query uses.
 const WINDOWS: [(&str, Duration); 4] = [
     ("__rate_interval", Duration::from_secs(241)),
     ("__interval", Duration::from_secs(61)),
@@ -100,7 +100,7 @@ impl Query {
         divides
     }
 
-    /// What every call of `histogram_quantile` is given, by the labels it is summed by.
+    /// The labels that the argument of each call of `histogram_quantile` is summed by.
     pub(crate) fn quantiles(&self) -> Vec<Vec<String>> {
         let mut found = Vec::new();
         visit(&self.0, &mut |expr| {

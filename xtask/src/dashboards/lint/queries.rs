@@ -66,11 +66,14 @@ fn one(examined: &mut Examined<'_>, place: &str, panel: &Value, query: &Value, p
     }
     let instant = query["instant"] == true;
     let is_instant = matches!(text(&panel["type"]), "stat" | "table" | "bargauge");
-    examined.demand(instant == is_instant, format!("{place}: a number is asked for now, a graph over time"));
+    examined.demand(
+        instant == is_instant,
+        format!("{place}: a number needs an instant query, a graph a range query"),
+    );
     examined.demand(query["range"] == !instant, format!("{place}: both instant and over a range"));
 }
 
-/// What is known of a series; says so if nothing is, or if a matcher names a label that it has not.
+/// Looks up a series; reports an unknown series, and matchers on labels that it does not have.
 fn known(examined: &mut Examined<'_>, place: &str, series: &Series) -> Option<Known> {
     let known = if series.name.contains(':') {
         let exists = RECORDED.as_ref().is_none_or(|names| names.contains(&series.name));

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Examined, list, text, walk};
 use crate::dashboards::dashboard::COLUMNS;
 
-/// What holds between the dashboards.
+/// Checks across dashboards.
 pub(crate) fn between(files: &[Value]) -> Vec<String> {
     let mut found = Vec::new();
     for key in ["uid", "title"] {
@@ -119,7 +119,7 @@ fn check_texts(examined: &mut Examined<'_>, name: &str, panel: &Value) {
     );
 }
 
-/// What a panel needs to be drawn right.
+/// Checks the settings that a panel is drawn with.
 fn drawn(examined: &mut Examined<'_>, name: &str, panel: &Value) {
     let defaults = &panel["fieldConfig"]["defaults"];
     examined.demand(!list(&panel["targets"]).is_empty(), format!("{name} asks nothing"));

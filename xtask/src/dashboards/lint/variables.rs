@@ -8,7 +8,7 @@ use super::promql::{Query, placeholders};
 use super::vocabulary::VOCABULARY;
 use super::{Examined, list, text, walk};
 
-/// What Grafana itself fills in.
+/// Variables that Grafana defines.
 const BUILT_IN: [&str; 6] = [
     "__interval",
     "__rate_interval",

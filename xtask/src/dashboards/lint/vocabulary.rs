@@ -1,4 +1,4 @@
-//! Which metrics exist, of which kind, with which labels.
+//! The existing metrics with their types and labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -8,16 +8,16 @@ use polyai_exporter::aggregate::catalogue::{CATALOGUE, TARGET_LABELS};
 use polyai_exporter::exporter_metrics::ExporterMetrics;
 use polyai_exporter::exposition;
 
-/// How a series may be used.
+/// The use of a series in queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Only grows: asked for its increase.
+    /// A counter: only its increase or rate is used.
     Counter,
-    /// A value of its own.
+    /// A value that is used directly.
     Gauge,
 }
 
-/// Where a series comes from, which decides by what it is selected and over which windows it is read.
+/// The source of a series, which determines its selectors and windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// Conversations and targets.
@@ -32,7 +32,7 @@ pub(crate) enum Origin {
     Recorded,
 }
 
-/// What is known of a series.
+/// Type, labels and origin of a series.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) kind: Kind,
@@ -104,8 +104,8 @@ pub(crate) fn recorded() -> Known {
 }
 
 fn recorded_names() -> Option<BTreeSet<String>> {
-    let folder = crate::repository::root().join("alerts");
-    let files = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let dir = crate::repository::root().join("alerts");
+    let files = std::fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path());
     let rules = files.filter(|path| path.extension().is_some_and(|extension| extension == "yml"));
     let names: BTreeSet<String> = rules
         .flat_map(|path| {

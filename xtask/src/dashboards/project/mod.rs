@@ -27,7 +27,7 @@ const SILENT: &str = "purple";
 const NOT_UNDERSTOOD: &str = NEUTRAL;
 
 const INTRO: &str = "**What do the callers of this project meet, and since when?** Everything is about the selection above as a whole. Rates \
-    cover the last **$window** and are left out below **$min_conversations** conversations; counts always stand beside them. Dots on \
+    cover the last **$window** and are left out below **$min_conversations** conversations; counts are always shown beside them. Dots on \
     latency graphs are calls.";
 
 pub(crate) fn dashboard() -> Dashboard {

@@ -61,7 +61,7 @@ fn all_entries(store: &Store, target: TargetId) -> Result<Vec<(String, LedgerEnt
     Ok(entries)
 }
 
-/// Opening `directory` is refused with a sentence that holds `expected`, and its state file stays as it is to the byte.
+/// Asserts that opening `directory` fails with `expected` in the message and leaves the state file unchanged.
 fn is_refused(directory: &Path, expected: &str) -> StoreError {
     let file = directory.join(FILE);
     let before = fs::read(&file).unwrap();
@@ -372,7 +372,7 @@ fn interrupted_creation_is_started_over() {
     assert!(!unfinished.exists());
     drop(store);
 
-    // And one that lies beside a whole state is left alone.
+    // Beside a complete state, an unfinished file is kept.
     fs::write(&unfinished, "partial").unwrap();
     let store = Store::open_dir(directory.path()).unwrap();
     assert_eq!(all_entries(&store, target).unwrap().len(), 3);

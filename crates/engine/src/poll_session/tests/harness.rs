@@ -187,7 +187,7 @@ impl Harness {
         let time = SessionTime { api: at(clock), steady: secs(now), certain: true, skewed: false };
         self.session.start(time);
         loop {
-            assert!(self.fetches.len() < 100_000, "a poll comes to an end");
+            assert!(self.fetches.len() < 100_000, "the poll does not end");
             match self.session.next_command(time).expect("a poll ends with a report") {
                 Command::Fetch(plan, _) if self.is_poisoned(&plan) => {
                     self.fetches.push((now, plan));

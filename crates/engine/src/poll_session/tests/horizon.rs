@@ -1,4 +1,4 @@
-//! No pass reads again what the ledger may have pruned, whatever the outages and the clock.
+//! No pass reads what the ledger may have pruned, despite outages and clock steps.
 
 use proptest::prelude::*;
 
