@@ -17,7 +17,7 @@ use crate::text::pluralize;
 /// The flags of `check`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CheckArgs {
-    /// Configuration file: YAML, or TOML or JSON by extension. Without it, the environment alone is checked.
+    /// Configuration file in YAML, of which JSON is a part. Without it, the environment alone is checked.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The web configuration of the Prometheus exporters, with the certificates that it names. Wins over server.web_config_file.

@@ -119,7 +119,7 @@ const OTHER_VARIABLES: [Entry; 2] = [
 const FILES: [Entry; 4] = [
     (
         "--config FILE",
-        "The configuration: YAML, or TOML or JSON by extension. polyai-exporter check prints its problems.",
+        "The configuration in YAML, of which JSON is a part. polyai-exporter check prints its problems.",
     ),
     (
         "./data",

@@ -18,7 +18,7 @@ use crate::exporter_metrics::BuildInfo;
 /// The flags of `serve`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServeArgs {
-    /// Configuration file: YAML, or TOML or JSON by extension. Without it, POLYAI_API_KEY, POLYAI_BASE_URL,
+    /// Configuration file in YAML, of which JSON is a part. Without it, POLYAI_API_KEY, POLYAI_BASE_URL,
     /// POLYAI_ACCOUNT_ID and POLYAI_PROJECT_ID define one target.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

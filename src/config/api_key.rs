@@ -101,7 +101,7 @@ fn is_words(text: &str) -> bool {
     pieces().count() > 1 && pieces().all(is_word)
 }
 
-/// What was copied together with a key, if anything.
+/// The text that was copied together with a key; `None` if there is none.
 fn wrapping(key: &str) -> Option<&'static str> {
     let starts_with =
         |start: &str| key.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start));

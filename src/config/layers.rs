@@ -337,7 +337,8 @@ fn has_placeholder(text: &str) -> bool {
         || is_within('<', '>').is_some()
         || is_within('%', '%').is_some_and(is_name)
         || text.strip_prefix('$').is_some_and(is_name)
-        || ["YOUR_", "YOUR-"].iter().any(|start| text.to_ascii_uppercase().starts_with(start))
+        || text.starts_with("YOUR_")
+        || text.starts_with("YOUR-")
 }
 
 /// Whether any of the quickstart's variables is set.

@@ -114,9 +114,8 @@ pub(super) fn metrics(report: &mut Report, root: &Section<'_>) -> Metrics {
     };
     let latency_buckets = bounds("latency_buckets").unwrap_or(default.latency_buckets);
     if let Some(first) = latency_buckets.first().filter(|first| **first > MAX_FIRST_LATENCY_BUCKET) {
-        let text = format!(
-            "the first bound is {first} seconds, which every reply is within; give the bounds in seconds"
-        );
+        let text =
+            format!("the first bound is {first} seconds, longer than any reply; give the bounds in seconds");
         report.warnings.push(section.diagnostic("latency_buckets", text));
     }
     Metrics {

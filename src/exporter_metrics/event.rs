@@ -19,7 +19,7 @@ macro_rules! events {
                 }
             }
 
-            /// What has happened, for the documents.
+            /// The meaning of the event, for the documents.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => $meaning,)+ }
             }

@@ -92,7 +92,8 @@ pub(crate) fn log_notice(events: &Events, target: &TargetKey, notice: &Notice) {
         Notice::OpenListTruncated => events.open_conversations_truncated(target),
         Notice::WindowTooLarge(plan, max) => {
             let (pass, window) = (plan.pass.name(), plan.window);
-            let reason = format!("{pass} pass, {window}: more than {max} conversations");
+            let reason =
+                format!("{pass} pass, {window}: more than {max} conversations, or too many pages or bytes");
             events.fetch_abandoned(target, &reason);
         }
         Notice::RecordsRejected(rejected) => {

@@ -51,7 +51,7 @@ impl Query {
     /// The same, if every parameter is one of a list of targets and has a value that a target can have.
     ///
     /// # Errors
-    /// What was found, and what would be right.
+    /// If there is another parameter or value; the text names the right ones.
     pub(super) fn parse_strictly(query: &str) -> Result<Self, String> {
         let known = ["q", "project", "region", "client_env", "state"];
         if let Some((name, _)) = parse(query.as_bytes()).find(|(name, _)| !known.contains(&&**name)) {

@@ -272,6 +272,14 @@ fn every_key_has_a_variable() {
 }
 
 #[test]
+fn names_that_resemble_placeholders_are_accepted() {
+    for name in ["your-bank", "Yourself", "100%", "a<b>c", "price-$5"] {
+        let text = TARGET.replace("{region", &format!("{{name: \"{name}\", region"));
+        assert_eq!(load_text("yaml", &text, &[]).unwrap().settings.targets[0].key.project, name);
+    }
+}
+
+#[test]
 fn environment_overrides_file_and_adds_targets() {
     let loaded = load_text(
         "yaml",

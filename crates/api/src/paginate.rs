@@ -87,7 +87,7 @@ impl ConversationList {
     ) -> Result<FetchedPages, WalkError> {
         let mut fetched = WalkRecords::default();
         let mut pagination = Pagination::default();
-        let bounds = WalkBounds::starting_at(Instant::now(), self.request_stats);
+        let bounds = WalkBounds { started: Instant::now(), before: self.request_stats };
         loop {
             let request =
                 PageRequest { window, filter, limit: self.page_size, position: &pagination.position };
@@ -172,7 +172,7 @@ fn oversized_page_error(records: usize) -> FetchError {
     ))
 }
 
-/// What has been read of a window.
+/// The records of a window that have been read so far.
 #[derive(Debug, Default)]
 pub struct WalkRecords {
     /// The records, each conversation once.
@@ -210,22 +210,19 @@ impl WalkRecords {
     }
 }
 
-/// What a walk may take, whatever the API sends.
+/// The limits of a walk, whatever the API sends.
 #[derive(Debug, Clone, Copy)]
 struct WalkBounds {
     started: Instant,
+    /// The requests before it.
     before: RequestStats,
 }
 
 impl WalkBounds {
-    fn starting_at(started: Instant, before: RequestStats) -> Self {
-        Self { started, before }
-    }
-
-    /// The bound that a walk has exceeded which has read `records` until now.
+    /// The exceeded bound of a walk that has read `records`; `None` if all are kept.
     fn exceeded(self, records: usize, now: RequestStats) -> Option<String> {
-        let pages = now.pages - self.before.pages;
-        let bytes = now.bytes - self.before.bytes;
+        let pages = now.pages.saturating_sub(self.before.pages);
+        let bytes = now.bytes.saturating_sub(self.before.bytes);
         if records > MAX_RECORDS {
             Some(format!("{records} records"))
         } else if pages >= MAX_PAGES {

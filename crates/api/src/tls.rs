@@ -182,7 +182,7 @@ pub(crate) fn handshake_failure(error: &(dyn StdError + 'static), host: &str) ->
     None
 }
 
-/// What is wrong with a certificate, by a part of what rustls calls it.
+/// The faults of certificates, by a part of the name that rustls gives them.
 const CERTIFICATE_PROBLEMS: [(&str, &str); 5] = [
     ("UnknownIssuer", "comes from an unknown issuer; add the issuer, or the certificate itself, to ca_file"),
     ("CaUsedAsEndEntity", "is that of an authority (CA:TRUE); add the certificate itself to ca_file"),

@@ -224,8 +224,10 @@ pub enum WalkError {
     /// A request failed.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// There are more records than [`Limit::RefuseAt`] permits.
-    #[error("the window holds more than {0} conversations")]
+    /// There are more records than [`Limit::RefuseAt`] permits, or more pages, bytes or time than a walk may take.
+    #[error(
+        "the window holds more than {0} conversations, or takes more pages, bytes or time than a walk may"
+    )]
     TooLarge(usize),
 }
 

@@ -17,7 +17,7 @@ macro_rules! named_enum {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// What the value means, for the documents.
+            /// The meaning of the value, for the documents.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($doc),*),)* }
             }

@@ -289,7 +289,7 @@ impl PollPlanner {
         Some(FetchPlan { pass: PassKind::Range(range), window: Window::between(from, to), filter })
     }
 
-    /// What the first recheck that is due will read in this poll.
+    /// The window that the first due recheck reads in this poll; `None` if no recheck is due or it is failing.
     fn next_recheck(&self, state: &PollState) -> Option<Window> {
         let plan = self.recheck(state)?;
         let PassKind::Range(range) = &plan.pass else { return None };

@@ -1,6 +1,6 @@
 //! Reading single conversations again without a by-id endpoint: windows around their known starts.
 //!
-//! Whatever else a window holds is downloaded with them. What is in progress is not asked for, so that only conversations which
+//! All other conversations of a window are downloaded with them. Those in progress are excluded, so that only conversations which
 //! have been read finished are downloaded again.
 
 use std::cmp::Reverse;

@@ -151,7 +151,7 @@ impl Application<'_> {
         if let Some(entry) = &entry {
             self.state.known.add(id.as_str());
             if let LedgerEntry::Counted(_) = entry {
-                self.state.note_counted(entry.started_at());
+                self.state.on_counted(entry.started_at());
             }
         }
         self.changes.entries.insert((self.state.id, id.clone()), entry);

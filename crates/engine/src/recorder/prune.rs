@@ -18,18 +18,18 @@ impl Recorder {
     pub(super) fn next_to_prune(&self, turn: usize) -> Option<(usize, TargetIndex)> {
         let all = self.display_order.len();
         let places = (turn + 1..=turn + all).map(|place| place % all);
-        let targets = places.filter_map(|place| Some((place, *self.display_order.get(place)?)));
-        targets.into_iter().find(|(_, target)| self.is_prune_due(*target))
+        let mut targets = places.filter_map(|place| Some((place, *self.display_order.get(place)?)));
+        targets.find(|(_, target)| self.is_prune_due(*target))
     }
 
     fn is_prune_due(&self, target: TargetIndex) -> bool {
         let Some(state) = self.targets.get(&target) else { return false };
-        let (Some(oldest), Some(watermarks)) = (state.oldest_counted, &state.watermarks) else {
+        let (Some(from), Some(watermarks)) = (state.prunable_from, &state.watermarks) else {
             return false;
         };
         let limit = watermarks.prune_before(watermarks.fresh);
         let kept = watermarks.fresh.saturating_duration_since(limit);
-        limit.saturating_duration_since(oldest) > kept / SLACK
+        limit.saturating_duration_since(from) > kept / SLACK
     }
 
     /// Prunes the entries that `target` no longer needs; returns how many.
@@ -39,7 +39,7 @@ impl Recorder {
         // Broken records start in the future, which the passes never reach.
         let reached = watermarks.fresh;
         let by_watermarks = watermarks.prune_before(reached);
-        state.oldest_counted = Some(by_watermarks);
+        state.prunable_from = Some(by_watermarks);
         let (mut newest, mut candidates) = (None, Vec::new());
         // Entries that wait for their commit are not in the store yet.
         let waiting = self.changes.entries.keys().filter(|(of, _)| *of == state.id);

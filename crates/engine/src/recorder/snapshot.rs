@@ -26,7 +26,8 @@ pub type SnapshotTarget = (Arc<TargetKey>, Arc<TargetSeries>);
 /// A chunk and the list of chunks are of similar length at 5,000 targets.
 const CHUNK: usize = 64;
 
-/// A list in chunks: a clone in which few targets differ shares all other chunks, so that a commit costs as much as it changes.
+/// A list in chunks: a clone in which few targets differ shares all other chunks, so that the cost of a commit hardly grows with the
+/// number of targets.
 #[derive(Debug, Clone, Default)]
 pub struct TargetList(Vec<Arc<Vec<SnapshotTarget>>>);
 

@@ -106,8 +106,8 @@ pub(super) struct TargetState {
     pub(super) id: TargetId,
     /// In the order of the configuration.
     pub(super) position: usize,
-    /// Entries that have counted and start earlier are known to be needed still; absent if none has counted.
-    pub(super) oldest_counted: Option<Timestamp>,
+    /// Entries that have counted and can be pruned start no earlier; absent if none has counted.
+    pub(super) prunable_from: Option<Timestamp>,
     pub(super) watermarks: Option<Watermarks>,
     pub(super) series: Arc<TargetSeries>,
     /// Persisted series that have changed since the last commit.
@@ -160,7 +160,7 @@ impl TargetState {
             setup: setup.clone(),
             id,
             position: 0,
-            oldest_counted: None,
+            prunable_from: None,
             watermarks,
             series: Arc::new(series),
             dirty: BTreeSet::new(),
@@ -194,7 +194,7 @@ impl TargetState {
                     self.settling.extend(ConversationId::new(id).map(|id| (id, since)));
                 }
                 LedgerEntry::Counted(counted) => {
-                    self.note_counted(started_at);
+                    self.on_counted(started_at);
                     let recent = RecentConversation {
                         ended_at: counted.ended_at.min(latest),
                         labels: counted_labels(&schema.dimensions, &counted.dimensions),
@@ -207,9 +207,9 @@ impl TargetState {
         Ok(checkpoint)
     }
 
-    /// Takes note of the start of an entry that has counted.
-    pub(super) fn note_counted(&mut self, start: Timestamp) {
-        self.oldest_counted = Some(self.oldest_counted.map_or(start, |oldest| oldest.min(start)));
+    /// An entry that starts at `start` has counted, and can be pruned one day.
+    pub(super) fn on_counted(&mut self, start: Timestamp) {
+        self.prunable_from = Some(self.prunable_from.map_or(start, |oldest| oldest.min(start)));
     }
 
     /// The committed position from which a new poller continues.
