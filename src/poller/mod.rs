@@ -91,7 +91,8 @@ impl PollLoop {
             for _ in 0..self.ticker.tick().await {
                 self.poller.events.poll_skipped(&self.poller.target);
             }
-            self.poll().await?;
+            // Allocated only while a poll runs: of thousands of targets, few are polled at one moment.
+            Box::pin(self.poll()).await?;
             self.poller.first_poll.set();
         }
     }

@@ -12,6 +12,10 @@ use crate::family::FamilyMeta;
 use crate::gzip::{Segment, SegmentCompressor};
 use crate::source::Source;
 
+/// Groups are encoded and merged in parts of this size, so that a first render does not hold all of its output twice.
+/// Small in tests, so that they cross the border between parts.
+const PART_BYTES: usize = if cfg!(test) { 4 << 10 } else { 1 << 20 };
+
 pub(crate) struct RenderedExposition<S: Source> {
     encoder: Encoder,
     /// The source that was rendered last, with its layout.
@@ -43,10 +47,13 @@ impl<S: Source> RenderedExposition<S> {
             Some((last, layout)) => (Some(last), layout),
             None => (None, self.reset(source)),
         };
-        let rerendered = self.rerender(source, &layout, previous.as_ref());
         let mut changed = false;
-        for (index, family) in self.families.iter_mut().enumerate() {
-            changed |= family.merge(&rerendered, index);
+        let mut next = 0;
+        while next < self.group_labels.len() {
+            let rerendered = self.rerender(source, &layout, previous.as_ref(), &mut next);
+            for (index, family) in self.families.iter_mut().enumerate() {
+                changed |= family.merge(&rerendered, index);
+            }
         }
         if changed {
             self.version += 1;
@@ -79,11 +86,15 @@ impl<S: Source> RenderedExposition<S> {
         layout
     }
 
-    /// Encodes the groups of `source` that differ from `previous`.
-    fn rerender(&self, source: &S, layout: &S::Layout, previous: Option<&S>) -> Rerendered {
+    /// Encodes the groups of `source` from `next` on that differ from `previous`, up to a limit in bytes, and moves `next` on.
+    fn rerender(&self, source: &S, layout: &S::Layout, previous: Option<&S>, next: &mut usize) -> Rerendered {
         let metadata = S::families(layout);
         let mut rerendered = Rerendered::default();
-        for (group, labels) in self.group_labels.iter().enumerate() {
+        for (group, labels) in self.group_labels.iter().enumerate().skip(*next) {
+            if rerendered.bytes.len() >= PART_BYTES {
+                break;
+            }
+            *next = group + 1;
             if previous.is_some_and(|previous| source.same_series(previous, group)) {
                 continue;
             }

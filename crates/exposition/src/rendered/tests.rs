@@ -64,6 +64,25 @@ fn change_of_one_group_keeps_other_blocks() {
 }
 
 #[test]
+fn first_render_holds_one_part_at_a_time() {
+    let mut shops = Shops::new(500);
+    (0..500).for_each(|shop| shops.request(shop, "/", 1.5, "a1"));
+    let mut rendered = new(Format::Text);
+    let layout = rendered.reset(&shops);
+    let (mut next, mut parts, mut all) = (0, 0, 0);
+    while next < 500 {
+        let part = rendered.rerender(&shops, &layout, None, &mut next);
+        let largest = PART_BYTES + part.bytes.len() / part.groups.len() * 2;
+        assert!(part.bytes.len() <= largest, "a part of {} bytes", part.bytes.len());
+        (parts, all) = (parts + 1, all + part.bytes.len());
+    }
+    assert!(parts > 10 && all / parts <= 2 * PART_BYTES, "{parts} parts of {all} bytes");
+    rendered.update(&shops);
+    let metadata = 1000;
+    assert!(bytes(&rendered).len() - all < metadata, "{} of {all} bytes", bytes(&rendered).len());
+}
+
+#[test]
 fn change_without_effect_keeps_the_version() {
     let mut shops = Shops::new(2);
     shops.request(0, "/", 1.5, "a1");
