@@ -385,14 +385,23 @@ impl PollSession {
     }
 
     fn report(&mut self, time: SessionTime) -> PollReport {
-        let Poll { failure, stats, .. } = std::mem::take(&mut self.poll);
+        let Poll { failure, stats, state, .. } = std::mem::take(&mut self.poll);
+        let until = state.as_ref().map(PollState::until);
+        let read_up = failure.is_none()
+            && until.is_some_and(|until| self.planner.fresh_watermark().is_some_and(|fresh| fresh >= until));
         let mut problems: BTreeSet<Problem> = self.data_quality.finish_poll(time.api);
         problems.extend(time.skewed.then_some(Problem::ClockSkew));
         let stuck = self.planner.oldest_open(time.api).map(|(id, start)| (id.clone(), start));
         problems.extend(stuck.as_ref().map(|_| Problem::StuckConversations));
         problems.extend(failure.as_ref().map(|failure| failure.error.kind.problem()));
         PollReport {
-            status: PollStatus { target: self.target, now: time.api, up: failure.is_none(), problems },
+            status: PollStatus {
+                target: self.target,
+                now: time.api,
+                up: failure.is_none(),
+                read_up,
+                problems,
+            },
             failure,
             stats,
             stuck,

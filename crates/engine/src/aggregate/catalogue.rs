@@ -141,6 +141,8 @@ catalogue! {
         "Start time up to which the fresh pass has read everything; 0 before the first poll.";
     TargetOverlap, "polyai_target_overlap_seconds", Kind::Gauge, Labels::Target =>
         "Lookback of the fresh pass behind its watermark; widens when finished conversations appear that were never seen in progress.";
+    TargetCatchingUp, "polyai_target_catching_up", Kind::Gauge, Labels::Target =>
+        "1 while the target reads a past that is not exposed yet; its conversation series appear when it is 0.";
     TargetProblem, "polyai_target_problem", Kind::Gauge, Labels::TargetAnd(&["problem"]) =>
         "1 for each active problem of the target; docs/troubleshooting.md explains the codes.";
     TargetInfo, "polyai_target_info", Kind::Gauge, Labels::TargetAnd(&["account_id", "project_id", "host", "api_version"]) =>
@@ -156,6 +158,11 @@ impl Metric {
     /// The metric with this name.
     pub fn by_name(name: &str) -> Option<Self> {
         CATALOGUE.iter().find(|definition| definition.name == name).map(|definition| definition.metric)
+    }
+
+    /// Whether it says how a target is read, and not what its conversations were like.
+    pub fn is_about_target(self) -> bool {
+        self.definition().name.starts_with("polyai_target_")
     }
 
     /// Whether its values are persisted: all that only grow, and a gauge that the next poll does not set again.

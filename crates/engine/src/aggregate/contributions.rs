@@ -10,8 +10,8 @@ use super::labels::{LabelLimiter, LabelValues, counted_labels, raw_values};
 use super::recent_window::RecentConversation;
 use super::series::{SeriesKey, SeriesOp, SeriesUpdate};
 use crate::dimension::Dimension;
-use crate::ledger::Amounts;
 use crate::ledger::transition::{Amendment, Count, Transition};
+use crate::ledger::{Amounts, Observations};
 
 /// Everything that one transition contributes.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Contributions {
     pub(crate) dimensions: Vec<(Dimension, Box<str>)>,
     /// The labels of which a value was replaced by `other`.
     pub(crate) limited: Vec<&'static str>,
+    /// When the conversation ended, which is when a series that begins with it starts; absent without updates.
+    pub(crate) ended_at: Option<Timestamp>,
 }
 
 /// The contributions of `transition` at `now`, with the configured `dimensions`.
@@ -48,7 +50,7 @@ fn of_count(
     dimensions: &[Dimension],
     limiter: &mut LabelLimiter,
 ) -> Contributions {
-    let Count { data, amounts, ended_at, late } = count;
+    let Count { data, amounts, observations, observed: _, ended_at, late } = count;
     let mut to = Collector::new(*ended_at, now, limiter, 24 + data.replies.len());
     to.labels =
         raw_values(dimensions, data).map(|(dimension, value)| to.limit(dimension.as_str(), value)).collect();
@@ -56,15 +58,7 @@ fn of_count(
     to.add(Metric::Conversations, 1);
     to.add_growth(&Amounts::default(), amounts);
     to.add(Metric::WithoutTranscript, u32::from(data.transcript == Transcript::Hidden));
-    to.observe(Metric::ConversationDuration, data.duration);
-    to.observe(Metric::AgentDuration, data.agent_duration);
-    to.observe(Metric::ConversationTurns, data.turns.map(Amount::from_count));
-    if let Some(greeting) = data.greeting {
-        to.observe_at(Metric::GreetingLatency, greeting.latency, greeting.at.unwrap_or(data.started_at));
-    }
-    for reply in &data.replies {
-        to.observe_at(Metric::TurnLatency, reply.latency, reply.at.unwrap_or(*ended_at));
-    }
+    to.add_observations(observations, data.started_at);
     if let Some(handoff) = &data.handoff {
         to.add_handoff(handoff);
     }
@@ -82,14 +76,14 @@ fn of_count(
     to.out
 }
 
-/// For each amount the difference to the maximum seen before. Histograms keep their first observation.
+/// For each amount the difference to the maximum seen before, and the observations that had been absent.
 fn of_amendment(
     amendment: &Amendment<'_>,
     now: Timestamp,
     dimensions: &[Dimension],
     limiter: &mut LabelLimiter,
 ) -> Contributions {
-    let Amendment { data, before, entry, up, down } = amendment;
+    let Amendment { data, before, observations, entry, up, down } = amendment;
     let mut to = Collector::new(entry.ended_at, now, limiter, 0);
     to.labels = if entry.dimensions.iter().map(|(dimension, _)| dimension).eq(dimensions) {
         counted_labels(dimensions, &entry.dimensions)
@@ -99,6 +93,7 @@ fn of_amendment(
     };
 
     to.add_growth(before, &entry.counted);
+    to.add_observations(observations, data.started_at);
     if let (false, Some(handoff)) = (before.handoff, &data.handoff) {
         to.add_handoff(handoff);
     }
@@ -121,7 +116,8 @@ struct Collector<'a> {
 
 impl<'a> Collector<'a> {
     fn new(ended_at: Timestamp, now: Timestamp, limiter: &'a mut LabelLimiter, capacity: usize) -> Self {
-        let out = Contributions { updates: Vec::with_capacity(capacity), ..Contributions::default() };
+        let updates = Vec::with_capacity(capacity);
+        let out = Contributions { updates, ended_at: Some(ended_at.min(now)), ..Contributions::default() };
         Self { limiter, labels: Arc::from([]), ended_at, now, out }
     }
 
@@ -158,6 +154,18 @@ impl<'a> Collector<'a> {
             Metric::ConversationsWithSilence,
             u32::from(before.silence_turns == 0 && after.silence_turns > 0),
         );
+    }
+
+    fn add_observations(&mut self, observations: &Observations, started_at: Timestamp) {
+        self.observe(Metric::ConversationDuration, observations.duration);
+        self.observe(Metric::AgentDuration, observations.agent_duration);
+        self.observe(Metric::ConversationTurns, observations.turns.map(Amount::from_count));
+        if let Some(greeting) = observations.greeting {
+            self.observe_at(Metric::GreetingLatency, greeting.latency, greeting.at.unwrap_or(started_at));
+        }
+        for reply in &observations.replies {
+            self.observe_at(Metric::TurnLatency, reply.latency, reply.at.unwrap_or(self.ended_at));
+        }
     }
 
     fn observe(&mut self, metric: Metric, amount: Option<Amount>) {

@@ -47,7 +47,8 @@ pub enum SeriesOp {
 /// A value and its start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// When counting started; of a gauge, when it was set. A value that falls back has a new start.
+    /// When counting started, by what it counts and not by the clock of an instance; of a gauge, when it was set. A value that
+    /// falls back has a new start.
     pub start: Timestamp,
     /// The value.
     pub value: Value,
@@ -217,6 +218,19 @@ impl TargetSeries {
             }
         }
         true
+    }
+
+    /// Lets the series of `key` start at `start` if that is earlier; for one that has not been exposed yet.
+    pub(crate) fn backdate(&mut self, key: &SeriesKey, start: Timestamp) {
+        if let Some(series) = self.series.get_mut(key).filter(|series| series.start > start) {
+            Arc::make_mut(series).start = start;
+        }
+    }
+
+    /// The series that are about the target itself and not about its conversations.
+    pub(crate) fn about_target(&self) -> Self {
+        let series = self.series.iter().filter(|(key, _)| key.metric.is_about_target());
+        Self { series: series.map(|(key, series)| (key.clone(), series.clone())).collect() }
     }
 
     /// Creates the series of `key`, with its empty value, unless it exists; returns whether it is new.

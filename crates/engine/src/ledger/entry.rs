@@ -1,6 +1,6 @@
 //! The state of one conversation in the ledger.
 
-use polyai_domain::conversation::{Amount, ConversationData};
+use polyai_domain::conversation::{Amount, ConversationData, TurnLatency};
 use polyai_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,81 @@ pub struct Counted {
     pub(crate) last_seen: Amounts,
     /// The dimensions configured when it was counted, with its values; others may be configured by now.
     pub(crate) dimensions: Vec<(Dimension, Box<str>)>,
+    /// What the histograms have observed of it.
+    pub(crate) observed: Observed,
+}
+
+/// What the histograms have observed of a conversation: each part once, when it was first seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Observed {
+    pub(crate) duration: bool,
+    pub(crate) agent_duration: bool,
+    pub(crate) turns: bool,
+    pub(crate) greeting: bool,
+    /// The latencies of replies, ascending; absent if they were not recorded, and then none is observed any more.
+    pub(crate) replies: Option<Box<[Amount]>>,
+}
+
+/// The parts of a conversation that the histograms observe now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Observations {
+    pub(crate) duration: Option<Amount>,
+    pub(crate) agent_duration: Option<Amount>,
+    pub(crate) turns: Option<u32>,
+    pub(crate) greeting: Option<TurnLatency>,
+    pub(crate) replies: Vec<TurnLatency>,
+}
+
+impl Observed {
+    /// Of a conversation that nothing has been observed of.
+    pub(crate) fn nothing() -> Self {
+        Self { replies: Some(Box::default()), ..Self::default() }
+    }
+
+    /// The observations that `data` adds, which count as observed from now on.
+    pub(crate) fn add(&mut self, data: &ConversationData) -> Observations {
+        fn first<T>(observed: &mut bool, value: Option<T>) -> Option<T> {
+            value.filter(|_| !std::mem::replace(observed, true))
+        }
+        Observations {
+            duration: first(&mut self.duration, data.duration),
+            agent_duration: first(&mut self.agent_duration, data.agent_duration),
+            turns: first(&mut self.turns, data.turns),
+            greeting: first(&mut self.greeting, data.greeting),
+            replies: self.add_replies(&data.replies),
+        }
+    }
+
+    /// The replies among `all` that have not been observed, but no more than it has grown by: the latency of a turn may be
+    /// corrected, and that is no other turn.
+    fn add_replies(&mut self, all: &[TurnLatency]) -> Vec<TurnLatency> {
+        let Some(observed) = &mut self.replies else { return Vec::new() };
+        let growth = all.len().saturating_sub(observed.len());
+        if growth == 0 {
+            return Vec::new();
+        }
+        let mut unmatched = observed.to_vec();
+        let is_new = |reply: &&TurnLatency| match unmatched.binary_search(&reply.latency) {
+            Ok(index) => {
+                unmatched.remove(index);
+                false
+            }
+            Err(_) => true,
+        };
+        let new: Vec<TurnLatency> = all.iter().filter(is_new).take(growth).copied().collect();
+        let mut latencies: Vec<Amount> =
+            observed.iter().copied().chain(new.iter().map(|reply| reply.latency)).collect();
+        latencies.sort_unstable();
+        *observed = latencies.into();
+        new
+    }
+}
+
+impl Observations {
+    /// Whether there is nothing to observe.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The amounts of a conversation that a later change may raise.
@@ -96,6 +171,68 @@ impl LedgerEntry {
             Self::Open { started_at, .. } => *started_at,
             Self::Settling { data, .. } => data.started_at,
             Self::Counted(counted) => counted.started_at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn replies(seconds: &[u32]) -> Vec<TurnLatency> {
+        seconds
+            .iter()
+            .map(|&seconds| TurnLatency { latency: Amount::from_count(seconds), at: None })
+            .collect()
+    }
+
+    fn seconds(replies: &[TurnLatency]) -> Vec<u64> {
+        replies.iter().map(|reply| reply.latency.0 / 1_000_000).collect()
+    }
+
+    #[test]
+    fn late_reply_is_observed_wherever_it_is_inserted() {
+        let mut observed = Observed::nothing();
+        assert_eq!(seconds(&observed.add_replies(&replies(&[2, 3]))), [2, 3]);
+        assert_eq!(seconds(&observed.add_replies(&replies(&[2, 7, 3]))), [7]);
+        assert_eq!(seconds(&observed.add_replies(&replies(&[2, 7, 3]))), [0; 0]);
+        assert_eq!(seconds(&observed.add_replies(&replies(&[2, 2, 7, 3]))), [2]);
+    }
+
+    #[test]
+    fn corrected_latency_is_no_other_turn() {
+        let mut observed = Observed::nothing();
+        observed.add_replies(&replies(&[2, 3]));
+        assert_eq!(seconds(&observed.add_replies(&replies(&[2, 4]))), [0; 0]);
+        assert_eq!(seconds(&observed.add_replies(&replies(&[2, 4, 5]))).len(), 1);
+        assert_eq!(seconds(&observed.add_replies(&replies(&[5]))), [0; 0]);
+    }
+
+    #[test]
+    fn replies_that_were_not_recorded_are_not_observed_again() {
+        assert_eq!(seconds(&Observed::default().add_replies(&replies(&[2]))), [0; 0]);
+    }
+
+    proptest! {
+        /// Turns arrive in any order, in any number of views of the record.
+        #[test]
+        fn growing_views_add_up_to_the_last(
+            all in prop::collection::vec(0u32..4, 0..12),
+            arrival in prop::collection::vec(0usize..4, 12),
+        ) {
+            let mut observed = Observed::nothing();
+            let mut sum = Vec::new();
+            for view in 0..4 {
+                let seen: Vec<u32> =
+                    all.iter().zip(&arrival).filter(|(_, arrived)| **arrived <= view).map(|(one, _)| *one).collect();
+                sum.extend(seconds(&observed.add_replies(&replies(&seen))));
+            }
+            sum.sort_unstable();
+            let mut expected: Vec<u64> = all.iter().map(|&one| u64::from(one)).collect();
+            expected.sort_unstable();
+            prop_assert_eq!(sum, expected);
         }
     }
 }

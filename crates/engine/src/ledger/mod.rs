@@ -5,7 +5,7 @@ pub mod store;
 pub mod transition;
 mod watermarks;
 
-pub(crate) use entry::Amounts;
+pub(crate) use entry::{Amounts, Observations, Observed};
 pub use entry::{Counted, LedgerEntry};
 pub(crate) use watermarks::max_overlap;
-pub use watermarks::{RecheckWatermark, Watermarks};
+pub use watermarks::{CatchUp, RecheckWatermark, Watermarks};

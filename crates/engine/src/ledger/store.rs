@@ -4,6 +4,7 @@
 //! refused and not modified.
 
 mod error;
+mod format_1;
 mod overlay;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ use super::watermarks::Watermarks;
 pub struct TargetId(u32);
 
 /// The format that this program reads and writes. Raised by every change that an older program would misread.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FILE: &str = "state.redb";
 
 /// Entries are looked up in random order; beyond this the system's page cache serves as well.
@@ -124,6 +125,7 @@ impl Store {
         }
         verify_file(&path)?;
         let database = open_file(&path)?;
+        migrate(&database)?;
         let identity = identity(&path).map_err(inaccessible(&path))?.0;
         let reopen = path.clone();
         Ok(Self {
@@ -314,7 +316,13 @@ fn open_backend(backend: impl StorageBackend) -> Result<Database, StoreError> {
         initialise(&database)?;
     }
     check_format(&database, path)?;
+    migrate(&database)?;
     Ok(database)
+}
+
+/// Converts a store in a former format, which has been checked.
+fn migrate(database: &Database) -> Result<(), StoreError> {
+    if format(database)? == Some(format_1::FORMAT) { format_1::migrate(database) } else { Ok(()) }
 }
 
 fn format(database: &Database) -> Result<Option<u32>, StoreError> {
@@ -328,7 +336,7 @@ fn format(database: &Database) -> Result<Option<u32>, StoreError> {
 fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
     let path = path.to_owned();
     let detail = match format(database) {
-        Ok(Some(FORMAT)) => return Ok(()),
+        Ok(Some(FORMAT | format_1::FORMAT)) => return Ok(()),
         Ok(Some(found)) => return Err(StoreError::Newer { path, found, known: FORMAT }),
         Ok(None) => "it is not a state of this program".into(),
         Err(error) => error.to_string(),

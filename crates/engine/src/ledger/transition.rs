@@ -5,7 +5,7 @@ use std::time::Duration;
 use polyai_domain::conversation::{Amount, ConversationData, ConversationState};
 use polyai_domain::timestamp::Timestamp;
 
-use super::entry::{Amounts, Counted, LedgerEntry};
+use super::entry::{Amounts, Counted, LedgerEntry, Observations, Observed};
 use crate::dimension::Dimension;
 
 /// Durations are whole seconds, so a conversation may have ended up to this much later than its record says.
@@ -63,11 +63,22 @@ pub enum Transition<'a> {
 pub struct Count<'a> {
     pub(crate) data: &'a ConversationData,
     pub(crate) amounts: Amounts,
+    pub(crate) observations: Observations,
+    pub(crate) observed: Observed,
     /// When it ended, but not later than now: an end in the future (a duration in another unit, another clock) would
     /// remain the newest until then, and hide that no more calls arrive.
     pub ended_at: Timestamp,
     /// First seen by a recheck.
     pub late: bool,
+}
+
+impl<'a> Count<'a> {
+    /// A conversation with this content, which ended at `ended_at`.
+    pub(crate) fn new(data: &'a ConversationData, ended_at: Timestamp, late: bool) -> Self {
+        let mut observed = Observed::nothing();
+        let observations = observed.add(data);
+        Self { data, amounts: Amounts::from(data), observations, observed, ended_at, late }
+    }
 }
 
 /// A change of a conversation after it was counted.
@@ -76,9 +87,11 @@ pub struct Amendment<'a> {
     pub(crate) data: &'a ConversationData,
     /// The amounts added to the counters before.
     pub(crate) before: Amounts,
+    /// What has arrived since it counted.
+    pub(crate) observations: Observations,
     /// Its entry from now on.
     pub(crate) entry: Counted,
-    /// Some amount grew since it was last seen.
+    /// Some amount grew since it was last seen, or something was observed that had been absent.
     pub(crate) up: bool,
     /// Some amount shrank since it was last seen; nothing is subtracted.
     pub(crate) down: bool,
@@ -90,13 +103,16 @@ impl Transition<'_> {
     pub(crate) fn into_entry(self, dimensions: Vec<(Dimension, Box<str>)>) -> Option<LedgerEntry> {
         match self {
             Self::Follow(entry) | Self::Settle(entry) => Some(entry),
-            Self::Count(Count { data, amounts, ended_at, .. }) => Some(LedgerEntry::Counted(Counted {
-                started_at: data.started_at,
-                ended_at,
-                counted: amounts,
-                last_seen: amounts,
-                dimensions,
-            })),
+            Self::Count(Count { data, amounts, observed, ended_at, .. }) => {
+                Some(LedgerEntry::Counted(Counted {
+                    started_at: data.started_at,
+                    ended_at,
+                    counted: amounts,
+                    last_seen: amounts,
+                    dimensions,
+                    observed,
+                }))
+            }
             Self::Amend(amendment) => Some(LedgerEntry::Counted(amendment.entry)),
             Self::Unchanged | Self::Discard => None,
         }
@@ -163,8 +179,7 @@ fn finish<'a>(
     let age = now.saturating_duration_since(ended_at);
     let long_over = has_end && age >= rules.settled_age.max(rules.settle);
     if long_over || rules.is_due(since, now) {
-        let amounts = Amounts::from(data);
-        Transition::Count(Count { data, amounts, ended_at: ended_at.min(now), late })
+        Transition::Count(Count::new(data, ended_at.min(now), late))
     } else {
         Transition::Settle(LedgerEntry::Settling { since, data: data.clone(), late })
     }
@@ -172,15 +187,24 @@ fn finish<'a>(
 
 fn amend<'a>(counted: &Counted, data: &'a ConversationData) -> Transition<'a> {
     let seen = Amounts::from(data);
-    if seen == counted.last_seen {
+    let mut observed = counted.observed.clone();
+    let observations = observed.add(data);
+    if seen == counted.last_seen && observations.is_empty() {
         return Transition::Unchanged;
     }
     Transition::Amend(Amendment {
         data,
         before: counted.counted,
-        up: seen.exceeds(&counted.last_seen),
+        up: seen.exceeds(&counted.last_seen) || !observations.is_empty(),
         down: counted.last_seen.exceeds(&seen),
-        entry: Counted { counted: counted.counted.max(&seen), last_seen: seen, ..counted.clone() },
+        observations,
+        entry: Counted {
+            counted: counted.counted.max(&seen),
+            last_seen: seen,
+            observed,
+            dimensions: counted.dimensions.clone(),
+            ..*counted
+        },
     })
 }
 

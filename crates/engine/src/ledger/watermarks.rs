@@ -5,6 +5,36 @@ use std::time::Duration;
 use polyai_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// Whether the series of a target are exposed. A target whose state is new exposes nothing until it has read up to the present:
+/// its first sample is the whole total, because Prometheus takes a value that falls and rises again for a reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CatchUp {
+    /// Reads a past that is not exposed yet.
+    Reading,
+    /// Had read up to this time. What had been seen finished by then has still to settle.
+    Settling(Timestamp),
+    /// The series are exposed, for good.
+    Done,
+}
+
+impl CatchUp {
+    /// The state after a poll that ended at `now`. `read_up` is whether it has read everything up to its beginning;
+    /// `oldest_settling` is when the first of the conversations that have not settled was seen finished.
+    #[must_use]
+    pub(crate) fn after_poll(
+        self,
+        read_up: bool,
+        now: Timestamp,
+        oldest_settling: Option<Timestamp>,
+    ) -> Self {
+        let reached = if self == Self::Reading && read_up { Self::Settling(now) } else { self };
+        match reached {
+            Self::Settling(since) if oldest_settling.is_none_or(|oldest| oldest > since) => Self::Done,
+            Self::Reading | Self::Settling(_) | Self::Done => reached,
+        }
+    }
+}
+
 /// The watermarks of one target, committed with the entries they vouch for. Losing them only means reading again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watermarks {
@@ -18,6 +48,10 @@ pub struct Watermarks {
     pub overlap: Duration,
     /// Entries of conversations that started before this may be gone, so an unknown one from before it is not new.
     pub pruned_before: Option<Timestamp>,
+    /// Whether the series are exposed.
+    pub catch_up: CatchUp,
+    /// No series starts earlier: the anchor, or when the labels or buckets of the series last changed.
+    pub series_since: Timestamp,
 }
 
 /// How far one recheck pass has read.
@@ -42,6 +76,8 @@ impl Watermarks {
             rechecks: ages.iter().map(recheck).collect(),
             overlap: Duration::ZERO,
             pruned_before: None,
+            catch_up: CatchUp::Reading,
+            series_since: anchor,
         }
     }
 
@@ -108,6 +144,21 @@ mod tests {
         assert_eq!(read_to, [at(-300), at(-3600), at(-24 * 3600)]);
         assert_eq!((watermarks.overlap, watermarks.pruned_before), (Duration::ZERO, None));
         assert_eq!(watermarks.oldest(), at(-24 * 3600));
+    }
+
+    #[test]
+    fn catch_up_ends_once_everything_read_has_settled() {
+        let (now, later) = (at(100), at(130));
+        let reading = CatchUp::Reading;
+        assert_eq!(reading.after_poll(false, now, None), reading);
+        assert_eq!(reading.after_poll(true, now, None), CatchUp::Done);
+        let settling = reading.after_poll(true, now, Some(at(99)));
+        assert_eq!(settling, CatchUp::Settling(now));
+        // The same conversation still waits, though a later poll failed or fell behind.
+        assert_eq!(settling.after_poll(false, later, Some(at(99))), settling);
+        // One that was seen finished later does not hold it up.
+        assert_eq!(settling.after_poll(false, later, Some(at(101))), CatchUp::Done);
+        assert_eq!(CatchUp::Done.after_poll(false, later, Some(at(99))), CatchUp::Done);
     }
 
     #[test]

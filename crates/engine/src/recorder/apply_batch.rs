@@ -13,7 +13,9 @@ use super::batch::{Batch, BatchOutcome, FirstFinished};
 use super::gauges;
 use super::target::TargetState;
 use super::writer::Recorder;
-use crate::aggregate::{ExemplarId, ExemplarSource, LabelValues, SeriesSchema, contributions};
+use crate::aggregate::{
+    ExemplarId, ExemplarSource, LabelValues, SeriesOp, SeriesSchema, TargetSeries, contributions,
+};
 use crate::dimension::Dimension;
 use crate::ledger::LedgerEntry;
 use crate::ledger::store::{Changes, Entries, StoreError};
@@ -22,16 +24,19 @@ use crate::ledger::transition::{CountingRules, SeenBy, Transition, decide};
 impl Recorder {
     /// Applies a batch to the working state, for the next commit. After an error it may be applied again.
     pub fn apply_batch(&mut self, batch: &Batch) -> Result<BatchOutcome, StoreError> {
+        let exposed = self.committed_series(batch.target);
         let Some(state) = self.targets.get_mut(&batch.target) else { return Ok(BatchOutcome::default()) };
         self.touched.insert(batch.target);
         if let Some(watermarks) = &batch.watermarks {
-            state.set_watermarks(watermarks, batch.now, &mut self.changes);
+            state.set_watermarks(watermarks, batch.now, &self.schema, &mut self.changes);
         }
         let mut outcome = BatchOutcome::default();
         // Without watermarks there is no anchor yet to count from.
         if let Some(watermarks) = &state.watermarks {
             let mut application = Application {
                 rules: self.policy.rules(watermarks),
+                series_since: watermarks.series_since,
+                exposed,
                 state,
                 entries: self.store.entries()?,
                 changes: &mut self.changes,
@@ -55,6 +60,9 @@ struct Application<'a> {
     entries: Entries,
     changes: &'a mut Changes,
     rules: CountingRules,
+    series_since: Timestamp,
+    /// What scrapes see.
+    exposed: Arc<TargetSeries>,
     schema: &'a SeriesSchema,
     now: Timestamp,
     outcome: &'a mut BatchOutcome,
@@ -100,9 +108,15 @@ impl Application<'_> {
 
         let series = Arc::make_mut(&mut self.state.series);
         let exemplar = ExemplarId::of(id);
+        // From the content, so that it is the same for every instance and after a lost state.
+        let start = contributions.ended_at.map_or(self.now, |ended_at| ended_at.max(self.series_since));
         for update in contributions.updates {
             let source = exemplar.as_ref().map(|id| ExemplarSource { id, at: update.at });
-            let changed = series.apply(&update.key, update.op, source, self.schema, self.now);
+            let start = if let SeriesOp::Latest(_) = update.op { self.now } else { start };
+            let changed = series.apply(&update.key, update.op, source, self.schema, start);
+            if changed && self.exposed.get(&update.key).is_none() {
+                series.backdate(&update.key, start);
+            }
             if changed && !self.state.dirty.contains(&update.key) {
                 self.state.dirty.insert(update.key);
             }

@@ -48,6 +48,8 @@ pub struct PollStatus {
     pub now: Timestamp,
     /// Whether every pass succeeded.
     pub up: bool,
+    /// Whether every pass has read all that it could when the poll began.
+    pub read_up: bool,
     /// The active problems.
     pub problems: BTreeSet<Problem>,
 }

@@ -8,7 +8,7 @@ use polyai_domain::timestamp::Timestamp;
 
 use super::batch::PollStatus;
 use crate::aggregate::{Kind, LabelValues, Metric, RecentWindow, SeriesSchema, TargetSeries};
-use crate::ledger::Watermarks;
+use crate::ledger::{CatchUp, Watermarks};
 
 /// Sets the number of open conversations, with 0 for every other known label set, and the start of the oldest.
 pub(super) fn set_open(
@@ -51,6 +51,8 @@ pub(super) fn set_info(series: &mut TargetSeries, info: &[String], now: Timestam
 pub(super) fn set_watermarks(series: &mut TargetSeries, watermarks: &Watermarks, now: Timestamp) {
     series.set(Metric::TargetWatermark, &[], watermarks.fresh.seconds(), now);
     series.set(Metric::TargetOverlap, &[], watermarks.overlap.as_secs_f64(), now);
+    let is_catching_up = watermarks.catch_up != CatchUp::Done;
+    series.set(Metric::TargetCatchingUp, &[], if is_catching_up { 1.0 } else { 0.0 }, now);
 }
 
 pub(super) fn set_poll_status(series: &mut TargetSeries, status: &PollStatus) {
@@ -68,6 +70,7 @@ pub(super) fn set_unpolled(series: &mut TargetSeries, now: Timestamp) {
     for metric in [TargetUp, TargetLastSuccess, TargetWatermark, TargetOverlap] {
         series.set(metric, &[], 0.0, now);
     }
+    series.set(Metric::TargetCatchingUp, &[], 1.0, now);
 }
 
 /// Adds the problem that only the recorder can see.

@@ -10,6 +10,7 @@ use polyai_domain::conversation::ConversationId;
 use polyai_domain::target::TargetKey;
 use polyai_domain::timestamp::Timestamp;
 
+use super::batch::PollStatus;
 use super::{codec, gauges};
 use crate::aggregate::catalogue::{CATALOGUE, Labels};
 use crate::aggregate::{
@@ -19,7 +20,7 @@ use crate::aggregate::{
 use crate::dimension::Dimension;
 use crate::ledger::store::{Changes, Store, StoreError, TargetId};
 use crate::ledger::transition::CountingRules;
-use crate::ledger::{LedgerEntry, Watermarks};
+use crate::ledger::{CatchUp, LedgerEntry, Watermarks};
 
 /// A target, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +116,8 @@ pub(super) struct TargetState {
     /// The stored keys of series that do not fit the schema, until the next commit deletes them: what counts from now on is not
     /// added to them, so they must be gone when a later schema would fit them again.
     incompatible: Vec<Vec<u8>>,
+    /// Whether [`Watermarks::series_since`] has changed since the last commit.
+    series_restarted: bool,
     pub(super) limiter: LabelLimiter,
     /// Finished and not yet counted, with the time when each was first seen finished.
     pub(super) settling: BTreeMap<ConversationId, Timestamp>,
@@ -148,6 +151,11 @@ impl TargetState {
             series.restore(key, clamp_gauge(value));
         }
         let mut watermarks = store.watermarks(id)?;
+        let restarts = !incompatible.is_empty();
+        if let Some(watermarks) = watermarks.as_mut().filter(|_| restarts) {
+            // What counts from now on is not added to what has been exposed.
+            watermarks.series_since = watermarks.series_since.max(now);
+        }
         let last_end = series.of(Metric::LastConversation).find_map(|(_, last)| last.value.gauge());
         if let (Some(watermarks), Some(last_end)) = (&mut watermarks, last_end) {
             // Nothing can have been pruned that started after the last end that was counted. A state that says otherwise was
@@ -165,6 +173,7 @@ impl TargetState {
             series: Arc::new(series),
             dirty: BTreeSet::new(),
             incompatible,
+            series_restarted: restarts,
             limiter,
             settling: BTreeMap::new(),
             recent: RecentWindow::new(policy.recent_window),
@@ -220,16 +229,56 @@ impl TargetState {
     }
 
     /// Moves the watermarks to where a poller has read.
-    pub(super) fn set_watermarks(&mut self, to: &Watermarks, now: Timestamp, changes: &mut Changes) {
-        // The recorder decides which entries may be pruned, not the poller.
-        let pruned_before = self.watermarks.as_ref().and_then(|watermarks| watermarks.pruned_before);
-        let watermarks = Watermarks { pruned_before, ..to.clone() };
+    pub(super) fn set_watermarks(
+        &mut self,
+        to: &Watermarks,
+        now: Timestamp,
+        schema: &SeriesSchema,
+        changes: &mut Changes,
+    ) {
+        let mut watermarks = to.clone();
+        let mut has_new_anchor = true;
+        if let Some(before) = &self.watermarks {
+            // The recorder decides which entries may be pruned and what is exposed, not the poller.
+            watermarks.pruned_before = before.pruned_before;
+            watermarks.catch_up = before.catch_up;
+            has_new_anchor = before.anchor != watermarks.anchor;
+            if !has_new_anchor {
+                watermarks.series_since = before.series_since;
+            }
+        }
         gauges::set_watermarks(Arc::make_mut(&mut self.series), &watermarks, now);
         changes.watermarks.insert(self.id, watermarks.clone());
         // Without a new anchor, another start would count from later on.
-        changes.watermarks_must_flush |=
-            self.watermarks.as_ref().is_none_or(|before| before.anchor != watermarks.anchor);
+        changes.watermarks_must_flush |= has_new_anchor;
         self.watermarks = Some(watermarks);
+        if has_new_anchor {
+            self.init_series(schema);
+        }
+    }
+
+    /// A poll has ended: what it has read may be exposed from now on.
+    pub(super) fn on_poll_end(&mut self, status: &PollStatus, changes: &mut Changes) {
+        let Some(watermarks) = &mut self.watermarks else { return };
+        let oldest_settling = self.settling.values().min().copied();
+        let catch_up = watermarks.catch_up.after_poll(status.read_up, status.now, oldest_settling);
+        if catch_up != watermarks.catch_up {
+            watermarks.catch_up = catch_up;
+            gauges::set_watermarks(Arc::make_mut(&mut self.series), watermarks, status.now);
+            changes.watermarks.insert(self.id, watermarks.clone());
+            // A restart must not hide again what scrapes have seen.
+            changes.watermarks_must_flush = true;
+        }
+    }
+
+    /// The series that scrapes may see.
+    pub(super) fn exposed_series(&self) -> Arc<TargetSeries> {
+        let is_done = |watermarks: &Watermarks| watermarks.catch_up == CatchUp::Done;
+        if self.watermarks.as_ref().is_some_and(is_done) {
+            self.series.clone()
+        } else {
+            Arc::new(self.series.about_target())
+        }
     }
 
     /// Moves the series that are deleted or have changed to `changes`.
@@ -238,6 +287,12 @@ impl TargetState {
         schema: &SeriesSchema,
         changes: &mut Changes,
     ) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.series_restarted)
+            && let Some(watermarks) = &self.watermarks
+        {
+            changes.watermarks.insert(self.id, watermarks.clone());
+            changes.watermarks_must_flush = true;
+        }
         // First the deleted ones: a series that has changed may replace one of them.
         changes.series.extend(self.incompatible.drain(..).map(|stored| ((self.id, stored), None)));
         while let Some(key) = self.dirty.pop_first() {
@@ -249,8 +304,10 @@ impl TargetState {
         Ok(())
     }
 
-    /// Creates the series of known label sets, so that the first call of each shows as an increase.
-    pub(super) fn init_series(&mut self, schema: &SeriesSchema, now: Timestamp) {
+    /// Creates the series of known label sets, so that the first call of each shows as an increase. They start at the anchor,
+    /// without which there are none.
+    pub(super) fn init_series(&mut self, schema: &SeriesSchema) {
+        let Some(start) = self.watermarks.as_ref().map(|watermarks| watermarks.series_since) else { return };
         let mut label_sets: Vec<LabelValues> = match *schema.dimensions {
             [] => vec![Arc::from([])],
             [Dimension::Channel] => {
@@ -280,7 +337,10 @@ impl TargetState {
             };
             for values in label_sets {
                 let key = SeriesKey { metric: definition.metric, values };
-                if series.ensure(key.clone(), schema, now) {
+                let is_new = series.ensure(key.clone(), schema, start);
+                // The anchor may turn out to have been in the future.
+                series.backdate(&key, start);
+                if is_new {
                     self.dirty.insert(key);
                 }
             }

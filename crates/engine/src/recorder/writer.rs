@@ -7,7 +7,7 @@ use super::batch::{PollStatus, TargetIndex};
 use super::gauges;
 use super::snapshot::Snapshot;
 use super::target::{CountingPolicy, TargetState};
-use crate::aggregate::SeriesSchema;
+use crate::aggregate::{SeriesSchema, TargetSeries};
 use crate::ledger::store::{Changes, Store, StoreError};
 
 /// The working state, ahead of what is committed by at most one group of batches.
@@ -48,6 +48,7 @@ impl Recorder {
     pub fn set_poll_status(&mut self, status: &PollStatus) {
         let Some(state) = self.targets.get_mut(&status.target) else { return };
         self.touched.insert(status.target);
+        state.on_poll_end(status, &mut self.changes);
         let series = Arc::make_mut(&mut state.series);
         gauges::set_poll_status(series, status);
         if status.up {
@@ -77,14 +78,23 @@ impl Recorder {
         let touched = std::mem::take(&mut self.touched);
         if std::mem::take(&mut self.relisted) {
             let shown = self.display_order.iter().filter_map(|index| self.targets.get(index));
-            next.targets = shown.map(|state| (state.key.clone(), state.series.clone())).collect();
+            next.targets = shown.map(|state| (state.key.clone(), state.exposed_series())).collect();
         } else {
             for state in touched.iter().filter_map(|index| self.targets.get(index)) {
-                next.targets[state.position].1 = state.series.clone();
+                next.targets[state.position].1 = state.exposed_series();
             }
         }
         self.committed = Arc::new(next);
         Ok(due)
+    }
+
+    /// The series of a target in the committed snapshot.
+    pub(super) fn committed_series(&self, target: TargetIndex) -> Arc<TargetSeries> {
+        let state = self.targets.get(&target).filter(|state| state.position < self.committed.targets.len());
+        let committed = state.map(|state| &self.committed.targets[state.position]);
+        // After a change of the targets another one may be at this position.
+        let same = committed.filter(|(key, _)| state.is_some_and(|state| Arc::ptr_eq(key, &state.key)));
+        same.map(|(_, series)| series.clone()).unwrap_or_default()
     }
 
     /// The store, to load another recorder from; what was not committed is lost.

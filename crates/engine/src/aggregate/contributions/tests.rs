@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::ledger::Observed;
 use crate::ledger::{Amounts, Counted};
 use polyai_domain::conversation::{ConversationData, ConversationState, TurnLatency};
 
@@ -25,8 +26,7 @@ fn counted(
     dimensions: &[Dimension],
     limiter: &mut LabelLimiter,
 ) -> Contributions {
-    let (amounts, ended_at) = (Amounts::from(data), after_start(ENDED_AFTER).min(after_start(now)));
-    let count = Count { data, amounts, ended_at, late: false };
+    let count = Count::new(data, after_start(ENDED_AFTER).min(after_start(now)), false);
     contributions(&Transition::Count(count), after_start(now), dimensions, limiter)
 }
 
@@ -38,8 +38,10 @@ fn amended(before: Amounts, data: &ConversationData, limiter: &mut LabelLimiter)
         counted: before.max(&Amounts::from(data)),
         last_seen: Amounts::from(data),
         dimensions: vec![(Dimension::Channel, "VOICE-SIP".into())],
+        observed: Observed::nothing(),
     };
-    let amendment = Amendment { data, before, entry, up: false, down: false };
+    let observations = Observations::default();
+    let amendment = Amendment { data, before, observations, entry, up: false, down: false };
     contributions(&Transition::Amend(amendment), after_start(NOW_AFTER), &[Dimension::Channel], limiter)
         .updates
 }

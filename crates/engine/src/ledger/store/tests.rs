@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::*;
+use crate::ledger::Observed;
 use crate::ledger::{Amounts, Counted};
 use polyai_domain::conversation::Amount;
 use polyai_domain::timestamp::Timestamp;
@@ -29,6 +30,7 @@ fn counted(number: u32) -> LedgerEntry {
         counted: amounts,
         last_seen: amounts,
         dimensions: vec![(crate::dimension::Dimension::Channel, "VOICE-SIP".into())],
+        observed: Observed::nothing(),
     })
 }
 
@@ -221,8 +223,8 @@ fn newer_format_is_refused() {
     transaction.open_table(META).unwrap().insert("format", FORMAT + 1).unwrap();
     transaction.commit().unwrap();
     drop(database);
-    let error = is_refused(directory.path(), "has format 2, but this version supports formats up to 1");
-    assert!(matches!(error, StoreError::Newer { found: 2, .. }));
+    let error = is_refused(directory.path(), "has format 3, but this version supports formats up to 2");
+    assert!(matches!(error, StoreError::Newer { found: 3, .. }));
 }
 
 #[test]

@@ -70,12 +70,15 @@ fn settling(since: i64, data: ConversationData) -> LedgerEntry {
 fn counted(data: &ConversationData) -> LedgerEntry {
     let amounts = Amounts::from(data);
     let ended_at = data.ended_at().unwrap_or(data.started_at);
+    let mut observed = Observed::nothing();
+    observed.add(data);
     LedgerEntry::Counted(Counted {
         started_at: data.started_at,
         ended_at,
         counted: amounts,
         last_seen: amounts,
         dimensions: Vec::default(),
+        observed,
     })
 }
 
@@ -85,7 +88,7 @@ fn seen<'a>(entry: Option<&'a LedgerEntry>, data: &'a ConversationData, now: i64
 }
 
 fn count(data: &ConversationData, ended_at: i64, late: bool) -> Transition<'_> {
-    Transition::Count(Count { data, amounts: Amounts::from(data), ended_at: at(ended_at), late })
+    Transition::Count(Count::new(data, at(ended_at), late))
 }
 
 fn counts(data: &ConversationData, ended_at: i64) -> Transition<'_> {
@@ -441,11 +444,9 @@ proptest! {
                     let age = Duration::from_secs(300);
                     let recheck = RecheckWatermark { age, read_to: at(reached), already_read: None };
                     let watermarks = Watermarks {
-                        anchor: at(0),
                         fresh: at(reached),
                         rechecks: vec![recheck],
-                        overlap: Duration::ZERO,
-                        pruned_before: None,
+                        ..Watermarks::initial(at(0), &[])
                     };
                     let horizon = watermarks.prune_before(Timestamp::from_millis(i64::MAX));
                     let counted = matches!(entry, Some(LedgerEntry::Counted(_)));

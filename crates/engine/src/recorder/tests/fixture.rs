@@ -4,6 +4,8 @@ use polyai_domain::conversation::{ConversationData, ConversationState, Handoff, 
 use polyai_domain::target::Region;
 use redb::StorageBackend;
 
+use crate::ledger::CatchUp;
+
 use super::*;
 
 pub(super) const AGES: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(3600)];
@@ -101,7 +103,8 @@ pub(super) fn walk(now: i64, conversations: &[Conversation]) -> Batch {
         conversation: conversation.clone(),
         seen_by: SeenBy::Fresh,
     };
-    let watermarks = Watermarks { fresh: at(now), ..Watermarks::initial(at(0), &AGES) };
+    let watermarks =
+        Watermarks { fresh: at(now), catch_up: CatchUp::Done, ..Watermarks::initial(at(0), &AGES) };
     Batch {
         target: THE_TARGET,
         now: at(now),
@@ -117,7 +120,7 @@ pub(super) fn listing(now: i64, open: &[Conversation]) -> Batch {
 }
 
 pub(super) fn poll_went_well(now: i64) -> PollStatus {
-    PollStatus { target: THE_TARGET, now: at(now), up: true, problems: BTreeSet::new() }
+    PollStatus { target: THE_TARGET, now: at(now), up: true, read_up: true, problems: BTreeSet::new() }
 }
 
 impl Recorder {
