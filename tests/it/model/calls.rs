@@ -157,7 +157,12 @@ fn call(scenario: &Scenario, id: String, start: i64, rng: &mut Rng) -> Call {
     let mut contents = vec![content(lasts, rng)];
     let final_from = states.last().unwrap().0;
     if scenario.amends && rng.percent(30) && final_from + 1 < start + latest {
-        contents.push(amended(&contents[0], rng));
+        if rng.percent(40) {
+            // The record is served before all of it has arrived.
+            contents.insert(0, incomplete(&contents[0], rng));
+        } else {
+            contents.push(amended(&contents[0], rng));
+        }
         if rng.percent(40) {
             // And then it reads as it did at first.
             contents.push(contents[0].clone());
@@ -198,6 +203,22 @@ fn content(lasts: i64, rng: &mut Rng) -> Content {
 
 pub(super) const REASONS: [(&str, &str); 4] =
     [("billing", "desk"), ("billing", ""), ("", ""), ("angry", "manager")];
+
+/// The same call as its record reads before some of it has arrived.
+fn incomplete(complete: &Content, rng: &mut Rng) -> Content {
+    let mut before = complete.clone();
+    match rng.below(5) {
+        0 => before.agent_seconds = None,
+        1 => (before.seconds, before.agent_seconds) = (None, None),
+        2 => before.is_hidden = true,
+        3 => before.turns.truncate(rng.below(before.turns.len() + 1)),
+        _ => before
+            .turns
+            .iter_mut()
+            .for_each(|turn| turn.latency_ms = turn.latency_ms.filter(|_| rng.percent(50))),
+    }
+    before
+}
 
 /// The same call as its record reads later: more of some things, or less, or both.
 fn amended(before: &Content, rng: &mut Rng) -> Content {

@@ -68,7 +68,9 @@ impl Instance<'_> {
         }
         self.trace_entries();
         self.publish();
-        for (batch, target) in outbox.iter().filter(|(batch, ..)| batch.lists_all_open) {
+        let exposed = |target: &usize| invariants::is_exposed(&self.shown[*target]);
+        for (batch, target) in outbox.iter().filter(|(batch, target)| batch.lists_all_open && exposed(target))
+        {
             invariants::each_open_call_counts_once(batch, &self.shown[*target]);
         }
         self.assert_none_counts_early();
@@ -123,9 +125,8 @@ impl Instance<'_> {
     pub(super) fn report(&mut self, target: usize, status: &PollStatus) -> Result<(), Interruption> {
         self.record()?;
         let others = self.shown.clone();
-        let process = self.process();
-        process.recorder.set_poll_status(status);
-        if let Err(error) = process.recorder.commit(false) {
+        self.process().recorder.set_poll_status(status);
+        while let Err(error) = self.process().recorder.commit(false) {
             self.storage_fails(&error)?;
         }
         self.publish();
@@ -164,6 +165,9 @@ impl Instance<'_> {
 
     /// If nothing fails, every call that had settled when a poll began counts with it.
     pub(super) fn assert_none_counts_late(&self, target: usize, began: i64) {
+        if !invariants::is_exposed(&self.shown[target]) {
+            return;
+        }
         let since = self.counting_period(target);
         let due = self.settle_bounds[target].due(self.scenario, moment(began));
         let is_due = |call: &&Call| due.iter().any(|id| id.as_str() == call.id);

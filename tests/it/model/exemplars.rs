@@ -121,12 +121,15 @@ fn matches_a_record(
             && (is_capped(scenario) || event.labels == labels)
             && event.bucket == bucket
             && event.millionths == value
-            // An amendment is dated with the end that the call was counted with.
+            // What arrives late is dated with the end that the call was counted with.
             && (fits(event.at) || is_counter && ends.any(fits))
     })
 }
 
-const DEFINED_BY_THE_END: [Metric; 4] = [
+const DEFINED_BY_THE_END: [Metric; 7] = [
+    Metric::ConversationDuration,
+    Metric::AgentDuration,
+    Metric::TurnLatency,
     Metric::Handoffs,
     Metric::HandoffsByReason,
     Metric::ConversationsWithOod,

@@ -25,9 +25,11 @@ mod trace;
 
 use std::fmt::Write as _;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use calls::Call;
 use instance::Instance;
+use polyai_exporter::aggregate::TargetSeries;
 use polyai_exporter::ledger::LedgerEntry;
 use recount::{CountingPeriod, Counts};
 use rng::Rng;
@@ -142,17 +144,58 @@ fn run_history(scenario: &Scenario, calls: &[Vec<Call>], rng: &mut Rng, trace: &
                     };
                     let certain = |call: &Call| recount::counts(scenario, call, since) != Counts::Perhaps;
                     if scenario.max_label_values >= 50 && calls[target].iter().all(certain) {
-                        let ends = |call: &Call| {
-                            call.contents.iter().all(|content| recount::own_end(call, content).is_some())
-                        };
-                        let exact = exemplars::slack(scenario) == 0 && calls[target].iter().all(ends);
+                        let exact = exemplars::slack(scenario) == 0 && has_ends(&calls[target]);
                         invariants::replicas_agree(one, other, target, exact);
                     }
+                }
+                if schedule.percent(40) {
+                    states_are_rebuilt_alike(scenario, calls, &instance, &mut schedule);
                 }
             }
         }
     }
     wrong
+}
+
+/// Instances whose state was lost read what is at rest. The first sample of each is the whole total, and they agree on all
+/// values and start timestamps, whatever their schedules are.
+fn states_are_rebuilt_alike(
+    scenario: &Scenario,
+    calls: &[Vec<Call>],
+    before: &Instance<'_>,
+    schedule: &mut Rng,
+) {
+    let rebuilt = [(); 2].map(|()| {
+        let mut instance = Instance::new(scenario, calls, schedule.fork(), before.trace.clone());
+        instance.trace.event(before.now, || "the state is lost".into());
+        instance.calm_down();
+        instance.now = before.now + schedule.between(0, scenario.interval * 10);
+        let mut first_samples: Vec<Option<Arc<TargetSeries>>> = vec![None; calls.len()];
+        for _ in 0..40 {
+            instance.poll_all(0);
+            for (first, shown) in first_samples.iter_mut().zip(&instance.shown) {
+                if first.is_none() && invariants::is_exposed(shown) {
+                    *first = Some(shown.clone());
+                }
+            }
+            instance.now += schedule.between(scenario.interval / 2, scenario.interval * 2);
+        }
+        for (target, (first, last)) in first_samples.iter().zip(&instance.shown).enumerate() {
+            let first = first.as_ref().expect("a target without failures is exposed after some polls");
+            let what = "the first sample is not the whole total";
+            invariants::rebuilt_agree(first, last, has_ends(&calls[target]), what);
+        }
+        instance
+    });
+    for (target, (one, other)) in rebuilt[0].shown.iter().zip(&rebuilt[1].shown).enumerate() {
+        invariants::rebuilt_agree(one, other, has_ends(&calls[target]), "rebuilt states differ");
+    }
+}
+
+/// Whether every record says when its call ended.
+fn has_ends(calls: &[Call]) -> bool {
+    let ends = |call: &Call| call.contents.iter().all(|content| recount::own_end(call, content).is_some());
+    calls.iter().all(ends)
 }
 
 /// Polls while anything may fail.
