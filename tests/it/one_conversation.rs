@@ -176,6 +176,12 @@ fn one_conversation_from_poll_plan_to_exposition() {
     insta::assert_snapshot!(format!("up: {}, {:?}", report.status.up, report.stats), @"up: true, PollStats { fetches: 2, records: 1, rejected: 0, counted: 0 }");
     assert!(session.next_command(time(first_seen)).is_none());
 
+    // The target is new, so nothing is exposed until what was found by now has counted.
+    recorder.set_poll_status(&report.status);
+    recorder.commit(false).unwrap();
+    let exposed = |recorder: &Recorder| recorder.snapshot().targets[0].1.of(Metric::Conversations).count();
+    assert_eq!(exposed(&recorder), 0);
+
     // The next poll finds nothing new, but time has passed, and the conversation counts.
     session.start(time(settled));
     let mut outcome = None;
@@ -188,8 +194,9 @@ fn one_conversation_from_poll_plan_to_exposition() {
             Command::Report(report) => break report,
         }
     };
+    recorder.set_poll_status(&report.status);
     recorder.commit(false).unwrap();
-    assert_eq!(report.stats.counted, 1);
+    assert_eq!((report.stats.counted, exposed(&recorder)), (1, 1));
 
     // exposition/: a scrape sees the snapshot that was committed last, under full names and with the labels of the target in
     // front. The cache renders what has changed.

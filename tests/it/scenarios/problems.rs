@@ -157,12 +157,15 @@ async fn readiness_requires_first_poll_of_each_target() {
     let early = scenario.scrape().await;
     early.assert_metric("polyai_target_up", &[("project", "slow")], 0.0);
     early.assert_metric("polyai_target_last_success_timestamp_seconds", &[("project", "slow")], 0.0);
-    early.assert_metric("polyai_conversations_total", &[("project", "slow"), ("channel", "VOICE-SIP")], 0.0);
+    early.assert_metric("polyai_target_catching_up", &[("project", "slow")], 1.0);
+    early.assert_absent("polyai_conversations_total", &[("project", "slow")]);
     early.assert_metric("polyai_target_up", &[("project", "hotel")], 1.0);
     assert_eq!(scenario.exporter.get("/-/healthy").await.0, 200);
     wait(seconds(15)).await;
     assert_eq!(scenario.exporter.get("/-/ready").await.0, 200);
-    scenario.scrape().await.assert_metric("polyai_target_up", &[("project", "slow")], 1.0);
+    let polled = scenario.scrape().await;
+    polled.assert_metric("polyai_target_up", &[("project", "slow")], 1.0);
+    polled.assert_metric("polyai_target_catching_up", &[("project", "slow")], 0.0);
 }
 
 #[tokio::test(start_paused = true)]

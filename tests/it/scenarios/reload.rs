@@ -48,7 +48,8 @@ async fn added_target_counts_from_anchor() {
     let changes = scenario.exporter.reload(both).await.unwrap();
     assert_eq!(changes, "1 target added (bank/us-1/live)");
     let at_once = scenario.scrape().await;
-    at_once.assert_metric(CALLS, &[("project", "bank"), ("channel", "VOICE-SIP")], 0.0);
+    at_once.assert_absent(CALLS, &[("project", "bank")]);
+    at_once.assert_metric("polyai_target_catching_up", &[("project", "bank")], 1.0);
     at_once.assert_metric(
         "polyai_target_last_success_timestamp_seconds",
         &hotel(&[]),
