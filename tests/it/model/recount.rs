@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polyai_exporter::aggregate::{Kind, Metric, TargetSeries, Value};
+use polyai_exporter::aggregate::{Metric, TargetSeries, Value};
 
 use super::calls::{Call, CallState, Content};
 use super::scenario::{MINUTE, Running, SECOND, Scenario};
@@ -120,7 +120,7 @@ fn expected(scenario: &Scenario, calls: &[Call], since: CountingPeriod) -> (Amou
         for key in keys {
             let of_each = || shown.iter().map(|amounts| amounts.get(key).copied().unwrap_or(0));
             // A later change that shows more is added, and what arrives late is observed; the transcript counts as it was first.
-            let is_complete = grows(key.0) || is_histogram(key.0) && observations_grow(call, key.0);
+            let is_complete = grows(key.0) || observations_grow(call, key.0);
             let low = if is_complete { of_each().next_back() } else { of_each().min() };
             if certainty == Counts::Yes {
                 *least.entry(key.clone()).or_default() += low.unwrap_or(0);
@@ -137,17 +137,15 @@ fn expected(scenario: &Scenario, calls: &[Call], since: CountingPeriod) -> (Amou
     (least, most)
 }
 
-fn is_histogram(metric: Metric) -> bool {
-    matches!(metric.definition().kind, Kind::Histogram(_))
-}
-
 fn is_latency(metric: Metric) -> bool {
     matches!(metric, Metric::TurnLatency | Metric::GreetingLatency)
 }
 
 /// Whether of any two contents of `call`, one holds all that the other adds to a histogram.
 fn observations_grow(call: &Call, metric: Metric) -> bool {
-    let contents: Vec<Vec<i64>> = call.contents.iter().map(|content| observed(content, metric)).collect();
+    let contents: Option<Vec<Vec<i64>>> =
+        call.contents.iter().map(|content| observed(content, metric)).collect();
+    let Some(contents) = contents else { return false };
     let holds = |large: &[i64], small: &[i64]| {
         let mut rest = large.to_vec();
         small.iter().all(|one| rest.iter().position(|other| other == one).map(|at| rest.remove(at)).is_some())
@@ -155,20 +153,20 @@ fn observations_grow(call: &Call, metric: Metric) -> bool {
     contents.iter().all(|one| contents.iter().all(|other| holds(one, other) || holds(other, one)))
 }
 
-fn observed(content: &Content, metric: Metric) -> Vec<i64> {
-    let visible = content.turns.iter().filter(|_| !content.is_hidden);
-    match metric {
-        Metric::ConversationDuration => content.seconds.into_iter().collect(),
-        Metric::AgentDuration => content.agent_seconds.into_iter().collect(),
-        Metric::TurnLatency => {
-            visible.filter(|turn| turn.is_reply).filter_map(|turn| turn.latency_ms).collect()
-        }
-        Metric::GreetingLatency => {
-            visible.filter(|turn| !turn.is_reply).filter_map(|turn| turn.latency_ms).collect()
-        }
-        // Of the number of turns, which every record has, the first is observed.
-        _ => vec![i64::try_from(content.turns.len()).unwrap()],
-    }
+/// What a record adds to a histogram; absent for what is none.
+fn observed(content: &Content, metric: Metric) -> Option<Vec<i64>> {
+    let latencies = |of_reply: bool| {
+        let visible = content.turns.iter().filter(|turn| !content.is_hidden && turn.is_reply == of_reply);
+        visible.filter_map(|turn| turn.latency_ms).collect()
+    };
+    let parts = [
+        (Metric::ConversationDuration, content.seconds.into_iter().collect()),
+        (Metric::AgentDuration, content.agent_seconds.into_iter().collect()),
+        (Metric::TurnLatency, latencies(true)),
+        (Metric::GreetingLatency, latencies(false)),
+        (Metric::ConversationTurns, vec![i64::try_from(content.turns.len()).unwrap()]),
+    ];
+    parts.into_iter().find(|(of, _)| *of == metric).map(|(_, observed)| observed)
 }
 
 fn grows(metric: Metric) -> bool {
