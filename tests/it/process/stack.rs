@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::process::Child;
 use tokio::time::timeout;
 
 use super::daemon::{BINARY, command, follow};
@@ -37,6 +37,30 @@ fn is_running(pid: &str) -> bool {
     Path::new("/proc").join(pid).exists()
 }
 
+/// The running script. Dropping it ends what the script started, which outlives a script that is killed.
+struct Stack(Child);
+
+impl Stack {
+    /// SIGTERM, after which the script ends its processes and removes its files.
+    fn terminate(&self) {
+        let Some(pid) = self.0.id() else { return };
+        let _ = std::process::Command::new("kill").args(["-TERM", &pid.to_string()]).status();
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.terminate();
+        // Without the runtime, which cannot be awaited here. The script kills after 10 s.
+        for _ in 0..150 {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stack_starts_with_backfill_and_cleans_up() {
     if !installed().await {
@@ -48,11 +72,11 @@ async fn stack_starts_with_backfill_and_cleans_up() {
     stack.arg(SCRIPT).args(["--history", "12m", "--scrape-interval", "5s", "--exporter", BINARY]);
     stack.arg("--rules").arg(rules.path().join("*rules*.yml")).args(["--", "--incident", "none"]);
     stack.env("TMPDIR", dir.path());
-    let mut stack = stack.spawn().unwrap();
+    let mut stack = Stack(stack.spawn().unwrap());
     let said = Arc::<Mutex<String>>::default();
-    tokio::spawn(follow(stack.stdout.take().unwrap(), said.clone()));
+    tokio::spawn(follow(stack.0.stdout.take().unwrap(), said.clone()));
     let complaints = Arc::<Mutex<String>>::default();
-    tokio::spawn(follow(stack.stderr.take().unwrap(), complaints.clone()));
+    tokio::spawn(follow(stack.0.stderr.take().unwrap(), complaints.clone()));
     wait("the stack to be ready", async || said.lock().unwrap().contains("\nready").then_some(())).await;
 
     let output = said.lock().unwrap().clone();
@@ -84,11 +108,9 @@ async fn stack_starts_with_backfill_and_cleans_up() {
     })
     .await;
 
-    let pid = stack.id().unwrap().to_string();
-    let mut kill = command("kill");
-    assert!(kill.args(["-TERM", &pid]).stdout(Stdio::null()).status().await.unwrap().success());
+    stack.terminate();
     let ended =
-        timeout(Duration::from_secs(30), stack.wait()).await.expect("it ends after the signal").unwrap();
+        timeout(Duration::from_secs(30), stack.0.wait()).await.expect("it ends after the signal").unwrap();
     assert!(ended.success(), "{ended}");
     assert!(!pids.iter().any(|pid| is_running(pid)), "{pids:?}");
     assert_eq!(names(dir.path()), Vec::<String>::new());
