@@ -15,9 +15,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use chrono::TimeDelta;
-use polyai_exporter::api::wire;
-use polyai_exporter::clock::Clock;
-use polyai_exporter::target::Region;
+use polyai_api::wire;
+use polyai_domain::clock::Clock;
+use polyai_domain::target::Region;
 use polyai_simulator::{Project, Simulator, World};
 use process::{Exporter, free_port, mega, sum};
 use tokio::time::Instant;

@@ -18,20 +18,20 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use exporter_exposition::{ContentEncoding, ExpositionCache, Format, FormatOptions};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use polyai_exporter::aggregate::catalogue::TARGET_LABELS;
-use polyai_exporter::aggregate::{
+use polyai_domain::conversation::Amount;
+use polyai_domain::target::{ClientEnv, Region, TargetKey};
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::aggregate::catalogue::TARGET_LABELS;
+use polyai_engine::aggregate::{
     ExemplarId, ExemplarSource, Kind, Metric, SeriesKey, SeriesOp, SeriesSchema, TargetSeries, Value,
     catalogue,
 };
+use polyai_engine::recorder::Snapshot;
 use polyai_exporter::config::Metrics;
-use polyai_exporter::conversation::Amount;
-use polyai_exporter::exposition::{self, ContentEncoding, ExpositionCache, Format, FormatOptions};
 use polyai_exporter::metrics_source::SnapshotSource;
-use polyai_exporter::recorder::Snapshot;
-use polyai_exporter::target::{ClientEnv, Region, TargetKey};
-use polyai_exporter::timestamp::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -39,7 +39,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
-const NOW: exposition::Timestamp = exposition::Timestamp::from_millis(START.millis());
+const NOW: exporter_exposition::Timestamp = exporter_exposition::Timestamp::from_millis(START.millis());
 const OPTIONS: FormatOptions = FormatOptions { native_histograms: true, openmetrics_created: false };
 
 fn main() {

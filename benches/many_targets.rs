@@ -11,8 +11,8 @@ mod process;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use polyai_exporter::clock::Clock;
-use polyai_exporter::target::Region;
+use polyai_domain::clock::Clock;
+use polyai_domain::target::Region;
 use polyai_simulator::{Project, Simulator, World};
 use process::{Exporter, free_port, get, mega, pause, sum};
 use tokio::time::Instant;

@@ -17,11 +17,3 @@ pub mod poller;
 pub mod shutdown;
 pub mod status;
 mod text;
-
-pub use exporter_exposition as exposition;
-pub use exporter_web as web;
-pub use polyai_api as api;
-pub use polyai_domain::{clock, conversation, fetch, phone_number, problem, target, timestamp};
-pub use polyai_engine::{aggregate, data_quality, ledger, planner, poll_session, recorder};
-#[cfg(feature = "demo")]
-pub use polyai_simulator as simulator;

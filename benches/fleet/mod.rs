@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use polyai_exporter::clock::Clock;
-use polyai_exporter::target::Region;
+use polyai_domain::clock::Clock;
+use polyai_domain::target::Region;
 use polyai_simulator::{Profile, Project, Simulator, SimulatorHandle, World};
 use tokio::runtime::Runtime;
 

@@ -18,8 +18,8 @@ pub use replay::ReplayError;
 pub use samples::SampleStore;
 
 use crate::config::Settings;
-use crate::ledger::store::Store;
-use crate::simulator::World;
+use polyai_engine::ledger::store::Store;
+use polyai_simulator::World;
 
 /// The time to replay, and how it is scraped.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,20 +13,20 @@ use super::BackfillSpec;
 use super::scraper::Scraper;
 use polyai_domain::fetch::{FetchError, FetchedPages};
 
-use crate::api::{Endpoint, Page, PageRequest, Pagination, Position};
 use crate::app::settings_mapping;
-use crate::clock::Clock;
 use crate::config::{Secret, Settings};
 use crate::events::Events;
 use crate::exporter_metrics::{BuildInfo, ExporterMetrics, RequestOutcome};
-use crate::ledger::store::{Store, StoreError};
-use crate::planner::FetchPlan;
-use crate::poll_session::{Command, PollSession, SessionTime};
 use crate::poller::report::{log_notice, log_problems};
-use crate::recorder::{BatchOutcome, Recorder, TargetIndex};
-use crate::simulator::{InProcessApi, World};
-use crate::target::TargetKey;
-use crate::timestamp::Timestamp;
+use polyai_api::{Endpoint, Page, PageRequest, Pagination, Position};
+use polyai_domain::clock::Clock;
+use polyai_domain::target::TargetKey;
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::ledger::store::{Store, StoreError};
+use polyai_engine::planner::FetchPlan;
+use polyai_engine::poll_session::{Command, PollSession, SessionTime};
+use polyai_engine::recorder::{BatchOutcome, Recorder, TargetIndex};
+use polyai_simulator::{InProcessApi, World};
 
 /// How often watermarks alone are written and rows are pruned, as by the recorder's task.
 const HOUSEKEEPING: TimeDelta = TimeDelta::seconds(60);

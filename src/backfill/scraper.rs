@@ -9,10 +9,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::exporter_metrics::ExporterMetrics;
-use crate::exposition::{ContentEncoding, ExpositionCache, Family, Format, FormatOptions, Value};
 use crate::metrics_source::{SnapshotSource, exposition_timestamp, live_families};
-use crate::recorder::Snapshot;
-use crate::timestamp::Timestamp;
+use exporter_exposition::{ContentEncoding, ExpositionCache, Family, Format, FormatOptions, Value};
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::recorder::Snapshot;
 
 /// Shows the start of this process instead of the replayed one.
 const PROCESS_START: &str = "process_start_time_seconds";

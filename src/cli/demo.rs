@@ -16,14 +16,14 @@ use tokio_util::sync::CancellationToken;
 pub use backfill::BackfillArgs;
 
 use super::{CliError, simulate};
-use crate::aggregate::{Metric, TargetSeries, Value};
 use crate::app::{App, ShutdownOutcome};
-use crate::clock::Clock;
 use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
-use crate::recorder::Snapshot;
-use crate::recorder::task::SnapshotCell;
-use crate::simulator::{Demo, Project, Simulator, World};
-use crate::target::{ApiVersion, TargetKey};
+use polyai_domain::clock::Clock;
+use polyai_domain::target::{ApiVersion, TargetKey};
+use polyai_engine::aggregate::{Metric, TargetSeries, Value};
+use polyai_engine::recorder::Snapshot;
+use polyai_engine::recorder::task::SnapshotCell;
+use polyai_simulator::{Demo, Project, Simulator, World};
 
 /// The flags of `demo`.
 #[derive(Debug, Clone, clap::Args)]

@@ -7,7 +7,7 @@ use polyai_domain::clock::Clock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::simulator::{Demo, Project, Simulator, SimulatorHandle, World};
+use polyai_simulator::{Demo, Project, Simulator, SimulatorHandle, World};
 
 /// The flags of `simulate`.
 #[derive(Debug, Clone, PartialEq, clap::Args)]

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-use crate::target::Region;
 use exporter_schema::quoted;
+use polyai_domain::target::Region;
 
 /// A checked base URL.
 #[derive(Debug, Clone, PartialEq, Eq)]

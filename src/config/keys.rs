@@ -7,8 +7,8 @@ use exporter_schema::{DefaultValue, Key, ListType, Order, Schema, ValueType};
 use exporter_web::ListenAddress;
 
 use super::settings::Dimension;
-use crate::conversation::Amount;
-use crate::target::{ApiVersion, ClientEnv, Region};
+use polyai_domain::conversation::Amount;
+use polyai_domain::target::{ApiVersion, ClientEnv, Region};
 
 /// The schema of the configuration.
 pub(super) static SCHEMA: Schema<'static> =

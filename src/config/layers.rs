@@ -9,7 +9,7 @@ use exporter_schema::{
 
 use super::base_url::base_url;
 use super::keys::{KEYS, PREFIX, SCHEMA, variable_of};
-use crate::target::Region;
+use polyai_domain::target::Region;
 
 /// The variables of the vendor's quickstart, and the keys of the one target that they configure.
 const QUICKSTART: [(&str, &str); 4] = [

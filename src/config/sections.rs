@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use exporter_schema::{Report, Section, format_duration};
 
 use super::settings::{Dimension, Metrics, Polling, Server, Storage};
-use crate::conversation::Amount;
+use polyai_domain::conversation::Amount;
 
 pub(super) fn server(root: &Section<'_>, directory: &Path) -> Server {
     let section = root.section("server");

@@ -13,7 +13,7 @@ pub use polyai_engine::dimension::Dimension;
 
 use super::base_url;
 use super::{ListenAddress, Secret};
-use crate::target::{ApiVersion, TargetKey};
+use polyai_domain::target::{ApiVersion, TargetKey};
 
 /// The configuration of the daemon.
 #[derive(Debug, Clone, PartialEq)]

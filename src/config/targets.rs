@@ -11,7 +11,7 @@ use super::api_key::api_key;
 use super::base_url::base_url;
 use super::layers::has_quickstart;
 use super::settings::{CaFile, Target};
-use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
+use polyai_domain::target::{ApiVersion, ClientEnv, Region, TargetKey};
 
 /// A bundle of all public roots has some 250 KiB.
 const MAX_CA_BYTES: u64 = 4 << 20;

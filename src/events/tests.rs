@@ -9,13 +9,13 @@ use tokio::time::advance;
 
 use super::*;
 use crate::exporter_metrics::BuildInfo;
-use crate::exposition::{Labels, Value};
-use crate::ledger::store::StoreError;
 use crate::logging::{Captured, Format, LevelFilterSpec, subscriber};
-use crate::recorder::task::RecorderObserver;
-use crate::target::{ClientEnv, Region};
-use crate::timestamp::Timestamp;
-use crate::web::Observer;
+use exporter_exposition::{Labels, Value};
+use exporter_web::Observer;
+use polyai_domain::target::{ClientEnv, Region};
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::ledger::store::StoreError;
+use polyai_engine::recorder::task::RecorderObserver;
 
 struct Fixture {
     events: Events,

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tracing::error;
 
-use crate::exposition::{ContentEncoding, EncodedBody, Format, negotiate};
+use exporter_exposition::{ContentEncoding, EncodedBody, Format, negotiate};
 
 /// Renders expositions.
 pub trait MetricsSource: Send + Sync {

@@ -10,7 +10,7 @@ use hyper::header::HeaderMap;
 use hyper::{Request, Response, StatusCode};
 
 use super::*;
-use crate::exposition::{ContentEncoding, EncodedBody, Format};
+use exporter_exposition::{ContentEncoding, EncodedBody, Format};
 
 const EXPOSITION: &str = "# HELP polyai_conversations_total Conversations.\n";
 

@@ -9,13 +9,15 @@ use arc_swap::ArcSwap;
 
 pub use snapshot::SnapshotSource;
 
-use crate::clock::Clock;
 use crate::exporter_metrics::ExporterMetrics;
-use crate::exposition::{self, ContentEncoding, EncodedBody, ExpositionCache, Family, Format, FormatOptions};
 use crate::http::MetricsSource;
-use crate::recorder::Snapshot;
-use crate::recorder::task::SnapshotCell;
-use crate::timestamp::Timestamp;
+use exporter_exposition::{
+    self, ContentEncoding, EncodedBody, ExpositionCache, Family, Format, FormatOptions,
+};
+use polyai_domain::clock::Clock;
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::recorder::Snapshot;
+use polyai_engine::recorder::task::SnapshotCell;
 
 /// Renders the published snapshot with the exporter's own metrics.
 pub(crate) struct MetricsProvider {
@@ -47,7 +49,7 @@ impl MetricsProvider {
         }
     }
 
-    fn now(&self) -> exposition::Timestamp {
+    fn now(&self) -> exporter_exposition::Timestamp {
         exposition_timestamp(Timestamp::from(self.clock.now()))
     }
 }
@@ -77,8 +79,8 @@ pub(crate) fn live_families(snapshot: &Snapshot, metrics: &ExporterMetrics) -> V
 }
 
 /// The same point in time as the exposition has it.
-pub(crate) fn exposition_timestamp(at: Timestamp) -> exposition::Timestamp {
-    exposition::Timestamp::from_millis(at.millis())
+pub(crate) fn exposition_timestamp(at: Timestamp) -> exporter_exposition::Timestamp {
+    exporter_exposition::Timestamp::from_millis(at.millis())
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::exposition_timestamp;
-use crate::aggregate::catalogue::{CATALOGUE, TARGET_LABELS};
-use crate::aggregate::native::ZERO_THRESHOLD;
-use crate::aggregate::{self, EXEMPLAR_LABEL, Value};
-use crate::exposition::{
+use exporter_exposition::{
     BucketBounds, Exemplar, FamilyMeta, HistogramView, Kind, NativeHistogram, Sample, SampleValue, Source,
 };
-use crate::recorder::Snapshot;
+use polyai_engine::aggregate::catalogue::{CATALOGUE, TARGET_LABELS};
+use polyai_engine::aggregate::native::ZERO_THRESHOLD;
+use polyai_engine::aggregate::{self, EXEMPLAR_LABEL, Value};
+use polyai_engine::recorder::Snapshot;
 
 /// A snapshot to expose. Targets and series are compared by allocation.
 #[derive(Debug, Clone)]

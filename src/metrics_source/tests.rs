@@ -3,10 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::aggregate::{ExemplarId, ExemplarSource, Metric, SeriesKey, SeriesOp, SeriesSchema, TargetSeries};
 use crate::config::Metrics;
-use crate::conversation::Amount;
-use crate::target::{ClientEnv, Region, TargetKey};
+use polyai_domain::conversation::Amount;
+use polyai_domain::target::{ClientEnv, Region, TargetKey};
+use polyai_engine::aggregate::{
+    ExemplarId, ExemplarSource, Metric, SeriesKey, SeriesOp, SeriesSchema, TargetSeries,
+};
 
 const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 

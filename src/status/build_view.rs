@@ -15,11 +15,11 @@ use super::view::{
     ConfigurationView, ExporterView, Health, ProblemView, ProcessInfo, StatusInputs, StatusView, TargetRow,
     TargetView, TargetsView,
 };
-use crate::aggregate::TargetSeries;
 use crate::config::Target;
-use crate::problem::Problem;
-use crate::target::TargetKey;
-use crate::timestamp::Timestamp;
+use polyai_domain::problem::Problem;
+use polyai_domain::target::TargetKey;
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::aggregate::TargetSeries;
 
 const TROUBLESHOOTING: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/troubleshooting.md");
 

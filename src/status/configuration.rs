@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::format::as_text;
 use crate::config::{Metrics, Polling, Server, Settings, Storage, Target, format_duration};
-use crate::timestamp::Timestamp;
+use polyai_domain::timestamp::Timestamp;
 
 /// The origin of the active configuration, and the last attempt to reload it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

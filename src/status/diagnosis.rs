@@ -6,9 +6,9 @@ use super::configuration::Reload;
 use super::format::{JsonTimestamp, Ratio, bytes, count, span, strip_control};
 use super::target_state::{Severity, State};
 use super::view::{AreaView, FaultDomain, Health, StatusInputs, TargetRow};
-use crate::problem::Problem;
-use crate::target::ClientEnv;
-use crate::timestamp::Timestamp;
+use polyai_domain::problem::Problem;
+use polyai_domain::target::ClientEnv;
+use polyai_domain::timestamp::Timestamp;
 
 /// By how much the ratio of a target exceeds the overall one before it is named.
 const OUTLIER_MARGIN: f64 = 0.15;

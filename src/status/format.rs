@@ -7,7 +7,7 @@ use chrono::DateTime;
 use serde::{Serialize, Serializer};
 
 pub(super) use crate::text::{count, pluralize};
-use crate::timestamp::Timestamp;
+use polyai_domain::timestamp::Timestamp;
 
 /// In JSON RFC 3339 with milliseconds, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

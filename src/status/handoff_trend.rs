@@ -11,9 +11,9 @@ use serde::Serialize;
 use super::format::{JsonTimestamp, Ratio};
 use super::target_totals::TargetTotals;
 use super::thresholds::AgentCounters;
-use crate::recorder::Snapshot;
-use crate::target::TargetKey;
-use crate::timestamp::Timestamp;
+use polyai_domain::target::TargetKey;
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::recorder::Snapshot;
 
 /// How often to call [`Trends::sample`].
 pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(15);
@@ -160,13 +160,13 @@ mod tests {
     }
 
     fn key() -> Arc<TargetKey> {
-        use crate::target::{ClientEnv, Region};
+        use polyai_domain::target::{ClientEnv, Region};
         Arc::new(TargetKey { project: "a".into(), region: Region::Us1, client_env: ClientEnv::Live })
     }
 
     #[test]
     fn failing_polls_leave_a_gap() {
-        use crate::aggregate::{Metric, TargetSeries};
+        use polyai_engine::aggregate::{Metric, TargetSeries};
         let at = Timestamp::from_millis(1_787_217_300_000);
         let values: [Arc<str>; 1] = [Arc::from("VOICE-SIP")];
         let mut series = TargetSeries::default();

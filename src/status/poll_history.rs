@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::format::{Seconds, as_text};
-use crate::api::RequestStats;
-use crate::problem::Problem;
-use crate::target::TargetKey;
-use crate::timestamp::Timestamp;
+use polyai_api::RequestStats;
+use polyai_domain::problem::Problem;
+use polyai_domain::target::TargetKey;
+use polyai_domain::timestamp::Timestamp;
 
 /// 25 minutes with the default interval.
 const MAX_POLLS: usize = 50;
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn history_survives_a_new_poller_but_not_its_target() {
-        use crate::target::{ClientEnv, Region};
+        use polyai_domain::target::{ClientEnv, Region};
         let key =
             TargetKey { project: "billing".to_owned(), region: Region::Uk1, client_env: ClientEnv::Live };
         let histories = PollHistories::default();

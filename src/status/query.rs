@@ -5,7 +5,7 @@
 use form_urlencoded::{Serializer, parse};
 
 use super::target_state::State;
-use crate::target::{ClientEnv, Region, TargetKey};
+use polyai_domain::target::{ClientEnv, Region, TargetKey};
 
 const MAX_FILTER_CHARS: usize = 200;
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::format::{JsonTimestamp, capitalize, pluralize, span};
 use super::poll_history::PollRecords;
 use super::thresholds::{Breach, STALE_AFTER};
-use crate::timestamp::Timestamp;
+use polyai_domain::timestamp::Timestamp;
 
 /// The state of a target, worst first. `docs/api.md` defines each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -170,9 +170,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::api::RequestStats;
-    use crate::problem::Problem;
     use crate::status::poll_history::{Poll, PollHistory, Progress, Report};
+    use polyai_api::RequestStats;
+    use polyai_domain::problem::Problem;
 
     const INTERVAL: Duration = Duration::from_secs(30);
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::format::{Ratio, Seconds};
 use super::thresholds::{AgentCounters, MAX_LATENCY, RecentRatios};
-use crate::aggregate::{Histogram, Metric, SeriesKey, TargetSeries, Value};
-use crate::problem::Problem;
-use crate::timestamp::Timestamp;
+use polyai_domain::problem::Problem;
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::aggregate::{Histogram, Metric, SeriesKey, TargetSeries, Value};
 
 /// The sums of one target. Options are absent before the first successful poll.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

@@ -14,11 +14,11 @@ use fixture::*;
 use super::configuration::hash;
 use super::target_state::Severity;
 use super::*;
-use crate::aggregate::{Metric, TargetSeries};
 use crate::config::Secret;
 use crate::http::StatusRoute;
-use crate::problem::Problem;
-use crate::target::ClientEnv;
+use polyai_domain::problem::Problem;
+use polyai_domain::target::ClientEnv;
+use polyai_engine::aggregate::{Metric, TargetSeries};
 
 #[test]
 fn health_response_is_one_line() {

@@ -12,10 +12,10 @@ use super::target_state::{Severity, State};
 use super::thresholds::{Breach, RecentRatios};
 use crate::config::Settings;
 use crate::exporter_metrics::BuildInfo;
-use crate::problem::Problem;
-use crate::recorder::Snapshot;
-use crate::target::TargetKey;
-use crate::timestamp::Timestamp;
+use polyai_domain::problem::Problem;
+use polyai_domain::target::TargetKey;
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::recorder::Snapshot;
 
 /// The sources of the views, at one moment.
 #[derive(Debug, Clone, Copy)]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use polyai_exporter::aggregate::Kind as Metric;
-use polyai_exporter::aggregate::catalogue::{CATALOGUE, TARGET_LABELS};
+use exporter_exposition::Kind;
+use polyai_engine::aggregate::Kind as Metric;
+use polyai_engine::aggregate::catalogue::{CATALOGUE, TARGET_LABELS};
 use polyai_exporter::config::Dimension;
 use polyai_exporter::exporter_metrics::ExporterMetrics;
-use polyai_exporter::exposition::Kind;
 
 /// The type and labels of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]

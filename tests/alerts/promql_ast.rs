@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use polyai_domain::problem::Problem;
 use polyai_exporter::events::Event;
-use polyai_exporter::problem::Problem;
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::{BinaryExpr, Expr, VectorSelector};
 

@@ -29,7 +29,7 @@ const DEPENDENCIES: [(&str, &[&str]); 9] = [
             "polyai-simulator",
         ],
     ),
-    ("xtask", &["polyai-exporter"]),
+    ("xtask", &["exporter-exposition", "polyai-domain", "polyai-engine", "polyai-exporter"]),
 ];
 
 /// Crates that any exporter could use.

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use insta::assert_snapshot;
+use polyai_domain::target::Region;
 use polyai_exporter::cli::check::{Verdict, print_report};
 use polyai_exporter::config::{
     ConfigErrors, ConfigInput, Dimension, LoadedConfig, Storage, load, reference, reference_markdown,
 };
 use polyai_exporter::config::{DefaultValue, Metrics, Polling, Server, ValueType};
-use polyai_exporter::target::Region;
 
 mod properties;
 

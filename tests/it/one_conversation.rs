@@ -10,25 +10,25 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use exporter_exposition::{self, ContentEncoding, ExpositionCache, Format, FormatOptions};
+use polyai_api::{Page, wire};
+use polyai_domain::conversation::Conversation;
 use polyai_domain::fetch::FetchedPages;
-use polyai_exporter::aggregate::{
+use polyai_domain::target::{ClientEnv, Region, TargetKey};
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::aggregate::{
     self, ExemplarId, ExemplarSource, LabelLimiter, Metric, SeriesKey, SeriesSchema, TargetSeries,
 };
-use polyai_exporter::api::{Page, wire};
-use polyai_exporter::config::{Dimension, Metrics};
-use polyai_exporter::conversation::Conversation;
-use polyai_exporter::exposition::{self, ContentEncoding, ExpositionCache, Format, FormatOptions};
-use polyai_exporter::ledger::store::Store;
-use polyai_exporter::ledger::transition::{Count, CountingRules, Transition, decide};
-use polyai_exporter::ledger::{LedgerEntry, Watermarks};
-use polyai_exporter::metrics_source::SnapshotSource;
-use polyai_exporter::planner::PollPolicy;
-use polyai_exporter::poll_session::{Command, PollSession, SessionTime};
-use polyai_exporter::recorder::{
+use polyai_engine::ledger::store::Store;
+use polyai_engine::ledger::transition::{Count, CountingRules, Transition, decide};
+use polyai_engine::ledger::{LedgerEntry, Watermarks};
+use polyai_engine::planner::PollPolicy;
+use polyai_engine::poll_session::{Command, PollSession, SessionTime};
+use polyai_engine::recorder::{
     CountingPolicy, Observation, PollerCheckpoint, Recorder, TargetIndex, TargetSetup,
 };
-use polyai_exporter::target::{ClientEnv, Region, TargetKey};
-use polyai_exporter::timestamp::Timestamp;
+use polyai_exporter::config::{Dimension, Metrics};
+use polyai_exporter::metrics_source::SnapshotSource;
 
 use crate::wire_fixtures::described;
 
@@ -203,7 +203,7 @@ fn one_conversation_from_poll_plan_to_exposition() {
     let cache = ExpositionCache::new(FormatOptions { native_histograms: true, openmetrics_created: false });
     let page = |format| {
         let source = SnapshotSource::new(recorder.snapshot().clone());
-        let now = exposition::Timestamp::from_millis(settled.millis());
+        let now = exporter_exposition::Timestamp::from_millis(settled.millis());
         let body = cache.render(format, ContentEncoding::Identity, &source, now, Vec::new);
         String::from_utf8(body.to_bytes().to_vec()).unwrap()
     };

@@ -3,17 +3,17 @@
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 
-use polyai_exporter::api::{
+use exporter_exposition::Value;
+use polyai_api::{
     ApiCredentials, ApiKey, Client, ConcurrencyLimit, ConversationList, Endpoint, FetchErrorKind,
     FetchedPages, Filter, Limit, RateLimiter, WalkError, Window,
 };
-use polyai_exporter::clock::Clock;
-use polyai_exporter::conversation::RejectedKind;
+use polyai_domain::clock::Clock;
+use polyai_domain::conversation::RejectedKind;
+use polyai_domain::target::{ApiVersion, ClientEnv};
+use polyai_domain::timestamp::Timestamp;
 use polyai_exporter::events::{Events, TargetEvents};
 use polyai_exporter::exporter_metrics::{BuildInfo, ExporterMetrics};
-use polyai_exporter::exposition::Value;
-use polyai_exporter::target::{ApiVersion, ClientEnv};
-use polyai_exporter::timestamp::Timestamp;
 use polyai_simulator::{Fault, FaultKind, Simulator, SimulatorHandle, World};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -5,8 +5,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use polyai_exporter::api::Page;
-use polyai_exporter::conversation::{
+use polyai_api::Page;
+use polyai_domain::conversation::{
     Conversation, ConversationData, ConversationState, RejectedRecord, Transcript,
 };
 

@@ -1,13 +1,12 @@
 //! The generated sections of the documents.
 
-use polyai_exporter::aggregate::Kind;
-use polyai_exporter::aggregate::catalogue::{CATALOGUE, Labels};
+use polyai_domain::conversation::RejectedKind;
+use polyai_domain::fetch::FetchErrorKind;
+use polyai_domain::problem::Problem;
+use polyai_engine::aggregate::Kind;
+use polyai_engine::aggregate::catalogue::{CATALOGUE, Labels};
 use polyai_exporter::config::reference_markdown;
-use polyai_exporter::conversation::RejectedKind;
 use polyai_exporter::exporter_metrics::{Event, ExporterMetrics, OUTCOMES};
-use polyai_exporter::exposition;
-use polyai_exporter::fetch::FetchErrorKind;
-use polyai_exporter::problem::Problem;
 
 use crate::repository::read;
 
@@ -33,9 +32,9 @@ pub(crate) fn metrics() -> String {
     table.push_str(HEADER);
     for entry in ExporterMetrics::catalogue() {
         let kind = match entry.kind {
-            exposition::Kind::Counter => "counter",
-            exposition::Kind::Gauge => "gauge",
-            exposition::Kind::Histogram => "histogram",
+            exporter_exposition::Kind::Counter => "counter",
+            exporter_exposition::Kind::Gauge => "gauge",
+            exporter_exposition::Kind::Histogram => "histogram",
         };
         let labels: Vec<String> = entry.labels.iter().map(|label| format!("`{label}`")).collect();
         table.push_str(&format!("| `{}` | {kind} | {} | {} |\n", entry.name, labels.join(", "), entry.help));

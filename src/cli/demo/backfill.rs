@@ -14,8 +14,8 @@ use super::{parse_within, run_time};
 use crate::backfill::{self, BackfillResult, BackfillSpec, ReplayError, SampleStore};
 use crate::cli::CliError;
 use crate::config::{Polling, Settings};
-use crate::ledger::store::Store;
-use crate::simulator::{Incident, IncidentKind, Scope, World, parse_duration};
+use polyai_engine::ledger::store::Store;
+use polyai_simulator::{Incident, IncidentKind, Scope, World, parse_duration};
 
 /// The flags of the history.
 #[derive(Debug, Clone, clap::Args)]

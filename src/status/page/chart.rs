@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
     use crate::status::thresholds::AgentCounters;
-    use crate::timestamp::Timestamp;
+    use polyai_domain::timestamp::Timestamp;
 
     fn points(rates: &[Option<f64>]) -> Vec<Point> {
         let start = Timestamp::parse("2026-11-24T12:00:00Z").unwrap();

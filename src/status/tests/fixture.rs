@@ -8,17 +8,17 @@ use hyper::StatusCode;
 use serde_json::Value as Json;
 
 use super::super::*;
-use crate::aggregate::{Metric, SeriesKey, SeriesOp, TargetSeries};
-use crate::api::RequestStats;
 use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
-use crate::conversation::Amount;
 use crate::exporter_metrics::BuildInfo;
 use crate::http::{RenderedDocument, StatusRoute};
-use crate::problem::Problem;
-use crate::recorder::Snapshot;
 use crate::status::target_state::Severity;
-use crate::target::{ApiVersion, ClientEnv, Region, TargetKey};
-use crate::timestamp::Timestamp;
+use polyai_api::RequestStats;
+use polyai_domain::conversation::Amount;
+use polyai_domain::problem::Problem;
+use polyai_domain::target::{ApiVersion, ClientEnv, Region, TargetKey};
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::aggregate::{Metric, SeriesKey, SeriesOp, TargetSeries};
+use polyai_engine::recorder::Snapshot;
 
 pub(super) const SECRET: &str = "k-77-never-shown";
 
@@ -174,7 +174,7 @@ pub(super) fn query_of(project: &str) -> String {
 
 /// Counters of one channel, at one time.
 pub(super) fn set_counters(series: &mut TargetSeries, counters: &[(Metric, u64)]) {
-    let schema = crate::aggregate::SeriesSchema::new(Vec::new(), &[1.0, 5.0, 8.0], &[60.0]);
+    let schema = polyai_engine::aggregate::SeriesSchema::new(Vec::new(), &[1.0, 5.0, 8.0], &[60.0]);
     for &(metric, number) in counters {
         let key = SeriesKey { metric, values: Arc::from([]) };
         series.apply(&key, SeriesOp::Add(number), None, &schema, at("12:00"));
@@ -182,7 +182,7 @@ pub(super) fn set_counters(series: &mut TargetSeries, counters: &[(Metric, u64)]
 }
 
 pub(super) fn set_latencies(series: &mut TargetSeries, fast: usize, slow: usize) {
-    let schema = crate::aggregate::SeriesSchema::new(Vec::new(), &[1.0, 5.0, 8.0], &[60.0]);
+    let schema = polyai_engine::aggregate::SeriesSchema::new(Vec::new(), &[1.0, 5.0, 8.0], &[60.0]);
     let key = SeriesKey { metric: Metric::TurnLatency, values: Arc::from([]) };
     for seconds in std::iter::repeat_n(5.0, fast).chain(std::iter::repeat_n(5.1, slow)) {
         let op = SeriesOp::Observe(Amount::from_units(seconds).unwrap());

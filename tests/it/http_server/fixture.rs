@@ -8,18 +8,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use exporter_exposition::{ContentEncoding, EncodedBody, Format};
+use exporter_web::{DrainOutcome, InstallOutcome, LoadedWebConfig, WebConfig};
 use hyper::StatusCode;
-use polyai_exporter::clock::Clock;
+use polyai_domain::clock::Clock;
+use polyai_domain::timestamp::Timestamp;
 use polyai_exporter::config::ConfigErrors;
 use polyai_exporter::events::Events;
 use polyai_exporter::exporter_metrics::{BuildInfo, ExporterMetrics};
-use polyai_exporter::exposition::{ContentEncoding, EncodedBody, Format};
 use polyai_exporter::http::{
     ConfigReloader, Limits, MetricsSource, Readiness, ReloadFuture, RenderedDocument, Routes, Server,
     StatusRoute, StatusSource,
 };
-use polyai_exporter::timestamp::Timestamp;
-use polyai_exporter::web::{DrainOutcome, InstallOutcome, LoadedWebConfig, WebConfig};
 use reqwest::{Certificate, Client, Identity};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use polyai_exporter::clock::Clock;
-use polyai_exporter::exposition::Value;
-use polyai_exporter::web::{LoadedWebConfig, WebConfig};
+use exporter_exposition::Value;
+use exporter_web::{LoadedWebConfig, WebConfig};
+use polyai_domain::clock::Clock;
 use reqwest::Version;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;

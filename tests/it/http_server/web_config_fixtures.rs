@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use exporter_web::LoadedWebConfig;
 use insta::assert_snapshot;
-use polyai_exporter::web::LoadedWebConfig;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tempfile::TempDir;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use polyai_exporter::api::Page;
-use polyai_exporter::conversation::Conversation;
+use polyai_api::Page;
+use polyai_domain::conversation::Conversation;
 
 use super::rng::Rng;
 use super::scenario::{HOUR, Kind, MINUTE, Running, SECOND, Scenario, moment};

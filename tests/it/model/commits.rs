@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use polyai_exporter::ledger::LedgerEntry;
-use polyai_exporter::ledger::store::{Store, StoreError};
-use polyai_exporter::recorder::{Batch, PollStatus, Snapshot};
+use polyai_engine::ledger::LedgerEntry;
+use polyai_engine::ledger::store::{Store, StoreError};
+use polyai_engine::recorder::{Batch, PollStatus, Snapshot};
 
 use super::calls::Call;
 use super::disk::Disk;

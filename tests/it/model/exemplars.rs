@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use polyai_exporter::aggregate::{Exemplar, Metric, TargetSeries, Value};
+use polyai_engine::aggregate::{Exemplar, Metric, TargetSeries, Value};
 
 use super::calls::{Call, Content};
 use super::recount::{

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use polyai_exporter::api::{Filter, Window};
-use polyai_exporter::conversation::Conversation;
+use polyai_api::{Filter, Window};
+use polyai_domain::conversation::Conversation;
 
 use super::calls::{Call, CallState};
 use super::rng::Rng;

@@ -4,18 +4,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use polyai_api::WalkRecords;
+use polyai_domain::conversation::{Conversation, ConversationState};
 use polyai_domain::fetch::FetchErrorKind::{
     BadPayload, BadRequest, RateLimited, ServerError, Timeout, Unauthorized, Unreachable,
 };
 use polyai_domain::fetch::{FetchError, FetchedPages, Limit, WalkError};
-use polyai_exporter::aggregate::TargetSeries;
-use polyai_exporter::api::WalkRecords;
-use polyai_exporter::conversation::{Conversation, ConversationState};
-use polyai_exporter::ledger::store::Store;
-use polyai_exporter::planner::{FetchPlan, PassKind};
-use polyai_exporter::poll_session::{Command, PollReport, PollSession, SessionTime};
-use polyai_exporter::recorder::{Batch, BatchOutcome, Recorder, TargetIndex};
-use polyai_exporter::timestamp::Timestamp;
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::aggregate::TargetSeries;
+use polyai_engine::ledger::store::Store;
+use polyai_engine::planner::{FetchPlan, PassKind};
+use polyai_engine::poll_session::{Command, PollReport, PollSession, SessionTime};
+use polyai_engine::recorder::{Batch, BatchOutcome, Recorder, TargetIndex};
 
 use super::calls::Call;
 use super::disk::Disk;

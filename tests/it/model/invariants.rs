@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use polyai_exporter::aggregate::{
-    Histogram, Metric, NativeHistogram, Series, SeriesKey, TargetSeries, Value,
-};
-use polyai_exporter::recorder::Batch;
-use polyai_exporter::timestamp::Timestamp;
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::aggregate::{Histogram, Metric, NativeHistogram, Series, SeriesKey, TargetSeries, Value};
+use polyai_engine::recorder::Batch;
 
 use super::scenario::Scenario;
 

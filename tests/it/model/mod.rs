@@ -29,8 +29,8 @@ use std::sync::Arc;
 
 use calls::Call;
 use instance::Instance;
-use polyai_exporter::aggregate::TargetSeries;
-use polyai_exporter::ledger::LedgerEntry;
+use polyai_engine::aggregate::TargetSeries;
+use polyai_engine::ledger::LedgerEntry;
 use recount::{CountingPeriod, Counts};
 use rng::Rng;
 use scenario::{HOUR, Kind, MINUTE, SECOND, Scenario};

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polyai_exporter::aggregate::{Metric, TargetSeries, Value};
+use polyai_engine::aggregate::{Metric, TargetSeries, Value};
 
 use super::calls::{Call, CallState, Content};
 use super::scenario::{MINUTE, Running, SECOND, Scenario};

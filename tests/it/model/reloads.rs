@@ -1,8 +1,8 @@
 //! A reload while the process runs: sessions are dropped in the middle of a poll, the recorder is reconfigured, and new sessions
 //! continue from the last commit.
 
-use polyai_exporter::poll_session::PollSession;
-use polyai_exporter::recorder::{TargetAssignment, TargetEntry, TargetSet};
+use polyai_engine::poll_session::PollSession;
+use polyai_engine::recorder::{TargetAssignment, TargetEntry, TargetSet};
 
 use super::instance::{Instance, Interruption};
 use super::rng::Rng;

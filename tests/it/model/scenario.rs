@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use polyai_exporter::timestamp::Timestamp;
+use polyai_domain::timestamp::Timestamp;
 
 use super::rng::Rng;
 

@@ -2,11 +2,11 @@
 
 use std::num::NonZeroUsize;
 
-use polyai_exporter::aggregate::SeriesSchema;
+use polyai_domain::target::{ClientEnv, Region, TargetKey};
+use polyai_engine::aggregate::SeriesSchema;
+use polyai_engine::planner::PollPolicy;
+use polyai_engine::recorder::{CountingPolicy, TargetSetup};
 use polyai_exporter::config::{Dimension, Metrics};
-use polyai_exporter::planner::PollPolicy;
-use polyai_exporter::recorder::{CountingPolicy, TargetSetup};
-use polyai_exporter::target::{ClientEnv, Region, TargetKey};
 
 use super::scenario::{SECOND, Scenario, length, moment};
 

@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polyai_exporter::conversation::{Amount, ConversationId, ConversationState};
-use polyai_exporter::recorder::Batch;
-use polyai_exporter::timestamp::Timestamp;
+use polyai_domain::conversation::{Amount, ConversationId, ConversationState};
+use polyai_domain::timestamp::Timestamp;
+use polyai_engine::recorder::Batch;
 
 use super::scenario::{Scenario, length};
 

@@ -13,7 +13,7 @@ mod watch;
 
 use std::time::Duration;
 
-use polyai_exporter::target::Region;
+use polyai_domain::target::Region;
 use polyai_simulator::{Fault, FaultKind, IncidentKind, Scope};
 use tokio::time::{Instant, sleep};
 

@@ -10,7 +10,7 @@ use polyai_api::{
     PageRequest, Position, RateLimiter, Window,
 };
 use polyai_domain::clock::Clock;
-use polyai_exporter::target::{ApiVersion, ClientEnv, Region};
+use polyai_domain::target::{ApiVersion, ClientEnv, Region};
 use polyai_simulator::Project;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use polyai_exporter::target::Region;
+use polyai_domain::target::Region;
 use polyai_simulator::{Call, Fault, FaultKind, Project};
 use serde_json::Value;
 use tokio::time::sleep;

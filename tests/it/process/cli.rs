@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use chrono::TimeDelta;
-use polyai_exporter::problem::Problem;
-use polyai_exporter::target::{ClientEnv, Region};
+use polyai_domain::problem::Problem;
+use polyai_domain::target::{ClientEnv, Region};
 use polyai_simulator::{Call, Project};
 
 use super::daemon::{Output, polyai_exporter};

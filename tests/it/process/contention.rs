@@ -4,7 +4,7 @@
 //! are listed late or amended.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use polyai_exporter::target::Region;
+use polyai_domain::target::Region;
 use polyai_simulator::{
     Call, LastCursor, LatencyShape, Order, Project, ReportedCounts, TimestampFormat, Turn,
 };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use polyai_exporter::clock::Clock;
+use polyai_domain::clock::Clock;
 use polyai_simulator::{Fault, FaultKind, Truncation};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use polyai_exporter::clock::Clock;
-use polyai_exporter::target::TargetKey;
+use polyai_domain::clock::Clock;
+use polyai_domain::target::TargetKey;
 use polyai_simulator::{Control, Project, Simulator, SimulatorHandle, World};
 use tempfile::TempDir;
 

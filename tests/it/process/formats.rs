@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use flate2::read::GzDecoder;
-use polyai_exporter::target::Region;
+use polyai_domain::target::Region;
 use polyai_simulator::{Call, Fault, FaultKind, Project};
 use tokio::time::sleep;
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use polyai_exporter::target::Region;
+use polyai_domain::target::Region;
 use polyai_simulator::{Call, Fault, FaultKind, Project};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

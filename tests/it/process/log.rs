@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use polyai_exporter::target::Region;
+use polyai_domain::target::Region;
 use polyai_simulator::Project;
 use tokio::process::Child;
 use tokio::time::sleep;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use polyai_exporter::clock::Clock;
+use polyai_domain::clock::Clock;
 
 use super::contention::{self, Traffic};
 use super::daemon::{BINARY, Daemon, command, serve_arguments};

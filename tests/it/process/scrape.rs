@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use polyai_exporter::target::TargetKey;
+use polyai_domain::target::TargetKey;
 use polyai_simulator::ExpectedTotals;
 
 /// The samples of one scrape, by the text before their value.

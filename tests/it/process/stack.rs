@@ -37,7 +37,7 @@ fn is_running(pid: &str) -> bool {
     Path::new("/proc").join(pid).exists()
 }
 
-/// The running script. Dropping it ends what the script started, which outlives a script that is killed.
+/// The running script, which must not be killed: its processes would outlive it.
 struct Stack(Child);
 
 impl Stack {
@@ -51,13 +51,6 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         self.terminate();
-        // Without the runtime, which cannot be awaited here. The script kills after 10 s.
-        for _ in 0..150 {
-            if !matches!(self.0.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
     }
 }
 
@@ -71,7 +64,7 @@ async fn stack_starts_with_backfill_and_cleans_up() {
     let mut stack = command("bash");
     stack.arg(SCRIPT).args(["--history", "12m", "--scrape-interval", "5s", "--exporter", BINARY]);
     stack.arg("--rules").arg(rules.path().join("*rules*.yml")).args(["--", "--incident", "none"]);
-    stack.env("TMPDIR", dir.path());
+    stack.env("TMPDIR", dir.path()).kill_on_drop(false);
     let mut stack = Stack(stack.spawn().unwrap());
     let said = Arc::<Mutex<String>>::default();
     tokio::spawn(follow(stack.0.stdout.take().unwrap(), said.clone()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
-use polyai_exporter::target::Region;
+use polyai_domain::target::Region;
 use polyai_simulator::Project;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;

@@ -1,7 +1,7 @@
 //! The API's documentation leaves some behaviour open: every variant leads to the same totals.
 
+use polyai_domain::target::ApiVersion;
 use polyai_exporter::config::Polling;
-use polyai_exporter::target::ApiVersion;
 use polyai_simulator::{LastCursor, LatencyShape, MetricShape, Order, Paging, Quirks, TimestampFormat};
 
 use crate::support::calls::{call, mixed_calls, project};

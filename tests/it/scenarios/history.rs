@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use polyai_domain::clock::Clock;
 use polyai_exporter::app::{App, ShutdownOutcome};
 use polyai_exporter::backfill::{self, BackfillResult, BackfillSpec, SampleStore};
-use polyai_exporter::clock::Clock;
 use polyai_exporter::config::Settings;
 use polyai_simulator::{AnomalyRates, Incident, IncidentKind, Profile, Project, Scope, World};
 use tokio_util::sync::CancellationToken;

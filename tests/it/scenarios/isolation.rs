@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use polyai_domain::clock::Clock;
 use polyai_exporter::app::{App, ShutdownOutcome};
-use polyai_exporter::clock::Clock;
 use polyai_exporter::config::Polling;
 use polyai_simulator::{Fault, FaultKind, RetryAfter};
 

@@ -1,6 +1,6 @@
 //! The totals are a pure function of the API's data since the anchor.
 
-use polyai_exporter::clock::Clock;
+use polyai_domain::clock::Clock;
 use polyai_exporter::config::Settings;
 use polyai_simulator::{AnomalyRates, Incident, IncidentKind, Profile, Project, Scope};
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use polyai_domain::clock::Clock;
+use polyai_engine::ledger::store::Store;
 use polyai_exporter::app::{App, ShutdownOutcome};
-use polyai_exporter::clock::Clock;
 use polyai_exporter::config::{Dimension, Secret, Settings};
-use polyai_exporter::ledger::store::Store;
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
 

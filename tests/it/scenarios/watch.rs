@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use polyai_domain::clock::Clock;
 use polyai_exporter::app::{App, Configuration, ReloadAttempt, ReloadHandle, ReloadTrigger, ShutdownOutcome};
-use polyai_exporter::clock::Clock;
 use polyai_exporter::config::{self, ConfigErrors, ConfigInput, LoadedConfig, Settings};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use polyai_domain::clock::Clock;
+use polyai_domain::target::{ApiVersion, ClientEnv, TargetKey};
 use polyai_exporter::app::{App, ReloadHandle, ReloadTrigger, ShutdownOutcome};
-use polyai_exporter::clock::Clock;
 use polyai_exporter::config::{
     self, ConfigErrors, ConfigInput, LoadedConfig, Metrics, Polling, Secret, Server, Settings, Storage,
     Target, TrackedFiles,
 };
-use polyai_exporter::target::{ApiVersion, ClientEnv, TargetKey};
 use polyai_simulator::{Control, Project, Simulator, SimulatorHandle, World};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

@@ -2,7 +2,7 @@
 //!
 //! Owns: how each measure is drawn and explained. Never: which dashboard shows it.
 
-use polyai_exporter::aggregate::catalogue::Metric;
+use polyai_engine::aggregate::catalogue::Metric;
 use serde_json::{Value, json};
 
 use crate::dashboards::field::{Field, MUTED, NEUTRAL};

@@ -1,6 +1,6 @@
 //! *PolyAI / Overview*: is any project or region in trouble now, since when, and of which kind?
 
-use polyai_exporter::aggregate::catalogue::Metric;
+use polyai_engine::aggregate::catalogue::Metric;
 use serde_json::{Value, json};
 
 use crate::dashboards::dashboard::Dashboard;

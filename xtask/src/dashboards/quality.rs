@@ -1,6 +1,6 @@
 //! *PolyAI / Quality and latency*: which project or region serves its callers worst, and is it worse than before?
 
-use polyai_exporter::aggregate::catalogue::Metric;
+use polyai_engine::aggregate::catalogue::Metric;
 use serde_json::json;
 
 use crate::dashboards::dashboard::Dashboard;

@@ -4,10 +4,9 @@
 
 use std::fmt;
 
-use polyai_exporter::aggregate::Kind;
-use polyai_exporter::aggregate::catalogue::{Labels, Metric};
+use polyai_engine::aggregate::Kind;
+use polyai_engine::aggregate::catalogue::{Labels, Metric};
 use polyai_exporter::exporter_metrics::ExporterMetrics;
-use polyai_exporter::exposition;
 
 /// A metric with matchers.
 #[derive(Debug, Clone)]
@@ -164,19 +163,19 @@ impl Scope {
 /// The exporter's own metric of this name, which must exist.
 pub(crate) fn own(name: &str) -> Selector {
     let kind = own_kind(name);
-    assert_ne!(kind, exposition::Kind::Histogram, "{name} is a histogram");
+    assert_ne!(kind, exporter_exposition::Kind::Histogram, "{name} is a histogram");
     Selector::of(name, &EXPORTER)
 }
 
 /// A part of one of the exporter's own histograms: `bucket`, `sum` or `count`.
 pub(crate) fn own_histogram(name: &str, part: &str) -> Selector {
-    assert_eq!(own_kind(name), exposition::Kind::Histogram, "{name} is no histogram");
+    assert_eq!(own_kind(name), exporter_exposition::Kind::Histogram, "{name} is no histogram");
     Selector::of(&format!("{name}_{part}"), &EXPORTER)
 }
 
 const EXPORTER: [&str; 3] = ["cluster", "job", "instance"];
 
-fn own_kind(name: &str) -> exposition::Kind {
+fn own_kind(name: &str) -> exporter_exposition::Kind {
     let entries = ExporterMetrics::catalogue();
     let entry = entries.iter().find(|entry| entry.name == name);
     entry.unwrap_or_else(|| panic!("the exporter has no metric {name}")).kind

@@ -2,7 +2,7 @@
 //!
 //! Owns: the limits that colour the dashboards, in one place, and the one state of a target. Never: panels.
 
-use polyai_exporter::aggregate::catalogue::Metric;
+use polyai_engine::aggregate::catalogue::Metric;
 
 use crate::dashboards::field::{BAD, Field, GOOD, MUTED, WARN};
 use crate::dashboards::query::{Scope, max_by, sum_by};

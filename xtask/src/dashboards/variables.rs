@@ -2,7 +2,7 @@
 //!
 //! Owns: their names, defaults and queries. Never: who uses them.
 
-use polyai_exporter::aggregate::catalogue::Metric;
+use polyai_engine::aggregate::catalogue::Metric;
 use serde_json::{Value, json};
 
 use crate::dashboards::panel::chosen_source;

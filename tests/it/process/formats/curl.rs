@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
-use polyai_exporter::target::Region;
+use polyai_domain::target::Region;
 
 use super::super::daemon::{command, run};
 use super::super::fixture::Fixture;

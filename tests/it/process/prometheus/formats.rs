@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chrono::{SecondsFormat, TimeDelta};
-use polyai_exporter::target::Region;
+use polyai_domain::target::Region;
 use polyai_simulator::{Call, Project};
 
 use super::super::daemon::Daemon;

@@ -1,6 +1,6 @@
 //! The verdicts of Prometheus' own checker on web configuration files, beside ours.
 
-use polyai_exporter::web::LoadedWebConfig;
+use exporter_web::LoadedWebConfig;
 
 use super::super::daemon::{command, run};
 use crate::http_server::web_config_fixtures::{dir, fixtures, instantiate, now};

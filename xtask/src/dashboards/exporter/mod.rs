@@ -2,8 +2,8 @@
 
 mod process;
 
-use polyai_exporter::aggregate::catalogue::Metric;
-use polyai_exporter::problem::Problem;
+use polyai_domain::problem::Problem;
+use polyai_engine::aggregate::catalogue::Metric;
 use serde_json::{Map, Value, json};
 
 use crate::dashboards::dashboard::Dashboard;

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use polyai_exporter::aggregate::Kind as Conversational;
-use polyai_exporter::aggregate::catalogue::{CATALOGUE, TARGET_LABELS};
+use polyai_engine::aggregate::Kind as Conversational;
+use polyai_engine::aggregate::catalogue::{CATALOGUE, TARGET_LABELS};
 use polyai_exporter::exporter_metrics::ExporterMetrics;
-use polyai_exporter::exposition;
 
 /// The use of a series in queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,11 +76,13 @@ fn vocabulary() -> BTreeMap<String, Known> {
     for entry in ExporterMetrics::catalogue() {
         let labels: BTreeSet<_> = ADDED.into_iter().chain(entry.labels.iter().copied()).collect();
         match entry.kind {
-            exposition::Kind::Histogram => histogram(&entry.name, &labels, Origin::Own),
-            exposition::Kind::Counter => {
+            exporter_exposition::Kind::Histogram => histogram(&entry.name, &labels, Origin::Own),
+            exporter_exposition::Kind::Counter => {
                 plain.push((entry.name.to_string(), Kind::Counter, Origin::Own, labels))
             }
-            exposition::Kind::Gauge => plain.push((entry.name.to_string(), Kind::Gauge, Origin::Own, labels)),
+            exporter_exposition::Kind::Gauge => {
+                plain.push((entry.name.to_string(), Kind::Gauge, Origin::Own, labels))
+            }
         }
     }
     for name in ["up", "scrape_duration_seconds", "scrape_samples_scraped"] {

@@ -1,6 +1,6 @@
 //! The closed rows: how complete the data is, and the same measures by variant. They cost no query until they are opened.
 
-use polyai_exporter::aggregate::catalogue::Metric;
+use polyai_engine::aggregate::catalogue::Metric;
 
 use super::{ALL, SCOPE};
 use crate::dashboards::field::{Field, MUTED, NEUTRAL};

@@ -2,7 +2,7 @@
 
 mod closed;
 
-use polyai_exporter::aggregate::catalogue::Metric;
+use polyai_engine::aggregate::catalogue::Metric;
 use serde_json::json;
 
 use crate::dashboards::dashboard::Dashboard;
