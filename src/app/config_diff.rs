@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Metrics, Polling, Secret, Server, Storage};
-    use polyai_domain::target::{ApiVersion, ClientEnv, Region};
+    use polyai_domain::target::{ApiVersion, ClientEnv, LatencyUnit, Region};
 
     fn target(project: &str) -> Target {
         Target {
@@ -108,6 +108,7 @@ mod tests {
             account_id: "ws-1".into(),
             project_id: format!("PROJECT-{project}"),
             api_version: ApiVersion::V3,
+            latency_unit: LatencyUnit::Seconds,
             api_key: Secret::new("key"),
             base_url: "https://localhost".into(),
             ca_file: None,

@@ -127,14 +127,14 @@ pub(crate) fn client(
 /// The address of `target`, and its key with the rate limit of that.
 pub(crate) fn credentials(target: &Target, rate_limiter: RateLimiter) -> ApiCredentials {
     let api_key = ApiKey::new(target.api_key.expose_secret());
-    ApiCredentials { endpoint: endpoint(target), api_key, rate_limiter }
+    ApiCredentials { endpoint: endpoint(target), api_key, latency_unit: target.latency_unit, rate_limiter }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Secret;
-    use polyai_domain::target::{ApiVersion, ClientEnv, Region, TargetKey};
+    use polyai_domain::target::{ApiVersion, ClientEnv, LatencyUnit, Region, TargetKey};
 
     #[test]
     fn target_host_has_port_but_no_password() {
@@ -144,6 +144,7 @@ mod tests {
             account_id: "ws-1".to_owned(),
             project_id: "P-1".to_owned(),
             api_version: ApiVersion::V3,
+            latency_unit: LatencyUnit::Seconds,
             api_key: Secret::new("k"),
             base_url: "https://me:marker@proxy.example.com:8443/polyai?key=marker".to_owned(),
             ca_file: None,

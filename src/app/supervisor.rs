@@ -55,7 +55,9 @@ impl PollerSupervisor {
         let ahead = self.history.read(|entries| entries.progress.api_ahead_millis);
         let now = Timestamp::from_millis(now.millis().saturating_add(ahead));
         let problems = BTreeSet::from([Problem::InternalError]);
-        let status = PollStatus { target: self.index, now, up: false, read_up: false, problems };
+        let missing_fields = BTreeSet::new();
+        let status =
+            PollStatus { target: self.index, now, up: false, read_up: false, problems, missing_fields };
         tokio::select! {
             () = stop.cancelled() => {}
             // The recorder is gone only at shutdown.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use polyai_api::{
     ApiCredentials, ApiResponse, Client, ConcurrencyLimit, DateObservation, Endpoint, FetchError,
-    FetchErrorKind, Filter, Page, PageRequest, Position, RateLimiter, ServerClock, Window,
+    FetchErrorKind, FetchedPages, Filter, Page, PageRequest, Position, RateLimiter, ServerClock, Window,
 };
 use polyai_domain::clock::Clock;
 use polyai_domain::problem::Problem;
@@ -149,8 +149,11 @@ impl Diagnosis {
 
     fn check_quality(&mut self, page: &Page, now: Timestamp) {
         let mut quality = DataQuality::default();
-        quality.observe(&page.conversations, page.rejected.len(), |_| true);
-        let problems = quality.finish_poll(now);
+        let mut fetched =
+            FetchedPages { conversations: page.conversations.clone(), ..FetchedPages::default() };
+        fetched.rejected.extend(page.rejected.clone());
+        quality.observe(&fetched, |_| true);
+        let problems = quality.finish_poll(now).problems;
         if problems.is_empty() {
             self.notes
                 .push("the key works, and a conversation was read with all fields that are counted".into());

@@ -19,7 +19,7 @@ use super::{CliError, simulate};
 use crate::app::{App, ShutdownOutcome};
 use crate::config::{Metrics, Polling, Secret, Server, Settings, Storage, Target};
 use polyai_domain::clock::Clock;
-use polyai_domain::target::{ApiVersion, TargetKey};
+use polyai_domain::target::{ApiVersion, LatencyUnit, TargetKey};
 use polyai_engine::aggregate::{Metric, TargetSeries, Value};
 use polyai_engine::recorder::Snapshot;
 use polyai_engine::recorder::task::SnapshotCell;
@@ -125,6 +125,7 @@ fn settings(flags: &DemoArgs, simulator: SocketAddr, projects: &[Project]) -> Se
         account_id: project.account_id.clone(),
         project_id: project.project_id.clone(),
         api_version: ApiVersion::V3,
+        latency_unit: LatencyUnit::Seconds,
         api_key: Secret::new(project.keys.first().map_or("", String::as_str)),
         base_url: format!("http://{simulator}/{}", project.region),
         ca_file: None,

@@ -8,7 +8,7 @@ use exporter_web::ListenAddress;
 
 use super::settings::Dimension;
 use polyai_domain::conversation::Amount;
-use polyai_domain::target::{ApiVersion, ClientEnv, Region};
+use polyai_domain::target::{ApiVersion, ClientEnv, LatencyUnit, Region};
 
 /// The schema of the configuration.
 pub(super) static SCHEMA: Schema<'static> =
@@ -47,6 +47,7 @@ const REGIONS: &[&str] =
     &[Region::Us1.as_str(), Region::Uk1.as_str(), Region::Euw1.as_str(), Region::Studio.as_str()];
 const CLIENT_ENVS: &[&str] =
     &[ClientEnv::Live.as_str(), ClientEnv::Sandbox.as_str(), ClientEnv::PreRelease.as_str()];
+const LATENCY_UNITS: &[&str] = &[LatencyUnit::Seconds.as_str(), LatencyUnit::Milliseconds.as_str()];
 const VERSIONS: &[&str] = &[ApiVersion::V3.as_str(), ApiVersion::V2.as_str(), ApiVersion::V1.as_str()];
 const DIMENSIONS: &[&str] = &[Dimension::Channel.as_str(), Dimension::Variant.as_str()];
 
@@ -116,7 +117,7 @@ fn is_text(text: &str) -> bool {
 }
 
 /// Every key that this version reads, in the order of the documentation.
-pub(super) static KEYS: [Key; 33] = key_table! {
+pub(super) static KEYS: [Key; 34] = key_table! {
     "server.listen": ADDRESSES, Value("\"0.0.0.0:9890\""),
         "Where to serve `/metrics`: one address or a list; port 0 takes a free port.";
     "server.web_config_file": PATH, Value("null"),
@@ -169,6 +170,8 @@ pub(super) static KEYS: [Key; 33] = key_table! {
         "The client environments to read, each with series of its own.";
     "targets[].api_version": ValueType::OneOf(VERSIONS), Value("v3"),
         "The version of the Conversations API.";
+    "targets[].latency_unit": ValueType::OneOf(LATENCY_UNITS), Value("seconds"),
+        "The unit of `latency` in the API's records. The documented one is right for all known projects; the problem `latency_unit` says where it is not.";
     "targets[].api_key_env": CREDENTIAL, Derived("one of the three is required"),
         "The name of the environment variable that holds the API key.";
     "targets[].api_key_file": CREDENTIAL, Derived("one of the three is required"),

@@ -13,7 +13,7 @@ pub use polyai_engine::dimension::Dimension;
 
 use super::base_url;
 use super::{ListenAddress, Secret};
-use polyai_domain::target::{ApiVersion, TargetKey};
+use polyai_domain::target::{ApiVersion, LatencyUnit, TargetKey};
 
 /// The configuration of the daemon.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +110,8 @@ pub struct Target {
     pub project_id: String,
     /// `api_version`; default v3.
     pub api_version: ApiVersion,
+    /// `latency_unit`: the unit in which the API sends latencies; default seconds.
+    pub latency_unit: LatencyUnit,
     /// `api_key_env`, `api_key_file` or `api_key`.
     pub api_key: Secret,
     /// `base_url`, or the region's host; without a trailing slash.

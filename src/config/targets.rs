@@ -11,7 +11,7 @@ use super::api_key::api_key;
 use super::base_url::base_url;
 use super::layers::has_quickstart;
 use super::settings::{CaFile, Target};
-use polyai_domain::target::{ApiVersion, ClientEnv, Region, TargetKey};
+use polyai_domain::target::{ApiVersion, ClientEnv, LatencyUnit, Region, TargetKey};
 
 /// A bundle of all public roots has some 250 KiB.
 const MAX_CA_BYTES: u64 = 4 << 20;
@@ -88,6 +88,7 @@ fn target(
         let text = "PolyAI has not supported v1 since 31 August 2026; use v3";
         report.warnings.push(section.diagnostic("api_version", text));
     }
+    let latency_unit = text("latency_unit").and_then(|unit| LatencyUnit::parse(&unit));
     let api_key = api_key(report, files, section, context);
     let ca_file =
         text("ca_file").and_then(|path| ca_file(report, files, section, &context.directory.join(path)));
@@ -104,6 +105,7 @@ fn target(
         account_id: account_id.clone(),
         project_id: project_id.clone(),
         api_version: api_version.unwrap_or(ApiVersion::V3),
+        latency_unit: latency_unit.unwrap_or(LatencyUnit::Seconds),
         api_key: api_key.clone(),
         base_url: base_url.clone(),
         ca_file: ca_file.clone(),

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use polyai_api::FetchError;
-use polyai_domain::conversation::RejectedRecord;
+use polyai_domain::conversation::{MissingField, RejectedRecord};
 use polyai_domain::problem::Problem;
 use polyai_domain::target::TargetKey;
 use tracing::{debug, error, info, warn};
@@ -150,13 +150,34 @@ impl Events {
         }
     }
 
+    /// The conversations of a target lack a field, which is logged the first time.
+    pub fn field_missing(&self, target: &TargetKey, field: MissingField) {
+        let field = field.as_str();
+        if self.throttle.record_failure(key(target, Event::ProblemStarted, field)) == 1 {
+            target_log!(
+                warn,
+                target,
+                field,
+                "conversations lack a field; what it measures is unknown, not 0"
+            );
+        }
+    }
+
+    /// The conversations of a target have this field, which is logged if they had not.
+    pub fn field_found(&self, target: &TargetKey, field: MissingField) {
+        let field = field.as_str();
+        if self.throttle.end_streak(&key(target, Event::ProblemStarted, field)).is_some() {
+            target_log!(info, target, field, "conversations have the field again");
+        }
+    }
+
     /// The conversation that has been open for longest, more than a day: PolyAI asks for its id.
     pub fn conversation_stuck(&self, target: &TargetKey, id: &str, started_at: &dyn Display) {
         self.stats.event(Event::ConversationStuck);
         target_log!(warn, target, conversation_id = id, %started_at, "a conversation has been open for more than a day");
     }
 
-    /// A record could not be parsed, so it is not counted. `detail` has nothing of its content.
+    /// A record could not be parsed or belongs elsewhere, so it is not counted. `detail` has nothing of its content.
     pub fn record_rejected(&self, target: &TargetKey, record: &RejectedRecord, detail: &str) {
         self.stats.record_rejected(record.kind);
         let (id, kind) = (record.id.as_deref(), record.kind.as_str());
@@ -351,6 +372,8 @@ const fn needs_a_person(problem: Problem) -> bool {
         | Problem::Redirected
         | Problem::BadRequest
         | Problem::BadPayload
+        | Problem::WrongEnvironment
+        | Problem::LatencyUnit
         | Problem::Storage
         | Problem::InternalError => true,
         Problem::RateLimited

@@ -47,7 +47,7 @@ events! {
     PollerPanicked "poller_panicked" "A bug interrupted the polling of a target; it restarts after a minute."
     ProblemStarted "problem_started" "A target has a problem that it did not have before."
     RecordPartiallyRead "record_partially_read" "A record counts without a field that could not be read."
-    RecordRejected "record_rejected" "A record could not be parsed, and is not counted."
+    RecordRejected "record_rejected" "A record could not be parsed or belongs to another environment, and is not counted."
     RequestFailed "request_failed" "A request to the API failed; it may be retried."
     RequestRateLimited "request_rate_limited" "A request to this port was rejected by `rate_limit`."
     TlsHandshakeFailed "tls_handshake_failed" "A TLS handshake on this port failed."

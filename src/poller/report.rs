@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use polyai_api::{FetchError, FetchErrorKind};
+use polyai_domain::conversation::{MissingField, RejectedKind};
 use polyai_domain::problem::Problem;
 use polyai_domain::target::TargetKey;
 use polyai_domain::timestamp::Timestamp;
@@ -48,6 +49,7 @@ impl PollLoop {
                 counted: stats.counted,
             },
             problems: &status.problems,
+            missing_fields: &status.missing_fields,
             reason: failure.as_ref().map(|failure| reason(&failure.error)).as_deref(),
             progress: Progress {
                 api_ahead_millis: status.now.millis().saturating_sub(now.millis()),
@@ -84,6 +86,13 @@ pub(crate) fn log_problems(events: &Events, target: &TargetKey, report: &PollRep
             events.problem_ended(target, problem);
         }
     }
+    for field in MissingField::ALL {
+        if report.status.missing_fields.contains(&field) {
+            events.field_missing(target, field);
+        } else {
+            events.field_found(target, field);
+        }
+    }
 }
 
 /// Logs a notice of the session.
@@ -98,11 +107,13 @@ pub(crate) fn log_notice(events: &Events, target: &TargetKey, notice: &Notice) {
         }
         Notice::RecordsRejected(rejected) => {
             for record in rejected {
-                events.record_rejected(
-                    target,
-                    record,
-                    "the record could not be parsed; the rest of its page is counted",
-                );
+                let detail = match record.kind {
+                    RejectedKind::WrongEnvironment => "its environment is not the client_env of the target",
+                    RejectedKind::BadId | RejectedKind::BadStart | RejectedKind::BadShape => {
+                        "the record could not be parsed; the rest of its page is counted"
+                    }
+                };
+                events.record_rejected(target, record, detail);
             }
         }
         Notice::ConversationAbandoned(id) => events.conversation_missing(target, id.as_str()),

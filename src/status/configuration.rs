@@ -60,7 +60,17 @@ fn join<T: ToString>(values: &[T]) -> String {
 
 /// The settings of one target.
 pub(super) fn target_settings(target: &Target) -> Vec<Line> {
-    let Target { key, account_id, project_id, api_version, api_key, base_url: _, ca_file, channels } = target;
+    let Target {
+        key,
+        account_id,
+        project_id,
+        api_version,
+        latency_unit,
+        api_key,
+        base_url: _,
+        ca_file,
+        channels,
+    } = target;
     let ca_file = ca_file.as_ref().map(|file| file.path.display().to_string());
     vec![
         ("name", key.project.clone()),
@@ -69,6 +79,7 @@ pub(super) fn target_settings(target: &Target) -> Vec<Line> {
         ("account_id", account_id.clone()),
         ("project_id", project_id.clone()),
         ("api_version", api_version.to_string()),
+        ("latency_unit", latency_unit.to_string()),
         ("api_key", format!("set, from {}", api_key.origin())),
         ("base_url", target.base_url_shown()),
         ("ca_file", ca_file.unwrap_or_else(|| "the system's roots".to_owned())),

@@ -29,13 +29,15 @@ const fn fault_domain(problem: Problem) -> FaultDomain {
         | Problem::Redirected
         | Problem::TranscriptOff
         | Problem::LatencyMissing
-        | Problem::PartialFields => FaultDomain::Access,
+        | Problem::PartialFields
+        | Problem::LatencyUnit => FaultDomain::Access,
         Problem::BadRequest
         | Problem::ServerError
         | Problem::Unreachable
         | Problem::Timeout
         | Problem::CutOff
-        | Problem::BadPayload => FaultDomain::Api,
+        | Problem::BadPayload
+        | Problem::WrongEnvironment => FaultDomain::Api,
         Problem::StuckConversations => FaultDomain::Calls,
     }
 }

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::format::{Seconds, as_text};
 use polyai_api::RequestStats;
+use polyai_domain::conversation::MissingField;
 use polyai_domain::problem::Problem;
 use polyai_domain::target::TargetKey;
 use polyai_domain::timestamp::Timestamp;
@@ -15,7 +16,7 @@ use polyai_domain::timestamp::Timestamp;
 /// 25 minutes with the default interval.
 const MAX_POLLS: usize = 50;
 /// More than there are kinds of problems, so that active ones always fit.
-const MAX_PROBLEMS: usize = 20;
+const MAX_PROBLEMS: usize = 25;
 const MAX_REASON_CHARS: usize = 300;
 
 /// One poll of one target; in JSON as in `docs/api.md`.
@@ -56,7 +57,7 @@ pub struct ProblemInterval {
     pub since: Timestamp,
     /// End; `None` while it is active.
     pub until: Option<Timestamp>,
-    /// The most recent error; empty if there is none.
+    /// The most recent error, or the missing fields; empty if there is neither.
     pub reason: String,
 }
 
@@ -67,6 +68,8 @@ pub struct Report<'a> {
     pub poll: Poll,
     /// The active problems.
     pub problems: &'a BTreeSet<Problem>,
+    /// The fields that conversations lack.
+    pub missing_fields: &'a BTreeSet<MissingField>,
     /// Why the poll failed.
     pub reason: Option<&'a str>,
     /// The progress of the target.
@@ -192,6 +195,7 @@ impl PollHistory {
                 counted: 0,
             },
             problems: &BTreeSet::from([failure]),
+            missing_fields: &BTreeSet::new(),
             reason: None,
             progress,
             next,
@@ -237,6 +241,10 @@ impl PollRecords {
         for &problem in report.problems {
             let reason = report.reason.filter(|_| report.poll.failure == Some(problem));
             let reason = reason.map(|reason| reason.chars().take(MAX_REASON_CHARS).collect::<String>());
+            let fields: Vec<&str> = report.missing_fields.iter().map(|field| field.as_str()).collect();
+            let reason = reason.or_else(|| {
+                (problem == Problem::PartialFields).then(|| format!("missing: {}", fields.join(", ")))
+            });
             let mut known = self.problem_history.iter_mut();
             match known.find(|known| known.until.is_none() && known.problem == problem) {
                 Some(active) => active.reason = reason.unwrap_or_else(|| std::mem::take(&mut active.reason)),
@@ -303,6 +311,7 @@ mod tests {
         history.poll_finished(&Report {
             poll,
             problems: &failure.into_iter().chain(others.iter().copied()).collect(),
+            missing_fields: &BTreeSet::from([MissingField::Handoff, MissingField::Turns]),
             reason: failure.map(|_| reason),
             progress: Progress {
                 api_ahead_millis: 0,
@@ -311,6 +320,22 @@ mod tests {
                 tracked: 0,
             },
             next: at(second + 30),
+        });
+    }
+
+    #[test]
+    fn reason_of_partial_fields_names_the_fields() {
+        let history = PollHistory::default();
+        let problems = [Problem::LatencyMissing, Problem::PartialFields];
+        finish(&history, 0, Some(Problem::ServerError), &problems, "HTTP 503");
+        history.read(|records| {
+            let reasons: Vec<_> = records.problems().map(|one| (one.problem, one.reason.as_str())).collect();
+            let expected = [
+                (Problem::ServerError, "HTTP 503"),
+                (Problem::LatencyMissing, ""),
+                (Problem::PartialFields, "missing: handoff, turns"),
+            ];
+            assert_eq!(reasons, expected);
         });
     }
 

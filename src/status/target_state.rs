@@ -195,6 +195,7 @@ mod tests {
         history.poll_finished(&Report {
             poll,
             problems: &problems,
+            missing_fields: &BTreeSet::new(),
             reason: failure.map(|_| "HTTP 503"),
             progress: Progress {
                 api_ahead_millis: 0,

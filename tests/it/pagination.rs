@@ -10,7 +10,7 @@ use polyai_api::{
 };
 use polyai_domain::clock::Clock;
 use polyai_domain::conversation::RejectedKind;
-use polyai_domain::target::{ApiVersion, ClientEnv};
+use polyai_domain::target::{ApiVersion, ClientEnv, LatencyUnit};
 use polyai_domain::timestamp::Timestamp;
 use polyai_exporter::events::{Events, TargetEvents};
 use polyai_exporter::exporter_metrics::{BuildInfo, ExporterMetrics};
@@ -44,6 +44,7 @@ async fn given_a_thousand_unreadable_records() -> Reading {
     let credentials = ApiCredentials {
         endpoint: Endpoint::new(&api.base_url(region), ApiVersion::V3, &account, &name, ClientEnv::Live),
         api_key: ApiKey::new("key-of-hotel"),
+        latency_unit: LatencyUnit::Seconds,
         rate_limiter: RateLimiter::new(NonZeroU32::new(60_000).unwrap()),
     };
     let client = Client::new("test/1", seconds(20), None, concurrency, clock).unwrap();
@@ -122,6 +123,7 @@ async fn given_raw_answer(answer: &'static [u8]) -> ConversationList {
     let credentials = ApiCredentials {
         endpoint: Endpoint::new(&base_url, ApiVersion::V3, "ws-1", "P-1", ClientEnv::Live),
         api_key: ApiKey::new("key"),
+        latency_unit: LatencyUnit::Seconds,
         rate_limiter: RateLimiter::new(NonZeroU32::new(60_000).unwrap()),
     };
     let concurrency = ConcurrencyLimit::new(NonZeroUsize::MIN);

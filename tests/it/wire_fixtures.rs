@@ -7,7 +7,8 @@ use std::path::Path;
 
 use polyai_api::Page;
 use polyai_domain::conversation::{
-    Conversation, ConversationData, ConversationState, RejectedRecord, Transcript,
+    Conversation, ConversationData, ConversationState, LatencyValues, MissingField, RejectedRecord,
+    Transcript,
 };
 
 /// The fixture `name`, as a page of one record would bring it.
@@ -83,7 +84,7 @@ pub(crate) fn described(conversation: &Conversation) -> String {
         greeting,
         replies,
         transcript,
-        complete,
+        latency_values,
     } = &conversation.data;
     let mut say = |what: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -91,6 +92,11 @@ pub(crate) fn described(conversation: &Conversation) -> String {
         }
     };
     let some = |amount: u32| (amount > 0).then(|| amount.to_string());
+    let missing: Vec<&str> = MissingField::ALL
+        .into_iter()
+        .filter(|&field| conversation.data.lacks(field))
+        .map(MissingField::as_str)
+        .collect();
     let state = if *state == ConversationState::InProgress { "running" } else { "finished" };
     say("id", Some(conversation.id.to_string()));
     say("started", Some(format!("{started_at}, {state}")));
@@ -101,14 +107,15 @@ pub(crate) fn described(conversation: &Conversation) -> String {
     say("last turn", last_turn_at.map(|at| at.to_string()));
     say("ended", conversation.data.ended_at().map(|at| at.to_string()));
     say("turns", turns.map(|turns| turns.to_string()));
-    say("out of domain", some(*ood_turns));
-    say("silent", some(*silence_turns));
+    say("out of domain", ood_turns.and_then(some));
+    say("silent", silence_turns.and_then(some));
     say("barged in", some(*barge_in_turns));
-    say("handoff", handoff.as_ref().map(|to| format!("{:?} to {:?}", to.reason, to.destination)));
+    say("handoff", handoff.handoff().map(|to| format!("{:?} to {:?}", to.reason, to.destination)));
     say("greeting", greeting.map(|greeting| format!("{} s", greeting.latency.units())));
     let latencies: Vec<String> = replies.iter().map(|reply| reply.latency.units().to_string()).collect();
     say("replies", (!latencies.is_empty()).then(|| format!("{} s", latencies.join(", "))));
     say("transcript", (*transcript == Transcript::Hidden).then(|| "hidden".to_owned()));
-    say("complete", (!complete).then(|| "no".to_owned()));
+    say("latencies", (*latency_values == LatencyValues::OtherUnit).then(|| "withheld".to_owned()));
+    say("missing", (!missing.is_empty()).then(|| missing.join(", ")));
     text
 }

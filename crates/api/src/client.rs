@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use polyai_domain::clock::Clock;
 use polyai_domain::fetch::{FetchError, FetchErrorKind};
 use polyai_domain::phone_number;
+use polyai_domain::target::LatencyUnit;
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Proxy, Response, StatusCode, Url};
 use tokio::time::{Instant, timeout};
@@ -57,6 +58,8 @@ pub struct ApiCredentials {
     pub endpoint: Endpoint,
     /// The key.
     pub api_key: ApiKey,
+    /// The unit of its latencies.
+    pub latency_unit: LatencyUnit,
     /// The rate limit of the key.
     pub rate_limiter: RateLimiter,
 }
@@ -230,7 +233,8 @@ impl Client {
         }
         redact(&mut body);
         if status == StatusCode::OK {
-            return Page::decode(&body);
+            let page = Page::decode(&body)?;
+            return Ok(page.expecting(credentials.endpoint.client_env(), credentials.latency_unit));
         }
         let mut correlation_id =
             response.headers().get(CORRELATION_ID).map(|id| id.as_bytes().to_vec()).unwrap_or_default();

@@ -7,10 +7,12 @@ use std::fmt;
 
 use polyai_domain::conversation::{Conversation, RejectedKind, RejectedRecord};
 use polyai_domain::fetch::{FetchError, FetchErrorKind};
+use polyai_domain::target::{ClientEnv, LatencyUnit};
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::expected::{RecordEnvironment, convert_latencies};
 use crate::lenient;
 use crate::non_finite;
 use crate::record::sanitize_id;
@@ -24,7 +26,9 @@ const MAX_RECORDS: usize = 10_000;
 pub struct Page {
     /// The records that could be converted.
     pub conversations: Vec<Conversation>,
-    /// The records that could not.
+    /// The environment that each of `conversations` names, in the same order.
+    pub environments: Vec<RecordEnvironment>,
+    /// The records that could not, or that are not what was asked for.
     pub rejected: Vec<RejectedRecord>,
     /// The unreadable fields of `conversations`.
     pub partial: Vec<PartialRecord>,
@@ -68,6 +72,25 @@ impl Page {
     /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Rejects the records of other environments than `client_env`, and converts latencies from `unit` to seconds.
+    #[must_use]
+    pub fn expecting(mut self, client_env: ClientEnv, unit: LatencyUnit) -> Self {
+        let environments = std::mem::take(&mut self.environments);
+        for (mut conversation, environment) in
+            std::mem::take(&mut self.conversations).into_iter().zip(environments)
+        {
+            if environment.is_foreign_to(client_env) {
+                let (id, kind) = (Some(conversation.id.to_string()), RejectedKind::WrongEnvironment);
+                self.rejected.push(RejectedRecord { id, kind });
+            } else {
+                convert_latencies(&mut conversation.data, unit);
+                self.conversations.push(conversation);
+                self.environments.push(environment);
+            }
+        }
+        self
     }
 
     /// Decodes a body, which is the documented object or an array of records.
@@ -118,7 +141,10 @@ impl Page {
 
     fn push(&mut self, record: &wire::Conversation<'_>) {
         match Conversation::try_from(record) {
-            Ok(conversation) => self.conversations.push(conversation),
+            Ok(conversation) => {
+                self.conversations.push(conversation);
+                self.environments.push(RecordEnvironment::new(&record.environment.0));
+            }
             Err(rejected) => self.rejected.push(rejected),
         }
     }

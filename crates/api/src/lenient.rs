@@ -34,7 +34,7 @@ pub(crate) fn read(record: &RawValue) -> Option<(Conversation<'_>, UnreadableFie
         "handoff" => read.handoff = handoff(value, unreadable),
         "turns" => read.turns = turns(value, unreadable),
         _ => set_field!(read, key, value, unreadable:
-            id started_at in_progress channel variant_id variant_name total_duration polyai_duration num_turns
+            id started_at environment in_progress channel variant_id variant_name total_duration polyai_duration num_turns
             num_silences num_ood handoff_reason handoff_destination),
     });
     is_object.then_some((read, fields))
@@ -59,7 +59,7 @@ fn handoff<'a>(value: &'a RawValue, unreadable: &mut UnreadableFields) -> Handof
 }
 
 fn turns<'a>(value: &'a RawValue, unreadable: &mut UnreadableFields) -> Turns<'a> {
-    let mut read = Turns::default();
+    let mut read = Turns { present: true, ..Turns::default() };
     if for_each_element(value, |value| read.push(turn(value, unreadable))) {
         read
     } else {

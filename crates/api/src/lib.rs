@@ -17,7 +17,7 @@
 //!     RateLimiter, Window,
 //! };
 //! use polyai_domain::clock::Clock;
-//! use polyai_domain::target::{ApiVersion, ClientEnv};
+//! use polyai_domain::target::{ApiVersion, ClientEnv, LatencyUnit};
 //!
 //! #[derive(Debug)]
 //! struct Ignore;
@@ -35,6 +35,7 @@
 //!         ClientEnv::Live,
 //!     ),
 //!     api_key: ApiKey::new("key"),
+//!     latency_unit: LatencyUnit::Seconds,
 //!     rate_limiter: RateLimiter::new(NonZeroU32::new(60).ok_or("zero")?),
 //! };
 //! let page_size = NonZeroU16::new(100).ok_or("zero")?;
@@ -47,6 +48,7 @@
 
 mod client;
 mod decode;
+mod expected;
 mod lenient;
 mod non_finite;
 mod paginate;
@@ -61,6 +63,7 @@ pub mod wire;
 
 pub use client::{ApiCredentials, ApiKey, ApiResponse, CaBundle, Client, ClientError, ResponseInfo};
 pub use decode::{Page, PageStyle, PartialRecord};
+pub use expected::RecordEnvironment;
 pub use paginate::{ConversationList, ListObserver, Pagination, WalkRecords};
 pub use polyai_domain::fetch::{
     FetchError, FetchErrorKind, FetchedPages, Filter, Limit, RequestStats, WalkError, Window,

@@ -138,8 +138,13 @@ impl ConversationList {
             id: Some(conversation.id.to_string()),
             kind: RejectedKind::BadStart,
         });
-        let rejected = page.rejected.into_iter().chain(ahead).collect();
-        let unnamed = fetched.pages.rejected.extend(rejected);
+        let (foreign, rejected) = page
+            .rejected
+            .into_iter()
+            .chain(ahead)
+            .partition(|record| record.kind == RejectedKind::WrongEnvironment);
+        let mut unnamed = fetched.pages.rejected.extend(rejected);
+        unnamed.extend(fetched.pages.foreign.extend(foreign));
         unnamed.iter().for_each(|record| self.observer.on_rejected(record));
         fetched.add(plausible)
     }

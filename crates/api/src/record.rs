@@ -1,8 +1,8 @@
 //! Converts a record of the wire format to a conversation.
 
 use polyai_domain::conversation::{
-    Amount, Conversation, ConversationData, ConversationId, ConversationState, Handoff, MAX_LABEL_CHARS,
-    RejectedKind, RejectedRecord, Transcript, TurnLatency, truncate_chars,
+    Amount, Conversation, ConversationData, ConversationId, ConversationState, Handoff, HandoffOutcome,
+    LatencyValues, MAX_LABEL_CHARS, RejectedKind, RejectedRecord, Transcript, TurnLatency, truncate_chars,
 };
 use polyai_domain::phone_number;
 use polyai_domain::timestamp::Timestamp;
@@ -39,6 +39,15 @@ fn conversation_data(record: &wire::Conversation<'_>, started_at: Timestamp) -> 
     let count_flag = |flag: fn(&wire::Turn<'_>) -> wire::LenientBool| {
         saturating_u32(turns.iter().filter(|turn| flag(turn).0 == Some(true)).count())
     };
+    let total_turns = match (counted, seen) {
+        (None, 0) => None,
+        (counted, seen) => Some(counted.unwrap_or(0).max(seen)),
+    };
+    // Without a count of their own such turns are known if all turns are visible, or there are none.
+    let flagged = |counted: Option<u32>, flag| match (counted, seen, total_turns) {
+        (None, 0, None | Some(1..)) => None,
+        (counted, ..) => Some(counted.unwrap_or(0).max(count_flag(flag))),
+    };
     let spoke_first = turns.first().is_some_and(|turn| !turn.user_input.0);
     let (greeting, replies) = if spoke_first { turns.split_at(1) } else { turns.split_at(0) };
     ConversationData {
@@ -54,25 +63,21 @@ fn conversation_data(record: &wire::Conversation<'_>, started_at: Timestamp) -> 
         duration: record.total_duration.0.and_then(Amount::from_units),
         agent_duration: record.polyai_duration.0.and_then(Amount::from_units),
         last_turn_at: turns.iter().filter_map(turn_time).max(),
-        turns: match (counted, seen) {
-            (None, 0) => None,
-            (counted, seen) => Some(counted.unwrap_or(0).max(seen)),
-        },
-        ood_turns: count(record.num_ood).unwrap_or(0).max(count_flag(|turn| turn.is_ood)),
-        silence_turns: count(record.num_silences).unwrap_or(0).max(count_flag(|turn| turn.is_silence)),
+        turns: total_turns,
+        ood_turns: flagged(count(record.num_ood), |turn| turn.is_ood),
+        silence_turns: flagged(count(record.num_silences), |turn| turn.is_silence),
         barge_in_turns: count_flag(|turn| turn.barge_in),
         handoff: handoff(record),
         greeting: greeting.first().and_then(turn_latency),
         replies: replies_of(replies),
-        transcript: match (counted.unwrap_or(0), seen) {
-            (0, 0) => Transcript::Empty,
-            (_, 0) => Transcript::Hidden,
-            (_, _) => Transcript::Visible,
+        transcript: match (counted, seen) {
+            (_, 1..) => Transcript::Visible,
+            (Some(0), 0) => Transcript::Empty,
+            (_, 0) if !record.turns.present => Transcript::Absent,
+            (Some(1..), 0) => Transcript::Hidden,
+            (None, 0) => Transcript::Empty,
         },
-        complete: record.in_progress.0.is_some()
-            || record.total_duration.0.is_some()
-            || record.num_turns.0.is_some()
-            || !turns.is_empty(),
+        latency_values: LatencyValues::Plausible,
     }
 }
 
@@ -121,14 +126,18 @@ fn replies_of(turns: &[wire::Turn<'_>]) -> Box<[TurnLatency]> {
     replies.into_boxed_slice()
 }
 
-fn handoff(record: &wire::Conversation<'_>) -> Option<Handoff> {
+fn handoff(record: &wire::Conversation<'_>) -> HandoffOutcome {
     let first_of = |flat: &str, nested: &str| -> Box<str> {
         label_value([flat.trim(), nested.trim()].into_iter().find(|text| !text.is_empty()).unwrap_or(""))
     };
-    (record.handoff.happened == Some(true)).then(|| Handoff {
-        reason: first_of(&record.handoff_reason.0, &record.handoff.reason),
-        destination: first_of(&record.handoff_destination.0, &record.handoff.destination),
-    })
+    match record.handoff.happened {
+        None => HandoffOutcome::Unknown,
+        Some(false) => HandoffOutcome::Contained,
+        Some(true) => HandoffOutcome::HandedOff(Handoff {
+            reason: first_of(&record.handoff_reason.0, &record.handoff.reason),
+            destination: first_of(&record.handoff_destination.0, &record.handoff.destination),
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -55,6 +55,11 @@ impl Endpoint {
         Self { url: format!("{base_url}/{version}/{account}/{project}/conversations"), client_env }
     }
 
+    /// The environment that is asked for.
+    pub(crate) const fn client_env(&self) -> ClientEnv {
+        self.client_env
+    }
+
     /// The URL of a page. `limit` is always sent, because PolyAI's documents disagree about its default.
     pub fn page_url(&self, request: &PageRequest<'_>) -> String {
         let mut url = format!(

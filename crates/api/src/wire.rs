@@ -32,6 +32,7 @@ pub struct Conversation<'a> {
     #[serde(borrow)]
     pub id: LenientString<'a>,
     pub started_at: LenientString<'a>,
+    pub environment: LenientString<'a>,
     pub in_progress: LenientBool,
     pub channel: LenientString<'a>,
     pub variant_id: LenientString<'a>,
@@ -91,10 +92,10 @@ pub struct IsPresent(pub bool);
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub struct Latency(pub Option<f64>);
 
-/// `handoff`: a boolean, or an object with a reason and a destination, which means true.
+/// `handoff`: a boolean, or an object with a reason and a destination, which means true; in its place null or "" means false.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Handoff<'a> {
-    /// Whether there was a handoff; absent with the field.
+    /// Whether there was a handoff; absent if the field is absent or unreadable.
     pub happened: Option<bool>,
     /// From the object form.
     pub reason: Cow<'a, str>,
@@ -105,6 +106,8 @@ pub struct Handoff<'a> {
 /// `turns`: a list; null and every other empty value mean no turns. A null element is an empty turn.
 #[derive(Debug, Default)]
 pub struct Turns<'a> {
+    /// Whether the record has the field, if only as null.
+    pub present: bool,
     /// The turns, up to [`Turns::MAX_TURNS`].
     pub list: Vec<Turn<'a>>,
     /// The number of further turns.
@@ -320,7 +323,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Handoff<'a> {
         };
         let keys = &["reason", "handoff_reason", "destination", "handoff_destination"];
         let scalar = deserializer.deserialize_any(ScalarVisitor { keys, on_entry })?;
-        handoff.happened = if matches!(scalar, Scalar::Object) { Some(true) } else { scalar.boolean() };
+        handoff.happened = match &scalar {
+            Scalar::Object => Some(true),
+            Scalar::Null => Some(false),
+            Scalar::Text(text) if text.trim().is_empty() => Some(false),
+            Scalar::Bool(_) | Scalar::Number(_) | Scalar::Text(_) | Scalar::List => scalar.boolean(),
+        };
         Ok(handoff)
     }
 }
@@ -365,7 +373,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Turns<'a> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 let room = list.size_hint().unwrap_or(12).min(64);
-                let mut turns = Turns { list: Vec::with_capacity(room), truncated: 0 };
+                let mut turns = Turns { list: Vec::with_capacity(room), ..Turns::default() };
                 while let Some(turn) = list.next_element::<Option<Turn<'de>>>()? {
                     turns.push(turn.unwrap_or_default());
                 }
@@ -373,6 +381,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Turns<'a> {
             }
         }
 
-        deserializer.deserialize_any(TurnsVisitor)
+        deserializer.deserialize_any(TurnsVisitor).map(|turns| Turns { present: true, ..turns })
     }
 }

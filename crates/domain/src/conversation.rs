@@ -71,22 +71,22 @@ pub struct ConversationData {
     pub last_turn_at: Option<Timestamp>,
     /// The larger of `num_turns` and the length of `turns`; absent without either.
     pub turns: Option<u32>,
-    /// The larger of `num_ood` and the flags on the turns.
-    pub ood_turns: u32,
-    /// The larger of `num_silences` and the flags on the turns.
-    pub silence_turns: u32,
-    /// Turns with `barge_in`.
+    /// The larger of `num_ood` and the flags on the turns; absent if there are turns but neither of these.
+    pub ood_turns: Option<u32>,
+    /// The larger of `num_silences` and the flags on the turns; absent if there are turns but neither of these.
+    pub silence_turns: Option<u32>,
+    /// Turns with `barge_in`, of those that are visible.
     pub barge_in_turns: u32,
     /// `handoff`, with its reason and destination.
-    pub handoff: Option<Handoff>,
+    pub handoff: HandoffOutcome,
     /// `latency` of the first turn, if it has no user input.
     pub greeting: Option<TurnLatency>,
     /// `latency` of every other turn that has one.
     pub replies: Box<[TurnLatency]>,
     /// Whether the turns are visible.
     pub transcript: Transcript,
-    /// Whether the record has more than the four fields of a restricted key.
-    pub complete: bool,
+    /// Whether the latencies are in the configured unit.
+    pub latency_values: LatencyValues,
 }
 
 /// Whether a conversation has ended.
@@ -96,6 +96,36 @@ pub enum ConversationState {
     InProgress,
     /// `in_progress` is false or absent.
     Finished,
+}
+
+/// Whether a conversation was handed off to a human.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HandoffOutcome {
+    /// The record has no readable `handoff`.
+    Unknown,
+    /// `handoff` is false or null.
+    Contained,
+    /// `handoff` is true or an object.
+    HandedOff(Handoff),
+}
+
+impl HandoffOutcome {
+    /// The handoff, if there was one.
+    pub const fn handoff(&self) -> Option<&Handoff> {
+        match self {
+            Self::HandedOff(handoff) => Some(handoff),
+            Self::Unknown | Self::Contained => None,
+        }
+    }
+
+    /// Whether there was a handoff; absent if that is unknown.
+    pub const fn happened(&self) -> Option<bool> {
+        match self {
+            Self::Unknown => None,
+            Self::Contained => Some(false),
+            Self::HandedOff(_) => Some(true),
+        }
+    }
 }
 
 /// A transfer to a human.
@@ -125,6 +155,37 @@ pub enum Transcript {
     Hidden,
     /// No turns were recorded.
     Empty,
+    /// The record has no `turns`, and `num_turns` is not 0.
+    Absent,
+}
+
+/// Whether the latencies of a conversation are in the configured unit (`targets[].latency_unit`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LatencyValues {
+    /// Nothing speaks against it, or there are none.
+    Plausible,
+    /// Most are not possible in it. All latencies of the conversation are withheld.
+    OtherUnit,
+}
+
+named_enum! {
+    /// A field of the API that a finished conversation lacks, although something is measured by it.
+    MissingField {
+        /// No handoff can be counted.
+        Handoff "handoff"
+        /// The duration is unknown.
+        TotalDuration "total_duration"
+        /// The duration of the agent's part is unknown.
+        PolyaiDuration "polyai_duration"
+        /// Latency and barge-ins are unknown.
+        Turns "turns"
+        /// The number of turns is unknown, because `turns` is absent or empty too.
+        NumTurns "num_turns"
+        /// The number of out-of-domain turns is unknown, because no turns are visible either.
+        NumOod "num_ood"
+        /// The number of silence turns is unknown, because no turns are visible either.
+        NumSilences "num_silences"
+    }
 }
 
 /// An amount in millionths of its unit (seconds, or one). Whole numbers make sums exact and independent of their order.
@@ -167,7 +228,7 @@ impl Amount {
     }
 }
 
-/// A record that cannot be converted to a conversation.
+/// A record that is not counted: it cannot be converted to a conversation, or belongs to another environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectedRecord {
     /// Its id, truncated, if it has a readable one.
@@ -185,6 +246,8 @@ named_enum! {
         BadStart "bad_start"
         /// The record is not an object.
         BadShape "bad_shape"
+        /// `environment` is another than the requested `client_env`.
+        WrongEnvironment "wrong_environment"
     }
 }
 
@@ -194,6 +257,19 @@ impl ConversationData {
         match self.duration {
             Some(duration) => Some(self.started_at + duration.duration()),
             None => self.last_turn_at,
+        }
+    }
+
+    /// Whether a finished conversation lacks `field`.
+    pub fn lacks(&self, field: MissingField) -> bool {
+        match field {
+            MissingField::Handoff => self.handoff == HandoffOutcome::Unknown,
+            MissingField::TotalDuration => self.duration.is_none(),
+            MissingField::PolyaiDuration => self.agent_duration.is_none(),
+            MissingField::Turns => self.transcript == Transcript::Absent,
+            MissingField::NumTurns => self.turns.is_none(),
+            MissingField::NumOod => self.ood_turns.is_none(),
+            MissingField::NumSilences => self.silence_turns.is_none(),
         }
     }
 }

@@ -191,14 +191,16 @@ pub struct FetchedPages {
     pub conversations: Vec<Conversation>,
     /// The records that could not be converted.
     pub rejected: RejectedRecords,
+    /// The records of another environment than was asked for.
+    pub foreign: RejectedRecords,
     /// Whether the last page was reached.
     pub complete: bool,
 }
 
 impl FetchedPages {
-    /// The number of records of either kind.
+    /// The number of records of any kind.
     pub fn len(&self) -> usize {
-        self.conversations.len() + self.rejected.len()
+        self.conversations.len() + self.rejected.len() + self.foreign.len()
     }
 
     /// Whether there are no records.

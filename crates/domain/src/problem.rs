@@ -75,8 +75,14 @@ problems! {
     LatencyMissing "latency_missing" "turns carry no latency"
     "Turns carry no latency, so the latency histograms stay empty. v1 and v2 may not provide it; on v3 ask PolyAI to enable include_latency for the project."
 
-    PartialFields "partial_fields" "records carry little more than id and start time"
-    "Records carry little more than id and start time. Check the key's \"Conversations data\" permission, the selected response metrics, and on v1 the field whitelist."
+    PartialFields "partial_fields" "records lack fields that are measured"
+    "Finished conversations lack fields, so what these fields measure is unknown, and its counters do not grow. Check the key's \"Conversations data\" permission, the response metrics selected for the project, and on v1 the field whitelist; polyai_target_missing_field names the fields."
+
+    WrongEnvironment "wrong_environment" "records of another environment are returned"
+    "The API returns conversations whose environment is not the client_env that was asked for; they are not counted for this target. A proxy may drop the parameter client_env; otherwise report it to PolyAI."
+
+    LatencyUnit "latency_unit" "latencies are in another unit than configured"
+    "Most latencies are not possible in the unit that is configured (above 120 seconds, or below 20 milliseconds), so none of these conversations is observed. Set latency_unit of the target to the unit that the API sends: milliseconds for values such as 1200, seconds for values such as 1.2."
 
     StuckConversations "stuck_conversations" "a conversation has been open for more than a day"
     "A conversation has been in progress for more than a day. It is still tracked; if it is left over from a crash at PolyAI, send them its id, which is in the log."

@@ -43,6 +43,16 @@ named_enum! {
 }
 
 named_enum! {
+    /// The unit in which the API sends `latency` (`targets[].latency_unit`).
+    LatencyUnit {
+        /// As documented.
+        Seconds "seconds"
+        /// As some projects might send it.
+        Milliseconds "milliseconds"
+    }
+}
+
+named_enum! {
     /// The version of the Conversations API.
     ApiVersion {
         /// Legacy: offset paging, null for empty text; unsupported by PolyAI since 31 August 2026.

@@ -2,25 +2,27 @@
 //!
 //! Each fetch of a poll brings evidence, and the poll is judged once, when it has ended:
 //! - Without evidence nothing changes; a quiet night resolves nothing.
-//! - A record that cannot be read is a problem in any pass, because its conversation is lost. Every recheck meets it again, and
-//!   the problem should not come and go with them: it ends when no such record was met for 90 minutes while
-//!   others were read.
+//! - A record that cannot be read, or that belongs to another environment, is a problem in any pass, because its conversation is
+//!   not counted. Every recheck meets it again, and the problem should not come and go with them: it ends when no such record was
+//!   met for 90 minutes while others were read.
 //! - The other problems are settings of today. Old conversations, which rechecks bring, are no evidence for or against them.
 //! - They are problems of a project and not of a single call. A poll shows one if every conversation that could show it does. It
 //!   begins once three different ones have shown it in a row (or a single one, as long as none has shown
-//!   otherwise), and ends with the first that shows otherwise.
+//!   otherwise), and ends with the first that shows otherwise. Each missing field is judged by itself.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use polyai_domain::conversation::{
-    Conversation, ConversationData, ConversationId, ConversationState, Transcript,
+    Conversation, ConversationData, ConversationId, ConversationState, LatencyValues, MissingField,
+    Transcript,
 };
+use polyai_domain::fetch::FetchedPages;
 use polyai_domain::problem::Problem;
 use polyai_domain::timestamp::Timestamp;
 
 /// Longer than from one to the next of the first two rechecks, at their default ages.
-const UNREADABLE_CLEAR_AFTER: Duration = Duration::from_secs(90 * 60);
+const UNCOUNTED_CLEAR_AFTER: Duration = Duration::from_secs(90 * 60);
 /// A caller who hangs up at once leaves a conversation that lacks much; so many in a row are no coincidence.
 const MIN_CONSECUTIVE: usize = 3;
 
@@ -29,10 +31,29 @@ const MIN_CONSECUTIVE: usize = 3;
 pub struct DataQuality {
     /// In the order of [`INDICATORS`].
     settings: [VendorSetting; INDICATORS.len()],
-    /// When an unreadable record was last met, as long as that is a problem.
-    unreadable: Option<Timestamp>,
+    /// In the order of [`MissingField::ALL`].
+    fields: [VendorSetting; MissingField::ALL.len()],
+    unreadable: UncountedRecords,
+    foreign: UncountedRecords,
     has_read: bool,
-    has_rejected: bool,
+}
+
+/// The data problems of a target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DataProblems {
+    /// Their codes.
+    pub problems: BTreeSet<Problem>,
+    /// The fields that `partial_fields` is about.
+    pub missing_fields: BTreeSet<MissingField>,
+}
+
+/// Records that are returned but not counted.
+#[derive(Debug, Clone, Default)]
+struct UncountedRecords {
+    /// When one was last met, as long as that is a problem.
+    last: Option<Timestamp>,
+    /// Whether the current poll has met one.
+    met: bool,
 }
 
 /// A setting at PolyAI that withholds data.
@@ -51,11 +72,16 @@ struct VendorSetting {
 type Indicator = fn(&ConversationData) -> Option<bool>;
 
 const INDICATORS: [(Problem, Indicator); 3] = [
-    (Problem::PartialFields, |data| Some(!data.complete)),
-    (Problem::TranscriptOff, |data| has_turns(data).then_some(data.transcript == Transcript::Hidden)),
+    (Problem::TranscriptOff, |data| {
+        let is_known = has_turns(data) && data.transcript != Transcript::Absent;
+        is_known.then_some(data.transcript == Transcript::Hidden)
+    }),
     (Problem::LatencyMissing, |data| {
         let is_visible = has_turns(data) && data.transcript == Transcript::Visible;
-        is_visible.then_some(data.greeting.is_none() && data.replies.is_empty())
+        is_visible.then_some(!has_latency(data))
+    }),
+    (Problem::LatencyUnit, |data| {
+        has_latency(data).then_some(data.latency_values == LatencyValues::OtherUnit)
     }),
 ];
 
@@ -63,36 +89,62 @@ fn has_turns(data: &ConversationData) -> bool {
     data.turns.is_some_and(|turns| turns > 0)
 }
 
+/// Whether its record has latencies, if only withheld ones.
+fn has_latency(data: &ConversationData) -> bool {
+    data.greeting.is_some() || !data.replies.is_empty() || data.latency_values == LatencyValues::OtherUnit
+}
+
 impl DataQuality {
-    /// Adds the evidence of a fetch of the current poll: the conversations, and the number of unreadable records. `is_new` says
-    /// of a start whether a pass that reads what is new has seen it, or only a recheck.
-    pub fn observe(&mut self, seen: &[Conversation], rejected: usize, is_new: impl Fn(Timestamp) -> bool) {
-        self.has_read |= !seen.is_empty();
-        self.has_rejected |= rejected > 0;
-        for Conversation { id, data } in seen {
+    /// Adds the evidence of a fetch of the current poll. `is_new` says of a start whether a pass that reads what is new has seen
+    /// it, or only a recheck.
+    pub fn observe(&mut self, fetched: &FetchedPages, is_new: impl Fn(Timestamp) -> bool) {
+        self.has_read |= !fetched.conversations.is_empty();
+        self.unreadable.met |= !fetched.rejected.is_empty();
+        self.foreign.met |= !fetched.foreign.is_empty();
+        for Conversation { id, data } in &fetched.conversations {
             if data.state == ConversationState::Finished && is_new(data.started_at) {
                 for (setting, (_, indicator)) in self.settings.iter_mut().zip(INDICATORS) {
                     setting.observe(id, indicator(data));
+                }
+                for (setting, field) in self.fields.iter_mut().zip(MissingField::ALL) {
+                    setting.observe(id, Some(data.lacks(field)));
                 }
             }
         }
     }
 
     /// Judges the current poll, which has ended. Returns the problems from now on.
-    pub fn finish_poll(&mut self, now: Timestamp) -> BTreeSet<Problem> {
-        if self.has_rejected {
-            self.unreadable = Some(now);
-        } else if self.has_read {
-            // A clock that was set back must not prolong the problem.
-            let last = self.unreadable.map(|last| last.min(now));
-            self.unreadable =
-                last.filter(|&last| now.saturating_duration_since(last) < UNREADABLE_CLEAR_AFTER);
-        }
-        (self.has_read, self.has_rejected) = (false, false);
-        self.settings.iter_mut().for_each(VendorSetting::finish_poll);
+    pub fn finish_poll(&mut self, now: Timestamp) -> DataProblems {
+        let has_read = std::mem::take(&mut self.has_read);
+        let is_unreadable = self.unreadable.finish_poll(now, has_read);
+        let is_foreign = self.foreign.finish_poll(now, has_read);
+        self.settings.iter_mut().chain(&mut self.fields).for_each(VendorSetting::finish_poll);
+        let fields = self.fields.iter().zip(MissingField::ALL);
+        let missing_fields: BTreeSet<_> =
+            fields.filter(|(setting, _)| setting.active).map(|(_, field)| field).collect();
         let settings = self.settings.iter().zip(INDICATORS);
         let withheld = settings.filter(|(setting, _)| setting.active).map(|(_, (problem, _))| problem);
-        withheld.chain(self.unreadable.map(|_| Problem::BadPayload)).collect()
+        let others = [
+            (is_unreadable, Problem::BadPayload),
+            (is_foreign, Problem::WrongEnvironment),
+            (!missing_fields.is_empty(), Problem::PartialFields),
+        ];
+        let others = others.into_iter().filter(|(is_active, _)| *is_active).map(|(_, problem)| problem);
+        DataProblems { problems: withheld.chain(others).collect(), missing_fields }
+    }
+}
+
+impl UncountedRecords {
+    /// Returns whether they are a problem from now on.
+    fn finish_poll(&mut self, now: Timestamp, has_read: bool) -> bool {
+        if std::mem::take(&mut self.met) {
+            self.last = Some(now);
+        } else if has_read {
+            // A clock that was set back must not prolong the problem.
+            let last = self.last.map(|last| last.min(now));
+            self.last = last.filter(|&last| now.saturating_duration_since(last) < UNCOUNTED_CLEAR_AFTER);
+        }
+        self.last.is_some()
     }
 }
 
@@ -123,23 +175,30 @@ impl VendorSetting {
 
 #[cfg(test)]
 mod tests {
-    use polyai_domain::conversation::{Amount, TurnLatency};
+    use polyai_domain::conversation::{Amount, HandoffOutcome, RejectedKind, RejectedRecord, TurnLatency};
+    use polyai_domain::fetch::RejectedRecords;
 
     use super::*;
 
     /// The content of a record.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Record {
-        /// Some fields are missing.
-        Partial,
+        /// The fields of a restricted key alone.
+        Bare,
+        /// `handoff` is missing.
+        NoHandoff,
+        /// `total_duration` is missing.
+        NoDuration,
         /// The transcript is withheld.
         Hidden,
         /// No turn has a latency.
         NoLatency,
+        /// Latencies in milliseconds.
+        Millis,
         Good,
         InProgress,
     }
-    use Record::{Good, Hidden, InProgress, NoLatency, Partial};
+    use Record::{Bare, Good, Hidden, InProgress, Millis, NoDuration, NoHandoff, NoLatency};
 
     fn start() -> Timestamp {
         Timestamp::parse("2026-08-20T09:15:02Z").unwrap()
@@ -147,28 +206,52 @@ mod tests {
 
     fn conversation(number: usize, record: Record) -> Conversation {
         let latency = TurnLatency { latency: Amount::from_count(1), at: None };
+        let is_bare = record == Bare;
         let data = ConversationData {
             started_at: start(),
-            state: match record {
-                InProgress => ConversationState::InProgress,
-                Partial | Hidden | NoLatency | Good => ConversationState::Finished,
+            state: if record == InProgress {
+                ConversationState::InProgress
+            } else {
+                ConversationState::Finished
             },
             channel: None,
             variant: None,
-            duration: None,
-            agent_duration: None,
+            duration: Some(Amount(0)).filter(|_| !is_bare && record != NoDuration),
+            agent_duration: Some(Amount(0)).filter(|_| !is_bare),
             last_turn_at: None,
-            turns: Some(4).filter(|_| record != Partial),
-            ood_turns: 0,
-            silence_turns: 0,
+            turns: Some(4).filter(|_| !is_bare),
+            ood_turns: Some(0).filter(|_| !is_bare),
+            silence_turns: Some(0).filter(|_| !is_bare),
             barge_in_turns: 0,
-            handoff: None,
+            handoff: if is_bare || record == NoHandoff {
+                HandoffOutcome::Unknown
+            } else {
+                HandoffOutcome::Contained
+            },
             greeting: None,
-            replies: if record == Good { [latency].into() } else { Box::default() },
-            transcript: if record == Hidden { Transcript::Hidden } else { Transcript::Visible },
-            complete: record != Partial,
+            replies: if matches!(record, Good | NoHandoff | NoDuration) {
+                [latency].into()
+            } else {
+                Box::default()
+            },
+            transcript: match record {
+                Hidden => Transcript::Hidden,
+                Bare => Transcript::Absent,
+                _ => Transcript::Visible,
+            },
+            latency_values: if record == Millis {
+                LatencyValues::OtherUnit
+            } else {
+                LatencyValues::Plausible
+            },
         };
         Conversation { id: ConversationId::new(&format!("CA{number}")).unwrap(), data }
+    }
+
+    fn one_record() -> RejectedRecords {
+        let mut records = RejectedRecords::default();
+        records.extend(vec![RejectedRecord { id: None, kind: RejectedKind::BadId }]);
+        records
     }
 
     /// The data quality of a target, with one poll per minute.
@@ -181,32 +264,50 @@ mod tests {
 
     impl Polls {
         /// New conversations.
-        fn calls(&mut self, records: &[Record]) -> Vec<Conversation> {
+        fn calls(&mut self, records: &[Record]) -> FetchedPages {
             let first = self.calls;
             self.calls += records.len();
-            (first..).zip(records).map(|(number, &record)| conversation(number, record)).collect()
+            let conversations = (first..).zip(records).map(|(number, &record)| conversation(number, record));
+            FetchedPages { conversations: conversations.collect(), ..FetchedPages::default() }
         }
 
         /// A fetch of a pass that reads what is new.
         fn reads(&mut self, records: &[Record]) {
             let seen = self.calls(records);
-            self.quality.observe(&seen, 0, |_| true);
+            self.quality.observe(&seen, |_| true);
         }
 
         fn rechecks(&mut self, records: &[Record]) {
             let seen = self.calls(records);
-            self.quality.observe(&seen, 0, |_| false);
+            self.quality.observe(&seen, |_| false);
         }
 
         fn rejects_record(&mut self) {
-            self.quality.observe(&[], 1, |_| true);
+            self.quality
+                .observe(&FetchedPages { rejected: one_record(), ..FetchedPages::default() }, |_| true);
+        }
+
+        /// A fetch whose only record belongs to another environment.
+        fn meets_foreign(&mut self) {
+            self.quality
+                .observe(&FetchedPages { foreign: one_record(), ..FetchedPages::default() }, |_| true);
+        }
+
+        /// Ends the poll.
+        fn found(&mut self) -> DataProblems {
+            self.minute += 1;
+            let now = start() + Duration::from_secs(60) * self.minute.try_into().unwrap();
+            self.quality.finish_poll(now)
         }
 
         /// Ends the poll.
         fn problems(&mut self) -> Vec<&'static str> {
-            self.minute += 1;
-            let now = start() + Duration::from_secs(60) * self.minute.try_into().unwrap();
-            self.quality.finish_poll(now).iter().map(|problem| problem.code()).collect()
+            self.found().problems.iter().map(|problem| problem.code()).collect()
+        }
+
+        fn missing_after(&mut self, records: &[Record]) -> Vec<&'static str> {
+            self.reads(records);
+            self.found().missing_fields.iter().map(|field| field.as_str()).collect()
         }
 
         fn after(&mut self, records: &[Record]) -> Vec<&'static str> {
@@ -223,7 +324,36 @@ mod tests {
         assert_eq!(Polls::default().after(&[Hidden, Good]), NOTHING);
         assert_eq!(Polls::default().after(&[NoLatency, NoLatency]), ["latency_missing"]);
         assert_eq!(Polls::default().after(&[NoLatency, Good]), NOTHING);
-        assert_eq!(Polls::default().after(&[Partial, Partial]), ["partial_fields"]);
+        assert_eq!(Polls::default().after(&[Bare, Bare]), ["partial_fields"]);
+        assert_eq!(Polls::default().after(&[Millis, Millis]), ["latency_unit"]);
+        assert_eq!(Polls::default().after(&[Millis, Good]), NOTHING);
+        assert_eq!(Polls::default().after(&[Millis, NoLatency]), ["latency_unit"]);
+    }
+
+    #[test]
+    fn one_missing_field_is_named_beside_the_others() {
+        assert_eq!(Polls::default().missing_after(&[NoHandoff, NoHandoff]), ["handoff"]);
+        assert_eq!(Polls::default().missing_after(&[NoHandoff, Good]), NOTHING);
+        let all = MissingField::ALL.map(MissingField::as_str);
+        assert_eq!(Polls::default().missing_after(&[Bare, Bare]), all);
+        let mut polls = Polls::default();
+        // What some conversations have is no setting; what none has is one.
+        assert_eq!(polls.missing_after(&[Bare, NoHandoff, NoHandoff]), ["handoff"]);
+        assert_eq!(polls.missing_after(&[NoDuration]), NOTHING);
+        assert_eq!(polls.missing_after(&[NoDuration]), NOTHING);
+        assert_eq!(polls.missing_after(&[NoDuration]), ["total_duration"]);
+        assert_eq!(polls.missing_after(&[]), ["total_duration"]);
+        assert_eq!(polls.missing_after(&[NoHandoff]), NOTHING);
+    }
+
+    #[test]
+    fn foreign_record_is_a_problem_until_none_is_met() {
+        let mut polls = Polls::default();
+        polls.meets_foreign();
+        assert_eq!(polls.problems(), ["wrong_environment"]);
+        polls.minute += 600;
+        assert_eq!(polls.after(&[]), ["wrong_environment"]);
+        assert_eq!(polls.after(&[Good]), NOTHING);
     }
 
     #[test]
@@ -265,7 +395,7 @@ mod tests {
         assert_eq!(polls.after(&[Good]), NOTHING);
         let one = polls.calls(&[Hidden]);
         for _ in 0..5 {
-            polls.quality.observe(&one, 0, |_| true);
+            polls.quality.observe(&one, |_| true);
             assert_eq!(polls.problems(), NOTHING);
         }
     }

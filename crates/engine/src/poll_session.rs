@@ -4,7 +4,7 @@
 //! results, until there is no further command. The daemon's poller, the backfill and the model test drive the same session, so
 //! what the model proves holds for the daemon.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use polyai_domain::conversation::{Conversation, ConversationId, ConversationState};
@@ -12,7 +12,7 @@ use polyai_domain::fetch::{FetchError, FetchedPages, Limit, RejectedRecords, Wal
 use polyai_domain::problem::Problem;
 use polyai_domain::timestamp::Timestamp;
 
-use crate::data_quality::DataQuality;
+use crate::data_quality::{DataProblems, DataQuality};
 use crate::ledger::transition::SeenBy;
 use crate::planner::{FetchPlan, PassKind, PlannerUpdate, PollPlanner, PollPolicy, PollState};
 use crate::recorder::{Batch, BatchOutcome, Observation, PollStatus, PollerCheckpoint, TargetIndex};
@@ -278,7 +278,8 @@ impl PollSession {
 
     /// A window without a readable record has not been read: after a change of the format, its conversations would be lost.
     fn require_readable(&mut self, fetched: FetchedPages) -> Result<FetchedPages, WalkError> {
-        if !fetched.conversations.is_empty() || fetched.rejected.is_empty() {
+        let is_read = !fetched.conversations.is_empty() || !fetched.foreign.is_empty();
+        if is_read || fetched.rejected.is_empty() {
             return Ok(fetched);
         }
         let message = format!("no record of {} could be read", fetched.rejected.len());
@@ -353,13 +354,15 @@ impl PollSession {
         fresh_before: Timestamp,
         now: Timestamp,
     ) {
-        let FetchedPages { conversations, rejected, .. } = fetched;
         let is_new = |start| plan.seen_by(start) == SeenBy::Fresh;
-        self.data_quality.observe(&conversations, rejected.len(), is_new);
+        self.data_quality.observe(&fetched, is_new);
+        let FetchedPages { conversations, rejected, foreign, .. } = fetched;
         self.poll.stats.records += conversations.len() as u64;
-        self.poll.stats.rejected += rejected.len() as u64;
-        if !rejected.is_empty() {
-            self.poll.notices.push_back(Notice::RecordsRejected(rejected));
+        for rejected in [rejected, foreign] {
+            self.poll.stats.rejected += rejected.len() as u64;
+            if !rejected.is_empty() {
+                self.poll.notices.push_back(Notice::RecordsRejected(rejected));
+            }
         }
         let observation = |conversation: Conversation| Observation {
             seen_by: plan.seen_by(conversation.data.started_at),
@@ -389,7 +392,7 @@ impl PollSession {
         let until = state.as_ref().map(PollState::until);
         let read_up = failure.is_none()
             && until.is_some_and(|until| self.planner.fresh_watermark().is_some_and(|fresh| fresh >= until));
-        let mut problems: BTreeSet<Problem> = self.data_quality.finish_poll(time.api);
+        let DataProblems { mut problems, missing_fields } = self.data_quality.finish_poll(time.api);
         problems.extend(time.skewed.then_some(Problem::ClockSkew));
         let stuck = self.planner.oldest_open(time.api).map(|(id, start)| (id.clone(), start));
         problems.extend(stuck.as_ref().map(|_| Problem::StuckConversations));
@@ -401,6 +404,7 @@ impl PollSession {
                 up: failure.is_none(),
                 read_up,
                 problems,
+                missing_fields,
             },
             failure,
             stats,

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{Metrics, Server, Storage};
 use crate::exporter_metrics::BuildInfo;
 use polyai_domain::problem::Problem;
-use polyai_domain::target::{ApiVersion, ClientEnv, Region};
+use polyai_domain::target::{ApiVersion, ClientEnv, LatencyUnit, Region};
 use polyai_engine::aggregate::{Metric, Value};
 use polyai_engine::ledger::store::Store;
 use polyai_engine::recorder::Recorder;
@@ -16,6 +16,7 @@ fn settings(projects: &[&str]) -> Arc<Settings> {
         account_id: "ws-1".into(),
         project_id: format!("PROJECT-{project}"),
         api_version: ApiVersion::V3,
+        latency_unit: LatencyUnit::Seconds,
         api_key: Secret::new("key"),
         // Discards what it is sent.
         base_url: "http://127.0.0.1:9".into(),

@@ -15,7 +15,7 @@ use crate::status::target_state::Severity;
 use polyai_api::RequestStats;
 use polyai_domain::conversation::Amount;
 use polyai_domain::problem::Problem;
-use polyai_domain::target::{ApiVersion, ClientEnv, Region, TargetKey};
+use polyai_domain::target::{ApiVersion, ClientEnv, LatencyUnit, Region, TargetKey};
 use polyai_domain::timestamp::Timestamp;
 use polyai_engine::aggregate::{Metric, SeriesKey, SeriesOp, TargetSeries};
 use polyai_engine::recorder::Snapshot;
@@ -92,6 +92,7 @@ impl World {
         self.histories.get_or_create(key).poll_finished(&Report {
             poll,
             problems: &problems,
+            missing_fields: &BTreeSet::new(),
             reason: failure.map(|(_, reason)| reason),
             progress: Progress {
                 api_ahead_millis: 0,
@@ -161,6 +162,7 @@ pub(super) fn target(project: &str) -> Target {
         account_id: "ws-1".to_owned(),
         project_id: "P-1".to_owned(),
         api_version: ApiVersion::V3,
+        latency_unit: LatencyUnit::Seconds,
         api_key: Secret::new(SECRET),
         base_url: format!("https://me:{SECRET}@api.example.com/polyai?key={SECRET}"),
         ca_file: None,

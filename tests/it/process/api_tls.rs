@@ -10,7 +10,7 @@ use polyai_api::{
     PageRequest, Position, RateLimiter, Window,
 };
 use polyai_domain::clock::Clock;
-use polyai_domain::target::{ApiVersion, ClientEnv, Region};
+use polyai_domain::target::{ApiVersion, ClientEnv, LatencyUnit, Region};
 use polyai_simulator::Project;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -109,6 +109,7 @@ fn api(base_url: &str) -> ApiCredentials {
     ApiCredentials {
         endpoint: Endpoint::new(base_url, ApiVersion::V3, "ws-1", "P-1", ClientEnv::Live),
         api_key: ApiKey::new("key-of-nobody"),
+        latency_unit: LatencyUnit::Seconds,
         rate_limiter: RateLimiter::new(NonZeroU32::MAX),
     }
 }

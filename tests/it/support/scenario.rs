@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use polyai_domain::clock::Clock;
-use polyai_domain::target::{ApiVersion, ClientEnv, TargetKey};
+use polyai_domain::target::{ApiVersion, ClientEnv, LatencyUnit, TargetKey};
 use polyai_exporter::app::{App, ReloadHandle, ReloadTrigger, ShutdownOutcome};
 use polyai_exporter::config::{
     self, ConfigErrors, ConfigInput, LoadedConfig, Metrics, Polling, Secret, Server, Settings, Storage,
@@ -115,6 +115,7 @@ impl ScenarioBuilder {
             account_id: project.account_id.clone(),
             project_id: project.project_id.clone(),
             api_version: ApiVersion::V3,
+            latency_unit: LatencyUnit::Seconds,
             api_key: Secret::new(&project.keys[0]),
             base_url: String::new(),
             ca_file: None,

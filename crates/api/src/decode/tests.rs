@@ -101,7 +101,7 @@ fn unreadable_handoff_still_counts() {
     let page = with_neighbours(
         r#"{"id":"X","started_at":"2026-08-20T09:15:02Z","handoff":{"reason":"angry \ud83d","utterance":"\ud83d"}}"#,
     );
-    let handoffs = page.conversations.iter().filter_map(|conversation| conversation.data.handoff.as_ref());
+    let handoffs = page.conversations.iter().filter_map(|conversation| conversation.data.handoff.handoff());
     assert_eq!(handoffs.map(|handoff| &*handoff.reason).collect::<Vec<_>>(), [""]);
     assert_eq!(page.partial.iter().map(|part| part.unreadable.clone()).collect::<Vec<_>>(), ["handoff"]);
 }

@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use polyai_domain::conversation::MissingField;
+
 use super::*;
 
 fn read(fields: &str) -> ConversationData {
@@ -44,11 +46,12 @@ fn greeting_is_a_first_turn_without_user_input() {
 #[test]
 fn turns_are_the_larger_of_count_and_list() {
     let cases = [
-        ("", None, Transcript::Empty),
+        ("", None, Transcript::Absent),
         (r#","num_turns":0"#, Some(0), Transcript::Empty),
         (r#","num_turns":0,"turns":[]"#, Some(0), Transcript::Empty),
         (r#","turns":[]"#, None, Transcript::Empty),
-        (r#","num_turns":4"#, Some(4), Transcript::Hidden),
+        (r#","num_turns":4"#, Some(4), Transcript::Absent),
+        (r#","num_turns":4,"turns":null"#, Some(4), Transcript::Hidden),
         (r#","num_turns":4,"turns":[]"#, Some(4), Transcript::Hidden),
         (r#","num_turns":4,"turns":[{}]"#, Some(4), Transcript::Visible),
         (r#","num_turns":0,"turns":[{},{}]"#, Some(2), Transcript::Visible),
@@ -58,6 +61,46 @@ fn turns_are_the_larger_of_count_and_list() {
     for (fields, turns, transcript) in cases {
         let data = read(fields);
         assert_eq!((data.turns, data.transcript), (turns, transcript), "{fields}");
+    }
+}
+
+#[test]
+fn missing_fields_are_named_where_something_needs_them() {
+    // All but the fields in question.
+    let cases = [
+        ("", "handoff total_duration polyai_duration turns num_turns num_ood num_silences"),
+        // A caller who hangs up at once: nothing was said, so nothing is missing.
+        (r#","handoff":false,"total_duration":1,"polyai_duration":1,"num_turns":0"#, ""),
+        (r#","handoff":null,"total_duration":0,"polyai_duration":0,"num_turns":0,"turns":[]"#, ""),
+        // Hidden transcripts.
+        (
+            r#","handoff":true,"total_duration":9,"polyai_duration":9,"num_turns":3,"num_ood":0,"num_silences":0,"turns":[]"#,
+            "",
+        ),
+        (
+            r#","handoff":{},"total_duration":9,"polyai_duration":9,"num_turns":3,"turns":null"#,
+            "num_ood num_silences",
+        ),
+        // Visible turns have all counts.
+        (r#","handoff":"","total_duration":9,"polyai_duration":9,"turns":[{}]"#, ""),
+        (r#","total_duration":"9","polyai_duration":9,"turns":[{}]"#, "handoff"),
+        (
+            r#","handoff":[],"total_duration":null,"polyai_duration":"","turns":[{}]"#,
+            "handoff total_duration polyai_duration",
+        ),
+        (
+            r#","handoff":false,"total_duration":9,"polyai_duration":9,"turns":[]"#,
+            "num_turns num_ood num_silences",
+        ),
+        (
+            r#","handoff":false,"total_duration":9,"polyai_duration":9,"num_turns":3,"num_ood":1,"num_silences":1"#,
+            "turns",
+        ),
+    ];
+    for (fields, expected) in cases {
+        let data = read(fields);
+        let missing = MissingField::ALL.into_iter().filter(|&field| data.lacks(field));
+        assert_eq!(missing.map(MissingField::as_str).collect::<Vec<_>>().join(" "), expected, "{fields}");
     }
 }
 
@@ -140,7 +183,7 @@ fn implausible_count_is_absent() {
     {
         assert_eq!(read(&format!(r#","num_turns":{count}"#)).turns, expected, "{count}");
     }
-    assert_eq!(read(r#","num_turns":4294967295,"num_ood":1e9,"turns":[{}]"#).ood_turns, 0);
+    assert_eq!(read(r#","num_turns":4294967295,"num_ood":1e9,"turns":[{}]"#).ood_turns, Some(0));
 }
 
 #[test]
@@ -149,7 +192,7 @@ fn names_are_truncated_to_label_length() {
     let data = read(&format!(
         r#","channel":"{long}","variant_name":"{long}","handoff":true,"handoff_reason":"{long}","handoff_destination":" {long}""#
     ));
-    let handoff = data.handoff.unwrap();
+    let handoff = data.handoff.handoff().unwrap().clone();
     for kept in [data.channel.unwrap(), data.variant.unwrap(), handoff.reason, handoff.destination] {
         assert_eq!(&*kept, "ä".repeat(128));
     }
@@ -160,7 +203,7 @@ fn truncation_leaves_no_part_of_a_phone_number() {
     for before in [100, 118, 124, 128] {
         let reason = format!("{} +44 20 7946 0958 {}", "x".repeat(before), "y".repeat(300));
         let data = read(&format!(r#","handoff":true,"handoff_reason":"{reason}""#));
-        assert_eq!(&*data.handoff.unwrap().reason, phone_number::REDACTED, "{before}");
+        assert_eq!(&*data.handoff.handoff().unwrap().reason, phone_number::REDACTED, "{before}");
     }
 }
 
@@ -170,7 +213,7 @@ fn phone_number_is_redacted_in_every_label_and_id() {
     let data = read(&format!(
         r#","channel":"{number}","variant_name":"{number}","handoff":true,"handoff_reason":"{number}","handoff_destination":"{number}""#
     ));
-    let handoff = data.handoff.unwrap();
+    let handoff = data.handoff.handoff().unwrap().clone();
     for kept in [data.channel.unwrap(), data.variant.unwrap(), handoff.reason, handoff.destination] {
         assert_eq!(&*kept, phone_number::REDACTED);
     }

@@ -118,11 +118,11 @@ catalogue! {
     RecentConversations, "polyai_recent_conversations", Kind::Gauge, Labels::Dimensions =>
         "Counted conversations that ended within metrics.recent_window before the last successful poll.";
     RecentHandoffRatio, "polyai_recent_handoff_ratio", Kind::Gauge, Labels::Dimensions =>
-        "Ratio of recent conversations that were handed off; absent when none ended.";
+        "Ratio of recent conversations that were handed off, of those with handoff; absent without any.";
     RecentOodTurnRatio, "polyai_recent_ood_turn_ratio", Kind::Gauge, Labels::Dimensions =>
-        "Ratio of turns of recent conversations that were out of domain; absent without turns.";
+        "Ratio of turns of recent conversations that were out of domain, where both are known; absent without such turns.";
     RecentSilenceTurnRatio, "polyai_recent_silence_turn_ratio", Kind::Gauge, Labels::Dimensions =>
-        "Ratio of turns of recent conversations that were silence; absent without turns.";
+        "Ratio of turns of recent conversations that were silence, where both are known; absent without such turns.";
     LastConversation, "polyai_last_conversation_timestamp_seconds", Kind::Gauge, Labels::Target =>
         "End of the newest counted conversation; absent before the first.";
     IngestLag, "polyai_ingest_lag_seconds", Kind::Histogram(Buckets::Lag), Labels::Target, exemplars =>
@@ -145,6 +145,8 @@ catalogue! {
         "1 while the target reads a past that is not exposed yet; its conversation series appear when it is 0.";
     TargetProblem, "polyai_target_problem", Kind::Gauge, Labels::TargetAnd(&["problem"]) =>
         "1 for each active problem of the target; docs/troubleshooting.md explains the codes.";
+    TargetMissingField, "polyai_target_missing_field", Kind::Gauge, Labels::TargetAnd(&["field"]) =>
+        "1 for each field of the API that the target's conversations lack, so that what it measures is unknown and not 0.";
     TargetInfo, "polyai_target_info", Kind::Gauge, Labels::TargetAnd(&["account_id", "project_id", "host", "api_version"]) =>
         "Target metadata; constant 1.";
 }

@@ -59,7 +59,7 @@ fn of_count(
     to.add_growth(&Amounts::default(), amounts);
     to.add(Metric::WithoutTranscript, u32::from(data.transcript == Transcript::Hidden));
     to.add_observations(observations, data.started_at);
-    if let Some(handoff) = &data.handoff {
+    if let Some(handoff) = data.handoff.handoff() {
         to.add_handoff(handoff);
     }
     to.update_target(Metric::LastConversation, None, SeriesOp::Latest(*ended_at));
@@ -94,7 +94,7 @@ fn of_amendment(
 
     to.add_growth(before, &entry.counted);
     to.add_observations(observations, data.started_at);
-    if let (false, Some(handoff)) = (before.handoff, &data.handoff) {
+    if let (None | Some(false), Some(handoff)) = (before.handoff, data.handoff.handoff()) {
         to.add_handoff(handoff);
     }
     for (happened, direction) in [(up, "up"), (down, "down")] {
@@ -145,15 +145,16 @@ impl<'a> Collector<'a> {
 
     /// Adds the amounts by which `after` is above `before`.
     fn add_growth(&mut self, before: &Amounts, after: &Amounts) {
-        self.add(Metric::Turns, after.turns.saturating_sub(before.turns));
-        self.add(Metric::OodTurns, after.ood_turns.saturating_sub(before.ood_turns));
-        self.add(Metric::SilenceTurns, after.silence_turns.saturating_sub(before.silence_turns));
+        let growth =
+            |before: Option<u32>, after: Option<u32>| after.unwrap_or(0).saturating_sub(before.unwrap_or(0));
+        let begins =
+            |before: Option<u32>, after: Option<u32>| u32::from(before.unwrap_or(0) == 0 && after > Some(0));
+        self.add(Metric::Turns, growth(before.turns, after.turns));
+        self.add(Metric::OodTurns, growth(before.ood_turns, after.ood_turns));
+        self.add(Metric::SilenceTurns, growth(before.silence_turns, after.silence_turns));
         self.add(Metric::BargeInTurns, after.barge_in_turns.saturating_sub(before.barge_in_turns));
-        self.add(Metric::ConversationsWithOod, u32::from(before.ood_turns == 0 && after.ood_turns > 0));
-        self.add(
-            Metric::ConversationsWithSilence,
-            u32::from(before.silence_turns == 0 && after.silence_turns > 0),
-        );
+        self.add(Metric::ConversationsWithOod, begins(before.ood_turns, after.ood_turns));
+        self.add(Metric::ConversationsWithSilence, begins(before.silence_turns, after.silence_turns));
     }
 
     fn add_observations(&mut self, observations: &Observations, started_at: Timestamp) {

@@ -28,10 +28,32 @@ pub(crate) struct RecentWindow {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct WindowTotals {
     pub(crate) conversations: u64,
-    pub(crate) handoffs: u64,
-    pub(crate) turns: u64,
-    pub(crate) ood_turns: u64,
-    pub(crate) silence_turns: u64,
+    pub(crate) handoffs: Share,
+    pub(crate) ood_turns: Share,
+    pub(crate) silence_turns: Share,
+}
+
+/// A part of those whose record says whether they belong to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Share {
+    part: u64,
+    of: u64,
+}
+
+impl Share {
+    /// Adds `part` of `of`, unless either is absent from the record.
+    fn add(&mut self, part: Option<u32>, of: Option<u32>) {
+        if let (Some(part), Some(of)) = (part, of) {
+            self.part += u64::from(part);
+            self.of += u64::from(of);
+        }
+    }
+
+    /// From 0 to 1; absent without a whole.
+    #[expect(clippy::cast_precision_loss, reason = "counts of a window are far below 2^53")]
+    pub(crate) fn ratio(self) -> Option<f64> {
+        (self.of > 0).then(|| self.part as f64 / self.of as f64)
+    }
 }
 
 impl RecentWindow {
@@ -57,10 +79,9 @@ impl RecentWindow {
         for RecentConversation { labels, amounts, .. } in &self.conversations {
             let totals = all.entry(labels).or_default();
             totals.conversations += 1;
-            totals.handoffs += u64::from(amounts.handoff);
-            totals.turns += u64::from(amounts.turns);
-            totals.ood_turns += u64::from(amounts.ood_turns);
-            totals.silence_turns += u64::from(amounts.silence_turns);
+            totals.handoffs.add(amounts.handoff.map(u32::from), Some(1));
+            totals.ood_turns.add(amounts.ood_turns, amounts.turns);
+            totals.silence_turns.add(amounts.silence_turns, amounts.turns);
         }
         all
     }

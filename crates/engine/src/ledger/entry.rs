@@ -118,34 +118,34 @@ impl Observations {
     }
 }
 
-/// The amounts of a conversation that a later change may raise.
+/// The amounts of a conversation that a later change may raise; absent if the record does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Amounts {
-    pub(crate) duration: Amount,
-    pub(crate) agent_duration: Amount,
-    pub(crate) turns: u32,
-    pub(crate) ood_turns: u32,
-    pub(crate) silence_turns: u32,
+    pub(crate) duration: Option<Amount>,
+    pub(crate) agent_duration: Option<Amount>,
+    pub(crate) turns: Option<u32>,
+    pub(crate) ood_turns: Option<u32>,
+    pub(crate) silence_turns: Option<u32>,
     pub(crate) barge_in_turns: u32,
-    pub(crate) handoff: bool,
+    pub(crate) handoff: Option<bool>,
 }
 
 impl From<&ConversationData> for Amounts {
     fn from(data: &ConversationData) -> Self {
         Self {
-            duration: data.duration.unwrap_or_default(),
-            agent_duration: data.agent_duration.unwrap_or_default(),
-            turns: data.turns.unwrap_or(0),
+            duration: data.duration,
+            agent_duration: data.agent_duration,
+            turns: data.turns,
             ood_turns: data.ood_turns,
             silence_turns: data.silence_turns,
             barge_in_turns: data.barge_in_turns,
-            handoff: data.handoff.is_some(),
+            handoff: data.handoff.happened(),
         }
     }
 }
 
 impl Amounts {
-    /// The maximum of each amount.
+    /// The maximum of each amount; an absent one is less than any other.
     pub(crate) fn max(&self, other: &Self) -> Self {
         Self {
             duration: self.duration.max(other.duration),
@@ -154,13 +154,26 @@ impl Amounts {
             ood_turns: self.ood_turns.max(other.ood_turns),
             silence_turns: self.silence_turns.max(other.silence_turns),
             barge_in_turns: self.barge_in_turns.max(other.barge_in_turns),
-            handoff: self.handoff || other.handoff,
+            handoff: self.handoff.max(other.handoff),
         }
     }
 
-    /// Whether any amount is above the same amount of `other`.
+    /// Whether any amount is above the same amount of `other`. An absent one is as 0 here: that it arrives as 0 is no growth.
     pub(crate) fn exceeds(&self, other: &Self) -> bool {
-        self.max(other) != *other
+        let (own, other) = (self.or_zero(), other.or_zero());
+        own.max(&other) != other
+    }
+
+    fn or_zero(&self) -> Self {
+        Self {
+            duration: self.duration.or(Some(Amount(0))),
+            agent_duration: self.agent_duration.or(Some(Amount(0))),
+            turns: self.turns.or(Some(0)),
+            ood_turns: self.ood_turns.or(Some(0)),
+            silence_turns: self.silence_turns.or(Some(0)),
+            barge_in_turns: self.barge_in_turns,
+            handoff: self.handoff.or(Some(false)),
+        }
     }
 }
 

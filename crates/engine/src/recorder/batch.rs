@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use polyai_domain::conversation::{Conversation, ConversationId};
+use polyai_domain::conversation::{Conversation, ConversationId, MissingField};
 use polyai_domain::problem::Problem;
 use polyai_domain::timestamp::Timestamp;
 
@@ -52,6 +52,8 @@ pub struct PollStatus {
     pub read_up: bool,
     /// The active problems.
     pub problems: BTreeSet<Problem>,
+    /// The fields that its conversations lack, if `partial_fields` is one of them.
+    pub missing_fields: BTreeSet<MissingField>,
 }
 
 /// The result of applying a batch.

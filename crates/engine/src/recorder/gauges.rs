@@ -31,10 +31,12 @@ pub(super) fn set_recent(series: &mut TargetSeries, recent: &RecentWindow, now: 
     let [mut handoff, mut ood, mut silence] = [const { BTreeMap::new() }; 3];
     for (values, totals) in recent.totals() {
         conversations.insert(values.clone(), totals.conversations as f64);
-        handoff.insert(values.clone(), totals.handoffs as f64 / totals.conversations as f64);
-        if totals.turns > 0 {
-            ood.insert(values.clone(), totals.ood_turns as f64 / totals.turns as f64);
-            silence.insert(values.clone(), totals.silence_turns as f64 / totals.turns as f64);
+        for (ratios, share) in [
+            (&mut handoff, totals.handoffs),
+            (&mut ood, totals.ood_turns),
+            (&mut silence, totals.silence_turns),
+        ] {
+            ratios.extend(share.ratio().map(|ratio| (values.clone(), ratio)));
         }
     }
     series.set_all(Metric::RecentConversations, conversations, now);
@@ -62,6 +64,8 @@ pub(super) fn set_poll_status(series: &mut TargetSeries, status: &PollStatus) {
     }
     let problems = status.problems.iter().map(|problem| (Arc::from([Arc::from(problem.code())]), 1.0));
     series.set_all(Metric::TargetProblem, problems.collect(), status.now);
+    let fields = status.missing_fields.iter().map(|field| (Arc::from([Arc::from(field.as_str())]), 1.0));
+    series.set_all(Metric::TargetMissingField, fields.collect(), status.now);
 }
 
 /// Sets the values of a target before its first poll.

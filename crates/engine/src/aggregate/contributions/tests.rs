@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::ledger::Observed;
 use crate::ledger::{Amounts, Counted};
-use polyai_domain::conversation::{ConversationData, ConversationState, TurnLatency};
+use polyai_domain::conversation::{
+    ConversationData, ConversationState, HandoffOutcome, LatencyValues, TurnLatency,
+};
 
 const START: Timestamp = Timestamp::from_millis(1_787_217_300_000);
 
@@ -62,14 +64,14 @@ fn plain() -> ConversationData {
         agent_duration: Some(Amount::from_count(52)),
         last_turn_at: Some(after_start(48)),
         turns: Some(3),
-        ood_turns: 0,
-        silence_turns: 0,
+        ood_turns: Some(0),
+        silence_turns: Some(0),
         barge_in_turns: 0,
-        handoff: None,
+        handoff: HandoffOutcome::Contained,
         greeting: Some(reply(3.88)),
         replies: Box::from([reply(1.41), reply(2.275)]),
         transcript: Transcript::Visible,
-        complete: true,
+        latency_values: LatencyValues::Plausible,
     }
 }
 
@@ -85,13 +87,15 @@ fn bare() -> ConversationData {
         greeting: None,
         replies: Box::default(),
         transcript: Transcript::Empty,
-        complete: false,
+        ood_turns: None,
+        silence_turns: None,
+        handoff: HandoffOutcome::Unknown,
         ..plain()
     }
 }
 
-fn handed_off(reason: &str, destination: &str) -> Option<Handoff> {
-    Some(Handoff { reason: reason.into(), destination: destination.into() })
+fn handed_off(reason: &str, destination: &str) -> HandoffOutcome {
+    HandoffOutcome::HandedOff(Handoff { reason: reason.into(), destination: destination.into() })
 }
 
 /// One line per update, as a reader of the exposition would name it.
@@ -150,12 +154,12 @@ fn bare_record_is_a_conversation() {
 fn each_kind_of_call_contributes_its_own_metrics() {
     let cases: [(ConversationData, &[&str], &[&str]); 7] = [
         (
-            ConversationData { ood_turns: 2, ..plain() },
+            ConversationData { ood_turns: Some(2), ..plain() },
             &["ood_turns_total{VOICE-SIP} +2", "conversations_with_ood_total{VOICE-SIP} +1"],
             &[],
         ),
         (
-            ConversationData { silence_turns: 1, barge_in_turns: 3, ..plain() },
+            ConversationData { silence_turns: Some(1), barge_in_turns: 3, ..plain() },
             &[
                 "silence_turns_total{VOICE-SIP} +1",
                 "barge_in_turns_total{VOICE-SIP} +3",
@@ -255,11 +259,11 @@ fn limited_value_is_counted_by_label() {
 
 #[test]
 fn amendment_adds_differences_and_observes_nothing() {
-    let before = Amounts { turns: 3, ood_turns: 1, ..Amounts::default() };
+    let before = Amounts { turns: Some(3), ood_turns: Some(1), ..Amounts::default() };
     let data = ConversationData {
         turns: Some(5),
-        ood_turns: 2,
-        silence_turns: 1,
+        ood_turns: Some(2),
+        silence_turns: Some(1),
         barge_in_turns: 2,
         duration: Some(Amount::from_count(99)),
         handoff: handed_off("billing", "desk"),
@@ -281,7 +285,7 @@ fn amendment_adds_differences_and_observes_nothing() {
 
 #[test]
 fn counted_handoff_is_not_counted_for_another_reason() {
-    let before = Amounts { handoff: true, ..Amounts::default() };
+    let before = Amounts { handoff: Some(true), ..Amounts::default() };
     let data = ConversationData { handoff: handed_off("another", "desk"), ..bare() };
     assert_eq!(amended(before, &data, &mut limiter()), []);
 }
@@ -295,8 +299,8 @@ fn seconds(list: &[SeriesUpdate]) -> Vec<(Metric, u64)> {
 fn updates_carry_the_time_of_what_they_count() {
     let at = |seconds| TurnLatency { latency: Amount::from_count(1), at: Some(after_start(seconds)) };
     let data = ConversationData {
-        ood_turns: 1,
-        silence_turns: 1,
+        ood_turns: Some(1),
+        silence_turns: Some(1),
         handoff: handed_off("billing", "desk"),
         greeting: Some(at(2)),
         replies: Box::from([at(20), TurnLatency { at: None, ..at(0) }, at(48)]),
@@ -359,14 +363,20 @@ fn no_update_is_later_than_now() {
 
 #[test]
 fn amendment_carries_the_end_of_the_conversation() {
-    let data = ConversationData { ood_turns: 2, silence_turns: 1, handoff: handed_off("", ""), ..bare() };
+    let data = ConversationData {
+        ood_turns: Some(2),
+        silence_turns: Some(1),
+        handoff: handed_off("", ""),
+        ..bare()
+    };
     let list = amended(Amounts::default(), &data, &mut limiter());
     assert!(list.len() > 5, "{list:?}");
     assert!(list.iter().all(|one| one.at == after_start(74)), "{list:?}");
 }
 
-fn any_amounts() -> impl Strategy<Value = (u32, u32, u32, u32, bool)> {
-    (0u32..9, 0u32..9, 0u32..9, 0u32..9, any::<bool>())
+fn any_amounts() -> impl Strategy<Value = (Option<u32>, Option<u32>, Option<u32>, u32, Option<bool>)> {
+    let number = || prop::option::of(0u32..9);
+    (number(), number(), number(), 0u32..9, prop::option::of(any::<bool>()))
 }
 
 proptest! {
@@ -376,11 +386,15 @@ proptest! {
         let observations: Vec<ConversationData> = observations
             .into_iter()
             .map(|(turns, ood_turns, silence_turns, barge_in_turns, handed)| ConversationData {
-                turns: Some(turns),
+                turns,
                 ood_turns,
                 silence_turns,
                 barge_in_turns,
-                handoff: if handed { handed_off("billing", "desk") } else { None },
+                handoff: match handed {
+                    None => HandoffOutcome::Unknown,
+                    Some(false) => HandoffOutcome::Contained,
+                    Some(true) => handed_off("billing", "desk"),
+                },
                 ..bare()
             })
             .collect();
@@ -399,13 +413,13 @@ proptest! {
         };
         let most = |amount: fn(&Amounts) -> u32| observations.iter().map(|data| u64::from(amount(&Amounts::from(data)))).max().unwrap();
         prop_assert_eq!(sum(Metric::Conversations), 1);
-        prop_assert_eq!(sum(Metric::Turns), most(|amounts| amounts.turns));
-        prop_assert_eq!(sum(Metric::OodTurns), most(|amounts| amounts.ood_turns));
-        prop_assert_eq!(sum(Metric::SilenceTurns), most(|amounts| amounts.silence_turns));
+        prop_assert_eq!(sum(Metric::Turns), most(|amounts| amounts.turns.unwrap_or(0)));
+        prop_assert_eq!(sum(Metric::OodTurns), most(|amounts| amounts.ood_turns.unwrap_or(0)));
+        prop_assert_eq!(sum(Metric::SilenceTurns), most(|amounts| amounts.silence_turns.unwrap_or(0)));
         prop_assert_eq!(sum(Metric::BargeInTurns), most(|amounts| amounts.barge_in_turns));
-        prop_assert_eq!(sum(Metric::ConversationsWithOod), most(|amounts| u32::from(amounts.ood_turns > 0)));
-        prop_assert_eq!(sum(Metric::ConversationsWithSilence), most(|amounts| u32::from(amounts.silence_turns > 0)));
-        prop_assert_eq!(sum(Metric::Handoffs), most(|amounts| u32::from(amounts.handoff)));
-        prop_assert_eq!(sum(Metric::HandoffsByReason), most(|amounts| u32::from(amounts.handoff)));
+        prop_assert_eq!(sum(Metric::ConversationsWithOod), most(|amounts| u32::from(amounts.ood_turns > Some(0))));
+        prop_assert_eq!(sum(Metric::ConversationsWithSilence), most(|amounts| u32::from(amounts.silence_turns > Some(0))));
+        prop_assert_eq!(sum(Metric::Handoffs), most(|amounts| u32::from(amounts.handoff == Some(true))));
+        prop_assert_eq!(sum(Metric::HandoffsByReason), most(|amounts| u32::from(amounts.handoff == Some(true))));
     }
 }

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use polyai_domain::conversation::{
-    Amount, ConversationData, ConversationState, Handoff, Transcript, TurnLatency,
+    Amount, ConversationData, ConversationState, Handoff, HandoffOutcome, LatencyValues, Transcript,
+    TurnLatency,
 };
 use polyai_domain::timestamp::Timestamp;
 use redb::{Database, ReadableTable};
@@ -102,9 +103,9 @@ impl From<CountedEntry> for Counted {
             ended_at: entry.ended_at,
             // It was not recorded which replies had been observed, nor whether there was a greeting.
             observed: Observed {
-                duration: counted.duration > Amount(0),
-                agent_duration: counted.agent_duration > Amount(0),
-                turns: counted.turns > 0,
+                duration: counted.duration.is_some(),
+                agent_duration: counted.agent_duration.is_some(),
+                turns: counted.turns > Some(0),
                 greeting: true,
                 replies: None,
             },
@@ -175,20 +176,24 @@ const PART: usize = 4096;
 
 impl From<CountedAmounts> for Amounts {
     fn from(amounts: CountedAmounts) -> Self {
+        // An absent amount was stored as 0.
+        let known = |amount: Amount| Some(amount).filter(|amount| *amount > Amount(0));
         Self {
-            duration: amounts.duration,
-            agent_duration: amounts.agent_duration,
-            turns: amounts.turns,
-            ood_turns: amounts.ood_turns,
-            silence_turns: amounts.silence_turns,
+            duration: known(amounts.duration),
+            agent_duration: known(amounts.agent_duration),
+            turns: Some(amounts.turns),
+            ood_turns: Some(amounts.ood_turns),
+            silence_turns: Some(amounts.silence_turns),
             barge_in_turns: amounts.barge_in_turns,
-            handoff: amounts.handoff,
+            handoff: Some(amounts.handoff),
         }
     }
 }
 
 impl From<Data> for ConversationData {
     fn from(data: Data) -> Self {
+        // Of an incomplete record nothing was known but its id and start.
+        let known = |amount: u32| Some(amount).filter(|_| data.complete);
         Self {
             started_at: data.started_at,
             state: data.state,
@@ -198,14 +203,18 @@ impl From<Data> for ConversationData {
             agent_duration: data.agent_duration,
             last_turn_at: data.last_turn_at,
             turns: data.turns,
-            ood_turns: data.ood_turns,
-            silence_turns: data.silence_turns,
+            ood_turns: known(data.ood_turns),
+            silence_turns: known(data.silence_turns),
             barge_in_turns: data.barge_in_turns,
-            handoff: data.handoff,
+            handoff: match data.handoff {
+                Some(handoff) => HandoffOutcome::HandedOff(handoff),
+                None if data.complete => HandoffOutcome::Contained,
+                None => HandoffOutcome::Unknown,
+            },
             greeting: data.greeting,
             replies: data.replies,
-            transcript: data.transcript,
-            complete: data.complete,
+            transcript: if data.complete { data.transcript } else { Transcript::Absent },
+            latency_values: LatencyValues::Plausible,
         }
     }
 }

@@ -23,7 +23,8 @@ fn target_of(store: &Store, name: &str) -> TargetId {
 }
 
 fn counted(number: u32) -> LedgerEntry {
-    let amounts = Amounts { turns: number, duration: Amount::from_count(number), ..Amounts::default() };
+    let amounts =
+        Amounts { turns: Some(number), duration: Some(Amount::from_count(number)), ..Amounts::default() };
     LedgerEntry::Counted(Counted {
         started_at: at(i64::from(number)),
         ended_at: at(i64::from(number) + 60),

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ledger::RecheckWatermark;
 use crate::ledger::{Amounts, Watermarks};
-use polyai_domain::conversation::{Amount, Handoff, Transcript};
+use polyai_domain::conversation::{Amount, Handoff, HandoffOutcome, LatencyValues, Transcript};
 
 /// Seconds after the anchor.
 fn at(seconds: i64) -> Timestamp {
@@ -34,14 +34,14 @@ fn in_progress(start: i64) -> ConversationData {
         agent_duration: None,
         last_turn_at: None,
         turns: Some(1),
-        ood_turns: 0,
-        silence_turns: 0,
+        ood_turns: Some(0),
+        silence_turns: Some(0),
         barge_in_turns: 0,
-        handoff: None,
+        handoff: HandoffOutcome::Contained,
         greeting: None,
         replies: Box::default(),
         transcript: Transcript::Hidden,
-        complete: true,
+        latency_values: LatencyValues::Plausible,
     }
 }
 
@@ -314,20 +314,32 @@ fn clock_stepped_back_restarts_the_settle_time() {
 
 #[test]
 fn amendments_up_down_and_both() {
-    let call = ConversationData { turns: Some(5), ood_turns: 2, handoff: None, ..finished_after(10, 50) };
+    let call = ConversationData { turns: Some(5), ood_turns: Some(2), ..finished_after(10, 50) };
     let entry = counted(&call);
-    let handoff = Some(Handoff { reason: "billing".into(), destination: "desk".into() });
+    let handoff = HandoffOutcome::HandedOff(Handoff { reason: "billing".into(), destination: "desk".into() });
     let longer = Some(Amount::from_count(51));
     let shorter = Some(Amount::from_count(49));
     for (what, data, up, down) in [
         ("a turn more", ConversationData { turns: Some(6), ..call.clone() }, true, false),
         ("longer", ConversationData { duration: longer, ..call.clone() }, true, false),
         ("handed off after all", ConversationData { handoff: handoff.clone(), ..call.clone() }, true, false),
+        (
+            "the handoff is not stated any more",
+            ConversationData { handoff: HandoffOutcome::Unknown, ..call.clone() },
+            false,
+            false,
+        ),
+        (
+            "the agent's part after all",
+            ConversationData { agent_duration: shorter, ..call.clone() },
+            true,
+            false,
+        ),
         ("shorter", ConversationData { duration: shorter, ..call.clone() }, false, true),
-        ("no turns any more", ConversationData { turns: None, ood_turns: 0, ..call.clone() }, false, true),
+        ("no turns any more", ConversationData { turns: None, ood_turns: None, ..call.clone() }, false, true),
         (
             "more turns, fewer of them odd",
-            ConversationData { turns: Some(6), ood_turns: 1, ..call.clone() },
+            ConversationData { turns: Some(6), ood_turns: Some(1), ..call.clone() },
             true,
             true,
         ),
@@ -378,8 +390,8 @@ fn any_data() -> impl Strategy<Value = ConversationData> {
         prop::option::of(0u32..2000),
         prop::option::of(0i64..2000),
         prop::option::of(0u32..4),
-        0u32..3,
-        any::<bool>(),
+        prop::option::of(0u32..3),
+        prop::option::of(any::<bool>()),
     )
         .prop_map(|(state, duration, last_turn, turns, ood_turns, handed_off)| ConversationData {
             state,
@@ -387,7 +399,13 @@ fn any_data() -> impl Strategy<Value = ConversationData> {
             last_turn_at: last_turn.map(at),
             turns,
             ood_turns,
-            handoff: handed_off.then(|| Handoff { reason: "".into(), destination: "".into() }),
+            handoff: match handed_off {
+                None => HandoffOutcome::Unknown,
+                Some(false) => HandoffOutcome::Contained,
+                Some(true) => {
+                    HandoffOutcome::HandedOff(Handoff { reason: "".into(), destination: "".into() })
+                }
+            },
             ..in_progress(-500)
         })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polyai_domain::conversation::{Amount, ConversationData, Transcript};
+use polyai_domain::conversation::{Amount, ConversationData, HandoffOutcome, LatencyValues, Transcript};
 use polyai_domain::fetch::{FetchErrorKind, Filter, Window};
 
 use super::super::*;
@@ -68,14 +68,14 @@ impl Call {
             agent_duration: None,
             last_turn_at: None,
             turns: None,
-            ood_turns: 0,
-            silence_turns: 0,
+            ood_turns: Some(0),
+            silence_turns: Some(0),
             barge_in_turns: 0,
-            handoff: None,
+            handoff: HandoffOutcome::Contained,
             greeting: None,
             replies: Box::default(),
             transcript: Transcript::Empty,
-            complete: true,
+            latency_values: LatencyValues::Plausible,
         };
         Conversation { id: self.id.clone(), data }
     }

@@ -1,5 +1,7 @@
 //! The order of the commands of a session, and what it reports.
 
+use std::collections::BTreeSet;
+
 use polyai_domain::conversation::{RejectedKind, RejectedRecord};
 use polyai_domain::fetch::{FetchError, FetchErrorKind};
 

@@ -1,6 +1,8 @@
 //! Calls, batches that have seen them, and states that outlive a recorder.
 
-use polyai_domain::conversation::{ConversationData, ConversationState, Handoff, Transcript, TurnLatency};
+use polyai_domain::conversation::{
+    ConversationData, ConversationState, Handoff, HandoffOutcome, LatencyValues, Transcript, TurnLatency,
+};
 use polyai_domain::target::Region;
 use redb::StorageBackend;
 
@@ -60,14 +62,14 @@ pub(super) fn running(id: &str, start: i64) -> Conversation {
         agent_duration: None,
         last_turn_at: None,
         turns: None,
-        ood_turns: 0,
-        silence_turns: 0,
+        ood_turns: Some(0),
+        silence_turns: Some(0),
         barge_in_turns: 0,
-        handoff: None,
+        handoff: HandoffOutcome::Contained,
         greeting: None,
         replies: Box::default(),
         transcript: Transcript::Empty,
-        complete: true,
+        latency_values: LatencyValues::Plausible,
     };
     Conversation { id: ConversationId::new(id).unwrap(), data }
 }
@@ -79,7 +81,7 @@ pub(super) fn finished(id: &str, start: i64, duration: u32) -> Conversation {
         state: ConversationState::Finished,
         duration: Some(Amount::from_count(duration)),
         turns: Some(4),
-        ood_turns: 1,
+        ood_turns: Some(1),
         replies: Box::from([TurnLatency { latency: Amount(1_250_000), at: None }]),
         transcript: Transcript::Visible,
         ..data
@@ -93,7 +95,7 @@ pub(super) fn on_channel(conversation: Conversation, channel: &str) -> Conversat
 }
 
 pub(super) fn handed_off(conversation: Conversation, reason: &str) -> Conversation {
-    let handoff = Some(Handoff { reason: reason.into(), destination: "desk".into() });
+    let handoff = HandoffOutcome::HandedOff(Handoff { reason: reason.into(), destination: "desk".into() });
     Conversation { data: ConversationData { handoff, ..conversation.data }, ..conversation }
 }
 
@@ -120,7 +122,14 @@ pub(super) fn listing(now: i64, open: &[Conversation]) -> Batch {
 }
 
 pub(super) fn poll_went_well(now: i64) -> PollStatus {
-    PollStatus { target: THE_TARGET, now: at(now), up: true, read_up: true, problems: BTreeSet::new() }
+    PollStatus {
+        target: THE_TARGET,
+        now: at(now),
+        up: true,
+        read_up: true,
+        problems: BTreeSet::new(),
+        missing_fields: BTreeSet::new(),
+    }
 }
 
 impl Recorder {
