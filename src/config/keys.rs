@@ -169,7 +169,7 @@ pub(super) static KEYS: [Key; 34] = key_table! {
     "targets[].client_env": CLIENT_ENV_LIST, Value("[live]"),
         "The client environments to read, each with series of its own.";
     "targets[].api_version": ValueType::OneOf(VERSIONS), Value("v3"),
-        "The version of the Conversations API.";
+        "The version of the Conversations API. PolyAI ended its support of v1 on 31 August 2026.";
     "targets[].latency_unit": ValueType::OneOf(LATENCY_UNITS), Value("seconds"),
         "The unit of `latency` in the API's records. The documented one is right for all known projects; the problem `latency_unit` says where it is not.";
     "targets[].api_key_env": CREDENTIAL, Derived("one of the three is required"),

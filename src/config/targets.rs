@@ -85,7 +85,7 @@ fn target(
     let base_url = base_url_or_host(report, section, region);
     let api_version = text("api_version").and_then(|version| ApiVersion::parse(&version));
     if api_version == Some(ApiVersion::V1) {
-        let text = "PolyAI has not supported v1 since 31 August 2026; use v3";
+        let text = "PolyAI ended its support of v1 on 31 August 2026; use v3";
         report.warnings.push(section.diagnostic("api_version", text));
     }
     let latency_unit = text("latency_unit").and_then(|unit| LatencyUnit::parse(&unit));

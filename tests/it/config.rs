@@ -250,6 +250,7 @@ fn every_key_has_a_variable() {
             (_, ValueType::Bool) => "true",
             (_, ValueType::Duration { .. }) => "20s",
             (_, ValueType::Integer { .. }) => "17",
+            ("latency_unit", _) => "milliseconds",
             (_, ValueType::OneOf(names)) => names[0],
             _ => "text",
         };
