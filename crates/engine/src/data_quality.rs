@@ -237,7 +237,7 @@ mod tests {
             transcript: match record {
                 Hidden => Transcript::Hidden,
                 Bare => Transcript::Absent,
-                _ => Transcript::Visible,
+                NoHandoff | NoDuration | NoLatency | Millis | Good | InProgress => Transcript::Visible,
             },
             latency_values: if record == Millis {
                 LatencyValues::OtherUnit

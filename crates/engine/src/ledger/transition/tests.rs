@@ -371,7 +371,7 @@ fn amount_that_shrank_and_grew_back_adds_nothing() {
 #[derive(Debug, Clone)]
 enum Step {
     /// It is seen like this, so many seconds after the step_taken before (the clock may be stepped back).
-    Seen { data: ConversationData, seen_by: SeenBy, step: i64 },
+    Seen { data: Box<ConversationData>, seen_by: SeenBy, step: i64 },
     /// Only time passes.
     TimePassed { step: i64 },
     /// The passes have moved on to so many seconds after the anchor, and entries are pruned.
@@ -417,7 +417,7 @@ fn any_seen_by() -> impl Strategy<Value = SeenBy> {
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (any_data(), any_seen_by(), -30i64..400)
-            .prop_map(|(data, seen_by, step)| Step::Seen { data, seen_by, step }),
+            .prop_map(|(data, seen_by, step)| Step::Seen { data: Box::new(data), seen_by, step }),
         2 => (-30i64..400).prop_map(|step| Step::TimePassed { step }),
         1 => (-1000i64..3000).prop_map(|reached| Step::Pruned { reached }),
         1 => Just(Step::Abandoned),
