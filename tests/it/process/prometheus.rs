@@ -7,6 +7,7 @@ mod dashboards;
 mod formats;
 mod secured;
 mod server;
+mod truth;
 mod web_config;
 
 use std::collections::BTreeMap;

@@ -169,7 +169,7 @@ const PROTOCOLS: [(&str, bool); 5] = [
 ];
 
 /// The directory of Prometheus 3, if it is configured.
-fn prometheus_3() -> Option<PathBuf> {
+pub(super) fn prometheus_3() -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "tests/run sets it")]
     let dir = std::env::var("POLYAI_PROMETHEUS_3").ok().filter(|dir| !dir.is_empty())?;
     Some(PathBuf::from(dir))
