@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use polyai_exporter::target::Region;
+use polyai_domain::target::Region;
 use polyai_simulator::{Call, Fault, FaultKind, Project};
 use tokio::time::sleep;
 
