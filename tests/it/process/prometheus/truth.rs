@@ -71,7 +71,7 @@ impl Story {
                 .channel("VOICE-SIP")
                 .turns(3)
                 .latency([0.6, 2.2]);
-            let call = if self.calls % 3 == 0 { call.handoff("billing", "Desk") } else { call };
+            let call = if self.calls.is_multiple_of(3) { call.handoff("billing", "Desk") } else { call };
             assert!(self.fixture.control().put(&self.fixture.targets()[0], call));
             self.calls += 1;
         }
@@ -85,7 +85,6 @@ impl Story {
             if counted == expected { Ok(()) } else { Err(format!("{counted} of {expected} calls")) }
         };
         self.daemon().scrape_until(PATIENCE, all).await;
-        println!("{expected} calls are exposed");
         sleep(Duration::from_secs(3)).await;
     }
 
@@ -169,7 +168,7 @@ async fn samples(prometheus: &Prometheus, selector: &str, at: f64) -> Vec<Sample
 }
 
 /// By how much a counter has grown from its first sample to its last.
-fn growth(samples: &Samples) -> f64 {
+fn growth(samples: &[(f64, f64)]) -> f64 {
     let changes = samples.windows(2).map(|pair| {
         let (before, now) = (pair[0].1, pair[1].1);
         if now < before { now } else { now - before }
@@ -177,13 +176,13 @@ fn growth(samples: &Samples) -> f64 {
     changes.sum()
 }
 
-fn resets(samples: &Samples) -> usize {
+fn resets(samples: &[(f64, f64)]) -> usize {
     samples.windows(2).filter(|pair| pair[1].1 < pair[0].1).count()
 }
 
 /// What `increase()` makes of `samples` in the range before `at`, as Prometheus documents it: the growth between first and last
 /// sample, extended to the ends of the range, or by half an interval where those are further away than an interval.
-fn increase(samples: &Samples, at: f64) -> f64 {
+fn increase(samples: &[(f64, f64)], at: f64) -> f64 {
     let (first, last) = (samples[0], samples[samples.len() - 1]);
     let growth = growth(samples);
     let sampled = last.0 - first.0;
@@ -220,6 +219,7 @@ fn expectations(story: &Story) -> [Expected; 5] {
 }
 
 /// Compares what `prometheus` has stored and computes with the truth.
+#[expect(clippy::print_stdout, reason = "figures for the log of the test")]
 async fn equals_truth(prometheus: &Prometheus, story: &Story, what: &str, knows_start: bool) {
     let last = "sum(polyai_conversations_total)";
     let calls = story.calls as f64;
@@ -236,12 +236,12 @@ async fn equals_truth(prometheus: &Prometheus, story: &Story, what: &str, knows_
         let query = format!("sum(increase({selector}[{RANGE_SECONDS}s]))");
         let data = prometheus.ask("query", &[("query", &query), ("time", &time)]).await;
         let computed: f64 = data["result"][0]["value"][1].as_str().unwrap().parse().unwrap();
-        let exact: f64 = series.iter().map(growth).sum();
+        let exact: f64 = series.iter().map(|samples| growth(samples)).sum();
         let own: f64 = series.iter().map(|samples| increase(samples, at)).sum();
         let truth = (if knows_start { total } else { total - first }) as f64;
         println!("{what} {metric}: truth {truth}, sum of changes {exact}, increase() {computed:.2}");
         let found = format!("{what} {metric}: sum of changes {exact} for {truth}, of {series:?}");
-        assert_eq!(series.iter().map(resets).sum::<usize>(), 0, "{found}");
+        assert_eq!(series.iter().map(|samples| resets(samples)).sum::<usize>(), 0, "{found}");
         assert!((exact - truth).abs() < 1e-6, "{found}");
         if !knows_start {
             // Where zeros are added the order of limits differs between versions.
