@@ -4,31 +4,47 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use exporter_schema::{Report, Section, format_duration};
+use exporter_schema::{FromNode, Location, Node, Report, Section, format_duration, join_path};
 
+use super::keys::SCHEMA;
 use super::settings::{Dimension, Metrics, Polling, Server, Storage};
 use polyai_domain::conversation::Amount;
 
+/// What `read` makes of the key `name`, or of its declared default.
+pub(super) fn setting<T>(section: &Section<'_>, name: &str, read: impl Fn(&Node) -> Option<T>) -> T {
+    let pattern = section.path().split_once('[').map(|(list, _)| format!("{list}[]"));
+    let default = || SCHEMA.default_of(&join_path(pattern.as_deref().unwrap_or(section.path()), name));
+    let value = section.entry(name).and_then(|entry| read(entry.value));
+    value.or_else(|| read(&default()?)).expect("every key that is read here has a valid default")
+}
+
+/// A number of which the schema excludes zero.
+fn non_zero<T: TryFrom<NonZeroU32>>(node: &Node) -> Option<T> {
+    NonZeroU32::new(u32::from_node(node)?)?.try_into().ok()
+}
+
 pub(super) fn server(root: &Section<'_>, directory: &Path) -> Server {
     let section = root.section("server");
-    let listen: Option<Vec<String>> = section.get("listen");
-    let listen =
-        listen.map(|addresses| addresses.iter().filter_map(|address| address.parse().ok()).collect());
+    let addresses = |node: &Node| {
+        let addresses = Vec::<String>::from_node(node)?;
+        Some(addresses.iter().filter_map(|address| address.parse().ok()).collect())
+    };
     Server {
-        listen: listen.unwrap_or_else(|| Server::default().listen),
+        listen: setting(&section, "listen", addresses),
         web_config_file: section.get("web_config_file").map(|path: String| directory.join(path)),
     }
 }
 
 pub(super) fn storage(report: &mut Report, root: &Section<'_>) -> Storage {
     let section = root.section("storage");
-    if section.get("ephemeral").unwrap_or(false) {
+    if setting(&section, "ephemeral", bool::from_node) {
         return Storage::Ephemeral;
     }
-    let Some(path) = section.get("path").map(|path: String| PathBuf::from(path)) else {
-        return Storage::default();
-    };
-    if let Some(file) = path.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir()) {
+    let path = PathBuf::from(setting(&section, "path", String::from_node));
+    let existing = || path.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir());
+    if section.entry("path").is_some()
+        && let Some(file) = existing()
+    {
         let text =
             format!("{} is not a directory; give a directory, in which the state is created", file.display());
         report.errors.push(section.diagnostic("path", text));
@@ -38,19 +54,18 @@ pub(super) fn storage(report: &mut Report, root: &Section<'_>) -> Storage {
 
 pub(super) fn polling(report: &mut Report, root: &Section<'_>, now: DateTime<Utc>) -> Polling {
     let section = root.section("polling");
-    let default = Polling::default();
+    let duration = |name| setting(&section, name, FromNode::from_node);
     let anchor: Option<String> = section.get("anchor");
     let polling = Polling {
-        interval: section.get("interval").unwrap_or(default.interval),
-        settle: section.get("settle").unwrap_or(default.settle),
-        recheck: section.get("recheck").unwrap_or(default.recheck),
-        initial_lookback: section.get("initial_lookback").unwrap_or(default.initial_lookback),
+        interval: duration("interval"),
+        settle: duration("settle"),
+        recheck: setting(&section, "recheck", FromNode::from_node),
+        initial_lookback: duration("initial_lookback"),
         anchor: anchor.and_then(|time| Some(DateTime::parse_from_rfc3339(&time).ok()?.to_utc())),
-        page_size: non_zero(&section, "page_size").unwrap_or(default.page_size),
-        timeout: section.get("timeout").unwrap_or(default.timeout),
-        requests_per_minute: non_zero(&section, "requests_per_minute").unwrap_or(default.requests_per_minute),
-        max_concurrent_requests: non_zero(&section, "max_concurrent_requests")
-            .unwrap_or(default.max_concurrent_requests),
+        page_size: setting(&section, "page_size", non_zero),
+        timeout: duration("timeout"),
+        requests_per_minute: setting(&section, "requests_per_minute", non_zero),
+        max_concurrent_requests: setting(&section, "max_concurrent_requests", non_zero),
     };
     // Only if each value is valid alone: a rule that is broken by a default would blame the wrong value.
     if !report.has_errors_in("polling") {
@@ -59,10 +74,6 @@ pub(super) fn polling(report: &mut Report, root: &Section<'_>, now: DateTime<Utc
         warn_future_anchor(report, &section, &polling, now);
     }
     polling
-}
-
-fn non_zero<T: TryFrom<NonZeroU32>>(section: &Section<'_>, name: &str) -> Option<T> {
-    NonZeroU32::new(section.get(name)?)?.try_into().ok()
 }
 
 /// A conversation that settled after its recheck would count late for no reason.
@@ -101,30 +112,49 @@ const MAX_FIRST_LATENCY_BUCKET: f64 = 60.0;
 
 pub(super) fn metrics(report: &mut Report, root: &Section<'_>) -> Metrics {
     let section = root.section("metrics");
-    let default = Metrics::default();
-    let names: Option<Vec<String>> = section.get("labels");
-    let labels = names.map(|names| {
+    let labels = |node: &Node| {
+        let names = Vec::<String>::from_node(node)?;
         let is_named = |label: &Dimension| names.iter().any(|name| name == label.as_str());
-        Dimension::ALL.into_iter().filter(is_named).collect()
-    });
-    let bounds = |name| {
-        let bounds: Option<Vec<f64>> = section.get(name);
-        // As they are counted, in whole millionths.
-        bounds.map(|bounds| bounds.into_iter().filter_map(Amount::from_units).map(Amount::units).collect())
+        Some(Dimension::ALL.into_iter().filter(is_named).collect())
     };
-    let latency_buckets = bounds("latency_buckets").unwrap_or(default.latency_buckets);
+    let bounds = |node: &Node| -> Option<Vec<f64>> {
+        let bounds = Vec::<f64>::from_node(node)?.into_iter();
+        // As they are counted, in whole millionths.
+        Some(bounds.filter_map(Amount::from_units).map(Amount::units).collect())
+    };
+    let latency_buckets = setting(&section, "latency_buckets", bounds);
     if let Some(first) = latency_buckets.first().filter(|first| **first > MAX_FIRST_LATENCY_BUCKET) {
         let text =
             format!("the first bound is {first} seconds, longer than any reply; give the bounds in seconds");
         report.warnings.push(section.diagnostic("latency_buckets", text));
     }
     Metrics {
-        labels: labels.unwrap_or(default.labels),
-        max_label_values: non_zero(&section, "max_label_values").unwrap_or(default.max_label_values),
-        native_histograms: section.get("native_histograms").unwrap_or(default.native_histograms),
-        openmetrics_created: section.get("openmetrics_created").unwrap_or(default.openmetrics_created),
-        recent_window: section.get("recent_window").unwrap_or(default.recent_window),
+        labels: setting(&section, "labels", labels),
+        max_label_values: setting(&section, "max_label_values", non_zero),
+        native_histograms: setting(&section, "native_histograms", bool::from_node),
+        openmetrics_created: setting(&section, "openmetrics_created", bool::from_node),
+        recent_window: setting(&section, "recent_window", FromNode::from_node),
         latency_buckets,
-        duration_buckets: bounds("duration_buckets").unwrap_or(default.duration_buckets),
+        duration_buckets: setting(&section, "duration_buckets", bounds),
     }
+}
+
+/// Each section as an empty document has it.
+macro_rules! default_sections {
+    ($($section:ident: |$root:ident| $read:expr;)+) => {
+        $(impl Default for $section {
+            fn default() -> Self {
+                let document = Node::table(Location::Program);
+                let $root = &Section::root(&document);
+                $read
+            }
+        })+
+    };
+}
+
+default_sections! {
+    Server: |root| server(root, Path::new(""));
+    Storage: |root| storage(&mut Report::default(), root);
+    Polling: |root| polling(&mut Report::default(), root, DateTime::UNIX_EPOCH);
+    Metrics: |root| metrics(&mut Report::default(), root);
 }

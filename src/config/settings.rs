@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -157,47 +156,5 @@ impl Settings {
             *shared.entry(target.api_key.expose_secret()).or_insert(0) += 1;
         }
         shared
-    }
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self { listen: vec![SocketAddr::from(([0, 0, 0, 0], 9890)).into()], web_config_file: None }
-    }
-}
-
-impl Default for Storage {
-    fn default() -> Self {
-        Self::Directory(PathBuf::from("./data"))
-    }
-}
-
-impl Default for Polling {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(30),
-            settle: Duration::from_secs(10),
-            recheck: [5 * 60, 3600, 24 * 3600].map(Duration::from_secs).to_vec(),
-            initial_lookback: Duration::ZERO,
-            anchor: None,
-            page_size: const { NonZeroU16::new(200).expect("not zero") },
-            timeout: Duration::from_secs(60),
-            requests_per_minute: const { NonZeroU32::new(30).expect("not zero") },
-            max_concurrent_requests: const { NonZeroUsize::new(8).expect("not zero") },
-        }
-    }
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self {
-            labels: vec![Dimension::Channel],
-            max_label_values: const { NonZeroUsize::new(50).expect("not zero") },
-            native_histograms: true,
-            openmetrics_created: false,
-            recent_window: Duration::from_secs(15 * 60),
-            latency_buckets: vec![0.25, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 5.0, 8.0, 10.0, 15.0],
-            duration_buckets: vec![5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 900.0, 1800.0, 3600.0],
-        }
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use exporter_schema::{Node, Report, Section, TrackedFiles, quoted};
+use exporter_schema::{FromNode, Node, Report, Section, TrackedFiles, quoted};
 use polyai_api::parse_ca_bundle;
 
 use super::Context;
 use super::api_key::api_key;
 use super::base_url::base_url;
 use super::layers::has_quickstart;
+use super::sections::setting;
 use super::settings::{CaFile, Target};
 use polyai_domain::target::{ApiVersion, ClientEnv, LatencyUnit, Region, TargetKey};
 
@@ -83,12 +84,12 @@ fn target(
     let trimmed = |name| text(name).map(|text| text.trim().to_owned());
     let region = text("region").and_then(|region| Region::parse(&region));
     let base_url = base_url_or_host(report, section, region);
-    let api_version = text("api_version").and_then(|version| ApiVersion::parse(&version));
-    if api_version == Some(ApiVersion::V1) {
+    let api_version = setting(section, "api_version", |node| ApiVersion::parse(node.as_text()?));
+    if api_version == ApiVersion::V1 {
         let text = "PolyAI ended its support of v1 on 31 August 2026; use v3";
         report.warnings.push(section.diagnostic("api_version", text));
     }
-    let latency_unit = text("latency_unit").and_then(|unit| LatencyUnit::parse(&unit));
+    let latency_unit = setting(section, "latency_unit", |node| LatencyUnit::parse(node.as_text()?));
     let api_key = api_key(report, files, section, context);
     let ca_file =
         text("ca_file").and_then(|path| ca_file(report, files, section, &context.directory.join(path)));
@@ -98,14 +99,14 @@ fn target(
     let (account_id, project_id) = (trimmed("account_id")?, trimmed("project_id")?);
     let (region, base_url, api_key) = (region?, base_url?, api_key?);
     let project = text("name").unwrap_or_else(|| project_id.clone());
-    let client_envs = section.get("client_env").unwrap_or_else(|| vec![ClientEnv::Live.as_str().to_owned()]);
-    let channels = section.get("channels").unwrap_or_else(|| vec!["VOICE-SIP".to_owned()]);
+    let client_envs = setting(section, "client_env", Vec::<String>::from_node);
+    let channels = setting(section, "channels", Vec::from_node);
     let targets = client_envs.iter().filter_map(|env| ClientEnv::parse(env)).map(|client_env| Target {
         key: TargetKey { project: project.clone(), region, client_env },
         account_id: account_id.clone(),
         project_id: project_id.clone(),
-        api_version: api_version.unwrap_or(ApiVersion::V3),
-        latency_unit: latency_unit.unwrap_or(LatencyUnit::Seconds),
+        api_version,
+        latency_unit,
         api_key: api_key.clone(),
         base_url: base_url.clone(),
         ca_file: ca_file.clone(),

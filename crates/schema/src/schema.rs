@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     Diagnostic, Location, Node, Value, ValueType, closest, display_key, join_list, join_path, normalize_name,
+    parse_yaml,
 };
 
 /// A key that a document may have.
@@ -82,6 +83,14 @@ impl<'s> Schema<'s> {
             }
         }
         kind
+    }
+
+    /// The default of the key at `path`; absent unless it is a [`DefaultValue::Value`].
+    pub fn default_of(&self, path: &str) -> Option<Node> {
+        let DefaultValue::Value(text) = self.keys.iter().find(|key| key.path == path)?.default else {
+            return None;
+        };
+        parse_yaml(path, &format!("default: {text}")).ok()?.get("default").cloned()
     }
 
     fn check_section(&self, node: &Node, path: &str, pattern: &str, errors: &mut Vec<Diagnostic>) {
