@@ -37,22 +37,15 @@ pub struct MetricDoc {
     pub help: Cow<'static, str>,
 }
 
-struct MetricDef {
-    name: &'static str,
-    labels: &'static [&'static str],
-    help: &'static str,
-    /// Upper bounds of a histogram; empty for other types.
-    bounds: &'static [f64],
-}
-
-/// A type of the `prometheus` crate that can be made from its definition.
+/// A type of the `prometheus` crate that can be made from its documentation.
 trait Define: Collector + Clone + Sized + 'static {
     const KIND: Kind;
 
-    fn define(def: &MetricDef) -> prometheus::Result<Self>;
+    /// `bounds` are the upper bounds of a histogram, and empty for other types.
+    fn define(doc: &MetricDoc, bounds: &[f64]) -> prometheus::Result<Self>;
 
-    fn register(registry: &Registry, def: &MetricDef) -> Self {
-        let metric = Self::define(def).expect(VALID);
+    fn register(registry: &Registry, doc: &MetricDoc, bounds: &[f64]) -> Self {
+        let metric = Self::define(doc, bounds).expect(VALID);
         registry.register(Box::new(metric.clone())).expect(VALID);
         metric
     }
@@ -61,11 +54,11 @@ trait Define: Collector + Clone + Sized + 'static {
 const VALID: &str = "definitions are valid and unique";
 
 macro_rules! define {
-    ($($type:ident is $kind:ident: |$def:ident| $make:expr;)+) => {
+    ($($type:ident is $kind:ident: |$doc:ident, $bounds:ident| $make:expr;)+) => {
         $(impl Define for $type {
             const KIND: Kind = Kind::$kind;
 
-            fn define($def: &MetricDef) -> prometheus::Result<Self> {
+            fn define($doc: &MetricDoc, $bounds: &[f64]) -> prometheus::Result<Self> {
                 $make
             }
         })+
@@ -73,31 +66,34 @@ macro_rules! define {
 }
 
 define! {
-    IntCounter is Counter: |def| IntCounter::new(def.name, def.help);
-    IntCounterVec is Counter: |def| IntCounterVec::new(Opts::new(def.name, def.help), def.labels);
-    IntGauge is Gauge: |def| IntGauge::new(def.name, def.help);
-    Gauge is Gauge: |def| Gauge::new(def.name, def.help);
-    GaugeVec is Gauge: |def| GaugeVec::new(Opts::new(def.name, def.help), def.labels);
-    Histogram is Histogram: |def| Histogram::with_opts(histogram_opts(def));
-    HistogramVec is Histogram: |def| HistogramVec::new(histogram_opts(def), def.labels);
+    IntCounter is Counter: |doc, _bounds| IntCounter::with_opts(opts(doc));
+    IntCounterVec is Counter: |doc, _bounds| IntCounterVec::new(opts(doc), doc.labels);
+    IntGauge is Gauge: |doc, _bounds| IntGauge::with_opts(opts(doc));
+    Gauge is Gauge: |doc, _bounds| Gauge::with_opts(opts(doc));
+    GaugeVec is Gauge: |doc, _bounds| GaugeVec::new(opts(doc), doc.labels);
+    Histogram is Histogram: |doc, bounds| Histogram::with_opts(histogram_opts(doc, bounds));
+    HistogramVec is Histogram: |doc, bounds| HistogramVec::new(histogram_opts(doc, bounds), doc.labels);
 }
 
-fn histogram_opts(def: &MetricDef) -> HistogramOpts {
-    HistogramOpts::new(def.name, def.help).buckets(def.bounds.to_vec())
+fn opts(doc: &MetricDoc) -> Opts {
+    Opts::new(&*doc.name, &*doc.help)
 }
 
-macro_rules! bounds {
-    () => {
-        &[]
-    };
-    ($bounds:expr) => {
-        &$bounds
-    };
+fn histogram_opts(doc: &MetricDoc, bounds: &[f64]) -> HistogramOpts {
+    HistogramOpts { common_opts: opts(doc), buckets: bounds.to_vec() }
+}
+
+const fn doc<T: Define>(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> MetricDoc {
+    MetricDoc { name: Cow::Borrowed(name), kind: T::KIND, labels, help: Cow::Borrowed(help) }
 }
 
 /// Declares each metric once: field, type, name, labels, bounds of a histogram, help.
 macro_rules! metrics {
-    ($($(#[$doc:meta])* $field:ident: $type:ident = $name:literal $labels:tt $($bounds:expr)? => $help:literal,)+) => {
+    ($($(#[$doc:meta])* $field:ident: $type:ident = $name:literal $labels:tt $([$($bound:literal),+])? => $help:literal,)+) => {
         #[derive(Debug)]
         struct Metrics {
             started: Timestamp,
@@ -108,36 +104,26 @@ macro_rules! metrics {
         impl Metrics {
             fn new(registry: Registry, started: Timestamp) -> Self {
                 Self {
-                    $($field: Define::register(&registry, &MetricDef {
-                        name: $name,
-                        labels: &$labels,
-                        help: $help,
-                        bounds: bounds!($($bounds)?),
-                    }),)+
+                    $($field: Define::register(
+                        &registry,
+                        &doc::<$type>($name, &$labels, $help),
+                        &[$($($bound),+)?],
+                    ),)+
                     started,
                     registry,
                 }
             }
         }
 
-        const DOCS: &[MetricDoc] = &[
-            BUILD_INFO,
-            $(MetricDoc {
-                name: Cow::Borrowed($name),
-                kind: <$type as Define>::KIND,
-                labels: &$labels,
-                help: Cow::Borrowed($help),
-            },)+
-        ];
+        const DOCS: &[MetricDoc] = &[BUILD_INFO, $(doc::<$type>($name, &$labels, $help),)+];
     };
 }
 
-const BUILD_INFO: MetricDoc = MetricDoc {
-    name: Cow::Borrowed("polyai_exporter_build_info"),
-    kind: Kind::Gauge,
-    labels: &["version", "revision", "rustversion"],
-    help: Cow::Borrowed("Version, revision and compiler of this build, as far as known; constant 1."),
-};
+const BUILD_INFO: MetricDoc = doc::<IntGauge>(
+    "polyai_exporter_build_info",
+    &["version", "revision", "rustversion"],
+    "Version, revision and compiler of this build, as far as known; constant 1.",
+);
 
 metrics! {
     api_requests: IntCounterVec = "polyai_exporter_api_requests_total" ["endpoint", "code"] =>
@@ -373,7 +359,7 @@ fn seconds(at: DateTime<Utc>) -> f64 {
 fn build_info(build: BuildInfo) -> IntGauge {
     let values = [Some(build.version), build.revision, build.rustversion];
     let labels = BUILD_INFO.labels.iter().zip(values);
-    let options = labels.fold(Opts::new(BUILD_INFO.name, BUILD_INFO.help), |options, (name, value)| {
+    let options = labels.fold(opts(&BUILD_INFO), |options, (name, value)| {
         match value.filter(|value| !value.is_empty()) {
             Some(value) => options.const_label(*name, value),
             None => options,
