@@ -89,7 +89,7 @@ impl App {
     /// Opens the state, binds the port and prepares a poller per target.
     ///
     /// # Errors
-    /// If the state is in use, newer or damaged, the port is taken, or a `ca_file` is invalid.
+    /// If the state is in use, newer or damaged, the port is taken, or a client cannot be set up.
     pub async fn build(settings: &Settings, clock: Clock) -> Result<Self, BuildError> {
         let storage = settings.storage.clone();
         Self::build_on(settings, clock, move || settings_mapping::open_store(&storage)).await

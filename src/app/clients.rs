@@ -19,7 +19,7 @@ impl ClientPool {
     /// The clients for `settings`.
     ///
     /// # Errors
-    /// If a `ca_file` is invalid.
+    /// If a proxy variable is invalid, or TLS cannot be set up.
     pub(super) fn new(settings: &Settings, clock: &Clock) -> Result<Self, ClientError> {
         let concurrency = ConcurrencyLimit::new(settings.polling.max_concurrent_requests);
         Self { clock: clock.clone(), concurrency, by_roots: HashMap::new() }.rebuild(settings, settings)

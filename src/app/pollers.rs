@@ -88,7 +88,7 @@ impl PollerSet {
     /// Prepares for `settings`, without starting a poller.
     ///
     /// # Errors
-    /// If a `ca_file` is invalid.
+    /// If a client cannot be set up.
     pub(super) fn new(settings: Arc<Settings>, ctx: PollerContext) -> Result<Self, ClientError> {
         let clients = ClientPool::new(&settings, &ctx.clock)?;
         let latches = vec![FirstPollLatch::default(); settings.targets.len()];

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use exporter_exposition::FormatOptions;
-use polyai_api::{
-    ApiCredentials, ApiKey, CaBundle, Client, ClientError, ConcurrencyLimit, Endpoint, RateLimiter,
-};
+use polyai_api::{ApiCredentials, ApiKey, Client, ClientError, ConcurrencyLimit, Endpoint, RateLimiter};
 use polyai_domain::clock::Clock;
 use polyai_domain::timestamp::Timestamp;
 use polyai_engine::aggregate::SeriesSchema;
@@ -112,7 +110,7 @@ fn whole(number: f64) -> usize {
 /// The client for requests about `target`.
 ///
 /// # Errors
-/// If its `ca_file` is invalid or TLS cannot be set up.
+/// If a proxy variable is invalid, or TLS cannot be set up.
 pub(crate) fn client(
     polling: &Polling,
     target: &Target,
@@ -120,7 +118,7 @@ pub(crate) fn client(
     clock: Clock,
 ) -> Result<Client, ClientError> {
     let user_agent = concat!("polyai-exporter/", env!("CARGO_PKG_VERSION"));
-    let ca_bundle = target.ca_file.as_ref().map(|file| CaBundle { path: &file.path, pem: &file.pem });
+    let ca_bundle = target.ca_file.as_ref().map(|file| &file.bundle);
     Client::new(user_agent, polling.timeout, ca_bundle, concurrency, clock)
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use polyai_api::CaBundle;
 pub use polyai_engine::dimension::Dimension;
 
 use super::base_url;
@@ -139,7 +139,7 @@ pub struct CaFile {
     /// The path of the file.
     pub path: PathBuf,
     /// The content: it is read once, and a replaced bundle is another one.
-    pub pem: Arc<[u8]>,
+    pub bundle: CaBundle,
 }
 
 impl fmt::Debug for CaFile {

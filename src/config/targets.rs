@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use exporter_schema::{FromNode, Node, Report, Section, TrackedFiles, quoted};
-use polyai_api::parse_ca_bundle;
+use polyai_api::CaBundle;
 
 use super::Context;
 use super::api_key::api_key;
@@ -150,9 +150,9 @@ fn ca_file(
     section: &Section<'_>,
     path: &Path,
 ) -> Option<CaFile> {
-    let checked = files.read(path, MAX_CA_BYTES).and_then(|pem| parse_ca_bundle(&pem).map(|_| pem));
-    match checked {
-        Ok(pem) => Some(CaFile { path: path.to_owned(), pem: pem.into() }),
+    let read = files.read(path, MAX_CA_BYTES).and_then(|pem| CaBundle::parse(&pem));
+    match read {
+        Ok(bundle) => Some(CaFile { path: path.to_owned(), bundle }),
         Err(text) => {
             report.errors.push(section.diagnostic("ca_file", format!("{}: {text}", path.display())));
             None

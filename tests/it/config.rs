@@ -158,12 +158,13 @@ fn byte_order_mark_in_key_and_ca_file_is_removed() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     fs::write(at("key"), "\u{feff}secret\r\n").unwrap();
-    fs::write(at("ca.pem"), format!("\u{feff}{}", certificate())).unwrap();
+    let pem = certificate();
+    fs::write(at("ca.pem"), format!("\u{feff}{pem}")).unwrap();
     let text = TARGET.replace("api_key: k", "api_key_file: ./key, ca_file: ca.pem");
     fs::write(at("polyai.yaml"), text).unwrap();
     let target = load_file(&at("polyai.yaml"), &[]).unwrap().settings.targets.remove(0);
     assert_eq!(target.api_key.expose_secret(), "secret");
-    assert!(target.ca_file.unwrap().pem.starts_with(b"-----BEGIN"));
+    assert_eq!(target.ca_file.unwrap().bundle, polyai_api::CaBundle::parse(pem.as_bytes()).unwrap());
 }
 
 #[test]

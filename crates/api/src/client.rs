@@ -4,7 +4,6 @@
 
 use std::error::Error as _;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,7 +23,8 @@ use crate::rate_limit::{ConcurrencyLimit, RateLimiter};
 use crate::redact::{self, redact};
 use crate::request::{Endpoint, PageRequest};
 use crate::server_clock::DateObservation;
-use crate::{tls, wire};
+use crate::tls::{self, CaBundle};
+use crate::wire;
 
 /// Larger than any page of up to 1,000 records should be.
 const MAX_BODY_BYTES: usize = 128 << 20;
@@ -97,26 +97,9 @@ pub struct ResponseInfo {
     pub bytes: u64,
 }
 
-/// Certificates to trust in addition to the roots of the system.
-#[derive(Debug, Clone, Copy)]
-pub struct CaBundle<'a> {
-    /// The file they come from, for error messages.
-    pub path: &'a Path,
-    /// The certificates, as PEM.
-    pub pem: &'a [u8],
-}
-
 /// The reason a client could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The bundle of certificates is invalid.
-    #[error("ca_file {path}: {reason}")]
-    CaBundle {
-        /// The file.
-        path: String,
-        /// The cause.
-        reason: String,
-    },
     /// A proxy variable of the environment is invalid; its value may contain a password.
     #[error("{0}: found text that is not the address of a proxy (not shown); write http://HOST:PORT")]
     Proxy(&'static str),
@@ -130,20 +113,15 @@ impl Client {
     /// environment. Correlation ids begin with the product name of `user_agent`, which is `product/version`.
     ///
     /// # Errors
-    /// If `ca_bundle` or a proxy variable is invalid, or TLS cannot be set up.
+    /// If a proxy variable is invalid, or TLS cannot be set up.
     pub fn new(
         user_agent: &str,
         timeout: Duration,
-        ca_bundle: Option<CaBundle<'_>>,
+        ca_bundle: Option<&CaBundle>,
         concurrency: ConcurrencyLimit,
         clock: Clock,
     ) -> Result<Self, ClientError> {
-        let listed = match ca_bundle {
-            Some(CaBundle { path, pem }) => tls::parse_ca_bundle(pem)
-                .map_err(|reason| ClientError::CaBundle { path: path.display().to_string(), reason })?,
-            None => Vec::new(),
-        };
-        let tls = tls::client_config(listed).map_err(|error| ClientError::Setup(error.to_string()))?;
+        let tls = tls::client_config(ca_bundle).map_err(|error| ClientError::Setup(error.to_string()))?;
         #[expect(clippy::disallowed_methods, reason = "they apply to a process as a whole, as in curl")]
         let variable = |name: &str| std::env::var(name).ok();
         let proxies = Arc::new(ProxySettings::from_env(variable).map_err(ClientError::Proxy)?);

@@ -61,7 +61,7 @@ mod server_clock;
 mod tls;
 pub mod wire;
 
-pub use client::{ApiCredentials, ApiKey, ApiResponse, CaBundle, Client, ClientError, ResponseInfo};
+pub use client::{ApiCredentials, ApiKey, ApiResponse, Client, ClientError, ResponseInfo};
 pub use decode::{Page, PageStyle, PartialRecord};
 pub use expected::RecordEnvironment;
 pub use paginate::{ConversationList, ListObserver, Pagination, WalkRecords};
@@ -72,4 +72,4 @@ pub use proxy::check_proxy_variables;
 pub use rate_limit::{ConcurrencyLimit, RateLimiter, RequestPermit};
 pub use request::{Endpoint, PageRequest, Position};
 pub use server_clock::{DateObservation, ServerClock};
-pub use tls::parse_ca_bundle;
+pub use tls::CaBundle;

@@ -19,35 +19,42 @@ use rustls_platform_verifier::Verifier;
 use x509_cert::Certificate;
 use x509_cert::der::{Decode, Encode};
 
-/// The certificates of a PEM bundle, at least one, each of which can be an issuer.
-///
-/// # Errors
-/// The first certificate that cannot be used, or what the bundle has instead of certificates.
-pub fn parse_ca_bundle(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let mut certificates = Vec::new();
-    for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
-        let certificate = certificate.ok().filter(|der| RootCertStore::empty().add(der.clone()).is_ok());
-        let damaged = || format!("certificate {} in it is damaged; write a PEM bundle", index + 1);
-        certificates.push(certificate.ok_or_else(damaged)?);
+/// Certificates to trust in addition to the roots of the system: at least one, each of which can be an issuer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CaBundle(Arc<[CertificateDer<'static>]>);
+
+impl CaBundle {
+    /// The certificates of a PEM bundle.
+    ///
+    /// # Errors
+    /// The first certificate that cannot be used, or what the bundle has instead of certificates.
+    pub fn parse(pem: &[u8]) -> Result<Self, String> {
+        let mut certificates = Vec::new();
+        for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
+            let certificate = certificate.ok().filter(|der| RootCertStore::empty().add(der.clone()).is_ok());
+            let damaged = || format!("certificate {} in it is damaged; write a PEM bundle", index + 1);
+            certificates.push(certificate.ok_or_else(damaged)?);
+        }
+        let contains = |label: &str| pem.windows(label.len()).any(|window| window == label.as_bytes());
+        let labels = ["BEGIN TRUSTED CERTIFICATE", "BEGIN X509 CERTIFICATE"];
+        if let Some(label) = labels.into_iter().find(|label| contains(label)) {
+            return Err(format!(
+                "found {label}; write BEGIN CERTIFICATE, the format of `openssl x509 -in FILE -out FILE`"
+            ));
+        }
+        if certificates.is_empty() {
+            return Err("there is no certificate in it; write a PEM bundle".to_owned());
+        }
+        Ok(Self(certificates.into()))
     }
-    let contains = |label: &str| pem.windows(label.len()).any(|window| window == label.as_bytes());
-    let labels = ["BEGIN TRUSTED CERTIFICATE", "BEGIN X509 CERTIFICATE"];
-    if let Some(label) = labels.into_iter().find(|label| contains(label)) {
-        return Err(format!(
-            "found {label}; write BEGIN CERTIFICATE, the format of `openssl x509 -in FILE -out FILE`"
-        ));
-    }
-    if certificates.is_empty() {
-        return Err("there is no certificate in it; write a PEM bundle".to_owned());
-    }
-    Ok(certificates)
 }
 
-/// The TLS configuration of a client that trusts the system's root certificates and `listed`.
+/// The TLS configuration of a client that trusts the system's root certificates and `ca_bundle`.
 ///
 /// # Errors
 /// If there are no certificates to trust.
-pub(crate) fn client_config(listed: Vec<CertificateDer<'static>>) -> Result<ClientConfig, Error> {
+pub(crate) fn client_config(ca_bundle: Option<&CaBundle>) -> Result<ClientConfig, Error> {
+    let listed = ca_bundle.map(|bundle| bundle.0.to_vec()).unwrap_or_default();
     // For other clients in this process. Fails only if there is one already.
     let _ = ring::default_provider().install_default();
     let provider = Arc::new(ring::default_provider());
@@ -265,7 +272,7 @@ mod tests {
                 "found BEGIN X509 CERTIFICATE; write BEGIN",
             ),
         ] {
-            let error = parse_ca_bundle(pem.as_bytes()).unwrap_err();
+            let error = CaBundle::parse(pem.as_bytes()).unwrap_err();
             assert!(error.starts_with(expected), "{pem}: {error}");
         }
     }

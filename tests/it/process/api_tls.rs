@@ -116,11 +116,10 @@ fn api(base_url: &str) -> ApiCredentials {
 
 /// The error of a request to `base_url` by a client that trusts `ca_file`.
 async fn failure(base_url: &str, ca_file: &Path) -> (FetchErrorKind, String) {
-    let pem = std::fs::read(ca_file).unwrap();
-    let bundle = CaBundle { path: ca_file, pem: &pem };
+    let bundle = CaBundle::parse(&std::fs::read(ca_file).unwrap()).unwrap();
     let limit = ConcurrencyLimit::new(NonZeroUsize::MIN);
     let client =
-        Client::new("test/1", Duration::from_secs(20), Some(bundle), limit, Clock::system()).unwrap();
+        Client::new("test/1", Duration::from_secs(20), Some(&bundle), limit, Clock::system()).unwrap();
     let request = PageRequest {
         window: Window::ALL,
         filter: Filter::Any,
