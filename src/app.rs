@@ -8,6 +8,7 @@ mod config_diff;
 mod config_watcher;
 mod http;
 mod pollers;
+mod readiness;
 mod reload;
 mod reload_requests;
 pub(crate) mod settings_mapping;
@@ -37,6 +38,7 @@ use crate::status::PollHistories;
 use config_watcher::Watch;
 use exporter_web::{LoadedWebConfig, WebConfig};
 use pollers::{PollerContext, PollerSet};
+use readiness::ReadinessProbe;
 use reload::Reloader;
 pub use reload::{ActiveConfig, ConfigLoader, Configuration, ReloadAttempt};
 pub use reload_requests::{ReloadHandle, ReloadTrigger};
@@ -133,7 +135,7 @@ impl App {
         let options = settings_mapping::format_options(settings);
         let metrics =
             Arc::new(MetricsProvider::new(published.clone(), stats.clone(), options, clock.clone()));
-        let readiness = Arc::new(pollers.readiness());
+        let readiness = Arc::new(ReadinessProbe::new(pollers.readiness(), published.clone()));
         let web_watch = WebConfigWatch { web: web.clone(), events: events.clone(), clock: clock.clone() };
         let (reloader, reloads) = Reloader::new(pollers, metrics.clone(), web, clock.clone(), stats, events);
         let addresses = server.addresses().map(ToString::to_string).collect();

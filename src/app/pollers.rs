@@ -28,7 +28,6 @@ use super::supervisor::{PollerPanicked, PollerSupervisor};
 use crate::config::{Polling, Secret, Settings, Target};
 use crate::events::{Events, TargetEvents};
 use crate::exporter_metrics::ExporterMetrics;
-use crate::http::Readiness;
 use crate::poller::{FirstPollLatch, Poller, RefetchBudget};
 use crate::status::PollHistories;
 
@@ -74,13 +73,10 @@ struct PollerTask {
 #[derive(Clone)]
 pub(super) struct ReadinessLatches(Arc<ArcSwap<Vec<FirstPollLatch>>>);
 
-impl Readiness for ReadinessLatches {
-    fn ready(&self) -> Result<(), String> {
-        match self.0.load().iter().filter(|latch| !latch.is_set()).count() {
-            0 => Ok(()),
-            1 => Err("1 target has not been polled yet".to_owned()),
-            left => Err(format!("{left} targets have not been polled yet")),
-        }
+impl ReadinessLatches {
+    /// How many targets have not been polled yet.
+    pub(super) fn unset(&self) -> usize {
+        self.0.load().iter().filter(|latch| !latch.is_set()).count()
     }
 }
 

@@ -269,6 +269,17 @@ impl Events {
         }
     }
 
+    /// A target with a new state has been read up to the present, with so many `conversations`.
+    pub fn caught_up(&self, target: &TargetKey, conversations: u64) {
+        self.stats.event(Event::CaughtUp);
+        target_log!(
+            info,
+            target,
+            conversations,
+            "caught up; its conversation series are exposed from now on"
+        );
+    }
+
     /// This machine's clock is `seconds` ahead of the API's (negative: behind); windows follow the API's.
     pub fn clock_skew(&self, target: &TargetKey, seconds: f64) {
         let failures = self.count_failure(target, Event::ClockSkew, "");

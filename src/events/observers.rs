@@ -54,6 +54,10 @@ impl RecorderObserver for Events {
         self.commit_recovered();
     }
 
+    fn on_exposed(&self, target: &TargetKey, conversations: u64) {
+        self.caught_up(target, conversations);
+    }
+
     fn on_commit_failed(&self, duration: Duration, error: &StoreError, retry_in: Duration) {
         self.stats.commit_failed(duration);
         self.commit_failed(error, retry_in);

@@ -31,6 +31,7 @@ events! {
     AcceptFailed "accept_failed" "A connection could not be accepted, usually for lack of file descriptors."
     AuthenticationFailed "authentication_failed" "A request had no valid user name and password."
     CatchingUp "catching_up" "A long window is being read, after a first start or an outage."
+    CaughtUp "caught_up" "A new state has been read up to the present; the conversation series of its target are exposed from then on."
     ClockSkew "clock_skew" "The clocks of the exporter and of the API differ."
     CommitFailed "commit_failed" "A transaction failed; it is retried."
     ConfigReloadFailed "config_reload_failed" "A reload was rejected; the previous configuration stays active."

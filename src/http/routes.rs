@@ -17,10 +17,12 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whether the exporter is ready.
 pub trait Readiness: Send + Sync {
+    /// Returns what else to know, if anything.
+    ///
     /// # Errors
     ///
     /// What is missing.
-    fn ready(&self) -> Result<(), String>;
+    fn ready(&self) -> Result<Option<String>, String>;
 }
 
 /// A reload in progress: what changed, or why nothing did.
@@ -79,7 +81,8 @@ impl Routes {
             ("/metrics", ..) => self.metrics.respond(request.headers()).await,
             ("/-/healthy", ..) => text_response(StatusCode::OK, "healthy\n"),
             ("/-/ready", ..) => match self.readiness.ready() {
-                Ok(()) => text_response(StatusCode::OK, "ready\n"),
+                Ok(None) => text_response(StatusCode::OK, "ready\n"),
+                Ok(Some(note)) => text_response(StatusCode::OK, format!("ready; {note}\n")),
                 Err(missing) => {
                     text_response(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {missing}\n"))
                 }

@@ -33,8 +33,8 @@ impl MetricsSource for Fixed {
 struct Missing(Option<&'static str>);
 
 impl Readiness for Missing {
-    fn ready(&self) -> Result<(), String> {
-        self.0.map_or(Ok(()), |missing| Err(missing.to_owned()))
+    fn ready(&self) -> Result<Option<String>, String> {
+        self.0.map_or(Ok(None), |missing| Err(missing.to_owned()))
     }
 }
 

@@ -111,6 +111,7 @@ impl StatusInputs<'_> {
             started: self.process.started,
             interval: self.settings.polling.interval,
             storage_failing: totals.storage_failing.then(|| self.trends.storage_failing_since()),
+            is_hidden: totals.catching_up,
             breaches: Vec::new(),
         };
         let stale = inputs.is_stale(now);
@@ -121,7 +122,8 @@ impl StatusInputs<'_> {
         let (state, since) = inputs.state(now);
         let [(handoffs_counted, conversations_counted), ..] = totals.counters;
         // Without a label set that is known beforehand there is no series before the first conversation.
-        let zero_if_read = records.last_success.map(|_| 0);
+        let zero_if_read = records.last_success.map(|_| 0).filter(|_| !totals.catching_up);
+        let if_shown = |total: u64| (!totals.catching_up).then_some(total);
         // Before the first poll after a restart, the stored watermark counts.
         let read_to = records.read_to().or(totals.watermark);
         let mut problems: Vec<ProblemView> =
@@ -144,6 +146,7 @@ impl StatusInputs<'_> {
             last_success_at: records.last_success.map(JsonTimestamp),
             last_success_age_seconds: records.last_success.map(|last| self.age(last)),
             stale,
+            catching_up: totals.catching_up,
             data_age_seconds: records.last_success.or(read_to).map(|last| self.age(last)),
             counts_since: records.progress.counts_since.map(JsonTimestamp),
             read_to: read_to.map(JsonTimestamp),
@@ -152,8 +155,8 @@ impl StatusInputs<'_> {
             followed_conversations: (!records.polls.is_empty()).then_some(records.progress.tracked as u64),
             oldest_open_started_at: totals.oldest_open.map(to_local),
             last_conversation_ended_at: totals.last_conversation.map(to_local),
-            conversations_counted,
-            handoffs_counted,
+            conversations_counted: if_shown(conversations_counted),
+            handoffs_counted: if_shown(handoffs_counted),
             recent: RecentRatios {
                 // The gauge is 0 even before the first successful poll.
                 conversations: totals.recent.conversations.filter(|&ended| ended > 0).or(zero_if_read),

@@ -163,9 +163,9 @@ fn api_area(rows: &[TargetRow]) -> (Severity, String) {
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a window")]
 fn call_area(rows: &[TargetRow], inputs: &StatusInputs<'_>) -> (Severity, String) {
-    let fresh: Vec<&TargetRow> = rows.iter().filter(|row| !row.stale).collect();
+    let fresh: Vec<&TargetRow> = rows.iter().filter(|row| !row.stale && !row.catching_up).collect();
     if fresh.is_empty() {
-        return (Severity::Wait, "Unknown: no target has fresh data".to_owned());
+        return (Severity::Wait, "Unknown: no target has fresh and complete data".to_owned());
     }
     let open: u64 = fresh.iter().filter_map(|row| row.open_conversations).sum();
     let recent: u64 = fresh.iter().filter_map(|row| row.recent.conversations).sum();
@@ -199,7 +199,10 @@ fn call_area(rows: &[TargetRow], inputs: &StatusInputs<'_>) -> (Severity, String
     }
     if fresh.len() < rows.len() {
         let left_out = rows.len() - fresh.len();
-        sentence.push_str(&format!(", without {left_out} of {} targets that have no fresh data", rows.len()));
+        sentence.push_str(&format!(
+            ", without {left_out} of {} targets that have no fresh and complete data",
+            rows.len()
+        ));
     }
     let mut severity = Severity::Good;
     let breaching: Vec<&&TargetRow> = fresh.iter().filter(|row| !row.breaches.is_empty()).collect();

@@ -81,9 +81,13 @@ impl Trends {
         let mut state = self.lock();
         let mut storage_failing = false;
         for (key, series) in snapshot.targets.iter() {
-            let TargetTotals { recent, counters, up, storage_failing: failing, .. } =
+            let TargetTotals { recent, counters, up, catching_up, storage_failing: failing, .. } =
                 TargetTotals::new(series, Duration::ZERO);
             storage_failing |= failing;
+            if catching_up {
+                // Its first sample has the whole total; from 0 that would be an increase.
+                continue;
+            }
             let point = Point {
                 at: JsonTimestamp(now),
                 // While polls fail, the ratio is that of the last success.

@@ -85,6 +85,8 @@ pub(super) struct TargetInputs<'a> {
     pub(super) interval: Duration,
     /// Whether the state cannot be written, and since when if known.
     pub(super) storage_failing: Option<Option<Timestamp>>,
+    /// Whether its state is new and its conversations are not shown yet.
+    pub(super) is_hidden: bool,
     pub(super) breaches: Vec<Breach>,
 }
 
@@ -110,7 +112,7 @@ impl TargetInputs<'_> {
             (State::NotTried, None)
         } else if records.failed_polls > 0 {
             (State::Failing, records.failing_since)
-        } else if self.lag(now) > (self.interval * 4).max(Duration::from_secs(30)) {
+        } else if self.is_hidden || self.lag(now) > (self.interval * 4).max(Duration::from_secs(30)) {
             (State::CatchingUp, None)
         } else {
             let since = records.problems().map(|interval| interval.since).min();
@@ -152,6 +154,10 @@ impl TargetInputs<'_> {
                     format!("First poll has been running for {}", span(now.saturating_duration_since(began)))
                 },
             ),
+            State::CatchingUp if self.is_hidden => {
+                let until = read_to(&format!(": read up to {{}} of {}", hh_mm(now)));
+                format!("Catching up{until}; its conversations are not shown yet")
+            }
             State::CatchingUp => {
                 format!("Catching up: {}{} behind", read_to("read up to {}, "), span(self.lag(now)))
             }
@@ -213,6 +219,7 @@ mod tests {
             started: at("12:00"),
             interval: INTERVAL,
             storage_failing: None,
+            is_hidden: false,
             breaches: Vec::new(),
         }
     }
@@ -257,6 +264,20 @@ mod tests {
 
         poll(&history, "12:20", None, &[], "12:20");
         assert_eq!(status(&history, "12:20").0, State::UpToDate);
+    }
+
+    #[test]
+    fn new_state_is_catching_up_until_it_is_shown() {
+        let history = PollHistory::default();
+        poll(&history, "12:03", None, &[], "10:00");
+        let hidden =
+            |now| history.read(|records| evaluate(&TargetInputs { is_hidden: true, ..inputs(records) }, now));
+        let behind = "Catching up: read up to 10:00 of 12:03; its conversations are not shown yet".to_owned();
+        assert_eq!(hidden("12:03"), (State::CatchingUp, behind));
+        poll(&history, "12:04", None, &[], "12:04");
+        assert_eq!(hidden("12:04").0, State::CatchingUp, "what it has read still settles");
+        poll(&history, "12:05", Some(Problem::ServerError), &[], "12:04");
+        assert_eq!(hidden("12:05").0, State::Failing, "what keeps it is more important");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(super) struct TargetTotals {
     pub(super) last_conversation: Option<Timestamp>,
     pub(super) watermark: Option<Timestamp>,
     pub(super) up: bool,
+    /// Whether its conversation series are not shown yet.
+    pub(super) catching_up: bool,
     pub(super) storage_failing: bool,
 }
 
@@ -64,6 +66,7 @@ impl TargetTotals {
             last_conversation: time(Metric::LastConversation),
             watermark: time(Metric::TargetWatermark),
             up: gauges(series, Metric::TargetUp).any(|(_, value)| value > 0.0),
+            catching_up: gauges(series, Metric::TargetCatchingUp).any(|(_, value)| value > 0.0),
             storage_failing: gauges(series, Metric::TargetProblem)
                 .any(|(labels, value)| value > 0.0 && labels.iter().any(|label| **label == *storage)),
         }

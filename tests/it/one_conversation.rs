@@ -23,7 +23,7 @@ use polyai_engine::ledger::store::Store;
 use polyai_engine::ledger::transition::{Count, CountingRules, Transition, decide};
 use polyai_engine::ledger::{LedgerEntry, Watermarks};
 use polyai_engine::planner::PollPolicy;
-use polyai_engine::poll_session::{Command, PollSession, SessionTime};
+use polyai_engine::poll_session::{Command, Notice, PollSession, SessionTime};
 use polyai_engine::recorder::{
     CountingPolicy, Observation, PollerCheckpoint, Recorder, TargetIndex, TargetSetup,
 };

@@ -32,7 +32,7 @@ use start_index::StartIndex;
 use window_size::{PassId, WindowSizer};
 
 use crate::ledger::transition::SeenBy;
-use crate::ledger::{RecheckWatermark, Watermarks, max_overlap};
+use crate::ledger::{CatchUp, RecheckWatermark, Watermarks, max_overlap};
 use crate::recorder::{FirstFinished, PollerCheckpoint};
 
 /// How far in the future a start may be and still be believed.
@@ -62,6 +62,11 @@ pub struct PollPolicy {
 impl PollPolicy {
     fn max_age(&self) -> Option<Duration> {
         self.ages.iter().copied().max()
+    }
+
+    /// Whether a new state counts conversations that ended before it.
+    fn counts_the_past(&self) -> bool {
+        self.anchor.is_some() || !self.initial_lookback.is_zero()
     }
 }
 
@@ -173,8 +178,17 @@ impl PollPlanner {
         }
     }
 
+    /// Begins to count from `anchor`. Where that is in the past, an earlier state may have exposed conversations that the rechecks
+    /// would reach only when they are old, so the fresh pass reads everything from the last recheck age before the anchor. Otherwise
+    /// nothing has counted yet, and the series are exposed at 0.
     fn begin(&mut self, anchor: Timestamp) {
-        self.watermarks = Some(Watermarks::initial(anchor, &self.policy.ages));
+        let mut watermarks = Watermarks::initial(anchor, &self.policy.ages);
+        if self.policy.counts_the_past() {
+            watermarks.fresh = watermarks.oldest();
+        } else {
+            watermarks.catch_up = CatchUp::Done;
+        }
+        self.watermarks = Some(watermarks);
     }
 
     /// The open pass: everything that is in progress, whenever it started.
@@ -452,6 +466,11 @@ impl PollPlanner {
             };
             self.overlap.observe(needed);
         }
+    }
+
+    /// Whether the state was new when the poller started, or still catching up.
+    pub(crate) fn is_new_state(&self) -> bool {
+        self.watermarks.as_ref().is_some_and(|watermarks| watermarks.catch_up != CatchUp::Done)
     }
 
     /// How far the target has been read; absent before the first answer.

@@ -72,9 +72,9 @@ pub enum Notice {
     RecordsRejected(RejectedRecords),
     /// A conversation that was open is neither listed nor found, and is no longer searched for.
     ConversationAbandoned(ConversationId),
-    /// A target that had fallen behind has read on.
+    /// A target that has a new state, or had fallen behind, begins to catch up or has read on.
     Progress {
-        /// The fresh watermark when it began to catch up.
+        /// The fresh watermark when the poll began.
         from: Timestamp,
         /// How far it has read.
         reached: Timestamp,
@@ -139,6 +139,10 @@ pub struct PollSession {
     pending: Option<Timestamp>,
     /// Conversations counted since the target fell behind.
     caught_up: u64,
+    /// Whether a poll has read up to its beginning.
+    has_read_up: bool,
+    /// Whether the beginning of catching up with a past has been reported.
+    has_announced: bool,
     poll: Poll,
 }
 
@@ -184,6 +188,8 @@ impl PollSession {
             first_answer: None,
             pending: None,
             caught_up: 0,
+            has_read_up: false,
+            has_announced: false,
             poll: Poll::default(),
         }
     }
@@ -300,10 +306,14 @@ impl PollSession {
         }
         let (state, update) = self.planner.on_open_list(&fetched.conversations, now);
         self.poll.state = Some(state);
-        if self.planner.lag(now) > self.interval * PROGRESS_INTERVALS {
+        let catches_up = self.planner.is_new_state() && !self.has_read_up;
+        if catches_up || self.planner.lag(now) > self.interval * PROGRESS_INTERVALS {
             self.poll.backlog = self.planner.fresh_watermark().map(|fresh| (fresh, now));
         } else {
             self.caught_up = 0;
+        }
+        if catches_up && !std::mem::replace(&mut self.has_announced, true) {
+            self.poll.progress = self.planner.fresh_watermark();
         }
         // A finished record here means that the filter was ignored; the fresh pass reads those.
         fetched.conversations.retain(|one| one.data.state == ConversationState::InProgress);
@@ -390,8 +400,10 @@ impl PollSession {
     fn report(&mut self, time: SessionTime) -> PollReport {
         let Poll { failure, stats, state, .. } = std::mem::take(&mut self.poll);
         let until = state.as_ref().map(PollState::until);
-        let read_up = failure.is_none()
-            && until.is_some_and(|until| self.planner.fresh_watermark().is_some_and(|fresh| fresh >= until));
+        // The fresh pass of a new state reads all that an earlier one may have counted. Other windows that fail hold nothing up.
+        let is_read = |until| self.planner.fresh_watermark().is_some_and(|fresh| fresh >= until);
+        let read_up = time.certain && until.is_some_and(is_read);
+        self.has_read_up |= read_up;
         let DataProblems { mut problems, missing_fields } = self.data_quality.finish_poll(time.api);
         problems.extend(time.skewed.then_some(Problem::ClockSkew));
         let stuck = self.planner.oldest_open(time.api).map(|(id, start)| (id.clone(), start));

@@ -99,8 +99,8 @@ fn figures(row: &TargetRow, now: JsonTimestamp) -> Markup {
         ("Longest open, since", time(row.oldest_open_started_at)),
         ("Newest counted, ended", time(row.last_conversation_ended_at)),
         ("Counts conversations since", time(row.counts_since)),
-        ("Counted", html! { (count(row.conversations_counted)) }),
-        ("Handed off", html! { (count(row.handoffs_counted)) }),
+        ("Counted", figure(row, row.conversations_counted.map(count))),
+        ("Handed off", figure(row, row.handoffs_counted.map(count))),
     ];
     facts("facts", list)
 }

@@ -250,8 +250,8 @@ impl StatusSource for Blank {
 struct Always;
 
 impl Readiness for Always {
-    fn ready(&self) -> Result<(), String> {
-        Ok(())
+    fn ready(&self) -> Result<Option<String>, String> {
+        Ok(None)
     }
 }
 

@@ -227,6 +227,17 @@ impl TargetSeries {
         }
     }
 
+    /// Lets every counter and histogram that starts later than `start` start there. Returns these.
+    pub(crate) fn backdate_all(&mut self, start: Timestamp) -> Vec<SeriesKey> {
+        let is_counted = |key: &SeriesKey| key.metric.definition().kind != Kind::Gauge;
+        let later = self.series.iter_mut().filter(|(key, series)| is_counted(key) && series.start > start);
+        let backdated = later.map(|(key, series)| {
+            Arc::make_mut(series).start = start;
+            key.clone()
+        });
+        backdated.collect()
+    }
+
     /// The series that are about the target itself and not about its conversations.
     pub(crate) fn about_target(&self) -> Self {
         let series = self.series.iter().filter(|(key, _)| key.metric.is_about_target());

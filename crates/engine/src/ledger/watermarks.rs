@@ -29,8 +29,16 @@ impl CatchUp {
     ) -> Self {
         let reached = if self == Self::Reading && read_up { Self::Settling(now) } else { self };
         match reached {
-            Self::Settling(since) if oldest_settling.is_none_or(|oldest| oldest > since) => Self::Done,
-            Self::Reading | Self::Settling(_) | Self::Done => reached,
+            Self::Settling(since) => {
+                // The clock may have been ahead, and a busy target always has one that was seen finished before that time.
+                let since = since.min(now);
+                if oldest_settling.is_none_or(|oldest| oldest > since) {
+                    Self::Done
+                } else {
+                    Self::Settling(since)
+                }
+            }
+            Self::Reading | Self::Done => reached,
         }
     }
 }
@@ -158,6 +166,11 @@ mod tests {
         assert_eq!(settling.after_poll(false, later, Some(at(99))), settling);
         // One that was seen finished later does not hold it up.
         assert_eq!(settling.after_poll(false, later, Some(at(101))), CatchUp::Done);
+        // The clock had been ahead: what is seen finished from now on does not hold it up.
+        let ahead = CatchUp::Settling(at(90_000));
+        let corrected = ahead.after_poll(true, now, Some(at(99)));
+        assert_eq!(corrected, CatchUp::Settling(now));
+        assert_eq!(corrected.after_poll(true, later, Some(at(125))), CatchUp::Done);
         assert_eq!(CatchUp::Done.after_poll(false, later, Some(at(99))), CatchUp::Done);
     }
 

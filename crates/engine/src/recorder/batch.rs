@@ -48,7 +48,7 @@ pub struct PollStatus {
     pub now: Timestamp,
     /// Whether every pass succeeded.
     pub up: bool,
-    /// Whether every pass has read all that it could when the poll began.
+    /// Whether the fresh pass has read up to the beginning of the poll, by a time that is certain.
     pub read_up: bool,
     /// The active problems.
     pub problems: BTreeSet<Problem>,

@@ -137,7 +137,7 @@ impl Recorder {
             assignments.push(TargetAssignment { index, checkpoint });
             let mut state = match (restored, before.remove(&index)) {
                 (Some(mut state), old) => {
-                    state.init_series(&self.schema);
+                    state.init_series(&self.schema, now);
                     state.init_gauges(now);
                     if let Some(old) = old {
                         state.key = old.key;
@@ -152,7 +152,7 @@ impl Recorder {
                 (None, Some(mut state)) => {
                     if state.setup != target.setup {
                         state.setup = target.setup.clone();
-                        state.init_series(&self.schema);
+                        state.init_series(&self.schema, now);
                         gauges::set_info(Arc::make_mut(&mut state.series), &state.setup.info, now);
                     }
                     state

@@ -241,8 +241,10 @@ impl TargetState {
         if let Some(before) = &self.watermarks {
             // The recorder decides which entries may be pruned and what is exposed, not the poller.
             watermarks.pruned_before = before.pruned_before;
-            watermarks.catch_up = before.catch_up;
             has_new_anchor = before.anchor != watermarks.anchor;
+            if !has_new_anchor || before.catch_up == CatchUp::Done {
+                watermarks.catch_up = before.catch_up;
+            }
             if !has_new_anchor {
                 watermarks.series_since = before.series_since;
             }
@@ -253,22 +255,30 @@ impl TargetState {
         changes.watermarks_must_flush |= has_new_anchor;
         self.watermarks = Some(watermarks);
         if has_new_anchor {
-            self.init_series(schema);
+            // The anchor may have been in the future, and then nothing has counted.
+            self.dirty.extend(Arc::make_mut(&mut self.series).backdate_all(to.anchor));
+            self.init_series(schema, now);
         }
     }
 
-    /// A poll has ended: what it has read may be exposed from now on.
-    pub(super) fn on_poll_end(&mut self, status: &PollStatus, changes: &mut Changes) {
-        let Some(watermarks) = &mut self.watermarks else { return };
+    /// A poll has ended: what it has read may be exposed from now on. Returns how many conversations have counted if it is.
+    pub(super) fn on_poll_end(&mut self, status: &PollStatus, changes: &mut Changes) -> Option<u64> {
+        let watermarks = self.watermarks.as_mut()?;
         let oldest_settling = self.settling.values().min().copied();
         let catch_up = watermarks.catch_up.after_poll(status.read_up, status.now, oldest_settling);
-        if catch_up != watermarks.catch_up {
-            watermarks.catch_up = catch_up;
-            gauges::set_watermarks(Arc::make_mut(&mut self.series), watermarks, status.now);
-            changes.watermarks.insert(self.id, watermarks.clone());
-            // A restart must not hide again what scrapes have seen.
-            changes.watermarks_must_flush = true;
+        if catch_up == watermarks.catch_up {
+            return None;
         }
+        watermarks.catch_up = catch_up;
+        gauges::set_watermarks(Arc::make_mut(&mut self.series), watermarks, status.now);
+        changes.watermarks.insert(self.id, watermarks.clone());
+        // A restart must not hide again what scrapes have seen.
+        changes.watermarks_must_flush = true;
+        let counted = self.series.of(Metric::Conversations).map(|(_, series)| match &series.value {
+            Value::Counter(counter) => counter.count(),
+            Value::Gauge(_) | Value::Histogram(_) => 0,
+        });
+        (catch_up == CatchUp::Done).then(|| counted.sum())
     }
 
     /// The series that scrapes may see.
@@ -305,9 +315,10 @@ impl TargetState {
     }
 
     /// Creates the series of known label sets, so that the first call of each shows as an increase. They start at the anchor,
-    /// without which there are none.
-    pub(super) fn init_series(&mut self, schema: &SeriesSchema) {
-        let Some(start) = self.watermarks.as_ref().map(|watermarks| watermarks.series_since) else { return };
+    /// without which there are none; those of a metric that is new to a state which has counted start at `now`.
+    pub(super) fn init_series(&mut self, schema: &SeriesSchema, now: Timestamp) {
+        let Some(since) = self.watermarks.as_ref().map(|watermarks| watermarks.series_since) else { return };
+        let has_counted = self.series.of(Metric::LastConversation).next().is_some();
         let mut label_sets: Vec<LabelValues> = match *schema.dimensions {
             [] => vec![Arc::from([])],
             [Dimension::Channel] => {
@@ -335,12 +346,11 @@ impl TargetState {
                 }
                 Labels::TargetAnd(_) => Vec::new(),
             };
+            let is_new_metric = has_counted && series.of(definition.metric).next().is_none();
+            let start = if is_new_metric { now.max(since) } else { since };
             for values in label_sets {
                 let key = SeriesKey { metric: definition.metric, values };
-                let is_new = series.ensure(key.clone(), schema, start);
-                // The anchor may turn out to have been in the future.
-                series.backdate(&key, start);
-                if is_new {
+                if series.ensure(key.clone(), schema, start) {
                     self.dirty.insert(key);
                 }
             }

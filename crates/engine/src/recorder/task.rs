@@ -103,6 +103,9 @@ pub trait RecorderObserver: Send + Sync + 'static {
     /// A transaction failed and had no effect; it is retried after `retry_in`.
     fn on_commit_failed(&self, duration: Duration, error: &StoreError, retry_in: Duration);
 
+    /// A target with a new state has caught up and is exposed from now on, with so many conversations.
+    fn on_exposed(&self, target: &TargetKey, conversations: u64);
+
     /// Failures are over, although there was nothing to commit.
     fn on_recovery(&self);
 
@@ -205,6 +208,9 @@ impl RecorderTask {
                         self.observer.on_recovery();
                     }
                     self.published.store(self.recorder.snapshot().clone());
+                    for (target, conversations) in std::mem::take(&mut self.recorder.exposed) {
+                        self.observer.on_exposed(&target, conversations);
+                    }
                     self.respond(group, batches, assignments);
                     return Ok(self);
                 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use polyai_domain::target::TargetKey;
+
 use super::batch::{PollStatus, TargetIndex};
 use super::gauges;
 use super::snapshot::Snapshot;
@@ -23,6 +25,8 @@ pub struct Recorder {
     pub(super) changes: Changes,
     /// The targets whose series may differ from the snapshot.
     pub(super) touched: BTreeSet<TargetIndex>,
+    /// The targets that have caught up since the task last reported them, with the number of their conversations.
+    pub(super) exposed: Vec<(Arc<TargetKey>, u64)>,
     /// Whether the targets themselves, or all their series, may differ from the snapshot.
     pub(super) relisted: bool,
     committed: Arc<Snapshot>,
@@ -39,6 +43,7 @@ impl Recorder {
             next_index: 0,
             changes: Changes::default(),
             touched: BTreeSet::new(),
+            exposed: Vec::new(),
             relisted: true,
             committed: Arc::default(),
         }
@@ -48,7 +53,9 @@ impl Recorder {
     pub fn set_poll_status(&mut self, status: &PollStatus) {
         let Some(state) = self.targets.get_mut(&status.target) else { return };
         self.touched.insert(status.target);
-        state.on_poll_end(status, &mut self.changes);
+        if let Some(conversations) = state.on_poll_end(status, &mut self.changes) {
+            self.exposed.push((state.key.clone(), conversations));
+        }
         let series = Arc::make_mut(&mut state.series);
         gauges::set_poll_status(series, status);
         if status.up {

@@ -6,10 +6,12 @@ use polyai_domain::conversation::{RejectedKind, RejectedRecord};
 use polyai_domain::fetch::{FetchError, FetchErrorKind};
 
 use super::*;
+use crate::ledger::CatchUp;
 
 /// A session that has been resumed at `at(0)` with all passes at that time.
 fn session() -> PollSession {
-    let watermarks = Watermarks { fresh: at(0), ..Watermarks::initial(at(-DAY), &[]) };
+    let catch_up = CatchUp::Done;
+    let watermarks = Watermarks { fresh: at(0), catch_up, ..Watermarks::initial(at(-DAY), &[]) };
     let policy = PollPolicy { ages: Vec::new(), ..policy() };
     let checkpoint = PollerCheckpoint { watermarks: Some(watermarks), ..PollerCheckpoint::default() };
     PollSession::resume(TargetIndex(7), policy, checkpoint)

@@ -175,3 +175,87 @@ fn late_content_of_a_counted_call_is_observed_once() {
         assert_eq!(recorder.snapshot().count(Metric::Amendments, &["up"]), Some(1));
     }
 }
+
+#[test]
+fn metric_new_to_a_state_that_has_counted_starts_now() {
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    recorder.take(&walk(1000, &[finished("CA01", 10, 45)]));
+    // As an older version would have left it.
+    let target = recorder.targets.get_mut(&THE_TARGET).unwrap();
+    let key = SeriesKey { metric: Metric::GreetingLatency, values: Arc::from([Arc::from("VOICE-SIP")]) };
+    let (name, _) = codec::encode(&key, target.series.get(&key).unwrap(), &recorder.schema).unwrap();
+    recorder.changes.series.insert((target.id, name), None);
+    recorder.commit(true).unwrap();
+    drop(recorder);
+    for now in [2000, 3000] {
+        let (recorder, _) = state.start(counting(), now);
+        assert_eq!(start(&recorder, Metric::GreetingLatency, PHONE), Some(at(2000)), "at {now}");
+        assert_eq!(start(&recorder, Metric::TurnLatency, PHONE), Some(at(0)));
+    }
+}
+
+#[test]
+fn corrected_anchor_moves_starts_for_good() {
+    let state = State::new();
+    let (mut recorder, _) = state.start(counting(), 0);
+    let with_anchor = |anchor: i64, now: i64, catch_up: CatchUp| {
+        let watermarks = Watermarks { catch_up, ..Watermarks::initial(at(anchor), &AGES) };
+        Batch { watermarks: Some(watermarks), ..walk(now, &[]) }
+    };
+    recorder.take(&with_anchor(90_000, 90_000, CatchUp::Done));
+    assert_eq!(start(&recorder, Metric::Conversations, PHONE), Some(at(90_000)));
+    recorder.take(&with_anchor(500, 1000, CatchUp::Reading));
+    assert_eq!(exposed(&recorder), (Some(0), Some(0.0)), "what was exposed is not hidden again");
+    drop(recorder);
+    let (recorder, _) = state.start(counting(), 2000);
+    for (metric, values) in [(Metric::Conversations, PHONE), (Metric::IngestLag, &[])] {
+        assert_eq!(start(&recorder, metric, values), Some(at(500)), "{metric:?}");
+    }
+}
+
+#[test]
+fn new_anchor_has_to_be_read_before_it_is_exposed() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&first_walk(90_000, &[finished("CA01", 89_990, 5)]));
+    poll_ends(&mut recorder, &poll_went_well(90_000));
+    assert_eq!(exposed(&recorder), (None, Some(1.0)), "it has to settle");
+    let earlier = Watermarks::initial(at(-500), &AGES);
+    for now in [1000, 1030] {
+        recorder.take(&Batch { watermarks: Some(earlier.clone()), ..walk(now, &[]) });
+    }
+    poll_ends(&mut recorder, &PollStatus { read_up: false, ..poll_went_well(1030) });
+    assert_eq!(exposed(&recorder), (None, Some(1.0)));
+}
+
+#[test]
+fn labels_changed_while_catching_up_stay_hidden() {
+    let mut recorder = in_memory(counting());
+    recorder.take(&first_walk(1000, &[finished("CA01", 10, 45)]));
+    let entry = TargetEntry { setup: setup(), needs_checkpoint: false };
+    let without_labels = TargetSet { counting: with_labels(&[]), targets: vec![entry] };
+    recorder.reconfigure(&without_labels, at(1100)).unwrap();
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, &[]), None);
+    recorder.take(&first_walk(1500, &[finished("CA02", 20, 45)]));
+    poll_ends(&mut recorder, &poll_went_well(1500));
+    assert_eq!(recorder.snapshot().count(Metric::Conversations, &[]), Some(1));
+    assert_eq!(start(&recorder, Metric::Conversations, &[]), Some(at(1100)), "it starts over");
+    assert_eq!(start(&recorder, Metric::IngestLag, &[]), Some(at(0)), "this does not");
+}
+
+#[test]
+fn removed_target_returns_as_it_was() {
+    let other = TargetSetup { key: TargetKey { client_env: ClientEnv::Sandbox, ..setup().key }, ..setup() };
+    let only = |setup: &TargetSetup| {
+        let targets = vec![TargetEntry { setup: setup.clone(), needs_checkpoint: true }];
+        TargetSet { counting: counting(), targets }
+    };
+    for (read_up, expected) in [(false, (None, Some(1.0))), (true, (Some(1), Some(0.0)))] {
+        let mut recorder = in_memory(counting());
+        recorder.take(&first_walk(1000, &[finished("CA01", 10, 45)]));
+        poll_ends(&mut recorder, &PollStatus { read_up, ..poll_went_well(1000) });
+        recorder.reconfigure(&only(&other), at(1100)).unwrap();
+        recorder.reconfigure(&only(&setup()), at(1200)).unwrap();
+        assert_eq!(exposed(&recorder), expected);
+    }
+}

@@ -42,6 +42,8 @@ impl RecorderObserver for Reports {
         self.push(Report::Recovered);
     }
 
+    fn on_exposed(&self, _: &TargetKey, _: u64) {}
+
     fn on_label_limit(&self, _: &TargetKey, _: &'static str) {}
 }
 
