@@ -165,7 +165,7 @@ fn api_area(rows: &[TargetRow]) -> (Severity, String) {
 fn call_area(rows: &[TargetRow], inputs: &StatusInputs<'_>) -> (Severity, String) {
     let fresh: Vec<&TargetRow> = rows.iter().filter(|row| !row.stale && !row.catching_up).collect();
     if fresh.is_empty() {
-        return (Severity::Wait, "Unknown: no target has fresh and complete data".to_owned());
+        return (Severity::Wait, "Unknown: no target has fresh data".to_owned());
     }
     let open: u64 = fresh.iter().filter_map(|row| row.open_conversations).sum();
     let recent: u64 = fresh.iter().filter_map(|row| row.recent.conversations).sum();
@@ -197,12 +197,13 @@ fn call_area(rows: &[TargetRow], inputs: &StatusInputs<'_>) -> (Severity, String
             sentence.push_str(&format!(" ({}: {})", strip_control(&row.key.project), Ratio(ratio)));
         }
     }
-    if fresh.len() < rows.len() {
-        let left_out = rows.len() - fresh.len();
-        sentence.push_str(&format!(
-            ", without {left_out} of {} targets that have no fresh and complete data",
-            rows.len()
-        ));
+    let stale = rows.iter().filter(|row| row.stale).count();
+    for (left_out, why) in
+        [(stale, "have no fresh data"), (rows.len() - fresh.len() - stale, "are catching up")]
+    {
+        if left_out > 0 {
+            sentence.push_str(&format!(", without {left_out} of {} targets that {why}", rows.len()));
+        }
     }
     let mut severity = Severity::Good;
     let breaching: Vec<&&TargetRow> = fresh.iter().filter(|row| !row.breaches.is_empty()).collect();

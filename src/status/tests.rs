@@ -497,3 +497,28 @@ fn collect(json: &Json, fields: &mut BTreeSet<String>) {
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
     }
 }
+
+#[test]
+fn target_that_catches_up_shows_no_totals() {
+    let mut world = World::of(&["a", "b"]).all_polled("14:09");
+    for series in &mut world.series {
+        series.set(Metric::TargetUp, &[], 1.0, at("14:09"));
+    }
+    world.series[0].set(Metric::TargetCatchingUp, &[], 1.0, at("14:09"));
+    world.series[1].set(Metric::TargetCatchingUp, &[], 0.0, at("14:09"));
+    let targets = world.json(StatusRoute::TargetsJson, "");
+    let (hidden, shown) = (&targets["targets"][0], &targets["targets"][1]);
+    for field in ["conversations_counted", "handoffs_counted", "open_conversations"] {
+        assert_eq!((&hidden[field], &shown[field]), (&Json::Null, &Json::from(0)), "{field}");
+    }
+    assert_eq!(
+        (&hidden["recent"]["conversations"], &hidden["catching_up"]),
+        (&Json::Null, &Json::from(true))
+    );
+    assert_eq!((&hidden["state"], &shown["state"]), (&Json::from("catching_up"), &Json::from("up_to_date")));
+    let sentence = "Catching up: read up to 14:09 of 14:10; its conversations are not shown yet";
+    assert_eq!(hidden["sentence"], Json::from(sentence));
+    let calls = world.areas().remove(3).1;
+    assert!(calls.contains(", without 1 of 2 targets that are catching up"), "{calls}");
+    assert!(world.page(StatusRoute::Target, &query_of("a")).contains(sentence));
+}

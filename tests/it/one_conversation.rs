@@ -44,6 +44,8 @@ fn one_conversation_from_poll_plan_to_exposition() {
     insta::assert_snapshot!(line, @"open pass, all times, InProgress, StopAt(10000)");
     session.on_fetched(Ok(fetched(Vec::new())), time(first_seen));
     let Some(Command::Submit(open_list)) = session.next_command(time(first_seen)) else { panic!() };
+    // The state is new, so the beginning of catching up is logged.
+    assert!(matches!(session.next_command(time(first_seen)), Some(Command::Notify(Notice::Progress { .. }))));
 
     // The next window is planned while that is committed: what has started since the fresh watermark, with a small overlap.
     let Some(Command::Fetch(plan, limit)) = session.next_command(time(first_seen)) else { panic!() };
@@ -172,6 +174,7 @@ fn one_conversation_from_poll_plan_to_exposition() {
     recorder.commit(false).unwrap();
     assert!(matches!(session.next_command(time(first_seen)), Some(Command::AwaitCommit)));
     session.on_committed(&outcome, time(first_seen));
+    assert!(matches!(session.next_command(time(first_seen)), Some(Command::Notify(Notice::Progress { .. }))));
     let Some(Command::Report(report)) = session.next_command(time(first_seen)) else { panic!() };
     insta::assert_snapshot!(format!("up: {}, {:?}", report.status.up, report.stats), @"up: true, PollStats { fetches: 2, records: 1, rejected: 0, counted: 0 }");
     assert!(session.next_command(time(first_seen)).is_none());
