@@ -1,4 +1,4 @@
-//! `check --live`: requests one conversation of each target and diagnoses the response. Nothing is stored.
+//! `check --live`: requests of each target what `serve` does, in small. Nothing is stored.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -7,19 +7,27 @@ use std::time::Duration;
 
 use polyai_api::{
     ApiCredentials, ApiResponse, Client, ConcurrencyLimit, DateObservation, Endpoint, FetchError,
-    FetchErrorKind, FetchedPages, Filter, Page, PageRequest, Position, RateLimiter, ServerClock, Window,
+    FetchErrorKind, FetchedPages, Filter, Page, PageRequest, Pagination, Position, RateLimiter, ServerClock,
+    WalkRecords, Window,
 };
 use polyai_domain::clock::Clock;
+use polyai_domain::conversation::{Conversation, ConversationState, MissingField, RejectedKind};
 use polyai_domain::problem::Problem;
 use polyai_domain::target::{ApiVersion, ClientEnv, Region};
 use polyai_domain::timestamp::Timestamp;
-use polyai_engine::data_quality::DataQuality;
+use polyai_engine::data_quality::{DataProblems, DataQuality};
 
 use super::CliError;
 use crate::app::settings_mapping;
 use crate::config::{Settings, Target};
+use crate::text::pluralize;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const HOUR: Duration = Duration::from_secs(3600);
+/// Small, so that there is a second page.
+const PAGE_SIZE: NonZeroU16 = NonZeroU16::new(2).expect("not zero");
+/// 1 January 2001: no conversation started then.
+const LONG_AGO: Timestamp = Timestamp::from_millis(978_307_200_000);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 #[derive(Default)]
@@ -68,39 +76,53 @@ impl<'a> LiveCheck<'a> {
         Ok(Self { target, client, rate_limiter, clock })
     }
 
-    /// Requests one finished conversation of the last `period` in `client_env`.
-    async fn request(&self, client_env: ClientEnv, period: Duration) -> ApiResponse {
+    /// Requests a page of the conversations that started within `window` in `client_env`.
+    async fn request(
+        &self,
+        client_env: ClientEnv,
+        window: Window,
+        filter: Filter,
+        position: &Position,
+    ) -> ApiResponse {
         let Target { base_url, api_version, account_id, project_id, .. } = self.target;
         let credentials = ApiCredentials {
             endpoint: Endpoint::new(base_url, *api_version, account_id, project_id, client_env),
             ..settings_mapping::credentials(self.target, self.rate_limiter.clone())
         };
-        let request = PageRequest {
-            window: Window::since(Timestamp::from(self.clock.now()) - period),
-            filter: Filter::Finished,
-            limit: NonZeroU16::MIN,
-            position: &Position::First,
-        };
+        let request = PageRequest { window, filter, limit: PAGE_SIZE, position };
         self.client.page(&credentials, &request).await
+    }
+
+    /// Requests the first page of the finished conversations that started within `window` in `client_env`.
+    async fn finished(&self, client_env: ClientEnv, window: Window) -> ApiResponse {
+        self.request(client_env, window, Filter::Finished, &Position::First).await
+    }
+
+    fn last(&self, period: Duration) -> Window {
+        let now = Timestamp::from(self.clock.now());
+        // The clocks may differ.
+        Window::between(now - period, now + HOUR)
     }
 
     async fn diagnose(&self) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
-        let ApiResponse { info, result } = self.request(self.target.key.client_env, DAY).await;
+        let last_day = self.last(DAY);
+        let ApiResponse { info, result } = self.finished(self.target.key.client_env, last_day).await;
         if let Some(observation) = info.date.filter(|observation| observation.date.is_some()) {
             diagnosis.compare_clocks(observation);
-        }
-        if self.target.api_version == ApiVersion::V1 {
-            let fact = "PolyAI ended its support of v1 on 31 August 2026, and it may lack latency; ask PolyAI for a v3 key";
-            match result {
-                Ok(_) => diagnosis.notes.push(format!("v1 still answers, but {fact}")),
-                Err(_) => diagnosis.problems.push(fact.to_owned()),
-            }
         }
         match result {
             Err(error) => diagnosis.problems.push(explain(self.target, &error)),
             Ok(page) if page.is_empty() => self.search_elsewhere(&mut diagnosis).await,
-            Ok(page) => diagnosis.check_quality(&page, Timestamp::from(self.clock.now())),
+            Ok(page) => self.examine(&mut diagnosis, page, last_day).await,
+        }
+        if self.target.api_version == ApiVersion::V1 {
+            let fact = "PolyAI ended its support of v1 on 31 August 2026, and it may lack latency; ask PolyAI for a v3 key";
+            let list = match diagnosis.problems.is_empty() {
+                true => &mut diagnosis.notes,
+                false => &mut diagnosis.problems,
+            };
+            list.push(fact.to_owned());
         }
         diagnosis
     }
@@ -108,15 +130,16 @@ impl<'a> LiveCheck<'a> {
     /// Looks for an older conversation, and for one in another environment.
     async fn search_elsewhere(&self, diagnosis: &mut Diagnosis) {
         let own = self.target.key.client_env;
-        if let Ok(page) = self.request(own, MONTH).await.result
+        let last_month = self.last(MONTH);
+        if let Ok(page) = self.finished(own, last_month).await.result
             && !page.is_empty()
         {
             diagnosis.notes.push("no conversation in the last day, but there are some of the last 30".into());
-            return diagnosis.check_quality(&page, Timestamp::from(self.clock.now()));
+            return self.examine(diagnosis, page, last_month).await;
         }
         for other in ClientEnv::ALL.into_iter().filter(|&other| other != own) {
-            if let Ok(page) = self.request(other, MONTH).await.result
-                && !page.is_empty()
+            if let Ok(page) = self.finished(other, last_month).await.result
+                && !page.conversations.is_empty()
             {
                 diagnosis.problems.push(format!(
                     "no conversation of the last 30 days in client_env {own}, but there are some in {other}: set client_env: [{other}] for this target, or check which environment the agent is deployed to"
@@ -127,6 +150,57 @@ impl<'a> LiveCheck<'a> {
         diagnosis.notes.push(
             "the key works, but no conversation of the last 30 days was found in any client_env: transcripts and latency cannot be checked yet".into(),
         );
+    }
+
+    /// Examines the first page of the finished conversations of `window`, and requests what `serve` does: the next page,
+    /// what is in progress, and another window.
+    async fn examine(&self, diagnosis: &mut Diagnosis, first: Page, window: Window) {
+        let own = self.target.key.client_env;
+        if first.len() > usize::from(PAGE_SIZE.get()) {
+            diagnosis.problems.push(format!(
+                "a page of {PAGE_SIZE} was requested, and {} records were returned: the API, or a proxy, ignores limit, so polling.page_size has no effect",
+                first.len()
+            ));
+        }
+        let mut pages = vec![first];
+        if let Err(error) = self.next_page(&mut pages, window).await {
+            diagnosis.problems.push(explain(self.target, &error));
+        }
+        let mut ignores_filter = !pages.iter().flat_map(|page| &page.conversations).all(is_finished);
+        match self.request(own, Window::ALL, Filter::InProgress, &Position::First).await.result {
+            Ok(open) => ignores_filter |= open.conversations.iter().any(is_finished),
+            Err(error) => diagnosis.problems.push(explain(self.target, &error)),
+        }
+        if ignores_filter {
+            diagnosis.problems.push("the API, or a proxy, ignores in_progress: finished conversations are returned as running ones are requested, or the reverse. serve distinguishes them by the field in_progress, and downloads more than it needs".into());
+        }
+        let past = Window::between(LONG_AGO, LONG_AGO + DAY);
+        match self.request(own, past, Filter::Finished, &Position::First).await.result {
+            Ok(page) if page.is_empty() => {}
+            Ok(_) => diagnosis.problems.push(explain_ignored_window()),
+            Err(error) => diagnosis.problems.push(explain(self.target, &error)),
+        }
+        diagnosis.check_quality(&pages, Timestamp::from(self.clock.now()));
+    }
+
+    /// Adds the second page, if there is one.
+    async fn next_page(&self, pages: &mut Vec<Page>, window: Window) -> Result<(), FetchError> {
+        let Some(first) = pages.last() else { return Ok(()) };
+        let (mut pagination, mut read) = (Pagination::default(), WalkRecords::default());
+        let Some(position) = pagination.next_position(first, PAGE_SIZE)? else { return Ok(()) };
+        pagination.position = position;
+        read.add(first.conversations.clone())?;
+        let own = self.target.key.client_env;
+        let request = self.request(own, window, Filter::Finished, &pagination.position);
+        let second = request.await.result?;
+        pagination.next_position(&second, PAGE_SIZE)?;
+        let before = read.pages.conversations.len();
+        read.add(second.conversations.clone())?;
+        if read.pages.conversations.len() == before && !second.conversations.is_empty() {
+            return Err(FetchError::bad_payload("the second page repeats the first, so the pages never end"));
+        }
+        pages.push(second);
+        Ok(())
     }
 }
 
@@ -147,19 +221,78 @@ impl Diagnosis {
         ));
     }
 
-    fn check_quality(&mut self, page: &Page, now: Timestamp) {
-        let mut quality = DataQuality::default();
-        let mut fetched =
-            FetchedPages { conversations: page.conversations.clone(), ..FetchedPages::default() };
-        fetched.rejected.extend(page.rejected.clone());
-        quality.observe(&fetched, |_| true);
-        let problems = quality.finish_poll(now).problems;
-        if problems.is_empty() {
-            self.notes
-                .push("the key works, and a conversation was read with all fields that are counted".into());
+    fn check_quality(&mut self, pages: &[Page], now: Timestamp) {
+        let mut fetched = FetchedPages::default();
+        for page in pages {
+            fetched.conversations.extend(page.conversations.iter().cloned());
+            let (foreign, rejected) = page
+                .rejected
+                .iter()
+                .cloned()
+                .partition(|record| record.kind == RejectedKind::WrongEnvironment);
+            fetched.rejected.extend(rejected);
+            fetched.foreign.extend(foreign);
         }
-        let problems = problems.iter().map(|problem| format!("{}: {}", problem.code(), problem.advice()));
-        self.problems.extend(problems);
+        let mut quality = DataQuality::default();
+        quality.observe(&fetched, |_| true);
+        let DataProblems { problems, missing_fields } = quality.finish_poll(now);
+        let starts = || fetched.conversations.iter().map(|one| one.data.started_at);
+        if pages.iter().any(|page| page.naive_times) {
+            self.notes.push("times have no zone and are taken as UTC".into());
+        }
+        if starts().count() > 1 && starts().all(|start| start.millis() % 1000 == 0) {
+            self.notes
+                .push("starts are whole seconds: the API may round them, which serve allows for".into());
+        }
+        if problems.is_empty() {
+            let read = pluralize(fetched.conversations.len() as u64, "conversation");
+            let lacking = MissingField::ALL.into_iter().filter(|&field| {
+                fetched.conversations.iter().any(|one| is_finished(one) && one.data.lacks(field))
+            });
+            let lacking: Vec<&str> = lacking.map(MissingField::as_str).collect();
+            self.notes.push(if lacking.is_empty() {
+                format!("the key works, and {read} had all fields that serve counts")
+            } else {
+                format!("the key works; of {read}, some lack {}, which others have", lacking.join(", "))
+            });
+        }
+        let fields: Vec<&str> = missing_fields.iter().map(|field| field.as_str()).collect();
+        for problem in problems {
+            self.problems.push(format!("{}: {}", problem.code(), advice(problem, &fields, &fetched)));
+        }
+    }
+}
+
+fn is_finished(conversation: &Conversation) -> bool {
+    conversation.data.state == ConversationState::Finished
+}
+
+fn explain_ignored_window() -> String {
+    "the API, or a proxy, ignores start_time and end_time: conversations are returned for a day in 2001. serve would download the whole list at every poll; report it to PolyAI, or check that the proxy forwards the query".into()
+}
+
+/// What a data problem means here, where nothing is counted, logged or polled.
+fn advice(problem: Problem, fields: &[&str], fetched: &FetchedPages) -> String {
+    match problem {
+        Problem::PartialFields => format!(
+            "the conversations that were read lack {}, so what these fields measure would be unknown. Check the key's \"Conversations data\" permission, the response metrics selected for the project, and on v1 the field whitelist.",
+            fields.join(", ")
+        ),
+        Problem::WrongEnvironment => format!(
+            "{} of {} records belong to another environment than the requested client_env; serve would not count them. A proxy may drop the parameter client_env; otherwise report it to PolyAI.",
+            fetched.foreign.len(),
+            fetched.len()
+        ),
+        Problem::BadPayload => {
+            let ids: Vec<&str> = fetched.rejected.into_iter().filter_map(|one| one.id.as_deref()).collect();
+            let which = if ids.is_empty() { String::new() } else { format!(" ({})", ids.join(", ")) };
+            format!(
+                "{} of {} records have no readable id or start{which}; serve would not count them until they can be read. Report them to PolyAI.",
+                fetched.rejected.len(),
+                fetched.len()
+            )
+        }
+        problem => problem.advice().to_owned(),
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Page {
     pub conversations: Vec<Conversation>,
     /// The environment that each of `conversations` names, in the same order.
     pub environments: Vec<RecordEnvironment>,
+    /// Whether a start has no time zone; it is then taken as UTC.
+    pub naive_times: bool,
     /// The records that could not, or that are not what was asked for.
     pub rejected: Vec<RejectedRecord>,
     /// The unreadable fields of `conversations`.
@@ -143,6 +145,7 @@ impl Page {
         match Conversation::try_from(record) {
             Ok(conversation) => {
                 self.conversations.push(conversation);
+                self.naive_times |= !has_zone(&record.started_at.0);
                 self.environments.push(RecordEnvironment::new(&record.environment.0));
             }
             Err(rejected) => self.rejected.push(rejected),
@@ -164,6 +167,11 @@ impl Page {
             self.partial.push(PartialRecord { id: sanitize_id(&record.id.0), unreadable });
         }
     }
+}
+
+/// Whether a readable time names its zone, after its date.
+fn has_zone(time: &str) -> bool {
+    time.get(10..).is_some_and(|rest| rest.contains(['Z', 'z', '+', '-']) || rest.contains("GMT"))
 }
 
 /// The list of records as a page that is otherwise empty. The list may be null but not absent. Unless `LENIENT`, one malformed

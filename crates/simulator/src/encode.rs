@@ -82,7 +82,8 @@ impl Dialect<'_> {
             ("from_number", Some(from)),
             ("to_number", Some(to)),
         ];
-        for (key, value) in fields {
+        let omitted = self.project.quirks.omitted_fields;
+        for (key, value) in fields.into_iter().filter(|(key, _)| !omitted.contains(key)) {
             if let Some(value) = value {
                 record[key] = value;
             }
@@ -108,9 +109,11 @@ impl Dialect<'_> {
             "is_silence": self.flag(turn.silence),
         });
         let object = |seconds| json!({"label": null, "perceived_latency": seconds, "perceived_latency_percentile_1d": null});
+        let factor = if self.project.quirks.latency_in_milliseconds { 1000.0 } else { 1.0 };
+        let value = turn.latency.map(|seconds| seconds * factor);
         let latency = match self.project.quirks.latency {
-            LatencyShape::Number => Some(json!(turn.latency)),
-            LatencyShape::Object => Some(object(turn.latency)),
+            LatencyShape::Number => Some(json!(value)),
+            LatencyShape::Object => Some(object(value)),
             LatencyShape::NullInside => Some(object(None)),
             LatencyShape::Absent => None,
         };

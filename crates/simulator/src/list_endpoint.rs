@@ -80,10 +80,14 @@ impl Listing<'_> {
         // The first possible time has none before it.
         let before = |end: DateTime<Utc>| end.checked_sub_signed(TimeDelta::microseconds(1)).unwrap_or(end);
         let inclusive = self.project.quirks.end_time_inclusive;
-        let end = self.query.end_time.map(|end| if inclusive { end } else { before(end) });
+        let quirks = &self.project.quirks;
+        let (from, to) = (self.query.start_time, self.query.end_time);
+        let (from, to) = if quirks.ignores_window { (None, None) } else { (from, to) };
+        let end = to.map(|end| if inclusive { end } else { before(end) });
+        let env = self.query.client_env.filter(|_| !quirks.ignores_client_env);
         CallQuery {
-            env: self.query.client_env.unwrap_or(ClientEnv::Live),
-            from: self.query.start_time,
+            env: env.unwrap_or(ClientEnv::Live),
+            from,
             to: Some(end.map_or(self.now, |end| end.min(self.now))),
             newest_first,
             open_at: (self.state_filter() == Some(true)).then_some(self.now),

@@ -65,6 +65,9 @@ impl Query {
                 _ => {}
             }
         }
+        if quirks.ignores_limit {
+            parsed.limit = 1000;
+        }
         if let Some(cursor) = &parsed.cursor {
             if cursor.fingerprint != parsed.fingerprint {
                 return Err(bad_cursor("cursor belongs to a request with other parameters"));

@@ -17,12 +17,22 @@ pub struct Quirks {
     pub end_time_inclusive: bool,
     /// The parameter `in_progress` has no effect.
     pub ignores_in_progress: bool,
+    /// The parameters `start_time` and `end_time` have no effect.
+    pub ignores_window: bool,
+    /// The parameter `client_env` has no effect: the conversations are those of `live`.
+    pub ignores_client_env: bool,
+    /// The parameter `limit` has no effect: a page has up to 1000 rows.
+    pub ignores_limit: bool,
     /// Running conversations are never listed.
     pub hides_running: bool,
     /// `show_transcripts` is off: `turns` is empty while `num_turns` still counts.
     pub no_transcripts: bool,
     /// Form of `latency` on a turn, when `include_latency=true`.
     pub latency: LatencyShape,
+    /// `latency` is in milliseconds instead of seconds. The recount has seconds.
+    pub latency_in_milliseconds: bool,
+    /// Fields that records do not have, such as a response metric that is not selected. The recount has them.
+    pub omitted_fields: &'static [&'static str],
     /// `num_turns` is 0 although there are turns.
     pub num_turns_zero: bool,
     /// Records carry `id`, `account_id`, `project_id` and `started_at` only.

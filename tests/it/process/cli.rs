@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::TimeDelta;
 use polyai_domain::problem::Problem;
 use polyai_domain::target::{ClientEnv, Region};
-use polyai_simulator::{Call, Project};
+use polyai_simulator::{Call, Fault, FaultKind, Project, Quirks, TimestampFormat};
 
 use super::daemon::{Output, polyai_exporter};
 use super::fixture::{Fixture, SECRET};
@@ -198,7 +198,7 @@ async fn live_check_reports_healthy_target() {
     for words in [
         "asking reservations/us-1/live ...",
         "  ok       clocks agree",
-        "  ok       the key works, and a conversation was read with all fields that are counted",
+        "  ok       the key works, and 1 conversation had all fields that serve counts",
         "LIVE OK: the target responds correctly.",
     ] {
         assert!(well.stdout.contains(words), "{words:?} is not in {}", well.stdout);
@@ -281,7 +281,70 @@ async fn live_check_reports_disabled_transcripts() {
 #[tokio::test]
 async fn live_check_reports_missing_fields() {
     let fixture = a_project(|project| project.with_quirks(|quirks| quirks.sparse = true)).await;
-    unwell(&look(&fixture, &[]).await, Problem::PartialFields, &[]);
+    let ended = look(&fixture, &[]).await;
+    let words = "lack handoff, total_duration, polyai_duration, turns, num_turns, num_ood, num_silences, so";
+    assert!(ended.stdout.contains(words), "{}", ended.stdout);
+    assert_eq!(ended.code, 1, "{ended:?}");
+}
+
+#[tokio::test]
+async fn live_check_names_what_the_api_ignores_or_trims() {
+    type Change = fn(&mut Quirks);
+    let cases: [(Change, i32, &str); 9] = [
+        (|_| {}, 0, "the key works, and 4 conversations had all fields that serve counts"),
+        (
+            |quirks| quirks.omitted_fields = &["handoff"],
+            1,
+            "partial_fields: the conversations that were read lack handoff, so",
+        ),
+        (|quirks| quirks.ignores_in_progress = true, 1, "ignores in_progress"),
+        (|quirks| quirks.ignores_window = true, 1, "ignores start_time and end_time"),
+        (|quirks| quirks.ignores_limit = true, 1, "a page of 2 was requested, and 5 records were returned"),
+        (|quirks| quirks.latency_in_milliseconds = true, 1, "latency_unit: "),
+        (|quirks| quirks.timestamps = TimestampFormat::Naive, 0, "times have no zone and are taken as UTC"),
+        (|quirks| quirks.no_transcripts = true, 1, "transcript_off: "),
+        (|quirks| quirks.ignores_client_env = true, 0, "the key works"),
+    ];
+    for (change, code, words) in cases {
+        let fixture = a_project(|project| project.with_quirks(change)).await;
+        put_calls(&fixture, 5);
+        let ended = look(&fixture, &[]).await;
+        assert!(ended.stdout.contains(words), "{words:?} is not in {}", ended.stdout);
+        assert_eq!(ended.code, code, "{}", ended.stdout);
+        let problems = ended.stdout.matches("  problem  ").count();
+        assert_eq!(problems, usize::try_from(code).unwrap(), "{}", ended.stdout);
+    }
+}
+
+#[tokio::test]
+async fn live_check_names_records_of_another_environment() {
+    let envs = &[ClientEnv::Live, ClientEnv::Sandbox];
+    let project = Project::new("reservations", Region::Us1)
+        .with_envs(envs)
+        .with_quirks(|quirks| quirks.ignores_client_env = true);
+    let fixture = Fixture::new([project], TimeDelta::zero()).await;
+    put_calls(&fixture, 1);
+    let ended = look(&fixture, &[("[live, sandbox]", "[sandbox]")]).await;
+    let words = "wrong_environment: 1 of 1 records belong to another environment";
+    assert!(ended.stdout.contains(words), "{}", ended.stdout);
+    assert_eq!(ended.code, 1, "{ended:?}");
+}
+
+#[tokio::test]
+async fn live_check_reports_repeated_cursor() {
+    let fixture = a_project(|project| project).await;
+    put_calls(&fixture, 5);
+    fixture.control().fault(Fault::new(FaultKind::RepeatCursor));
+    unwell(&look(&fixture, &[]).await, Problem::BadPayload, &["the API repeated a page cursor"]);
+}
+
+/// Puts calls into the first target that ended a few minutes ago.
+fn put_calls(fixture: &Fixture, number: i64) {
+    let target = fixture.targets().remove(0);
+    for n in 1..=number {
+        let start = fixture.control().now() - TimeDelta::minutes(2 + n) + TimeDelta::milliseconds(370);
+        assert!(fixture.control().put(&target, Call::new(&format!("call-{n}")).starting(start)));
+    }
 }
 
 #[tokio::test]
