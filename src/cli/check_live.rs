@@ -292,7 +292,24 @@ fn advice(problem: Problem, fields: &[&str], fetched: &FetchedPages) -> String {
                 fetched.len()
             )
         }
-        problem => problem.advice().to_owned(),
+        Problem::Unauthorized
+        | Problem::Forbidden
+        | Problem::NotFound
+        | Problem::WrongHost
+        | Problem::RateLimited
+        | Problem::Redirected
+        | Problem::BadRequest
+        | Problem::ServerError
+        | Problem::Unreachable
+        | Problem::Timeout
+        | Problem::CutOff
+        | Problem::TranscriptOff
+        | Problem::LatencyMissing
+        | Problem::LatencyUnit
+        | Problem::StuckConversations
+        | Problem::ClockSkew
+        | Problem::Storage
+        | Problem::InternalError => problem.advice().to_owned(),
     }
 }
 
