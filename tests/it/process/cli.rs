@@ -343,7 +343,7 @@ fn put_calls(fixture: &Fixture, number: i64) {
     let target = fixture.targets().remove(0);
     for n in 1..=number {
         let start = fixture.control().now() - TimeDelta::minutes(2 + n) + TimeDelta::milliseconds(370);
-        assert!(fixture.control().put(&target, Call::new(&format!("call-{n}")).starting(start)));
+        assert!(fixture.control().put(&target, Call::new(format!("call-{n}")).starting(start)));
     }
 }
 
