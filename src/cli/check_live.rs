@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use polyai_api::{
     ApiCredentials, ApiResponse, Client, ConcurrencyLimit, DateObservation, Endpoint, FetchError,
-    FetchErrorKind, FetchedPages, Filter, Page, PageRequest, Pagination, Position, RateLimiter, ServerClock,
-    WalkRecords, Window,
+    FetchErrorKind, FetchedPages, FetchedRecords, Filter, Page, PageRequest, Pagination, Position,
+    RateLimiter, ServerClock, Window,
 };
 use polyai_domain::clock::Clock;
 use polyai_domain::conversation::{Conversation, ConversationState, MissingField, RejectedKind};
@@ -186,7 +186,7 @@ impl<'a> LiveCheck<'a> {
     /// Adds the second page, if there is one.
     async fn next_page(&self, pages: &mut Vec<Page>, window: Window) -> Result<(), FetchError> {
         let Some(first) = pages.last() else { return Ok(()) };
-        let (mut pagination, mut read) = (Pagination::default(), WalkRecords::default());
+        let (mut pagination, mut read) = (Pagination::default(), FetchedRecords::default());
         let Some(position) = pagination.next_position(first, PAGE_SIZE)? else { return Ok(()) };
         pagination.position = position;
         read.add(first.conversations.clone())?;

@@ -105,7 +105,7 @@ impl PollLoop {
         while let Some(command) = self.poller.session.next_command(self.session_time()) {
             match command {
                 Command::Fetch(plan, limit) => {
-                    let result = self.poller.list.walk(plan.window, plan.filter, limit).await;
+                    let result = self.poller.list.fetch(plan.window, plan.filter, limit).await;
                     self.poller.session.on_fetched(result, self.session_time());
                 }
                 Command::Submit(batch) => self.pending = Some(self.poller.recorder.record(batch).await?),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use exporter_exposition::Value;
 use polyai_api::{
     ApiCredentials, ApiKey, Client, ConcurrencyLimit, ConversationList, Endpoint, FetchErrorKind,
-    FetchedPages, Filter, Limit, RateLimiter, WalkError, Window,
+    FetchedPages, Filter, Limit, RateLimiter, Window, WindowError,
 };
 use polyai_domain::clock::Clock;
 use polyai_domain::conversation::RejectedKind;
@@ -54,11 +54,11 @@ async fn given_a_thousand_unreadable_records() -> Reading {
 }
 
 impl Reading {
-    async fn walk(&mut self, limit: Limit) -> Result<FetchedPages, WalkError> {
-        self.list.walk(Window { from: None, to: None }, Filter::Finished, limit).await
+    async fn fetch(&mut self, limit: Limit) -> Result<FetchedPages, WindowError> {
+        self.list.fetch(Window { from: None, to: None }, Filter::Finished, limit).await
     }
 
-    /// The records that were told as rejected so far; those that the walk names are told by the poller.
+    /// The records that were told as rejected so far; the poller reports those that the fetch names.
     fn told(&self) -> Value {
         let families = self.stats.gather();
         let rejected =
@@ -75,11 +75,11 @@ impl Reading {
 #[tokio::test]
 async fn rejected_records_count_towards_fetch_limit() {
     let mut hotel = given_a_thousand_unreadable_records().await;
-    let walked = hotel.walk(Limit::StopAt(250)).await.unwrap();
-    assert_eq!((walked.rejected.len(), walked.complete), (300, false));
+    let fetched = hotel.fetch(Limit::StopAt(250)).await.unwrap();
+    assert_eq!((fetched.rejected.len(), fetched.complete), (300, false));
     assert_eq!(hotel.list.request_stats.requests, 3);
-    let refused = hotel.walk(Limit::RefuseAt(250)).await;
-    assert!(matches!(refused, Err(WalkError::TooLarge(250))), "{refused:?}");
+    let refused = hotel.fetch(Limit::RefuseAt(250)).await;
+    assert!(matches!(refused, Err(WindowError::TooLarge(250))), "{refused:?}");
     assert_eq!(hotel.list.request_stats.requests, 6);
     hotel.api.stop().await;
 }
@@ -87,9 +87,9 @@ async fn rejected_records_count_towards_fetch_limit() {
 #[tokio::test]
 async fn first_rejected_records_are_logged_and_all_counted() {
     let mut hotel = given_a_thousand_unreadable_records().await;
-    let walked = hotel.walk(Limit::None).await.unwrap();
-    assert_eq!((walked.rejected.len(), walked.complete), (1000, true));
-    assert_eq!(walked.rejected.into_iter().count(), 300);
+    let fetched = hotel.fetch(Limit::Unlimited).await.unwrap();
+    assert_eq!((fetched.rejected.len(), fetched.complete), (1000, true));
+    assert_eq!(fetched.rejected.into_iter().count(), 300);
     assert_eq!(hotel.told(), Value::total(700));
     hotel.api.stop().await;
 }
@@ -99,11 +99,11 @@ async fn oversized_page_is_never_complete() {
     let mut hotel = given_a_thousand_unreadable_records().await;
     let endless = format!("[{}]", vec!["{}"; 25_000].join(","));
     hotel.api.control.fault(Fault::new(FaultKind::Body(endless)));
-    let walked = hotel.walk(Limit::StopAt(10_000)).await.unwrap();
-    assert_eq!((walked.rejected.len(), walked.complete), (10_000, false));
-    let refused = hotel.walk(Limit::RefuseAt(3000)).await;
-    assert!(matches!(refused, Err(WalkError::TooLarge(3000))), "{refused:?}");
-    let failed = hotel.walk(Limit::None).await.unwrap_err();
+    let fetched = hotel.fetch(Limit::StopAt(10_000)).await.unwrap();
+    assert_eq!((fetched.rejected.len(), fetched.complete), (10_000, false));
+    let refused = hotel.fetch(Limit::RefuseAt(3000)).await;
+    assert!(matches!(refused, Err(WindowError::TooLarge(3000))), "{refused:?}");
+    let failed = hotel.fetch(Limit::Unlimited).await.unwrap_err();
     assert!(failed.to_string().contains("one page holds 25000 records"), "{failed}");
     hotel.api.stop().await;
 }
@@ -144,11 +144,11 @@ async fn start_far_ahead_is_rejected_alone() {
     let body = format!(r#"{{"conversations":[{}]}}"#, records.join(","));
     let raw = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let mut list = given_raw_answer(Box::leak(raw.into_boxed_str()).as_bytes()).await;
-    let walked = list.walk(Window::ALL, Filter::Finished, Limit::None).await.unwrap();
-    let read: Vec<_> = walked.conversations.iter().map(|conversation| conversation.id.to_string()).collect();
+    let fetched = list.fetch(Window::ALL, Filter::Finished, Limit::Unlimited).await.unwrap();
+    let read: Vec<_> = fetched.conversations.iter().map(|conversation| conversation.id.to_string()).collect();
     assert_eq!(read, ["CA1", "CA3"], "the API's time and a day");
     let rejected: Vec<_> =
-        walked.rejected.into_iter().map(|record| (record.id.clone().unwrap(), record.kind)).collect();
+        fetched.rejected.into_iter().map(|record| (record.id.clone().unwrap(), record.kind)).collect();
     assert_eq!(
         rejected,
         [("CA0".to_owned(), RejectedKind::BadStart), ("CA2".to_owned(), RejectedKind::BadStart)]
@@ -175,7 +175,8 @@ async fn echoed_key_is_redacted_in_an_error() {
         ] {
             let raw = format!("HTTP/1.1 {answer}").replacen("\r\n", "\r\nConnection: close\r\n", 1);
             let mut list = given_raw_answer(Box::leak(raw.into_boxed_str()).as_bytes()).await;
-            let Err(WalkError::Fetch(error)) = list.walk(Window::ALL, Filter::Finished, Limit::None).await
+            let Err(WindowError::Fetch(error)) =
+                list.fetch(Window::ALL, Filter::Finished, Limit::Unlimited).await
             else {
                 panic!("{answer}")
             };
@@ -219,8 +220,8 @@ async fn raw_answer_is_classified_by_kind() {
     for (answer, kind, requests) in cases {
         let raw = format!("HTTP/1.1 {answer}").replacen("\r\n", "\r\nConnection: close\r\n", 1);
         let mut list = given_raw_answer(Box::leak(raw.into_boxed_str()).as_bytes()).await;
-        match list.walk(Window::ALL, Filter::Finished, Limit::None).await {
-            Err(WalkError::Fetch(error)) => assert_eq!(error.kind, kind, "{answer}: {error}"),
+        match list.fetch(Window::ALL, Filter::Finished, Limit::Unlimited).await {
+            Err(WindowError::Fetch(error)) => assert_eq!(error.kind, kind, "{answer}: {error}"),
             other => panic!("{answer}: {other:?}"),
         }
         assert_eq!(list.request_stats.requests, requests, "{answer}");

@@ -1,6 +1,6 @@
 //! A client of PolyAI's Conversations API.
 //!
-//! [`ConversationList::walk`] reads every page of a window, within the rate limit of the key and with retries, and returns
+//! [`ConversationList::fetch`] reads every page of a window, within the rate limit of the key and with retries, and returns
 //! typed conversations. A malformed record or field costs only itself. Nothing is logged or counted here: implement
 //! [`ListObserver`] to see requests, rejected records and partially read ones.
 //!
@@ -40,7 +40,7 @@
 //! };
 //! let page_size = NonZeroU16::new(100).ok_or("zero")?;
 //! let mut list = ConversationList::new(client, credentials, page_size, Arc::new(Ignore));
-//! let pages = list.walk(Window::ALL, Filter::Finished, Limit::StopAt(1000)).await?;
+//! let pages = list.fetch(Window::ALL, Filter::Finished, Limit::StopAt(1000)).await?;
 //! println!("{} conversations", pages.conversations.len());
 //! # Ok(())
 //! # }
@@ -64,9 +64,9 @@ pub mod wire;
 pub use client::{ApiCredentials, ApiKey, ApiResponse, Client, ClientError, ResponseInfo};
 pub use decode::{Page, PageStyle, PartialRecord};
 pub use expected::RecordEnvironment;
-pub use paginate::{ConversationList, ListObserver, Pagination, WalkRecords};
+pub use paginate::{ConversationList, FetchedRecords, ListObserver, Pagination};
 pub use polyai_domain::fetch::{
-    FetchError, FetchErrorKind, FetchedPages, Filter, Limit, RequestStats, WalkError, Window,
+    FetchError, FetchErrorKind, FetchedPages, Filter, Limit, RequestStats, Window, WindowError,
 };
 pub use proxy::check_proxy_variables;
 pub use rate_limit::{ConcurrencyLimit, RateLimiter, RequestPermit};

@@ -1,6 +1,6 @@
 //! Reads a window of the conversation list page by page, with retries.
 //!
-//! The result is complete or an error: nothing is returned of a walk that failed halfway. A response names the next page by a
+//! The result is complete or an error: nothing is returned of a fetch that failed halfway. A response names the next page by a
 //! cursor or, failing that, by an offset; the two are never mixed.
 
 use std::collections::{HashMap, HashSet};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use polyai_domain::conversation::{Conversation, ConversationId, RejectedKind, RejectedRecord};
-use polyai_domain::fetch::{FetchError, FetchedPages, Filter, Limit, RequestStats, WalkError, Window};
+use polyai_domain::fetch::{FetchError, FetchedPages, Filter, Limit, RequestStats, Window, WindowError};
 use polyai_domain::timestamp::Timestamp;
 use tokio::time::Instant;
 
@@ -34,7 +34,7 @@ const MAX_BYTES: u64 = 1 << 30;
 const MAX_DURATION: Duration = Duration::from_secs(30 * 60);
 /// A conversation that starts further ahead of the API's time is an error; its entry would never be pruned.
 const MAX_LEAD_OF_START: TimeDelta = TimeDelta::days(1);
-/// A longer `Retry-After` ends the walk; the poller waits instead.
+/// A longer `Retry-After` ends the fetch; the poller waits instead.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(2);
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(900)];
 
@@ -79,15 +79,15 @@ impl ConversationList {
     ///
     /// # Errors
     /// If a page cannot be fetched, the pages never end, or they hold more than `limit` or any window permits.
-    pub async fn walk(
+    pub async fn fetch(
         &mut self,
         window: Window,
         filter: Filter,
         limit: Limit,
-    ) -> Result<FetchedPages, WalkError> {
-        let mut fetched = WalkRecords::default();
+    ) -> Result<FetchedPages, WindowError> {
+        let mut fetched = FetchedRecords::default();
         let mut pagination = Pagination::default();
-        let bounds = WalkBounds { started: Instant::now(), before: self.request_stats };
+        let bounds = FetchBounds { started: Instant::now(), before: self.request_stats };
         loop {
             let request =
                 PageRequest { window, filter, limit: self.page_size, position: &pagination.position };
@@ -99,8 +99,8 @@ impl ConversationList {
                 // Only an API that ignores `limit` sends such a page, and no position follows it.
                 return match limit {
                     Limit::StopAt(_) => Ok(fetched.pages),
-                    Limit::RefuseAt(max) => Err(WalkError::TooLarge(max)),
-                    Limit::None => Err(oversized_page_error(fetched.pages.len() + truncated).into()),
+                    Limit::RefuseAt(max) => Err(WindowError::TooLarge(max)),
+                    Limit::Unlimited => Err(oversized_page_error(fetched.pages.len() + truncated).into()),
                 };
             }
             let Some(next) = next else {
@@ -113,21 +113,21 @@ impl ConversationList {
             match limit {
                 Limit::StopAt(max) if records >= max || exceeded.is_some() => return Ok(fetched.pages),
                 Limit::RefuseAt(max) if records > max || exceeded.is_some() => {
-                    return Err(WalkError::TooLarge(max));
+                    return Err(WindowError::TooLarge(max));
                 }
-                Limit::None if let Some(exceeded) = exceeded => {
+                Limit::Unlimited if let Some(exceeded) = exceeded => {
                     let text =
                         format!("the list does not end after {exceeded}; the window is read again later");
                     return Err(FetchError::bad_payload(text).into());
                 }
-                Limit::StopAt(_) | Limit::RefuseAt(_) | Limit::None => {}
+                Limit::StopAt(_) | Limit::RefuseAt(_) | Limit::Unlimited => {}
             }
         }
     }
 
     /// # Errors
     /// If page after page repeats what has been read.
-    fn add_page(&self, page: Page, fetched: &mut WalkRecords) -> Result<(), FetchError> {
+    fn add_page(&self, page: Page, fetched: &mut FetchedRecords) -> Result<(), FetchError> {
         page.partial.iter().for_each(|record| self.observer.on_partial(record));
         let latest_start = self.server_clock.latest(self.client.clock().read()) + MAX_LEAD_OF_START;
         let (plausible, ahead) = page
@@ -179,14 +179,14 @@ fn oversized_page_error(records: usize) -> FetchError {
 
 /// The records of a window that have been read so far.
 #[derive(Debug, Default)]
-pub struct WalkRecords {
+pub struct FetchedRecords {
     /// The records, each conversation once.
     pub pages: FetchedPages,
     indices: HashMap<ConversationId, usize>,
     repeating_pages: u32,
 }
 
-impl WalkRecords {
+impl FetchedRecords {
     /// Adds a page. Of the records of one conversation the last is kept, which is the newest: with offsets, a conversation that
     /// starts while pages are read moves the last record of a page to the next one.
     ///
@@ -215,16 +215,16 @@ impl WalkRecords {
     }
 }
 
-/// The limits of a walk, whatever the API sends.
+/// The limits of a fetch, whatever the API sends.
 #[derive(Debug, Clone, Copy)]
-struct WalkBounds {
+struct FetchBounds {
     started: Instant,
     /// The requests before it.
     before: RequestStats,
 }
 
-impl WalkBounds {
-    /// The exceeded bound of a walk that has read `records`; `None` if all are kept.
+impl FetchBounds {
+    /// The exceeded bound of a fetch that has read `records`; `None` if all are kept.
     fn exceeded(self, records: usize, now: RequestStats) -> Option<String> {
         let pages = now.pages.saturating_sub(self.before.pages);
         let bytes = now.bytes.saturating_sub(self.before.bytes);
@@ -376,7 +376,7 @@ mod tests {
             format!(r#"{{"id":"{id}","started_at":"2026-08-20T09:15:02Z","in_progress":{running}}}"#)
         };
         let body = [record("A", true), record("B", false), record("A", false), record("C", true)].join(",");
-        let mut read = WalkRecords::default();
+        let mut read = FetchedRecords::default();
         read.add(Page::decode(format!("[{body}]").as_bytes()).unwrap().conversations).unwrap();
         let seen: Vec<_> =
             read.pages.conversations.iter().map(|seen| (seen.id.as_str(), seen.data.state)).collect();

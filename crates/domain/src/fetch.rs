@@ -217,18 +217,18 @@ pub enum Limit {
     /// Fail; the caller reads a smaller window instead.
     RefuseAt(usize),
     /// Read to the end.
-    None,
+    Unlimited,
 }
 
 /// The reason a window could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum WalkError {
+pub enum WindowError {
     /// A request failed.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// There are more records than [`Limit::RefuseAt`] permits, or more pages, bytes or time than a walk may take.
+    /// There are more records than [`Limit::RefuseAt`] permits, or more pages, bytes or time than a fetch may take.
     #[error(
-        "the window holds more than {0} conversations, or takes more pages, bytes or time than a walk may"
+        "the window holds more than {0} conversations, or takes more pages, bytes or time than a fetch may"
     )]
     TooLarge(usize),
 }

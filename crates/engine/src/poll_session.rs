@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use polyai_domain::conversation::{Conversation, ConversationId, ConversationState};
-use polyai_domain::fetch::{FetchError, FetchedPages, Limit, RejectedRecords, WalkError};
+use polyai_domain::fetch::{FetchError, FetchedPages, Limit, RejectedRecords, WindowError};
 use polyai_domain::problem::Problem;
 use polyai_domain::timestamp::Timestamp;
 
@@ -261,29 +261,29 @@ impl PollSession {
     }
 
     /// Handles the result of the requested fetch.
-    pub fn on_fetched(&mut self, result: Result<FetchedPages, WalkError>, time: SessionTime) {
+    pub fn on_fetched(&mut self, result: Result<FetchedPages, WindowError>, time: SessionTime) {
         let Stage::Fetching(plan, limit) = std::mem::replace(&mut self.poll.stage, Stage::Planning) else {
             return;
         };
         match result.and_then(|fetched| self.require_readable(fetched)) {
             Ok(fetched) if plan.pass == PassKind::Open => self.on_open_list(&plan, fetched, time),
             Ok(fetched) => self.on_window(&plan, fetched, time),
-            Err(WalkError::Fetch(error)) => self.on_failed(&plan, error, time),
-            Err(WalkError::TooLarge(max)) if self.planner.on_too_large(&plan) => {
+            Err(WindowError::Fetch(error)) => self.on_failed(&plan, error, time),
+            Err(WindowError::TooLarge(max)) if self.planner.on_too_large(&plan) => {
                 self.poll.consecutive_failures = 0;
                 self.poll.notices.push_back(Notice::WindowTooLarge(plan, max));
             }
-            Err(WalkError::TooLarge(_)) if limit != Limit::None => {
-                self.poll.stage = Stage::Fetching(plan, Limit::None);
+            Err(WindowError::TooLarge(_)) if limit != Limit::Unlimited => {
+                self.poll.stage = Stage::Fetching(plan, Limit::Unlimited);
             }
-            Err(error @ WalkError::TooLarge(_)) => {
+            Err(error @ WindowError::TooLarge(_)) => {
                 self.on_failed(&plan, FetchError::bad_payload(error.to_string()), time);
             }
         }
     }
 
     /// A window without a readable record has not been read: after a change of the format, its conversations would be lost.
-    fn require_readable(&mut self, fetched: FetchedPages) -> Result<FetchedPages, WalkError> {
+    fn require_readable(&mut self, fetched: FetchedPages) -> Result<FetchedPages, WindowError> {
         let is_read = !fetched.conversations.is_empty() || !fetched.foreign.is_empty();
         if is_read || fetched.rejected.is_empty() {
             return Ok(fetched);

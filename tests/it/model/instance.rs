@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use polyai_api::WalkRecords;
+use polyai_api::FetchedRecords;
 use polyai_domain::conversation::{Conversation, ConversationState};
 use polyai_domain::fetch::FetchErrorKind::{
     BadPayload, BadRequest, RateLimited, ServerError, Timeout, Unauthorized, Unreachable,
 };
-use polyai_domain::fetch::{FetchError, FetchedPages, Limit, WalkError};
+use polyai_domain::fetch::{FetchError, FetchedPages, Limit, WindowError};
 use polyai_domain::timestamp::Timestamp;
 use polyai_engine::aggregate::TargetSeries;
 use polyai_engine::ledger::store::Store;
@@ -288,7 +288,7 @@ impl<'a> Instance<'a> {
         SessionTime { api, steady, certain, skewed: self.is_ahead }
     }
 
-    fn fetch(&mut self, target: usize, plan: &FetchPlan, limit: Limit) -> Result<FetchedPages, WalkError> {
+    fn fetch(&mut self, target: usize, plan: &FetchPlan, limit: Limit) -> Result<FetchedPages, WindowError> {
         let is_open_list = plan.pass == PassKind::Open;
         let is_bounded = plan.window.from.is_some();
         assert!(
@@ -318,7 +318,7 @@ impl<'a> Instance<'a> {
             } else {
                 self.rng.pick(&[Unreachable, RateLimited, Unauthorized])
             };
-            return Err(WalkError::Fetch(FetchError { kind, ..FetchError::bad_payload("rng") }));
+            return Err(WindowError::Fetch(FetchError { kind, ..FetchError::bad_payload("rng") }));
         }
         let calls = &self.calls[target];
         let mut seen =
@@ -327,20 +327,20 @@ impl<'a> Instance<'a> {
         match limit {
             Limit::RefuseAt(_) if seen.len() > self.scenario.largest_fetch => {
                 self.trace.event(self.now, || format!("{} of target {target} is too large", plan.window));
-                return Err(WalkError::TooLarge(self.scenario.largest_fetch));
+                return Err(WindowError::TooLarge(self.scenario.largest_fetch));
             }
             Limit::StopAt(_) if seen.len() > self.scenario.largest_fetch * 10 => {
                 seen.truncate(self.scenario.largest_fetch * 10);
                 complete = false;
             }
-            Limit::RefuseAt(_) | Limit::StopAt(_) | Limit::None => {}
+            Limit::RefuseAt(_) | Limit::StopAt(_) | Limit::Unlimited => {}
         }
         let concerned = seen.iter().map(|(number, _)| *number);
         self.trace.event_of(self.now, target, concerned, || {
             format!("is seen by the {} fetch of {} ({:?})", plan.pass.name(), plan.window, plan.pass)
         });
         self.count_deliveries(target, plan, &seen);
-        let mut read = WalkRecords::default();
+        let mut read = FetchedRecords::default();
         read.add(seen.into_iter().map(|(_, conversation)| conversation).collect())?;
         Ok(FetchedPages { complete, ..read.pages })
     }

@@ -242,11 +242,11 @@ pub(super) fn fetched(conversations: Vec<Conversation>) -> FetchedPages {
     FetchedPages { conversations, complete: true, ..FetchedPages::default() }
 }
 
-pub(super) fn fetch_error(kind: FetchErrorKind) -> WalkError {
-    WalkError::Fetch(FetchError { kind, ..FetchError::bad_payload("a failure for tests") })
+pub(super) fn fetch_error(kind: FetchErrorKind) -> WindowError {
+    WindowError::Fetch(FetchError { kind, ..FetchError::bad_payload("a failure for tests") })
 }
 
-pub(super) fn server_error() -> WalkError {
+pub(super) fn server_error() -> WindowError {
     fetch_error(FetchErrorKind::ServerError)
 }
 

@@ -162,7 +162,7 @@ fn irreducible_window_is_read_without_a_limit() {
             break;
         }
         if command.starts_with("fetch") {
-            session.on_fetched(Err(WalkError::TooLarge(10_000)), time(1));
+            session.on_fetched(Err(WindowError::TooLarge(10_000)), time(1));
         }
     }
     session.on_fetched(Ok(fetched(Vec::new())), time(1));
