@@ -305,6 +305,7 @@ fn advice(problem: Problem, fields: &[&str], fetched: &FetchedPages) -> String {
         | Problem::CutOff
         | Problem::TranscriptOff
         | Problem::LatencyMissing
+        | Problem::WindowIgnored
         | Problem::LatencyUnit
         | Problem::StuckConversations
         | Problem::ClockSkew

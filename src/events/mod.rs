@@ -395,6 +395,7 @@ const fn needs_a_person(problem: Problem) -> bool {
         | Problem::TranscriptOff
         | Problem::LatencyMissing
         | Problem::PartialFields
+        | Problem::WindowIgnored
         | Problem::StuckConversations
         | Problem::ClockSkew => false,
     }

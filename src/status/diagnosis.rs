@@ -37,7 +37,8 @@ const fn fault_domain(problem: Problem) -> FaultDomain {
         | Problem::Timeout
         | Problem::CutOff
         | Problem::BadPayload
-        | Problem::WrongEnvironment => FaultDomain::Api,
+        | Problem::WrongEnvironment
+        | Problem::WindowIgnored => FaultDomain::Api,
         Problem::StuckConversations => FaultDomain::Calls,
     }
 }

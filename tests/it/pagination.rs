@@ -14,7 +14,7 @@ use polyai_domain::target::{ApiVersion, ClientEnv, LatencyUnit};
 use polyai_domain::timestamp::Timestamp;
 use polyai_exporter::events::{Events, TargetEvents};
 use polyai_exporter::exporter_metrics::{BuildInfo, ExporterMetrics};
-use polyai_simulator::{Fault, FaultKind, Simulator, SimulatorHandle, World};
+use polyai_simulator::{Fault, FaultKind, Project, Simulator, SimulatorHandle, World};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -33,7 +33,10 @@ async fn given_a_thousand_unreadable_records() -> Reading {
     let records = (0..1000).map(|n| {
         call(&format!("RAW{n}"), seconds(n)).lasting(5).raw(format!(r#"{{"id":"CA{n}","began":{n}}}"#))
     });
-    let hotel = project("hotel").with_calls(records);
+    given(project("hotel").with_calls(records)).await
+}
+
+async fn given(hotel: Project) -> Reading {
     let (account, name, target) =
         (hotel.account_id.clone(), hotel.project_id.clone(), hotel.target(ClientEnv::Live));
     let clock = Clock::fixed(at(hours(2)));
@@ -81,6 +84,27 @@ async fn rejected_records_count_towards_fetch_limit() {
     let refused = hotel.fetch(Limit::RefuseAt(250)).await;
     assert!(matches!(refused, Err(WindowError::TooLarge(250))), "{refused:?}");
     assert_eq!(hotel.list.request_stats.requests, 6);
+    hotel.api.stop().await;
+}
+
+#[tokio::test]
+async fn ignored_window_is_not_a_large_one() {
+    let calls = (0..300).map(|n| call(&format!("CA{n}"), seconds(n)).lasting(5));
+    let hotel = project("hotel").with_quirks(|quirks| quirks.ignores_window = true).with_calls(calls);
+    let mut hotel = given(hotel).await;
+    let start = Timestamp::from(at(hours(0)));
+    let (long_ago, lately) = (start - hours(100), start - hours(20));
+    for (window, outside) in [
+        (Window::between(long_ago, long_ago + hours(1)), 300),
+        // Rounded times and other time zones are no proof.
+        (Window::between(long_ago, lately), 0),
+    ] {
+        let fetched = hotel.list.fetch(window, Filter::Finished, Limit::Unlimited).await.unwrap();
+        assert_eq!((fetched.conversations.len(), fetched.outside), (300, outside), "{window}");
+        let refused = hotel.list.fetch(window, Filter::Finished, Limit::RefuseAt(150)).await;
+        let is_ignored = matches!(refused, Err(WindowError::WindowIgnored(150)));
+        assert_eq!(is_ignored, outside > 0, "{window}: {refused:?}");
+    }
     hotel.api.stop().await;
 }
 

@@ -15,4 +15,5 @@ mod recount;
 mod reload;
 mod status;
 mod time;
+mod untrue_records;
 mod watch;

@@ -32,6 +32,7 @@ const MAX_PAGES: u32 = 1000;
 const MAX_BYTES: u64 = 1 << 30;
 /// A window of 50 pages takes less even at two requests per minute.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// A conversation that starts further ahead of the API's time is an error; its entry would never be pruned.
 const MAX_LEAD_OF_START: TimeDelta = TimeDelta::days(1);
 /// A longer `Retry-After` ends the fetch; the poller waits instead.
@@ -94,12 +95,12 @@ impl ConversationList {
             let page = self.page_with_retries(&request).await?;
             let next = pagination.next_position(&page, self.page_size)?;
             let truncated = page.truncated;
-            self.add_page(page, &mut fetched)?;
+            self.add_page(page, window, &mut fetched)?;
             if truncated > 0 {
                 // Only an API that ignores `limit` sends such a page, and no position follows it.
                 return match limit {
                     Limit::StopAt(_) => Ok(fetched.pages),
-                    Limit::RefuseAt(max) => Err(WindowError::TooLarge(max)),
+                    Limit::RefuseAt(max) => Err(fetched.refused(max)),
                     Limit::Unlimited => Err(oversized_page_error(fetched.pages.len() + truncated).into()),
                 };
             }
@@ -113,7 +114,7 @@ impl ConversationList {
             match limit {
                 Limit::StopAt(max) if records >= max || exceeded.is_some() => return Ok(fetched.pages),
                 Limit::RefuseAt(max) if records > max || exceeded.is_some() => {
-                    return Err(WindowError::TooLarge(max));
+                    return Err(fetched.refused(max));
                 }
                 Limit::Unlimited if let Some(exceeded) = exceeded => {
                     let text =
@@ -127,14 +128,14 @@ impl ConversationList {
 
     /// # Errors
     /// If page after page repeats what has been read.
-    fn add_page(&self, page: Page, fetched: &mut FetchedRecords) -> Result<(), FetchError> {
+    fn add_page(&self, page: Page, window: Window, fetched: &mut FetchedRecords) -> Result<(), FetchError> {
         page.partial.iter().for_each(|record| self.observer.on_partial(record));
         let latest_start = self.server_clock.latest(self.client.clock().read()) + MAX_LEAD_OF_START;
-        let (plausible, ahead) = page
+        let (plausible, ahead): (Vec<_>, Vec<_>) = page
             .conversations
             .into_iter()
             .partition(|conversation| conversation.data.started_at <= Timestamp::from(latest_start));
-        let ahead = Vec::into_iter(ahead).map(|conversation| RejectedRecord {
+        let ahead = ahead.into_iter().map(|conversation| RejectedRecord {
             id: Some(conversation.id.to_string()),
             kind: RejectedKind::BadStart,
         });
@@ -146,6 +147,8 @@ impl ConversationList {
         let mut unnamed = fetched.pages.rejected.extend(rejected);
         unnamed.extend(fetched.pages.foreign.extend(foreign));
         unnamed.iter().for_each(|record| self.observer.on_rejected(record));
+        let is_outside = |one: &&Conversation| is_far_outside(window, one.data.started_at);
+        fetched.pages.outside += plausible.iter().filter(is_outside).count();
         fetched.add(plausible)
     }
 
@@ -171,6 +174,11 @@ impl ConversationList {
     }
 }
 
+/// Whether a start is so far outside of a window that neither a rounded time nor another time zone explains it.
+fn is_far_outside(window: Window, start: Timestamp) -> bool {
+    window.from.is_some_and(|from| start + DAY < from) || window.to.is_some_and(|to| start > to + DAY)
+}
+
 fn oversized_page_error(records: usize) -> FetchError {
     FetchError::bad_payload(format!(
         "one page holds {records} records, more than were requested; the window is read again later"
@@ -187,6 +195,12 @@ pub struct FetchedRecords {
 }
 
 impl FetchedRecords {
+    /// The error of a fetch that holds more than `max` records.
+    fn refused(&self, max: usize) -> WindowError {
+        let is_ignored = self.pages.outside * 2 > self.pages.conversations.len();
+        if is_ignored { WindowError::WindowIgnored(max) } else { WindowError::TooLarge(max) }
+    }
+
     /// Adds a page. Of the records of one conversation the last is kept, which is the newest: with offsets, a conversation that
     /// starts while pages are read moves the last record of a page to the next one.
     ///

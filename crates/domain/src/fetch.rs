@@ -193,6 +193,8 @@ pub struct FetchedPages {
     pub rejected: RejectedRecords,
     /// The records of another environment than was asked for.
     pub foreign: RejectedRecords,
+    /// How many of `conversations` start more than a day outside of the window that was asked for.
+    pub outside: usize,
     /// Whether the last page was reached.
     pub complete: bool,
 }
@@ -231,6 +233,9 @@ pub enum WindowError {
         "the window holds more than {0} conversations, or takes more pages, bytes or time than a fetch may"
     )]
     TooLarge(usize),
+    /// The same, but most conversations start outside of the window: a smaller one would hold as many.
+    #[error("the API ignores the window, and the list holds more than {0} conversations")]
+    WindowIgnored(usize),
 }
 
 /// The rejected records of a window: their number and the first 300.

@@ -81,6 +81,9 @@ problems! {
     WrongEnvironment "wrong_environment" "records of another environment are returned"
     "The API returns conversations whose environment is not the client_env that was asked for; they are not counted for this target. A proxy may drop the parameter client_env; otherwise report it to PolyAI."
 
+    WindowIgnored "window_ignored" "the API ignores start_time and end_time"
+    "The API, or a proxy in between, ignores start_time and end_time, so every request returns the whole list; nothing is lost or counted twice. Check that the proxy forwards the query of the request; otherwise report it to PolyAI."
+
     LatencyUnit "latency_unit" "latencies are in another unit than configured"
     "Most latencies are not possible in the unit that is configured (above 120 seconds, or below 20 milliseconds), so none of these conversations is observed. Set latency_unit of the target to the unit that the API sends: milliseconds for values such as 1200, seconds for values such as 1.2."
 

@@ -35,6 +35,8 @@ pub struct DataQuality {
     fields: [VendorSetting; MissingField::ALL.len()],
     unreadable: UncountedRecords,
     foreign: UncountedRecords,
+    /// Those from outside of the window that was asked for, which are counted.
+    outside: UncountedRecords,
     has_read: bool,
 }
 
@@ -47,7 +49,7 @@ pub struct DataProblems {
     pub missing_fields: BTreeSet<MissingField>,
 }
 
-/// Records that are returned but not counted.
+/// Records that should not be returned, or not like that.
 #[derive(Debug, Clone, Default)]
 struct UncountedRecords {
     /// When one was last met, as long as that is a problem.
@@ -100,6 +102,7 @@ impl DataQuality {
     pub fn observe(&mut self, fetched: &FetchedPages, is_new: impl Fn(Timestamp) -> bool) {
         self.has_read |= !fetched.conversations.is_empty();
         self.unreadable.met |= !fetched.rejected.is_empty();
+        self.outside.met |= fetched.outside > 0;
         self.foreign.met |= !fetched.foreign.is_empty();
         for Conversation { id, data } in &fetched.conversations {
             if data.state == ConversationState::Finished && is_new(data.started_at) {
@@ -117,6 +120,7 @@ impl DataQuality {
     pub fn finish_poll(&mut self, now: Timestamp) -> DataProblems {
         let has_read = std::mem::take(&mut self.has_read);
         let is_unreadable = self.unreadable.finish_poll(now, has_read);
+        let is_outside = self.outside.finish_poll(now, has_read);
         let is_foreign = self.foreign.finish_poll(now, has_read);
         self.settings.iter_mut().chain(&mut self.fields).for_each(VendorSetting::finish_poll);
         let fields = self.fields.iter().zip(MissingField::ALL);
@@ -127,6 +131,7 @@ impl DataQuality {
         let others = [
             (is_unreadable, Problem::BadPayload),
             (is_foreign, Problem::WrongEnvironment),
+            (is_outside, Problem::WindowIgnored),
             (!missing_fields.is_empty(), Problem::PartialFields),
         ];
         let others = others.into_iter().filter(|(is_active, _)| *is_active).map(|(_, problem)| problem);

@@ -273,10 +273,11 @@ impl PollSession {
                 self.poll.consecutive_failures = 0;
                 self.poll.notices.push_back(Notice::WindowTooLarge(plan, max));
             }
-            Err(WindowError::TooLarge(_)) if limit != Limit::Unlimited => {
+            // Smaller windows would hold as many where the window is ignored.
+            Err(WindowError::TooLarge(_) | WindowError::WindowIgnored(_)) if limit != Limit::Unlimited => {
                 self.poll.stage = Stage::Fetching(plan, Limit::Unlimited);
             }
-            Err(error @ WindowError::TooLarge(_)) => {
+            Err(error @ (WindowError::TooLarge(_) | WindowError::WindowIgnored(_))) => {
                 self.on_failed(&plan, FetchError::bad_payload(error.to_string()), time);
             }
         }

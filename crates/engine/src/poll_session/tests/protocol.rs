@@ -158,7 +158,7 @@ fn irreducible_window_is_read_without_a_limit() {
     for to_skip in 0.. {
         assert!(to_skip < 20, "windows cannot shrink for ever");
         let command = next(&mut session, 1);
-        if command.ends_with("None") {
+        if command.ends_with("Unlimited") {
             break;
         }
         if command.starts_with("fetch") {
@@ -167,6 +167,17 @@ fn irreducible_window_is_read_without_a_limit() {
     }
     session.on_fetched(Ok(fetched(Vec::new())), time(1));
     assert_eq!(next(&mut session, 1), "await commit");
+}
+
+#[test]
+fn ignored_window_is_read_whole_and_not_split() {
+    let mut session = session();
+    session.start(time(HOUR));
+    session.on_fetched(Ok(fetched(Vec::new())), time(HOUR));
+    assert_eq!(next(&mut session, HOUR), "submit up to 0");
+    assert_eq!(next(&mut session, HOUR), "fetch fresh -2 to 900, RefuseAt(10000)");
+    session.on_fetched(Err(WindowError::WindowIgnored(10_000)), time(HOUR));
+    assert_eq!(next(&mut session, HOUR), "fetch fresh -2 to 900, Unlimited");
 }
 
 #[test]
