@@ -110,8 +110,19 @@ impl App {
         let events = Events::new(stats.clone());
         let (counting, setups) = (settings_mapping::counting(settings), settings_mapping::setups(settings));
         let now = Timestamp::from(clock.now());
-        let (recorder, checkpoints) =
-            run_blocking(move || Recorder::load(open()?, &setups, counting, now)).await?;
+        let load = move || {
+            let store = open()?;
+            let converted_from = store.converted_from();
+            let (recorder, checkpoints) = Recorder::load(store, &setups, counting, now)?;
+            Ok::<_, StoreError>((recorder, checkpoints, converted_from))
+        };
+        let (recorder, checkpoints, converted_from) = run_blocking(load).await?;
+        if let Some(format) = converted_from {
+            info!(
+                format,
+                "the state was converted from a former format; the version that wrote it cannot read it now"
+            );
+        }
         let (file, now) = (settings.server.web_config_file.clone(), clock.now());
         let web = run_blocking(move || LoadedWebConfig::read(file.as_deref(), now)).await;
         let web = web.map_err(BuildError::Web)?;

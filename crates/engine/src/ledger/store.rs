@@ -74,6 +74,7 @@ pub struct Store {
     file: Option<StateFile>,
     /// Absent in memory, which does not fail, and is gone once it is closed.
     reopen: Option<Opener>,
+    converted_from: Option<u32>,
 }
 
 /// The open file.
@@ -100,7 +101,7 @@ impl Store {
     /// A store that is gone with the process.
     pub fn in_memory() -> Result<Self, StoreError> {
         let database = open_backend(redb::backends::InMemoryBackend::new())?;
-        Ok(Self { database: Some(database), file: None, reopen: None })
+        Ok(Self { database: Some(database), file: None, reopen: None, converted_from: None })
     }
 
     /// Opens or creates the store in `directory`.
@@ -125,13 +126,14 @@ impl Store {
         }
         verify_file(&path)?;
         let database = open_file(&path)?;
-        migrate(&database)?;
+        let converted_from = migrate(&database)?;
         let identity = identity(&path).map_err(inaccessible(&path))?.0;
         let reopen = path.clone();
         Ok(Self {
             database: Some(database),
             file: Some(StateFile { path, identity }),
             reopen: Some(Box::new(move || open_file(&reopen))),
+            converted_from,
         })
     }
 
@@ -142,7 +144,12 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let mut open = move || open_backend(backend());
         let database = open()?;
-        Ok(Self { database: Some(database), file: None, reopen: Some(Box::new(open)) })
+        Ok(Self { database: Some(database), file: None, reopen: Some(Box::new(open)), converted_from: None })
+    }
+
+    /// The former format of a file that was converted when it was opened.
+    pub fn converted_from(&self) -> Option<u32> {
+        self.converted_from
     }
 
     fn database(&self) -> Result<&Database, StoreError> {
@@ -320,9 +327,13 @@ fn open_backend(backend: impl StorageBackend) -> Result<Database, StoreError> {
     Ok(database)
 }
 
-/// Converts a store in a former format, which has been checked.
-fn migrate(database: &Database) -> Result<(), StoreError> {
-    if format(database)? == Some(format_1::FORMAT) { format_1::migrate(database) } else { Ok(()) }
+/// Converts a store in a former format, which has been checked; returns that format.
+fn migrate(database: &Database) -> Result<Option<u32>, StoreError> {
+    let former = format(database)?.filter(|&format| format == format_1::FORMAT);
+    if former.is_some() {
+        format_1::migrate(database)?;
+    }
+    Ok(former)
 }
 
 fn format(database: &Database) -> Result<Option<u32>, StoreError> {

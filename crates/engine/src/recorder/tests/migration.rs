@@ -55,6 +55,8 @@ fn former_state_goes_on_as_it_was() {
 #[test]
 fn migration_keeps_every_entry_and_happens_once() {
     let state = former_state();
+    let converted = || Store::open_dir(state.0.path()).unwrap().converted_from();
+    assert_eq!([converted(), converted()], [Some(1), None]);
     let migrated = entries(&state);
     let of = |is: fn(&LedgerEntry) -> bool| migrated.iter().filter(|(_, entry)| is(entry)).count();
     let open = of(|entry| matches!(entry, LedgerEntry::Open { .. }));
