@@ -133,9 +133,9 @@ pub(super) static KEYS: [Key; 34] = key_table! {
     "polling.recheck": RECHECK_AGES, Value("[5m, 1h, 24h]"),
         "Ages, each longer than `polling.settle`, at which each period is read again for late and amended records; may be empty.";
     "polling.initial_lookback": ValueType::Duration { min: seconds(0), max: days(90) }, Value("0s"),
-        "At the first start, conversations that ended up to this long before it are counted.";
+        "At the first start, conversations that ended up to this long before it are counted. They are exposed when all have been read.";
     "polling.anchor": TIME, Value("null"),
-        "A fixed start instead: conversations that ended since then are counted, so that replicas agree.";
+        "A fixed start instead: conversations that ended since then are counted, so that replicas agree. A new state also reads the last age of `polling.recheck` before it.";
     "polling.page_size": ValueType::Integer { min: 1, max: 1000 }, Value("200"),
         "Conversations per request.";
     "polling.timeout": ValueType::Duration { min: seconds(1), max: minutes(10) }, Value("60s"),

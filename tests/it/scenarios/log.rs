@@ -6,8 +6,12 @@ use crate::support::calls::{call, mixed_calls, project};
 use crate::support::scenario::{scenario, wait};
 use crate::support::{at, minutes, seconds};
 
-/// At the very first start the hour before it is read, for calls that ran across.
-const THE_FIRST_START: [&str; 2] = ["INFO catching up", "INFO catching up"];
+/// At the first start with an anchor, the day before it is read, for calls that ran across.
+const THE_FIRST_START: [&str; 3] = [
+    "INFO catching up",
+    "INFO catching up",
+    "INFO caught up; its conversation series are exposed from now on",
+];
 
 #[tokio::test(start_paused = true)]
 async fn log_has_no_key_phone_number_or_transcript() {
@@ -76,10 +80,10 @@ async fn outage_is_logged_once_at_start_and_end() {
         [
             "INFO catching up",
             "INFO catching up",
+            "INFO caught up; its conversation series are exposed from now on",
             "WARN request failed",
             "WARN poll failed; the next poll reads the same window again",
             "WARN problem started",
-            "INFO catching up",
             "INFO catching up",
             "INFO target recovered",
             "INFO problem ended",
