@@ -155,11 +155,13 @@ fn print_banner(out: &mut impl Write, exporter: SocketAddr, simulator: SocketAdd
     out.flush()
 }
 
-/// Waits up to 30 s for the first snapshot in which every target has been polled.
+/// Waits up to 30 s for the first snapshot that exposes every target.
 async fn wait_first_snapshot(published: &SnapshotCell, stop: &CancellationToken) -> Option<Arc<Snapshot>> {
     for _ in 0..300 {
         let snapshot = published.load_full();
-        if snapshot.targets.iter().all(|(_, series)| sum(series, Metric::TargetUp) == 1.0) {
+        let is_exposed =
+            |series| sum(series, Metric::TargetUp) == 1.0 && sum(series, Metric::TargetCatchingUp) == 0.0;
+        if snapshot.targets.iter().all(|(_, series)| is_exposed(series)) {
             return Some(snapshot);
         }
         tokio::select! {
@@ -190,7 +192,8 @@ fn sum(series: &TargetSeries, metric: Metric) -> f64 {
             Value::Gauge(value) => *value,
             Value::Histogram(_) => 0.0,
         });
-    values.sum()
+    // The sum of no values would be -0.
+    values.fold(0.0, |sum, value| sum + value)
 }
 
 #[cfg(test)]
