@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use polyai_domain::conversation::MissingField;
 use polyai_engine::aggregate::Kind;
 use polyai_engine::aggregate::catalogue::{Labels, Metric};
 use polyai_exporter::exporter_metrics::ExporterMetrics;
@@ -71,6 +72,13 @@ impl Selector {
     }
 }
 
+/// Counters that do not grow while the records lack a field: what they count is unknown then, and not 0.
+const NEEDED_FIELDS: [(Metric, MissingField); 3] = [
+    (Metric::Handoffs, MissingField::Handoff),
+    (Metric::OodTurns, MissingField::NumOod),
+    (Metric::SilenceTurns, MissingField::NumSilences),
+];
+
 /// The variables that a dashboard selects by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scope {
@@ -121,9 +129,11 @@ impl Scope {
         format!("{expr} and {} >= $min_conversations", self.ended(by, window))
     }
 
-    /// One counter's increase as a share of another's: a ratio of sums, with the floor.
+    /// One counter's increase as a share of another's: a ratio of sums, with the floor. Targets for which the part is unknown are
+    /// not in it.
     pub(crate) fn share(self, part: &Selector, whole: &Selector, by: &[&str], window: &str) -> String {
-        let (part, whole) = (sum_by(by, part.increase(window)), sum_by(by, whole.increase(window)));
+        let whole = sum_by(by, self.known(part, whole.increase(window), ""));
+        let part = sum_by(by, part.increase(window));
         self.floored(format!("{part} / ({whole} > 0)"), by, window)
     }
 
@@ -135,9 +145,19 @@ impl Scope {
         by: &[&str],
         weeks: u32,
     ) -> String {
-        let then = |selector: &Selector| sum_by(by, selector.increase_weeks_ago("$window", weeks));
-        let ended = then(&self.of(Metric::Conversations));
-        format!("{} / ({} > 0) and {ended} >= $min_conversations", then(part), then(whole))
+        let increase = |selector: &Selector| selector.increase_weeks_ago("$window", weeks);
+        let ended = sum_by(by, increase(&self.of(Metric::Conversations)));
+        let known = self.known(part, increase(whole), &format!(" offset {weeks}w"));
+        let (part, whole) = (sum_by(by, increase(part)), sum_by(by, known));
+        format!("{part} / ({whole} > 0) and {ended} >= $min_conversations")
+    }
+
+    /// The part of `expr` that belongs to targets whose records have what `part` needs.
+    fn known(self, part: &Selector, expr: String, offset: &str) -> String {
+        let needed = NEEDED_FIELDS.iter().find(|(metric, _)| part.name == metric.definition().name);
+        let Some((_, field)) = needed else { return expr };
+        let missing = self.of(Metric::TargetMissingField).and(&format!("field=\"{}\"", field.as_str()));
+        format!("{expr} unless on (project, region, client_env) {missing}{offset}")
     }
 
     /// A quantile of a histogram within `window`, with the floor.
@@ -207,5 +227,26 @@ fn aggregate(operation: &str, by: &[&str], expr: impl fmt::Display) -> String {
     match by {
         [] => format!("{operation}({expr})"),
         _ => format!("{operation} by ({}) ({expr})", by.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn share_leaves_out_targets_for_which_it_is_unknown() {
+        let scope = Scope { channel: false };
+        let missing = scope.of(Metric::TargetMissingField).and("field=\"handoff\"");
+        let left_out = format!("unless on (project, region, client_env) {missing}");
+        let (handoffs, turns) = (scope.of(Metric::Handoffs), scope.of(Metric::Turns));
+        let all = scope.of(Metric::Conversations);
+        let share = scope.share(&handoffs, &all, &["project"], "$window");
+        assert!(share.contains(&format!("{} {left_out}) > 0)", all.increase("$window"))), "{share}");
+        let share = scope.share_weeks_ago(&handoffs, &all, &[], 2);
+        assert!(share.contains(&format!("{left_out} offset 2w) > 0)")), "{share}");
+        // Turns may be 0 without any field that says so.
+        let share = scope.share(&turns, &all, &[], "$window");
+        assert!(!share.contains("unless"), "{share}");
     }
 }
