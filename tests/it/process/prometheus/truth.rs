@@ -79,7 +79,11 @@ impl Story {
 
     /// Waits until all calls are exposed, and for some scrapes more.
     async fn all_are_exposed(&mut self) {
-        let expected = self.calls as f64;
+        self.are_exposed(self.calls).await;
+    }
+
+    async fn are_exposed(&mut self, calls: usize) {
+        let expected = calls as f64;
         let all = move |scrape: &Scrape| {
             let counted: f64 = scrape.named("polyai_conversations_total").map(|(_, value)| value).sum();
             if counted == expected { Ok(()) } else { Err(format!("{counted} of {expected} calls")) }
@@ -293,6 +297,43 @@ async fn increase_equals_truth_over_restarts_and_lost_state() {
         equals_truth(plain, &story, "version 3", false).await;
         equals_truth(with_starts, &story, "version 3 with start timestamps", true).await;
     }
+}
+
+/// Without an anchor a lost state counts from its next start: what ended in between is missing, and nothing is counted twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_state_without_anchor_counts_nothing_twice() {
+    if !super::installed().await {
+        return;
+    }
+    let mut story = Story::begin().await;
+    let config = std::fs::read_to_string(&story.config).unwrap();
+    let without: Vec<&str> =
+        config.lines().filter(|line| !line.trim_start().starts_with("anchor:")).collect();
+    std::fs::write(&story.config, without.join("\n")).unwrap();
+    let prometheus = Prometheus::with("prometheus", &[], &[Job::plain("polyai", story.address)]).await;
+
+    story.start();
+    story.are_exposed(0).await;
+    story.calls_begin(PER_CHAPTER, 0);
+    story.are_exposed(PER_CHAPTER).await;
+    story.daemon.take().unwrap().kill().await;
+    story.delete_state();
+    story.calls_begin(PER_CHAPTER, 0);
+    sleep(Duration::from_secs(3)).await;
+    story.start();
+    story.are_exposed(0).await;
+    story.calls_begin(PER_CHAPTER, 0);
+    story.are_exposed(PER_CHAPTER).await;
+
+    let at = prometheus.number("max(timestamp(up))").await.unwrap();
+    let series = samples(&prometheus, "polyai_conversations_total{project=\"reservations\"}", at).await;
+    let found = format!("{series:?}");
+    assert_eq!(
+        series.iter().map(|samples| growth(samples)).sum::<f64>(),
+        2.0 * PER_CHAPTER as f64,
+        "{found}"
+    );
+    assert_eq!(series.iter().map(|samples| resets(samples)).sum::<usize>(), 1, "{found}");
 }
 
 /// Prometheus 3, without and with start timestamps.
