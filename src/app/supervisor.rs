@@ -57,7 +57,7 @@ impl PollerSupervisor {
         let problems = BTreeSet::from([Problem::InternalError]);
         let missing_fields = BTreeSet::new();
         let status =
-            PollStatus { target: self.index, now, up: false, read_up: false, problems, missing_fields };
+            PollStatus { target: self.index, now, up: false, caught_up: false, problems, missing_fields };
         tokio::select! {
             () = stop.cancelled() => {}
             // The recorder is gone only at shutdown.

@@ -17,7 +17,7 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whether the exporter is ready.
 pub trait Readiness: Send + Sync {
-    /// Returns what else to know, if anything.
+    /// Returns a note for the response, if there is one.
     ///
     /// # Errors
     ///

@@ -61,7 +61,7 @@ impl Reading {
         self.list.fetch(Window { from: None, to: None }, Filter::Finished, limit).await
     }
 
-    /// The records that were told as rejected so far; the poller reports those that the fetch names.
+    /// The records reported as rejected so far; the poller reports those that the fetch names.
     fn told(&self) -> Value {
         let families = self.stats.gather();
         let rejected =

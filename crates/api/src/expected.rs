@@ -16,14 +16,14 @@ pub enum RecordEnvironment {
 
 impl RecordEnvironment {
     pub(crate) fn new(text: &str) -> Self {
-        let plain = |text: &str| -> String {
-            text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-        };
-        let found = plain(text);
-        if found.is_empty() {
+        fn plain(text: &str) -> impl Iterator<Item = char> {
+            text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
+        }
+        if plain(text).next().is_none() {
             return Self::Unstated;
         }
-        ClientEnv::ALL.into_iter().find(|env| plain(env.as_str()) == found).map_or(Self::Other, Self::Known)
+        let known = ClientEnv::ALL.into_iter().find(|env| plain(env.as_str()).eq(plain(text)));
+        known.map_or(Self::Other, Self::Known)
     }
 
     /// Whether a record of this environment is no answer to a request for `asked`.

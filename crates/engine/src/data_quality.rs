@@ -22,7 +22,7 @@ use polyai_domain::problem::Problem;
 use polyai_domain::timestamp::Timestamp;
 
 /// Longer than from one to the next of the first two rechecks, at their default ages.
-const UNCOUNTED_CLEAR_AFTER: Duration = Duration::from_secs(90 * 60);
+const UNEXPECTED_CLEAR_AFTER: Duration = Duration::from_secs(90 * 60);
 /// A caller who hangs up at once leaves a conversation that lacks much; so many in a row are no coincidence.
 const MIN_CONSECUTIVE: usize = 3;
 
@@ -33,10 +33,10 @@ pub struct DataQuality {
     settings: [VendorSetting; INDICATORS.len()],
     /// In the order of [`MissingField::ALL`].
     fields: [VendorSetting; MissingField::ALL.len()],
-    unreadable: UncountedRecords,
-    foreign: UncountedRecords,
+    unreadable: UnexpectedRecords,
+    foreign: UnexpectedRecords,
     /// Those from outside of the window that was asked for, which are counted.
-    outside: UncountedRecords,
+    outside: UnexpectedRecords,
     has_read: bool,
 }
 
@@ -49,9 +49,9 @@ pub struct DataProblems {
     pub missing_fields: BTreeSet<MissingField>,
 }
 
-/// Records that should not be returned, or not like that.
+/// Records that no correct response holds: unreadable, of another environment, or from outside of the window.
 #[derive(Debug, Clone, Default)]
-struct UncountedRecords {
+struct UnexpectedRecords {
     /// When one was last met, as long as that is a problem.
     last: Option<Timestamp>,
     /// Whether the current poll has met one.
@@ -139,7 +139,7 @@ impl DataQuality {
     }
 }
 
-impl UncountedRecords {
+impl UnexpectedRecords {
     /// Returns whether they are a problem from now on.
     fn finish_poll(&mut self, now: Timestamp, has_read: bool) -> bool {
         if std::mem::take(&mut self.met) {
@@ -147,7 +147,7 @@ impl UncountedRecords {
         } else if has_read {
             // A clock that was set back must not prolong the problem.
             let last = self.last.map(|last| last.min(now));
-            self.last = last.filter(|&last| now.saturating_duration_since(last) < UNCOUNTED_CLEAR_AFTER);
+            self.last = last.filter(|&last| now.saturating_duration_since(last) < UNEXPECTED_CLEAR_AFTER);
         }
         self.last.is_some()
     }
@@ -342,7 +342,7 @@ mod tests {
         let all = MissingField::ALL.map(MissingField::as_str);
         assert_eq!(Polls::default().missing_after(&[Bare, Bare]), all);
         let mut polls = Polls::default();
-        // What some conversations have is no setting; what none has is one.
+        // A field that some conversations have is not withheld by a setting; one that none has is.
         assert_eq!(polls.missing_after(&[Bare, NoHandoff, NoHandoff]), ["handoff"]);
         assert_eq!(polls.missing_after(&[NoDuration]), NOTHING);
         assert_eq!(polls.missing_after(&[NoDuration]), NOTHING);

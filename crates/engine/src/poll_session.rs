@@ -138,9 +138,9 @@ pub struct PollSession {
     /// The fresh watermark before the fetch of a batch that is submitted and not yet committed.
     pending: Option<Timestamp>,
     /// Conversations counted since the target fell behind.
-    caught_up: u64,
+    counted_while_behind: u64,
     /// Whether a poll has read up to its beginning.
-    has_read_up: bool,
+    has_caught_up: bool,
     /// Whether the beginning of catching up with a past has been reported.
     has_announced: bool,
     poll: Poll,
@@ -187,8 +187,8 @@ impl PollSession {
             data_quality: DataQuality::default(),
             first_answer: None,
             pending: None,
-            caught_up: 0,
-            has_read_up: false,
+            counted_while_behind: 0,
+            has_caught_up: false,
             has_announced: false,
             poll: Poll::default(),
         }
@@ -234,7 +234,7 @@ impl PollSession {
                 return Some(Command::AwaitCommit);
             }
             self.poll.progress = None;
-            let conversations = self.caught_up;
+            let conversations = self.counted_while_behind;
             return Some(Command::Notify(Notice::Progress { from, reached, to, conversations }));
         }
         if let Stage::Planning = self.poll.stage {
@@ -307,11 +307,11 @@ impl PollSession {
         }
         let (state, update) = self.planner.on_open_list(&fetched.conversations, now);
         self.poll.state = Some(state);
-        let catches_up = self.planner.is_new_state() && !self.has_read_up;
+        let catches_up = self.planner.is_new_state() && !self.has_caught_up;
         if catches_up || self.planner.lag(now) > self.interval * PROGRESS_INTERVALS {
             self.poll.backlog = self.planner.fresh_watermark().map(|fresh| (fresh, now));
         } else {
-            self.caught_up = 0;
+            self.counted_while_behind = 0;
         }
         if catches_up && !std::mem::replace(&mut self.has_announced, true) {
             self.poll.progress = self.planner.fresh_watermark();
@@ -393,7 +393,7 @@ impl PollSession {
     /// Handles the outcome of the submitted batch, which is committed.
     pub fn on_committed(&mut self, outcome: &BatchOutcome, time: SessionTime) {
         let Some(fresh_before) = self.pending.take() else { return };
-        self.caught_up += outcome.counted;
+        self.counted_while_behind += outcome.counted;
         self.poll.stats.counted += outcome.counted;
         self.planner.observe_first_finished(&outcome.finished, fresh_before, time.api);
     }
@@ -403,8 +403,8 @@ impl PollSession {
         let until = state.as_ref().map(PollState::until);
         // The fresh pass of a new state reads all that an earlier one may have counted. Other windows that fail hold nothing up.
         let is_read = |until| self.planner.fresh_watermark().is_some_and(|fresh| fresh >= until);
-        let read_up = time.certain && until.is_some_and(is_read);
-        self.has_read_up |= read_up;
+        let caught_up = time.certain && until.is_some_and(is_read);
+        self.has_caught_up |= caught_up;
         let DataProblems { mut problems, missing_fields } = self.data_quality.finish_poll(time.api);
         problems.extend(time.skewed.then_some(Problem::ClockSkew));
         let stuck = self.planner.oldest_open(time.api).map(|(id, start)| (id.clone(), start));
@@ -415,7 +415,7 @@ impl PollSession {
                 target: self.target,
                 now: time.api,
                 up: failure.is_none(),
-                read_up,
+                caught_up,
                 problems,
                 missing_fields,
             },

@@ -115,18 +115,18 @@ fn matches_a_record(
         return ends.any(|end| end.is_none_or(|end| (at - end).max(0) * 1000 == value));
     }
     let mut events = call.contents.iter().flat_map(|content| events(scenario, call, content));
-    let is_counter = DEFINED_BY_THE_END.contains(&metric);
+    let may_be_at_the_end = DATED_WITH_THE_END.contains(&metric);
     events.any(|event| {
         event.metric == metric
             && (is_capped(scenario) || event.labels == labels)
             && event.bucket == bucket
             && event.millionths == value
-            // What arrives late is dated with the end that the call was counted with.
-            && (fits(event.at) || is_counter && ends.any(fits))
+            // Late content is dated with the end that the call was counted with.
+            && (fits(event.at) || may_be_at_the_end && ends.any(fits))
     })
 }
 
-const DEFINED_BY_THE_END: [Metric; 7] = [
+const DATED_WITH_THE_END: [Metric; 7] = [
     Metric::ConversationDuration,
     Metric::AgentDuration,
     Metric::TurnLatency,

@@ -50,7 +50,7 @@ fn of_count(
     dimensions: &[Dimension],
     limiter: &mut LabelLimiter,
 ) -> Contributions {
-    let Count { data, amounts, observations, observed: _, ended_at, late } = count;
+    let Count { data, amounts, observations, ended_at, late } = count;
     let mut to = Collector::new(*ended_at, now, limiter, 24 + data.replies.len());
     to.labels =
         raw_values(dimensions, data).map(|(dimension, value)| to.limit(dimension.as_str(), value)).collect();

@@ -67,29 +67,44 @@ pub(crate) struct Observations {
 }
 
 impl Observed {
-    /// Of a conversation that nothing has been observed of.
+    /// Nothing has been observed.
     pub(crate) fn nothing() -> Self {
         Self { replies: Some(Box::default()), ..Self::default() }
     }
 
-    /// The observations that `data` adds, which count as observed from now on.
-    pub(crate) fn add(&mut self, data: &ConversationData) -> Observations {
-        fn first<T>(observed: &mut bool, value: Option<T>) -> Option<T> {
-            value.filter(|_| !std::mem::replace(observed, true))
-        }
+    /// The observations that `data` adds.
+    pub(crate) fn missing(&self, data: &ConversationData) -> Observations {
         Observations {
-            duration: first(&mut self.duration, data.duration),
-            agent_duration: first(&mut self.agent_duration, data.agent_duration),
-            turns: first(&mut self.turns, data.turns),
-            greeting: first(&mut self.greeting, data.greeting),
-            replies: self.add_replies(&data.replies),
+            duration: data.duration.filter(|_| !self.duration),
+            agent_duration: data.agent_duration.filter(|_| !self.agent_duration),
+            turns: data.turns.filter(|_| !self.turns),
+            greeting: data.greeting.filter(|_| !self.greeting),
+            replies: self.missing_replies(&data.replies),
+        }
+    }
+
+    /// The same with `new` observations.
+    #[must_use]
+    pub(crate) fn with(&self, new: &Observations) -> Self {
+        let add_replies = |observed: &[Amount]| -> Box<[Amount]> {
+            let new = new.replies.iter().map(|reply| reply.latency);
+            let mut latencies: Vec<Amount> = observed.iter().copied().chain(new).collect();
+            latencies.sort_unstable();
+            latencies.into()
+        };
+        Self {
+            duration: self.duration || new.duration.is_some(),
+            agent_duration: self.agent_duration || new.agent_duration.is_some(),
+            turns: self.turns || new.turns.is_some(),
+            greeting: self.greeting || new.greeting.is_some(),
+            replies: self.replies.as_deref().map(add_replies),
         }
     }
 
     /// The replies among `all` that have not been observed, but no more than it has grown by: the latency of a turn may be
     /// corrected, and that is no other turn.
-    fn add_replies(&mut self, all: &[TurnLatency]) -> Vec<TurnLatency> {
-        let Some(observed) = &mut self.replies else { return Vec::new() };
+    fn missing_replies(&self, all: &[TurnLatency]) -> Vec<TurnLatency> {
+        let Some(observed) = &self.replies else { return Vec::new() };
         let growth = all.len().saturating_sub(observed.len());
         if growth == 0 {
             return Vec::new();
@@ -102,12 +117,7 @@ impl Observed {
             }
             Err(_) => true,
         };
-        let new: Vec<TurnLatency> = all.iter().filter(is_new).take(growth).copied().collect();
-        let mut latencies: Vec<Amount> =
-            observed.iter().copied().chain(new.iter().map(|reply| reply.latency)).collect();
-        latencies.sort_unstable();
-        *observed = latencies.into();
-        new
+        all.iter().filter(is_new).take(growth).copied().collect()
     }
 }
 
@@ -201,31 +211,34 @@ mod tests {
             .collect()
     }
 
-    fn seconds(replies: &[TurnLatency]) -> Vec<u64> {
-        replies.iter().map(|reply| reply.latency.0 / 1_000_000).collect()
+    /// Observes a record with replies of so many `seconds`; returns the new ones.
+    fn observe(observed: &mut Observed, seconds: &[u32]) -> Vec<u64> {
+        let new = observed.missing_replies(&replies(seconds));
+        *observed = observed.with(&Observations { replies: new.clone(), ..Observations::default() });
+        new.iter().map(|reply| reply.latency.0 / 1_000_000).collect()
     }
 
     #[test]
     fn late_reply_is_observed_wherever_it_is_inserted() {
         let mut observed = Observed::nothing();
-        assert_eq!(seconds(&observed.add_replies(&replies(&[2, 3]))), [2, 3]);
-        assert_eq!(seconds(&observed.add_replies(&replies(&[2, 7, 3]))), [7]);
-        assert_eq!(seconds(&observed.add_replies(&replies(&[2, 7, 3]))), [0; 0]);
-        assert_eq!(seconds(&observed.add_replies(&replies(&[2, 2, 7, 3]))), [2]);
+        assert_eq!(observe(&mut observed, &[2, 3]), [2, 3]);
+        assert_eq!(observe(&mut observed, &[2, 7, 3]), [7]);
+        assert_eq!(observe(&mut observed, &[2, 7, 3]), [0; 0]);
+        assert_eq!(observe(&mut observed, &[2, 2, 7, 3]), [2]);
     }
 
     #[test]
     fn corrected_latency_is_no_other_turn() {
         let mut observed = Observed::nothing();
-        observed.add_replies(&replies(&[2, 3]));
-        assert_eq!(seconds(&observed.add_replies(&replies(&[2, 4]))), [0; 0]);
-        assert_eq!(seconds(&observed.add_replies(&replies(&[2, 4, 5]))).len(), 1);
-        assert_eq!(seconds(&observed.add_replies(&replies(&[5]))), [0; 0]);
+        observe(&mut observed, &[2, 3]);
+        assert_eq!(observe(&mut observed, &[2, 4]), [0; 0]);
+        assert_eq!(observe(&mut observed, &[2, 4, 5]).len(), 1);
+        assert_eq!(observe(&mut observed, &[5]), [0; 0]);
     }
 
     #[test]
     fn replies_that_were_not_recorded_are_not_observed_again() {
-        assert_eq!(seconds(&Observed::default().add_replies(&replies(&[2]))), [0; 0]);
+        assert_eq!(observe(&mut Observed::default(), &[2]), [0; 0]);
     }
 
     proptest! {
@@ -240,7 +253,7 @@ mod tests {
             for view in 0..4 {
                 let seen: Vec<u32> =
                     all.iter().zip(&arrival).filter(|(_, arrived)| **arrived <= view).map(|(one, _)| *one).collect();
-                sum.extend(seconds(&observed.add_replies(&replies(&seen))));
+                sum.extend(observe(&mut observed, &seen));
             }
             sum.sort_unstable();
             let mut expected: Vec<u64> = all.iter().map(|&one| u64::from(one)).collect();

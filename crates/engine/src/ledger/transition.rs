@@ -64,7 +64,6 @@ pub struct Count<'a> {
     pub(crate) data: &'a ConversationData,
     pub(crate) amounts: Amounts,
     pub(crate) observations: Observations,
-    pub(crate) observed: Observed,
     /// When it ended, but not later than now: an end in the future (a duration in another unit, another clock) would
     /// remain the newest until then, and hide that no more calls arrive.
     pub ended_at: Timestamp,
@@ -75,9 +74,8 @@ pub struct Count<'a> {
 impl<'a> Count<'a> {
     /// A conversation with this content, which ended at `ended_at`.
     pub(crate) fn new(data: &'a ConversationData, ended_at: Timestamp, late: bool) -> Self {
-        let mut observed = Observed::nothing();
-        let observations = observed.add(data);
-        Self { data, amounts: Amounts::from(data), observations, observed, ended_at, late }
+        let observations = Observed::nothing().missing(data);
+        Self { data, amounts: Amounts::from(data), observations, ended_at, late }
     }
 }
 
@@ -103,14 +101,14 @@ impl Transition<'_> {
     pub(crate) fn into_entry(self, dimensions: Vec<(Dimension, Box<str>)>) -> Option<LedgerEntry> {
         match self {
             Self::Follow(entry) | Self::Settle(entry) => Some(entry),
-            Self::Count(Count { data, amounts, observed, ended_at, .. }) => {
+            Self::Count(Count { data, amounts, observations, ended_at, .. }) => {
                 Some(LedgerEntry::Counted(Counted {
                     started_at: data.started_at,
                     ended_at,
                     counted: amounts,
                     last_seen: amounts,
                     dimensions,
-                    observed,
+                    observed: Observed::nothing().with(&observations),
                 }))
             }
             Self::Amend(amendment) => Some(LedgerEntry::Counted(amendment.entry)),
@@ -187,8 +185,7 @@ fn finish<'a>(
 
 fn amend<'a>(counted: &Counted, data: &'a ConversationData) -> Transition<'a> {
     let seen = Amounts::from(data);
-    let mut observed = counted.observed.clone();
-    let observations = observed.add(data);
+    let observations = counted.observed.missing(data);
     if seen == counted.last_seen && observations.is_empty() {
         return Transition::Unchanged;
     }
@@ -197,14 +194,14 @@ fn amend<'a>(counted: &Counted, data: &'a ConversationData) -> Transition<'a> {
         before: counted.counted,
         up: seen.exceeds(&counted.last_seen) || !observations.is_empty(),
         down: counted.last_seen.exceeds(&seen),
-        observations,
         entry: Counted {
             counted: counted.counted.max(&seen),
             last_seen: seen,
-            observed,
+            observed: counted.observed.with(&observations),
             dimensions: counted.dimensions.clone(),
             ..*counted
         },
+        observations,
     })
 }
 

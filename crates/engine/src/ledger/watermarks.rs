@@ -18,16 +18,16 @@ pub enum CatchUp {
 }
 
 impl CatchUp {
-    /// The state after a poll that ended at `now`. `read_up` is whether it has read everything up to its beginning;
+    /// The state after a poll that ended at `now`. `caught_up` is whether it has read everything up to its beginning;
     /// `oldest_settling` is when the first of the conversations that have not settled was seen finished.
     #[must_use]
     pub(crate) fn after_poll(
         self,
-        read_up: bool,
+        caught_up: bool,
         now: Timestamp,
         oldest_settling: Option<Timestamp>,
     ) -> Self {
-        let reached = if self == Self::Reading && read_up { Self::Settling(now) } else { self };
+        let reached = if self == Self::Reading && caught_up { Self::Settling(now) } else { self };
         match reached {
             Self::Settling(since) => {
                 // The clock may have been ahead, and a busy target always has one that was seen finished before that time.

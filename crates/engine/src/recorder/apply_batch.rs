@@ -61,7 +61,7 @@ struct Application<'a> {
     changes: &'a mut Changes,
     rules: CountingRules,
     series_since: Timestamp,
-    /// What scrapes see.
+    /// The committed series, which scrapes see.
     exposed: Arc<TargetSeries>,
     schema: &'a SeriesSchema,
     now: Timestamp,

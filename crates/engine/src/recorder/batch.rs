@@ -49,7 +49,7 @@ pub struct PollStatus {
     /// Whether every pass succeeded.
     pub up: bool,
     /// Whether the fresh pass has read up to the beginning of the poll, by a time that is certain.
-    pub read_up: bool,
+    pub caught_up: bool,
     /// The active problems.
     pub problems: BTreeSet<Problem>,
     /// The fields that its conversations lack, if `partial_fields` is one of them.

@@ -153,7 +153,7 @@ impl TargetState {
         let mut watermarks = store.watermarks(id)?;
         let restarts = !incompatible.is_empty();
         if let Some(watermarks) = watermarks.as_mut().filter(|_| restarts) {
-            // What counts from now on is not added to what has been exposed.
+            // Conversations that count from now on are not added to the values that have been exposed.
             watermarks.series_since = watermarks.series_since.max(now);
         }
         let last_end = series.of(Metric::LastConversation).find_map(|(_, last)| last.value.gauge());
@@ -265,7 +265,7 @@ impl TargetState {
     pub(super) fn on_poll_end(&mut self, status: &PollStatus, changes: &mut Changes) -> Option<u64> {
         let watermarks = self.watermarks.as_mut()?;
         let oldest_settling = self.settling.values().min().copied();
-        let catch_up = watermarks.catch_up.after_poll(status.read_up, status.now, oldest_settling);
+        let catch_up = watermarks.catch_up.after_poll(status.caught_up, status.now, oldest_settling);
         if catch_up == watermarks.catch_up {
             return None;
         }

@@ -21,14 +21,14 @@ use super::server::{Job, Prometheus, wait};
 
 /// Calls that were over before the first start, within the anchor.
 const BEFORE: usize = 12;
-/// Calls of each chapter of the story.
-const PER_CHAPTER: usize = 3;
+/// Calls that begin with each event.
+const CALLS_PER_EVENT: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// From before the anchor.
 const RANGE_SECONDS: f64 = 900.0;
 
 /// A daemon on one address, which is restarted, and the API that it reads.
-struct Story {
+struct Scenario {
     fixture: Fixture,
     daemon: Option<Daemon>,
     address: SocketAddr,
@@ -36,8 +36,8 @@ struct Story {
     calls: usize,
 }
 
-impl Story {
-    async fn begin() -> Self {
+impl Scenario {
+    async fn new() -> Self {
         let projects = [Project::new("reservations", Region::Us1), Project::new("billing", Region::Us1)];
         let fixture = Fixture::new(projects, TimeDelta::minutes(10)).await;
         let config = fixture.config("polyai.yaml", &fixture.path("state"));
@@ -45,9 +45,9 @@ impl Story {
         std::fs::write(&config, format!("{text}metrics: {{openmetrics_created: true}}\n")).unwrap();
         // Given back at once; nobody else is likely to be given it in between.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut story = Self { fixture, daemon: None, address, config, calls: 0 };
-        story.calls_begin(BEFORE, 300);
-        story
+        let mut scenario = Self { fixture, daemon: None, address, config, calls: 0 };
+        scenario.calls_begin(BEFORE, 300);
+        scenario
     }
 
     fn start(&mut self) {
@@ -85,6 +85,11 @@ impl Story {
     async fn are_exposed(&mut self, calls: usize) {
         let expected = calls as f64;
         let all = move |scrape: &Scrape| {
+            if let Some((labels, _)) =
+                scrape.named("polyai_target_catching_up").find(|(_, value)| *value != 0.0)
+            {
+                return Err(format!("{labels:?} is catching up"));
+            }
             let counted: f64 = scrape.named("polyai_conversations_total").map(|(_, value)| value).sum();
             if counted == expected { Ok(()) } else { Err(format!("{counted} of {expected} calls")) }
         };
@@ -109,39 +114,39 @@ impl Story {
         sleep(Duration::from_secs(2)).await;
     }
 
-    /// All chapters; what happens in each does not change what has counted.
-    async fn tell(&mut self) {
+    /// Runs all events, none of which may change what has counted.
+    async fn run_events(&mut self) {
         self.start();
         self.all_are_exposed().await;
-        self.calls_begin(PER_CHAPTER, 0);
+        self.calls_begin(CALLS_PER_EVENT, 0);
         self.all_are_exposed().await;
 
         let (status, log) = self.daemon.take().unwrap().terminate().await;
         assert!(status.success(), "{log}");
-        self.calls_begin(PER_CHAPTER, 0);
+        self.calls_begin(CALLS_PER_EVENT, 0);
         self.start();
         self.all_are_exposed().await;
 
         self.daemon.take().unwrap().kill().await;
-        self.calls_begin(PER_CHAPTER, 0);
+        self.calls_begin(CALLS_PER_EVENT, 0);
         self.start();
         self.all_are_exposed().await;
 
         self.daemon.take().unwrap().kill().await;
         self.delete_state();
-        self.calls_begin(PER_CHAPTER, 0);
+        self.calls_begin(CALLS_PER_EVENT, 0);
         self.start();
         self.all_are_exposed().await;
 
         let whole = std::fs::read_to_string(&self.config).unwrap();
         let without = without_first_target(&whole);
         self.reload(&without, 1).await;
-        self.calls_begin(PER_CHAPTER, 0);
+        self.calls_begin(CALLS_PER_EVENT, 0);
         self.reload(&whole, 2).await;
         self.all_are_exposed().await;
 
         self.fixture.control().fault(Fault::new(FaultKind::Status(503)));
-        self.calls_begin(PER_CHAPTER, 0);
+        self.calls_begin(CALLS_PER_EVENT, 0);
         sleep(Duration::from_secs(4)).await;
         self.fixture.control().clear_faults();
         self.all_are_exposed().await;
@@ -210,9 +215,9 @@ struct Expected {
     first: usize,
 }
 
-fn expectations(story: &Story) -> [Expected; 5] {
+fn expectations(scenario: &Scenario) -> [Expected; 5] {
     let handoffs = |calls: usize| calls.div_ceil(3);
-    let calls = story.calls;
+    let calls = scenario.calls;
     [
         Expected { metric: "polyai_conversations_total", total: calls, first: BEFORE },
         Expected { metric: "polyai_handoffs_total", total: handoffs(calls), first: handoffs(BEFORE) },
@@ -224,13 +229,13 @@ fn expectations(story: &Story) -> [Expected; 5] {
 
 /// Compares what `prometheus` has stored and computes with the truth.
 #[expect(clippy::print_stdout, reason = "figures for the log of the test")]
-async fn equals_truth(prometheus: &Prometheus, story: &Story, what: &str, knows_start: bool) {
+async fn equals_truth(prometheus: &Prometheus, scenario: &Scenario, what: &str, knows_start: bool) {
     let last = "sum(polyai_conversations_total)";
-    let calls = story.calls as f64;
+    let calls = scenario.calls as f64;
     wait("the last sample", async || prometheus.number(last).await.filter(|last| *last == calls)).await;
     let at = prometheus.number("max(timestamp(up))").await.unwrap();
     let is_native = prometheus.number("count(polyai_turn_latency_seconds_count)").await.is_none();
-    for Expected { metric, total, first } in expectations(story) {
+    for Expected { metric, total, first } in expectations(scenario) {
         if is_native && metric.ends_with("_count") {
             continue;
         }
@@ -276,13 +281,13 @@ async fn increase_equals_truth_over_restarts_and_lost_state() {
     if !super::installed().await {
         return;
     }
-    let mut story = Story::begin().await;
-    let jobs = [Job::plain("polyai", story.address)];
+    let mut scenario = Scenario::new().await;
+    let jobs = [Job::plain("polyai", scenario.address)];
     let text = Prometheus::with("prometheus", &[], &jobs).await;
     let with_native = ["--enable-feature=native-histograms,exemplar-storage"];
     let protobuf = Prometheus::with("prometheus", &with_native, &jobs).await;
     let newer = match prometheus_3() {
-        Some(dir) => Some(start_newer(&dir, story.address).await),
+        Some(dir) => Some(start_newer(&dir, scenario.address).await),
         None => {
             skip(
                 "POLYAI_PROMETHEUS_3 does not name a directory with Prometheus 3, which knows start timestamps",
@@ -290,12 +295,12 @@ async fn increase_equals_truth_over_restarts_and_lost_state() {
             None
         }
     };
-    story.tell().await;
-    equals_truth(&text, &story, "text", false).await;
-    equals_truth(&protobuf, &story, "protobuf", false).await;
+    scenario.run_events().await;
+    equals_truth(&text, &scenario, "text", false).await;
+    equals_truth(&protobuf, &scenario, "protobuf", false).await;
     if let Some([plain, with_starts]) = &newer {
-        equals_truth(plain, &story, "version 3", false).await;
-        equals_truth(with_starts, &story, "version 3 with start timestamps", true).await;
+        equals_truth(plain, &scenario, "version 3", false).await;
+        equals_truth(with_starts, &scenario, "version 3 with start timestamps", true).await;
     }
 }
 
@@ -305,32 +310,32 @@ async fn lost_state_without_anchor_counts_nothing_twice() {
     if !super::installed().await {
         return;
     }
-    let mut story = Story::begin().await;
-    let config = std::fs::read_to_string(&story.config).unwrap();
+    let mut scenario = Scenario::new().await;
+    let config = std::fs::read_to_string(&scenario.config).unwrap();
     let without: Vec<&str> =
         config.lines().filter(|line| !line.trim_start().starts_with("anchor:")).collect();
-    std::fs::write(&story.config, without.join("\n")).unwrap();
-    let prometheus = Prometheus::with("prometheus", &[], &[Job::plain("polyai", story.address)]).await;
+    std::fs::write(&scenario.config, without.join("\n")).unwrap();
+    let prometheus = Prometheus::with("prometheus", &[], &[Job::plain("polyai", scenario.address)]).await;
 
-    story.start();
-    story.are_exposed(0).await;
-    story.calls_begin(PER_CHAPTER, 0);
-    story.are_exposed(PER_CHAPTER).await;
-    story.daemon.take().unwrap().kill().await;
-    story.delete_state();
-    story.calls_begin(PER_CHAPTER, 0);
+    scenario.start();
+    scenario.are_exposed(0).await;
+    scenario.calls_begin(CALLS_PER_EVENT, 0);
+    scenario.are_exposed(CALLS_PER_EVENT).await;
+    scenario.daemon.take().unwrap().kill().await;
+    scenario.delete_state();
+    scenario.calls_begin(CALLS_PER_EVENT, 0);
     sleep(Duration::from_secs(3)).await;
-    story.start();
-    story.are_exposed(0).await;
-    story.calls_begin(PER_CHAPTER, 0);
-    story.are_exposed(PER_CHAPTER).await;
+    scenario.start();
+    scenario.are_exposed(0).await;
+    scenario.calls_begin(CALLS_PER_EVENT, 0);
+    scenario.are_exposed(CALLS_PER_EVENT).await;
 
     let at = prometheus.number("max(timestamp(up))").await.unwrap();
     let series = samples(&prometheus, "polyai_conversations_total{project=\"reservations\"}", at).await;
     let found = format!("{series:?}");
     assert_eq!(
         series.iter().map(|samples| growth(samples)).sum::<f64>(),
-        2.0 * PER_CHAPTER as f64,
+        2.0 * CALLS_PER_EVENT as f64,
         "{found}"
     );
     assert_eq!(series.iter().map(|samples| resets(samples)).sum::<usize>(), 1, "{found}");

@@ -70,8 +70,8 @@ fn settling(since: i64, data: ConversationData) -> LedgerEntry {
 fn counted(data: &ConversationData) -> LedgerEntry {
     let amounts = Amounts::from(data);
     let ended_at = data.ended_at().unwrap_or(data.started_at);
-    let mut observed = Observed::nothing();
-    observed.add(data);
+    let nothing = Observed::nothing();
+    let observed = nothing.with(&nothing.missing(data));
     LedgerEntry::Counted(Counted {
         started_at: data.started_at,
         ended_at,

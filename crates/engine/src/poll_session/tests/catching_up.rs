@@ -13,7 +13,7 @@ fn anchored(ago: i64, calls: Vec<Call>) -> Harness {
 fn anchor_in_the_past_is_read_from_the_last_age_before_it() {
     // It started long before the second age, and the last recheck would reach it in 16 hours.
     let mut harness = anchored(75, vec![call("long", -8 * HOUR, -60), call("short", -100, -30)]);
-    assert!(harness.poll(0).status.read_up);
+    assert!(harness.poll(0).status.caught_up);
     for name in ["long", "short"] {
         assert!(harness.seen_finished.contains_key(&id(name)), "{name}");
     }
@@ -35,11 +35,11 @@ fn failing_window_keeps_a_target_behind_until_it_is_read() {
     harness.poisoned = vec![id("CA01")];
     for now in [0, 30, 60] {
         let status = harness.poll(now).status;
-        assert_eq!((status.up, status.read_up), (false, false));
+        assert_eq!((status.up, status.caught_up), (false, false));
     }
     harness.poisoned.clear();
     harness.run(90, 600);
-    assert!(harness.poll(630).status.read_up);
+    assert!(harness.poll(630).status.caught_up);
     assert!(harness.seen_finished.contains_key(&id("CA01")));
 }
 
@@ -51,14 +51,14 @@ fn failing_recheck_does_not_keep_a_target_behind() {
     let polls: Vec<PollReport> =
         (0..200).map(|number| harness.poll(10 * MINUTE + INTERVAL * (number + 1))).collect();
     assert!(polls.iter().any(|poll| !poll.status.up));
-    assert!(polls.iter().all(|poll| poll.status.read_up));
+    assert!(polls.iter().all(|poll| poll.status.caught_up));
 }
 
 #[test]
 fn uncertain_time_reads_up_to_no_present() {
     let policy = PollPolicy { anchor: Some(at(-DAY)), ..policy() };
     let mut session = PollSession::resume(TargetIndex(0), policy, PollerCheckpoint::default());
-    let mut read_up = |certain: bool, now: i64| {
+    let mut caught_up = |certain: bool, now: i64| {
         let time = SessionTime { api: at(now), steady: secs(30), certain, skewed: false };
         session.start(time);
         loop {
@@ -66,13 +66,13 @@ fn uncertain_time_reads_up_to_no_present() {
                 Command::Fetch(..) => session.on_fetched(Ok(fetched(Vec::new())), time),
                 Command::AwaitCommit => session.on_committed(&BatchOutcome::default(), time),
                 Command::Submit(_) | Command::Notify(_) => {}
-                Command::Report(report) => return report.status.read_up,
+                Command::Report(report) => return report.status.caught_up,
             }
         }
     };
     // An hour behind, by its first answer.
-    assert!(!read_up(false, -HOUR));
-    assert!(read_up(true, 30));
+    assert!(!caught_up(false, -HOUR));
+    assert!(caught_up(true, 30));
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn new_target_exposes_only_how_it_is_read() {
     assert_eq!(recorder.snapshot().gauge(Metric::TargetInfo, info), Some(1.0));
 
     recorder.take(&first_walk(100, &[finished("CA01", 10, 45), running("CA02", 50)]));
-    poll_ends(&mut recorder, &PollStatus { read_up: false, ..poll_went_well(100) });
+    poll_ends(&mut recorder, &PollStatus { caught_up: false, ..poll_went_well(100) });
     let only_target = |key: &SeriesKey| key.metric.is_about_target();
     assert!(recorder.snapshot().targets[0].1.iter().all(|(key, _)| only_target(key)));
     assert_eq!(recorder.snapshot().gauge(Metric::TargetUp, &[]), Some(1.0));
@@ -54,7 +54,7 @@ fn first_sample_is_the_whole_total() {
     assert_eq!(exposed(&recorder), (None, Some(1.0)), "a former instance may have exposed 3");
     // A call that is seen finished later does not delay it.
     recorder.take(&first_walk(1030, &[finished("CA04", 960, 65)]));
-    poll_ends(&mut recorder, &PollStatus { up: false, read_up: false, ..poll_went_well(1030) });
+    poll_ends(&mut recorder, &PollStatus { up: false, caught_up: false, ..poll_went_well(1030) });
     assert_eq!(exposed(&recorder), (Some(3), Some(0.0)));
     recorder.take(&first_walk(1060, &[]));
     assert_eq!(exposed(&recorder), (Some(4), Some(0.0)));
@@ -224,7 +224,7 @@ fn new_anchor_has_to_be_read_before_it_is_exposed() {
     for now in [1000, 1030] {
         recorder.take(&Batch { watermarks: Some(earlier.clone()), ..walk(now, &[]) });
     }
-    poll_ends(&mut recorder, &PollStatus { read_up: false, ..poll_went_well(1030) });
+    poll_ends(&mut recorder, &PollStatus { caught_up: false, ..poll_went_well(1030) });
     assert_eq!(exposed(&recorder), (None, Some(1.0)));
 }
 
@@ -250,10 +250,10 @@ fn removed_target_returns_as_it_was() {
         let targets = vec![TargetEntry { setup: setup.clone(), needs_checkpoint: true }];
         TargetSet { counting: counting(), targets }
     };
-    for (read_up, expected) in [(false, (None, Some(1.0))), (true, (Some(1), Some(0.0)))] {
+    for (caught_up, expected) in [(false, (None, Some(1.0))), (true, (Some(1), Some(0.0)))] {
         let mut recorder = in_memory(counting());
         recorder.take(&first_walk(1000, &[finished("CA01", 10, 45)]));
-        poll_ends(&mut recorder, &PollStatus { read_up, ..poll_went_well(1000) });
+        poll_ends(&mut recorder, &PollStatus { caught_up, ..poll_went_well(1000) });
         recorder.reconfigure(&only(&other), at(1100)).unwrap();
         recorder.reconfigure(&only(&setup()), at(1200)).unwrap();
         assert_eq!(exposed(&recorder), expected);

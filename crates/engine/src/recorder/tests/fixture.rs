@@ -126,7 +126,7 @@ pub(super) fn poll_went_well(now: i64) -> PollStatus {
         target: THE_TARGET,
         now: at(now),
         up: true,
-        read_up: true,
+        caught_up: true,
         problems: BTreeSet::new(),
         missing_fields: BTreeSet::new(),
     }
